@@ -1,0 +1,341 @@
+"""One thing out of the three forms in which reasoning arrives.
+
+A server with a reasoning parser sends it in a field of its own: ``reasoning`` (vLLM today) or
+``reasoning_content`` (vLLM before, and others). A server without one leaves it in the text:
+``<think>…</think>answer``, or ``…</think>answer`` where the chat template wrote the opening tag
+into the prompt. ``split`` does it for a whole message, ``ReasoningSplitter`` for a stream.
+
+The rules, the same for both:
+
+* A field that holds any text wins: the content is then never searched for tags.
+* ``<think>`` opens reasoning only at the very start of the text, after white space. Its end is the
+  first ``</think>``; without one (cut short by max_tokens) all the rest is reasoning.
+* Without an opening tag, the first ``</think>`` that closes nothing in the text ends the
+  reasoning, and everything before it was reasoning. Tags in a Markdown code block or code span,
+  and pairs in the middle of the text, are the answer's own.
+* Text without such a tag is content, to the letter.
+* Reasoning loses white space at both ends; none left is ``None``. Content that follows reasoning
+  or a tag loses its leading blank lines, not the indentation of its first line.
+
+vLLM 0.32's own qwen3 parser leaves that white space in place; with it trimmed here, an answer is
+the same whichever of the three ways it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+__all__ = [
+    "Answer",
+    "ContentDelta",
+    "Event",
+    "ReasoningDelta",
+    "ReasoningSplitter",
+    "Reclassified",
+    "split",
+    "split_text",
+]
+
+OPEN: Final = "<think>"
+CLOSE: Final = "</think>"
+
+# Not str.strip()'s set: an ideographic space indents a Chinese paragraph and is text.
+_SPACE: Final = " \t\r\n"
+
+_tags = re.compile("</?think>").finditer
+_fence = re.compile(r"[ \t]*(`{3,}|~{3,})").match
+_ticks = re.compile("`+").findall
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a message says. ``None`` where there is no text; tool calls are not looked at."""
+
+    content: str | None
+    reasoning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDelta:
+    """More of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reclassified:
+    """All content so far was reasoning: ``reasoning`` is the whole of it, and content starts anew.
+
+    Comes at most once in a stream, before any ``ReasoningDelta``. ``reasoning`` may be empty.
+    """
+
+    reasoning: str
+
+
+Event = ContentDelta | ReasoningDelta | Reclassified
+
+
+def split(message: Mapping[str, object]) -> Answer:
+    """Content and reasoning of a whole message (``choices[i].message``).
+
+    Raises TypeError where content or reasoning is neither text, nor null, nor (content only) a
+    list of text parts: the server then doesn't speak the chat API.
+    """
+    content, reasoning = _texts(message)
+    if not reasoning:
+        return split_text(content)
+    return Answer(_after_reasoning(content) or None, reasoning.strip(_SPACE) or None)
+
+
+def split_text(text: str) -> Answer:
+    """Content and reasoning of a whole text, as the completions endpoint gives it."""
+    if CLOSE not in text and not text.lstrip(_SPACE).startswith(OPEN):
+        return Answer(text or None, None)
+    splitter = ReasoningSplitter()
+    splitter.feed_text(text)
+    splitter.finish()
+    return splitter.answer
+
+
+class _Where(Enum):
+    """How far a text has been read."""
+
+    START = auto()  # only white space, or the beginning of a tag
+    TEXT = auto()  # content, unless an end of reasoning still comes
+    INSIDE = auto()  # between <think> and </think>
+    GAP = auto()  # after reasoning, no content yet
+    CONTENT = auto()  # content for good
+
+
+class ReasoningSplitter:
+    """``split`` for a stream: feed it each ``choices[i].delta``, show the events it returns.
+
+    Without an opening tag nobody can know that a text is reasoning before its ``</think>`` comes:
+    it is passed on as content first, and one ``Reclassified`` takes it back.
+
+    ``answer`` is right at any time for what has been passed on, and after ``finish`` it equals
+    ``split`` of the whole message, however that was cut (given that the reasoning field comes
+    before any content, as servers send it). One object serves one choice of one answer.
+    """
+
+    __slots__ = ("_code", "_content", "_held", "_reasoning", "_space", "_unscanned", "_where")
+
+    def __init__(self) -> None:
+        self._where = _Where.START
+        self._content: list[str] = []
+        self._reasoning: list[str] = []
+        self._held = ""  # text not decided on: the beginning of a tag, white space that may go
+        self._space = ""  # white space at the end of the reasoning, kept until more of it comes
+        self._unscanned: list[str] = []  # text since the last tag
+        self._code = _CodeScan()
+
+    @property
+    def answer(self) -> Answer:
+        """What has been passed on until now."""
+        return Answer("".join(self._content) or None, "".join(self._reasoning) or None)
+
+    def feed(self, delta: Mapping[str, object]) -> list[Event]:
+        """The events of one delta, none included. Raises TypeError as ``split`` does."""
+        content, reasoning = _texts(delta)
+        events: list[Event] = []
+        if reasoning:
+            if self._where in (_Where.START, _Where.TEXT):
+                events += self._say(self._held)
+                self._held = ""
+                self._where = _Where.GAP
+            events += self._think(reasoning)
+        if content:
+            events += self.feed_text(content)
+        return events
+
+    def feed_text(self, text: str) -> list[Event]:
+        """The events of a piece of the text itself."""
+        events: list[Event] = []
+        text, self._held = self._held + text, ""
+        if self._where is _Where.START:
+            text = self._open(text)
+        if self._where is _Where.TEXT:
+            text = self._read_text(text, events)
+        elif self._where is _Where.INSIDE:
+            text = self._read_inside(text, events)
+        if self._where is _Where.GAP:
+            self._held = text[text.rfind("\n") :] if "\n" in text else ""
+            text = _after_reasoning(text)
+            if text:
+                self._held = ""
+                self._where = _Where.CONTENT
+        if self._where is _Where.CONTENT:
+            events += self._say(text)
+        return events
+
+    def finish(self) -> list[Event]:
+        """The events of what was held back, once the last delta has been fed."""
+        held, self._held = self._held, ""
+        if self._where is _Where.INSIDE:
+            return self._think(held)
+        if self._where in (_Where.START, _Where.TEXT):
+            return self._say(held)
+        return []
+
+    def _open(self, text: str) -> str:
+        """Decide what the text starts with; the rest of it, or nothing while that is open."""
+        first = text.lstrip(_SPACE)
+        if first.startswith(OPEN):
+            self._where = _Where.INSIDE
+            return first[len(OPEN) :]
+        if first.startswith(CLOSE):
+            self._where = _Where.GAP
+            return first[len(CLOSE) :]
+        if OPEN.startswith(first) or CLOSE.startswith(first):
+            self._held = text
+            return ""
+        self._where = _Where.TEXT
+        return text
+
+    def _read_text(self, text: str, events: list[Event]) -> str:
+        """Pass text on as content, or find the end of reasoning in it; the rest after that."""
+        seen = 0
+        for tag in _tags(text):
+            self._unscanned.append(text[seen : tag.start()])
+            self._code.read("".join(self._unscanned))
+            self._unscanned.clear()
+            seen = tag.end()
+            if self._code.ends_reasoning(tag[0]):
+                events += self._take_back(text[: tag.start()])
+                self._where = _Where.GAP
+                return text[seen:]
+        sure = len(text) - _beginning_of_a_tag(text[seen:])
+        self._held = text[sure:]
+        self._unscanned.append(text[seen:sure])
+        events += self._say(text[:sure])
+        return ""
+
+    def _read_inside(self, text: str, events: list[Event]) -> str:
+        reasoning, close, rest = text.partition(CLOSE)
+        if close:
+            events += self._think(reasoning)
+            self._where = _Where.GAP
+            return rest
+        sure = len(text) - _beginning_of_a_tag(text)
+        self._held = text[sure:]
+        events += self._think(text[:sure])
+        return ""
+
+    def _take_back(self, text: str) -> list[Event]:
+        """What was passed on as content, and this text after it, is the reasoning."""
+        if not self._content:
+            return self._think(text)
+        reasoning = ("".join(self._content) + text).strip(_SPACE)
+        self._content.clear()
+        if reasoning:
+            self._reasoning.append(reasoning)
+        return [Reclassified(reasoning)]
+
+    def _say(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        self._content.append(text)
+        return [ContentDelta(text)]
+
+    def _think(self, text: str) -> list[Event]:
+        text = self._space + text
+        if not self._reasoning:
+            text = text.lstrip(_SPACE)
+        kept = text.rstrip(_SPACE)
+        self._space = text[len(kept) :]
+        if not kept:
+            return []
+        self._reasoning.append(kept)
+        return [ReasoningDelta(kept)]
+
+
+class _CodeScan:
+    """Where a Markdown text stands, read piece by piece: inside code, inside a pair of tags."""
+
+    __slots__ = ("_depth", "_fence", "_line_start", "_spans")
+
+    def __init__(self) -> None:
+        self._fence = ""
+        self._line_start = True
+        self._spans = 0
+        self._depth = 0
+
+    def read(self, text: str) -> None:
+        """Go on by the text between two tags."""
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                self._line_start = True
+                self._spans = 0
+            fence = _fence(line) if self._line_start else None
+            if fence and not self._fence:
+                self._fence = fence[1]
+            elif fence and fence[1].startswith(self._fence):
+                self._fence = ""
+            elif not self._fence:
+                self._spans += len(_ticks(line))
+            self._line_start = self._line_start and not line
+
+    def ends_reasoning(self, tag: str) -> bool:
+        """Whether this tag, which stands where the reading is, closes what never was opened."""
+        self._line_start = False
+        if self._fence or self._spans % 2:
+            return False
+        if tag == OPEN:
+            self._depth += 1
+        elif self._depth:
+            self._depth -= 1
+        else:
+            return True
+        return False
+
+
+def _beginning_of_a_tag(text: str) -> int:
+    """How many characters at the end of the text may be the beginning of a tag."""
+    start = text.rfind("<", -len(CLOSE) + 1)
+    if start < 0:
+        return 0
+    end = text[start:]
+    return len(end) if OPEN.startswith(end) or CLOSE.startswith(end) else 0
+
+
+def _after_reasoning(text: str) -> str:
+    """The text without leading blank lines, its first line's indentation kept."""
+    rest = text.lstrip(_SPACE)
+    gap = text[: len(text) - len(rest)]
+    indentation = gap[gap.rfind("\n") + 1 :] if "\n" in gap else ""
+    return indentation + rest if rest else ""
+
+
+def _texts(message: Mapping[str, object]) -> tuple[str, str]:
+    content = message.get("content")
+    reasoning = message.get("reasoning")
+    if reasoning is None:
+        reasoning = message.get("reasoning_content")
+    return _text("content", content), _text("reasoning", reasoning)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if name == "content" and isinstance(value, list):
+        return "".join(_text("text", part.get("text")) for part in value if _is_text_part(part))
+    raise TypeError(f"the message's {name} is {type(value).__name__}, not text")
+
+
+def _is_text_part(part: object) -> bool:
+    if isinstance(part, Mapping):
+        return bool(part.get("type", "text") == "text")
+    raise TypeError(f"a part of the message's content is {type(part).__name__}, not an object")
