@@ -1,0 +1,298 @@
+"""Settings, lowest to highest: defaults, config.toml, `QCHAT_*` variables, command-line options.
+
+The last layer is the commands' own; this module reads the other three and says of each value
+where it came from.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+from .i18n import _
+from .sampling import PRESETS, unknown_preset
+
+CONFIG_NAME = "config.toml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A setting: its name in config.toml, its variable, and what it is for."""
+
+    name: str
+    variable: str
+    about: str
+
+
+KEYS: tuple[Key, ...] = (
+    Key("server", "QCHAT_SERVER", _("the server to use, one of [servers.NAME]")),
+    Key("model", "QCHAT_MODEL", _("the model to ask")),
+    Key("preset", "QCHAT_PRESET", _("the sampling preset")),
+)
+SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "model")
+_KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where qchat keeps things; nothing is created before it is needed (`private_dir`)."""
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration file, whether it exists or not."""
+        return self.config / CONFIG_NAME
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
+        """``$QCHAT_HOME/{config,data,state,cache}``, else the platform's own (XDG) places."""
+        home = environ.get("QCHAT_HOME")
+        if home:
+            root = Path(home).expanduser().absolute()
+            return cls(root / "config", root / "data", root / "state", root / "cache")
+        from platformdirs import PlatformDirs
+
+        dirs = PlatformDirs("qchat", appauthor=False)
+        return cls(
+            dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, dirs.user_cache_path
+        )
+
+
+def private_dir(path: Path) -> Path:
+    """`path`, made with its missing parents for the owner alone (0700). Raises `UsageError`."""
+    try:
+        for folder in (*reversed(path.parents), path):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(20, os.strerror(20))
+    except OSError as e:
+        raise UsageError(
+            _("Can't make the folder {path}: {why}.").format(path=path, why=e.strerror)
+        ) from e
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A `[servers.NAME]` section as written; `qchat.wire.resolve` checks and uses it."""
+
+    name: str
+    base_url: str
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration and the environment say; None means "not said"."""
+
+    paths: Paths
+    server: str | None = None
+    model: str | None = None
+    preset: str | None = None
+    servers: Mapping[str, Server] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold keys
+
+    def where(self, key: str) -> str:
+        """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
+
+        `key` is ``server``, ``model``, ``preset`` or ``servers.NAME.KEY``.
+        """
+        return self.origins.get(key, _("default"))
+
+    def from_environment(self, key: str) -> bool:
+        """Whether a variable said it (it then beats what a server's section says)."""
+        return any(k.name == key and self.where(key) == k.variable for k in KEYS)
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read config.toml and the environment. Raises `UsageError` naming key, file and line."""
+    paths = Paths.find(environ)
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    servers: dict[str, Server] = {}
+    file = _ConfigFile.read(paths.config_file)
+    if file is not None:
+        values, servers = _from_file(file)
+        origins = {".".join(path): file.place(*path) for path in file.paths()}
+    _refuse_mistyped_variables(environ)
+    for key in KEYS:
+        value = environ.get(key.variable)
+        if value:
+            values[key.name], origins[key.name] = value, key.variable
+    preset = values.get("preset")
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"{origins['preset']}: {unknown_preset(preset)}")
+    return Settings(paths, servers=servers, origins=origins, environ=environ, **values)
+
+
+def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
+    # Others may well keep a key in QCHAT_LAB_KEY: only what is nearly a known name is refused.
+    for name in environ:
+        if name.startswith("QCHAT_") and name not in _KNOWN_VARIABLES:
+            near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.9)
+            if near:
+                raise UsageError(
+                    _("The variable {name} is unknown; did you mean {near}?").format(
+                        name=name, near=near[0]
+                    )
+                )
+
+
+def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, Server]]:
+    names = tuple(key.name for key in KEYS)
+    file.check_keys((), (*names, "servers"))
+    values = {name: file.text(name) for name in names if name in file.table}
+    sections = file.table.get("servers", {})
+    if not isinstance(sections, dict):
+        raise file.error(("servers",), _("servers must be sections such as [servers.lab]"))
+    return values, {name: _server(file, name) for name in sections}
+
+
+def _server(file: "_ConfigFile", name: str) -> Server:
+    at = ("servers", name)
+    if not isinstance(file.table["servers"][name], dict):
+        raise file.error(at, _("a server is a section such as [servers.lab]"))
+    if not _NAME.fullmatch(name):
+        raise file.error(
+            at, _("the server name {name!r} may have letters, digits, - _ .").format(name=name)
+        )
+    file.check_keys(at, SERVER_KEYS)
+    said = {key: file.text(*at, key) for key in file.table["servers"][name]}
+    if "base_url" not in said:
+        raise file.error(at, _("the server {name} has no base_url").format(name=name))
+    if "api_key_env" in said and "api_key_file" in said:
+        raise file.error(at, _("give api_key_env or api_key_file, not both"))
+    key_file = said.get("api_key_file")
+    return Server(
+        name,
+        said["base_url"],
+        said.get("api_key_env"),
+        # A relative name stands beside the file that says it.
+        None if key_file is None else file.path.parent / Path(key_file).expanduser(),
+        said.get("model"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ConfigFile:
+    path: Path
+    table: dict[str, Any]
+    lines: Mapping[tuple[str, ...], int]
+
+    @classmethod
+    def read(cls, path: Path) -> "_ConfigFile | None":
+        import tomllib
+
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+            table = tomllib.loads(text)
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            why = e.strerror or str(e)
+            raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
+        except UnicodeDecodeError as e:
+            line = path.read_bytes()[: e.start].count(b"\n") + 1
+            raise UsageError(
+                _("{file}:{line}: this is not UTF-8 text.").format(file=path, line=line)
+            ) from e
+        except tomllib.TOMLDecodeError as e:
+            raise UsageError(_("{file}: not valid TOML: {why}.").format(file=path, why=e)) from e
+        return cls(path, table, dict(_key_lines(text)))
+
+    def place(self, *path: str) -> str:
+        """``FILE:LINE`` of a key, or of the nearest table around it."""
+        for end in range(len(path), 0, -1):
+            line = self.lines.get(path[:end])
+            if line is not None:
+                return f"{self.path}:{line}"
+        return str(self.path)
+
+    def error(self, path: tuple[str, ...], message: str) -> UsageError:
+        return UsageError(f"{self.place(*path)}: {message}.")
+
+    def paths(self) -> Iterator[tuple[str, ...]]:
+        for key, value in self.table.items():
+            if key == "servers":
+                yield from ((key, name, k) for name, section in value.items() for k in section)
+            else:
+                yield (key,)
+
+    def text(self, *path: str) -> str:
+        value: Any = self.table
+        for part in path:
+            value = value[part]
+        if not isinstance(value, str):
+            raise self.error(
+                path, _('{key} must be text in quotes, such as "…"').format(key=path[-1])
+            )
+        if not value.strip():
+            raise self.error(path, _("{key} is empty").format(key=path[-1]))
+        return value
+
+    def check_keys(self, at: tuple[str, ...], known: tuple[str, ...]) -> None:
+        table: Any = self.table
+        for part in at:
+            table = table[part]
+        for key in table:
+            if key in known:
+                continue
+            if key == "api_key":
+                hint = _("a key never stands here; use api_key_env or api_key_file")
+                raise self.error((*at, key), hint)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            text = _("unknown key {key!r}").format(key=key)
+            if near:
+                text += _(", did you mean {near!r}?").format(near=near[0])
+                raise UsageError(f"{self.place(*at, key)}: {text}")
+            text += _("; keys here are {names}").format(names=", ".join(known))
+            raise self.error((*at, key), text)
+
+
+def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The line of each table header and key (tomllib does not tell). Later ones win nothing."""
+    import tomllib
+
+    seen: set[tuple[str, ...]] = set()
+    table: tuple[str, ...] = ()
+    in_string = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if not in_string and stripped and not stripped.startswith("#"):
+            header = stripped.startswith("[")
+            sample = stripped if header else f"{stripped.partition('=')[0]}= 0"
+            try:
+                path = _only_path(tomllib.loads(sample))
+            except tomllib.TOMLDecodeError:
+                path = ()  # inside a list or an odd quoted key: its table's line stands for it
+            if header and path:
+                table = path
+            elif path:
+                path = (*table, *path)
+            if path and path not in seen:
+                seen.add(path)
+                yield path, number
+        for quotes in ('"""', "'''"):
+            if line.count(quotes) % 2 and in_string in ("", quotes):
+                in_string = "" if in_string else quotes
+
+
+def _only_path(nested: Any) -> tuple[str, ...]:
+    path: list[str] = []
+    while isinstance(nested, dict) and len(nested) == 1:
+        key, nested = next(iter(nested.items()))
+        path.append(key)
+    return tuple(path)
