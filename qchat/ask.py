@@ -1,0 +1,163 @@
+"""`qchat ask`: one question from the arguments or a pipe, the answer streamed to stdout.
+
+The answer alone goes to standard output; thinking, notes and errors go to standard error.
+"""
+
+import os
+import stat
+import sys
+from typing import Final
+
+import click
+
+from . import options
+from .errors import EngineError, UsageError
+from .i18n import _
+from .sampling import Sampling
+
+_STDIN_MAX: Final = 64 * 2**20  # bytes; no context is longer
+
+
+@click.command(
+    help=_(
+        """Ask one question; the answer goes to standard output as it comes.
+
+        The question is the words, or what is piped in, or both: the piped text then stands after
+        the words. A last word of - reads standard input, too.
+        """
+    ),
+    epilog=_(
+        """\b
+Examples:
+  qchat ask "Why is the sky blue?"
+  git diff | qchat ask "Write a commit message for this:"
+  qchat ask --preset code --max-tokens 2000 "Reverse a string in Rust" > reverse.md
+  qchat ask --system "Answer in French." --json "What is vLLM?" | jq .usage
+  qchat ask --base-url http://127.0.0.1:8000 --model demo "Hello"
+
+\b
+Exit codes: 0 answered, 2 the question or a setting is wrong,
+3 no server, or it failed, 130 interrupted (what came is printed).
+"""
+    ),
+)
+@click.argument("question", nargs=-1, metavar="[QUESTION]...")
+@options.system
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help=_("Print one JSON object: content, reasoning, model, usage, finish_reason, timings."),
+)
+@click.option(
+    "--show-thinking/--hide-thinking",
+    default=None,
+    help=_("Print the thinking to standard error; by default where that is a terminal."),
+)
+@options.server_options
+@options.sampling_options
+def ask(
+    question: tuple[str, ...],
+    system: str | None,
+    as_json: bool,
+    show_thinking: bool | None,
+    server: str | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    model: str | None,
+    sampling: Sampling,
+) -> int:
+    """Ask and print. Raises `QchatError`."""
+    from . import settings as settings_
+    from . import wire
+
+    settings = settings_.load()
+    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    text = question_text(question)
+    sampling = sampling.merged_over(Sampling(preset=settings.preset))
+    if endpoint is None:
+        endpoint = wire.local_endpoint(settings)
+        if not wire.answers(endpoint):
+            raise EngineError(no_server())
+    messages = [{"role": "user", "content": text}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": _utf8(system, "--system")})
+
+    from .answer import Printer, stream_answer
+    from .client import Client
+    from .models import only_model
+
+    show = sys.stderr.isatty() if show_thinking is None else show_thinking
+    with Client(endpoint) as client:
+        chosen = model or endpoint.model or only_model(client)
+        body = sampling.fill({"model": chosen, "messages": messages})
+        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show))
+
+
+def question_text(words: tuple[str, ...]) -> str:
+    """The question out of the arguments and standard input. Raises `UsageError`."""
+    asked_for = bool(words) and words[-1] == "-"
+    if asked_for:
+        words = words[:-1]
+    text = _utf8(" ".join(words), _("the question"))
+    if asked_for or _is_fed():
+        piped = _piped_text()
+        text = f"{text}\n\n{piped}" if text.strip() and piped.strip() else text + piped
+    if not text.strip():
+        raise UsageError(
+            _('There is no question. Write it: qchat ask "…", or pipe it in: … | qchat ask')
+        )
+    return text
+
+
+def no_server() -> str:
+    """What to do where nothing is configured and nothing answers at the usual address."""
+    from .wire import LOCAL_URL
+
+    return _(
+        "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
+        "start one with the demo model: python -m qchat.serve.launcher --model demo "
+        "(`qchat batch --model demo` needs no server)."
+    ).format(url=LOCAL_URL)
+
+
+def _is_fed() -> bool:
+    """Whether standard input is a pipe, a file or a socket: not a terminal, not /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return sys.stdin is not None and not sys.stdin.isatty()
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _piped_text() -> str:
+    try:
+        data = sys.stdin.buffer.read(_STDIN_MAX + 1)
+    except OSError as e:
+        raise UsageError(_("Can't read standard input: {why}.").format(why=e.strerror)) from e
+    if len(data) > _STDIN_MAX:
+        raise UsageError(
+            _("Standard input is longer than {n} MiB, more than any model reads.").format(
+                n=_STDIN_MAX >> 20
+            )
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise UsageError(
+            _(
+                "Standard input is not UTF-8 text (byte {n}); convert it first, "
+                "such as with: iconv -f gb18030 -t utf-8"
+            ).format(n=e.start + 1)
+        ) from e
+    if "\0" in text:
+        raise UsageError(_("Standard input is a binary file, not text."))
+    return text
+
+
+def _utf8(text: str, what: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise UsageError(_("{what} is not valid UTF-8 text.").format(what=what)) from e
+    return text

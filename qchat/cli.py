@@ -1,0 +1,201 @@
+"""The command line: a lazy table of commands, help, errors, exit codes.
+
+Exit codes: 0 all done · 1 finished, some rows failed and are recorded · 2 usage, settings or
+input, nothing was started · 3 engine or server unusable or lost (also a fault of qchat's own) ·
+130, 143 interrupted · 141 nobody reads the output any more, as for any command in a pipe.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from . import __version__
+from .errors import Exit, QchatError
+from .i18n import _
+
+_CLOSED_PIPE = 141  # 128 + SIGPIPE
+
+# name: (module:attribute, the line in `qchat --help`)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ask": ("qchat.ask:ask", _("Ask one question; the answer goes to standard output.")),
+    "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
+    "models": ("qchat.models:models", _("List what a server offers.")),
+    "config": ("qchat.config:config", _("Show the settings and where each came from.")),
+    "completion": ("qchat.completion:completion", _("Print a completion script for your shell.")),
+}
+
+
+class _ClosedPipeError(Exception):
+    """A BrokenPipeError on its way past click, which would exit with 1 (some rows failed)."""
+
+
+class LazyGroup(click.Group):
+    """Commands known by name and one line; a module is imported when its command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        _accept_debug(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            text = _("No such command {name!r}.").format(name=name)
+            near = get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.5)
+            if near:
+                text += " " + _("Did you mean {near!r}?").format(near=near[0])
+            else:
+                text += " " + _("Commands are {names}.").format(names=", ".join(COMMANDS))
+            raise click.UsageError(text, ctx)
+        return super().resolve_command(ctx, args)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)  # --help prints from in here
+        except BrokenPipeError as e:
+            raise _ClosedPipeError from e
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as e:
+            raise _ClosedPipeError from e
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, line) for name, (_where, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [
+            CompletionItem(name, help=line)
+            for name, (_where, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # Not Group's own: it would import every command for its help.
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, help=_("Show the traceback of an error.")
+    )
+
+
+def _accept_debug(command: click.Command) -> None:
+    """`--debug` works after the command's name, too; `run` looks for it."""
+    if not any(p.name == "debug" for p in command.params):
+        command.params.append(_debug_option())
+    if isinstance(command, click.Group):
+        for sub in command.commands.values():
+            _accept_debug(sub)
+
+
+@click.group(
+    cls=LazyGroup,
+    params=[_debug_option()],
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=_("Chat, bulk answers and a server for open models on vLLM."),
+    epilog=_(
+        """\b
+Examples:
+  qchat ask "Why is the sky blue?"
+  git diff | qchat ask "Write a commit message for this:"
+  qchat batch questions.jsonl --model demo
+  qchat COMMAND --help
+"""
+    ),
+)
+@click.version_option(__version__, prog_name="qchat", message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """The group; without a command it prints the help."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line on `argv` (without the program's name) and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # never die on a narrow encoding
+    try:
+        code = _invoke(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from .console import stdout_closed
+
+        stdout_closed()
+        return _CLOSED_PIPE
+    except OSError as e:
+        from .console import stdout_closed
+
+        stdout_closed()
+        return _fail(
+            _("Can't write to standard output: {why}.").format(why=e.strerror), Exit.ENGINE
+        )
+    return code
+
+
+def _invoke(args: list[str]) -> int:
+    debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
+    try:
+        result = _call(args)
+    except click.ClickException as e:
+        e.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except _ClosedPipeError as e:
+        raise BrokenPipeError from e
+    except QchatError as e:
+        if debug:
+            _traceback()
+        return _fail(str(e), e.exit_code)
+    except Exception as e:
+        if debug:
+            _traceback()
+            return Exit.ENGINE
+        from .sanitize import one_line
+
+        return _fail(
+            _("{kind}: {what}. Run again with --debug for the traceback.").format(
+                kind=type(e).__name__, what=one_line(str(e)).rstrip(".")
+            ),
+            Exit.ENGINE,
+        )
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _call(args: list[str]) -> Any:
+    try:
+        return main.main(args, prog_name="qchat", standalone_mode=False)
+    except SystemExit as e:
+        return e.code
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(_("Error: {message}").format(message=message), err=True)
+    return code
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()

@@ -1,0 +1,214 @@
+"""The `openai` SDK as the interactive commands use it, and what its errors mean.
+
+Importing this module imports the SDK (about a second): only commands that ask a server do, and
+only inside the command function.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import openai
+
+from . import __version__
+from .errors import Code, Exit, Failure, QchatError, from_status
+from .i18n import _
+from .sanitize import one_line
+from .wire import Endpoint
+
+CONNECT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 600.0  # between two chunks; the prefill of a long prompt takes minutes
+_SAID_MAX: Final = 500  # characters of a server's own words in an error
+
+Json = dict[str, Any]
+
+# The SDK adds headers of its own from OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS and
+# the like for whatever server it talks to. Nothing leaves but these and the endpoint's own.
+_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+    }
+)
+
+
+class ServerError(QchatError):
+    """A request that failed; `failure` is the row of the table, the text is for a person."""
+
+    def __init__(self, failure: Failure, endpoint: Endpoint) -> None:
+        super().__init__(explain(failure, endpoint))
+        self.failure = failure
+        if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNSUPPORTED):
+            self.exit_code = Exit.USAGE
+        else:
+            self.exit_code = Exit.ENGINE
+
+
+class _Stream(openai.Stream[object]):
+    """The SDK takes every event for JSON; a blank one is a keep-alive of some proxies."""
+
+    def _iter_events(self) -> Iterator[Any]:
+        return (event for event in super()._iter_events() if event.data.strip())
+
+
+class Client:
+    """One server, asked over HTTP. Close it, or use it in a ``with``.
+
+    It never retries, never follows a redirect, and uses the endpoint's proxy and no other.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._http = openai.DefaultHttpxClient(
+            trust_env=False,
+            proxy=endpoint.proxy,
+            follow_redirects=False,
+            timeout=openai.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            event_hooks={"request": [self._only_our_headers]},
+        )
+        self._sdk = openai.OpenAI(
+            base_url=endpoint.base_url,
+            api_key="none",  # not sent: the hook above sets what is
+            max_retries=0,
+            http_client=self._http,
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._http.close()
+
+    def _only_our_headers(self, request: Any) -> None:
+        for name in list(request.headers):
+            if name.lower() not in _HEADERS:
+                del request.headers[name]
+        request.headers["user-agent"] = f"qchat/{__version__}"
+        request.headers.update(self.endpoint.headers())
+
+    def models(self) -> list[Json]:
+        """The `data` of ``GET /models``: each has an ``id``. Raises `ServerError`."""
+        try:
+            answer = self._sdk.get("/models", cast_to=object)
+        except Exception as e:
+            raise self._error(e) from e
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, list) or not all(
+            isinstance(m, dict) and isinstance(m.get("id"), str) for m in data
+        ):
+            said = _("The answer is not a list of models.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+        return data
+
+    def stream(self, body: Json) -> Iterator[Json]:
+        """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""
+        try:
+            with self._sdk.post(
+                "/chat/completions",
+                body={**body, "stream": True},
+                cast_to=object,
+                stream=True,
+                stream_cls=_Stream,
+            ) as stream:
+                for chunk in stream:
+                    if not isinstance(chunk, dict):
+                        said = _("A part of the answer is not an object.")
+                        raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+                    yield chunk
+        except (QchatError, GeneratorExit):
+            raise
+        except Exception as e:
+            raise self._error(e) from e
+
+    def _error(self, error: Exception) -> Exception:
+        failure = failure_of(error)
+        return error if failure is None else ServerError(failure, self.endpoint)
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What an exception of the SDK means, or None where it is no failure of a request."""
+    if isinstance(error, openai.APIStatusError):
+        try:
+            body = error.response.json()
+        except (ValueError, RuntimeError):
+            body = None
+        return from_status(error.status_code, body, _seconds(error.response.headers))
+    if isinstance(error, openai.APITimeoutError | openai.APIConnectionError):
+        cause = error.__cause__
+        kind = type(cause).__name__
+        if kind in ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"):
+            return Failure(Code.UNREACHABLE, re.sub(r"\[Errno -?\d+\] ", "", str(cause)))
+        if isinstance(error, openai.APITimeoutError):
+            return Failure(Code.NO_PROGRESS, str(cause or error))
+        return Failure(Code.DISCONNECTED, str(cause or error))
+    if isinstance(error, openai.APIError):  # an error object in the middle of a stream
+        return _failure_in_stream(error)
+    if isinstance(error, UnicodeDecodeError) and error.reason == "unexpected end of data":
+        return Failure(Code.DISCONNECTED, _("the stream ended within a character"))
+    if isinstance(error, ValueError):  # JSON or text that can't be decoded
+        return Failure(Code.BAD_RESPONSE, str(error))
+    if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        return Failure(Code.DISCONNECTED, str(error))
+    return None
+
+
+def _failure_in_stream(error: openai.APIError) -> Failure:
+    body = error.body if isinstance(error.body, dict) else {}
+    status = body.get("code")
+    if isinstance(status, int) and 400 <= status < 600:
+        return from_status(status, {"error": body})
+    return Failure(Code.SERVER_ERROR, error.message)
+
+
+def _seconds(headers: Any) -> float | None:
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def explain(failure: Failure, endpoint: Endpoint) -> str:
+    """One or two sentences: what happened with which server, and what to do."""
+    said = failure.message
+    if endpoint.api_key is not None:  # some servers repeat the key they refuse
+        said = said.replace(endpoint.api_key.reveal(), str(endpoint.api_key))
+    said = one_line(said)[:_SAID_MAX].rstrip(".")
+    if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
+        said += _(" (through the proxy of the environment)")
+    sentence = _SENTENCES.get(failure.code, _("{url} answered: {said}."))
+    if failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
+        sentence = _(
+            "{url} wants a key: {said}. Put it in a variable and name that with --api-key-env."
+        )
+    return sentence.format(url=endpoint.base_url, said=said)
+
+
+_SENTENCES = {
+    Code.UNAUTHORIZED: _(
+        "{url} refused the key: {said}. "
+        "Put the right key in a variable and name it with --api-key-env."
+    ),
+    Code.UNKNOWN_MODEL: _(
+        "{url} does not have this model: {said}. `qchat models` lists what it has."
+    ),
+    Code.NOT_FOUND: _("{url} does not know this path: {said}. Check the address; most end in /v1."),
+    Code.REDIRECTED: _("{url}: {said}. Give the address it redirects to."),
+    Code.RATE_LIMITED: _("{url} asks to slow down: {said}. Try again later."),
+    Code.OVERLOADED: _("{url} is too busy: {said}. Try again later."),
+    Code.SERVER_ERROR: _("{url} failed: {said}. Its log says why."),
+    Code.UNREACHABLE: _(
+        "{url} can't be reached: {said}. Check the address, and that the server runs."
+    ),
+    Code.DISCONNECTED: _(
+        "{url} broke off the answer: {said}. Ask again; if it recurs, see its log."
+    ),
+    Code.NO_PROGRESS: _("{url} went silent: {said}. Ask again; if it recurs, see its log."),
+    Code.BAD_RESPONSE: _(
+        "{url} sent something that is no answer: {said}. Check that it is an OpenAI-style API."
+    ),
+}

@@ -1,0 +1,59 @@
+"""Plain text on a terminal: width, dimming, tables. No rich here: it costs start-up time."""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from .sanitize import clean, one_line
+
+
+def styled(stream: TextIO) -> bool:
+    """Whether escape sequences of our own may go to this stream."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width(text: str) -> int:
+    """Columns that a text takes: East Asian wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Aligned columns, each cell made one safe line. `right` names columns of numbers."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    numbers = set(right)
+    lines = []
+    for row in cells:
+        padded = []
+        for i, (cell, columns) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (columns - width(cell))
+            padded.append(gap + cell if i in numbers else cell + gap)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def json_text(value: Any) -> str:
+    """JSON that a terminal can show: exact, with characters that `clean` would change escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    if clean(text) == text:
+        return text
+    return "".join(
+        c if clean(c) == c else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text
+    )
+
+
+def stdout_closed() -> None:
+    """Stop the interpreter from complaining at exit about a pipe that nobody reads."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(devnull, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass  # no real file behind it: nothing will be flushed there
+    finally:
+        os.close(devnull)

@@ -1,0 +1,83 @@
+"""Nothing heavy is imported before the command that needs it runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("textual", "openai", "aiohttp", "vllm", "torch", "ray", "rich")
+
+_PROGRAM = """
+import json, sys
+sys.argv = ["qchat", *json.loads(sys.argv[1])]
+from qchat.cli import run
+code = run()
+sys.stdout.flush()
+print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+def run_and_list(tmp_path: Path, *args: str, **environ: str) -> tuple[int, str, set[str]]:
+    """Exit code, standard output, and the top-level modules that were imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(args)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "QCHAT_HOME": str(tmp_path), **environ},
+    )
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    return code, done.stdout, set(modules)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--help"], "Examples:"),
+        (["--version"], "qchat "),
+        ([], "Commands:"),
+        (["ask", "--help"], "--preset"),
+        (["batch", "--help"], "--preset"),
+        (["models", "--help"], "--json"),
+        (["config", "--help"], "init"),
+        (["config"], "preset"),
+        (["completion", "fish"], "_QCHAT_COMPLETE"),
+    ],
+)
+def test_light_commands_stay_light(tmp_path: Path, args: list[str], words: str) -> None:
+    code, output, modules = run_and_list(tmp_path, *args)
+    assert code == 0
+    assert words in output
+    assert "click" in modules  # the list is that of the right process
+    assert modules.isdisjoint(HEAVY), modules & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("qchat mo", "models"), ("qchat ask --pre", "--preset"), ("qchat batch --mod", "--model")],
+)
+def test_completion_stays_light(tmp_path: Path, line: str, expected: str) -> None:
+    code, output, modules = run_and_list(
+        tmp_path,
+        _QCHAT_COMPLETE="bash_complete",
+        COMP_WORDS=line,
+        COMP_CWORD=str(line.count(" ")),
+    )
+    assert code == 0
+    assert expected in output
+    assert modules.isdisjoint(HEAVY), modules & set(HEAVY)
+
+
+def test_the_list_would_show_a_heavy_import(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import aiohttp\n" + _PROGRAM, '["--version"]'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "QCHAT_HOME": str(tmp_path)},
+    )
+    assert "aiohttp" in json.loads(done.stderr.splitlines()[-1])[1]
