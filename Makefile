@@ -1,0 +1,59 @@
+# `make` alone shows what there is. Variables: see the help.
+PYTHON ?=
+QCHAT_EXTRA ?= auto
+ARGS ?=
+VERBOSE ?=
+
+BIN := .venv/bin
+QUESTIONS := examples/questions.jsonl
+ANSWERS := examples/questions.results.jsonl
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench lock clean
+
+help: ## show this list
+	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
+	@echo "make test    run every test         (ARGS='-k journal -x' goes to pytest)"
+	@echo "make setup   make or mend .venv     (the others do it by themselves)"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff lay out the code"
+	@echo "make bench   measure throughput     (ARGS=... goes to the benchmark)"
+	@echo "make lock    resolve the pinned lists in requirements/ anew"
+	@echo "make clean   remove .venv, caches and the demo's answers"
+	@echo
+	@echo "QCHAT_EXTRA=gpu|cpu|none  which vLLM to install (by default: what this machine has)"
+	@echo "PYTHON=/path/to/python    which Python, 3.11 or newer"
+	@echo "VERBOSE=1                 show what pip says"
+
+setup: ## quick when there is nothing to do
+	@python=$$(requirements/find-python "$(PYTHON)") && \
+	exec "$$python" requirements/install.py --extra "$(QCHAT_EXTRA)" $(if $(VERBOSE),--verbose)
+
+demo: setup
+	@code=0; $(BIN)/qchat batch $(QUESTIONS) --model demo --restart || code=$$?; \
+	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; fi; \
+	exit $$code
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@MYPYPATH=requirements $(BIN)/mypy requirements/lock.py examples/show_answers.py
+
+format: setup
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+bench: setup
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock:
+	@python=$$(requirements/find-python "$(PYTHON)") && exec "$$python" requirements/lock.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f examples/questions.results.* examples/questions.*.results.*
+	find qchat batch serve tests examples requirements -name __pycache__ -type d -prune -exec rm -rf {} +
