@@ -172,14 +172,9 @@ def _invoke(args: list[str]) -> int:
         if debug:
             _traceback()
             return Exit.ENGINE
-        from .sanitize import one_line
-
-        return _fail(
-            _("{kind}: {what}. Run again with --debug for the traceback.").format(
-                kind=type(e).__name__, what=one_line(str(e)).rstrip(".")
-            ),
-            Exit.ENGINE,
-        )
+        text = _("{kind}: {what}. Run again with --debug for the traceback.")
+        what = " ".join(str(e).split()).rstrip(".")
+        return _fail(text.format(kind=type(e).__name__, what=what), Exit.ENGINE)
     return result if isinstance(result, int) else Exit.OK
 
 
@@ -191,7 +186,9 @@ def _call(args: list[str]) -> Any:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(_("Error: {message}").format(message=message), err=True)
+    from .sanitize import clean  # a message may quote a server or a file
+
+    click.echo(clean(_("Error: {message}").format(message=message)), err=True)
     return code
 
 

@@ -12,13 +12,12 @@ import openai
 
 from . import __version__
 from .errors import Code, Exit, Failure, QchatError, from_status
+from .explain import explain
 from .i18n import _
-from .sanitize import one_line
 from .wire import Endpoint
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 600.0  # between two chunks; the prefill of a long prompt takes minutes
-_SAID_MAX: Final = 500  # characters of a server's own words in an error
 
 Json = dict[str, Any]
 
@@ -170,45 +169,3 @@ def _seconds(headers: Any) -> float | None:
         return max(0.0, float(headers.get("retry-after", "")))
     except ValueError:
         return None
-
-
-def explain(failure: Failure, endpoint: Endpoint) -> str:
-    """One or two sentences: what happened with which server, and what to do."""
-    said = failure.message
-    if endpoint.api_key is not None:  # some servers repeat the key they refuse
-        said = said.replace(endpoint.api_key.reveal(), str(endpoint.api_key))
-    said = one_line(said)[:_SAID_MAX].rstrip(".")
-    if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
-        said += _(" (through the proxy of the environment)")
-    sentence = _SENTENCES.get(failure.code, _("{url} answered: {said}."))
-    if failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
-        sentence = _(
-            "{url} wants a key: {said}. Put it in a variable and name that with --api-key-env."
-        )
-    return sentence.format(url=endpoint.base_url, said=said)
-
-
-_SENTENCES = {
-    Code.UNAUTHORIZED: _(
-        "{url} refused the key: {said}. "
-        "Put the right key in a variable and name it with --api-key-env."
-    ),
-    Code.UNKNOWN_MODEL: _(
-        "{url} does not have this model: {said}. `qchat models` lists what it has."
-    ),
-    Code.NOT_FOUND: _("{url} does not know this path: {said}. Check the address; most end in /v1."),
-    Code.REDIRECTED: _("{url}: {said}. Give the address it redirects to."),
-    Code.RATE_LIMITED: _("{url} asks to slow down: {said}. Try again later."),
-    Code.OVERLOADED: _("{url} is too busy: {said}. Try again later."),
-    Code.SERVER_ERROR: _("{url} failed: {said}. Its log says why."),
-    Code.UNREACHABLE: _(
-        "{url} can't be reached: {said}. Check the address, and that the server runs."
-    ),
-    Code.DISCONNECTED: _(
-        "{url} broke off the answer: {said}. Ask again; if it recurs, see its log."
-    ),
-    Code.NO_PROGRESS: _("{url} went silent: {said}. Ask again; if it recurs, see its log."),
-    Code.BAD_RESPONSE: _(
-        "{url} sent something that is no answer: {said}. Check that it is an OpenAI-style API."
-    ),
-}

@@ -1,0 +1,56 @@
+"""What a person is told of a failed request: the words for the table in errors.py."""
+
+from typing import Final
+
+from .errors import Code, Failure
+from .i18n import _
+from .sanitize import one_line
+from .wire import Endpoint
+
+_SAID_MAX: Final = 500  # characters of a server's own words in an error
+
+
+def without_key(text: str, endpoint: Endpoint) -> str:
+    """`text` with the endpoint's key masked: some servers repeat the key they refuse."""
+    if endpoint.api_key is None:
+        return text
+    return text.replace(endpoint.api_key.reveal(), str(endpoint.api_key))
+
+
+def explain(failure: Failure, endpoint: Endpoint) -> str:
+    """One or two sentences: what happened with which server, and what to do."""
+    said = one_line(without_key(failure.message, endpoint))[:_SAID_MAX].rstrip(".")
+    if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
+        said += _(" (through the proxy of the environment)")
+    sentence = _SENTENCES.get(failure.code, _("{url} answered: {said}."))
+    if failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
+        sentence = _(
+            "{url} wants a key: {said}. Put it in a variable and name that with --api-key-env."
+        )
+    return sentence.format(url=endpoint.base_url, said=said)
+
+
+_SENTENCES = {
+    Code.UNAUTHORIZED: _(
+        "{url} refused the key: {said}. "
+        "Put the right key in a variable and name it with --api-key-env."
+    ),
+    Code.UNKNOWN_MODEL: _(
+        "{url} does not have this model: {said}. `qchat models` lists what it has."
+    ),
+    Code.NOT_FOUND: _("{url} does not know this path: {said}. Check the address; most end in /v1."),
+    Code.REDIRECTED: _("{url}: {said}. Give the address it redirects to."),
+    Code.RATE_LIMITED: _("{url} asks to slow down: {said}. Try again later."),
+    Code.OVERLOADED: _("{url} is too busy: {said}. Try again later."),
+    Code.SERVER_ERROR: _("{url} failed: {said}. Its log says why."),
+    Code.UNREACHABLE: _(
+        "{url} can't be reached: {said}. Check the address, and that the server runs."
+    ),
+    Code.DISCONNECTED: _(
+        "{url} broke off the answer: {said}. Ask again; if it recurs, see its log."
+    ),
+    Code.NO_PROGRESS: _("{url} went silent: {said}. Ask again; if it recurs, see its log."),
+    Code.BAD_RESPONSE: _(
+        "{url} sent something that is no answer: {said}. Check that it is an OpenAI-style API."
+    ),
+}
