@@ -1,0 +1,52 @@
+"""A process with all that it started: to see it and to end it."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def family(roots: Iterable[int]) -> list[int]:
+    """Process ids of `roots` and of everything below them; on systems without /proc the roots."""
+    found = list(roots)
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # After the name, which may hold blanks and brackets: state, then the parent's id.
+            parent = int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    for pid in found:
+        found += [child for child in children.get(pid, ()) if child not in found]
+    return found
+
+
+def running(pids: Iterable[int]) -> list[int]:
+    """Those that still run; a zombie does not."""
+    return [pid for pid in pids if _runs(pid)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def end(pids: Sequence[int], seconds: float = 3.0) -> list[int]:
+    """Kill those that still run and wait up to `seconds`; gives back those that remain."""
+    for pid in running(pids):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    while (left := running(pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left

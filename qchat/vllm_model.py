@@ -1,0 +1,177 @@
+"""A model as vLLM will see it: where it is, which options fit it, what is wrong with it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from . import demo
+from .errors import EngineError
+from .i18n import _
+from .vllm_start import Options
+
+_MIB = 1 << 20
+_USUAL_SEQUENCES = 256  # vLLM's default for a CPU, offline
+_HUB_SECONDS = 15.0
+_USUAL_TOKENS = 1024  # of one conversation, to size the KV cache
+
+
+def locate(model: str) -> str:
+    """The folder of `model`, or its id on the model hub. Raises `EngineError` for a folder that
+    is not there or holds no model."""
+    path = demo.path() if model == "demo" else Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            text = _("{path} holds no model: there is no config.json in it.")
+            raise EngineError(text.format(path=path))
+        return str(path)
+    if model == "demo":
+        raise EngineError(
+            _("The demo model is missing from this installation; install qchat again.")
+        )
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return str(path)
+        raise EngineError(_("{path} is a file; a model is a folder.").format(path=path))
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        text = _(
+            "There is no folder {model}. Give the folder of a model, its id on the model hub "
+            "(such as Qwen/Qwen3-0.6B), or demo for the bundled one."
+        )
+        raise EngineError(text.format(model=model))
+    return model
+
+
+def check_hub(model: str) -> None:
+    """Ask the model hub once for `model` (from `locate`), unless its config was downloaded before.
+
+    vLLM's own first request is retried for two minutes before it fails, with another message.
+    Raises `EngineError`. Not for ModelScope, whose client asks in its own way.
+    """
+    if Path(model).exists() or _uses_modelscope():
+        return
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(model, "config.json"), str):
+        return
+    try:
+        HfApi().model_info(model, timeout=_HUB_SECONDS)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        cause = hub_trouble(model, words) or words.splitlines()[0]
+        text = _("vLLM can't start {model}: {cause}")
+        raise EngineError(text.format(model=model, cause=cause)) from error
+
+
+def options_for(model: str, given: Options, *, cpu: bool) -> dict[str, str]:
+    """Options of vLLM that fit `model` (from `locate`), without those that are `given`.
+
+    Reads the model's config and chat template, as vLLM fetches them; loads no weights. A model of
+    the Qwen3 family gets the parsers ``qwen3`` (reasoning) and ``hermes`` (tools), each if its
+    template knows of it: with the ``qwen3`` parser, vLLM would take all that an instruct-only
+    model says for thoughts. On the CPU the KV cache gets a size, since vLLM would take most of
+    the machine's memory.
+    """
+    from vllm.tokenizers import get_tokenizer
+    from vllm.transformers_utils.config import get_config
+
+    config = get_config(model, trust_remote_code="trust-remote-code" in given)
+    found: dict[str, str] = {}
+    if str(config.model_type).startswith("qwen3"):
+        template = get_tokenizer(given.get("tokenizer", model)).chat_template or ""
+        text = template if isinstance(template, str) else "".join(template.values())
+        if "<think>" in text or "</think>" in text:
+            found["reasoning-parser"] = "qwen3"
+        if "<tool_call>" in text and "tool-call-parser" not in given:
+            found["tool-call-parser"] = "hermes"
+            found["enable-auto-tool-choice"] = ""
+    if cpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        size = _kv_cache_bytes(config.get_text_config(), given)
+        if size is not None and "gpu-memory-utilization" not in given:
+            found["kv-cache-memory-bytes"] = str(size)
+    return {name: value for name, value in found.items() if name not in given}
+
+
+def _kv_cache_bytes(config: Any, given: Options) -> int | None:
+    """Room for every sequence of a step at 1,024 tokens within a quarter of the free memory, but
+    never less than one whole context needs. None where the model doesn't tell its shape."""
+    layers = getattr(config, "num_hidden_layers", None)
+    heads = getattr(config, "num_key_value_heads", None)
+    dim = getattr(config, "head_dim", None)
+    longest = getattr(config, "max_position_embeddings", None)
+    if not (layers and heads and dim and longest):
+        return None
+    per_token = 2 * layers * heads * dim * 2  # keys and values, two bytes each
+    context = _number(given.get("max-model-len"), longest)
+    sequences = _number(given.get("max-num-seqs"), _USUAL_SEQUENCES)
+    wanted = sequences * min(context, _USUAL_TOKENS) * per_token
+    within = _free_memory() // 4
+    return int(max(min(wanted, within), context * per_token * 9 // 8, 64 * _MIB))
+
+
+def _free_memory() -> int:
+    """Bytes that can be had without swapping; where the system doesn't say, half of all."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            name, _colon, value = line.partition(":")
+            if name == "MemAvailable":
+                return int(value.split()[0]) * 1024
+    except (OSError, ValueError):
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.isdecimal() else default
+
+
+def _uses_modelscope() -> bool:
+    return os.environ.get("VLLM_USE_MODELSCOPE", "").lower() in ("1", "true")
+
+
+def hub_trouble(model: str, text: str) -> str | None:
+    """What went wrong at the model hub, from the words of an exception; None if something else."""
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    if _uses_modelscope():
+        hub = "https://modelscope.cn"
+    words = text.lower()
+    if "gated repo" in words or "gatedrepo" in words:
+        message = _(
+            "the model hub ({hub}) gives {model} only to people who have accepted its terms. "
+            "Accept them there and put your access token into HF_TOKEN."
+        )
+    elif any(sign in words for sign in _NO_SUCH_MODEL):
+        message = _(
+            "the model hub ({hub}) has no {model}, and there is no folder of that name here. "
+            "Check the spelling; a private model needs HF_TOKEN."
+        )
+    elif any(sign in words for sign in _NO_HUB):
+        message = _(
+            "the model hub ({hub}) can't be reached, and {model} has not been downloaded before. "
+            "Check the network, set HF_ENDPOINT to a mirror (or VLLM_USE_MODELSCOPE=1), or give "
+            "the folder of a model."
+        )
+    else:
+        return None
+    return message.format(hub=hub, model=model)
+
+
+_NO_SUCH_MODEL = (
+    "not a valid model identifier",
+    "invalid repository id",
+    "repository not found",
+    "repositorynotfound",
+)
+_NO_HUB = (
+    "couldn't connect",
+    "connecterror",
+    "connectionerror",
+    "offline mode",
+    "outgoing traffic",
+    "name resolution",
+    "localentrynotfound",
+    "timed out",
+    "timeout",
+    "offlinemodeisenabled",
+    "connection refused",
+    "proxyerror",
+)
