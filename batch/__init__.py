@@ -1,0 +1,1 @@
+"""Rows in, answers out: `qchat batch`. See batch/run.py for how the parts fit together."""

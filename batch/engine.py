@@ -1,0 +1,37 @@
+"""What an engine is. Engines: `offline` (vLLM in this process) and `http` (a server)."""
+
+from typing import Protocol
+
+from .request import Outcome, Request
+
+
+class Engine(Protocol):
+    """Answers requests, many at a time.
+
+    An engine never retries on its own: the retry rule belongs to the feeder. It raises
+    `qchat.errors.EngineError` from `start` when it can't be used at all; `answer` never raises
+    for a failed request, it returns an `Outcome` with a `Failure`.
+    """
+
+    @property
+    def window(self) -> int:
+        """How many requests to keep in flight for full throughput."""
+
+    @property
+    def description(self) -> str:
+        """What answers, for a person: ``vLLM 0.32.0 on this machine (cpu), model demo``."""
+
+    def prewarm(self) -> None:
+        """Begin with what needs no rows, and return at once. Raises `EngineError`."""
+
+    async def start(self) -> None:
+        """Make ready. Raises `EngineError`."""
+
+    async def answer(self, request: Request) -> Outcome:
+        """Ask once."""
+
+    async def alive(self) -> bool:
+        """Whether it can be asked now, after it was lost."""
+
+    async def close(self) -> None:
+        """Give back everything; leaves no process behind. Can be called twice."""

@@ -1,0 +1,312 @@
+"""The output file is the journal: append-only, one writer, true after any crash.
+
+A row is done when its whole line is in the file. Each line is written as soon as its row is
+answered (so `kill -9` loses nothing that was finished) and synced at least every second (so
+a power cut loses at most that second).
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..errors import EngineError, UsageError
+from ..i18n import _
+from .files import sync, sync_folder, write_all
+from .inputs import BAD_ROW, NO_ROW, Plan, short_digest
+from .output import OutputFiles
+from .records import Place, place_of_error, place_of_result
+
+OPEN, ANSWERED, FAILED = 0, 1, 2
+"""State of a row, one byte each."""
+
+
+class DiskTroubleError(EngineError):
+    """The journal can't be written; what is in it stays true, and the run can be resumed."""
+
+
+class Appender:
+    """Appends whole lines to one file; after an error the file ends in a whole line."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.path = path
+        new = not path.exists()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if new:
+            os.fchmod(self._fd, mode)
+            sync_folder(path.parent)
+        self._size = os.fstat(self._fd).st_size
+        self._dirty = False
+
+    def append(self, line: bytes) -> None:
+        """Write one line. Raises `DiskTroubleError`; nothing of the line is then left."""
+        try:
+            write_all(self._fd, line)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise trouble(self.path, error) from None
+        self._size += len(line)
+        self._dirty = True
+
+    def sync(self) -> None:
+        """Bring all appended lines to disk. Raises `DiskTroubleError`."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            sync(self._fd)
+        except OSError as error:
+            # After a failed sync the system may have dropped the pages: trust nothing more.
+            raise trouble(self.path, error) from None
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            try:
+                if self._dirty:
+                    sync(fd)
+            except OSError as error:
+                raise trouble(self.path, error) from None
+            finally:
+                os.close(fd)
+
+
+def trouble(path: Path, error: OSError) -> DiskTroubleError:
+    """The sentence for a file that can't be written."""
+    text = _("{path} can't be written: {reason}. Make room or mend it, then run the same command.")
+    return DiskTroubleError(text.format(path=path, reason=error.strerror))
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What the start found and put right."""
+
+    torn: int = 0
+    damaged: int = 0
+    changed: int = 0
+    first_changed: tuple[str, int] | None = None
+
+
+class Journal:
+    """The results and errors files of a run, and which rows are still open."""
+
+    def __init__(self, files: OutputFiles, plan: Plan, names: Sequence[str], mode: int) -> None:
+        self.answered = 0
+        self.failed = 0
+        self._files = files
+        self._plan = plan
+        self._index: Mapping[str, int] = {name: at for at, name in enumerate(names)}
+        self._state = tuple(bytearray(len(marks)) for marks in plan.digests)
+        self._mode = mode
+        self._results: Appender | None = None
+        self._errors: Appender | None = None
+
+    def load(self, prefix: str, *, limited: bool) -> Repairs:
+        """Read back an earlier run's files, repairing what a crash left.
+
+        A torn last line is cut, lines that are none of ours go to ``NAME.damaged.jsonl``, and
+        the errors file loses the rows that will be asked again. `limited` says that rows
+        past the plan's end are no surprise (`--limit`). Raises `OSError`.
+        """
+        torn = damaged = changed = 0
+        first: tuple[str, int] | None = None
+        results = self._files.results
+        if results.exists():
+            torn += cut_torn_line(results)
+            bad: list[int] = []
+            for offset, value in parsed_lines(results):
+                place = place_of_result(value, prefix)
+                row = self._row(place)
+                if place is None or (row is None and not self._beyond(place)):
+                    bad.append(offset)
+                elif row is None:
+                    if not limited:
+                        changed += 1
+                        first = first or (str(place.file), place.line)
+                elif self._state[row[0]][row[1]] == ANSWERED:
+                    bad.append(offset)  # a second answer to one row
+                elif self._plan.digests[row[0]][row[1]] != short_digest(place.digest or ""):
+                    changed += 1
+                    first = first or (self._name(row[0]), place.line)
+                else:
+                    self._state[row[0]][row[1]] = ANSWERED
+                    self.answered += 1
+            if bad:
+                damaged += len(bad)
+                self._set_lines_aside(bad)
+        if self._files.errors.exists() and not changed:
+            torn += cut_torn_line(self._files.errors)
+            self._compact_errors()
+        return Repairs(torn, damaged, changed, first)
+
+    def _compact_errors(self) -> None:
+        """Keep the final failures of rows that are still as they were, once each."""
+        gone: list[int] = []
+        for offset, value in parsed_lines(self._files.errors):
+            place = place_of_error(value)
+            row = self._row(place)
+            if place is None or row is None or not self._still_failed(place, row):
+                gone.append(offset)
+            else:
+                self._state[row[0]][row[1]] = FAILED
+                self.failed += 1
+        if gone:
+            rewrite_without(self._files.errors, gone, None)
+
+    def _still_failed(self, place: Place, row: tuple[int, int]) -> bool:
+        if place.retryable or self._state[row[0]][row[1]] != OPEN:
+            return False
+        mark = self._plan.digests[row[0]][row[1]]
+        if place.digest is None:
+            return mark == BAD_ROW
+        return mark == short_digest(place.digest)
+
+    def _set_lines_aside(self, offsets: list[int]) -> None:
+        aside = Appender(self._files.damaged, self._mode)
+        rewrite_without(self._files.results, offsets, aside.append)
+        aside.close()
+
+    def _file(self, place: Place) -> int | None:
+        if isinstance(place.file, int):
+            return place.file if 0 <= place.file < len(self._state) else None
+        return self._index.get(place.file)
+
+    def _row(self, place: Place | None) -> tuple[int, int] | None:
+        """Indices into the plan, or None when the plan has no such row."""
+        if place is None or (file := self._file(place)) is None:
+            return None
+        at = place.line - 1
+        if at >= len(self._plan.digests[file]) or self._plan.digests[file][at] == NO_ROW:
+            return None
+        return file, at
+
+    def _beyond(self, place: Place) -> bool:
+        """Whether a sound line speaks of a row that the input doesn't have (any more)."""
+        return self._file(place) is not None
+
+    def _name(self, file: int) -> str:
+        return next(name for name, at in self._index.items() if at == file)
+
+    def start(self) -> None:
+        """Open the files for appending. Raises `DiskTroubleError`."""
+        try:
+            self._results = Appender(self._files.results, self._mode)
+        except OSError as error:
+            raise trouble(self._files.results, error) from None
+
+    def is_open(self, file: int, line: int) -> bool:
+        """Whether the row is neither answered nor finally failed."""
+        return self._state[file][line - 1] == OPEN
+
+    def add_result(self, file: int, line: int, data: bytes) -> None:
+        """Record an answer. Raises `DiskTroubleError`."""
+        assert self._results is not None
+        assert self.is_open(file, line)
+        self._results.append(data)
+        self._state[file][line - 1] = ANSWERED
+        self.answered += 1
+
+    def add_error(self, file: int, line: int, data: bytes) -> None:
+        """Record a failure. Raises `DiskTroubleError`."""
+        assert self.is_open(file, line)
+        if self._errors is None:  # made only when there is something to say
+            try:
+                self._errors = Appender(self._files.errors, self._mode)
+            except OSError as error:
+                raise trouble(self._files.errors, error) from None
+        self._errors.append(data)
+        self._state[file][line - 1] = FAILED
+        self.failed += 1
+
+    def sync(self) -> None:
+        """Bring everything to disk; may run in another thread. Raises `DiskTroubleError`."""
+        for appender in (self._results, self._errors):
+            if appender is not None:
+                appender.sync()
+
+    def close(self) -> None:
+        """Sync and close. Raises `DiskTroubleError`."""
+        for appender in (self._results, self._errors):
+            if appender is not None:
+                appender.close()
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cut a last line without its newline; returns the bytes cut. Raises `OSError`."""
+    with path.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - (1 << 16))
+            file.seek(start)
+            piece = file.read(end - start)
+            if (at := piece.rfind(b"\n")) >= 0:
+                end = start + at + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+            os.fsync(file.fileno())
+        return size - end
+
+
+def parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (offset in bytes, value) of each line; the value is None where it does not parse.
+
+    orjson alone, not jsonlines: see tests/bench/journal.py for what that costs a resume.
+    """
+    with path.open("rb", buffering=1 << 20) as file:
+        offset = 0
+        for line in file:
+            try:
+                yield offset, orjson.loads(line)
+            except orjson.JSONDecodeError:
+                yield offset, None
+            offset += len(line)
+
+
+def rewrite_without(
+    path: Path, offsets: Sequence[int], aside: Callable[[bytes], None] | None
+) -> None:
+    """Take the lines at `offsets` out of a file, in one step, handing them to `aside` first.
+
+    Raises `OSError`; the file is then as it was.
+    """
+    out = set(offsets)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with path.open("rb") as old, scratch.open("wb") as new:
+            os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+            offset = 0
+            for line in old:
+                if offset not in out:
+                    new.write(line)
+                elif aside is not None:
+                    aside(line)
+                offset += len(line)
+            new.flush()
+            os.fsync(new.fileno())
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
+    """Raise `UsageError` when answered rows are no longer what they were."""
+    if not repairs.changed:
+        return
+    what = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
+    name, line = repairs.first_changed or ("", 0)
+    text = _(
+        "{n} rows that are already answered have changed{what}, the first at {file} line {line}. "
+        "Undo the change, or give --restart to ask everything anew "
+        "(the old answers are kept under another name)."
+    )
+    raise UsageError(text.format(n=repairs.changed, what=what, file=name, line=line))

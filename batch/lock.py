@@ -1,0 +1,114 @@
+"""One writer at a time: `NAME.lock`."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+import orjson
+
+from ..errors import UsageError
+from ..i18n import _
+from .files import write_all
+
+_NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+class Lock:
+    """Holds `path` while entered. Raises `UsageError`, naming the holder, when it is held.
+
+    The lock is `flock` on a file of its own, so a killed run leaves nothing locked. Where the
+    file system has no `flock`, the file's existence decides, and `advisory` is False.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self.advisory = True
+
+    def __enter__(self) -> "Lock":
+        while True:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._take(fd)
+                # The file may have been removed by its last holder between open and lock.
+                if self._same(fd):
+                    break
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+        self._fd = fd
+        who = {"host": socket.gethostname(), "pid": os.getpid(), "start": int(time.time())}
+        os.ftruncate(fd, 0)
+        write_all(fd, orjson.dumps(who) + b"\n")
+        return self
+
+    def _take(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(self._held(_holder(fd))) from None
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            self.advisory = False
+            holder = _holder(fd)
+            here = holder.get("host") == socket.gethostname()
+            if holder and not (here and not _alive(int(str(holder.get("pid", 0))))):
+                text = _("If it no longer runs, remove {path}.")
+                raise UsageError(self._held(holder) + " " + text.format(path=self._path)) from None
+
+    def _same(self, fd: int) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(fd), self._path.stat())
+        return False
+
+    def _held(self, holder: dict[str, object]) -> str:
+        start = holder.get("start")
+        since = time.strftime("%H:%M:%S", time.localtime(start)) if isinstance(start, int) else "?"
+        text = _(
+            "Another qchat (PID {pid} on {host}, since {since}) writes {name}; "
+            "wait for it, stop it, or give another -o."
+        )
+        return text.format(
+            pid=holder.get("pid", "?"),
+            host=holder.get("host", "?"),
+            since=since,
+            name=self._path.with_suffix(".jsonl"),
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Removed while still locked: a waiter that opened it sees that it is another file now.
+        self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def _holder(fd: int) -> dict[str, object]:
+    # The holder writes its name right after locking; give it a moment.
+    for _attempt in range(5):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            who = orjson.loads(os.pread(fd, 4096, 0))
+            if isinstance(who, dict):
+                return who
+        time.sleep(0.02)
+    return {}
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

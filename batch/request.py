@@ -1,0 +1,91 @@
+"""The two values that travel through a run: a `Request` goes in, an `Outcome` comes out."""
+
+import enum
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ..errors import Failure
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+
+Json = dict[str, Any]
+
+
+class Kind(enum.Enum):
+    """How an input line was written; decides how its answer is written."""
+
+    OPENAI = "openai"
+    MESSAGES = "messages"
+    PROMPT = "prompt"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One row, ready to be asked.
+
+    `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a whole OpenAI
+    request body for `endpoint` (its `model` included, `stream` never), `source` is the input
+    line as parsed, and `digest` names what is asked: equal digests are equal requests.
+    """
+
+    file: int
+    line: int
+    custom_id: str
+    kind: Kind
+    endpoint: str
+    body: Json
+    source: Json | str
+    digest: str
+
+    @property
+    def names_itself(self) -> bool:
+        """Whether the custom_id was given, not made from file and line."""
+        return isinstance(self.source, dict) and self.source.get("custom_id") is not None
+
+
+def digest(endpoint: str, body: Json) -> str:
+    """128 bits of BLAKE2b over endpoint and body, in hex; key order does not matter."""
+    data = orjson.dumps([endpoint, body], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one try: either `body` (the OpenAI response body) or `failure` is set.
+
+    `seconds` is the time from asking to the end of the answer.
+    """
+
+    body: Json | None = None
+    failure: Failure | None = None
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer."""
+        return self.body is not None
+
+
+def usage_of(body: Json) -> Usage:
+    """The `usage` of a response body; zeros where the server told none."""
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return Usage()
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return Usage(
+        prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0
+    )

@@ -1,0 +1,190 @@
+"""Where outcomes go: files that can be resumed (`Ledger`), or standard output (`Stdout`)."""
+
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from ..errors import EngineError
+from ..i18n import _
+from .files import write_all
+from .inputs import Input, Plan
+from .journal import Journal, Repairs, refuse_changes, trouble
+from .manifest import (
+    Manifest,
+    differences,
+    load_manifest,
+    recorded_settings,
+    refuse_other_inputs,
+)
+from .output import OutputFiles, refuse_foreign, set_aside
+from .rows import Defaults
+
+
+class Sink(Protocol):
+    """Takes the line of each row that came to an end, once."""
+
+    @property
+    def answered(self) -> int:
+        """Rows answered, in earlier runs too."""
+
+    @property
+    def failed(self) -> int:
+        """Rows finally failed, in earlier runs too."""
+
+    def start(self) -> None:
+        """Called once, before the first line. Raises `EngineError`."""
+
+    def is_open(self, file: int, line: int) -> bool:
+        """Whether the row has no line yet."""
+
+    def add_result(self, file: int, line: int, data: bytes) -> None:
+        """Take the line of an answer. Raises `EngineError`."""
+
+    def add_error(self, file: int, line: int, data: bytes) -> None:
+        """Take the line of a failure. Raises `EngineError`."""
+
+    def sync(self) -> None:
+        """Make durable what was taken; called from another thread. Raises `EngineError`."""
+
+    def close(self, state: str) -> None:
+        """Finish; `state` is ``finished``, ``interrupted`` or ``lost``. Raises `EngineError`."""
+
+
+@dataclass(slots=True)
+class Stdout:
+    """Results to a file descriptor, failures to a function; nothing can be resumed."""
+
+    fd: int
+    tell: Callable[[str], None]
+    answered: int = 0
+    failed: int = 0
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def is_open(self, file: int, line: int) -> bool:
+        """Always: each row is read once."""
+        return True
+
+    def add_result(self, file: int, line: int, data: bytes) -> None:
+        """Write it out. Raises `BrokenPipeError` when nobody reads any more."""
+        write_all(self.fd, data)
+        self.answered += 1
+
+    def add_error(self, file: int, line: int, data: bytes) -> None:
+        """Tell it: file, line and what went wrong."""
+        row = orjson.loads(data)
+        text = _("{file} line {line}: {message}")
+        self.tell(text.format(file=row["file"], line=line, message=row["error"]["message"]))
+        self.failed += 1
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+    def close(self, state: str) -> None:
+        """Nothing to do."""
+
+
+class Ledger:
+    """The journal and its manifest."""
+
+    def __init__(
+        self, files: OutputFiles, journal: Journal, manifest: Manifest, *, resumed: bool
+    ) -> None:
+        self._files = files
+        self._ours = resumed  # whether the manifest is on disk
+        self._journal = journal
+        self._manifest = manifest
+        self.add_result = journal.add_result
+        self.add_error = journal.add_error
+        self.is_open = journal.is_open
+        self.sync = journal.sync
+
+    @property
+    def answered(self) -> int:
+        """Rows answered, in earlier runs too."""
+        return self._journal.answered
+
+    @property
+    def failed(self) -> int:
+        """Rows finally failed, in earlier runs too."""
+        return self._journal.failed
+
+    def start(self) -> None:
+        """Name the files as ours in the manifest, then open them: a crash between is harmless."""
+        self._ours = True
+        self._save("running")
+        self._journal.start()
+
+    def close(self, state: str) -> None:
+        """Sync, close, and say in the manifest how it ended; without a start, leave nothing."""
+        self._journal.close()
+        if self._ours:
+            self._save(state)
+
+    def _save(self, state: str) -> None:
+        path = self._files.manifest
+        try:
+            self._manifest = self._manifest.save(
+                path, state=state, answered=self.answered, failed=self.failed
+            )
+        except OSError as error:
+            raise trouble(path, error) from None
+
+
+def open_ledger(
+    files: OutputFiles,
+    plan: Plan,
+    inputs: Sequence[Input],
+    defaults: Defaults,
+    *,
+    engine: str,
+    restart: bool,
+    limited: bool,
+) -> tuple[Ledger, Repairs, list[Path]]:
+    """The ledger of a run, with what an earlier one left in it.
+
+    Returns it with the repairs that were made and the files that `restart` renamed. Raises
+    `UsageError` when the files are not this run's to go on with.
+    """
+    manifest = load_manifest(files.manifest)
+    refuse_foreign(files, manifest)
+    keys = tuple(item.key for item in inputs)
+    new = Manifest(
+        keys,
+        files.results.name,
+        files.errors.name,
+        recorded_settings(defaults),
+        engine=engine,
+        prefix=defaults.prefix,
+        rows=plan.rows,
+    )
+    journal = Journal(files, plan, keys, _mode(inputs[0].path))
+    repairs = Repairs()
+    moved: list[Path] = []
+    try:
+        if manifest is not None and restart:
+            moved = set_aside(files)
+        elif manifest is not None:
+            refuse_other_inputs(manifest, keys)
+            repairs = journal.load(manifest.prefix, limited=limited)
+            refuse_changes(repairs, differences(manifest.settings, new.settings))
+            new = replace(new, created=manifest.created)
+    except OSError as error:
+        text = _("{path} can't be read back: {reason}.")
+        raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
+    resumed = manifest is not None and not restart
+    return Ledger(files, journal, new, resumed=resumed), repairs, moved
+
+
+def _mode(path: Path) -> int:
+    """Answers are as private as their questions: the input's own read and write rights."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return 0o600
+    return stat.S_IMODE(mode) & 0o666 if stat.S_ISREG(mode) else 0o600

@@ -1,0 +1,125 @@
+"""Which files are read, and what the first pass finds."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qchat.batch.ids import IdTable
+from qchat.batch.inputs import BAD_ROW, NO_ROW, Input, find, rows, scan, short_digest
+from qchat.batch.request import Request
+from qchat.batch.rows import Defaults
+
+from qchat.errors import UsageError
+
+DEMO = Defaults(model="demo")
+
+
+def inputs(tmp_path: Path, *texts: str) -> list[Input]:
+    found = []
+    for index, text in enumerate(texts):
+        path = tmp_path / f"{index}.jsonl"
+        path.write_text(text)
+        found.append(Input(path.name, path))
+    return found
+
+
+def test_names_globs_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jsonl", "a.jsonl", "odd[1].jsonl", "c.txt"):
+        Path(name).touch()
+    assert [item.name for item in find(["c.txt", "?.jsonl"])] == ["c.txt", "a.jsonl", "b.jsonl"]
+    assert [item.name for item in find(["odd[1].jsonl"])] == ["odd[1].jsonl"]
+    with pytest.raises(UsageError, match="No file matches"):
+        find(["*.nothing"])
+    with pytest.raises(UsageError, match=r"a\.jsonl is named twice"):
+        find(["a.jsonl", "./a.jsonl"])
+
+
+def test_the_plan_knows_every_row(tmp_path: Path) -> None:
+    found = inputs(tmp_path, '"a"\n\n{\n"b"\n', '"c"')
+    plan = scan(found, DEMO)
+    assert (plan.rows, plan.bad) == (4, 1)
+    first, second = plan.digests
+    requests = [row for row in rows(found, DEMO) if isinstance(row, Request)]
+    digests = [short_digest(row.digest) for row in requests]
+    assert list(first) == [digests[0], NO_ROW, BAD_ROW, digests[1]]
+    assert list(second) == [digests[2]]
+    limited = scan(found, DEMO, limit=2)
+    assert (limited.rows, [len(marks) for marks in limited.digests]) == (2, [3, 0])
+
+
+def test_nothing_but_bad_lines_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"0\.jsonl has no line that is a request. Line 2"):
+        scan(inputs(tmp_path, "\n# a heading\n"), DEMO)
+    assert scan(inputs(tmp_path, "\n\n"), DEMO).rows == 0
+
+
+def test_a_custom_id_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    line = json.dumps({"custom_id": "x", "prompt": "a"})
+    found = inputs(tmp_path, line + "\n", "\n" + line)
+    with pytest.raises(UsageError, match=r"'x'.*0\.jsonl line 1 and 1\.jsonl line 2"):
+        scan(found, DEMO)
+    assert scan(found, DEMO, allow_duplicates=True).rows == 2
+
+
+def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
+    found = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "in.jsonl"
+        path.write_text('"x"\n')
+        found.append(Input(str(path), path))
+    assert scan(found, DEMO).rows == 2
+
+
+READ_STDIN = """
+import sys
+from qchat.batch.inputs import find, rows
+from qchat.batch.rows import Defaults
+found = find(sys.argv[1:])
+for _pass in range(2):
+    print([row.source for row in rows(found, Defaults(model="demo"))])
+"""
+
+
+def run_find(args: Sequence[str], **kwargs: object) -> str:
+    command = [sys.executable, "-c", READ_STDIN, *args]
+    return subprocess.run(command, check=True, capture_output=True, text=True, **kwargs).stdout  # type: ignore[call-overload,no-any-return]
+
+
+def test_standard_input_can_be_read_twice(tmp_path: Path) -> None:
+    expected = "['a', 'b']\n" * 2
+    assert run_find(["-"], input='"a"\n"b"\n') == expected
+    path = tmp_path / "in.jsonl"
+    path.write_text('"a"\n"b"\n')
+    with path.open() as file:
+        assert run_find(["-"], stdin=file) == expected
+
+
+def test_a_named_pipe_can_be_read_twice(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["sh", "-c", f'printf \'"a"\\n"b"\\n\' > {pipe}'])
+    assert run_find([str(pipe)]) == "['a', 'b']\n" * 2
+    assert writer.wait(10) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=4), max_size=3000))
+def test_the_id_table_is_a_set(ids: list[str]) -> None:
+    table, known = IdTable(), set[str]()
+    for name in ids:
+        assert table.seen(name) is (name in known)
+        known.add(name)
+
+
+def test_the_id_table_grows() -> None:
+    table = IdTable()
+    assert not any(table.seen(str(n)) for n in range(5000))
+    assert all(table.seen(str(n)) for n in range(5000))

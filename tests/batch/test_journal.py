@@ -1,0 +1,269 @@
+"""The journal: what stands in the files is true after any end."""
+
+import errno
+import json
+import os
+import random
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qchat.batch import files as files_module
+from qchat.batch.inputs import BAD_ROW, NO_ROW, Plan, short_digest
+from qchat.batch.journal import Appender, DiskTroubleError, Journal, Repairs, cut_torn_line
+from qchat.batch.output import OutputFiles
+from qchat.batch.records import error_line, result_line
+from qchat.batch.request import CHAT, Json, Kind, Request, digest
+
+from qchat.errors import Code, Failure
+
+BODY = {
+    "choices": [{"message": {"content": "yes\nno"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    "model": "demo",
+}
+
+
+def request(line: int, kind: Kind = Kind.PROMPT, text: str = "q") -> Request:
+    body: Json = {"messages": [{"role": "user", "content": f"{text}{line}"}], "model": "demo"}
+    source: Json = {"prompt": f"{text}{line}"}
+    return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body))
+
+
+def plan(count: int, text: str = "q") -> Plan:
+    marks = array("Q", [short_digest(request(n, text=text).digest) for n in range(1, count + 1)])
+    return Plan((marks,), count, 0)
+
+
+def line_of(row: Request) -> bytes:
+    return result_line(row, BODY, name="in.jsonl", attempts=1, prefix="")
+
+
+def failed_line(row: Request, code: Code) -> bytes:
+    return error_line(row, Failure(code, "why"), name="in.jsonl", attempts=1)
+
+
+def journal(files: OutputFiles, of: Plan) -> Journal:
+    return Journal(files, of, ["in.jsonl"], 0o600)
+
+
+def reopened(files: OutputFiles, of: Plan, *, limited: bool = False) -> tuple[Journal, Repairs]:
+    book = journal(files, of)
+    return book, book.load("", limited=limited)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> OutputFiles:
+    return OutputFiles.named(tmp_path / "out.jsonl")
+
+
+def fill(files: OutputFiles, of: Plan, lines: list[int], kind: Kind = Kind.PROMPT) -> None:
+    book = journal(files, of)
+    book.start()
+    for n in lines:
+        book.add_result(0, n, line_of(request(n, kind)))
+    book.close()
+
+
+@pytest.mark.parametrize("kind", [Kind.PROMPT, Kind.OPENAI])
+def test_what_was_answered_is_done_and_the_rest_is_open(files: OutputFiles, kind: Kind) -> None:
+    fill(files, plan(4), [1, 3], kind)
+    book, repairs = reopened(files, plan(4))
+    assert repairs == Repairs()
+    assert [book.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
+    assert (book.answered, book.failed) == (2, 0)
+
+
+def test_a_torn_last_line_is_cut(files: OutputFiles) -> None:
+    fill(files, plan(3), [1, 2])
+    whole = files.results.read_bytes()
+    with files.results.open("ab") as file:
+        file.write(line_of(request(3))[:-1])
+    book, repairs = reopened(files, plan(3))
+    assert repairs.torn == len(line_of(request(3))) - 1
+    assert files.results.read_bytes() == whole
+    assert book.is_open(0, 3)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_cut_anywhere_the_file_ends_in_a_whole_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "x"
+    lines = [b"x" * data.draw(st.integers(0, 70_000)) for _n in range(data.draw(st.integers(0, 4)))]
+    whole = b"".join(line + b"\n" for line in lines)
+    at = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:at])
+    cut = cut_torn_line(path)
+    kept = whole[:at].rpartition(b"\n")
+    assert path.read_bytes() == kept[0] + kept[1]
+    assert cut == len(kept[2])
+
+
+def test_damaged_lines_are_set_aside_and_asked_again(files: OutputFiles) -> None:
+    fill(files, plan(4), [1, 2, 3])
+    lines = files.results.read_bytes().splitlines(keepends=True)
+    twice = lines[0]
+    files.results.write_bytes(lines[0] + b"\0\0\0\n" + b'{"prompt": "q2"}\n' + lines[2] + twice)
+    book, repairs = reopened(files, plan(4))
+    assert (repairs.damaged, repairs.torn) == (3, 0)
+    assert files.results.read_bytes() == lines[0] + lines[2]
+    assert files.damaged.read_bytes() == b"\0\0\0\n" + b'{"prompt": "q2"}\n' + twice
+    assert [book.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
+
+
+def test_changed_rows_are_noticed(files: OutputFiles) -> None:
+    fill(files, plan(3), [1, 2, 3])
+    _book, repairs = reopened(files, plan(3, text="other"))
+    assert (repairs.changed, repairs.first_changed) == (3, ("in.jsonl", 1))
+    _book, repairs = reopened(files, plan(2))
+    assert (repairs.changed, repairs.first_changed) == (1, ("in.jsonl", 3))
+    _book, repairs = reopened(files, plan(2), limited=True)
+    assert repairs.changed == 0
+    assert len(files.results.read_bytes().splitlines()) == 3
+
+
+def test_rows_appended_to_the_input_are_new(files: OutputFiles) -> None:
+    fill(files, plan(2), [1, 2])
+    book, repairs = reopened(files, plan(3))
+    assert repairs == Repairs()
+    assert [book.is_open(0, n) for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_of_failed_rows_only_the_retryable_are_asked_again(files: OutputFiles) -> None:
+    book = journal(files, plan(3))
+    book.start()
+    book.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
+    book.add_error(0, 2, failed_line(request(2), Code.SERVER_ERROR))
+    book.close()
+    again, repairs = reopened(files, plan(3))
+    assert [again.is_open(0, n) for n in (1, 2, 3)] == [False, True, True]
+    assert (again.failed, repairs) == (1, Repairs())
+    assert [json.loads(line)["line"] for line in files.errors.read_text().splitlines()] == [1]
+
+
+def test_a_failed_row_that_was_mended_is_asked_again(files: OutputFiles) -> None:
+    book = journal(files, plan(1))
+    book.start()
+    book.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
+    book.close()
+    again, _repairs = reopened(files, plan(1, text="mended"))
+    assert again.is_open(0, 1)
+    assert files.errors.read_bytes() == b""
+
+
+def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
+    bad = Plan((array("Q", [BAD_ROW, NO_ROW]),), 1, 1)
+    failed = error_line(request(1), Failure(Code.INVALID_LINE, "why"), name="in.jsonl", attempts=0)
+    record = json.loads(failed) | {"digest": None}
+    book = journal(files, bad)
+    book.start()
+    book.add_error(0, 1, json.dumps(record).encode() + b"\n")
+    book.close()
+    again, _repairs = reopened(files, bad)
+    assert not again.is_open(0, 1)
+    assert again.failed == 1
+
+
+def test_a_row_in_both_files_counts_as_answered(files: OutputFiles) -> None:
+    fill(files, plan(1), [1])
+    files.errors.write_bytes(failed_line(request(1), Code.INVALID_REQUEST))
+    book, _repairs = reopened(files, plan(1))
+    assert (book.answered, book.failed) == (1, 0)
+    assert files.errors.read_bytes() == b""
+
+
+def test_short_writes_are_completed(files: OutputFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def short(fd: int, data: Any) -> int:
+        return real(fd, bytes(data)[: random.randint(1, 7)])
+
+    monkeypatch.setattr(files_module.os, "write", short)
+    fill(files, plan(2), [1, 2])
+    monkeypatch.undo()
+    assert files.results.read_bytes() == line_of(request(1)) + line_of(request(2))
+
+
+def test_a_full_disk_leaves_whole_lines_and_a_sentence(
+    files: OutputFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = journal(files, plan(2))
+    book.start()
+    book.add_result(0, 1, line_of(request(1)))
+    real = os.write
+    room = [10]
+
+    def full(fd: int, data: Any) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(fd, bytes(data)[: room[0]])
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(files_module.os, "write", full)
+    with pytest.raises(DiskTroubleError, match=r"No space left on device\. Make room"):
+        book.add_result(0, 2, line_of(request(2)))
+    assert files.results.read_bytes() == line_of(request(1))
+    assert book.is_open(0, 2)
+    monkeypatch.undo()
+    book.add_result(0, 2, line_of(request(2)))
+    book.close()
+    assert reopened(files, plan(2))[0].answered == 2
+
+
+def test_a_failed_sync_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    appender = Appender(tmp_path / "x", 0o600)
+    appender.append(b"a\n")
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files_module.os, "fdatasync", fail)
+    with pytest.raises(DiskTroubleError, match="Input/output error"):
+        appender.sync()
+
+
+def test_answers_are_as_private_as_told(files: OutputFiles) -> None:
+    fill(files, plan(1), [1])
+    assert files.results.stat().st_mode & 0o777 == 0o600
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_crash_and_any_damage_costs_no_row_and_doubles_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Answer, damage the file anyhow, resume: in the end each row stands there once."""
+    files = OutputFiles.named(tmp_path_factory.mktemp("any") / "out.jsonl")
+    count = data.draw(st.integers(1, 6))
+    of = plan(count)
+    order = data.draw(st.permutations(range(1, count + 1)))
+    fill(files, of, list(order)[: data.draw(st.integers(0, count))])
+    damaged = bytearray(files.results.read_bytes())
+    for _n in range(data.draw(st.integers(0, 3))):
+        if damaged:
+            at = data.draw(st.integers(0, len(damaged) - 1))
+            match data.draw(st.sampled_from(["cut", "flip", "insert"])):
+                case "cut":
+                    del damaged[at:]
+                case "flip":
+                    damaged[at] ^= 1 << data.draw(st.integers(0, 7))
+                case _:
+                    damaged[at:at] = data.draw(st.binary(min_size=1, max_size=5))
+    files.results.write_bytes(bytes(damaged))
+    book, repairs = reopened(files, of)
+    if repairs.changed:  # a digest was hit: refused, with nothing touched but a torn end
+        return
+    book.start()
+    for n in range(1, count + 1):
+        if book.is_open(0, n):
+            book.add_result(0, n, line_of(request(n)))
+    book.close()
+    lines = [json.loads(line) for line in files.results.read_bytes().splitlines()]
+    assert sorted(line["_qchat"]["line"] for line in lines) == list(range(1, count + 1))
+    assert reopened(files, of)[1] == Repairs()

@@ -1,0 +1,167 @@
+"""Names of files, the lock, the manifest, and what may be touched."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from qchat.batch import lock as lock_module
+from qchat.batch.inputs import Input
+from qchat.batch.lock import Lock
+from qchat.batch.manifest import Manifest, differences, load_manifest, recorded_settings
+from qchat.batch.output import (
+    OutputFiles,
+    check_folder,
+    name_outputs,
+    refuse_foreign,
+    refuse_own_output,
+    set_aside,
+)
+from qchat.batch.rows import Defaults
+
+from qchat.errors import UsageError
+from qchat.sampling import Sampling
+
+MANIFEST = Manifest(("in.jsonl",), "out.jsonl", "out.errors.jsonl", {"model": "demo"})
+
+
+def given(path: Path) -> Input:
+    return Input(path.name, path)
+
+
+def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
+    files = name_outputs([given(tmp_path / "in.jsonl")], None)
+    names = [files.results, files.errors, files.manifest, files.lock, files.damaged]
+    assert [path.name for path in names] == [
+        "in.results.jsonl",
+        "in.results.errors.jsonl",
+        "in.results.manifest.json",
+        "in.results.lock",
+        "in.results.damaged.jsonl",
+    ]
+    assert {path.parent for path in names} == {tmp_path}
+    assert name_outputs([given(tmp_path / "a.b.txt")], None).results.name == "a.b.results.jsonl"
+    assert name_outputs([], "x/out.jsonl").errors == Path("x/out.errors.jsonl")
+    two = [given(tmp_path / "a"), given(tmp_path / "b")]
+    with pytest.raises(UsageError, match="need -o"):
+        name_outputs(two, None)
+    with pytest.raises(UsageError, match="need -o"):
+        name_outputs([Input("stdin", Path("/dev/fd/0"))], None)
+
+
+def test_a_folder_that_cannot_be_written_is_told_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_folder(OutputFiles.named(tmp_path / "out.jsonl"))
+    with pytest.raises(UsageError, match="There is no folder"):
+        check_folder(OutputFiles.named(tmp_path / "no" / "out.jsonl"))
+    (tmp_path / "dir.jsonl").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        check_folder(OutputFiles.named(tmp_path / "dir.jsonl"))
+    monkeypatch.setattr(os, "access", lambda *_args: False)  # root may write everything
+    with pytest.raises(UsageError, match="No permission to write"):
+        check_folder(OutputFiles.named(tmp_path / "out.jsonl"))
+
+
+def test_the_manifest_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "out.manifest.json"
+    assert load_manifest(path) is None
+    saved = MANIFEST.save(path, state="finished", answered=3)
+    assert load_manifest(path) == saved
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+    for text in ("", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "x": 2}'):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="not a manifest of this version"):
+            load_manifest(path)
+
+
+def test_only_named_files_are_ours(tmp_path: Path) -> None:
+    files = OutputFiles.named(tmp_path / "out.jsonl")
+    refuse_foreign(files, None)
+    files.errors.touch()
+    with pytest.raises(UsageError, match=r"out\.errors\.jsonl exists and is not known"):
+        refuse_foreign(files, None)
+    refuse_foreign(files, MANIFEST)
+
+
+def test_a_runs_output_is_no_input(tmp_path: Path) -> None:
+    MANIFEST.save(tmp_path / "out.manifest.json")
+    for name in ("out.jsonl", "out.errors.jsonl"):
+        with pytest.raises(UsageError, match="holds the answers of an earlier run"):
+            refuse_own_output([given(tmp_path / name)])
+    refuse_own_output([given(tmp_path / "in.jsonl"), given(tmp_path / "output.jsonl")])
+
+
+def test_setting_aside_deletes_nothing(tmp_path: Path) -> None:
+    files = OutputFiles.named(tmp_path / "out.jsonl")
+    contents = set()
+    for round_ in range(3):
+        for path in (files.results, files.errors, files.manifest):
+            path.write_text(f"{path.name} {round_}")
+            contents.add(f"{path.name} {round_}")
+        assert len(set_aside(files)) == 3
+    assert {path.read_text() for path in tmp_path.iterdir()} == contents
+
+
+def test_what_a_person_changed_is_named() -> None:
+    old = recorded_settings(Defaults(model="a", sampling=Sampling(temperature=0.5, stop=("x",))))
+    new = recorded_settings(Defaults(model="b", system="s", sampling=Sampling(temperature=0.5)))
+    assert json.loads(json.dumps(old)) == old
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "model: 'a' before, 'b' now",
+        "stop: ['x'] before, not set now",
+        "system: not set before, 's' now",
+    ]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from qchat.batch.lock import Lock
+with Lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(path: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_held_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.lock"
+    with holder(path) as process:
+        try:
+            with pytest.raises(UsageError, match=f"PID {process.pid} on .* writes"), Lock(path):
+                pass
+        finally:
+            process.send_signal(signal.SIGKILL)
+    with Lock(path) as lock:  # a killed holder leaves nothing locked
+        assert lock.advisory
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert not path.exists()
+
+
+def test_without_flock_the_file_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(_fd: int, _how: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(lock_module.fcntl, "flock", unsupported)
+    path = tmp_path / "out.lock"
+    with Lock(path) as lock:
+        assert not lock.advisory
+        with pytest.raises(UsageError, match="If it no longer runs, remove"), Lock(path):
+            pass
+    path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": 0}))
+    with pytest.raises(UsageError, match="on elsewhere"), Lock(path):
+        pass
