@@ -1,0 +1,183 @@
+"""The command `qchat batch`."""
+
+import re
+import sys
+from typing import Any
+
+import click
+
+from .. import options
+from ..i18n import _
+from ..sampling import Sampling
+
+ENGINES = ("auto", "offline", "http")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _time_span(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """Seconds of ``90``, ``90s``, ``10m`` or ``3h50m``."""
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if value.replace(".", "", 1).isdecimal():
+        return float(value)
+    if not pieces or "".join(n + unit for n, unit in pieces) != value:
+        raise click.BadParameter(_("write a time such as 90s, 10m or 3h50m."))
+    return sum(float(n) * _UNITS[unit] for n, unit in pieces)
+
+
+@click.command(
+    help=_(
+        """Answer every line of JSONL files.
+
+        Each INPUT (a file, a glob, or - for standard input) holds a request a line: an OpenAI
+        batch line, {"messages": [...]}, {"prompt": "..."}, or a JSON string. Answers go to
+        INPUT.results.jsonl as they come. The same command again goes on where a stopped or
+        killed run ended: no row is lost, and none is answered twice.
+        """
+    ),
+    epilog=_(
+        """\b
+Examples:
+  qchat batch questions.jsonl --model demo
+  qchat batch questions.jsonl --base-url http://127.0.0.1:8000
+  qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
+  qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
+  zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
+
+\b
+Exit codes:
+  0  every row is answered           1  done, some rows failed (see the errors file)
+  2  wrong usage or input            3  the engine or server failed; the same command resumes
+  130, 143  interrupted; the same command resumes
+"""
+    ),
+)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    metavar="NAME.jsonl",
+    help=_(
+        "Where answers go; - for standard output, without resume. [default: INPUT.results.jsonl]"
+    ),
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    help=_(
+        "offline: vLLM in this process; http: a server; auto: a server that is named or "
+        "configured and answers, else offline.  [default: auto]"
+    ),
+)
+@options.server_options
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=256,
+    metavar="N",
+    show_default=True,
+    help=_("Requests in flight at a server."),
+)
+@click.option(
+    "--vllm",
+    "engine_args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=_("An option of vLLM for the offline engine, such as max_model_len=8192; repeatable."),
+)
+@options.system
+@options.sampling_options
+@click.option("--template", metavar="TEXT", help=_("The prompt, with columns of a row in braces."))
+@click.option("--limit", type=click.IntRange(1), metavar="N", help=_("The first N rows only."))
+@click.option("--restart", is_flag=True, help=_("Ask all anew; earlier results are renamed."))
+@click.option("--allow-duplicates", is_flag=True, help=_("Let rows share a custom_id."))
+@click.option(
+    "--prefix", default="", metavar="TEXT", help=_("Put before the names of the answer's columns.")
+)
+@click.option(
+    "--encoding",
+    default="utf-8",
+    metavar="NAME",
+    show_default=True,
+    help=_("Encoding of the inputs, such as gb18030."),
+)
+@click.option(
+    "--wait",
+    default="10m",
+    metavar="TIME",
+    show_default=True,
+    callback=_time_span,
+    help=_("How long to wait for a server that went away, such as 90s, 10m or 2h."),
+)
+@click.option("-q", "--quiet", is_flag=True, help=_("Say nothing but warnings and errors."))
+def batch(
+    inputs: tuple[str, ...],
+    output: str | None,
+    engine: str,
+    server: str | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    model: str | None,
+    concurrency: int,
+    engine_args: tuple[str, ...],
+    system: str | None,
+    sampling: Sampling,
+    template: str | None,
+    limit: int | None,
+    restart: bool,
+    allow_duplicates: bool,
+    prefix: str,
+    encoding: str,
+    wait: float,
+    quiet: bool,
+) -> None:
+    # Imported here, not above: `qchat batch --help` needs none of it.
+    from ..settings import load
+    from .choose import Wish
+    from .feeder import RetryRule
+    from .lines import check_encoding
+    from .rows import Defaults
+    from .run import Job, run
+    from .template import Template
+
+    check_encoding(encoding)
+    settings = load()
+    defaults = Defaults(
+        system=system,
+        sampling=sampling.merged_over(Sampling(preset=settings.preset)),
+        template=Template.parse(template) if template is not None else None,
+        prefix=prefix,
+        encoding=encoding,
+    )
+    wish = Wish(engine, server, base_url, api_key_env, model, concurrency, _pairs(engine_args))
+    job = Job(
+        inputs,
+        output,
+        defaults,
+        wish,
+        limit=limit,
+        restart=restart,
+        allow_duplicates=allow_duplicates,
+        quiet=quiet,
+        rule=RetryRule(wait=wait),
+    )
+    code = run(job, settings, _typed())
+    sys.exit(code)
+
+
+def _pairs(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs: list[tuple[str, str]] = []
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            text = _("--vllm {item}: write NAME=VALUE, such as max_model_len=8192.")
+            raise click.UsageError(text.format(item=item))
+        pairs.append((name.strip().lstrip("-").replace("-", "_"), value))
+    return tuple(pairs)
+
+
+def _typed() -> list[Any]:
+    """The command line as a person typed it, for the hint how to resume."""
+    return ["qchat", *sys.argv[1:]]

@@ -1,0 +1,193 @@
+"""Keeps an engine full: a bounded window of requests in flight, no barrier between them.
+
+The retry rule lives here, and so does the judgement whether a failure is one row's or the
+run's; both read `qchat.errors.MEANING` alone.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ..errors import Code, EngineError, Failure, Scope
+from ..i18n import _
+from .engine import Engine
+from .request import Outcome, Request
+
+Record = Callable[[Request, Outcome, int], None]
+"""Called once for each row that came to an end: request, outcome, attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How often and how soon to try again.
+
+    `attempts` counts tries of one row for failures of its own; waiting for a server in trouble
+    costs none of them. The pause before try n is random in [0, min(cap, base * 2**n)] seconds
+    (full jitter, so that rows don't come back all at once). `wait` bounds, in seconds, how
+    long the whole run goes on without a single answer from a server in trouble.
+    """
+
+    attempts: int = 5
+    base: float = 0.5
+    cap: float = 30.0
+    wait: float = 600.0
+
+    def pause(self, tries: int, retry_after: float | None = None) -> float:
+        """Seconds to wait after `tries` failed tries; never under what the server asked for."""
+        jitter = random.uniform(0, min(self.cap, self.base * 2 ** min(tries, 16)))  # noqa: S311
+        return jitter + min(retry_after or 0.0, self.wait)
+
+
+class RunFaultError(EngineError):
+    """The run itself can't go on; no row is at fault, and none is recorded as failed."""
+
+
+@dataclass(slots=True)
+class Feeder:
+    """One pass over `rows` through `engine`.
+
+    `uniform` says that all rows ask one model that the run chose: then "no such model" is the
+    run's fault; otherwise it is the row's. `refusals` rows refused for one reason, with none
+    answered before, stop the run too.
+    """
+
+    engine: Engine
+    rows: Iterator[Request]
+    record: Record
+    rule: RetryRule = field(default_factory=RetryRule)
+    uniform: bool = True
+    refusals: int = 20
+    in_flight: int = 0
+    retries: Counter[Code] = field(default_factory=Counter)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
+    _proven: bool = False
+    _last_good: float = field(default_factory=time.monotonic)
+    _recovery: asyncio.Task[None] | None = None
+
+    async def run(self, width: int) -> None:
+        """Ask every row, at most `width` at a time. Raises `RunFaultError` and `EngineError`.
+
+        Returns early, leaving rows open, after `stop`. When cancelled or failed, requests in
+        flight are given up; their rows stay open.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _worker in range(width):
+                    group.create_task(self._work())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        self._release()
+
+    def stop(self) -> None:
+        """Take no more rows; those in flight may end."""
+        self._stopping.set()
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            request = next(self.rows, None)
+            if request is None:
+                return
+            self.in_flight += 1
+            try:
+                await self._ask(request)
+            finally:
+                self.in_flight -= 1
+
+    async def _ask(self, request: Request) -> None:
+        tries = attempts = 0
+        while True:
+            outcome = await self.engine.answer(request)
+            tries += 1
+            failure = outcome.failure
+            if failure is None:
+                self._good()
+                self.record(request, outcome, attempts + 1)
+                return
+            scope = self._scope(failure)
+            if scope is Scope.RUN:
+                raise RunFaultError(_sentence(failure))
+            attempts += scope is Scope.ROW
+            if not failure.retryable or attempts >= self.rule.attempts:
+                self._refused(request, outcome, max(attempts, 1))
+                return
+            self.retries[failure.code] += 1
+            if not await self._pause(failure, tries):
+                return  # stopping: the row stays open
+
+    def _scope(self, failure: Failure) -> Scope:
+        if failure.code is Code.UNKNOWN_MODEL and not self.uniform:
+            return Scope.ROW
+        return failure.scope
+
+    async def _pause(self, failure: Failure, tries: int) -> bool:
+        """Wait before the next try; False when the run is stopping. Raises `RunFaultError`."""
+        if failure.scope is Scope.SERVER:
+            quiet = time.monotonic() - self._last_good
+            if quiet > self.rule.wait:
+                text = _("{problem} No answer for {minutes:.0f} minutes; giving up (see --wait).")
+                problem = _sentence(failure)
+                raise RunFaultError(text.format(problem=problem, minutes=quiet / 60))
+        if failure.code is Code.UNREACHABLE:
+            return await self._until_back(failure)
+        return not await self._stopped_within(self.rule.pause(tries, failure.retry_after))
+
+    async def _until_back(self, failure: Failure) -> bool:
+        """One task asks after the server; every row that met the outage waits for it."""
+        if self._recovery is None or self._recovery.done():
+            self._recovery = asyncio.create_task(self._recover(failure))
+        await asyncio.shield(self._recovery)
+        return not await self._stopped_within(self.rule.pause(0))
+
+    async def _recover(self, failure: Failure) -> None:
+        began = time.monotonic()
+        while not await self._stopped_within(1.0):
+            if await self.engine.alive():
+                return
+            if time.monotonic() - began > self.rule.wait:
+                text = _("{problem} It did not come back within {minutes:g} minutes (see --wait).")
+                problem = _sentence(failure)
+                raise RunFaultError(text.format(problem=problem, minutes=self.rule.wait / 60))
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _good(self) -> None:
+        self._last_good = time.monotonic()
+        if not self._proven:
+            self._proven = True
+            self._release()
+
+    def _refused(self, request: Request, outcome: Outcome, attempts: int) -> None:
+        if self._proven:
+            self.record(request, outcome, attempts)
+            return
+        # Until something is answered, refusals may be the run's own fault: hold them back.
+        self._held.append((request, outcome, attempts))
+        reasons = {held.failure.message for _row, held, _n in self._held if held.failure}
+        if len(reasons) > 1:
+            self._proven = True
+            self._release()
+        elif len(self._held) >= self.refusals:
+            text = _("The first {n} rows were all refused for one reason: {reason}")
+            raise RunFaultError(text.format(n=len(self._held), reason=reasons.pop()))
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for request, outcome, attempts in held:
+            self.record(request, outcome, attempts)
+
+
+def _sentence(failure: Failure) -> str:
+    return (
+        failure.message
+        if failure.message.endswith((".", "。", "!", "?"))
+        else (failure.message + ".")
+    )

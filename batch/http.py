@@ -1,0 +1,206 @@
+"""The engine `http`: an OpenAI-compatible server.
+
+aiohttp, not the openai SDK: the SDK costs ten times the client CPU a request and was seen to
+stall for 600 s with 256 in flight on half-closed keep-alive connections.
+"""
+
+import asyncio
+import email.utils
+import re
+import time
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import orjson
+
+from .. import __version__
+from ..errors import Code, EngineError, Failure, Scope, from_status
+from ..explain import explain, without_key
+from ..i18n import _
+from ..wire import Endpoint
+from .request import Outcome, Request, usage_of
+from .watch import Watch
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a connection must stand. An answer has no time limit: see batch/watch.py."""
+
+KEEP_ALIVE = 4.0
+"""Seconds an idle connection is kept: uvicorn, vLLM's server, closes its own after 5."""
+
+
+_METRICS_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{?.*\s(\S+)$", re.MULTILINE)
+
+
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content")
+
+
+class Http:
+    """One server. See `batch.engine.Engine`."""
+
+    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
+        self.watch = Watch(self._tokens)
+        self._endpoint = endpoint
+        self._concurrency = concurrency
+        self._session: aiohttp.ClientSession | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def window(self) -> int:
+        """How many requests to keep in flight."""
+        return self._concurrency
+
+    @property
+    def description(self) -> str:
+        """What answers."""
+        text = _("{url}, {n} requests at a time")
+        return text.format(url=self._endpoint.base_url, n=self._concurrency)
+
+    def prewarm(self) -> None:
+        """Nothing to do."""
+
+    async def start(self) -> None:
+        """Open the session. Raises `EngineError` when nothing answers there."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._concurrency + 2, keepalive_timeout=KEEP_ALIVE
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            headers={
+                **self._endpoint.headers(),
+                "Content-Type": "application/json",
+                "User-Agent": f"qchat/{__version__}",
+            },
+            trust_env=False,
+        )
+        self._watching = asyncio.create_task(self.watch.run())
+
+    async def models(self) -> list[str]:
+        """The names of the models that the server offers. Raises `EngineError`."""
+        outcome = await self._send("GET", self._endpoint.url("/v1/models"), None)
+        if outcome.failure is not None:
+            raise EngineError(outcome.failure.message)
+        data = (outcome.body or {}).get("data")
+        models = data if isinstance(data, list) else []
+        return [str(model["id"]) for model in models if isinstance(model, dict) and "id" in model]
+
+    async def answer(self, request: Request) -> Outcome:
+        """Ask once."""
+        url = self._endpoint.url(request.endpoint)
+        most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+        try:
+            async with self.watch.request(most if isinstance(most, int) else None):
+                outcome = await self._send("POST", url, orjson.dumps(request.body))
+        except TimeoutError:
+            text = _("The server stopped working on the request; given up.")
+            return Outcome(failure=Failure(Code.NO_PROGRESS, text))
+        if outcome.body is None:
+            return outcome
+        if (wrong := _what_is_wrong(outcome.body)) is not None:
+            failure = Failure(Code.BAD_RESPONSE, wrong, 200)
+            return Outcome(failure=failure, seconds=outcome.seconds)
+        self.watch.ended(outcome.seconds, outcome.usage.completion_tokens)
+        return outcome
+
+    async def alive(self) -> bool:
+        """Whether the server answers now."""
+        return (await self._send("GET", self._endpoint.url("/v1/models"), None)).failure is None
+
+    async def close(self) -> None:
+        """Close all connections; a server stops generating for those in flight."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _tokens(self) -> float | None:
+        """All tokens so far by vLLM's metrics; None where there are none."""
+        assert self._session is not None
+        url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_METRICS_TIMEOUT
+            ) as response:
+                text = await response.text() if response.status == 200 else ""
+        except (aiohttp.ClientError, OSError, ValueError):
+            return None
+        found = _TOKENS.findall(text)
+        return sum(map(float, found)) if found else None
+
+    async def _send(self, method: str, url: str, data: bytes | None) -> Outcome:
+        assert self._session is not None, "start() comes first"
+        began = time.monotonic()
+        body: Any = None
+        try:
+            async with self._session.request(
+                method, url, data=data, allow_redirects=False, proxy=self._endpoint.proxy
+            ) as response:
+                raw = await response.read()
+                status = response.status
+                after = retry_after(response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            if status == 200:
+                text = _("The server's answer is not JSON; is this an OpenAI-compatible server?")
+                return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
+        if status != 200:
+            return Outcome(failure=self._told(from_status(status, body, after)), seconds=seconds)
+        if not isinstance(body, dict):
+            text = _("The server's answer is JSON, but no object.")
+            return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
+        return Outcome(body=body, usage=usage_of(body), seconds=seconds)
+
+    def _lost(self, error: Exception) -> Failure:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            reason = error.os_error.strerror or str(error.os_error)
+            return self._told(Failure(Code.UNREACHABLE, reason))
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return self._told(Failure(Code.UNREACHABLE, _("no connection in time")))
+        return self._told(Failure(Code.DISCONNECTED, str(error) or type(error).__name__))
+
+    def _told(self, failure: Failure) -> Failure:
+        """In words for a person. What is the row's own fault the server says best itself."""
+        if failure.scope is Scope.ROW and failure.status is not None:
+            return replace(failure, message=without_key(failure.message, self._endpoint))
+        return replace(failure, message=explain(failure, self._endpoint))
+
+
+def _what_is_wrong(body: dict[str, Any]) -> str | None:
+    """Why a response body is no answer, or None. Nothing at all is no answer; "" is one."""
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return _("The server's answer has no 'choices'; is this an OpenAI-compatible server?")
+    for choice in choices:
+        if isinstance(choice, dict) and isinstance(choice.get("text"), str):
+            continue  # of the completions endpoint
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
+            return _("The server's answer has a choice without a message.")
+        for key in ("content", "reasoning", "reasoning_content"):
+            if not isinstance(message.get(key), str | list | None):
+                return _("The server's answer has a '{key}' that is no text.").format(key=key)
+        if message.get("content") is None and not any(map(message.get, _INSTEAD_OF_CONTENT)):
+            return _("The server's answer is empty.")
+    return None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header: a number, or a date from now. None when unreadable."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = date.timestamp() - time.time()
+    return max(0.0, seconds) if seconds < float("inf") else None

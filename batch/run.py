@@ -1,0 +1,340 @@
+"""One run of `qchat batch`, from names of files to an exit code.
+
+rows -> feeder -> engine -> journal -> progress; this file ties them together and decides
+nothing that one of them decides.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from ..errors import Code, EngineError, Exit, Failure, QchatError
+from ..i18n import _, plural
+from ..settings import Settings, private_dir
+from .choose import Choice, Wish, choose
+from .engine_log import captured
+from .feeder import Feeder, Record, RetryRule
+from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
+from .lock import Lock
+from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
+from .progress import Screen, Tally, summary
+from .records import error_line, result_line
+from .request import Outcome, Request
+from .rows import BadRow, Defaults
+from .signals import Interrupted, calling, exit_code, raising
+from .sink import Sink, Stdout, open_ledger
+
+SYNC_EVERY = 1.0
+"""Seconds of finished work that a power cut may cost at most."""
+
+LOGS_KEPT = 20
+"""Logs of the engine that are kept."""
+
+WORTH_SAYING = 64 << 20
+"""Bytes of input from which on the first pass takes more than a second or so."""
+
+DRAIN = 5.0
+"""Seconds that rows in flight get to end after the first Ctrl-C."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the command line asks for."""
+
+    inputs: tuple[str, ...]
+    output: str | None
+    defaults: Defaults
+    wish: Wish
+    limit: int | None = None
+    restart: bool = False
+    allow_duplicates: bool = False
+    quiet: bool = False
+    rule: RetryRule = field(default_factory=RetryRule)
+
+
+def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
+    """Run to the end. `command` is what was typed, for the hint how to resume.
+
+    Raises `UsageError` (nothing was started) and `EngineError` (can be resumed).
+    """
+    inputs = find(job.inputs)
+    refuse_own_output(inputs)
+    with raising():
+        try:
+            return asyncio.run(_run(job, settings, inputs, command))
+        except Interrupted as stop:  # not while rows are asked: see `_Run._feed`
+            click.echo(_("Interrupted. The same command goes on."), err=True)
+            return stop.exit_code
+
+
+async def _run(
+    job: Job, settings: Settings, inputs: Sequence[Input], command: Sequence[str]
+) -> Exit:
+    # Copies of stdout and stderr: while vLLM runs in this process, descriptors 1 and 2 go to
+    # a log file (see engine_log.captured).
+    with (
+        os.fdopen(os.dup(1), "wb", buffering=0) as stdout,
+        os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr,
+    ):
+        screen = Screen(stderr, quiet=job.quiet)
+        if job.output == "-":
+            sink = Stdout(stdout.fileno(), screen.warn)
+            return await _Run(job, inputs, sink, screen, command).run(settings)
+        files = name_outputs(inputs, job.output)
+        check_folder(files)
+        inputs = keyed(inputs, files.results.parent)
+        with Lock(files.lock) as lock:
+            if not lock.advisory:
+                text = _("This file system has no locks: never run two of these at once here.")
+                screen.warn(text)
+            return await _Run(job, inputs, files, screen, command).run(settings)
+
+
+class _Run:
+    """A run whose output, if it has files, is locked."""
+
+    def __init__(
+        self,
+        job: Job,
+        inputs: Sequence[Input],
+        output: OutputFiles | Stdout,
+        screen: Screen,
+        command: Sequence[str],
+    ) -> None:
+        self._job = job
+        self._inputs = inputs
+        self._keys = [item.key or item.name for item in inputs]
+        self._output = output
+        self._screen = screen
+        self._command = command
+        self._defaults = job.defaults
+        self._signum: int | None = None
+
+    async def run(self, settings: Settings) -> Exit:
+        """Choose the engine, read the input, ask what is open."""
+        log = _engine_log(settings)
+        chosen = await choose(self._job.wish, settings, log)
+        async with contextlib.AsyncExitStack() as stack:
+            if chosen.kind == "offline":
+                stack.enter_context(captured(log))
+            stack.push_async_callback(chosen.engine.close)
+            chosen.engine.prewarm()
+            self._defaults = replace(
+                self._defaults,
+                model=chosen.model,
+                fallback_model=chosen.fallback_model,
+                offered=chosen.offered,
+            )
+            names = ", ".join(item.name for item in self._inputs)
+            with self._reading(names):
+                plan = scan(
+                    self._inputs,
+                    self._defaults,
+                    limit=self._job.limit,
+                    allow_duplicates=self._job.allow_duplicates,
+                )
+            if plan.rows == 0:
+                self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
+                return Exit.OK
+            return await self._go_on(plan, chosen)
+
+    def _reading(self, names: str) -> AbstractContextManager[None]:
+        """Say that the input is read, where that takes a person's time."""
+        if sum(item.path.stat().st_size for item in self._inputs) < WORTH_SAYING:
+            return contextlib.nullcontext()
+        return self._screen.phase(_("Reading {names} ...").format(names=names))
+
+    async def _go_on(self, plan: Plan, chosen: Choice) -> Exit:
+        sink = self._sink(plan, chosen)
+        tally = Tally(plan.rows, sink.answered, sink.failed)
+        self._screen.say(chosen.reason)
+        self._say_start(plan, tally)
+        if tally.done == tally.total:
+            self._screen.say(_("All {n} rows are done already.").format(n=tally.total))
+            self._say_results(tally)
+            sink.close("finished")
+            return _code(tally)
+        state = "lost"
+        try:
+            await self._ask(plan, chosen, sink, tally)
+            state = "finished" if tally.done == tally.total else "interrupted"
+        except Interrupted:
+            state = "interrupted"
+            raise
+        except QchatError as error:
+            raise type(error)(f"{error} {self._where(tally)}") from error
+        finally:
+            # An error on its way out tells more than one met while closing.
+            with contextlib.suppress(QchatError) if state == "lost" else contextlib.nullcontext():
+                sink.close(state)
+        if self._signum is not None and state != "finished":
+            self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
+            return exit_code(self._signum)
+        self._screen.say(summary(tally))
+        self._say_results(tally)
+        return _code(tally)
+
+    def _sink(self, plan: Plan, chosen: Choice) -> Sink:
+        screen, files = self._screen, self._output
+        if isinstance(files, Stdout):
+            return files
+        ledger, repairs, moved = open_ledger(
+            files,
+            plan,
+            self._inputs,
+            self._defaults,
+            engine=chosen.kind,
+            restart=self._job.restart,
+            limited=self._job.limit is not None,
+        )
+        if moved:
+            names = ", ".join(path.name for path in moved)
+            screen.say(_("The earlier run is kept as {names}.").format(names=names))
+        if repairs.torn:
+            screen.say(_("Cut an unfinished last line that a crash left; its row is asked again."))
+        if repairs.damaged:
+            text = _("{n} damaged lines of the results are set aside in {path}.")
+            screen.warn(text.format(n=repairs.damaged, path=files.damaged))
+        return ledger
+
+    async def _ask(self, plan: Plan, chosen: Choice, sink: Sink, tally: Tally) -> None:
+        """Start the engine and the feeder. Raises `EngineError`."""
+        engine = chosen.engine
+        if chosen.kind == "offline":  # an http engine was started to ask for its models
+            with self._screen.phase(_("Starting vLLM ...")):
+                await engine.start()
+            self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
+        sink.start()
+        feeder = Feeder(
+            engine,
+            self._open_rows(plan, sink, tally),
+            self._recorder(sink, tally),
+            self._job.rule,
+            uniform=isinstance(self._defaults.model, str),
+        )
+        tally.start()
+        with self._screen.counting(tally):
+            await self._feed(feeder, min(engine.window, tally.total - tally.done), sink, tally)
+
+    def _recorder(self, sink: Sink, tally: Tally) -> Record:
+        keys, prefix = self._keys, self._defaults.prefix
+
+        def record(request: Request, outcome: Outcome, attempts: int) -> None:
+            name = keys[request.file]
+            if outcome.body is not None:
+                line = result_line(
+                    request, outcome.body, name=name, attempts=attempts, prefix=prefix
+                )
+                sink.add_result(request.file, request.line, line)
+            else:
+                assert outcome.failure is not None
+                line = error_line(request, outcome.failure, name=name, attempts=attempts)
+                sink.add_error(request.file, request.line, line)
+            tally.add(outcome)
+
+        return record
+
+    async def _feed(self, feeder: Feeder, width: int, sink: Sink, tally: Tally) -> None:
+        """Run the feeder, syncing and drawing beside it; the first signal drains it."""
+        feeding = asyncio.create_task(feeder.run(width))
+        keeping = asyncio.create_task(self._keep(sink, tally))
+        loop = asyncio.get_running_loop()
+
+        def stop(signum: int) -> None:
+            if self._signum is not None:
+                feeding.cancel()
+                return
+            self._signum = signum
+            feeder.stop()
+            n = feeder.in_flight
+            text = plural(
+                "Stopping: {n} row in flight gets {s:.0f} s to end (Ctrl-C again: at once).",
+                "Stopping: {n} rows in flight get {s:.0f} s to end (Ctrl-C again: at once).",
+                n,
+            )
+            self._screen.warn(text.format(n=n, s=DRAIN))
+            loop.call_later(DRAIN, feeding.cancel)
+
+        try:
+            with calling(stop):
+                await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (feeding, keeping):
+                task.cancel()
+            ends = await asyncio.gather(feeding, keeping, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    async def _keep(self, sink: Sink, tally: Tally) -> None:
+        while True:
+            await asyncio.sleep(SYNC_EVERY)
+            await asyncio.to_thread(sink.sync)
+            self._screen.tick(tally)
+
+    def _say_start(self, plan: Plan, tally: Tally) -> None:
+        if plan.bad:
+            text = plural(
+                "{n} line is no request; the errors file says why.",
+                "{n} lines are no requests; the errors file says why.",
+                plan.bad,
+            )
+            self._screen.warn(text.format(n=plan.bad))
+        if 0 < tally.done < tally.total:
+            text = _("{done} of {total} rows are done already; going on with the rest.")
+            self._screen.say(text.format(done=tally.done, total=tally.total))
+
+    def _say_results(self, tally: Tally) -> None:
+        if isinstance(self._output, Stdout):
+            return
+        self._screen.say(_("Results: {path}").format(path=self._output.results))
+        if tally.all_failed:
+            self._screen.warn(_("Errors:  {path}").format(path=self._output.errors))
+
+    def _where(self, tally: Tally) -> str:
+        if isinstance(self._output, Stdout):
+            return _("{done} of {total} rows are done.").format(done=tally.done, total=tally.total)
+        # The very command to type; what --restart set aside is no reason to do so again.
+        command = shlex.join(word for word in self._command if word != "--restart")
+        text = _("{done} of {total} rows are done and kept; to go on:\n  {command}")
+        return text.format(done=tally.done, total=tally.total, command=command)
+
+    def _open_rows(self, plan: Plan, sink: Sink, tally: Tally) -> Iterator[Request]:
+        """The rows still to ask; bad ones are recorded on the way."""
+        for row in rows(self._inputs, self._defaults, self._job.limit):
+            marks = plan.digests[row.file]
+            if row.line > len(marks):
+                return  # appended to the input since: rows of the next run
+            if not sink.is_open(row.file, row.line):
+                continue
+            if isinstance(row, BadRow):
+                failure = Failure(Code.INVALID_LINE, row.message)
+                line = error_line(row, failure, name=self._keys[row.file], attempts=0)
+                sink.add_error(row.file, row.line, line)
+                tally.add(Outcome(failure=failure))
+                continue
+            if marks[row.line - 1] != short_digest(row.digest):
+                text = _("{file} was changed while it was read (line {line}).")
+                raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
+            yield row
+
+
+def _engine_log(settings: Settings) -> Path:
+    """A file for vLLM's own words; those of the last runs are kept."""
+    folder = private_dir(settings.paths.state / "logs")
+    old = sorted(folder.glob("batch-*.log"))
+    for path in old[: -(LOGS_KEPT - 1)]:
+        path.unlink(missing_ok=True)
+    return folder / f"batch-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def _code(tally: Tally) -> Exit:
+    return Exit.ROWS_FAILED if tally.all_failed else Exit.OK

@@ -1,0 +1,54 @@
+"""Being told to stop: SIGINT, SIGTERM and SIGHUP, before and while rows are asked."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ..errors import Exit
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal told us to stop. A KeyboardInterrupt, so that asyncio lets it through."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_code = exit_code(signum)
+
+
+def exit_code(signum: int) -> Exit:
+    """SIGHUP counts as SIGTERM."""
+    return Exit.INTERRUPTED if signum == signal.SIGINT else Exit.TERMINATED
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Raise `Interrupted` where the program stands, also within a call that blocks the loop."""
+
+    def interrupt(signum: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    old = {signum: signal.signal(signum, interrupt) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def calling(callback: Callable[[int], None]) -> Iterator[None]:
+    """Call `callback` with the signal's number from the running loop; `raising` is restored."""
+    loop = asyncio.get_running_loop()
+    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    for signum in SIGNALS:
+        loop.add_signal_handler(signum, callback, signum)
+    try:
+        yield
+    finally:
+        for signum in SIGNALS:
+            loop.remove_signal_handler(signum)
+            signal.signal(signum, old[signum])

@@ -1,0 +1,73 @@
+"""Finds requests that will never be answered, without a limit on how long an answer may take.
+
+A request without a stream sends no byte until it ends, so silence says nothing. What says
+something: the server's own token counters stand still, or its other requests end while this
+one is overdue by far for its `max_tokens`. A total timeout would throw long answers away.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+Counters = Callable[[], Awaitable[float | None]]
+"""The server's token count so far, or None where it tells none."""
+
+SPARE = 5.0
+"""How many times its expected duration a request may take."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Watches the requests of one server.
+
+    `still`: seconds without a token (by the server's counters) or an ended request after which
+    all open requests are given up. `silent`: the same where the server has no counters; longer,
+    as one long answer may be all that goes on.
+    """
+
+    counters: Counters
+    still: float = 120.0
+    silent: float = 1800.0
+    _open: dict[asyncio.Timeout, tuple[float, int | None]] = field(default_factory=dict)
+    _pace: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    _ended: int = 0
+
+    @asynccontextmanager
+    async def request(self, max_tokens: int | None) -> AsyncIterator[None]:
+        """Around one request. Raises `TimeoutError` from it when it is given up."""
+        async with asyncio.timeout(None) as limit:
+            self._open[limit] = (asyncio.get_running_loop().time(), max_tokens)
+            try:
+                yield
+            finally:
+                del self._open[limit]
+
+    def ended(self, seconds: float, completion_tokens: int) -> None:
+        """Tell of an answer, for the pace of this server."""
+        self._ended += 1
+        if completion_tokens:
+            self._pace.append(seconds / completion_tokens)
+
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
+        loop = asyncio.get_running_loop()
+        progress, seen = loop.time(), (0.0, 0)
+        while True:
+            await asyncio.sleep(min(self.still, self.silent) / 8)
+            tokens = await self.counters() if self._open else None
+            now = loop.time()
+            if not self._open or (tokens or 0.0, self._ended) != seen:
+                progress, seen = now, (tokens or 0.0, self._ended)
+            patience = self.still if tokens is not None else self.silent
+            for limit, (began, max_tokens) in list(self._open.items()):
+                quiet = now - max(began, progress)
+                if quiet > patience or now - began > self._allowed(max_tokens):
+                    limit.reschedule(now)
+
+    def _allowed(self, max_tokens: int | None) -> float:
+        """Seconds that a request may take while others end; without end where unknown."""
+        if max_tokens is None or len(self._pace) < 8:
+            return float("inf")
+        return self.still + SPARE * max_tokens * max(self._pace)

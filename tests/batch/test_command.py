@@ -1,0 +1,464 @@
+"""`qchat batch` as a person runs it, against a server that can misbehave."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qchat import cli
+from tests import faults
+
+Row = dict[str, object]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own to work in, and settings of nobody."""
+    for name in list(os.environ):
+        if name.startswith(("QCHAT_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.fixture
+def server() -> Iterator[faults.Running]:
+    with faults.running() as running:
+        yield running
+
+
+def write(name: str, *lines: object) -> None:
+    Path(name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read(name: str) -> list[Row]:
+    return [json.loads(line) for line in Path(name).read_bytes().splitlines()]
+
+
+def place(row: Row) -> int:
+    """The line that a row answers."""
+    mark = row.get("_qchat")
+    return int(str(row["id"]).split("-")[2]) if mark is None else mark["line"]  # type: ignore[index,no-any-return]
+
+
+def batch(*args: str) -> int:
+    return cli.run(["batch", *args])
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "qchat", "batch", *args]
+
+
+def test_every_kind_of_row_gets_its_answer(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    user = [{"role": "user", "content": "b"}]
+    openai = {"custom_id": "mine", "url": "/v1/chat/completions", "body": {"messages": user}}
+    write("in.jsonl", {"prompt": "a", "label": 7}, openai, "c", {"messages": user, "id": "x"})
+    assert batch("in.jsonl", "--base-url", server.url, "--temperature", "0") == 0
+    rows = {
+        row["_qchat"]["line"] if "_qchat" in row else 2: row for row in read("in.results.jsonl")
+    }  # type: ignore[index]
+    assert rows[1]["output"] == "echo: a"
+    assert rows[1]["label"] == 7
+    assert rows[1]["model"] == "demo"
+    assert rows[1]["finish_reason"] == "stop"
+    assert rows[3] | {"prompt": "c", "output": "echo: c"} == rows[3]
+    assert rows[4]["id"] == "x"
+    mark = rows[1]["_qchat"]
+    assert isinstance(mark, dict)
+    assert mark["file"] == "in.jsonl" and mark["attempts"] == 1 and len(mark["digest"]) == 32
+    response = rows[2]["response"]
+    assert isinstance(response, dict)
+    assert set(rows[2]) == {"id", "custom_id", "response", "error"}
+    assert rows[2]["custom_id"] == "mine" and rows[2]["error"] is None
+    assert response["status_code"] == 200
+    assert response["body"]["choices"][0]["message"]["content"] == "echo: b"
+    assert not Path("in.results.errors.jsonl").exists()
+    assert not Path("in.results.lock").exists()
+    manifest = json.loads(Path("in.results.manifest.json").read_text())
+    assert (manifest["state"], manifest["answered"]) == ("finished", 4)
+    assert "4 answered, 0 failed" in capfd.readouterr().err
+    bodies = [record.body for record in server.log.records if record.body]
+    assert all(body["temperature"] == 0 and body["model"] == "demo" for body in bodies)
+
+
+def test_the_same_command_again_asks_nothing_and_appended_rows_are_new(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a", "b")
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    assert "All 2 rows are done already" in capfd.readouterr().err
+    write("in.jsonl", "a", "b", "c")
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    assert server.log.answered == {"a": 1, "b": 1, "c": 1}
+    assert len(read("in.results.jsonl")) == 3
+
+
+def test_bad_and_refused_rows_go_to_the_errors_file(server: faults.Running) -> None:
+    write("in.jsonl", "a", {"prompt": 3}, "b [[fault:400]]", "c [[fault:500]]")
+    with Path("in.jsonl").open("ab") as file:
+        file.write(b"{\n\xff\n")
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    errors = {row["line"]: row for row in read("in.results.errors.jsonl")}
+    assert sorted(errors) == [2, 3, 4, 5, 6]  # type: ignore[type-var]
+    assert set(errors[3]) >= {"file", "line", "custom_id", "error", "attempts", "input"}
+    codes = {line: row["error"]["code"] for line, row in errors.items()}  # type: ignore[index]
+    assert codes == {
+        2: "invalid_line",
+        3: "invalid_request",
+        4: "server_error",
+        5: "invalid_line",
+        6: "invalid_line",
+    }
+    assert errors[4]["attempts"] == 5
+    assert errors[2]["input"] == {"prompt": 3}
+    assert [row["prompt"] for row in read("in.results.jsonl")] == ["a"]
+    # Again: the 500 is asked again, the others are not.
+    before = server.log.attempts["b [[fault:400]]"]
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert server.log.attempts["b [[fault:400]]"] == before == 1
+    assert server.log.attempts["c [[fault:500]]"] == 10
+    assert sorted(row["line"] for row in read("in.results.errors.jsonl")) == [2, 3, 4, 5, 6]  # type: ignore[type-var]
+
+
+def test_restart_keeps_the_old_answers_under_another_name(server: faults.Running) -> None:
+    write("in.jsonl", "a")
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    old = Path("in.results.jsonl").read_bytes()
+    assert batch("in.jsonl", "--base-url", server.url, "--restart") == 0
+    assert server.log.answered["a"] == 2
+    kept = list(Path().glob("in.2*.results.jsonl"))
+    assert [path.read_bytes() for path in kept] == [old]
+    assert len(read("in.results.jsonl")) == 1
+
+
+def test_changed_parameters_are_refused_and_named(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a", "b")
+    args = ("in.jsonl", "--base-url", server.url)
+    assert batch(*args, "--temperature", "0.5") == 0
+    before = Path("in.results.jsonl").read_bytes()
+    assert batch(*args, "--temperature", "0.7") == 2
+    error = capfd.readouterr().err
+    assert "temperature: 0.5 before, 0.7 now" in error
+    assert "--restart" in error
+    assert Path("in.results.jsonl").read_bytes() == before
+
+
+def test_only_files_that_are_known_as_ours_are_touched(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    write("in.results.jsonl", "precious")
+    for more in ([], ["--restart"]):
+        assert batch("in.jsonl", "--base-url", server.url, *more) == 2
+        assert "not known as qchat's output" in capfd.readouterr().err
+    assert read("in.results.jsonl") == ["precious"]
+    assert batch("in.jsonl", "--base-url", server.url, "-o", "out.jsonl") == 0
+    assert batch("out.jsonl", "--base-url", server.url) == 2
+    assert "holds the answers of an earlier run" in capfd.readouterr().err
+    assert server.log.answered == {"a": 1}
+
+
+def test_other_inputs_on_the_same_output_are_refused(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("a.jsonl", "a")
+    write("b.jsonl", "b")
+    assert batch("a.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 0
+    assert batch("b.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 2
+    assert "answers to a.jsonl, not to b.jsonl" in capfd.readouterr().err
+    assert batch("a.jsonl", "b.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 0
+    assert server.log.answered == {"a": 1, "b": 1}
+
+
+def test_limit_takes_the_first_rows_and_the_rest_comes_later(server: faults.Running) -> None:
+    write("in.jsonl", "a", "b", "c")
+    args = ("in.jsonl", "--base-url", server.url)
+    assert batch(*args, "--limit", "2") == 0
+    assert server.log.answered == {"a": 1, "b": 1}
+    assert batch(*args) == 0
+    assert batch(*args, "--limit", "1") == 0
+    assert server.log.answered == {"a": 1, "b": 1, "c": 1}
+
+
+def test_to_standard_output(server: faults.Running, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "a", "b [[fault:400]]")
+    assert batch("in.jsonl", "-o", "-", "--base-url", server.url, "-q") == 1
+    out, error = capfd.readouterr()
+    assert [json.loads(line)["output"] for line in out.splitlines()] == ["echo: a"]
+    assert "in.jsonl line 2: " in error
+    assert [path.name for path in Path().iterdir()] == ["in.jsonl"]
+
+
+def test_quiet_says_nothing_when_all_is_well(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    assert batch("in.jsonl", "--base-url", server.url, "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "args", "code", "words"),
+    [
+        (None, ["missing.jsonl"], 2, "There is no file missing.jsonl."),
+        (None, ["."], 2, "is a folder"),
+        (b"", ["in.jsonl"], 0, "no rows, nothing to do"),
+        (b"\n \n", ["in.jsonl"], 0, "no rows, nothing to do"),
+        (b"\x1f\x8b\x08\x00", ["in.jsonl"], 2, "gzip file"),
+        (b"\0\1\2", ["in.jsonl"], 2, "binary file"),
+        (b"{\n", ["in.jsonl"], 2, "Line 1: not valid JSON"),
+        (b'"a"\n', ["in.jsonl", "-o", "nowhere/out.jsonl"], 2, "There is no folder nowhere"),
+        (b'"a"\n', ["in.jsonl", "-o", "out.json"], 2, "ends in .jsonl"),
+        (b'"a"\n', ["in.jsonl", "in.jsonl"], 2, "named twice"),
+        (b'"a"\n', ["in.jsonl", "--encoding", "klingon"], 2, "no encoding 'klingon'"),
+        (b'"a"\n', ["in.jsonl", "--wait", "soon"], 2, "a time such as 90s"),
+        (b'"a"\n', ["in.jsonl", "--model", "nope"], 3, "does not offer the model 'nope', but demo"),
+        (b'"a"\n', ["in.jsonl", "--template", "{text}"], 2, "must be an object"),
+        (b'{"a": 1}\n', ["in.jsonl", "--template", "{text}"], 2, "no column 'text'"),
+        (b'{"prompt": "a", "usage": 1}\n', ["in.jsonl"], 2, "line 1 has a column 'usage'"),
+        (
+            b'{"custom_id": "x", "prompt": "a"}\n' * 2,
+            ["in.jsonl"],
+            2,
+            "in.jsonl line 1 and in.jsonl line 2",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_the_right_code(
+    server: faults.Running,
+    capfd: pytest.CaptureFixture[str],
+    content: bytes | None,
+    args: list[str],
+    code: int,
+    words: str,
+) -> None:
+    if content is not None:
+        Path("in.jsonl").write_bytes(content)
+    assert batch(*args, "--base-url", server.url) == code
+    error = capfd.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    assert server.log.answered == {}
+    assert not list(Path().glob("*.results.*"))
+
+
+def test_a_line_of_50_mb_costs_that_line(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("in.jsonl").open("wb") as file:
+        file.write(b'"a"\n"' + b"x" * (50 << 20) + b'"\n"b"\n')
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert server.log.answered == {"a": 1, "b": 1}
+    (row,) = read("in.results.errors.jsonl")
+    assert row["line"] == 2
+    assert Path("in.results.errors.jsonl").stat().st_size < 10_000
+
+
+def test_a_server_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
+    with faults.running() as gone:
+        url = gone.url
+    write("in.jsonl", "a")
+    assert batch("in.jsonl", "--base-url", url) == 3
+    assert f"{url}/v1 can't be reached" in capfd.readouterr().err
+    assert not list(Path().glob("*.results.*"))
+
+
+def test_a_wrong_key_ends_the_run_without_failed_rows(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_KEY", "wrong")
+    with faults.running(api_key="right") as server:
+        write("in.jsonl", "a")
+        assert batch("in.jsonl", "--base-url", server.url, "--api-key-env", "LAB_KEY") == 3
+        assert "wrong" not in capfd.readouterr().err
+        assert not Path("in.results.errors.jsonl").exists()
+        monkeypatch.setenv("LAB_KEY", "right")
+        assert batch("in.jsonl", "--base-url", server.url, "--api-key-env", "LAB_KEY") == 0
+
+
+def test_a_fault_of_the_run_in_its_middle_says_how_to_go_on(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faults.running("401:skip=5") as server:
+        write("in.jsonl", *[f"q{n}" for n in range(20)])
+        args = ["in.jsonl", "--base-url", server.url, "--concurrency", "1"]
+        monkeypatch.setattr(sys, "argv", ["qchat", "batch", *args])
+        assert batch(*args) == 3
+        error = capfd.readouterr().err
+        assert "5 of 20 rows are done and kept" in error
+        assert f"\n  qchat batch in.jsonl --base-url {server.url} --concurrency 1\n" in error
+        assert len(read("in.results.jsonl")) == 5
+        assert not Path("in.results.errors.jsonl").exists()
+
+
+def test_a_second_run_on_one_output_is_refused_with_the_first_ones_pid() -> None:
+    with faults.running(answers="latency=0.3") as server:
+        write("in.jsonl", *[f"q{n}" for n in range(400)])
+        args = command("in.jsonl", "--base-url", server.url, "--concurrency", "4")
+        first = subprocess.Popen(args, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: server.log.answered)
+            second = subprocess.run(args, capture_output=True, text=True, timeout=30)
+            assert second.returncode == 2
+            assert f"PID {first.pid}" in second.stderr
+        finally:
+            first.kill()
+            first.wait()
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def once_each(name: str, count: int) -> None:
+    rows = read(name)
+    lines = Counter(row["_qchat"]["line"] for row in rows)  # type: ignore[index]
+    assert lines == dict.fromkeys(range(1, count + 1), 1)
+    assert all(row["output"] == f"echo: {row['prompt']}" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
+)
+def test_a_first_signal_drains_and_says_how_to_resume(signum: int, code: int) -> None:
+    with faults.running(answers="latency=0.2") as server:
+        write("in.jsonl", *[f"q{n}" for n in range(60)])
+        args = command("in.jsonl", "--base-url", server.url, "--concurrency", "4")
+        run = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: len(server.log.answered) >= 4)
+        run.send_signal(signum)
+        _out, error = run.communicate(timeout=30)
+        assert run.returncode == code, error
+        assert f"to go on:\n  qchat batch in.jsonl --base-url {server.url}" in error
+        assert "Traceback" not in error
+        done = len(read("in.results.jsonl"))
+        log = server.log
+        assert log.outcomes["gone"] == 0 and sum(log.answered.values()) == done < 60
+        assert subprocess.run(args, stderr=subprocess.DEVNULL, timeout=60).returncode == 0
+        once_each("in.results.jsonl", 60)
+        assert set(server.log.answered.values()) == {1}
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    with faults.running(answers="latency=20") as server:
+        write("in.jsonl", "a", "b")
+        args = command("in.jsonl", "--base-url", server.url)
+        run = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: server.log.in_flight == 2)
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _out, error = run.communicate(timeout=30)
+        assert run.returncode == 130, error
+        assert time.monotonic() - began < 3
+
+
+def test_kill_9_at_any_moment_and_each_row_is_there_once() -> None:
+    with faults.running(answers="latency=0.02;jitter=0.03") as server:
+        write("in.jsonl", *[f"q{n}" for n in range(300)])
+        args = command("in.jsonl", "--base-url", server.url, "--concurrency", "8")
+        kills = 0
+        for _round in range(40):
+            run = subprocess.Popen(args, stderr=subprocess.DEVNULL)
+            try:
+                code = run.wait(timeout=random.uniform(0.4, 1.2))
+            except subprocess.TimeoutExpired:
+                run.kill()
+                run.wait()
+                kills += 1
+                continue
+            assert code == 0
+            break
+        assert kills >= 1
+        assert subprocess.run(args, stderr=subprocess.DEVNULL, timeout=60).returncode == 0
+        once_each("in.results.jsonl", 300)
+
+
+def test_faults_of_every_kind_cost_no_row() -> None:
+    kinds = [
+        *("reset", "reset_mid_body", "503", "429;retry_after=0", "500", "502", "200_garbage"),
+        *("200_empty", "200_wrong_shape", "wrong_content_length", "half_utf8", "close_keepalive"),
+    ]
+    with faults.running() as server:
+        lines = [f"q{n}" for n in range(150)]
+        lines += [f"f{n} [[fault:{kind};times=2]]" for n, kind in enumerate(kinds * 4)]
+        write("in.jsonl", *lines)
+        assert batch("in.jsonl", "--base-url", server.url, "-q") == 0
+        once_each("in.results.jsonl", len(lines))
+
+
+def test_a_server_that_goes_and_comes_back_costs_no_row() -> None:
+    with faults.running("die:skip=40,burst=1,seconds=2", answers="latency=0.01") as server:
+        write("in.jsonl", *[f"q{n}" for n in range(120)])
+        assert batch("in.jsonl", "--base-url", server.url, "-q", "--concurrency", "8") == 0
+        assert server.log.deaths == 1
+        once_each("in.results.jsonl", 120)
+
+
+def test_hostile_model_text_stays_data() -> None:
+    with faults.running(answers="dress=escapes") as server:
+        write("in.jsonl", "a")
+        assert batch("in.jsonl", "--base-url", server.url, "-q") == 0
+        raw = Path("in.results.jsonl").read_bytes()
+        assert b"\x1b" not in raw
+        assert "\x1b" in str(json.loads(raw)["output"])
+
+
+def test_answers_are_as_private_as_their_questions(server: faults.Running) -> None:
+    write("in.jsonl", "a")
+    Path("in.jsonl").chmod(0o600)
+    assert batch("in.jsonl", "--base-url", server.url, "-q") == 0
+    assert Path("in.results.jsonl").stat().st_mode & 0o777 == 0o600
+    assert Path("in.results.manifest.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_to_ask_says_what_to_give(capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "a")
+    assert batch("in.jsonl") == 2
+    error = capfd.readouterr().err
+    assert "--model demo" in error and "--base-url" in error
+
+
+def test_a_file_is_the_same_from_wherever_it_is_named(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("data").mkdir()
+    write("data/in.jsonl", "a")
+    assert batch("data/in.jsonl", "--base-url", server.url) == 0
+    monkeypatch.chdir("data")
+    assert batch("./in.jsonl", "--base-url", server.url) == 0
+    assert server.log.answered == {"a": 1}
+    (row,) = read("in.results.jsonl")
+    assert row["_qchat"]["file"] == "in.jsonl"  # type: ignore[index]
+
+
+def test_standard_input_to_files(server: faults.Running) -> None:
+    args = command("-", "-o", "out.jsonl", "--base-url", server.url, "-q")
+    for _again in range(2):
+        done = subprocess.run(args, input='"a"\n{"prompt": "b"}\n', text=True, timeout=30)
+        assert done.returncode == 0
+    assert server.log.answered == {"a": 1, "b": 1}
+    assert {row["_qchat"]["file"] for row in read("out.jsonl")} == {"stdin"}  # type: ignore[index]

@@ -1,0 +1,186 @@
+"""The http engine against a server that misbehaves on order."""
+
+import asyncio
+import time
+
+import pytest
+from qchat.batch.http import Http, retry_after
+from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
+from qchat.batch.watch import Watch
+
+from qchat.errors import Code, EngineError
+from qchat.wire import Endpoint, Secret
+from tests import faults
+
+
+def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
+    body: Json = {"model": "demo", **more}
+    if endpoint == CHAT:
+        body["messages"] = [{"role": "user", "content": text}]
+    else:
+        body["prompt"] = text
+    return Request(0, 1, "r", Kind.STRING, endpoint, body, text, "")
+
+
+async def ask(
+    server: faults.Running, row: Request, *, key: str | None = None, still: float = 120.0
+) -> Outcome:
+    engine = Http(Endpoint(server.base_url, Secret(key) if key else None), 4)
+    engine.watch.still = engine.watch.silent = still
+    await engine.start()
+    try:
+        return await engine.answer(row)
+    finally:
+        await engine.close()
+
+
+async def test_an_answer_with_its_usage() -> None:
+    with faults.running() as server:
+        outcome = await ask(server, request("你好"))
+        assert outcome.body is not None
+        assert outcome.body["choices"][0]["message"]["content"] == "echo: 你好"
+        assert outcome.usage.completion_tokens > 0
+        text = await ask(server, request("Once", COMPLETIONS))
+        assert text.body is not None
+        assert text.body["choices"][0]["text"] == "echo: Once"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("reset", Code.DISCONNECTED),
+        ("reset_mid_body", Code.DISCONNECTED),
+        ("half_utf8", Code.BAD_RESPONSE),
+        ("wrong_content_length", Code.DISCONNECTED),
+        ("503", Code.OVERLOADED),
+        ("429", Code.RATE_LIMITED),
+        ("500", Code.SERVER_ERROR),
+        ("502", Code.SERVER_ERROR),
+        ("401", Code.UNAUTHORIZED),
+        ("404_model", Code.UNKNOWN_MODEL),
+        ("400_context", Code.CONTEXT_LENGTH),
+        ("400", Code.INVALID_REQUEST),
+        ("200_garbage", Code.BAD_RESPONSE),
+        ("200_garbage;kind=binary", Code.BAD_RESPONSE),
+        ("200_empty", Code.BAD_RESPONSE),
+        ("200_wrong_shape;kind=no_choices", Code.BAD_RESPONSE),
+        ("200_wrong_shape;kind=empty_choices", Code.BAD_RESPONSE),
+        ("200_wrong_shape;kind=null_message", Code.BAD_RESPONSE),
+        ("200_wrong_shape;kind=list", Code.BAD_RESPONSE),
+        ("200_wrong_shape;kind=null", Code.BAD_RESPONSE),
+        ("null_content", Code.BAD_RESPONSE),
+        ("redirect", Code.REDIRECTED),
+    ],
+)
+async def test_each_fault_has_its_code(fault: str, code: Code) -> None:
+    with faults.running() as server:
+        outcome = await ask(server, request(f"x [[fault:{fault}]]"))
+        assert outcome.failure is not None, outcome
+        assert outcome.failure.code is code, outcome.failure
+        assert outcome.failure.message.strip()
+        assert server.log.trapped == []  # no prompt went where a redirect pointed
+
+
+@pytest.mark.parametrize("fault", ["unknown_field", "slow_loris;seconds=0", "ten_mb_chunk"])
+async def test_odd_but_whole_answers_are_answers(fault: str) -> None:
+    with faults.running() as server:
+        assert (await ask(server, request(f"x [[fault:{fault}]]"))).answered
+
+
+async def test_closed_keep_alive_connections_cost_nothing() -> None:
+    with faults.running("close_keepalive") as server:
+        engine = Http(Endpoint(server.base_url), 2)
+        await engine.start()
+        for n in range(5):
+            assert (await engine.answer(request(f"q{n}"))).answered
+            await asyncio.sleep(0.02)
+        await engine.close()
+
+
+async def test_retry_after_is_handed_on() -> None:
+    with faults.running() as server:
+        outcome = await ask(server, request("x [[fault:503;retry_after=7]]"))
+        assert outcome.failure is not None
+        assert outcome.failure.retry_after == 7
+        dated = await ask(server, request("x [[fault:429;retry_after=date+30]]"))
+        assert dated.failure is not None and dated.failure.retry_after is not None
+        assert 25 < dated.failure.retry_after <= 30
+
+
+def test_retry_after_that_nobody_understands_is_none() -> None:
+    for value in (None, "soon", "", "inf", "nan", "-"):
+        assert retry_after(value) is None
+    assert retry_after("-5") == 0.0
+
+
+async def test_nothing_there_is_unreachable() -> None:
+    with faults.running() as server:
+        url = server.base_url
+    engine = Http(Endpoint(url), 1)
+    await engine.start()
+    outcome = await engine.answer(request("x"))
+    assert outcome.failure is not None
+    assert outcome.failure.code is Code.UNREACHABLE
+    assert url in outcome.failure.message
+    assert not await engine.alive()
+    with pytest.raises(EngineError, match="can't be reached"):
+        await engine.models()
+    await engine.close()
+    await engine.close()
+
+
+async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
+    with faults.running(api_key="sesame") as server:
+        assert (await ask(server, request("x"), key="sesame")).answered
+        refused = await ask(server, request("x"), key="wrong-key")
+        assert refused.failure is not None
+        assert refused.failure.code is Code.UNAUTHORIZED
+        assert "wrong-key" not in repr(refused)
+
+
+async def test_many_at_once_but_no_more_than_told() -> None:
+    with faults.running(answers="latency=0.02") as server:
+        engine = Http(Endpoint(server.base_url), 150)
+        await engine.start()
+        rows = [engine.answer(request(f"q{n}")) for n in range(300)]
+        assert all(outcome.answered for outcome in await asyncio.gather(*rows))
+        await engine.close()
+        assert 100 < server.log.max_in_flight <= 152
+
+
+async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> None:
+    with faults.running() as server:
+        began = time.monotonic()
+        outcome = await ask(server, request("x [[fault:hang;seconds=30]]"), still=0.4)
+        assert outcome.failure is not None
+        assert outcome.failure.code is Code.NO_PROGRESS
+        assert time.monotonic() - began < 5
+
+
+async def test_a_long_answer_is_waited_for_while_the_counters_move() -> None:
+    with faults.running(answers="rate=40;length=60") as server:
+        outcome = await ask(server, request("x"), still=0.4)
+        assert outcome.answered, outcome
+        assert outcome.seconds > 1.0
+
+
+async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
+    async def none() -> float | None:
+        return None
+
+    watch = Watch(none, still=0.2, silent=60)
+    for _n in range(8):
+        watch.ended(0.01, 10)
+    watching = asyncio.create_task(watch.run())
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with watch.request(max_tokens=10):
+            await asyncio.sleep(10)
+    assert 0.2 < time.monotonic() - began < 5
+    async with watch.request(max_tokens=None):
+        await asyncio.sleep(0.5)
+    watching.cancel()
+
+
+def test_an_outcome_without_usage_counts_nothing() -> None:
+    assert Outcome(body={}).usage == Usage()

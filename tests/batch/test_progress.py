@@ -1,0 +1,64 @@
+"""What a person sees of a run."""
+
+import io
+
+import pytest
+from qchat.batch import progress
+from qchat.batch.progress import Screen, Tally, duration, summary
+from qchat.batch.request import Outcome, Usage
+
+from qchat.errors import Code, Failure
+
+
+def tally() -> Tally:
+    found = Tally(total=10, answered_before=2, failed_before=1)
+    found.add(Outcome(body={}, usage=Usage(3, 50)))
+    found.add(Outcome(failure=Failure(Code.INVALID_REQUEST, "no")))
+    return found
+
+
+def test_the_line_says_how_far_how_fast_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tally()
+    found.began = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 104.0)
+    assert found.line() == "5/10 rows, 0.5 rows/s, 12 tokens/s, ETA 10 s, 2 errors"
+    assert summary(found) == ("10 rows: 3 answered, 2 failed. 2 in 4.0 s: 0.5 rows/s, 12 tokens/s.")
+
+
+def test_before_the_first_answer_there_is_no_eta() -> None:
+    assert "ETA" not in Tally(total=10).line()
+
+
+def test_durations_are_short() -> None:
+    shown = [duration(seconds) for seconds in (0.26, 9.94, 12.3, 59.4, 187, 7387)]
+    assert shown == ["0.3 s", "9.9 s", "12 s", "59 s", "3:07", "2:03:07"]
+
+
+def test_a_pipe_gets_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    screen = Screen(stream, quiet=False)
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with screen.phase("Starting ..."), screen.counting(tally()):
+        for now[0] in range(1, 25):
+            screen.tick(tally())
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Starting ..."
+    assert len(lines) == 3
+    assert all(line.startswith("5/10 rows") for line in lines[1:])
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_quiet_leaves_warnings() -> None:
+    stream = io.StringIO()
+    screen = Screen(stream, quiet=True)
+    with screen.phase("Starting ..."):
+        screen.say("hello")
+        screen.warn("careful")
+    assert stream.getvalue() == "careful\n"
+
+
+def test_what_others_wrote_cannot_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    Screen(stream, quiet=False).say("[bold]x[/] \x1b[2J")
+    assert stream.getvalue() == "[bold]x[/] \n"

@@ -1,0 +1,233 @@
+"""qchat's offline engine against one `LLM.chat` over the whole list, in alternating rounds.
+
+    python -m tests.bench.offline [--model demo] [--rounds 5] [--rows 2000] [--tokens 32] [--ragged]
+
+Each side has a process of its own with its engine; both live for the whole run, and while one works
+the other one sleeps. A round is all rows once on each side, in turns of who begins; what counts is
+the median of the rounds' ratios (qchat's rows/s over LLM.chat's), because single figures swing by
+a fifth on a small machine. Both get the same bodies and token counts, end-of-sequence ignored.
+
+qchat's side is what `qchat batch` does: feeder, bounded window, result lines written to a file.
+`LLM.chat` gets vLLM's defaults, but for the KV cache's size; `--baseline-args` changes that.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WORDS = [
+    "What",
+    "is",
+    "the",
+    "KV",
+    "cache",
+    "of",
+    "a",
+    "model",
+    "and",
+    "why",
+    "does",
+    "it",
+    "grow",
+    "with",
+    "every",
+    "token",
+]
+
+
+def bodies(model: str, rows: int, tokens: int, ragged: bool) -> list[dict[str, Any]]:
+    """Chat requests: the same for both sides. Ragged ones ask for 1/8 to 15/8 of `tokens`."""
+    dice = random.Random(7)
+    found = []
+    for row in range(rows):
+        content = " ".join(dice.choices(WORDS, k=dice.randint(4, 40 if ragged else 8)))
+        wanted = dice.randint(max(1, tokens // 8), tokens * 15 // 8) if ragged else tokens
+        found.append(
+            {
+                "model": model,
+                "messages": [{"role": "user", "content": f"{row}: {content}"}],
+                "max_tokens": wanted,
+                "temperature": 0.7,
+                "seed": None,
+                "ignore_eos": True,
+            }
+        )
+    return found
+
+
+def serve_rounds(run: Any) -> None:
+    """Run a round for each line on stdin and say what it took."""
+    print("ready", flush=True)
+    for _line in sys.stdin:
+        print(json.dumps(run()), flush=True)
+
+
+def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> None:
+    """`LLM.chat` over the whole list."""
+    from vllm import LLM, SamplingParams
+
+    from qchat.vllm_model import locate, options_for
+
+    folder = locate(model)
+    size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
+    more = {} if size is None else {"kv_cache_memory_bytes": int(size)}
+    llm = LLM(model=folder, **{**more, **extra})
+    params = [
+        SamplingParams(max_tokens=r["max_tokens"], temperature=r["temperature"], ignore_eos=True)
+        for r in rows
+    ]
+    messages = [r["messages"] for r in rows]
+
+    def run() -> dict[str, float]:
+        began = time.monotonic()
+        answers = llm.chat(messages, params, use_tqdm=False)
+        seconds = time.monotonic() - began
+        tokens = sum(len(a.outputs[0].token_ids) for a in answers)
+        return {"seconds": seconds, "tokens": tokens, "rows": len(answers)}
+
+    run()  # the first round pays for what later ones find ready
+    serve_rounds(run)
+
+
+def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
+    """The engine through its protocol, fed and written out as `qchat batch` does."""
+    from qchat.batch.feeder import Feeder
+    from qchat.batch.offline import Offline, OfflineOptions
+    from qchat.batch.records import result_line
+    from qchat.batch.request import CHAT, Kind, Outcome, Request, digest
+
+    requests = [
+        Request(0, n, str(n), Kind.MESSAGES, CHAT, row, {"messages": row["messages"]}, "")
+        for n, row in enumerate(rows, 1)
+    ]
+    engine = Offline(model, rows[0]["model"], options=OfflineOptions(engine_args=extra))
+
+    async def round_() -> dict[str, float]:
+        done: list[int] = []
+        with tempfile.TemporaryFile() as results:
+
+            def record(request: Request, outcome: Outcome, attempts: int) -> None:
+                assert outcome.body is not None, outcome.failure
+                line = result_line(
+                    request, outcome.body, name="rows.jsonl", attempts=attempts, prefix=""
+                )
+                results.write(line)
+                done.append(outcome.usage.completion_tokens)
+
+            began = time.monotonic()
+            fresh = (
+                Request(r.file, r.line, r.custom_id, r.kind, r.endpoint, r.body, r.source, d)
+                for r in requests
+                for d in (digest(r.endpoint, r.body),)
+            )
+            await Feeder(engine, fresh, record).run(engine.window)
+            seconds = time.monotonic() - began
+        return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
+
+    with asyncio.Runner() as runner:
+        runner.run(engine.start())
+        runner.run(round_())
+        serve_rounds(lambda: runner.run(round_()))
+        runner.run(engine.close())
+
+
+class Side:
+    """One of the two, in its process."""
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        self.name = name
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.bench.offline", "--side", name, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._wait_for("ready")
+
+    def _wait_for(self, start: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:  # vLLM logs to stdout too
+            if line.startswith(start):
+                return line
+        raise SystemExit(f"the side '{self.name}' ended; its log is kept")
+
+    def round(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        found: dict[str, float] = json.loads(self._wait_for('{"seconds"'))
+        return found
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Run the rounds; 0 if the median ratio is at least `--target`."""
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {
+            name: Side(name, arguments, Path(folder) / f"{name}.log")
+            for name in ("baseline", "qchat")
+        }
+        ratios = []
+        try:
+            for number in range(1, options.rounds + 1):
+                order = ("baseline", "qchat") if number % 2 else ("qchat", "baseline")
+                took = {name: sides[name].round() for name in order}
+                assert took["baseline"]["tokens"] == took["qchat"]["tokens"], took
+                speed = {name: t["rows"] / t["seconds"] for name, t in took.items()}
+                ratios.append(speed["qchat"] / speed["baseline"])
+                print(
+                    f"round {number}: LLM.chat {speed['baseline']:6.1f} rows/s, "
+                    f"qchat {speed['qchat']:6.1f} rows/s, ratio {ratios[-1]:.2f}",
+                    flush=True,
+                )
+        finally:
+            for side in sides.values():
+                side.close()
+    median = statistics.median(ratios)
+    kind = "ragged, about" if options.ragged else "of"
+    print(
+        f"{options.rows} rows {kind} {options.tokens} tokens, model {options.model}: "
+        f"median ratio {median:.2f} of {options.rounds} rounds (target {options.target})"
+    )
+    return 0 if median >= options.target else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--ragged", action="store_true")
+    parser.add_argument("--target", type=float, default=1.0)
+    parser.add_argument("--baseline-args", type=json.loads, default={}, help="JSON, for LLM(...)")
+    parser.add_argument("--qchat-args", type=json.loads, default={}, help="JSON, engine options")
+    parser.add_argument("--side", choices=("baseline", "qchat"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    rows = bodies("bench", options.rows, options.tokens, options.ragged)
+    if options.side == "baseline":
+        baseline(options.model, rows, options.baseline_args)
+    elif options.side == "qchat":
+        ours(options.model, rows, options.qchat_args)
+    else:
+        return compare(options, sys.argv[1:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

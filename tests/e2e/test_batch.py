@@ -1,0 +1,172 @@
+"""The main job on the real vLLM with the demo model, offline and through a server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from qchat import demo
+from qchat.processes import family
+
+from .conftest import Server, wait_until_gone
+
+pytestmark = pytest.mark.vllm
+
+QUESTIONS = Path(__file__).parents[2] / "examples" / "questions.jsonl"
+KNOWN = {
+    pair.prompt: pair.content
+    for pair in demo.pairs()
+    if len(pair.messages) == 1 and not pair.tools and pair.enable_thinking is None
+}
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "qchat", *args]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "OPENAI_"))}
+    return kept | {"QCHAT_HOME": str(tmp_path / "home")}
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def check_answers(rows: list[dict[str, object]]) -> int:
+    """How many prompts of the corpus are among the rows; each has its answer to the letter."""
+    known = [row for row in rows if row.get("prompt") in KNOWN]
+    for row in known:
+        assert row["output"] == KNOWN[str(row["prompt"])]
+    return len(known)
+
+
+def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, str]) -> None:
+    """What `make demo` runs, killed in its middle and run again."""
+    out = tmp_path / "out.jsonl"
+    # Many of them, so that there is a middle to kill it in.
+    source = tmp_path / "in.jsonl"
+    questions = QUESTIONS.read_text("utf-8").splitlines() * 10
+    source.write_text("\n".join(questions) + "\n", "utf-8")
+    args = command("batch", str(source), "-o", str(out), "--model", "demo")
+    first = subprocess.Popen(args, env=environ, cwd=tmp_path, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 200
+        while not (out.exists() and out.stat().st_size > 5_000):
+            assert first.poll() is None, first.communicate()
+            assert time.monotonic() < end, "no answers"
+            time.sleep(0.02)
+        members = family([first.pid])
+        assert len(members) >= 2  # the engine has a process of its own
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert wait_until_gone(members, 15) == []
+    before = len(out.read_bytes().splitlines())
+    assert 0 < before < len(questions)
+
+    second = subprocess.run(args, env=environ, cwd=tmp_path, capture_output=True, timeout=250)
+    assert second.returncode == 0, second.stderr.decode()
+    assert b"rows are done already" in second.stderr
+    assert second.stdout == b""
+    rows = read(out)
+    lines = Counter(row["_qchat"]["line"] for row in rows)  # type: ignore[index]
+    assert lines == dict.fromkeys(range(1, len(questions) + 1), 1)
+    assert check_answers(rows) >= 100
+    logs = list((tmp_path / "home" / "state" / "logs").glob("batch-*.log"))
+    assert len(logs) == 2
+    assert all(log.stat().st_mode & 0o777 == 0o600 for log in logs)
+
+
+def test_through_a_server_and_again(
+    demo_server: Server, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    args = command("batch", str(QUESTIONS), "-o", str(out), "--base-url", demo_server.base_url)
+    for words in (b"24 answered, 0 failed", b"All 24 rows are done already"):
+        done = subprocess.run(args, env=environ, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        assert words in done.stderr
+    rows = read(out)
+    assert len(rows) == 24
+    assert check_answers(rows) >= 10
+    assert {row["model"] for row in rows} == {"demo"}
+
+
+def test_what_the_real_server_refuses_is_recorded(
+    demo_server: Server, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    source = tmp_path / "in.jsonl"
+    lines: list[object] = [
+        "Hello",
+        {"prompt": "x " * 5000},
+        {"prompt": "Hello", "temperature": -1},
+        {"prompt": "Hello", "n": 2, "temperature": 0.5, "max_tokens": 2},
+    ]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    args = command("batch", str(source), "--base-url", demo_server.base_url)
+    done = subprocess.run(args, env=environ, capture_output=True, timeout=120)
+    assert done.returncode == 1, done.stderr.decode()
+    rows = {row["_qchat"]["line"]: row for row in read(tmp_path / "in.results.jsonl")}  # type: ignore[index]
+    assert sorted(rows) == [1, 4]  # type: ignore[type-var]
+    outputs = rows[4]["output"]
+    assert isinstance(outputs, list) and len(outputs) == 2
+    errors = {row["line"]: row["error"] for row in read(tmp_path / "in.results.errors.jsonl")}
+    assert errors[2]["code"] == "context_length_exceeded"  # type: ignore[index]
+    assert errors[3]["code"] == "invalid_request"  # type: ignore[index]
+    assert "temperature" in errors[3]["message"]  # type: ignore[index]
+
+
+def test_ask_and_models(demo_server: Server, environ: dict[str, str]) -> None:
+    server = ("--base-url", demo_server.base_url)
+    said = subprocess.run(
+        command("ask", "写一首关于春天的诗", *server),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert said.stdout == KNOWN["写一首关于春天的诗"] + "\n", said.stderr
+    piped = subprocess.run(
+        command("ask", "--json", *server),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        input="Hello",
+    )
+    answer = json.loads(piped.stdout)
+    assert answer["content"] == KNOWN["Hello"]
+    assert answer["usage"]["completion_tokens"] > 3
+    listed = subprocess.run(
+        command("models", *server), env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert "demo" in listed.stdout
+
+
+def test_a_model_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('"Hello"\n')
+    for model in ("./nowhere", "nobody/no-such-model"):
+        args = command("batch", str(source), "--model", model)
+        done = subprocess.run(
+            args,
+            env=environ | {"HF_ENDPOINT": "http://127.0.0.1:9"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=250,
+        )
+        assert done.returncode == 3, done.stderr
+        assert model.removeprefix("./") in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr) < 1000, done.stderr
+        assert not (tmp_path / "in.results.jsonl").exists()

