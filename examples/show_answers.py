@@ -1,6 +1,6 @@
 """Shows the answers of a results file: ``python examples/show_answers.py FILE.results.jsonl``.
 
-Questions and answers stand below one another in the order of the file. Long answers are cut
+Questions and answers stand below one another in the order of the input. Long answers are cut
 (``--full`` shows them whole). What the model said can't command the terminal: control characters
 are dropped or made visible.
 """
@@ -20,6 +20,7 @@ from qchat.sanitize import clean
 
 MAX_LINES = 12
 MAX_CHARACTERS = 700
+SPARE = 200  # not worth cutting off
 
 
 class Answer(NamedTuple):
@@ -28,6 +29,7 @@ class Answer(NamedTuple):
     question: str
     answer: str
     notes: str
+    line: int = 0
 
 
 def read_answers(lines: Iterable[bytes], prefix: str = "") -> Iterator[Answer]:
@@ -50,11 +52,15 @@ def _answers_of(row: dict[str, Any], prefix: str) -> Iterator[Answer]:
         choices = (response.get("body") or {}).get("choices") or []
         messages = [choice.get("message") or {} for choice in choices]
         question = str(row.get("custom_id"))
+        number = str(row.get("id")).rpartition("-")[2]
+        line = int(number) if number.isdecimal() else 0
         texts = [message.get("content") for message in messages]
         thoughts = [message.get("reasoning") for message in messages]
         calls = [message.get("tool_calls") for message in messages]
     else:
         question = _question(row)
+        mark = row.get(prefix + "_qchat")
+        line = mark.get("line", 0) if isinstance(mark, dict) else 0
         found = [row.get(prefix + key) for key in ("output", "reasoning", "tool_calls")]
         # With n > 1 each is a list, one for each answer.
         several = isinstance(found[0], list)
@@ -63,7 +69,7 @@ def _answers_of(row: dict[str, Any], prefix: str) -> Iterator[Answer]:
         thought = thoughts[place] if place < len(thoughts) else None
         called = calls[place] if place < len(calls) else None
         notes = f"thought for {len(thought):,} characters" if thought else ""
-        yield Answer(clean(question), clean(_text(text) or _calls(called)), notes)
+        yield Answer(clean(question), clean(_text(text) or _calls(called)), notes, line)
 
 
 def _question(row: dict[str, Any]) -> str:
@@ -91,7 +97,7 @@ def shorten(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS)
     """The beginning of a long text, with a word on how much is left out."""
     kept = "\n".join(text.strip().splitlines()[:lines])[:characters]
     left = len(text.strip()) - len(kept)
-    return f"{kept}\n… ({left:,} more characters)" if left > 0 else kept
+    return f"{kept}\n… ({left:,} more characters)" if left > SPARE else text.strip()
 
 
 def show(answer: Answer, *, full: bool, colour: bool) -> str:
@@ -118,7 +124,7 @@ def main() -> int:
     count = 0
     try:
         with options.file.open("rb") as lines:
-            for answer in read_answers(lines, options.prefix):
+            for answer in sorted(read_answers(lines, options.prefix), key=lambda a: a.line):
                 count += 1
                 print(show(answer, full=options.full, colour=colour))
         print(f"{count} answers, whole in {clean(str(options.file))}", flush=True)
