@@ -7,7 +7,12 @@ def main() -> None:
     """Run the command line and exit with its code."""
     from .cli import run
 
-    sys.exit(run())
+    code = run()
+    if "vllm" in sys.modules:
+        from .processes import leave
+
+        leave(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

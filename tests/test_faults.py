@@ -60,14 +60,22 @@ def content(body: Any) -> Any:
     return body["choices"][0]["message"]["content"]
 
 
+def sent(
+    server: faults.Running, prompt: str, patience: float = 20, **more: object
+) -> socket.socket:
+    """A connection on which a question was asked."""
+    body = json.dumps(ask(prompt, **more)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=patience)
+    sock.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+    return sock
+
+
 def raw(
     server: faults.Running, prompt: str, patience: float = 20, **more: object
 ) -> tuple[bytes, str]:
     """All bytes of a response, and how the connection ended: closed, reset or silent."""
-    body = json.dumps(ask(prompt, **more)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=patience) as sock:
-        sock.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+    with sent(server, prompt, patience, **more) as sock:
         got = b""
         while True:
             try:
@@ -315,7 +323,7 @@ async def until(condition: Any) -> None:
 
 
 async def test_slots_and_queue(http: aiohttp.ClientSession) -> None:
-    async with faults.running(answers="latency=0.3", slots=2, max_queued=1) as server:
+    async with faults.running(answers="latency=1", slots=2, max_queued=1) as server:
         replies = await asyncio.gather(*(post(http, server, f"{n}") for n in range(5)))
         assert sorted(status for status, _ in replies) == [200, 200, 200, 503, 503]
         assert server.log.outcomes == {"answered": 3, "refused": 2}
@@ -439,7 +447,8 @@ def test_hang_mid_stream(server: faults.Running, stream: bool) -> None:
 
 
 async def test_a_client_that_leaves_is_seen(server: faults.Running) -> None:
-    await asyncio.to_thread(raw, server, "x [[fault:hang]]", 0.5)
+    with sent(server, "x [[fault:hang]]"):
+        await until(lambda: server.log.in_flight == 1)
     await until(lambda: server.log.outcomes == {"gone": 1})
     assert server.log.in_flight == 0
 

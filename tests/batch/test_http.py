@@ -139,7 +139,7 @@ async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
 
 
 async def test_many_at_once_but_no_more_than_told() -> None:
-    with faults.running(answers="latency=0.02") as server:
+    with faults.running(answers="latency=1") as server:
         engine = Http(Endpoint(server.base_url), 150)
         await engine.start()
         rows = [engine.answer(request(f"q{n}")) for n in range(300)]
