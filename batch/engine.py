@@ -24,8 +24,8 @@ class Engine(Protocol):
     def prewarm(self) -> None:
         """Begin with what needs no rows, and return at once. Raises `EngineError`."""
 
-    async def start(self) -> None:
-        """Make ready. Raises `EngineError`."""
+    async def start(self, rows: int = 0) -> None:
+        """Make ready for about so many `rows`. Raises `EngineError`."""
 
     async def answer(self, request: Request) -> Outcome:
         """Ask once."""

@@ -60,7 +60,7 @@ class Http:
     def prewarm(self) -> None:
         """Nothing to do."""
 
-    async def start(self) -> None:
+    async def start(self, rows: int = 0) -> None:
         """Open the session. Raises `EngineError` when nothing answers there."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

@@ -210,7 +210,7 @@ class _Run:
         engine = chosen.engine
         if chosen.kind == "offline":  # an http engine was started to ask for its models
             with self._screen.phase(_("Starting vLLM ...")):
-                await engine.start()
+                await engine.start(tally.total - tally.done)
             self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
         sink.start()
         feeder = Feeder(

@@ -8,6 +8,8 @@ file does not import vLLM; calling its functions does.
 import contextlib
 import io
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from contextvars import ContextVar
 from typing import Any
 
 from ..errors import Code, EngineError, Failure, from_status
@@ -75,19 +77,62 @@ async def serving(engine: Any, arguments: Any) -> Mapping[str, Ask]:
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
     _remember_lexers()
+    _remember_tokens()
+    executor = engine.renderer._executor
+    executor._inner = _Renderer(executor._inner)
     state = State()
     await init_app_state(engine, state, arguments, await engine.get_supported_tasks())
     chat, completion = state.openai_serving_chat, state.openai_serving_completion
     found: dict[str, Ask] = {}
     if chat is not None:
-        found[CHAT] = lambda body: chat.create_chat_completion(
-            ChatCompletionRequest.model_validate(body)
-        )
+
+        def ask_chat(body: Json) -> Any:
+            request = ChatCompletionRequest.model_validate(body)
+            _renders_at_once.set(_characters(body) <= SHORT)
+            return chat.create_chat_completion(request)
+
+        found[CHAT] = ask_chat
     if completion is not None:
         found[COMPLETIONS] = lambda body: completion.create_completion(
             CompletionRequest.model_validate(body)
         )
     return found
+
+
+SHORT = 4000
+"""Characters of a prompt up to which it is rendered in the loop itself: 1 to 2 ms at most."""
+
+_renders_at_once: ContextVar[bool] = ContextVar("_renders_at_once", default=False)
+
+
+def _characters(body: Json) -> int:
+    """Of the messages' texts; parts of a message count as long, as they may be pictures."""
+    texts = [message.get("content") or "" for message in body["messages"]]
+    return sum(len(text) if isinstance(text, str) else SHORT + 1 for text in texts)
+
+
+class _Renderer(Executor):
+    """Where vLLM renders prompts: short ones at once, others in its pool of threads.
+
+    Handing a short one over and back took longer than rendering it, and its two threads
+    kept each other waiting: 5% more rows/s of 32 tokens on two cores without.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if not _renders_at_once.get():
+            return self._pool.submit(function, *args, **kwargs)
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
 def _remember_lexers() -> None:
@@ -111,6 +156,28 @@ def _remember_lexers() -> None:
 
     remembered.cache_clear = known.clear  # type: ignore[attr-defined]
     parser_engine._build_drop_info = remembered
+
+
+def _remember_tokens() -> None:
+    """Decode each token of the vocabulary once, not once for each answer that it stands in.
+
+    vLLM's reasoning parser goes through an answer token by token to count those of the thoughts,
+    with a table of its own for each answer: a tenth of this process's time for 32 tokens.
+    """
+    from vllm.parser.engine.token_id_scanner import TokenIDScanner
+
+    original = TokenIDScanner.__init__
+    if hasattr(original, "known"):
+        return
+    known: dict[int, tuple[Any, dict[int, str]]] = {}
+
+    def remembering(self: Any, token_id_to_terminal: Any, tokenizer: Any) -> None:
+        original(self, token_id_to_terminal, tokenizer)
+        # With the tokenizer, so that its id stays its own.
+        self._token_text_cache = known.setdefault(id(tokenizer), (tokenizer, {}))[1]
+
+    remembering.known = known  # type: ignore[attr-defined]
+    TokenIDScanner.__init__ = remembering
 
 
 def response_body(response: Any) -> Json | Failure:

@@ -67,28 +67,33 @@ def installed() -> Installed:
     """Which vLLM there is, without importing it. Raises `EngineError` if none that fits."""
     found = _distribution()
     if found is None:
-        text = _(
-            "vLLM is not installed, and running a model here needs it. "
-            "Install it with {gpu}, or on a machine without a GPU with {cpu}."
-        )
-        raise EngineError(
-            text.format(gpu="pip install 'qchat[gpu]'", cpu="pip install 'qchat[cpu]'")
-        )
+        text = _("vLLM is not installed, and running a model here needs it. {gpu} {cpu}")
+        raise EngineError(text.format(gpu=_gpu_hint(), cpu=_cpu_hint()))
     least, below = SUPPORTED
     if not least <= _release(found.version) < below:
         text = _(
             "vLLM {version} is installed; this qchat runs models with {least} up to, "
-            "not including, {below}. Install one of those: {command}."
+            "not including, {below}. {hint}"
         )
         raise EngineError(
             text.format(
                 version=found.version,
                 least=".".join(map(str, least)),
                 below=".".join(map(str, below)),
-                command="pip install 'qchat[cpu]'" if found.cpu else "pip install 'qchat[gpu]'",
+                hint=_cpu_hint() if found.cpu else _gpu_hint(),
             )
         )
     return found
+
+
+def _gpu_hint() -> str:
+    return _("With an NVIDIA GPU: {command}.").format(command="pip install 'qchat[gpu]'")
+
+
+def _cpu_hint() -> str:
+    # Not pip install 'qchat[cpu]': pip's resolver adds a torchvision for CUDA, and vLLM breaks.
+    text = _("On the CPU: {command} in qchat's source folder, or the pip lines of its README.")
+    return text.format(command="make setup")
 
 
 def _distribution() -> Installed | None:

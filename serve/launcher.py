@@ -7,7 +7,6 @@ Options after ``--`` are vLLM's. Run as a module: vLLM's child processes import 
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from .. import lifeline, vllm_start
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
+from ..processes import leave
 from ..vllm_model import check_hub, locate, options_for
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
@@ -127,8 +127,4 @@ def _run(found: vllm_start.Installed, options: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All that had to end well has ended; the interpreter's own end takes vLLM's modules seconds.
-    os._exit(code)
+    leave(main())

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from qchat.batch import vllm_adapter as adapter
 from qchat.batch.engine_log import captured, explain, last_error
 from qchat.batch.offline import Offline, OfflineOptions
 from qchat.serve.launcher import main as launch
@@ -33,7 +35,7 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> None:
 class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
-        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*qchat\[cpu\]"):
+        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*make setup"):
             vllm_start.installed()
 
     @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
@@ -262,3 +264,21 @@ class TestLauncher:
     ) -> None:
         assert launch(["--", *extra]) == 2
         assert capsys.readouterr().err.startswith("Error: ")
+
+
+def test_only_short_prompts_are_rendered_in_the_loop() -> None:
+    pool = ThreadPoolExecutor(1)
+    renderer = adapter._Renderer(pool)
+    here = threading.get_ident()
+    for text, at_once in (("x" * adapter.SHORT, True), ("x" * (adapter.SHORT + 1), False)):
+        body = {"messages": [{"role": "user", "content": text}]}
+        adapter._renders_at_once.set(adapter._characters(body) <= adapter.SHORT)
+        assert (renderer.submit(threading.get_ident).result() == here) is at_once
+    picture = {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
+    assert adapter._characters(picture) > adapter.SHORT
+    adapter._renders_at_once.set(True)
+    with pytest.raises(ZeroDivisionError):
+        renderer.submit(lambda: 1 / 0).result()
+    renderer.shutdown()
+    with pytest.raises(RuntimeError):
+        pool.submit(int)

@@ -7,6 +7,7 @@ BENCHES = {
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
     "offline": "offline throughput against one `LLM.chat` over the whole list",
+    "offline --ragged": "the same with answers of very different lengths",
 }
 
 
@@ -19,7 +20,9 @@ def main(names: list[str]) -> int:
     failed = 0
     for name in names or BENCHES:
         print(f"== {name}: {BENCHES[name]}", flush=True)
-        failed |= subprocess.run([sys.executable, "-m", f"tests.bench.{name}"]).returncode != 0
+        failed |= (
+            subprocess.run([sys.executable, "-m", *f"tests.bench.{name}".split()]).returncode != 0
+        )
     return int(failed)
 
 

@@ -7,8 +7,9 @@ the other one sleeps. A round is all rows once on each side, in turns of who beg
 the median of the rounds' ratios (qchat's rows/s over LLM.chat's), because single figures swing by
 a fifth on a small machine. Both get the same bodies and token counts, end-of-sequence ignored.
 
-qchat's side is what `qchat batch` does: feeder, bounded window, result lines written to a file.
-`LLM.chat` gets vLLM's defaults, but for the KV cache's size; `--baseline-args` changes that.
+qchat's side is what `qchat batch` does in a long run: feeder, bounded window, result lines written
+to a file, and the model compiled, as `LLM.chat` compiles it by default. `LLM.chat` gets vLLM's
+defaults, but for the KV cache's size; `--baseline-args` changes that.
 """
 
 import argparse
@@ -101,7 +102,7 @@ def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> N
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
     from qchat.batch.feeder import Feeder
-    from qchat.batch.offline import Offline, OfflineOptions
+    from qchat.batch.offline import LONG_RUN, Offline, OfflineOptions
     from qchat.batch.records import result_line
     from qchat.batch.request import CHAT, Kind, Outcome, Request, digest
 
@@ -134,7 +135,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 
     with asyncio.Runner() as runner:
-        runner.run(engine.start())
+        runner.run(engine.start(LONG_RUN))
         runner.run(round_())
         serve_rounds(lambda: runner.run(round_()))
         runner.run(engine.close())
