@@ -11,10 +11,14 @@ import argparse
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
 
 from qchat.sanitize import clean
 
@@ -100,14 +104,25 @@ def shorten(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS)
     return f"{kept}\n… ({left:,} more characters)" if left > SPARE else text.strip()
 
 
-def show(answer: Answer, *, full: bool, colour: bool) -> str:
-    """The pair as it stands on the screen."""
+def fold(line: str, width: int) -> Iterator[str]:
+    """A line in pieces of at most `width` columns, broken between words where there are any."""
+    pieces: Iterable[Text] = Text(line).wrap(Console(width=width), width) if line else []
+    yield from (piece.plain.rstrip() for piece in pieces)
+    if not line:
+        yield ""
+
+
+def show(answer: Answer, *, full: bool, colour: bool, width: int | None = None) -> str:
+    """The pair as it stands on the screen, of `width` columns if it is one."""
     bold, dim, plain = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     question = answer.question if full else shorten(answer.question)
     text = answer.answer.strip() if full else shorten(answer.answer)
     notes = f"  {dim}({answer.notes}){plain}" if answer.notes else ""
     head = f"{bold}▸ {question}{plain}{notes}"
-    return head + "\n" + "\n".join(f"  {line}" for line in text.splitlines() or ["(empty)"]) + "\n"
+    lines = text.splitlines() or ["(empty)"]
+    if width is not None:
+        lines = [piece for line in lines for piece in fold(line, max(width - 2, 20))]
+    return head + "\n" + "\n".join(f"  {line}".rstrip() for line in lines) + "\n"
 
 
 def main() -> int:
@@ -121,12 +136,13 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     colour = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if colour else None
     count = 0
     try:
         with options.file.open("rb") as lines:
             for answer in sorted(read_answers(lines, options.prefix), key=lambda a: a.line):
                 count += 1
-                print(show(answer, full=options.full, colour=colour))
+                print(show(answer, full=options.full, colour=colour, width=width))
         print(f"{count} answers, whole in {clean(str(options.file))}", flush=True)
     except BrokenPipeError:
         # Whoever read along (head, less) has enough.
