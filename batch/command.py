@@ -16,8 +16,10 @@ ENGINES = ("auto", "offline", "http")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _time_span(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def _time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Seconds of ``90``, ``90s``, ``10m`` or ``3h50m``."""
+    if value is None:
+        return None
     pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
     if value.replace(".", "", 1).isdecimal():
         return float(value)
@@ -92,6 +94,23 @@ Exit codes:
 @click.option("--template", metavar="TEXT", help=_("The prompt, with columns of a row in braces."))
 @click.option("--limit", type=click.IntRange(1), metavar="N", help=_("The first N rows only."))
 @click.option("--restart", is_flag=True, help=_("Ask all anew; earlier results are renamed."))
+@click.option(
+    "--retry-failed", is_flag=True, help=_("Ask again the rows that failed for good, too.")
+)
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help=_("Ask rows again that have changed since they were answered; keep the other answers."),
+)
+@click.option(
+    "--ordered", is_flag=True, help=_("Bring the results into the order of the input at the end.")
+)
+@click.option(
+    "--time-limit",
+    metavar="TIME",
+    callback=_time_span,
+    help=_("Stop after this time, as by SIGTERM, for schedulers: such as 3h50m."),
+)
 @click.option("--allow-duplicates", is_flag=True, help=_("Let rows share a custom_id."))
 @click.option(
     "--prefix", default="", metavar="TEXT", help=_("Put before the names of the answer's columns.")
@@ -127,6 +146,10 @@ def batch(
     template: str | None,
     limit: int | None,
     restart: bool,
+    retry_failed: bool,
+    accept_changes: bool,
+    ordered: bool,
+    time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
     encoding: str,
@@ -159,6 +182,10 @@ def batch(
         wish,
         limit=limit,
         restart=restart,
+        retry_failed=retry_failed,
+        accept_changes=accept_changes,
+        ordered=ordered,
+        time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,
         rule=RetryRule(wait=wait),

@@ -7,7 +7,7 @@ a power cut loses at most that second).
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,21 @@ class Repairs:
     first_changed: tuple[str, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """How to read an earlier run's files back.
+
+    `prefix` is that of its answer columns; `limited` says that rows past the plan's end are no
+    surprise (`--limit`); `retry_failed` opens the finally failed rows too; `accept_changes` opens
+    rows that have changed, setting their old answers aside.
+    """
+
+    prefix: str = ""
+    limited: bool = False
+    retry_failed: bool = False
+    accept_changes: bool = False
+
+
 class Journal:
     """The results and errors files of a run, and which rows are still open."""
 
@@ -107,79 +122,88 @@ class Journal:
         self._results: Appender | None = None
         self._errors: Appender | None = None
 
-    def load(self, prefix: str, *, limited: bool) -> Repairs:
+    def load(self, how: Reload) -> Repairs:
         """Read back an earlier run's files, repairing what a crash left.
 
-        A torn last line is cut, lines that are none of ours go to ``NAME.damaged.jsonl``, and
-        the errors file loses the rows that will be asked again. `limited` says that rows
-        past the plan's end are no surprise (`--limit`). Raises `OSError`.
+        A torn last line is cut, lines that are none of ours go to ``NAME.damaged.jsonl``, answers
+        to rows that have changed to ``NAME.changed.jsonl`` if that is accepted, and the errors
+        file loses the rows that will be asked again. Raises `OSError`.
         """
-        torn = damaged = changed = 0
+        torn = 0
         first: tuple[str, int] | None = None
+        bad: list[int] = []
+        changed: list[int] = []
         results = self._files.results
         if results.exists():
             torn += cut_torn_line(results)
-            bad: list[int] = []
             for offset, value in parsed_lines(results):
-                place = place_of_result(value, prefix)
+                place = place_of_result(value, how.prefix)
                 row = self._row(place)
                 if place is None or (row is None and not self._beyond(place)):
                     bad.append(offset)
                 elif row is None:
-                    if not limited:
-                        changed += 1
+                    if not how.limited:
+                        changed.append(offset)
                         first = first or (str(place.file), place.line)
                 elif self._state[row[0]][row[1]] == ANSWERED:
                     bad.append(offset)  # a second answer to one row
                 elif self._plan.digests[row[0]][row[1]] != short_digest(place.digest or ""):
-                    changed += 1
+                    changed.append(offset)
                     first = first or (self._name(row[0]), place.line)
                 else:
                     self._state[row[0]][row[1]] = ANSWERED
                     self.answered += 1
-            if bad:
-                damaged += len(bad)
-                self._set_lines_aside(bad)
-        if self._files.errors.exists() and not changed:
+            if changed and not how.accept_changes:
+                return Repairs(torn, 0, len(changed), first)
+            self._set_lines_aside({self._files.damaged: bad, self._files.changed: changed})
+        if self._files.errors.exists():
             torn += cut_torn_line(self._files.errors)
-            self._compact_errors()
-        return Repairs(torn, damaged, changed, first)
+            self._compact_errors(how.retry_failed)
+        return Repairs(torn, len(bad), len(changed), first)
 
-    def _compact_errors(self) -> None:
+    def _compact_errors(self, retry_failed: bool) -> None:
         """Keep the final failures of rows that are still as they were, once each."""
-        gone: list[int] = []
+        gone: dict[int, Appender | None] = {}
         for offset, value in parsed_lines(self._files.errors):
             place = place_of_error(value)
             row = self._row(place)
-            if place is None or row is None or not self._still_failed(place, row):
-                gone.append(offset)
+            if place is None or row is None or not self._still_failed(place, row, retry_failed):
+                gone[offset] = None
             else:
                 self._state[row[0]][row[1]] = FAILED
                 self.failed += 1
         if gone:
-            rewrite_without(self._files.errors, gone, None)
+            rewrite_without(self._files.errors, gone)
 
-    def _still_failed(self, place: Place, row: tuple[int, int]) -> bool:
+    def _still_failed(self, place: Place, row: tuple[int, int], retry_failed: bool) -> bool:
         if place.retryable or self._state[row[0]][row[1]] != OPEN:
             return False
         mark = self._plan.digests[row[0]][row[1]]
         if place.digest is None:
             return mark == BAD_ROW
-        return mark == short_digest(place.digest)
+        return not retry_failed and mark == short_digest(place.digest)
 
-    def _set_lines_aside(self, offsets: list[int]) -> None:
-        aside = Appender(self._files.damaged, self._mode)
-        rewrite_without(self._files.results, offsets, aside.append)
-        aside.close()
+    def _set_lines_aside(self, offsets: Mapping[Path, Sequence[int]]) -> None:
+        asides = {path: Appender(path, self._mode) for path, lines in offsets.items() if lines}
+        try:
+            if asides:
+                rewrite_without(
+                    self._files.results,
+                    {at: aside for path, aside in asides.items() for at in offsets[path]},
+                )
+        finally:
+            for aside in asides.values():
+                aside.close()
 
-    def _file(self, place: Place) -> int | None:
+    def file_of(self, place: Place) -> int | None:
+        """The run's input that a line of the output speaks of; None for an unknown one."""
         if isinstance(place.file, int):
             return place.file if 0 <= place.file < len(self._state) else None
         return self._index.get(place.file)
 
     def _row(self, place: Place | None) -> tuple[int, int] | None:
         """Indices into the plan, or None when the plan has no such row."""
-        if place is None or (file := self._file(place)) is None:
+        if place is None or (file := self.file_of(place)) is None:
             return None
         at = place.line - 1
         if at >= len(self._plan.digests[file]) or self._plan.digests[file][at] == NO_ROW:
@@ -188,10 +212,15 @@ class Journal:
 
     def _beyond(self, place: Place) -> bool:
         """Whether a sound line speaks of a row that the input doesn't have (any more)."""
-        return self._file(place) is not None
+        return self.file_of(place) is not None
 
     def _name(self, file: int) -> str:
         return next(name for name, at in self._index.items() if at == file)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Lines of each input, as far as the plan goes."""
+        return [len(marks) for marks in self._plan.digests]
 
     def start(self) -> None:
         """Open the files for appending. Raises `DiskTroubleError`."""
@@ -270,14 +299,12 @@ def parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
             offset += len(line)
 
 
-def rewrite_without(
-    path: Path, offsets: Sequence[int], aside: Callable[[bytes], None] | None
-) -> None:
-    """Take the lines at `offsets` out of a file, in one step, handing them to `aside` first.
+def rewrite_without(path: Path, out: Mapping[int, Appender | None]) -> None:
+    """Take the lines at these offsets out of a file, in one step.
 
-    Raises `OSError`; the file is then as it was.
+    Each goes to its appender, if it has one, and is on disk there before it is gone here. Raises
+    `OSError`; the file is then as it was.
     """
-    out = set(offsets)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with path.open("rb") as old, scratch.open("wb") as new:
@@ -286,13 +313,15 @@ def rewrite_without(
             for line in old:
                 if offset not in out:
                     new.write(line)
-                elif aside is not None:
-                    aside(line)
+                elif (aside := out[offset]) is not None:
+                    aside.append(line)
                 offset += len(line)
             new.flush()
             os.fsync(new.fileno())
+        for aside in {id(one): one for one in out.values() if one is not None}.values():
+            aside.sync()
         scratch.replace(path)
-    except OSError:
+    except (OSError, DiskTroubleError):
         scratch.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
@@ -306,7 +335,7 @@ def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
     name, line = repairs.first_changed or ("", 0)
     text = _(
         "{n} rows that are already answered have changed{what}, the first at {file} line {line}. "
-        "Undo the change, or give --restart to ask everything anew "
-        "(the old answers are kept under another name)."
+        "Undo the change, or give --accept-changes to ask those rows again, or --restart to ask "
+        "everything anew (the old answers are kept under another name)."
     )
     raise UsageError(text.format(n=repairs.changed, what=what, file=name, line=line))

@@ -22,6 +22,7 @@ class OutputFiles:
     manifest: Path
     lock: Path
     damaged: Path
+    changed: Path
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
@@ -33,6 +34,7 @@ class OutputFiles:
             results.with_name(f"{stem}.manifest.json"),
             results.with_name(f"{stem}.lock"),
             results.with_name(f"{stem}.damaged.jsonl"),
+            results.with_name(f"{stem}.changed.jsonl"),
         )
 
 
@@ -82,7 +84,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run out of the way; returns the new names."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (files.results, files.errors, files.damaged, files.manifest):
+    for path in (files.results, files.errors, files.damaged, files.changed, files.manifest):
         if not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

@@ -16,20 +16,21 @@ from pathlib import Path
 
 import click
 
-from ..errors import Code, EngineError, Exit, Failure, QchatError
+from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
 from .choose import Choice, Wish, choose
 from .engine_log import captured
 from .feeder import Feeder, Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
+from .journal import Reload
 from .lock import Lock
 from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .progress import Screen, Tally, summary
 from .records import error_line, result_line
 from .request import Outcome, Request
 from .rows import BadRow, Defaults
-from .signals import Interrupted, calling, exit_code, raising
+from .signals import Interrupted, calling, exit_code, raising, terminated_after
 from .sink import Sink, Stdout, open_ledger
 
 SYNC_EVERY = 1.0
@@ -40,6 +41,9 @@ LOGS_KEPT = 20
 
 WORTH_SAYING = 64 << 20
 """Bytes of input from which on the first pass takes more than a second or so."""
+
+ONCE = ("--restart", "--retry-failed", "--accept-changes")
+"""Options that a resume must not repeat."""
 
 DRAIN = 5.0
 """Seconds that rows in flight get to end after the first Ctrl-C."""
@@ -55,6 +59,10 @@ class Job:
     wish: Wish
     limit: int | None = None
     restart: bool = False
+    retry_failed: bool = False
+    accept_changes: bool = False
+    ordered: bool = False
+    time_limit: float | None = None
     allow_duplicates: bool = False
     quiet: bool = False
     rule: RetryRule = field(default_factory=RetryRule)
@@ -65,9 +73,11 @@ def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
 
     Raises `UsageError` (nothing was started) and `EngineError` (can be resumed).
     """
+    if job.ordered and job.output == "-":
+        raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
     inputs = find(job.inputs)
     refuse_own_output(inputs)
-    with raising():
+    with raising(), terminated_after(job.time_limit):
         try:
             return asyncio.run(_run(job, settings, inputs, command))
         except Interrupted as stop:  # not while rows are asked: see `_Run._feed`
@@ -192,8 +202,13 @@ class _Run:
             self._inputs,
             self._defaults,
             engine=chosen.kind,
+            how=Reload(
+                limited=self._job.limit is not None,
+                retry_failed=self._job.retry_failed,
+                accept_changes=self._job.accept_changes,
+            ),
             restart=self._job.restart,
-            limited=self._job.limit is not None,
+            ordered=self._job.ordered,
         )
         if moved:
             names = ", ".join(path.name for path in moved)
@@ -203,6 +218,13 @@ class _Run:
         if repairs.damaged:
             text = _("{n} damaged lines of the results are set aside in {path}.")
             screen.warn(text.format(n=repairs.damaged, path=files.damaged))
+        if repairs.changed:
+            text = plural(
+                "{n} row has changed and is asked again; its old answer is kept in {path}.",
+                "{n} rows have changed and are asked again; the old answers are kept in {path}.",
+                repairs.changed,
+            )
+            screen.say(text.format(n=repairs.changed, path=files.changed))
         return ledger
 
     async def _ask(self, plan: Plan, chosen: Choice, sink: Sink, tally: Tally) -> None:
@@ -302,8 +324,8 @@ class _Run:
     def _where(self, tally: Tally) -> str:
         if isinstance(self._output, Stdout):
             return _("{done} of {total} rows are done.").format(done=tally.done, total=tally.total)
-        # The very command to type; what --restart set aside is no reason to do so again.
-        command = shlex.join(word for word in self._command if word != "--restart")
+        # The very command to type; what was to be done once is no reason to do so again.
+        command = shlex.join(word for word in self._command if word not in ONCE)
         text = _("{done} of {total} rows are done and kept; to go on:\n  {command}")
         return text.format(done=tally.done, total=tally.total, command=command)
 

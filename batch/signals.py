@@ -1,7 +1,9 @@
 """Being told to stop: SIGINT, SIGTERM and SIGHUP, before and while rows are asked."""
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,6 +39,21 @@ def raising() -> Iterator[None]:
     finally:
         for signum, handler in old.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def terminated_after(seconds: float | None) -> Iterator[None]:
+    """Send this process a SIGTERM then, whatever it is doing; None for never."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

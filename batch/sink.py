@@ -12,7 +12,7 @@ from ..errors import EngineError
 from ..i18n import _
 from .files import write_all
 from .inputs import Input, Plan
-from .journal import Journal, Repairs, refuse_changes, trouble
+from .journal import Journal, Reload, Repairs, refuse_changes, trouble
 from .manifest import (
     Manifest,
     differences,
@@ -20,6 +20,7 @@ from .manifest import (
     recorded_settings,
     refuse_other_inputs,
 )
+from .order import order_results
 from .output import OutputFiles, refuse_foreign, set_aside
 from .rows import Defaults
 
@@ -93,9 +94,16 @@ class Ledger:
     """The journal and its manifest."""
 
     def __init__(
-        self, files: OutputFiles, journal: Journal, manifest: Manifest, *, resumed: bool
+        self,
+        files: OutputFiles,
+        journal: Journal,
+        manifest: Manifest,
+        *,
+        resumed: bool,
+        ordered: bool = False,
     ) -> None:
         self._files = files
+        self._ordered = ordered
         self._ours = resumed  # whether the manifest is on disk
         self._journal = journal
         self._manifest = manifest
@@ -121,8 +129,19 @@ class Ledger:
         self._journal.start()
 
     def close(self, state: str) -> None:
-        """Sync, close, and say in the manifest how it ended; without a start, leave nothing."""
+        """Sync, close, and say in the manifest how it ended; without a start, leave nothing.
+
+        A finished run's results are brought into the order of the input, if that was asked for.
+        """
         self._journal.close()
+        if self._ordered and state == "finished" and self._files.results.exists():
+            path = self._files.results
+            try:
+                order_results(
+                    path, self._manifest.prefix, self._journal.file_of, self._journal.lengths
+                )
+            except OSError as error:
+                raise trouble(path, error) from None
         if self._ours:
             self._save(state)
 
@@ -143,8 +162,9 @@ def open_ledger(
     defaults: Defaults,
     *,
     engine: str,
-    restart: bool,
-    limited: bool,
+    how: Reload,
+    restart: bool = False,
+    ordered: bool = False,
 ) -> tuple[Ledger, Repairs, list[Path]]:
     """The ledger of a run, with what an earlier one left in it.
 
@@ -171,14 +191,15 @@ def open_ledger(
             moved = set_aside(files)
         elif manifest is not None:
             refuse_other_inputs(manifest, keys)
-            repairs = journal.load(manifest.prefix, limited=limited)
-            refuse_changes(repairs, differences(manifest.settings, new.settings))
+            repairs = journal.load(replace(how, prefix=manifest.prefix))
+            if not how.accept_changes:
+                refuse_changes(repairs, differences(manifest.settings, new.settings))
             new = replace(new, created=manifest.created)
     except OSError as error:
         text = _("{path} can't be read back: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
     resumed = manifest is not None and not restart
-    return Ledger(files, journal, new, resumed=resumed), repairs, moved
+    return Ledger(files, journal, new, resumed=resumed, ordered=ordered), repairs, moved
 
 
 def _mode(path: Path) -> int:

@@ -1,63 +1,20 @@
 """`qchat batch` as a person runs it, against a server that can misbehave."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from qchat import cli
 from tests import faults
+from tests.batch.commands import batch, command, read, write
 
-Row = dict[str, object]
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own to work in, and settings of nobody."""
-    for name in list(os.environ):
-        if name.startswith(("QCHAT_", "OPENAI_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
-
-
-@pytest.fixture
-def server() -> Iterator[faults.Running]:
-    with faults.running() as running:
-        yield running
-
-
-def write(name: str, *lines: object) -> None:
-    Path(name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def read(name: str) -> list[Row]:
-    return [json.loads(line) for line in Path(name).read_bytes().splitlines()]
-
-
-def place(row: Row) -> int:
-    """The line that a row answers."""
-    mark = row.get("_qchat")
-    return int(str(row["id"]).split("-")[2]) if mark is None else mark["line"]  # type: ignore[index,no-any-return]
-
-
-def batch(*args: str) -> int:
-    return cli.run(["batch", *args])
-
-
-def command(*args: str) -> list[str]:
-    return [sys.executable, "-m", "qchat", "batch", *args]
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_every_kind_of_row_gets_its_answer(

@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qchat.batch import files as files_module
 from qchat.batch.inputs import BAD_ROW, NO_ROW, Plan, short_digest
-from qchat.batch.journal import Appender, DiskTroubleError, Journal, Repairs, cut_torn_line
+from qchat.batch.journal import (
+    Appender,
+    DiskTroubleError,
+    Journal,
+    Reload,
+    Repairs,
+    cut_torn_line,
+)
 from qchat.batch.output import OutputFiles
 from qchat.batch.records import error_line, result_line
 from qchat.batch.request import CHAT, Json, Kind, Request, digest
@@ -50,9 +57,9 @@ def journal(files: OutputFiles, of: Plan) -> Journal:
     return Journal(files, of, ["in.jsonl"], 0o600)
 
 
-def reopened(files: OutputFiles, of: Plan, *, limited: bool = False) -> tuple[Journal, Repairs]:
+def reopened(files: OutputFiles, of: Plan, **how: bool) -> tuple[Journal, Repairs]:
     book = journal(files, of)
-    return book, book.load("", limited=limited)
+    return book, book.load(Reload(**how))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 import jsonlines
 import orjson
 from qchat.batch.inputs import Plan, short_digest
-from qchat.batch.journal import Journal, parsed_lines
+from qchat.batch.journal import Journal, Reload, parsed_lines
 from qchat.batch.output import OutputFiles
 from qchat.batch.records import result_line
 from qchat.batch.request import CHAT, Kind, Request, digest
@@ -75,7 +75,7 @@ def main() -> None:
 
         def load() -> None:
             journal = Journal(files, plan, ["in.jsonl"], 0o600)
-            journal.load("", limited=False)
+            journal.load(Reload())
             assert journal.answered == count
 
         loads, ratios = [], []

@@ -1,0 +1,94 @@
+"""Going on with a run in another way than the same command again."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import faults
+from tests.batch.commands import batch, command, place, read, write
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def test_retry_failed_asks_again_what_failed_for_good(server: faults.Running) -> None:
+    write("in.jsonl", "a", "b [[fault:400;times=1]]", {"no": "request"})
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert {row["line"] for row in read("in.results.errors.jsonl")} == {2, 3}
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert server.log.attempts["b [[fault:400;times=1]]"] == 1
+    assert batch("in.jsonl", "--base-url", server.url, "--retry-failed") == 1
+    assert sorted(map(place, read("in.results.jsonl"))) == [1, 2]
+    assert [row["line"] for row in read("in.results.errors.jsonl")] == [3]
+    assert server.log.attempts["a"] == 1
+
+
+def test_accept_changes_asks_only_what_has_changed(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a", "b", "c", "d")
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    write("in.jsonl", "a", "B", "c")
+    assert batch("in.jsonl", "--base-url", server.url) == 2
+    assert "--accept-changes" in capfd.readouterr().err
+    assert batch("in.jsonl", "--base-url", server.url, "--accept-changes") == 0
+    assert "2 rows have changed" in capfd.readouterr().err
+    assert {place(row): row["output"] for row in read("in.results.jsonl")} == {
+        1: "echo: a",
+        2: "echo: B",
+        3: "echo: c",
+    }
+    assert [row["prompt"] for row in read("in.results.changed.jsonl")] == ["b", "d"]
+    assert server.log.attempts == {"a": 1, "b": 1, "c": 1, "d": 1, "B": 1}
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+
+
+def test_ordered_results_stand_as_the_input_does(server: faults.Running) -> None:
+    server.set_answers("jitter=0.2")
+    write("one.jsonl", *(f"row {n}" for n in range(30)))
+    write("two.jsonl", *({"custom_id": f"r{n}", "prompt": f"{n}"} for n in range(30)))
+    args = ("one.jsonl", "two.jsonl", "-o", "out.jsonl", "--base-url", server.url)
+    assert batch(*args) == 0
+    lines = sorted(Path("out.jsonl").read_bytes().splitlines())
+    assert batch(*args, "--ordered") == 0  # a finished run can be put in order afterwards
+    assert sorted(Path("out.jsonl").read_bytes().splitlines()) == lines
+    marks = [row["_qchat"] for row in read("out.jsonl")]
+    places = [(mark["file"], mark["line"]) for mark in marks]  # type: ignore[index]
+    assert places == [(name, n) for name in ("one.jsonl", "two.jsonl") for n in range(1, 31)]
+    write("one.jsonl", *(f"row {n}" for n in range(31)))
+    assert batch(*args, "--ordered") == 0
+    assert [row["prompt"] for row in read("out.jsonl")][28:32] == [
+        "row 28",
+        "row 29",
+        "row 30",
+        "0",
+    ]
+
+
+def test_ordered_and_standard_output_exclude_each_other(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    assert batch("in.jsonl", "-o", "-", "--ordered", "--base-url", server.url) == 2
+    assert "--ordered" in capfd.readouterr().err
+
+
+def test_a_time_limit_stops_as_sigterm_does_and_the_hint_resumes() -> None:
+    write("in.jsonl", *(f"row {n}" for n in range(200)))
+    with faults.running(answers="latency=0.1") as server:
+        args = command(
+            "in.jsonl", "--base-url", server.url, "--concurrency", "4", "--time-limit", "2.5s"
+        )
+        began = time.monotonic()
+        done = subprocess.run(args, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 143, done.stderr
+        assert time.monotonic() - began < 30
+        assert "Stopping" in done.stderr and "to go on:" in done.stderr
+        assert 0 < len(read("in.results.jsonl")) < 200
+        assert json.loads(Path("in.results.manifest.json").read_text())["state"] == "interrupted"
+        last = batch("in.jsonl", "--base-url", server.url, "--concurrency", "64")
+        assert last == 0
+        assert sorted(map(place, read("in.results.jsonl"))) == list(range(1, 201))
+        assert set(server.log.answered.values()) == {1}
