@@ -1,5 +1,6 @@
 """Which engine answers, and which model: from the options, the configuration, what is there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..wire import Endpoint, resolve
 from .engine import Engine
 from .http import Http
 from .rows import OwnModel
+from .servers import Servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Wish:
 
     engine: str = "auto"
     server: str | None = None
-    base_url: str | None = None
+    base_urls: tuple[str, ...] = ()
     api_key_env: str | None = None
     model: str | None = None
     concurrency: int = 256
@@ -27,7 +29,7 @@ class Wish:
     @property
     def names_server(self) -> bool:
         """Whether a server is asked for in so many words."""
-        return self.server is not None or self.base_url is not None or self.engine == "http"
+        return self.server is not None or bool(self.base_urls) or self.engine == "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +50,53 @@ async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
     Raises `UsageError` when a person must say more, and `EngineError` when a server that was
     asked for can't be used.
     """
-    endpoint = None
-    if wish.engine != "offline":
-        endpoint = resolve(
-            settings, server=wish.server, base_url=wish.base_url, api_key_env=wish.api_key_env
-        )
-    if wish.engine == "offline" and (wish.server or wish.base_url):
-        raise UsageError(_("--engine offline asks no server; leave out --server and --base-url."))
-    if endpoint is None:
+    if wish.engine == "offline":
+        if wish.server or wish.base_urls:
+            text = _("--engine offline asks no server; leave out --server and --base-url.")
+            raise UsageError(text)
+        return _offline(wish, settings, log, _("--engine offline"))
+    endpoints = _endpoints(wish, settings)
+    if not endpoints:
         if wish.engine == "http":
             raise UsageError(_("--engine http needs a server: give --base-url or --server."))
         return _offline(wish, settings, log, _("no server is configured"))
-    engine = Http(endpoint, wish.concurrency)
+    single = [Http(endpoint, wish.concurrency) for endpoint in endpoints]
+    engine = single[0] if len(single) == 1 else Servers(single)
     await engine.start()
     try:
         offered = await engine.models()
-        _check_offered(wish.model, offered, endpoint)
+        _check_offered(wish.model, offered, endpoints)
     except EngineError as error:
         await engine.close()
         if wish.names_server or wish.model is None:
             raise
         return _offline(wish, settings, log, str(error))
-    return _http(wish, endpoint, engine, offered)
+    return _http(wish, endpoints[0], engine, offered)
 
 
-def _check_offered(model: str | None, offered: list[str], endpoint: Endpoint) -> None:
+def _endpoints(wish: Wish, settings: Settings) -> list[Endpoint]:
+    found = [
+        resolve(settings, server=wish.server, base_url=url, api_key_env=wish.api_key_env)
+        for url in wish.base_urls or (None,)
+    ]
+    endpoints = [endpoint for endpoint in found if endpoint is not None]
+    urls = [endpoint.base_url for endpoint in endpoints]
+    for url in urls:
+        if urls.count(url) > 1:
+            raise UsageError(_("--base-url {url} is given twice.").format(url=url))
+    return endpoints
+
+
+def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[Endpoint]) -> None:
     # An empty list says nothing: some servers have none, and answer all the same.
     if model is not None and offered and model not in offered:
         text = _("The server at {url} does not offer the model '{model}', but {names}.")
         names = ", ".join(offered)
-        raise EngineError(text.format(url=endpoint.base_url, model=model, names=names))
+        urls = ", ".join(endpoint.base_url for endpoint in endpoints)
+        raise EngineError(text.format(url=urls, model=model, names=names))
 
 
-def _http(wish: Wish, endpoint: Endpoint, engine: Http, offered: list[str]) -> Choice:
+def _http(wish: Wish, endpoint: Endpoint, engine: Http | Servers, offered: list[str]) -> Choice:
     only = offered[0] if len(offered) == 1 else None
     fallback = endpoint.model or only
     reason = _("Asking {engine}.").format(engine=engine.description)

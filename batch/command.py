@@ -43,6 +43,7 @@ def _time_span(ctx: click.Context, param: click.Parameter, value: str | None) ->
 Examples:
   qchat batch questions.jsonl --model demo
   qchat batch questions.jsonl --base-url http://127.0.0.1:8000
+  qchat batch big.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
@@ -73,14 +74,14 @@ Exit codes:
         "configured and answers, else offline.  [default: auto]"
     ),
 )
-@options.server_options
+@options.servers_options
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
     default=256,
     metavar="N",
     show_default=True,
-    help=_("Requests in flight at a server."),
+    help=_("Requests in flight at each server."),
 )
 @click.option(
     "--vllm",
@@ -136,7 +137,7 @@ def batch(
     output: str | None,
     engine: str,
     server: str | None,
-    base_url: str | None,
+    base_urls: tuple[str, ...],
     api_key_env: str | None,
     model: str | None,
     concurrency: int,
@@ -174,7 +175,7 @@ def batch(
         prefix=prefix,
         encoding=encoding,
     )
-    wish = Wish(engine, server, base_url, api_key_env, model, concurrency, _pairs(engine_args))
+    wish = Wish(engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args))
     job = Job(
         inputs,
         output,

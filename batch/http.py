@@ -107,6 +107,14 @@ class Http:
         """Whether the server answers now."""
         return (await self._send("GET", self._endpoint.url("/v1/models"), None)).failure is None
 
+    async def reachable(self) -> bool:
+        """Whether anything answers there, be it with a refusal."""
+        outcome = await self._send("GET", self._endpoint.url("/v1/models"), None)
+        return outcome.failure is None or outcome.failure.code not in (
+            Code.UNREACHABLE,
+            Code.DISCONNECTED,
+        )
+
     async def close(self) -> None:
         """Close all connections; a server stops generating for those in flight."""
         if self._watching is not None:

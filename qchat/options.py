@@ -34,11 +34,25 @@ server = click.option(
     help=_("A server from the configuration."),
 )
 base_url = click.option("--base-url", metavar="URL", help=_("The server's address."))
+base_urls = click.option(
+    "--base-url",
+    "base_urls",
+    multiple=True,
+    metavar="URL",
+    help=_("A server's address; give it several times and the servers share the work."),
+)
 api_key_env = click.option(
     "--api-key-env", metavar="VAR", help=_("The environment variable that holds the server's key.")
 )
 model = click.option("-m", "--model", metavar="NAME", help=_("The model to ask."))
 system = click.option("--system", metavar="TEXT", help=_("A system prompt."))
+
+
+def servers_options(function: F) -> F:
+    """As `server_options`, with `base_urls`, a tuple, in place of `base_url`."""
+    for option in (model, api_key_env, base_urls, server):
+        function = option(function)
+    return function
 
 
 def server_options(function: F) -> F:
