@@ -131,6 +131,15 @@ Exit codes:
     callback=_time_span,
     help=_("How long to wait for a server that went away, such as 90s, 10m or 2h."),
 )
+@click.option(
+    "--progress",
+    type=click.Choice(("auto", "json")),
+    default="auto",
+    help=_(
+        "json: an object a line on stderr, one a second while rows are asked, for other programs; "
+        "auto: a live line on a terminal, else log lines.  [default: auto]"
+    ),
+)
 @click.option("-q", "--quiet", is_flag=True, help=_("Say nothing but warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
@@ -155,6 +164,7 @@ def batch(
     prefix: str,
     encoding: str,
     wait: float,
+    progress: str,
     quiet: bool,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
@@ -189,6 +199,7 @@ def batch(
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,
+        json=progress == "json",
         rule=RetryRule(wait=wait),
     )
     code = run(job, settings, _typed())

@@ -26,12 +26,13 @@ from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
 from .journal import Reload
 from .lock import Lock
 from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
-from .progress import Screen, Tally, summary
+from .progress import JsonScreen, Screen
 from .records import error_line, result_line
 from .request import Outcome, Request
 from .rows import BadRow, Defaults
 from .signals import Interrupted, calling, exit_code, raising, terminated_after
 from .sink import Sink, Stdout, open_ledger
+from .tally import Tally
 
 SYNC_EVERY = 1.0
 """Seconds of finished work that a power cut may cost at most."""
@@ -65,6 +66,7 @@ class Job:
     time_limit: float | None = None
     allow_duplicates: bool = False
     quiet: bool = False
+    json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)
 
 
@@ -94,7 +96,7 @@ async def _run(
         os.fdopen(os.dup(1), "wb", buffering=0) as stdout,
         os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr,
     ):
-        screen = Screen(stderr, quiet=job.quiet)
+        screen = JsonScreen(stderr) if job.json else Screen(stderr, quiet=job.quiet)
         if job.output == "-":
             sink = Stdout(stdout.fileno(), screen.warn)
             return await _Run(job, inputs, sink, screen, command).run(settings)
@@ -188,7 +190,7 @@ class _Run:
         if self._signum is not None and state != "finished":
             self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
             return exit_code(self._signum)
-        self._screen.say(summary(tally))
+        self._screen.finish(tally)
         self._say_results(tally)
         return _code(tally)
 
@@ -267,7 +269,7 @@ class _Run:
     async def _feed(self, feeder: Feeder, width: int, sink: Sink, tally: Tally) -> None:
         """Run the feeder, syncing and drawing beside it; the first signal drains it."""
         feeding = asyncio.create_task(feeder.run(width))
-        keeping = asyncio.create_task(self._keep(sink, tally))
+        keeping = asyncio.create_task(self._keep(feeder, sink, tally))
         loop = asyncio.get_running_loop()
 
         def stop(signum: int) -> None:
@@ -296,10 +298,11 @@ class _Run:
             if isinstance(end, Exception):
                 raise end
 
-    async def _keep(self, sink: Sink, tally: Tally) -> None:
+    async def _keep(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
         while True:
             await asyncio.sleep(SYNC_EVERY)
             await asyncio.to_thread(sink.sync)
+            tally.sample(feeder.in_flight, feeder.retries)
             self._screen.tick(tally)
 
     def _say_start(self, plan: Plan, tally: Tally) -> None:

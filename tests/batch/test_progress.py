@@ -1,11 +1,13 @@
 """What a person sees of a run."""
 
 import io
+import json
 
 import pytest
 from qchat.batch import progress
-from qchat.batch.progress import Screen, Tally, duration, summary
+from qchat.batch.progress import JsonScreen, Screen
 from qchat.batch.request import Outcome, Usage
+from qchat.batch.tally import Tally, duration, summary
 
 from qchat.errors import Code, Failure
 
@@ -23,6 +25,37 @@ def test_the_line_says_how_far_how_fast_and_how_long(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(progress.time, "monotonic", lambda: 104.0)
     assert found.line() == "5/10 rows, 0.5 rows/s, 12 tokens/s, ETA 10 s, 2 errors"
     assert summary(found) == ("10 rows: 3 answered, 2 failed. 2 in 4.0 s: 0.5 rows/s, 12 tokens/s.")
+
+
+def test_the_time_to_go_follows_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    found = Tally(total=1000)
+    found.start()
+    for now[0] in range(1, 301):  # a row a second for five minutes, then five a second for one
+        for _row in range(1 if now[0] <= 240 else 5):
+            found.add(Outcome(body={}))
+        found.sample(7, {Code.OVERLOADED: 2})
+    assert found.done == 540
+    assert found.eta() == pytest.approx(460 / 5, rel=0.03)
+    assert found.line().endswith("tried again: overloaded 2")
+
+
+def test_json_for_other_programs() -> None:
+    stream = io.StringIO()
+    screen = JsonScreen(stream)
+    with screen.phase("Starting \x1b[2J..."), screen.counting(tally()):
+        screen.tick(tally())
+    screen.warn("careful")
+    last = tally()
+    last.sample(1, {Code.OVERLOADED: 2})
+    screen.finish(last)
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["event"] for event in events] == ["message", "progress", "warning", "summary"]
+    assert events[0]["text"] == "Starting ..."
+    assert events[1] | {"total": 10, "done": 5, "answered": 3, "failed": 2} == events[1]
+    assert events[1]["completion_tokens"] == 50
+    assert events[3]["retries"] == {"overloaded": 2}
 
 
 def test_before_the_first_answer_there_is_no_eta() -> None:

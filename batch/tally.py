@@ -1,0 +1,149 @@
+"""What a run has done so far, in numbers and in a line."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Code
+from ..i18n import _, plural
+from .request import Outcome
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a run; `done` includes rows that an earlier run had answered."""
+
+    total: int
+    answered_before: int = 0
+    failed_before: int = 0
+    answered: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    in_flight: int = 0
+    retries: Counter[str] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+    _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
+
+    def start(self) -> None:
+        """The first row is about to be asked."""
+        self.began = time.monotonic()
+        self._samples.append((self.began, 0))
+
+    def sample(self, in_flight: int, retries: Mapping[Code, int]) -> None:
+        """Called once a second: what goes on, and a sample for the time to go."""
+        self.in_flight = in_flight
+        self.retries = Counter({str(code): n for code, n in retries.items()})
+        self._samples.append((time.monotonic(), self.answered + self.failed))
+
+    @property
+    def done(self) -> int:
+        """Rows that came to an end."""
+        return self.answered_before + self.failed_before + self.answered + self.failed
+
+    @property
+    def all_failed(self) -> int:
+        """Rows that stand in the errors file."""
+        return self.failed_before + self.failed
+
+    @property
+    def seconds(self) -> float:
+        """Since the first row was asked."""
+        return max(time.monotonic() - self.began, 1e-9)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Of this run."""
+        return (self.answered + self.failed) / self.seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Completion tokens, of this run."""
+        return self.completion_tokens / self.seconds
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one row that came to an end."""
+        if outcome.answered:
+            self.answered += 1
+            self.prompt_tokens += outcome.usage.prompt_tokens
+            self.completion_tokens += outcome.usage.completion_tokens
+        else:
+            self.failed += 1
+
+    def eta(self) -> float | None:
+        """Seconds to go at the rate of the last minute; None before there is one.
+
+        Not of the whole run: a slow start or an outage an hour ago says nothing about the rest.
+        """
+        ended = self.answered + self.failed
+        then, before = self._samples[0] if self._samples else (self.began, 0)
+        if ended == before:
+            return None
+        return (self.total - self.done) * (time.monotonic() - then) / (ended - before)
+
+    def line(self) -> str:
+        """The state in one line."""
+        parts = [
+            _("{done}/{total} rows").format(done=self.done, total=self.total),
+            _("{rate:.1f} rows/s").format(rate=self.rows_per_second),
+            _("{rate:.0f} tokens/s").format(rate=self.tokens_per_second),
+        ]
+        eta = self.eta()
+        if eta is not None and self.done < self.total:
+            parts.append(_("ETA {time}").format(time=duration(eta)))
+        if self.all_failed:
+            n = self.all_failed
+            parts.append(plural("{n} error", "{n} errors", n).format(n=n))
+        if self.retries:
+            causes = ", ".join(f"{name} {n}" for name, n in self.retries.most_common())
+            parts.append(_("tried again: {causes}").format(causes=causes))
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """The state for another program; times in seconds, rates of this run."""
+        eta = self.eta()
+        return {
+            "total": self.total,
+            "done": self.done,
+            "answered": self.answered_before + self.answered,
+            "failed": self.all_failed,
+            "in_flight": self.in_flight,
+            "retries": dict(self.retries),
+            "seconds": round(self.seconds, 1),
+            "rows_per_second": round(self.rows_per_second, 2),
+            "prompt_tokens_per_second": round(self.prompt_tokens / self.seconds, 1),
+            "completion_tokens_per_second": round(self.tokens_per_second, 1),
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "eta_seconds": None if eta is None else round(eta, 1),
+        }
+
+
+def duration(seconds: float) -> str:
+    """``0.8 s``, ``12 s``, ``3:07``, ``2:03:07``."""
+    if seconds < 10:
+        return _("{n:.1f} s").format(n=seconds)
+    if seconds < 60:
+        return _("{n:.0f} s").format(n=seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def summary(tally: Tally) -> str:
+    """The last line of a run that came to its end."""
+    text = _(
+        "{total} rows: {answered} answered, {failed} failed. "
+        "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s."
+    )
+    return text.format(
+        total=tally.total,
+        answered=tally.answered_before + tally.answered,
+        failed=tally.all_failed,
+        n=tally.answered + tally.failed,
+        time=duration(tally.seconds),
+        rate=tally.rows_per_second,
+        tokens=tally.tokens_per_second,
+    )
