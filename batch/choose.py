@@ -1,6 +1,6 @@
 """Which engine answers, and which model: from the options, the configuration, what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine (not started), the models to ask, and a line that says why."""
+    """The engine (not started), the models to ask, and a line that says why.
+
+    `again` makes another engine of the kind, where one that dies can be replaced.
+    """
 
     engine: Engine
     kind: str
@@ -42,6 +45,7 @@ class Choice:
     reason: str
     fallback_model: str | None = None
     offered: tuple[str, ...] = ()
+    again: Callable[[], Engine] | None = None
 
 
 async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
@@ -116,5 +120,9 @@ def _offline(wish: Wish, settings: Settings, log: Path, why: str) -> Choice:
         raise UsageError(text.format(why=why.rstrip(".")))
     reason = _("Asking {model} through vLLM in this process ({why}).")
     options = OfflineOptions(engine_args=dict(wish.engine_args), log=log)
-    engine = Offline(model, model, options=options)
-    return Choice(engine, "offline", model, reason.format(model=model, why=why.rstrip(".")))
+
+    def engine() -> Engine:
+        return Offline(model, model, options=options)
+
+    why_so = reason.format(model=model, why=why.rstrip("."))
+    return Choice(engine(), "offline", model, why_so, again=engine)

@@ -45,6 +45,10 @@ class RunFaultError(EngineError):
     """The run itself can't go on; no row is at fault, and none is recorded as failed."""
 
 
+class EngineDiedError(RunFaultError):
+    """The engine in this process has ended; another one can go on with the open rows."""
+
+
 @dataclass(slots=True)
 class Feeder:
     """One pass over `rows` through `engine`.
@@ -108,6 +112,8 @@ class Feeder:
                 self.record(request, outcome, attempts + 1)
                 return
             scope = self._scope(failure)
+            if failure.code is Code.ENGINE_DEAD:
+                raise EngineDiedError(_sentence(failure))
             if scope is Scope.RUN:
                 raise RunFaultError(_sentence(failure))
             attempts += scope is Scope.ROW

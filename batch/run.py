@@ -20,8 +20,9 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
 from .choose import Choice, Wish, choose
+from .engine import Engine
 from .engine_log import captured
-from .feeder import Feeder, Record, RetryRule
+from .feeder import EngineDiedError, Feeder, Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
 from .journal import Reload
 from .lock import Lock
@@ -230,13 +231,36 @@ class _Run:
         return ledger
 
     async def _ask(self, plan: Plan, chosen: Choice, sink: Sink, tally: Tally) -> None:
-        """Start the engine and the feeder. Raises `EngineError`."""
-        engine = chosen.engine
-        if chosen.kind == "offline":  # an http engine was started to ask for its models
-            with self._screen.phase(_("Starting vLLM ...")):
-                await engine.start(tally.total - tally.done)
-            self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
+        """Ask the open rows; an engine in this process that dies is started again, once.
+
+        Raises `EngineError`.
+        """
+        if chosen.again is None:  # a server; it was started to ask for its models
+            sink.start()
+            await self._ask_through(chosen.engine, plan, sink, tally)
+            return
+        await self._start(chosen.engine, tally)
         sink.start()
+        try:
+            await self._ask_through(chosen.engine, plan, sink, tally)
+            return
+        except EngineDiedError as error:
+            if self._signum is not None:
+                raise
+            self._screen.warn(_("{problem} Starting it again.").format(problem=error))
+        await chosen.engine.close()
+        async with contextlib.AsyncExitStack() as stack:
+            engine = chosen.again()
+            stack.push_async_callback(engine.close)
+            await self._start(engine, tally)
+            await self._ask_through(engine, plan, sink, tally)
+
+    async def _start(self, engine: Engine, tally: Tally) -> None:
+        with self._screen.phase(_("Starting vLLM ...")):
+            await engine.start(tally.total - tally.done)
+        self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
+
+    async def _ask_through(self, engine: Engine, plan: Plan, sink: Sink, tally: Tally) -> None:
         feeder = Feeder(
             engine,
             self._open_rows(plan, sink, tally),

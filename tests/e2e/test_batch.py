@@ -85,6 +85,45 @@ def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, st
     assert all(log.stat().st_mode & 0o777 == 0o600 for log in logs)
 
 
+def engines_of(pid: int) -> list[int]:
+    """The engine processes of a run; the fork server that they come from has another name."""
+    return [
+        member
+        for member in family([pid])
+        if Path(f"/proc/{member}/comm").read_text().startswith("VLLM::EngineCor")
+    ]
+
+
+def test_an_engine_that_dies_is_started_again_once(tmp_path: Path, environ: dict[str, str]) -> None:
+    out = tmp_path / "out.jsonl"
+    source = tmp_path / "in.jsonl"
+    questions = QUESTIONS.read_text("utf-8").splitlines() * 40
+    source.write_text("\n".join(questions) + "\n", "utf-8")
+    args = command("batch", str(source), "-o", str(out), "--model", "demo")
+    run = subprocess.Popen(args, env=environ, cwd=tmp_path, stderr=subprocess.PIPE)
+    killed = []
+    for death in (1, 2):
+        end = time.monotonic() + 120
+        size = out.stat().st_size if out.exists() else 0
+        while not (out.exists() and out.stat().st_size > size):
+            assert run.poll() is None and time.monotonic() < end, run.communicate()
+            time.sleep(0.01)
+        killed += (engine := engines_of(run.pid))
+        assert len(engine) == 1
+        os.kill(engine[0], signal.SIGKILL)
+        if death == 1:
+            assert wait_until_gone(engine, 15) == []
+    _out, said = run.communicate(timeout=60)
+    assert run.returncode == 3, said
+    assert said.count(b"Starting it again.") == 1
+    assert b"to go on:" in said and b"Traceback" not in said
+    assert wait_until_gone(killed, 15) == []
+    rows = read(out)
+    lines = Counter(row["_qchat"]["line"] for row in rows)  # type: ignore[index]
+    assert 0 < len(lines) < len(questions) and set(lines.values()) == {1}
+    assert not out.with_name("out.errors.jsonl").exists()
+
+
 def test_through_a_server_and_again(
     demo_server: Server, tmp_path: Path, environ: dict[str, str]
 ) -> None:
