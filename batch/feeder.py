@@ -41,6 +41,32 @@ class RetryRule:
         return jitter + min(retry_after or 0.0, self.wait)
 
 
+@dataclass(slots=True)
+class RetryBudget:
+    """How many tries again a run may make, so that a server in trouble is not hammered.
+
+    One more for every second answer and `per_second` in any case, with at most `most` saved up.
+    A row whose try again finds the budget empty waits; it is not given up.
+    """
+
+    most: float = 500.0
+    per_answer: float = 0.5
+    per_second: float = 5.0
+    _left: float = 500.0
+    _seen: float = field(default_factory=time.monotonic)
+
+    def earn(self) -> None:
+        """Something was answered."""
+        self._left = min(self.most, self._left + self.per_answer)
+
+    def take(self) -> float:
+        """Take one try; returns the seconds to wait for it, 0 while the budget lasts."""
+        now = time.monotonic()
+        self._left = min(self.most, self._left + (now - self._seen) * self.per_second) - 1
+        self._seen = now
+        return max(0.0, -self._left / self.per_second)
+
+
 class RunFaultError(EngineError):
     """The run itself can't go on; no row is at fault, and none is recorded as failed."""
 
@@ -66,6 +92,7 @@ class Feeder:
     refusals: int = 20
     in_flight: int = 0
     retries: Counter[Code] = field(default_factory=Counter)
+    budget: RetryBudget = field(default_factory=RetryBudget)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
     _proven: bool = False
@@ -139,7 +166,8 @@ class Feeder:
                 raise RunFaultError(text.format(problem=problem, minutes=quiet / 60))
         if failure.code is Code.UNREACHABLE:
             return await self._until_back(failure)
-        return not await self._stopped_within(self.rule.pause(tries, failure.retry_after))
+        pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
+        return not await self._stopped_within(pause)
 
     async def _until_back(self, failure: Failure) -> bool:
         """One task asks after the server; every row that met the outage waits for it."""
@@ -166,6 +194,7 @@ class Feeder:
         return True
 
     def _good(self) -> None:
+        self.budget.earn()
         self._last_good = time.monotonic()
         if not self._proven:
             self._proven = True

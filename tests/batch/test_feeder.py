@@ -1,12 +1,13 @@
 """The feeder: bounded, without barriers, and one rule for what a failure costs."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from qchat.batch.feeder import Feeder, RetryRule, RunFaultError
+from qchat.batch.feeder import Feeder, RetryBudget, RetryRule, RunFaultError
 from qchat.batch.request import CHAT, Kind, Outcome, Request
 
 from qchat.errors import Code, EngineError, Failure
@@ -233,3 +234,29 @@ def test_pauses_are_random_bounded_and_never_sooner_than_asked() -> None:
     assert min(pauses) >= 0 and 4 < max(pauses) <= 8
     assert all(rule.pause(1, 5.0) >= 5.0 for _again in range(50))
     assert rule.pause(1, 1e9) <= 62
+
+
+def test_a_budget_of_tries_is_earned_by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    budget = RetryBudget(most=10, per_answer=0.5, per_second=2, _left=10, _seen=100.0)
+    assert [budget.take() for _try in range(12)] == [0.0] * 10 + [0.5, 1.0]
+    for _answer in range(6):
+        budget.earn()
+    assert budget.take() == 0.0  # 2 owed, 3 earned
+    now[0] += 60
+    assert [budget.take() for _try in range(10)] == [0.0] * 10  # never more than was allowed
+    assert budget.take() > 0
+
+
+async def test_a_dying_server_is_not_hammered() -> None:
+    engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
+    feeder = Feeder(engine, iter(requests(50)), Book(), RetryRule(base=0.0, cap=0.0, wait=600))
+    feeder.budget = RetryBudget(most=100, per_second=20, _left=100)
+    task = asyncio.create_task(feeder.run(50))
+    await asyncio.sleep(1.0)
+    asked = sum(engine.asked.values())
+    feeder.stop()
+    await task
+    # 50 first tries, 100 of the budget, and 20 a second: without it, tens of thousands.
+    assert 100 <= asked <= 50 + 100 + 20 * 10
