@@ -132,6 +132,10 @@ class Feeder:
         tries = attempts = 0
         while True:
             outcome = await self.engine.answer(request)
+            # vLLM's serving classes take a cancellation for a client that left, and answer it
+            # with an error; the row was given up here and stays open.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             tries += 1
             failure = outcome.failure
             if failure is None:

@@ -6,6 +6,7 @@ stall for 600 s with 256 in flight on half-closed keep-alive connections.
 
 import asyncio
 import email.utils
+import os
 import re
 import time
 from dataclasses import replace
@@ -167,7 +168,9 @@ class Http:
 
     def _lost(self, error: Exception) -> Failure:
         if isinstance(error, aiohttp.ClientConnectorError):
-            reason = error.os_error.strerror or str(error.os_error)
+            # asyncio puts "Connect call failed ('127.0.0.1', 9)" where the system's words were.
+            number = error.os_error.errno
+            reason = os.strerror(number) if number and number > 0 else str(error.os_error)
             return self._told(Failure(Code.UNREACHABLE, reason))
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return self._told(Failure(Code.UNREACHABLE, _("no connection in time")))

@@ -89,7 +89,7 @@ def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
             except EOFError:
                 return
             except jsonlines.InvalidLineError as error:
-                yield BadRow(file, source.number, None, _why(error), str(error.line)[:2000])
+                yield BadRow(file, source.number, None, _why(error), _said(error.line))
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -122,6 +122,12 @@ def _loads(line: str | bytes) -> Any:
         except orjson.JSONEncodeError:
             raise ValueError(_("nested too deeply")) from None
     return value
+
+
+def _said(line: str | bytes) -> str:
+    """A line that is no request, as far as it can be shown."""
+    text = line if isinstance(line, str) else line.decode("utf-8", "replace")
+    return text.rstrip("\r\n")[:2000]
 
 
 def _why(error: jsonlines.InvalidLineError) -> str:

@@ -207,6 +207,27 @@ async def test_stopping_ends_rows_in_flight_and_takes_no_more() -> None:
     assert len(book.ended) == sum(engine.asked.values()) < 100
 
 
+async def test_a_row_given_up_stays_open_whatever_the_engine_makes_of_it() -> None:
+    class Swallows(Script):
+        async def answer(self, request: Request) -> Outcome:
+            try:
+                return await Script.answer(self, request)
+            except asyncio.CancelledError:
+                return failed(Code.INVALID_REQUEST, "Client disconnected")
+
+    engine = Swallows(lambda _line, _n: OK, seconds=60)
+    book = Book()
+    feeder = Feeder(engine, iter(requests(20)), book, QUICK)
+    feeder._proven = True
+    task = asyncio.create_task(feeder.run(8))
+    await asyncio.sleep(0.05)
+    assert engine.flying == 8
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert book.ended == []
+
+
 async def test_stopping_leaves_a_waiting_row_open() -> None:
     engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
     book = Book()

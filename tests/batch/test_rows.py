@@ -265,3 +265,11 @@ def test_any_bytes_give_rows_or_a_sentence(
         if isinstance(row, Request):
             assert isinstance(row.body["model"], str)
             assert json.loads(json.dumps(row.body)) is not None
+
+
+def test_a_line_in_another_encoding_is_kept_as_far_as_it_can_be_shown(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'"ok"\n"bad \xff"\n')
+    row = list(read(path, 0, DEMO))[1]
+    assert isinstance(row, BadRow)
+    assert row.source == '"bad \ufffd"'

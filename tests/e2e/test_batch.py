@@ -85,6 +85,31 @@ def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, st
     assert all(log.stat().st_mode & 0o777 == 0o600 for log in logs)
 
 
+def test_two_signals_give_up_rows_that_stay_open(tmp_path: Path, environ: dict[str, str]) -> None:
+    out = tmp_path / "out.jsonl"
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f'"row {n}"\n' for n in range(3000)))
+    run = subprocess.Popen(
+        command("batch", str(source), "-o", str(out), "--model", "demo"),
+        env=environ,
+        stderr=subprocess.PIPE,
+    )
+    end = time.monotonic() + 120
+    while not (out.exists() and out.stat().st_size):
+        assert run.poll() is None and time.monotonic() < end, run.communicate()
+        time.sleep(0.01)
+    members = family([run.pid])
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    run.send_signal(signal.SIGINT)
+    _out, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert b"to go on:" in said and b"Traceback" not in said
+    assert wait_until_gone(members, 15) == []
+    assert not out.with_name("out.errors.jsonl").exists()
+    assert f"{len(read(out))} of 3000 rows are done".encode() in said
+
+
 def engines_of(pid: int) -> list[int]:
     """The engine processes of a run; the fork server that they come from has another name."""
     return [
