@@ -9,11 +9,12 @@ QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test soak lint format bench lock clean
 
 help: ## show this list
 	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
 	@echo "make test    run every test         (ARGS='-k journal -x' goes to pytest)"
+	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows through faults (10 min)"
 	@echo "make setup   make or mend .venv     (the others do it by themselves)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff lay out the code"
@@ -36,6 +37,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: setup
+	@$(BIN)/python -m pytest tests/soak/soak_batch.py $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff format --check

@@ -30,9 +30,9 @@ class RetryRule:
     long the whole run goes on without a single answer from a server in trouble.
     """
 
-    attempts: int = 5
-    base: float = 0.5
-    cap: float = 30.0
+    attempts: int = 8
+    base: float = 0.25
+    cap: float = 10.0
     wait: float = 600.0
 
     def pause(self, tries: int, retry_after: float | None = None) -> float:

@@ -5,7 +5,6 @@ stall for 600 s with 256 in flight on half-closed keep-alive connections.
 """
 
 import asyncio
-import email.utils
 import os
 import re
 import time
@@ -19,7 +18,7 @@ from .. import __version__
 from ..errors import Code, EngineError, Failure, Scope, from_status
 from ..explain import explain, without_key
 from ..i18n import _
-from ..wire import Endpoint
+from ..wire import Endpoint, retry_after
 from .request import Outcome, Request, usage_of
 from .watch import Watch
 
@@ -200,18 +199,3 @@ def _what_is_wrong(body: dict[str, Any]) -> str | None:
         if message.get("content") is None and not any(map(message.get, _INSTEAD_OF_CONTENT)):
             return _("The server's answer is empty.")
     return None
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header: a number, or a date from now. None when unreadable."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = date.timestamp() - time.time()
-    return max(0.0, seconds) if seconds < float("inf") else None

@@ -78,6 +78,8 @@ def ask(
     if endpoint is None:
         endpoint = wire.local_endpoint(settings)
         if not wire.answers(endpoint):
+            from .explain import no_server
+
             raise EngineError(no_server())
     messages = [{"role": "user", "content": text}]
     if system is not None:
@@ -108,17 +110,6 @@ def question_text(words: tuple[str, ...]) -> str:
             _('There is no question. Write it: qchat ask "…", or pipe it in: … | qchat ask')
         )
     return text
-
-
-def no_server() -> str:
-    """What to do where nothing is configured and nothing answers at the usual address."""
-    from .wire import LOCAL_URL
-
-    return _(
-        "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
-        "start one with the demo model: python -m qchat.serve.launcher --model demo "
-        "(`qchat batch --model demo` needs no server)."
-    ).format(url=LOCAL_URL)
 
 
 def _is_fed() -> bool:

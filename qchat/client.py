@@ -14,7 +14,7 @@ from . import __version__
 from .errors import Code, Exit, Failure, QchatError, from_status
 from .explain import explain
 from .i18n import _
-from .wire import Endpoint
+from .wire import Endpoint, retry_after
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 600.0  # between two chunks; the prefill of a long prompt takes minutes
@@ -136,7 +136,9 @@ def failure_of(error: Exception) -> Failure | None:
             body = error.response.json()
         except (ValueError, RuntimeError):
             body = None
-        return from_status(error.status_code, body, _seconds(error.response.headers))
+        return from_status(
+            error.status_code, body, retry_after(error.response.headers.get("retry-after"))
+        )
     if isinstance(error, openai.APITimeoutError | openai.APIConnectionError):
         cause = error.__cause__
         kind = type(cause).__name__
@@ -162,10 +164,3 @@ def _failure_in_stream(error: openai.APIError) -> Failure:
     if isinstance(status, int) and 400 <= status < 600:
         return from_status(status, {"error": body})
     return Failure(Code.SERVER_ERROR, error.message)
-
-
-def _seconds(headers: Any) -> float | None:
-    try:
-        return max(0.0, float(headers.get("retry-after", "")))
-    except ValueError:
-        return None

@@ -5,7 +5,7 @@ from typing import Final
 from .errors import Code, Failure
 from .i18n import _
 from .sanitize import one_line
-from .wire import Endpoint
+from .wire import LOCAL_URL, Endpoint
 
 _SAID_MAX: Final = 500  # characters of a server's own words in an error
 
@@ -28,6 +28,15 @@ def explain(failure: Failure, endpoint: Endpoint) -> str:
             "{url} wants a key: {said}. Put it in a variable and name that with --api-key-env."
         )
     return sentence.format(url=endpoint.base_url, said=said)
+
+
+def no_server() -> str:
+    """What to do where nothing is configured and nothing answers at the usual address."""
+    return _(
+        "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
+        "start one with the demo model: python -m qchat.serve.launcher --model demo "
+        "(`qchat batch --model demo` needs no server)."
+    ).format(url=LOCAL_URL)
 
 
 _SENTENCES = {

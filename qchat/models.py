@@ -43,7 +43,7 @@ def models(
     if endpoint is None:
         endpoint = wire.local_endpoint(settings)
         if not wire.answers(endpoint):
-            from .ask import no_server
+            from .explain import no_server
 
             raise EngineError(no_server())
 

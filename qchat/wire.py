@@ -378,3 +378,21 @@ def answers(endpoint: Endpoint, seconds: float = 1.0) -> bool:
             return True
     except OSError:
         return False
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header: a number, or a date from now. None when unreadable."""
+    if value is None:
+        return None
+    import email.utils
+    import time
+
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = date.timestamp() - time.time()
+    return max(0.0, seconds) if seconds < float("inf") else None

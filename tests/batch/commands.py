@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 from qchat import cli
@@ -29,3 +30,11 @@ def batch(*args: str) -> int:
 
 def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "qchat", "batch", *args]
+
+
+def once_each(name: str, count: int) -> None:
+    """Check that the rows 1 to `count` are there, each once and with its own answer."""
+    rows = read(name)
+    lines = Counter(row["_qchat"]["line"] for row in rows)  # type: ignore[index]
+    assert lines == dict.fromkeys(range(1, count + 1), 1)
+    assert all(row["output"] == f"echo: {row['prompt']}" for row in rows)

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests import faults
-from tests.batch.commands import batch, command, read, write
+from tests.batch.commands import batch, command, once_each, read, write
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -80,14 +79,14 @@ def test_bad_and_refused_rows_go_to_the_errors_file(server: faults.Running) -> N
         5: "invalid_line",
         6: "invalid_line",
     }
-    assert errors[4]["attempts"] == 5
+    assert errors[4]["attempts"] == 8
     assert errors[2]["input"] == {"prompt": 3}
     assert [row["prompt"] for row in read("in.results.jsonl")] == ["a"]
     # Again: the 500 is asked again, the others are not.
     before = server.log.attempts["b [[fault:400]]"]
     assert batch("in.jsonl", "--base-url", server.url) == 1
     assert server.log.attempts["b [[fault:400]]"] == before == 1
-    assert server.log.attempts["c [[fault:500]]"] == 10
+    assert server.log.attempts["c [[fault:500]]"] == 16
     assert sorted(row["line"] for row in read("in.results.errors.jsonl")) == [2, 3, 4, 5, 6]  # type: ignore[type-var]
 
 
@@ -286,13 +285,6 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("waited in vain")
-
-
-def once_each(name: str, count: int) -> None:
-    rows = read(name)
-    lines = Counter(row["_qchat"]["line"] for row in rows)  # type: ignore[index]
-    assert lines == dict.fromkeys(range(1, count + 1), 1)
-    assert all(row["output"] == f"echo: {row['prompt']}" for row in rows)
 
 
 @pytest.mark.parametrize(

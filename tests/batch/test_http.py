@@ -4,12 +4,12 @@ import asyncio
 import time
 
 import pytest
-from qchat.batch.http import Http, retry_after
+from qchat.batch.http import Http
 from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
 from qchat.batch.watch import Watch
 
 from qchat.errors import Code, EngineError
-from qchat.wire import Endpoint, Secret
+from qchat.wire import Endpoint, Secret, retry_after
 from tests import faults
 
 
