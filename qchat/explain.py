@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from . import wire
 from .errors import Code, Failure
 from .i18n import _
 from .sanitize import one_line
-from .wire import LOCAL_URL, Endpoint
+from .wire import Endpoint
 
 _SAID_MAX: Final = 500  # characters of a server's own words in an error
 
@@ -36,7 +37,7 @@ def no_server() -> str:
         "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
         "start one with the demo model: python -m qchat.serve.launcher --model demo "
         "(`qchat batch --model demo` needs no server)."
-    ).format(url=LOCAL_URL)
+    ).format(url=wire.LOCAL_URL)
 
 
 _SENTENCES = {

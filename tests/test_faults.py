@@ -33,6 +33,10 @@ def shared() -> Iterator[faults.Running]:
 
 @pytest.fixture
 def server(shared: faults.Running) -> faults.Running:
+    end = time.monotonic() + 10
+    while shared.log.in_flight:  # a client of the test before may have left a moment ago
+        assert time.monotonic() < end
+        time.sleep(0.01)
     shared.reset_log()
     return shared
 
@@ -314,12 +318,12 @@ async def test_models_version_and_metrics(
     assert (await metrics())[made] - after[made] == 10
 
 
-async def until(condition: Any) -> None:
+async def until(condition: Any, shown: Any = lambda: "") -> None:
     for _ in range(500):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it never came to be")
+    raise AssertionError(f"it never came to be {shown()}")
 
 
 async def test_slots_and_queue(http: aiohttp.ClientSession) -> None:
@@ -449,7 +453,7 @@ def test_hang_mid_stream(server: faults.Running, stream: bool) -> None:
 async def test_a_client_that_leaves_is_seen(server: faults.Running) -> None:
     with sent(server, "x [[fault:hang]]"):
         await until(lambda: server.log.in_flight == 1)
-    await until(lambda: server.log.outcomes == {"gone": 1})
+    await until(lambda: server.log.outcomes == {"gone": 1}, lambda: server.log)
     assert server.log.in_flight == 0
 
 
