@@ -75,6 +75,9 @@ async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
         if wish.names_server or wish.model is None:
             raise
         return _offline(wish, settings, log, str(error))
+    except BaseException:
+        await engine.close()
+        raise
     return _http(wish, endpoints[0], engine, offered)
 
 

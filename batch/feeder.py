@@ -15,6 +15,7 @@ from ..errors import Code, EngineError, Failure, Scope
 from ..i18n import _
 from .engine import Engine
 from .request import Outcome, Request
+from .tally import duration
 
 Record = Callable[[Request, Outcome, int], None]
 """Called once for each row that came to an end: request, outcome, attempts."""
@@ -96,7 +97,7 @@ class Feeder:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
     _proven: bool = False
-    _last_good: float = field(default_factory=time.monotonic)
+    _trouble_since: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
     async def run(self, width: int) -> None:
@@ -163,11 +164,12 @@ class Feeder:
     async def _pause(self, failure: Failure, tries: int) -> bool:
         """Wait before the next try; False when the run is stopping. Raises `RunFaultError`."""
         if failure.scope is Scope.SERVER:
-            quiet = time.monotonic() - self._last_good
-            if quiet > self.rule.wait:
-                text = _("{problem} No answer for {minutes:.0f} minutes; giving up (see --wait).")
-                problem = _sentence(failure)
-                raise RunFaultError(text.format(problem=problem, minutes=quiet / 60))
+            now = time.monotonic()
+            self._trouble_since = self._trouble_since or now
+            if now - self._trouble_since > self.rule.wait:
+                text = _("{problem} No answer for {time} since then; giving up (see --wait).")
+                quiet = duration(now - self._trouble_since)
+                raise RunFaultError(text.format(problem=_sentence(failure), time=quiet))
         if failure.code is Code.UNREACHABLE:
             return await self._until_back(failure)
         pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
@@ -199,7 +201,7 @@ class Feeder:
 
     def _good(self) -> None:
         self.budget.earn()
-        self._last_good = time.monotonic()
+        self._trouble_since = None
         if not self._proven:
             self._proven = True
             self._release()

@@ -19,7 +19,7 @@ from ..errors import Code, EngineError, Failure, Scope, from_status
 from ..explain import explain, without_key
 from ..i18n import _
 from ..wire import Endpoint, retry_after
-from .request import Outcome, Request, usage_of
+from .request import Outcome, Request, is_aborted, usage_of
 from .watch import Watch
 
 CONNECT_TIMEOUT = 10.0
@@ -29,7 +29,7 @@ KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: uvicorn, vLLM's server, closes its own after 5."""
 
 
-_METRICS_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_ASIDE = aiohttp.ClientTimeout(total=20)  # for what takes no generation
 _TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{?.*\s(\S+)$", re.MULTILINE)
 
 
@@ -97,6 +97,9 @@ class Http:
             return Outcome(failure=Failure(Code.NO_PROGRESS, text))
         if outcome.body is None:
             return outcome
+        if is_aborted(outcome.body):
+            text = _("The server broke off the answer.")
+            return Outcome(failure=Failure(Code.OVERLOADED, text, 200), seconds=outcome.seconds)
         if (wrong := _what_is_wrong(outcome.body)) is not None:
             failure = Failure(Code.BAD_RESPONSE, wrong, 200)
             return Outcome(failure=failure, seconds=outcome.seconds)
@@ -130,7 +133,7 @@ class Http:
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
         try:
             async with self._session.get(
-                url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_METRICS_TIMEOUT
+                url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_ASIDE
             ) as response:
                 text = await response.text() if response.status == 200 else ""
         except (aiohttp.ClientError, OSError, ValueError):
@@ -144,11 +147,20 @@ class Http:
         body: Any = None
         try:
             async with self._session.request(
-                method, url, data=data, allow_redirects=False, proxy=self._endpoint.proxy
+                method,
+                url,
+                data=data,
+                allow_redirects=False,
+                proxy=self._endpoint.proxy,
+                timeout=_ASIDE if data is None else None,
             ) as response:
                 raw = await response.read()
                 status = response.status
                 after = retry_after(response.headers.get("Retry-After"))
+        except TimeoutError as error:
+            if data is not None:  # the watch's; connecting has an error of its own
+                raise
+            return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
         seconds = time.monotonic() - began
@@ -166,12 +178,19 @@ class Http:
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
 
     def _lost(self, error: Exception) -> Failure:
+        if isinstance(error, aiohttp.ClientHttpProxyError):  # its text shows the proxy's password
+            text = _("the proxy answered {status} {reason}")
+            return self._told(
+                Failure(Code.UNREACHABLE, text.format(status=error.status, reason=error.message))
+            )
+        if isinstance(error, aiohttp.ClientSSLError):
+            return self._told(Failure(Code.UNREACHABLE, _("its certificate is not trusted")))
         if isinstance(error, aiohttp.ClientConnectorError):
             # asyncio puts "Connect call failed ('127.0.0.1', 9)" where the system's words were.
             number = error.os_error.errno
             reason = os.strerror(number) if number and number > 0 else str(error.os_error)
             return self._told(Failure(Code.UNREACHABLE, reason))
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
+        if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
             return self._told(Failure(Code.UNREACHABLE, _("no connection in time")))
         return self._told(Failure(Code.DISCONNECTED, str(error) or type(error).__name__))
 

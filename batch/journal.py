@@ -158,16 +158,18 @@ class Journal:
             self._set_lines_aside({self._files.damaged: bad, self._files.changed: changed})
         if self._files.errors.exists():
             torn += cut_torn_line(self._files.errors)
-            self._compact_errors(how.retry_failed)
+            self._compact_errors(how)
         return Repairs(torn, len(bad), len(changed), first)
 
-    def _compact_errors(self, retry_failed: bool) -> None:
+    def _compact_errors(self, how: Reload) -> None:
         """Keep the final failures of rows that are still as they were, once each."""
         gone: dict[int, Appender | None] = {}
         for offset, value in parsed_lines(self._files.errors):
             place = place_of_error(value)
             row = self._row(place)
-            if place is None or row is None or not self._still_failed(place, row, retry_failed):
+            if place is not None and row is None and how.limited and self._beyond(place):
+                continue  # a row that this run does not look at
+            if place is None or row is None or not self._still_failed(place, row, how.retry_failed):
                 gone[offset] = None
             else:
                 self._state[row[0]][row[1]] = FAILED

@@ -32,8 +32,14 @@ class Lock:
 
     def __enter__(self) -> "Lock":
         while True:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             try:
+                fd = os.open(self._path, flags, 0o600)
+            except OSError as error:
+                text = _("{path} can't be used as a lock: {reason}.")
+                raise UsageError(text.format(path=self._path, reason=error.strerror)) from None
+            try:
+                self._refuse_foreign(fd)
                 self._take(fd)
                 # The file may have been removed by its last holder between open and lock.
                 if self._same(fd):
@@ -47,6 +53,11 @@ class Lock:
         os.ftruncate(fd, 0)
         write_all(fd, orjson.dumps(who) + b"\n")
         return self
+
+    def _refuse_foreign(self, fd: int) -> None:
+        if os.fstat(fd).st_size and "pid" not in _holder(fd):
+            text = _("{path} is no lock of qchat's; move it away, or give another -o.")
+            raise UsageError(text.format(path=self._path))
 
     def _take(self, fd: int) -> None:
         try:

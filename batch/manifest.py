@@ -106,7 +106,7 @@ def refuse_other_inputs(manifest: Manifest, names: tuple[str, ...]) -> None:
     """Raise `UsageError` when the files were made from other inputs."""
     # Further inputs may be named after the old ones; a row is known by its place in the list.
     known = manifest.inputs
-    if names[: len(known)] != known and known[: len(names)] != names:
+    if names[: len(known)] != known:
         text = _(
             "{path} holds the answers to {old}, not to {new}. "
             "Give another -o, or --restart (the old answers are kept)."
@@ -114,3 +114,13 @@ def refuse_other_inputs(manifest: Manifest, names: tuple[str, ...]) -> None:
         raise UsageError(
             text.format(path=manifest.results, old=", ".join(known), new=", ".join(names))
         )
+
+
+def refuse_other_prefix(manifest: Manifest, prefix: str) -> None:
+    """Raise `UsageError` when answers are there whose columns have other names."""
+    if manifest.answered and manifest.prefix != prefix:
+        text = _(
+            "{path} was written with --prefix '{old}', not '{new}'. "
+            "Give the same, another -o, or --restart (the old answers are kept)."
+        )
+        raise UsageError(text.format(path=manifest.results, old=manifest.prefix, new=prefix))

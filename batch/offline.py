@@ -25,7 +25,7 @@ from ..processes import end, family
 from ..vllm_model import check_hub, hub_trouble, locate, options_for
 from . import vllm_adapter as adapter
 from .engine_log import explain, last_error
-from .request import Json, Outcome, Request, usage_of
+from .request import Json, Outcome, Request, is_aborted, usage_of
 
 T = TypeVar("T")
 
@@ -172,7 +172,10 @@ class Offline:
             message = text.format(model=self._name, endpoint=request.endpoint)
             return Failure(Code.UNSUPPORTED, message)
         try:
-            return adapter.response_body(await ask(request.body))
+            result = adapter.response_body(await ask(request.body))
+            if not isinstance(result, Failure) and is_aborted(result):
+                return Failure(Code.OVERLOADED, _("The engine broke off the answer."))
+            return result
         except Exception as error:
             if adapter.is_dead(self._engine):
                 return Failure(Code.ENGINE_DEAD, self._death())

@@ -80,6 +80,14 @@ class Outcome:
         return self.body is not None
 
 
+def is_aborted(body: Json) -> bool:
+    """Whether an answer was broken off by the engine, as vLLM does with all when it is stopped."""
+    choices = body.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
+    )
+
+
 def usage_of(body: Json) -> Usage:
     """The `usage` of a response body; zeros where the server told none."""
     usage = body.get("usage")

@@ -215,7 +215,7 @@ def check_messages(messages: Any) -> None:
             text = _("'messages[{i}]' must be an object, not {what}")
             raise BadLineError(text.format(i=index, what=_type(message)))
         role = message.get("role")
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             text = _("'messages[{i}].role' is {role}; known are {known}")
             raise BadLineError(
                 text.format(i=index, role=orjson.dumps(role).decode(), known=", ".join(_known()))

@@ -191,6 +191,10 @@ class _Run:
         if self._signum is not None and state != "finished":
             self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
             return exit_code(self._signum)
+        if state != "finished":
+            text = _("An input became shorter while it was read; {n} rows were not found. {where}")
+            n = tally.total - tally.done
+            raise EngineError(text.format(n=n, where=self._where(tally)))
         self._screen.finish(tally)
         self._say_results(tally)
         return _code(tally)
@@ -361,7 +365,7 @@ class _Run:
         for row in rows(self._inputs, self._defaults, self._job.limit):
             marks = plan.digests[row.file]
             if row.line > len(marks):
-                return  # appended to the input since: rows of the next run
+                continue  # appended to the input since: rows of the next run
             if not sink.is_open(row.file, row.line):
                 continue
             if isinstance(row, BadRow):

@@ -19,6 +19,7 @@ from .manifest import (
     load_manifest,
     recorded_settings,
     refuse_other_inputs,
+    refuse_other_prefix,
 )
 from .order import order_results
 from .output import OutputFiles, refuse_foreign, set_aside
@@ -191,6 +192,7 @@ def open_ledger(
             moved = set_aside(files)
         elif manifest is not None:
             refuse_other_inputs(manifest, keys)
+            refuse_other_prefix(manifest, defaults.prefix)
             repairs = journal.load(replace(how, prefix=manifest.prefix))
             if not how.accept_changes:
                 refuse_changes(repairs, differences(manifest.settings, new.settings))

@@ -195,4 +195,6 @@ def _fail(message: str, code: int) -> int:
 def _traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    from .sanitize import clean
+
+    click.echo(clean(traceback.format_exc()), err=True, nl=False)

@@ -121,6 +121,7 @@ class Failure:
 
 _BY_STATUS: Mapping[int, Code] = {
     401: Code.UNAUTHORIZED,
+    402: Code.UNAUTHORIZED,
     403: Code.UNAUTHORIZED,
     404: Code.NOT_FOUND,
     405: Code.NOT_FOUND,
@@ -129,7 +130,9 @@ _BY_STATUS: Mapping[int, Code] = {
     425: Code.OVERLOADED,
     429: Code.RATE_LIMITED,
     501: Code.UNSUPPORTED,
+    502: Code.OVERLOADED,  # a proxy whose server is away
     503: Code.OVERLOADED,
+    504: Code.OVERLOADED,
 }
 
 

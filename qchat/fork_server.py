@@ -8,10 +8,14 @@ import contextlib
 import os
 import signal
 
-from .lifeline import set_parent_death_signal, tie_forks_to
+from .lifeline import PARENT, set_parent_death_signal, tie_forks_to
 
+# Out of the terminal's group: its Ctrl-C is for qchat, which lets the rows in flight end; vLLM's
+# engine would abort them all at once.
+with contextlib.suppress(OSError):
+    os.setsid()
 set_parent_death_signal(signal.SIGKILL)
-if os.getppid() == 1:  # the qchat process ended before the line above
+if os.getppid() != int(os.environ.get(PARENT, "0")):  # qchat ended before the line above
     os.kill(os.getpid(), signal.SIGKILL)
 tie_forks_to(os.getpid())
 

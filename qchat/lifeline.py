@@ -14,6 +14,7 @@ On Linux the kernel does it: the parent-death signal. Elsewhere (macOS) a thread
 parent's end; it is the second line of defence on Linux too.
 """
 
+import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
@@ -55,6 +56,9 @@ def tie_to_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    # Out of the terminal's group: its Ctrl-C is for qchat, not for the engine to abort all rows.
+    with contextlib.suppress(OSError):
+        os.setsid()
     set_parent_death_signal(signal.SIGKILL)
     # Asked after the signal is set, so there is no moment in between. Under a fork server the
     # parent by kinship is the server; this one, the process that asked for us, is the one meant.
@@ -106,6 +110,10 @@ def _outlive_by(parent: int, sig: signal.Signals, grace: float) -> None:
     os.kill(os.getpid(), sig)
     time.sleep(grace)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+PARENT = "_QCHAT_FORK_SERVER_PARENT"
+"""Variable that tells a fork server which process started it."""
 
 
 def set_parent_death_signal(sig: signal.Signals) -> bool:

@@ -169,6 +169,7 @@ def start_fork_server() -> None:
     # Before the server starts: OpenMP reads its variables once, when it is loaded.
     for name, value in _one_process_environment().items():
         os.environ.setdefault(name, value)
+    os.environ[lifeline.PARENT] = str(os.getpid())
     multiprocessing.set_forkserver_preload([f"{__package__}.fork_server"])
     forkserver.ensure_running()
 

@@ -55,7 +55,7 @@ async def test_an_answer_with_its_usage() -> None:
         ("503", Code.OVERLOADED),
         ("429", Code.RATE_LIMITED),
         ("500", Code.SERVER_ERROR),
-        ("502", Code.SERVER_ERROR),
+        ("502", Code.OVERLOADED),
         ("401", Code.UNAUTHORIZED),
         ("404_model", Code.UNKNOWN_MODEL),
         ("400_context", Code.CONTEXT_LENGTH),

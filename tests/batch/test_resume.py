@@ -92,3 +92,46 @@ def test_a_time_limit_stops_as_sigterm_does_and_the_hint_resumes() -> None:
         assert last == 0
         assert sorted(map(place, read("in.results.jsonl"))) == list(range(1, 201))
         assert set(server.log.answered.values()) == {1}
+
+
+def test_what_is_not_ours_or_not_all_is_refused_and_nothing_is_lost(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("a.jsonl", "a")
+    write("b.jsonl", "b")
+    url = ("--base-url", server.url)
+    assert batch("a.jsonl", "b.jsonl", "-o", "o.jsonl", *url) == 0
+    before = Path("o.jsonl").read_bytes()
+    assert batch("a.jsonl", "-o", "o.jsonl", *url) == 2  # fewer inputs
+    assert batch("a.jsonl", "b.jsonl", "-o", "o.jsonl", "--prefix", "x_", *url) == 2
+    assert "--prefix" in capfd.readouterr().err
+    assert Path("o.jsonl").read_bytes() == before
+    Path("poetry.lock").write_text("precious")
+    assert batch("a.jsonl", "-o", "poetry.jsonl", *url) == 2
+    assert Path("poetry.lock").read_text() == "precious"
+
+
+def test_a_limit_leaves_the_failures_beyond_it_alone(server: faults.Running) -> None:
+    write("in.jsonl", "a", "b [[fault:400]]", {"messages": [{"role": ["user"], "content": "x"}]})
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    errors = Path("in.results.errors.jsonl").read_bytes()
+    assert errors.count(b"\n") == 2
+    batch("in.jsonl", "--base-url", server.url, "--limit", "1")
+    assert Path("in.results.errors.jsonl").read_bytes() == errors
+
+
+def test_rows_appended_to_the_first_input_leave_the_second_ones_in_place() -> None:
+    with faults.running(answers="latency=0.3") as server:
+        write("a.jsonl", *(f"a{n}" for n in range(20)))
+        write("b.jsonl", *(f"b{n}" for n in range(5)))
+        args = command(
+            "a.jsonl", "b.jsonl", "-o", "o.jsonl", "--base-url", server.url, "--concurrency", "4"
+        )
+        run = subprocess.Popen(args, stderr=subprocess.PIPE)
+        while not server.log.answered:
+            time.sleep(0.02)
+        with Path("a.jsonl").open("a") as file:
+            file.write('"late"\n')
+        _out, said = run.communicate(timeout=60)
+        assert run.returncode == 0, said
+        assert len(read("o.jsonl")) == 25

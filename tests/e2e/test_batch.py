@@ -234,3 +234,28 @@ def test_a_model_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> N
         assert "Traceback" not in done.stderr
         assert len(done.stderr) < 1000, done.stderr
         assert not (tmp_path / "in.results.jsonl").exists()
+
+
+def test_ctrl_c_of_a_terminal_reaches_qchat_and_not_the_engine(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """A terminal signals the whole group: rows in flight end, and none is cut short."""
+    out = tmp_path / "out.jsonl"
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f'"row {n}"\n' for n in range(3000)))
+    run = subprocess.Popen(
+        command("batch", str(source), "-o", str(out), "--model", "demo"),
+        env=environ,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while not (out.exists() and out.stat().st_size):
+        assert run.poll() is None and time.monotonic() < end, run.communicate()
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)
+    _out, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    rows = read(out)
+    assert rows and {row["finish_reason"] for row in rows} <= {"stop", "length"}
+    assert not out.with_name("out.errors.jsonl").exists()
