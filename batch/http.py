@@ -7,6 +7,7 @@ stall for 600 s with 256 in flight on half-closed keep-alive connections.
 import asyncio
 import os
 import re
+import socket
 import time
 from dataclasses import replace
 from typing import Any
@@ -29,9 +30,12 @@ KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: uvicorn, vLLM's server, closes its own after 5."""
 
 
+_GENERATION = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _ASIDE = aiohttp.ClientTimeout(total=20)  # for what takes no generation
 _TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{?.*\s(\S+)$", re.MULTILINE)
 
+
+_AWAY = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content")
 
@@ -64,9 +68,10 @@ class Http:
         """Open the session. Raises `EngineError` when nothing answers there."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._concurrency + 2, keepalive_timeout=KEEP_ALIVE
+                limit=self._concurrency + 2,
+                keepalive_timeout=KEEP_ALIVE,
+                socket_factory=_socket,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             headers={
                 **self._endpoint.headers(),
                 "Content-Type": "application/json",
@@ -107,16 +112,12 @@ class Http:
         return outcome
 
     async def alive(self) -> bool:
-        """Whether the server answers now."""
-        return (await self._send("GET", self._endpoint.url("/v1/models"), None)).failure is None
+        """Whether a server answers there, be it with a refusal; a proxy before it does not count.
 
-    async def reachable(self) -> bool:
-        """Whether anything answers there, be it with a refusal."""
-        outcome = await self._send("GET", self._endpoint.url("/v1/models"), None)
-        return outcome.failure is None or outcome.failure.code not in (
-            Code.UNREACHABLE,
-            Code.DISCONNECTED,
-        )
+        Some servers have no list of models.
+        """
+        failure = (await self._send("GET", self._endpoint.url("/v1/models"), None)).failure
+        return failure is None or failure.code not in _AWAY
 
     async def close(self) -> None:
         """Close all connections; a server stops generating for those in flight."""
@@ -136,10 +137,10 @@ class Http:
                 url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_ASIDE
             ) as response:
                 text = await response.text() if response.status == 200 else ""
+            found = [float(count) for count in _TOKENS.findall(text)]
         except (aiohttp.ClientError, OSError, ValueError):
             return None
-        found = _TOKENS.findall(text)
-        return sum(map(float, found)) if found else None
+        return sum(found) if found else None
 
     async def _send(self, method: str, url: str, data: bytes | None) -> Outcome:
         assert self._session is not None, "start() comes first"
@@ -152,15 +153,11 @@ class Http:
                 data=data,
                 allow_redirects=False,
                 proxy=self._endpoint.proxy,
-                timeout=_ASIDE if data is None else None,
+                timeout=_GENERATION if data is not None else _ASIDE,
             ) as response:
                 raw = await response.read()
                 status = response.status
                 after = retry_after(response.headers.get("Retry-After"))
-        except TimeoutError as error:
-            if data is not None:  # the watch's; connecting has an error of its own
-                raise
-            return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
         seconds = time.monotonic() - began
@@ -188,7 +185,9 @@ class Http:
         if isinstance(error, aiohttp.ClientConnectorError):
             # asyncio puts "Connect call failed ('127.0.0.1', 9)" where the system's words were.
             number = error.os_error.errno
-            reason = os.strerror(number) if number and number > 0 else str(error.os_error)
+            known = number is not None and number > 0
+            reason = os.strerror(number) if known else error.os_error.strerror
+            reason = reason or str(error.os_error)
             return self._told(Failure(Code.UNREACHABLE, reason))
         if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
             return self._told(Failure(Code.UNREACHABLE, _("no connection in time")))
@@ -199,6 +198,17 @@ class Http:
         if failure.scope is Scope.ROW and failure.status is not None:
             return replace(failure, message=without_key(failure.message, self._endpoint))
         return replace(failure, message=explain(failure, self._endpoint))
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """With TCP keep-alive: an answer may take an hour without a byte, and a host that lost its
+    power closes no connection."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20)):
+        if hasattr(socket, option):  # macOS has another set
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    return made
 
 
 def _what_is_wrong(body: dict[str, Any]) -> str | None:

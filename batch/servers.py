@@ -93,7 +93,7 @@ class Servers:
             try:
                 told.append(await member.engine.models())
             except EngineError as trouble:
-                if await member.engine.reachable():
+                if await member.engine.alive():
                     raise
                 error = error or trouble
                 self._take_down(member)

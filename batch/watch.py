@@ -23,8 +23,9 @@ class Watch:
     """Watches the requests of one server.
 
     `still`: seconds without a token (by the server's counters) or an ended request after which
-    all open requests are given up. `silent`: the same where the server has no counters; longer,
-    as one long answer may be all that goes on.
+    all open requests are given up. `silent`: the same where the server never had counters;
+    longer, as one long answer may be all that goes on. Counters that can't be had any more
+    stand still.
     """
 
     counters: Counters
@@ -54,13 +55,16 @@ class Watch:
         """Look now and then, until cancelled."""
         loop = asyncio.get_running_loop()
         progress, seen = loop.time(), (0.0, 0)
+        counted = False
         while True:
             await asyncio.sleep(min(self.still, self.silent) / 8)
             tokens = await self.counters() if self._open else None
             now = loop.time()
-            if not self._open or (tokens or 0.0, self._ended) != seen:
-                progress, seen = now, (tokens or 0.0, self._ended)
-            patience = self.still if tokens is not None else self.silent
+            counted = counted or tokens is not None
+            tokens = seen[0] if tokens is None else tokens
+            if not self._open or (tokens, self._ended) != seen:
+                progress, seen = now, (tokens, self._ended)
+            patience = self.still if counted else self.silent
             for limit, (began, max_tokens) in list(self._open.items()):
                 quiet = now - max(began, progress)
                 if quiet > patience or now - began > self._allowed(max_tokens):

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from aiohttp import web
 from qchat.batch.http import Http
 from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
 from qchat.batch.watch import Watch
@@ -162,6 +163,39 @@ async def test_a_long_answer_is_waited_for_while_the_counters_move() -> None:
         outcome = await ask(server, request("x"), still=0.4)
         assert outcome.answered, outcome
         assert outcome.seconds > 1.0
+
+
+async def test_counters_that_went_away_stand_still() -> None:
+    async def counters() -> float | None:
+        told.append(1)
+        return 5.0 if len(told) < 3 else None
+
+    told: list[int] = []
+    watch = Watch(counters, still=0.4, silent=60)
+    watching = asyncio.create_task(watch.run())
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with watch.request(max_tokens=None):
+            await asyncio.sleep(20)
+    assert time.monotonic() - began < 10
+    watching.cancel()
+
+
+async def test_metrics_that_are_no_numbers_are_none() -> None:
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(text='vllm:generation_tokens_total{a="b"} many\n')
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    engine = Http(Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), 1)
+    await engine.start()
+    assert await engine._tokens() is None
+    assert await engine.alive()  # no list of models, but it answers
+    await engine.close()
+    await runner.cleanup()
 
 
 async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
