@@ -36,7 +36,8 @@ class Wish:
 class Choice:
     """The engine (not started), the models to ask, and a line that says why.
 
-    `again` makes another engine of the kind, where one that dies can be replaced.
+    `again` makes another engine of the kind, where one that dies can be replaced; `log` is where
+    vLLM's own words go, if it runs in this process.
     """
 
     engine: Engine
@@ -46,10 +47,11 @@ class Choice:
     fallback_model: str | None = None
     offered: tuple[str, ...] = ()
     again: Callable[[], Engine] | None = None
+    log: Path | None = None
 
 
-async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
-    """Decide; vLLM in this process will write to `log`.
+async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) -> Choice:
+    """Decide; `new_log` makes the file for the words of a vLLM in this process.
 
     Raises `UsageError` when a person must say more, and `EngineError` when a server that was
     asked for can't be used.
@@ -58,12 +60,12 @@ async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
         if wish.server or wish.base_urls:
             text = _("--engine offline asks no server; leave out --server and --base-url.")
             raise UsageError(text)
-        return _offline(wish, settings, log, _("--engine offline"))
+        return _offline(wish, settings, new_log, _("--engine offline"))
     endpoints = _endpoints(wish, settings)
     if not endpoints:
         if wish.engine == "http":
             raise UsageError(_("--engine http needs a server: give --base-url or --server."))
-        return _offline(wish, settings, log, _("no server is configured"))
+        return _offline(wish, settings, new_log, _("no server is configured"))
     single = [Http(endpoint, wish.concurrency) for endpoint in endpoints]
     engine = single[0] if len(single) == 1 else Servers(single)
     await engine.start()
@@ -74,7 +76,7 @@ async def choose(wish: Wish, settings: Settings, log: Path) -> Choice:
         await engine.close()
         if wish.names_server or wish.model is None:
             raise
-        return _offline(wish, settings, log, str(error))
+        return _offline(wish, settings, new_log, str(error))
     except BaseException:
         await engine.close()
         raise
@@ -111,7 +113,7 @@ def _http(wish: Wish, endpoint: Endpoint, engine: Http | Servers, offered: list[
     return Choice(engine, "http", model, reason, fallback, tuple(offered))
 
 
-def _offline(wish: Wish, settings: Settings, log: Path, why: str) -> Choice:
+def _offline(wish: Wish, settings: Settings, new_log: Callable[[], Path], why: str) -> Choice:
     from .offline import Offline, OfflineOptions
 
     model = wish.model or settings.model
@@ -122,10 +124,11 @@ def _offline(wish: Wish, settings: Settings, log: Path, why: str) -> Choice:
         )
         raise UsageError(text.format(why=why.rstrip(".")))
     reason = _("Asking {model} through vLLM in this process ({why}).")
+    log = new_log()
     options = OfflineOptions(engine_args=dict(wish.engine_args), log=log)
 
     def engine() -> Engine:
         return Offline(model, model, options=options)
 
     why_so = reason.format(model=model, why=why.rstrip("."))
-    return Choice(engine(), "offline", model, why_so, again=engine)
+    return Choice(engine(), "offline", model, why_so, again=engine, log=log)

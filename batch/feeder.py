@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ..errors import Code, EngineError, Failure, Scope
+from ..errors import Code, EngineError, Failure, Scope, sentence
 from ..i18n import _
 from .engine import Engine
 from .request import Outcome, Request
@@ -145,9 +145,9 @@ class Feeder:
                 return
             scope = self._scope(failure)
             if failure.code is Code.ENGINE_DEAD:
-                raise EngineDiedError(_sentence(failure))
+                raise EngineDiedError(sentence(failure.message))
             if scope is Scope.RUN:
-                raise RunFaultError(_sentence(failure))
+                raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW
             if not failure.retryable or attempts >= self.rule.attempts:
                 self._refused(request, outcome, max(attempts, 1))
@@ -169,7 +169,7 @@ class Feeder:
             if now - self._trouble_since > self.rule.wait:
                 text = _("{problem} No answer for {time} since then; giving up (see --wait).")
                 quiet = duration(now - self._trouble_since)
-                raise RunFaultError(text.format(problem=_sentence(failure), time=quiet))
+                raise RunFaultError(text.format(problem=sentence(failure.message), time=quiet))
         if failure.code is Code.UNREACHABLE:
             return await self._until_back(failure)
         pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
@@ -188,9 +188,9 @@ class Feeder:
             if await self.engine.alive():
                 return
             if time.monotonic() - began > self.rule.wait:
-                text = _("{problem} It did not come back within {minutes:g} minutes (see --wait).")
-                problem = _sentence(failure)
-                raise RunFaultError(text.format(problem=problem, minutes=self.rule.wait / 60))
+                text = _("{problem} It did not come back within {time} (see --wait).")
+                wait = duration(self.rule.wait)
+                raise RunFaultError(text.format(problem=sentence(failure.message), time=wait))
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:
@@ -224,11 +224,3 @@ class Feeder:
         held, self._held = self._held, []
         for request, outcome, attempts in held:
             self.record(request, outcome, attempts)
-
-
-def _sentence(failure: Failure) -> str:
-    return (
-        failure.message
-        if failure.message.endswith((".", "。", "!", "?"))
-        else (failure.message + ".")
-    )

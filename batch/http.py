@@ -20,7 +20,7 @@ from ..errors import Code, EngineError, Failure, Scope, from_status
 from ..explain import explain, without_key
 from ..i18n import _
 from ..wire import Endpoint, retry_after
-from .request import Outcome, Request, is_aborted, usage_of
+from .request import Outcome, Request, dumps, is_aborted, usage_of
 from .watch import Watch
 
 CONNECT_TIMEOUT = 10.0
@@ -96,7 +96,7 @@ class Http:
         most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
         try:
             async with self.watch.request(most if isinstance(most, int) else None):
-                outcome = await self._send("POST", url, orjson.dumps(request.body))
+                outcome = await self._send("POST", url, dumps(request.body))
         except TimeoutError:
             text = _("The server stopped working on the request; given up.")
             return Outcome(failure=Failure(Code.NO_PROGRESS, text))
@@ -184,9 +184,8 @@ class Http:
             return self._told(Failure(Code.UNREACHABLE, _("its certificate is not trusted")))
         if isinstance(error, aiohttp.ClientConnectorError):
             # asyncio puts "Connect call failed ('127.0.0.1', 9)" where the system's words were.
-            number = error.os_error.errno
-            known = number is not None and number > 0
-            reason = os.strerror(number) if known else error.os_error.strerror
+            number = error.os_error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.os_error.strerror
             reason = reason or str(error.os_error)
             return self._told(Failure(Code.UNREACHABLE, reason))
         if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):

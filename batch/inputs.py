@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..i18n import _
 from .ids import IdTable
 from .lines import open_text
+from .manifest import manifest_of
 from .rows import BadRow, Defaults, Row, read
 
 NO_ROW, BAD_ROW = 0, 1
@@ -64,6 +65,8 @@ def keyed(inputs: Sequence[Input], folder: Path) -> list[Input]:
 def find(names: Sequence[str]) -> list[Input]:
     """Resolve file names and globs; ``-`` is standard input, read to a private file at once.
 
+    A glob leaves out what qchat itself wrote.
+
     Raises `UsageError` for a pattern without a match, a file that can't be read as text, and a
     file named twice.
     """
@@ -78,9 +81,11 @@ def find(names: Sequence[str]) -> list[Input]:
             found.append(Input(name, Path(name)))
         else:
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (a whole pattern)
-            if not matches:
+            # What runs wrote beside their inputs is no input, so that the same glob resumes.
+            inputs = [match for match in matches if manifest_of(Path(match)) is None]
+            if not inputs:
                 raise UsageError(_("No file matches '{pattern}'.").format(pattern=name))
-            found += [Input(match, Path(match)) for match in matches]
+            found += [Input(match, Path(match)) for match in inputs]
     seen: dict[Path, str] = {}
     for item in found:
         open_text(item.path).close()  # all that can be wrong with a file, before anything else

@@ -7,6 +7,7 @@ a power cut loses at most that second).
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 
 from ..errors import EngineError, UsageError
-from ..i18n import _
+from ..i18n import _, plural
 from .files import sync, sync_folder, write_all
 from .inputs import BAD_ROW, NO_ROW, Plan, short_digest
 from .output import OutputFiles
@@ -41,6 +42,8 @@ class Appender:
             sync_folder(path.parent)
         self._size = os.fstat(self._fd).st_size
         self._dirty = False
+        self._syncing = threading.Lock()  # a sync in its thread may meet the close in this one
+        self._failure: DiskTroubleError | None = None
 
     def append(self, line: bytes) -> None:
         """Write one line. Raises `DiskTroubleError`; nothing of the line is then left."""
@@ -54,26 +57,29 @@ class Appender:
         self._dirty = True
 
     def sync(self) -> None:
-        """Bring all appended lines to disk. Raises `DiskTroubleError`."""
-        if not self._dirty:
-            return
-        self._dirty = False
-        try:
-            sync(self._fd)
-        except OSError as error:
-            # After a failed sync the system may have dropped the pages: trust nothing more.
-            raise trouble(self.path, error) from None
+        """Bring all appended lines to disk. Raises `DiskTroubleError`, from then on every time:
+        after a failed sync the system may have dropped the pages, so nothing more is trusted."""
+        with self._syncing:
+            if self._failure is not None:
+                raise self._failure
+            if not self._dirty or self._fd < 0:
+                return
+            self._dirty = False
+            try:
+                sync(self._fd)
+            except OSError as error:
+                self._failure = trouble(self.path, error)
+                raise self._failure from None
 
     def close(self) -> None:
-        """Sync and close."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            try:
-                if self._dirty:
-                    sync(fd)
-            except OSError as error:
-                raise trouble(self.path, error) from None
-            finally:
+        """Sync and close. Raises `DiskTroubleError`, for a sync that failed before too."""
+        if self._fd < 0:
+            return
+        try:
+            self.sync()
+        finally:
+            with self._syncing:
+                fd, self._fd = self._fd, -1
                 os.close(fd)
 
 
@@ -130,7 +136,7 @@ class Journal:
         file loses the rows that will be asked again. Raises `OSError`.
         """
         torn = 0
-        first: tuple[str, int] | None = None
+        first: tuple[int, int] | None = None
         bad: list[int] = []
         changed: list[int] = []
         results = self._files.results
@@ -144,22 +150,24 @@ class Journal:
                 elif row is None:
                     if not how.limited:
                         changed.append(offset)
-                        first = first or (str(place.file), place.line)
+                        at = (self.file_of(place) or 0, place.line)
+                        first = min(first or at, at)
                 elif self._state[row[0]][row[1]] == ANSWERED:
                     bad.append(offset)  # a second answer to one row
                 elif self._plan.digests[row[0]][row[1]] != short_digest(place.digest or ""):
                     changed.append(offset)
-                    first = first or (self._name(row[0]), place.line)
+                    at = (row[0], place.line)
+                    first = min(first or at, at)
                 else:
                     self._state[row[0]][row[1]] = ANSWERED
                     self.answered += 1
             if changed and not how.accept_changes:
-                return Repairs(torn, 0, len(changed), first)
+                return Repairs(torn, 0, len(changed), self._named(first))
             self._set_lines_aside({self._files.damaged: bad, self._files.changed: changed})
         if self._files.errors.exists():
             torn += cut_torn_line(self._files.errors)
             self._compact_errors(how)
-        return Repairs(torn, len(bad), len(changed), first)
+        return Repairs(torn, len(bad), len(changed), self._named(first))
 
     def _compact_errors(self, how: Reload) -> None:
         """Keep the final failures of rows that are still as they were, once each."""
@@ -216,8 +224,12 @@ class Journal:
         """Whether a sound line speaks of a row that the input doesn't have (any more)."""
         return self.file_of(place) is not None
 
-    def _name(self, file: int) -> str:
-        return next(name for name, at in self._index.items() if at == file)
+    def _named(self, place: tuple[int, int] | None) -> tuple[str, int] | None:
+        """A place with its input's name for its index."""
+        if place is None:
+            return None
+        file, line = place
+        return next(name for name, at in self._index.items() if at == file), line
 
     @property
     def lengths(self) -> list[int]:
@@ -335,9 +347,12 @@ def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
         return
     what = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
     name, line = repairs.first_changed or ("", 0)
-    text = _(
-        "{n} rows that are already answered have changed{what}, the first at {file} line {line}. "
-        "Undo the change, or give --accept-changes to ask those rows again, or --restart to ask "
-        "everything anew (the old answers are kept under another name)."
+    text = plural(
+        "{n} row that is already answered has changed{what}: {file} line {line}. ",
+        "{n} rows that are already answered have changed{what}, the first at {file} line {line}. ",
+        repairs.changed,
+    ) + _(
+        "Undo the change, or give --accept-changes to ask again what has changed, or --restart to "
+        "ask everything anew (the old answers are kept under another name)."
     )
     raise UsageError(text.format(n=repairs.changed, what=what, file=name, line=line))

@@ -1,5 +1,6 @@
 """The manifest: what a run is, which files are its own, and how far it came."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -49,6 +50,10 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+OWN = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl")
+"""How the names of a run's output files end, after the manifest's own stem."""
+
+
 def load_manifest(path: Path) -> Manifest | None:
     """The manifest at `path`; None when there is none. Raises `UsageError` when it is damaged."""
     try:
@@ -67,6 +72,17 @@ def load_manifest(path: Path) -> Manifest | None:
             "Move it and the files beside it away, or give another -o."
         )
         raise UsageError(text.format(path=path)) from None
+
+
+def manifest_of(path: Path) -> Path | None:
+    """The manifest of the run whose output the file at `path` is, if it is one's."""
+    for ending in OWN:
+        if path.name.endswith(ending):
+            beside = path.with_name(path.name.removesuffix(ending) + ".manifest.json")
+            with contextlib.suppress(UsageError):  # somebody else's manifest, or damaged
+                if load_manifest(beside) is not None:
+                    return beside
+    return None
 
 
 def recorded_settings(defaults: Defaults) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import vllm_start
-from ..errors import Code, EngineError, Failure
+from ..errors import Code, EngineError, Failure, QchatError
 from ..i18n import _
 from ..processes import end, family
 from ..vllm_model import check_hub, hub_trouble, locate, options_for
@@ -119,7 +119,7 @@ class Offline:
         """Begin with what needs no rows and return at once. `start` calls it if nobody else did.
 
         Call it after `engine_log.captured`, so that the children's output goes there too.
-        Raises `EngineError` where vLLM is not installed or the model is not there.
+        Raises `EngineError` where vLLM is not installed, `UsageError` where the model is not there.
         """
         if self._imports is not None:
             return
@@ -136,7 +136,7 @@ class Offline:
     async def start(self, rows: int = 0) -> None:
         """Load the model, for about so many `rows`.
 
-        Raises `EngineError`, after which nothing is left running.
+        Raises `EngineError`, or `UsageError` for an option; nothing is left running then.
         """
         self.prewarm()
         assert self._imports is not None
@@ -144,7 +144,7 @@ class Offline:
             await asyncio.wrap_future(self._imports)
             await asyncio.wrap_future(self._thread.call(lambda: self._build(rows)))
             self._ask = await adapter.serving(self._engine, self._arguments)
-        except EngineError:
+        except QchatError:
             await self.close()
             raise
         except Exception as error:

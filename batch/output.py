@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..i18n import _
 from .files import sync_folder
 from .inputs import Input
-from .manifest import Manifest, load_manifest
+from .manifest import Manifest, manifest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,15 @@ def name_outputs(inputs: Sequence[Input], output: str | None) -> OutputFiles:
 
 
 def refuse_own_output(inputs: Sequence[Input]) -> None:
-    """Raise `UsageError` for an input that some run's manifest names as its own output."""
+    """Raise `UsageError` for an input that is some run's output."""
     for item in inputs:
-        stem = item.path.name.removesuffix(".jsonl")
-        for base in {stem, stem.removesuffix(".errors")}:
-            beside = item.path.with_name(f"{base}.manifest.json")
-            if not beside.is_file():
-                continue
-            manifest = load_manifest(beside)
-            if manifest and item.path.name in (manifest.results, manifest.errors):
-                text = _(
-                    "{name} holds the answers of an earlier run ({manifest}); "
-                    "copy it to another name to use it as input."
-                )
-                raise UsageError(text.format(name=item.name, manifest=beside.name))
+        beside = manifest_of(item.path)
+        if beside is not None:
+            text = _(
+                "{name} holds what an earlier run wrote ({manifest}); "
+                "copy it to another name to use it as input."
+            )
+            raise UsageError(text.format(name=item.name, manifest=beside.name))
 
 
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
@@ -109,6 +104,9 @@ def check_folder(files: OutputFiles) -> None:
         if path.is_dir():
             raise UsageError(_("{path} is a folder; give another -o.").format(path=path))
         writable = writable and (not path.exists() or os.access(path, os.W_OK))
+    if not writable and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        text = _("The file system of {folder} is read-only; give an -o elsewhere.")
+        raise UsageError(text.format(folder=folder))
     if not writable:
         text = _("No permission to write {path}; give an -o in a folder of yours.")
         raise UsageError(text.format(path=files.results))

@@ -15,6 +15,9 @@ from rich.text import Text
 from ..sanitize import clean
 from .tally import Tally, duration, summary
 
+BAR = 24
+"""Columns of the bar; left out where a terminal has no room for it."""
+
 LOG_EVERY = 10.0
 """Seconds between two log lines when stderr is no terminal."""
 
@@ -60,10 +63,14 @@ class Screen:
             yield
             return
 
-        def draw() -> Table:
+        def draw() -> Text | Table:
+            room = self._console.width - 1
+            line = Text(tally.line(room), no_wrap=True, overflow="ellipsis")
+            if line.cell_len + BAR + 1 > room:
+                return line
             grid = Table.grid(padding=(0, 1))
-            bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=24)
-            grid.add_row(bar, Text(tally.line()))
+            bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=BAR)
+            grid.add_row(bar, line)
             return grid
 
         with self._shown(draw):

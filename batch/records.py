@@ -8,7 +8,7 @@ import orjson
 
 from ..errors import Failure
 from ..reasoning import split
-from .request import Json, Kind, Request
+from .request import Json, Kind, Request, dumps
 from .rows import BadRow
 
 
@@ -81,7 +81,7 @@ def error_line(row: Request | BadRow, failure: Failure, *, name: str, attempts: 
 def _dump(value: Json) -> bytes:
     # Not jsonlines.Writer: it writes a line and its newline in two calls, and the journal
     # needs the whole line in one write.
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    return dumps(value, orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import enum
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +49,25 @@ class Request:
         return isinstance(self.source, dict) and self.source.get("custom_id") is not None
 
 
+def dumps(value: Any, option: int = 0) -> bytes:
+    """JSON of `value`: orjson's, or the standard library's where orjson can't (whole numbers
+    beyond 64 bits, more than 254 levels). Raises `ValueError` or `RecursionError`."""
+    try:
+        return orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        text = json.dumps(
+            value,
+            ensure_ascii=False,
+            separators=(",", ":"),
+            sort_keys=bool(option & orjson.OPT_SORT_KEYS),
+        )
+        newline = "\n" if option & orjson.OPT_APPEND_NEWLINE else ""
+        return (text + newline).encode("utf-8", "surrogatepass")
+
+
 def digest(endpoint: str, body: Json) -> str:
     """128 bits of BLAKE2b over endpoint and body, in hex; key order does not matter."""
-    data = orjson.dumps([endpoint, body], option=orjson.OPT_SORT_KEYS)
+    data = dumps([endpoint, body], orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 

@@ -1,6 +1,8 @@
 """Lines in, `Request`s out. A line decides its own kind; a bad line costs that line only."""
 
 import enum
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +33,7 @@ PARAMETERS = frozenset(
 )
 """Keys of a messages or prompt line that are parameters of the request; others are columns."""
 
-ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "_qchat")
+ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, `model` aside (a row may ask for a model by it)."""
 
 
@@ -111,6 +113,9 @@ def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
                 ) from None
 
 
+_LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
+
+
 def _loads(line: str | bytes) -> Any:
     value = orjson.loads(line)
     # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
@@ -121,6 +126,8 @@ def _loads(line: str | bytes) -> Any:
             orjson.dumps([[[[value]]]])
         except orjson.JSONEncodeError:
             raise ValueError(_("nested too deeply")) from None
+    if _LONG_NUMBER.search(text):
+        value = json.loads(text)  # orjson makes a float of a whole number beyond 64 bits
     return value
 
 

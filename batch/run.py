@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError
+from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
 from .choose import Choice, Wish, choose
@@ -32,7 +32,7 @@ from .records import error_line, result_line
 from .request import Outcome, Request
 from .rows import BadRow, Defaults
 from .signals import Interrupted, calling, exit_code, raising, terminated_after
-from .sink import Sink, Stdout, open_ledger
+from .sink import Sink, StalledError, Stdout, open_ledger
 from .tally import Tally
 
 SYNC_EVERY = 1.0
@@ -133,11 +133,10 @@ class _Run:
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        log = _engine_log(settings)
-        chosen = await choose(self._job.wish, settings, log)
+        chosen = await choose(self._job.wish, settings, lambda: _engine_log(settings))
         async with contextlib.AsyncExitStack() as stack:
-            if chosen.kind == "offline":
-                stack.enter_context(captured(log))
+            if chosen.log is not None:
+                stack.enter_context(captured(chosen.log))
             stack.push_async_callback(chosen.engine.close)
             chosen.engine.prewarm()
             self._defaults = replace(
@@ -182,8 +181,10 @@ class _Run:
         except Interrupted:
             state = "interrupted"
             raise
-        except QchatError as error:
-            raise type(error)(f"{error} {self._where(tally)}") from error
+        except StalledError:
+            state = "interrupted"
+        except EngineError as error:
+            raise type(error)(f"{sentence(str(error))} {self._where(tally)}") from error
         finally:
             # An error on its way out tells more than one met while closing.
             with contextlib.suppress(QchatError) if state == "lost" else contextlib.nullcontext():
@@ -316,7 +317,7 @@ class _Run:
             loop.call_later(DRAIN, feeding.cancel)
 
         try:
-            with calling(stop):
+            with calling(stop, 2 * DRAIN, self._stalled):
                 await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (feeding, keeping):
@@ -325,6 +326,9 @@ class _Run:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    def _stalled(self) -> bool:
+        return isinstance(self._output, Stdout) and self._output.writing
 
     async def _keep(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
         while True:

@@ -57,15 +57,40 @@ def terminated_after(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def calling(callback: Callable[[int], None]) -> Iterator[None]:
-    """Call `callback` with the signal's number from the running loop; `raising` is restored."""
+def calling(
+    callback: Callable[[int], None], patience: float, stalled: Callable[[], bool]
+) -> Iterator[None]:
+    """Call `callback` with the signal's number from the running loop; `raising` is restored.
+
+    A loop that stands in a write to a pipe that nobody reads can't call it. While `stalled` says
+    so, the next signal raises `Interrupted` in that write; it comes by itself after `patience`
+    seconds.
+    """
     loop = asyncio.get_running_loop()
-    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    for signum in SIGNALS:
-        loop.add_signal_handler(signum, callback, signum)
+    timers: list[threading.Timer] = []
+    waiting = 0
+
+    def call(signum: int) -> None:
+        nonlocal waiting
+        waiting -= 1
+        callback(signum)
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        nonlocal waiting
+        if waiting and stalled():
+            raise Interrupted(signum)
+        waiting += 1
+        loop.call_soon_threadsafe(call, signum)
+        timer = threading.Timer(patience, os.kill, (os.getpid(), signum))
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
+
+    old = {signum: signal.signal(signum, handle) for signum in SIGNALS}
     try:
         yield
     finally:
-        for signum in SIGNALS:
-            loop.remove_signal_handler(signum)
-            signal.signal(signum, old[signum])
+        for timer in timers:
+            timer.cancel()
+        for signum, handler in old.items():
+            signal.signal(signum, handler)

@@ -1,5 +1,6 @@
 """Where outcomes go: files that can be resumed (`Ledger`), or standard output (`Stdout`)."""
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Protocol
 
 import orjson
 
+from ..console import json_text
 from ..errors import EngineError
 from ..i18n import _
 from .files import write_all
@@ -24,6 +26,7 @@ from .manifest import (
 from .order import order_results
 from .output import OutputFiles, refuse_foreign, set_aside
 from .rows import Defaults
+from .signals import Interrupted
 
 
 class Sink(Protocol):
@@ -56,14 +59,23 @@ class Sink(Protocol):
         """Finish; `state` is ``finished``, ``interrupted`` or ``lost``. Raises `EngineError`."""
 
 
+class StalledError(EngineError):
+    """A signal came while standard output took nothing more."""
+
+
 @dataclass(slots=True)
 class Stdout:
-    """Results to a file descriptor, failures to a function; nothing can be resumed."""
+    """Results to a file descriptor, failures to a function; nothing can be resumed.
+
+    `writing` says that a write is going on, which may never end.
+    """
 
     fd: int
     tell: Callable[[str], None]
     answered: int = 0
     failed: int = 0
+    writing: bool = False
+    stalled: StalledError | None = None
 
     def start(self) -> None:
         """Nothing to do."""
@@ -73,8 +85,20 @@ class Stdout:
         return True
 
     def add_result(self, file: int, line: int, data: bytes) -> None:
-        """Write it out. Raises `BrokenPipeError` when nobody reads any more."""
-        write_all(self.fd, data)
+        """Write it out. Raises `BrokenPipeError` when nobody reads any more, `StalledError` when
+        a signal ended the wait for a reader."""
+        if os.isatty(self.fd):  # a model's text must not command the terminal, as JSON neither
+            data = f"{json_text(orjson.loads(data))}\n".encode()
+        if self.stalled is not None:  # other answers were there already
+            raise self.stalled
+        self.writing = True
+        try:
+            write_all(self.fd, data)
+        except Interrupted:
+            self.stalled = StalledError(_("Nobody reads standard output."))
+            raise self.stalled from None
+        finally:
+            self.writing = False
         self.answered += 1
 
     def add_error(self, file: int, line: int, data: bytes) -> None:

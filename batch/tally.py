@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.cells import cell_len
+
 from ..errors import Code
 from ..i18n import _, plural
 from .request import Outcome
@@ -83,23 +85,27 @@ class Tally:
             return None
         return (self.total - self.done) * (time.monotonic() - then) / (ended - before)
 
-    def line(self) -> str:
-        """The state in one line."""
-        parts = [
-            _("{done}/{total} rows").format(done=self.done, total=self.total),
-            _("{rate:.1f} rows/s").format(rate=self.rows_per_second),
-            _("{rate:.0f} tokens/s").format(rate=self.tokens_per_second),
-        ]
+    def line(self, columns: int | None = None) -> str:
+        """The state in one line; where `columns` are given and few, without what matters less."""
+        shown = {
+            "rows": _("{done}/{total} rows").format(done=self.done, total=self.total),
+            "rate": _("{rate:.1f} rows/s").format(rate=self.rows_per_second),
+            "tokens": _("{rate:.0f} tokens/s").format(rate=self.tokens_per_second),
+        }
         eta = self.eta()
         if eta is not None and self.done < self.total:
-            parts.append(_("ETA {time}").format(time=duration(eta)))
+            shown["eta"] = _("ETA {time}").format(time=duration(eta))
         if self.all_failed:
             n = self.all_failed
-            parts.append(plural("{n} error", "{n} errors", n).format(n=n))
+            shown["errors"] = plural("{n} error", "{n} errors", n).format(n=n)
         if self.retries:
             causes = ", ".join(f"{name} {n}" for name, n in self.retries.most_common())
-            parts.append(_("tried again: {causes}").format(causes=causes))
-        return ", ".join(parts)
+            shown["retries"] = _("tried again: {causes}").format(causes=causes)
+        for least in ("retries", "tokens", "rate", "errors"):
+            if columns is None or cell_len(", ".join(shown.values())) <= columns:
+                break
+            shown.pop(least, None)
+        return ", ".join(shown.values())
 
     def as_json(self) -> dict[str, Any]:
         """The state for another program; times in seconds, rates of this run."""
@@ -134,9 +140,12 @@ def duration(seconds: float) -> str:
 
 def summary(tally: Tally) -> str:
     """The last line of a run that came to its end."""
-    text = _(
+    text = plural(
+        "{total} row: {answered} answered, {failed} failed. "
+        "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
         "{total} rows: {answered} answered, {failed} failed. "
-        "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s."
+        "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
+        tally.total,
     )
     return text.format(
         total=tally.total,

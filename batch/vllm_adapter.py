@@ -12,14 +12,14 @@ from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from typing import Any
 
-from ..errors import Code, EngineError, Failure, from_status
+from ..errors import Code, Failure, UsageError, from_status
 from ..i18n import _
 from ..vllm_start import Options, forked_engines
 from .request import CHAT, COMPLETIONS, Json
 
 
 def parse_options(options: Options) -> Any:
-    """vLLM's own options by its own parser. Raises `EngineError` for one that it refuses."""
+    """vLLM's own options by its own parser. Raises `UsageError` for one that it refuses."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -34,9 +34,11 @@ def parse_options(options: Options) -> Any:
         validate_parsed_serve_args(arguments)
     except SystemExit:
         why = said.getvalue().rpartition("error: ")[2].strip()
-        raise EngineError(_("vLLM refuses an option: {why}").format(why=why)) from None
+        raise UsageError(_("vLLM refuses an option: {why}.").format(why=why.rstrip("."))) from None
     except (TypeError, ValueError) as error:
-        raise EngineError(_("vLLM refuses an option: {why}").format(why=error)) from error
+        raise UsageError(
+            _("vLLM refuses an option: {why}.").format(why=str(error).rstrip("."))
+        ) from error
     return arguments
 
 

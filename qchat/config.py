@@ -140,7 +140,10 @@ def _in_use(settings: Settings) -> str:
     except QchatError as e:
         return _("Server in use: none. {why}").format(why=e)
     if endpoint is None:
-        return _("Server in use: {url}, if one answers there").format(url=wire.LOCAL_URL)
+        return _(
+            "Server in use: {url}, if one answers there "
+            "(not by qchat batch: it asks a server only if one is named)"
+        ).format(url=wire.LOCAL_URL)
     text = _("Server in use: {url} (from {origin})").format(
         url=endpoint.base_url, origin=endpoint.origin
     )

@@ -136,6 +136,11 @@ _BY_STATUS: Mapping[int, Code] = {
 }
 
 
+def sentence(text: str) -> str:
+    """`text` with a full stop, if it has none, so that another sentence can follow."""
+    return text if text.endswith((".", "。", "!", "?")) else text + "."
+
+
 def error_message(body: Any) -> str:
     """The server's own words in an error body of any known shape, or ''.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import demo
-from .errors import EngineError
+from .errors import EngineError, UsageError
 from .i18n import _
 from .vllm_start import Options
 
@@ -17,28 +17,28 @@ _USUAL_TOKENS = 1024  # of one conversation, to size the KV cache
 
 
 def locate(model: str) -> str:
-    """The folder of `model`, or its id on the model hub. Raises `EngineError` for a folder that
+    """The folder of `model`, or its id on the model hub. Raises `UsageError` for a folder that
     is not there or holds no model."""
     path = demo.path() if model == "demo" else Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             text = _("{path} holds no model: there is no config.json in it.")
-            raise EngineError(text.format(path=path))
+            raise UsageError(text.format(path=path))
         return str(path)
     if model == "demo":
-        raise EngineError(
+        raise UsageError(
             _("The demo model is missing from this installation; install qchat again.")
         )
     if path.is_file():
         if path.suffix == ".gguf":
             return str(path)
-        raise EngineError(_("{path} is a file; a model is a folder.").format(path=path))
+        raise UsageError(_("{path} is a file; a model is a folder.").format(path=path))
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         text = _(
             "There is no folder {model}. Give the folder of a model, its id on the model hub "
             "(such as Qwen/Qwen3-0.6B), or demo for the bundled one."
         )
-        raise EngineError(text.format(model=model))
+        raise UsageError(text.format(model=model))
     return model
 
 

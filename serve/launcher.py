@@ -1,13 +1,15 @@
 """Become vLLM's API server: ``python -m qchat.serve.launcher --model demo --port 8000``.
 
 vLLM's own server, with what qchat adds: it listens on this machine only, its parsers fit the model,
-it starts quickly on a CPU (see `qchat.vllm_start`), and it ends with the process that started it.
+it starts quickly on a CPU (see `qchat.vllm_start`), and with ``--parent-pid`` it ends with the
+process that started it. None of its own processes outlives it.
 Options after ``--`` are vLLM's. Run as a module: vLLM's child processes import it again.
 """
 
 import argparse
 import contextlib
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; gives back the exit code. `arguments` as on the command line."""
     try:
         options, parent = _options(sys.argv[1:] if arguments is None else arguments)
-        lifeline.die_with_parent(signal.SIGTERM, parent)
+        if parent is not None:
+            lifeline.die_with_parent(signal.SIGTERM, parent)
+        _check_port(options["host"], int(options["port"]))
         _serve(options)
     except QchatError as error:
         print(_("Error: {error}").format(error=error), file=sys.stderr)  # noqa: T201
@@ -52,7 +56,7 @@ def _options(arguments: Sequence[str]) -> tuple[dict[str, str], int | None]:
     parser.add_argument("--model", default="demo", help=_("folder, id on the hub, or demo"))
     parser.add_argument("--port", type=int, default=8000, help=_("port (%(default)s)"))
     parser.add_argument("--host", default="127.0.0.1", help=_("loopback address (%(default)s)"))
-    parser.add_argument("--parent-pid", type=int, help=_("process to end with (the starter)"))
+    parser.add_argument("--parent-pid", type=int, help=_("end with this process, the starter"))
     found = parser.parse_args(own)
     if found.host not in LOOPBACK:
         text = _(
@@ -73,6 +77,20 @@ def _options(arguments: Sequence[str]) -> tuple[dict[str, str], int | None]:
         "port": str(found.port),
     }
     return options, found.parent_pid
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise `UsageError` where somebody listens there; vLLM finds out after it has loaded."""
+    try:
+        family, kind, *_rest, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as vLLM does
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        text = _("Port {port} on {host} can't be had: {reason}. Give another --port.")
+        raise UsageError(
+            text.format(port=port, host=host, reason=getattr(error, "strerror", None) or error)
+        ) from None
 
 
 def _pairs(extra: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from qchat.batch.offline import Offline, OfflineOptions
 from qchat.serve.launcher import main as launch
 
 from qchat import lifeline, vllm_model, vllm_start
-from qchat.errors import EngineError
+from qchat.errors import EngineError, UsageError
 from qchat.processes import end, family, running
 
 
@@ -57,16 +57,16 @@ class TestInstalled:
 class TestLocate:
     @pytest.mark.parametrize("name", ["./model", "/no/such", "~/no-such-folder", "a/b/c", "word"])
     def test_no_folder(self, name: str) -> None:
-        with pytest.raises(EngineError, match="There is no folder"):
+        with pytest.raises(UsageError, match="There is no folder"):
             vllm_model.locate(name)
 
     def test_a_folder_without_a_model(self, tmp_path: Path) -> None:
-        with pytest.raises(EngineError, match=r"no config\.json"):
+        with pytest.raises(UsageError, match=r"no config\.json"):
             vllm_model.locate(str(tmp_path))
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "x.bin").touch()
-        with pytest.raises(EngineError, match="a model is a folder"):
+        with pytest.raises(UsageError, match="a model is a folder"):
             vllm_model.locate(str(tmp_path / "x.bin"))
 
     def test_a_model(self, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ class TestOptions:
 
     def test_a_model_that_is_not_there_is_told_before_anything_starts(self) -> None:
         engine = Offline("./nowhere", "x")
-        with pytest.raises(EngineError, match="There is no folder"):
+        with pytest.raises(UsageError, match="There is no folder"):
             engine.prewarm()
         assert multiprocessing.active_children() == []
 

@@ -126,7 +126,7 @@ def test_only_files_that_are_known_as_ours_are_touched(
     assert read("in.results.jsonl") == ["precious"]
     assert batch("in.jsonl", "--base-url", server.url, "-o", "out.jsonl") == 0
     assert batch("out.jsonl", "--base-url", server.url) == 2
-    assert "holds the answers of an earlier run" in capfd.readouterr().err
+    assert "holds what an earlier run wrote" in capfd.readouterr().err
     assert server.log.answered == {"a": 1}
 
 

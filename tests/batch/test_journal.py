@@ -233,6 +233,10 @@ def test_a_failed_sync_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(files_module.os, "fdatasync", fail)
     with pytest.raises(DiskTroubleError, match="Input/output error"):
         appender.sync()
+    monkeypatch.undo()
+    # Whoever missed the first time is told at the end.
+    with pytest.raises(DiskTroubleError, match="Input/output error"):
+        appender.close()
 
 
 def test_answers_are_as_private_as_told(files: OutputFiles) -> None:

@@ -91,7 +91,7 @@ def test_only_named_files_are_ours(tmp_path: Path) -> None:
 def test_a_runs_output_is_no_input(tmp_path: Path) -> None:
     MANIFEST.save(tmp_path / "out.manifest.json")
     for name in ("out.jsonl", "out.errors.jsonl"):
-        with pytest.raises(UsageError, match="holds the answers of an earlier run"):
+        with pytest.raises(UsageError, match="holds what an earlier run wrote"):
             refuse_own_output([given(tmp_path / name)])
     refuse_own_output([given(tmp_path / "in.jsonl"), given(tmp_path / "output.jsonl")])
 

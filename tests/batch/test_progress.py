@@ -27,6 +27,16 @@ def test_the_line_says_how_far_how_fast_and_how_long(monkeypatch: pytest.MonkeyP
     assert summary(found) == ("10 rows: 3 answered, 2 failed. 2 in 4.0 s: 0.5 rows/s, 12 tokens/s.")
 
 
+def test_a_narrow_terminal_gets_what_matters_most() -> None:
+    found = tally()
+    found.began -= 4
+    found.sample(7, {Code.OVERLOADED: 2})
+    assert "tried again" in found.line(200) and "tried again" not in found.line(60)
+    for columns in range(12, 100):
+        assert len(found.line(columns)) <= max(columns, len("5/10 rows, ETA 99 s"))
+        assert found.line(columns).startswith("5/10 rows")
+
+
 def test_the_time_to_go_follows_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

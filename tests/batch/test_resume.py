@@ -1,6 +1,7 @@
 """Going on with a run in another way than the same command again."""
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -135,3 +136,54 @@ def test_rows_appended_to_the_first_input_leave_the_second_ones_in_place() -> No
         _out, said = run.communicate(timeout=60)
         assert run.returncode == 0, said
         assert len(read("o.jsonl")) == 25
+
+
+def test_the_same_glob_resumes_beside_its_own_output(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("a.jsonl", "a", "b [[fault:400]]")
+    write("b.jsonl", "c")
+    args = ("*.jsonl", "-o", "out.jsonl", "--base-url", server.url)
+    assert batch(*args) == 1
+    assert batch(*args, "--restart") == 1
+    asked = server.log.attempts["a"]
+    assert batch(*args) == 1
+    assert "All 3 rows are done already" in capfd.readouterr().err
+    assert server.log.attempts["a"] == asked == 2
+    assert batch("out.errors.jsonl", "-o", "x.jsonl", "--base-url", server.url) == 2
+
+
+def test_long_numbers_and_deep_answers_are_kept(server: faults.Running) -> None:
+    big = 12345678901234567890123
+    write("in.jsonl", {"prompt": "a", "id": big, "x": 1.5}, {"prompt": "b", "seed": big})
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    rows = {place(row): row for row in read("in.results.jsonl")}
+    assert (rows[1]["id"], rows[1]["x"], rows[2]["seed"]) == (big, 1.5, big)
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    assert server.log.attempts == {"a": 1, "b": 1}
+
+
+def test_signals_end_a_run_whose_reader_has_stopped_reading() -> None:
+    write("in.jsonl", *(f"row {n} " + "x" * 2000 for n in range(500)))
+    with faults.running() as server:
+        run = subprocess.Popen(
+            command("in.jsonl", "-o", "-", "--base-url", server.url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            end = time.monotonic() + 30
+            while len(server.log.answered) < 64 and time.monotonic() < end:
+                time.sleep(0.05)
+            time.sleep(0.5)  # the pipe of 64 KiB is full, and the loop stands in its write
+            run.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(20) == 143
+            assert b"Traceback" not in (run.stderr.read() if run.stderr else b"")
+        finally:
+            run.kill()
+            run.wait()
+            for pipe in (run.stdout, run.stderr):
+                assert pipe is not None
+                pipe.close()

@@ -16,7 +16,7 @@ from qchat.batch.offline import Offline, OfflineOptions
 from qchat.batch.request import CHAT, COMPLETIONS, Kind, Outcome, Request
 
 from qchat import demo
-from qchat.errors import Code, EngineError
+from qchat.errors import Code, UsageError
 from qchat.processes import family, running
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
@@ -174,7 +174,7 @@ import asyncio, json, sys
 from pathlib import Path
 from qchat.batch.engine_log import captured
 from qchat.batch.offline import Offline, OfflineOptions
-from qchat.errors import EngineError
+from qchat.errors import QchatError
 
 async def main():
     for model, arguments in json.loads(sys.argv[2]):
@@ -182,7 +182,7 @@ async def main():
         engine = Offline(model, "x", options=OfflineOptions(engine_args=arguments, log=log))
         try:
             await engine.start()
-        except EngineError as error:
+        except QchatError as error:
             yield str(error)
         else:
             yield "started"
@@ -231,5 +231,5 @@ async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there() -> None:
-    with pytest.raises(EngineError, match="There is no folder"):
+    with pytest.raises(UsageError, match="There is no folder"):
         await Offline("./no/such/model", "x").start()
