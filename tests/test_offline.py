@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -203,7 +204,11 @@ class TestLifeline:
         lifeline.tie_to_parent()  # the first process: it has no parent to be tied to
         assert threading.active_count() == before
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal is Linux's")
+    # Half of the test is prctl's PR_SET_PDEATHSIG, which no other system has; the other half, the
+    # watching thread, is what macOS would rest on.
+    @pytest.mark.skipif(
+        sys.platform != "linux", reason="PR_SET_PDEATHSIG, one of the two ways tried, is Linux's"
+    )
     def test_a_child_dies_with_its_parent(self, tmp_path: Path) -> None:
         """The child of a killed process ends, whether the kernel or the watching thread does it."""
         program = tmp_path / "program.py"
@@ -282,3 +287,14 @@ def test_only_short_prompts_are_rendered_in_the_loop() -> None:
     renderer.shutdown()
     with pytest.raises(RuntimeError):
         pool.submit(int)
+
+
+def test_a_port_that_is_taken_is_said_before_anything_loads(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert launch(["--model", "demo", "--port", str(port)]) == 2
+    assert f"Port {port} on 127.0.0.1 can't be had" in capsys.readouterr().err
