@@ -95,6 +95,14 @@ def set_aside(files: OutputFiles) -> list[Path]:
 
 def check_folder(files: OutputFiles) -> None:
     """Raise `UsageError` when the output's folder is missing or not writable."""
+    try:
+        _check_folder(files)
+    except OSError as error:  # a name that is too long, a loop of links, a lost mount
+        text = _("{path} can't be written: {reason}; give another -o.")
+        raise UsageError(text.format(path=files.results, reason=error.strerror)) from error
+
+
+def _check_folder(files: OutputFiles) -> None:
     folder = files.results.parent
     if not folder.is_dir():
         text = _("There is no folder {folder} for the output; make it, or give another -o.")

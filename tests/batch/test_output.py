@@ -61,6 +61,8 @@ def test_a_folder_that_cannot_be_written_is_told_early(
     (tmp_path / "dir.jsonl").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
         check_folder(OutputFiles.named(tmp_path / "dir.jsonl"))
+    with pytest.raises(UsageError, match="can't be written: File name too long"):
+        check_folder(OutputFiles.named(tmp_path / f"{'x' * 300}.jsonl"))
     monkeypatch.setattr(os, "access", lambda *_args: False)  # root may write everything
     with pytest.raises(UsageError, match="No permission to write"):
         check_folder(OutputFiles.named(tmp_path / "out.jsonl"))

@@ -1,6 +1,6 @@
 """qchat's offline engine against one `LLM.chat` over the whole list, in alternating rounds.
 
-    python -m tests.bench.offline [--model demo] [--rounds 5] [--rows 2000] [--tokens 32] [--ragged]
+    python -m tests.bench.offline [--model demo] [--rounds 5] [--rows 4000] [--tokens 32] [--ragged]
 
 Each side has a process of its own with its engine; both live for the whole run, and while one works
 the other one sleeps. A round is all rows once on each side, in turns of who begins; what counts is
@@ -212,7 +212,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--ragged", action="store_true")
     parser.add_argument("--target", type=float, default=1.0)
