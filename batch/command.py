@@ -28,6 +28,14 @@ def _time_span(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return sum(float(n) * _UNITS[unit] for n, unit in pieces)
 
 
+def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None or value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(_("write a number from 1 on, or auto."))
+    return int(value)
+
+
 @click.command(
     help=_(
         """Answer every line of JSONL files.
@@ -77,11 +85,9 @@ Exit codes:
 @options.servers_options
 @click.option(
     "--concurrency",
-    type=click.IntRange(1),
-    default=256,
     metavar="N",
-    show_default=True,
-    help=_("Requests in flight at each server."),
+    callback=_number_or_auto,
+    help=_("Requests in flight at each server; auto finds how many it can use.  [default: auto]"),
 )
 @click.option(
     "--vllm",
@@ -149,7 +155,7 @@ def batch(
     base_urls: tuple[str, ...],
     api_key_env: str | None,
     model: str | None,
-    concurrency: int,
+    concurrency: int | None,
     engine_args: tuple[str, ...],
     system: str | None,
     sampling: Sampling,

@@ -5,6 +5,7 @@ run's; both read `qchat.errors.MEANING` alone.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -16,6 +17,8 @@ from ..i18n import _
 from .engine import Engine
 from .request import Outcome, Request
 from .tally import duration
+
+_HIRING = 0.1  # seconds between two looks at the engine's window
 
 Record = Callable[[Request, Outcome, int], None]
 """Called once for each row that came to an end: request, outcome, attempts."""
@@ -94,25 +97,23 @@ class Feeder:
     in_flight: int = 0
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
+    _workers: int = 0
+    _no_more: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
     _proven: bool = False
     _trouble_since: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
-    async def run(self, width: int) -> None:
-        """Ask every row, at most `width` at a time. Raises `RunFaultError` and `EngineError`.
+    async def run(self) -> None:
+        """Ask every row, as many at a time as the engine's window says while it goes on.
 
         Returns early, leaving rows open, after `stop`. When cancelled or failed, requests in
-        flight are given up; their rows stay open.
+        flight are given up; their rows stay open. Raises `RunFaultError` and `EngineError`.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for _worker in range(width):
-                    group.create_task(self._work())
-                    # The first requests are on their way before the last are prepared: with 1,024 of
-                    # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
-                    await asyncio.sleep(0)
+                group.create_task(self._hire(group))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         self._release()
@@ -120,17 +121,34 @@ class Feeder:
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
+        self._no_more.set()
+
+    async def _hire(self, group: asyncio.TaskGroup) -> None:
+        """Keep as many workers as the window has places."""
+        while not self._no_more.is_set():
+            while self._workers < self.engine.window and not self._no_more.is_set():
+                self._workers += 1
+                group.create_task(self._work())
+                # The first requests are on their way before the last are prepared: with 1,024 of
+                # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
+                await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._no_more.wait(), _HIRING)
 
     async def _work(self) -> None:
-        while not self._stopping.is_set():
-            request = next(self.rows, None)
-            if request is None:
-                return
-            self.in_flight += 1
-            try:
-                await self._ask(request)
-            finally:
-                self.in_flight -= 1
+        try:
+            while self._workers <= self.engine.window and not self._no_more.is_set():
+                request = next(self.rows, None)
+                if request is None:
+                    self._no_more.set()
+                    return
+                self.in_flight += 1
+                try:
+                    await self._ask(request)
+                finally:
+                    self.in_flight -= 1
+        finally:
+            self._workers -= 1
 
     async def _ask(self, request: Request) -> None:
         tries = attempts = 0

@@ -24,6 +24,7 @@ from ..i18n import _
 from ..processes import end, family
 from ..vllm_model import check_hub, hub_trouble, locate, options_for
 from . import vllm_adapter as adapter
+from .engine import State
 from .engine_log import explain, last_error
 from .request import Json, Outcome, Request, is_aborted, usage_of
 
@@ -114,6 +115,10 @@ class Offline:
         kind = "cpu" if found.cpu else "gpu"
         text = _("vLLM {version} on this machine ({kind}), model {model}")
         return text.format(version=found.version, kind=kind, model=self._name)
+
+    def states(self) -> tuple[State, ...]:
+        """None: there is no server."""
+        return ()
 
     def prewarm(self) -> None:
         """Begin with what needs no rows and return at once. `start` calls it if nobody else did.

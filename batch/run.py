@@ -275,7 +275,7 @@ class _Run:
         )
         tally.start()
         with self._screen.counting(tally):
-            await self._feed(feeder, min(engine.window, tally.total - tally.done), sink, tally)
+            await self._feed(feeder, sink, tally)
 
     def _recorder(self, sink: Sink, tally: Tally) -> Record:
         keys, prefix = self._keys, self._defaults.prefix
@@ -295,9 +295,9 @@ class _Run:
 
         return record
 
-    async def _feed(self, feeder: Feeder, width: int, sink: Sink, tally: Tally) -> None:
+    async def _feed(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
         """Run the feeder, syncing and drawing beside it; the first signal drains it."""
-        feeding = asyncio.create_task(feeder.run(width))
+        feeding = asyncio.create_task(feeder.run())
         keeping = asyncio.create_task(self._keep(feeder, sink, tally))
         loop = asyncio.get_running_loop()
 

@@ -130,7 +130,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
                 for r in requests
                 for d in (digest(r.endpoint, r.body),)
             )
-            await Feeder(engine, fresh, record).run(engine.window)
+            await Feeder(engine, fresh, record).run()
             seconds = time.monotonic() - began
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 
