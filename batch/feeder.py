@@ -9,7 +9,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Code, EngineError, Failure, Scope, sentence
@@ -18,6 +18,7 @@ from .engine import Engine
 from .request import Outcome, Request
 from .tally import duration
 
+_DEAD = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _HIRING = 0.1  # seconds between two looks at the engine's window
 
 Record = Callable[[Request, Outcome, int], None]
@@ -76,7 +77,13 @@ class RunFaultError(EngineError):
 
 
 class EngineDiedError(RunFaultError):
-    """The engine in this process has ended; another one can go on with the open rows."""
+    """The engine in this process has ended with the rows `asked` in flight, `killed` from outside
+    or by itself; another one can go on with the open rows."""
+
+    def __init__(self, message: str, asked: Sequence[Request], *, killed: bool) -> None:
+        super().__init__(message)
+        self.asked = asked
+        self.killed = killed
 
 
 @dataclass(slots=True)
@@ -94,9 +101,10 @@ class Feeder:
     rule: RetryRule = field(default_factory=RetryRule)
     uniform: bool = True
     refusals: int = 20
-    in_flight: int = 0
+    most: int | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
+    _asked: dict[tuple[int, int], Request] = field(default_factory=dict)
     _workers: int = 0
     _no_more: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,6 +126,16 @@ class Feeder:
             raise errors.exceptions[0] from None
         self._release()
 
+    @property
+    def in_flight(self) -> int:
+        """Rows being asked."""
+        return len(self._asked)
+
+    @property
+    def _places(self) -> int:
+        window = self.engine.window
+        return window if self.most is None else min(window, self.most)
+
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
@@ -126,7 +144,7 @@ class Feeder:
     async def _hire(self, group: asyncio.TaskGroup) -> None:
         """Keep as many workers as the window has places."""
         while not self._no_more.is_set():
-            while self._workers < self.engine.window and not self._no_more.is_set():
+            while self._workers < self._places and not self._no_more.is_set():
                 self._workers += 1
                 group.create_task(self._work())
                 # The first requests are on their way before the last are prepared: with 1,024 of
@@ -137,16 +155,16 @@ class Feeder:
 
     async def _work(self) -> None:
         try:
-            while self._workers <= self.engine.window and not self._no_more.is_set():
+            while self._workers <= self._places and not self._no_more.is_set():
                 request = next(self.rows, None)
                 if request is None:
                     self._no_more.set()
                     return
-                self.in_flight += 1
+                self._asked[request.file, request.line] = request
                 try:
                     await self._ask(request)
                 finally:
-                    self.in_flight -= 1
+                    del self._asked[request.file, request.line]
         finally:
             self._workers -= 1
 
@@ -165,8 +183,9 @@ class Feeder:
                 self.record(request, outcome, attempts + 1)
                 return
             scope = self._scope(failure)
-            if failure.code is Code.ENGINE_DEAD:
-                raise EngineDiedError(sentence(failure.message))
+            if failure.code in _DEAD:
+                asked, killed = tuple(self._asked.values()), failure.code is Code.ENGINE_KILLED
+                raise EngineDiedError(sentence(failure.message), asked, killed=killed)
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW

@@ -19,10 +19,10 @@ import click
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
+from .asking import Asking
 from .choose import Choice, Wish, choose
-from .engine import Engine
 from .engine_log import captured
-from .feeder import EngineDiedError, Feeder, Record, RetryRule
+from .feeder import Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
 from .journal import Reload
 from .lock import Lock
@@ -31,12 +31,9 @@ from .progress import JsonScreen, Screen
 from .records import error_line, result_line
 from .request import Outcome, Request
 from .rows import BadRow, Defaults
-from .signals import Interrupted, calling, exit_code, raising, terminated_after
+from .signals import Interrupted, exit_code, raising, terminated_after
 from .sink import Sink, StalledError, Stdout, open_ledger
 from .tally import Tally
-
-SYNC_EVERY = 1.0
-"""Seconds of finished work that a power cut may cost at most."""
 
 LOGS_KEPT = 20
 """Logs of the engine that are kept."""
@@ -46,9 +43,6 @@ WORTH_SAYING = 64 << 20
 
 ONCE = ("--restart", "--retry-failed", "--accept-changes")
 """Options that a resume must not repeat."""
-
-DRAIN = 5.0
-"""Seconds that rows in flight get to end after the first Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,6 @@ class _Run:
         self._screen = screen
         self._command = command
         self._defaults = job.defaults
-        self._signum: int | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
@@ -156,7 +149,7 @@ class _Run:
             if plan.rows == 0:
                 self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            return await self._go_on(plan, chosen)
+            return await self._go_on(plan, chosen, stack)
 
     def _reading(self, names: str) -> AbstractContextManager[None]:
         """Say that the input is read, where that takes a person's time."""
@@ -164,7 +157,7 @@ class _Run:
             return contextlib.nullcontext()
         return self._screen.phase(_("Reading {names} ...").format(names=names))
 
-    async def _go_on(self, plan: Plan, chosen: Choice) -> Exit:
+    async def _go_on(self, plan: Plan, chosen: Choice, stack: contextlib.AsyncExitStack) -> Exit:
         sink = self._sink(plan, chosen)
         tally = Tally(plan.rows, sink.answered, sink.failed)
         self._screen.say(chosen.reason)
@@ -175,8 +168,20 @@ class _Run:
             sink.close("finished")
             return _code(tally)
         state = "lost"
+        asking = Asking(
+            chosen,
+            lambda: self._open_rows(plan, sink, tally),
+            self._recorder(sink, tally),
+            self._job.rule,
+            isinstance(self._defaults.model, str),
+            sink,
+            tally,
+            self._screen,
+            self._stalled,
+        )
+        stack.push_async_callback(asking.close)
         try:
-            await self._ask(plan, chosen, sink, tally)
+            await asking.run()
             state = "finished" if tally.done == tally.total else "interrupted"
         except Interrupted:
             state = "interrupted"
@@ -184,14 +189,14 @@ class _Run:
         except StalledError:
             state = "interrupted"
         except EngineError as error:
-            raise type(error)(f"{sentence(str(error))} {self._where(tally)}") from error
+            raise EngineError(f"{sentence(str(error))} {self._where(tally)}") from error
         finally:
             # An error on its way out tells more than one met while closing.
             with contextlib.suppress(QchatError) if state == "lost" else contextlib.nullcontext():
                 sink.close(state)
-        if self._signum is not None and state != "finished":
+        if asking.signum is not None and state != "finished":
             self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
-            return exit_code(self._signum)
+            return exit_code(asking.signum)
         if state != "finished":
             text = _("An input became shorter while it was read; {n} rows were not found. {where}")
             n = tally.total - tally.done
@@ -235,48 +240,6 @@ class _Run:
             screen.say(text.format(n=repairs.changed, path=files.changed))
         return ledger
 
-    async def _ask(self, plan: Plan, chosen: Choice, sink: Sink, tally: Tally) -> None:
-        """Ask the open rows; an engine in this process that dies is started again, once.
-
-        Raises `EngineError`.
-        """
-        if chosen.again is None:  # a server; it was started to ask for its models
-            sink.start()
-            await self._ask_through(chosen.engine, plan, sink, tally)
-            return
-        await self._start(chosen.engine, tally)
-        sink.start()
-        try:
-            await self._ask_through(chosen.engine, plan, sink, tally)
-            return
-        except EngineDiedError as error:
-            if self._signum is not None:
-                raise
-            self._screen.warn(_("{problem} Starting it again.").format(problem=error))
-        await chosen.engine.close()
-        async with contextlib.AsyncExitStack() as stack:
-            engine = chosen.again()
-            stack.push_async_callback(engine.close)
-            await self._start(engine, tally)
-            await self._ask_through(engine, plan, sink, tally)
-
-    async def _start(self, engine: Engine, tally: Tally) -> None:
-        with self._screen.phase(_("Starting vLLM ...")):
-            await engine.start(tally.total - tally.done)
-        self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
-
-    async def _ask_through(self, engine: Engine, plan: Plan, sink: Sink, tally: Tally) -> None:
-        feeder = Feeder(
-            engine,
-            self._open_rows(plan, sink, tally),
-            self._recorder(sink, tally),
-            self._job.rule,
-            uniform=isinstance(self._defaults.model, str),
-        )
-        tally.start()
-        with self._screen.counting(tally):
-            await self._feed(feeder, sink, tally)
-
     def _recorder(self, sink: Sink, tally: Tally) -> Record:
         keys, prefix = self._keys, self._defaults.prefix
 
@@ -295,47 +258,8 @@ class _Run:
 
         return record
 
-    async def _feed(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
-        """Run the feeder, syncing and drawing beside it; the first signal drains it."""
-        feeding = asyncio.create_task(feeder.run())
-        keeping = asyncio.create_task(self._keep(feeder, sink, tally))
-        loop = asyncio.get_running_loop()
-
-        def stop(signum: int) -> None:
-            if self._signum is not None:
-                feeding.cancel()
-                return
-            self._signum = signum
-            feeder.stop()
-            n = feeder.in_flight
-            text = plural(
-                "Stopping: {n} row in flight gets {s:.0f} s to end (Ctrl-C again: at once).",
-                "Stopping: {n} rows in flight get {s:.0f} s to end (Ctrl-C again: at once).",
-                n,
-            )
-            self._screen.warn(text.format(n=n, s=DRAIN))
-            loop.call_later(DRAIN, feeding.cancel)
-
-        try:
-            with calling(stop, 2 * DRAIN, self._stalled):
-                await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (feeding, keeping):
-                task.cancel()
-            ends = await asyncio.gather(feeding, keeping, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-
     def _stalled(self) -> bool:
         return isinstance(self._output, Stdout) and self._output.writing
-
-    async def _keep(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
-        while True:
-            await asyncio.sleep(SYNC_EVERY)
-            await asyncio.to_thread(sink.sync)
-            tally.sample(feeder.in_flight, feeder.retries)
-            self._screen.tick(tally)
 
     def _say_start(self, plan: Plan, tally: Tally) -> None:
         if plan.bad:
