@@ -1,7 +1,7 @@
 """Which engine answers, and which model: from the options, the configuration, what is there."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import EngineError, UsageError
@@ -50,6 +50,15 @@ class Choice:
     offered: tuple[str, ...] = ()
     again: Callable[[], Engine] | None = None
     log: Path | None = None
+
+    def around(self, wrap: Callable[[Engine], Engine]) -> "Choice":
+        """The same with each engine inside another."""
+        again = self.again
+        return replace(
+            self,
+            engine=wrap(self.engine),
+            again=None if again is None else lambda: wrap(again()),
+        )
 
 
 async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) -> Choice:

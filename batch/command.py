@@ -113,6 +113,11 @@ Exit codes:
     "--ordered", is_flag=True, help=_("Bring the results into the order of the input at the end.")
 )
 @click.option(
+    "--dedup",
+    is_flag=True,
+    help=_("Ask equal rows once, where the answer would be the same: greedy, or with a seed."),
+)
+@click.option(
     "--time-limit",
     metavar="TIME",
     callback=_time_span,
@@ -165,6 +170,7 @@ def batch(
     retry_failed: bool,
     accept_changes: bool,
     ordered: bool,
+    dedup: bool,
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
@@ -202,6 +208,7 @@ def batch(
         retry_failed=retry_failed,
         accept_changes=accept_changes,
         ordered=ordered,
+        dedup=dedup,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,

@@ -21,6 +21,7 @@ from ..i18n import _, plural
 from ..settings import Settings, private_dir
 from .asking import Asking
 from .choose import Choice, Wish, choose
+from .dedup import Dedup
 from .engine_log import captured
 from .feeder import Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
@@ -58,6 +59,7 @@ class Job:
     retry_failed: bool = False
     accept_changes: bool = False
     ordered: bool = False
+    dedup: bool = False
     time_limit: float | None = None
     allow_duplicates: bool = False
     quiet: bool = False
@@ -127,6 +129,8 @@ class _Run:
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
         chosen = await choose(self._job.wish, settings, lambda: _engine_log(settings))
+        if self._job.dedup:
+            chosen = chosen.around(Dedup)
         async with contextlib.AsyncExitStack() as stack:
             if chosen.log is not None:
                 stack.enter_context(captured(chosen.log))
@@ -202,6 +206,11 @@ class _Run:
             n = tally.total - tally.done
             raise EngineError(text.format(n=n, where=self._where(tally)))
         self._screen.finish(tally)
+        if self._job.dedup and not tally.copied:
+            text = _(
+                "--dedup: no two rows that are greedy (temperature 0) or have a seed are equal."
+            )
+            self._screen.say(text)
         self._say_results(tally)
         return _code(tally)
 

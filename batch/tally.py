@@ -25,6 +25,7 @@ class Tally:
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    copied: int = 0
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -75,6 +76,7 @@ class Tally:
         """Count one row that came to an end."""
         if outcome.answered:
             self.answered += 1
+            self.copied += outcome.copied
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
         else:
@@ -123,6 +125,7 @@ class Tally:
             "done": self.done,
             "answered": self.answered_before + self.answered,
             "failed": self.all_failed,
+            "copied": self.copied,
             "in_flight": self.in_flight,
             "retries": dict(self.retries),
             "failures": dict(self.failures),
@@ -208,6 +211,8 @@ def details(tally: Tally) -> list[tuple[str, str]]:
     ):
         if n:
             found.append((label, rate.format(n=n, rate=n / tally.seconds)))
+    if tally.copied:
+        found.append((_("Equal rows"), _("{n:,} not asked again").format(n=tally.copied)))
     for label, counts in ((_("Tried again"), tally.retries), (_("Failed"), tally.failures)):
         if counts:
             causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())
