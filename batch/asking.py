@@ -28,7 +28,8 @@ class Asking:
     """All open rows through the chosen engine. `signum` is the signal that ended it, if one did.
 
     `open_rows` begins anew with each call; `record` takes each row that came to an end; `stalled`
-    says whether the loop stands in a write that may never end.
+    says whether the loop stands in a write that may never end; `tell` is told the state once a
+    second.
     """
 
     chosen: Choice
@@ -40,6 +41,7 @@ class Asking:
     tally: Tally
     screen: Screen
     stalled: Callable[[], bool]
+    tell: Callable[[Tally], None]
     signum: int | None = None
     _engine: Engine = field(init=False)
 
@@ -104,6 +106,7 @@ class Asking:
         """Run a feeder, syncing and drawing beside it; the first signal drains it."""
         feeder = Feeder(engine, rows, self.record, self.rule, uniform=self.uniform, most=width)
         self.tally.start()
+        self.tell(self.tally)
         with self.screen.counting(self.tally):
             await self._feed(feeder)
 
@@ -148,3 +151,4 @@ class Asking:
 
     def _sample(self, feeder: Feeder) -> None:
         self.tally.sample(feeder.in_flight, feeder.retries, feeder.engine.states())
+        self.tell(self.tally)

@@ -54,6 +54,8 @@ Examples:
   qchat batch big.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
+  qchat batch big.jsonl --base-url http://gpu1:8000 --detach
+  qchat batch --status big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -64,7 +66,7 @@ Exit codes:
 """
     ),
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option(
     "-o",
     "--output",
@@ -151,6 +153,18 @@ Exit codes:
         "auto: a live line on a terminal, else log lines.  [default: auto]"
     ),
 )
+@click.option(
+    "--detach",
+    is_flag=True,
+    help=_("Go on in the background, whatever becomes of this terminal."),
+)
+@click.option(
+    "--status",
+    metavar="OUT.jsonl",
+    help=_(
+        "Look at a run instead: is it running, and how far is it? With --progress json as JSON."
+    ),
+)
 @click.option("-q", "--quiet", is_flag=True, help=_("Say nothing but warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
@@ -177,6 +191,8 @@ def batch(
     encoding: str,
     wait: float,
     progress: str,
+    detach: bool,
+    status: str | None,
     quiet: bool,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
@@ -185,9 +201,15 @@ def batch(
     from .feeder import RetryRule
     from .lines import check_encoding
     from .rows import Defaults
-    from .run import Job, run
+    from .run import Job, run, start_detached
     from .template import Template
 
+    if status is not None:
+        from .status import show
+
+        return show(status, as_json=progress == "json")
+    if not inputs:
+        raise click.UsageError(_("Name a file of rows, or - for standard input."))
     check_encoding(encoding)
     settings = load()
     defaults = Defaults(
@@ -215,8 +237,10 @@ def batch(
         json=progress == "json",
         rule=RetryRule(wait=wait),
     )
-    code = run(job, settings, _typed())
-    sys.exit(code)
+    if detach:
+        words = [word for word in sys.argv[1:] if word != "--detach"]
+        sys.exit(start_detached(job, settings, words))
+    sys.exit(run(job, settings, _typed()))
 
 
 def _pairs(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..settings import Settings, private_dir
 from .asking import Asking
 from .choose import Choice, Wish, choose
 from .dedup import Dedup
+from .detach import detach
 from .engine_log import captured
 from .feeder import Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
@@ -67,6 +68,16 @@ class Job:
     rule: RetryRule = field(default_factory=RetryRule)
 
 
+def start_detached(job: Job, settings: Settings, words: Sequence[str]) -> Exit:
+    """Start ``qchat WORDS``, which asks for `job`, in the background. Raises `UsageError`."""
+    if job.output == "-" or "-" in job.inputs:
+        raise UsageError(
+            _("--detach needs files: it can neither read standard input nor write -o -.")
+        )
+    files = name_outputs(find(job.inputs), job.output)
+    return detach(words, files.lock, files.results, _new_log(settings, "detached"))
+
+
 def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
     """Run to the end. `command` is what was typed, for the hint how to resume.
 
@@ -96,7 +107,7 @@ async def _run(
         screen = JsonScreen(stderr) if job.json else Screen(stderr, quiet=job.quiet)
         if job.output == "-":
             sink = Stdout(stdout.fileno(), screen.warn)
-            return await _Run(job, inputs, sink, screen, command).run(settings)
+            return await _Run(job, inputs, sink, screen, command, _tell_nobody).run(settings)
         files = name_outputs(inputs, job.output)
         check_folder(files)
         inputs = keyed(inputs, files.results.parent)
@@ -104,7 +115,15 @@ async def _run(
             if not lock.advisory:
                 text = _("This file system has no locks: never run two of these at once here.")
                 screen.warn(text)
-            return await _Run(job, inputs, files, screen, command).run(settings)
+
+            def tell(tally: Tally) -> None:
+                lock.tell({"progress": tally.as_json()})
+
+            return await _Run(job, inputs, files, screen, command, tell).run(settings)
+
+
+def _tell_nobody(_tally: Tally) -> None:
+    pass
 
 
 class _Run:
@@ -117,6 +136,7 @@ class _Run:
         output: OutputFiles | Stdout,
         screen: Screen,
         command: Sequence[str],
+        tell: Callable[[Tally], None],
     ) -> None:
         self._job = job
         self._inputs = inputs
@@ -124,11 +144,12 @@ class _Run:
         self._output = output
         self._screen = screen
         self._command = command
+        self._tell = tell
         self._defaults = job.defaults
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        chosen = await choose(self._job.wish, settings, lambda: _engine_log(settings))
+        chosen = await choose(self._job.wish, settings, lambda: _new_log(settings, "batch"))
         if self._job.dedup:
             chosen = chosen.around(Dedup)
         async with contextlib.AsyncExitStack() as stack:
@@ -182,6 +203,7 @@ class _Run:
             tally,
             self._screen,
             self._stalled,
+            self._tell,
         )
         stack.push_async_callback(asking.close)
         try:
@@ -317,13 +339,13 @@ class _Run:
             yield row
 
 
-def _engine_log(settings: Settings) -> Path:
-    """A file for vLLM's own words; those of the last runs are kept."""
+def _new_log(settings: Settings, kind: str) -> Path:
+    """A file for the words of vLLM (``batch``) or of a ``detached`` run; the last ones are kept."""
     folder = private_dir(settings.paths.state / "logs")
-    old = sorted(folder.glob("batch-*.log"))
+    old = sorted(folder.glob(f"{kind}-*.log"))
     for path in old[: -(LOGS_KEPT - 1)]:
         path.unlink(missing_ok=True)
-    return folder / f"batch-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
 def _code(tally: Tally) -> Exit:
