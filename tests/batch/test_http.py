@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -146,7 +147,7 @@ async def test_many_at_once_but_no_more_than_told() -> None:
         engine = Http(Endpoint(server.base_url), Fixed(150))
         await engine.start()
         ended: list[Outcome] = []
-        rows = iter([request(f"q{n}") for n in range(300)])
+        rows = iter([replace(request(f"q{n}"), line=n) for n in range(1, 301)])
         await Feeder(engine, rows, lambda _row, outcome, _n: ended.append(outcome)).run()
         await engine.close()
         assert len(ended) == 300
