@@ -8,15 +8,15 @@ from typing import Protocol
 
 from .metrics import Load
 
-FIRST = 64
+FIRST = 128
 """Requests in flight that `Adaptive` begins with."""
 
 MOST = 4096
 """And the most it goes to: four times vLLM's largest default for one step."""
 
-SPARE = 0.5
-"""Requests that should wait at the server, as a share of those that run: a next one is there when
-one ends, and other people's requests don't stand behind thousands of ours."""
+SPARE = 1.0
+"""Requests that should wait at the server, as a share of those that run: one for each, so that all
+can end at once. With more, other people's requests would stand behind thousands for nothing."""
 
 
 class Concurrency(Protocol):
@@ -89,7 +89,7 @@ class Adaptive:
         if least > 1.5 * wanted and len(self._loads) == self._loads.maxlen:
             # From what is in flight: earlier cuts may not have taken effect yet.
             self._set(min(before, in_flight - (least - wanted)))
-        elif least < wanted / 2:
+        elif least < 0.75 * wanted:
             self._grow(2 * before if least == 0 else before + wanted - least)
         if self.width != before:
             self._loads.clear()
