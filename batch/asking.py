@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Code, Failure
 from ..i18n import _, plural
+from .ahead import longest_first
 from .choose import Choice
 from .engine import Engine
 from .feeder import EngineDiedError, Feeder, Record, RetryRule
@@ -52,7 +53,7 @@ class Asking:
         """Ask them all, or until a signal. Raises `EngineError`."""
         if self.chosen.again is None:  # a server; it was started to ask for its models
             self.sink.start()
-            await self._ask(self.chosen.engine, self.open_rows())
+            await self._ask(self.chosen.engine, longest_first(self.open_rows()))
             return
         trial = Trial()
         await self._start(self.chosen.engine)
@@ -85,7 +86,7 @@ class Asking:
             if self.signum is not None:
                 return
             trial.passed()
-        await self._ask(engine, self.open_rows())
+        await self._ask(engine, longest_first(self.open_rows()))
 
     def _judge(self, trial: Trial, error: EngineDiedError) -> None:
         """After a death; raises `error` when the engine need not be started again."""
