@@ -17,24 +17,35 @@ and may come from any thread; an event loop uses `StoreThread`. A window shows `
 from .conversations import Conversations
 from .errors import StoreError, Trouble
 from .messages import LEAF, Leaf, Messages
+from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
+from .portable import parse as parse_document
 from .records import ROLES, Conversation, Hit, Json, Message, Node, State
 from .store import Store, StoreThread, open_store
+from .text import title_of
 
 __all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
     "LEAF",
     "ROLES",
+    "BadDocumentError",
     "Conversation",
     "Conversations",
     "Hit",
+    "Imported",
     "Json",
     "Leaf",
     "Message",
     "Messages",
     "Node",
+    "Parsed",
     "State",
     "Store",
     "StoreError",
     "StoreThread",
     "Trouble",
     "open_store",
+    "parse_document",
+    "parse_messages",
+    "title_of",
 ]

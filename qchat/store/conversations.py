@@ -54,12 +54,12 @@ class Conversations:
                 settings=settings or {},
                 draft=draft,
             )
-            return _get(c, key)
+            return get_conversation(c, key)
 
     def get(self, key: str) -> Conversation:
         """The conversation of this id, a deleted one, too."""
         with self._db.read() as c:
-            return _get(c, key)
+            return get_conversation(c, key)
 
     def find(self, prefix: str, *, limit: int = 10) -> list[Conversation]:
         """Those whose id begins so, deleted ones, too; case and look-alikes don't matter."""
@@ -97,6 +97,11 @@ class Conversations:
             )
             return [_conversation(row) for row in rows]
 
+    def ids(self) -> "Sequence[str]":
+        """The ids of all, deleted ones, too, in their order."""
+        with self._db.read() as c:
+            return [row[0] for row in c.execute("SELECT id FROM conversations ORDER BY id")]
+
     def last(self) -> Conversation | None:
         """The one that changed last, of those neither archived nor deleted."""
         with self._db.read() as c:
@@ -109,10 +114,10 @@ class Conversations:
     def rename(self, key: str, title: str, *, named: bool = True) -> Conversation:
         """Give a title. With ``named=False`` (a title made by a model) a person's choice stays."""
         with self._db.write() as c:
-            old = _get(c, key)
+            old = get_conversation(c, key)
             if named or not old.named:
                 _set_title(c, key, old.title, storable(title), named)
-            return _get(c, key)
+            return get_conversation(c, key)
 
     def pin(self, key: str, pinned: bool = True) -> Conversation:
         """Pin or let go."""
@@ -141,11 +146,11 @@ class Conversations:
     def delete(self, key: str) -> Conversation:
         """Put away; `restore` brings it back as it was, until it is purged."""
         with self._db.write() as c:
-            if _get(c, key).deleted is None:
+            if get_conversation(c, key).deleted is None:
                 c.execute(
                     "UPDATE conversations SET deleted = ? WHERE id = ?", (self._db.now(), key)
                 )
-            return _get(c, key)
+            return get_conversation(c, key)
 
     def restore(self, key: str) -> Conversation:
         """Undo `delete`."""
@@ -167,7 +172,7 @@ class Conversations:
     def fork(self, key: str, at: int | None = None) -> Conversation:
         """A new conversation with the path from the root to message `at` (the leaf if None)."""
         with self._db.write() as c:
-            old = _get(c, key)
+            old = get_conversation(c, key)
             now = self._db.now()
             new = insert(
                 c,
@@ -181,7 +186,7 @@ class Conversations:
                 settings=old.settings,
             )
             copy_path(c, key, old.leaf if at is None else at, new)
-            return _get(c, new)
+            return get_conversation(c, new)
 
     def _set(self, key: str, **values: Any) -> Conversation:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -190,7 +195,7 @@ class Conversations:
                 f"UPDATE conversations SET {assignments} WHERE id = ?",  # noqa: S608
                 (*values.values(), key),
             )
-            return _get(c, key)
+            return get_conversation(c, key)
 
 
 def insert(
@@ -249,7 +254,8 @@ def is_id(text: object) -> bool:
     return isinstance(text, str) and len(text) == _ID_LENGTH and not set(text) - set(_ALPHABET)
 
 
-def _get(c: sqlite3.Connection, key: str) -> Conversation:
+def get_conversation(c: sqlite3.Connection, key: str) -> Conversation:
+    """One conversation. Raises `StoreError` for an unknown one."""
     row = c.execute(
         f"SELECT {_COLUMNS} FROM conversations WHERE id = ?",  # noqa: S608
         (key,),

@@ -173,6 +173,15 @@ def get(c: sqlite3.Connection, message: int) -> Message:
     return message_of(row)
 
 
+def all_of(c: sqlite3.Connection, conversation: str) -> list[Message]:
+    """All messages of all branches with their texts, in the order they were made."""
+    found = c.execute(
+        f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
+        (conversation,),
+    )
+    return [message_of(row) for row in found]
+
+
 def message_of(row: Sequence[Any]) -> Message:
     """The message in a row of `COLUMNS`."""
     (number, conversation, parent, role, content, reasoning, state, created, error, *rest) = row

@@ -1,18 +1,20 @@
 """The store: one object for one window."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from ..i18n import _
 from ..settings import private_dir
+from . import portable
 from .conversations import Conversations
 from .database import Clock, Database
 from .messages import Messages
 from .opening import door, open_database
-from .records import Hit
+from .portable import Imported, Parsed
+from .records import Hit, Json
 from .rows import stop, writers_of_streaming
 from .search import search
 from .writers import Writer, is_dead, sweep
@@ -64,6 +66,18 @@ class Store:
         reasoning are not. Never fails for what is asked.
         """
         return search(self._db, text, limit=limit, archived=archived)
+
+    def dump(self, conversation: str) -> Json:
+        """A conversation with all its branches as a JSON value (see `portable`)."""
+        return portable.dump(self._db, conversation)
+
+    def for_api(self, conversation: str) -> list[Json]:
+        """What is shown as the chat API's messages: the system prompt, and those with a text."""
+        return portable.path_messages(self._db, conversation)
+
+    def load(self, parsed: Iterable[Parsed]) -> Imported:
+        """Add what `parse_document` and `parse_messages` gave: all or none, nothing doubled."""
+        return portable.load(self._db, parsed)
 
     def recall(self, key: str, default: str = "") -> str:
         """A small text that was kept under this name (the last conversation, a draft, …)."""

@@ -26,6 +26,7 @@ _has_marks = re.compile(f"[{_MARKS}]").search
 
 _BEFORE: Final = 24  # characters of a snippet before the first hit
 _SNIPPET: Final = 120  # characters of a snippet
+_TITLE: Final = 60
 
 
 def storable(text: str) -> str:
@@ -37,6 +38,12 @@ def spaced(text: str) -> str:
     """What is indexed. A change of this function needs a migration that fills the index anew."""
     text = text.replace("\0", " ")
     return text if text.isascii() else _one_cjk.sub(r" \1 ", text)
+
+
+def title_of(text: str) -> str:
+    """A title made of the beginning of a question: its first line, cut at 60 characters."""
+    line = one_line(text.strip()[:400].partition("\n")[0])
+    return line if len(line) <= _TITLE else line[: _TITLE - 1].rstrip() + "…"
 
 
 @dataclass(frozen=True, slots=True)
