@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-from ..sanitize import one_line
+from ..sanitize import clean, one_line
 
 # Han with its extensions and compatibility forms, kana, bopomofo, hangul.
 _CJK: Final = (
@@ -35,8 +35,12 @@ def storable(text: str) -> str:
 
 
 def spaced(text: str) -> str:
-    """What is indexed. A change of this function needs a migration that fills the index anew."""
-    text = text.replace("\0", " ")
+    """What is indexed: words next to an escape sequence are words, too.
+
+    A change of this function, or of `clean`, needs a migration that fills the index anew: a text
+    is taken out of the index by giving it once more.
+    """
+    text = clean(text)
     return text if text.isascii() else _one_cjk.sub(r" \1 ", text)
 
 
@@ -126,6 +130,7 @@ class Marker:
 
     def snippet(self, text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
         """One safe line around the first hit, and the hits in it."""
+        text = clean(text)
         found = self.pattern and self.pattern.search(text.translate(self.folder))
         start = max(0, found.start() - _BEFORE) if found else 0
         piece = one_line(text[start : start + 2 * _SNIPPET])[:_SNIPPET]
