@@ -198,7 +198,7 @@ def complete(line: str) -> list[str]:
 
 
 def test_completion(home: Path) -> None:
-    assert complete("qchat ") == ["ask", "batch", "models", "config", "completion"]
+    assert complete("qchat ") == ["ask", "batch", "models", "recipes", "config", "completion"]
     assert complete("qchat mo") == ["models"]
     assert complete("qchat --ver") == ["--version"]
     assert "--temperature" in complete("qchat ask --tem")
