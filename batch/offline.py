@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import vllm_start
+from ..engine_trouble import explain, last_error
 from ..errors import Code, EngineError, Failure, QchatError
 from ..i18n import _
 from ..processes import end, family
 from ..vllm_model import check_hub, hub_trouble, locate, options_for
 from . import vllm_adapter as adapter
 from .engine import State
-from .engine_log import explain, last_error
 from .request import Json, Outcome, Request, is_aborted, usage_of
 
 T = TypeVar("T")

@@ -198,7 +198,8 @@ def complete(line: str) -> list[str]:
 
 
 def test_completion(home: Path) -> None:
-    assert complete("qchat ") == ["ask", "batch", "chats", "models", "config", "completion"]
+    expected = ["ask", "batch", "chats", "models", "recipes", "config", "completion"]
+    assert complete("qchat ") == expected
     assert complete("qchat mo") == ["models"]
     assert complete("qchat --ver") == ["--version"]
     assert "--temperature" in complete("qchat ask --tem")
