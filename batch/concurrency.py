@@ -19,6 +19,11 @@ SPARE = 1.0
 can end at once. With more, other people's requests would stand behind thousands for nothing."""
 
 
+REFUSED = 0.1
+"""Share of tries that must be refused for want of room before fewer are made: a proxy's stray 503
+says nothing about room."""
+
+
 class Concurrency(Protocol):
     """What decides the number of requests in flight."""
 
@@ -60,7 +65,7 @@ class Adaptive:
     Where the server tells its load, so many that a share `SPARE` of them waits there: fewer leave
     it idle between two steps, more do nothing but wait. Where it tells nothing, the number is
     doubled while that brings more tokens a second, and tried a quarter higher now and then. A
-    server that refuses for want of room gets a fifth less, and more again only step by step.
+    server that refuses many for want of room gets a fifth less, and more again step by step.
     """
 
     most: int = MOST
@@ -69,6 +74,9 @@ class Adaptive:
     _loads: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=3))
     _blind: bool = True  # no load was told yet
     _cautious_until: float = 0.0
+    _since: float = float("-inf")  # of the second that is counted
+    _tried: int = 0
+    _refused: int = 0
     _climb: "_Climb" = field(default_factory=lambda: _Climb())
 
     def __post_init__(self) -> None:
@@ -97,6 +105,7 @@ class Adaptive:
 
     def ended(self, tokens: int) -> None:
         """An answer came."""
+        self._second(refused=0)
         if not self._blind:
             return
         wanted = self._climb.ended(max(tokens, 1), self.width, self.clock())
@@ -106,13 +115,21 @@ class Adaptive:
             self._set(wanted)
 
     def refused(self) -> None:
-        """No room; many refusals at once count once."""
+        """No room."""
+        self._second(refused=1)
+
+    def _second(self, refused: int) -> None:
+        """Count one try; once a second, make it less where many were refused."""
         now = self.clock()
-        if now < self._cautious_until - _CAUTION + 1.0:
-            return
-        self._cautious_until = now + _CAUTION
-        self._set(self.width * 0.8)
-        self._climb.settle(self.width)
+        if now - self._since >= 1.0:
+            many = self._refused > REFUSED * self._tried
+            self._since, self._tried, self._refused = now, 0, 0
+            if many:
+                self._cautious_until = now + _CAUTION
+                self._set(self.width * 0.8)
+                self._climb.settle(self.width)
+        self._tried += 1
+        self._refused += refused
 
     def _grow(self, wanted: float) -> None:
         if self.clock() < self._cautious_until:

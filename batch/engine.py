@@ -11,7 +11,8 @@ from .request import Outcome, Request
 @dataclass(frozen=True, slots=True)
 class State:
     """How a server stands now: `in_flight` of at most `window` requests of ours, whether it is
-    `up`, how many it has `answered`, and the `load` that it tells."""
+    `up` (there, and its last answer no failure of its own), how many it has `answered`, and the
+    `load` that it tells."""
 
     name: str
     in_flight: int

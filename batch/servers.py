@@ -81,7 +81,7 @@ class Servers:
     def states(self) -> list[State]:
         """Each server's."""
         return [
-            replace(state, up=not member.down)
+            replace(state, up=not member.down and member.failures == 0)
             for member in self._members
             for state in member.engine.states()
         ]

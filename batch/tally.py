@@ -157,7 +157,8 @@ def _state_as_json(state: State) -> dict[str, Any]:
 def state_line(state: State) -> str:
     """How a server stands, for a person."""
     if not state.up:
-        return _("{name}: can't be reached").format(name=state.name)
+        text = _("{name}: in trouble, {n} in flight, {answered} answered")
+        return text.format(name=state.name, n=state.in_flight, answered=state.answered)
     text = _("{name}: {n} of {window} in flight, {answered} answered")
     shown = text.format(
         name=state.name, n=state.in_flight, window=state.window, answered=state.answered

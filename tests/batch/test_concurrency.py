@@ -84,12 +84,11 @@ def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
 def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
     now = 0.0
     control = Adaptive(clock=lambda: now)
-    for _many in range(50):
-        control.refused()
-    assert control.width == round(FIRST * 0.8)  # many at once count once
-    now = 2.0
-    control.refused()
-    assert control.width == round(round(FIRST * 0.8) * 0.8)
+    for second in range(3):
+        now = float(second)
+        for _many in range(50):
+            control.refused()
+    assert control.width == round(round(FIRST * 0.8) * 0.8)  # once for each second that ended
     least = control.width
     idle = Load(running=least, waiting=0, kv_cache=None, tokens=0)
     control.told(idle, least)
@@ -98,6 +97,19 @@ def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
     before = control.width
     control.told(Load(before, 0, None, 0), before)
     assert control.width == 2 * before
+
+
+def test_a_stray_refusal_says_nothing_about_room() -> None:
+    now = 0.0
+    control = Adaptive(clock=lambda: now)
+    for n in range(1000):
+        now = n / 50
+        control.told(Load(FIRST // 2, FIRST // 2, None, 0), FIRST)
+        if n % 20 == 0:
+            control.refused()
+        else:
+            control.ended(5)
+    assert control.width == FIRST
 
 
 @given(

@@ -122,7 +122,7 @@ def test_the_end_tells_what_the_line_leaves_out() -> None:
     assert told["http://a"] == "7 answered"
     assert [state_line(state) for state in states] == [
         "http://a: 3 of 128 in flight, 7 answered, running 100, waiting 28, KV cache 46%",
-        "http://[red]b: can't be reached",
+        "http://[red]b: in trouble, 0 in flight, 2 answered",
     ]
     stream = io.StringIO()
     Screen(stream, quiet=False).finish(found)

@@ -16,6 +16,7 @@ BENCHES = {
     "client": "client CPU per request against a bare aiohttp loop",
     "offline": "offline throughput against one `LLM.chat`, and against vLLM's run-batch",
     "offline --ragged": "the same with answers of very different lengths",
+    "offline --model generated --rows 400 --rounds 5": "the same with a model of 60M parameters",
     "whole": "whole runs, start included, against `vllm run-batch`",
     "http": "through a real server: aiohttp, the openai SDK, and how many requests at a time",
 }

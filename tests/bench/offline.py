@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from . import figures
+from .model import GENERATED, generate
 
 WORDS = [
     "What",
@@ -153,6 +154,7 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
 
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
+    from qchat.batch.ahead import longest_first
     from qchat.batch.feeder import Feeder
     from qchat.batch.offline import LONG_RUN, Offline, OfflineOptions
     from qchat.batch.records import result_line
@@ -182,7 +184,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
                 for r in requests
                 for d in (digest(r.endpoint, r.body),)
             )
-            await Feeder(engine, fresh, record).run()
+            await Feeder(engine, longest_first(fresh), record).run()
             seconds = time.monotonic() - began
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 
@@ -256,11 +258,12 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             for side in sides.values():
                 side.close()
     kind = "ragged" if options.ragged else "equal"
+    label = f"{kind} answers, {Path(options.model).name} model"
     print(f"{options.rows} {kind} rows of {options.tokens} tokens, model {options.model}")
     return figures.end(
         [
             figures.Figure(
-                f"offline over {OTHERS[name]}, {kind} answers, median of {options.rounds}",
+                f"offline over {OTHERS[name]}, {label}, median of {options.rounds}",
                 statistics.median(ratios[name]),
                 target,
             )
@@ -272,7 +275,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="demo")
+    parser.add_argument("--model", default="demo", help=f"a folder, or '{GENERATED}'")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=32)
@@ -287,6 +290,8 @@ def main() -> int:
         "--side", choices=("baseline", "run-batch", "qchat"), help=argparse.SUPPRESS
     )
     options = parser.parse_args()
+    if options.model == GENERATED:
+        options.model = str(generate())
     rows = bodies("bench", options.rows, options.tokens, options.ragged)
     if options.side == "baseline":
         baseline(options.model, rows, options.baseline_args)
