@@ -29,6 +29,7 @@ from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
 from .journal import Reload
 from .lock import Lock
 from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
+from .plans import Plans
 from .progress import JsonScreen, Screen
 from .records import error_line, result_line
 from .request import Outcome, Request
@@ -164,17 +165,28 @@ class _Run:
                 offered=chosen.offered,
             )
             names = ", ".join(item.name for item in self._inputs)
+            plan = self._plan(Plans(settings.paths.cache / "plans"), names)
+            if plan.rows == 0:
+                self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
+                return Exit.OK
+            return await self._go_on(plan, chosen, stack)
+
+    def _plan(self, plans: Plans, names: str) -> Plan:
+        """What the first pass over the input found, now or when it was read before."""
+        duplicates = self._job.allow_duplicates
+        key = plans.key(self._inputs, self._defaults, self._job.limit, duplicates)
+        plan = plans.load(key)
+        if plan is None:
             with self._reading(names):
                 plan = scan(
                     self._inputs,
                     self._defaults,
                     limit=self._job.limit,
-                    allow_duplicates=self._job.allow_duplicates,
+                    allow_duplicates=duplicates,
                 )
-            if plan.rows == 0:
-                self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
-                return Exit.OK
-            return await self._go_on(plan, chosen, stack)
+            if plans.key(self._inputs, self._defaults, self._job.limit, duplicates) == key:
+                plans.save(key, plan)
+        return plan
 
     def _reading(self, names: str) -> AbstractContextManager[None]:
         """Say that the input is read, where that takes a person's time."""

@@ -5,8 +5,8 @@
 Each run is a process of its own with an engine that answers at once, so that only qchat's part is
 there: reading, custom_ids checked for duplicates, feeding, the journal. The rows are OpenAI batch
 lines with a custom_id. The growth is that of the resident memory at its highest, from the first
-number of rows to the last. The resume is the same command once more: it reads all results back,
-and then the input.
+number of rows to the last. The resume is the same command once more: it reads all results back;
+the first pass over the input is kept where that is large.
 """
 
 import asyncio
