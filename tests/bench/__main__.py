@@ -6,6 +6,7 @@ import sys
 BENCHES = {
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
+    "store": "searching 100,000 messages, opening a conversation of 10,000",
     "offline": "offline throughput against one `LLM.chat` over the whole list",
     "offline --ragged": "the same with answers of very different lengths",
 }
