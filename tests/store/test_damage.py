@@ -74,6 +74,20 @@ def test_a_suspicion_that_is_wrong_harms_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "chats.db-suspect").exists()
 
 
+def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
+    chat = fill(tmp_path)
+    with sqlite3.connect(tmp_path / "chats.db") as c:
+        c.execute("DELETE FROM message_text_data WHERE id > 10")  # its pages of words
+    c.close()
+    with open_store(tmp_path) as store, pytest.raises(StoreError) as caught:
+        store.search("text")
+    assert caught.value.trouble is Trouble.DAMAGED
+    with open_store(tmp_path) as store:
+        assert store.aside is None
+        assert len(store.search("text")) == len(store.messages.path(chat.id)) == 30
+        assert len(store.search("kept")) == 1
+
+
 def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     fill(tmp_path)
     with sqlite3.connect(tmp_path / "chats.db") as c:
