@@ -151,6 +151,20 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_stored(disk: Path) -> No
         assert len(store.messages.path(chat)) == stored + 1
 
 
+def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
+    chat = fill(disk, 3)
+    ballast = disk / "ballast"
+    with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(StoreError) as caught:
+        open_store(disk)
+    assert caught.value.trouble is Trouble.FULL
+    ballast.unlink()
+    with open_store(disk) as store:
+        assert len(store.messages.path(chat.id)) == 3
+
+
 def test_a_read_only_folder_is_said(disk: Path) -> None:
     chat = fill(disk, 3)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
