@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,9 @@ from .errors import Code, Exit, Failure
 from .i18n import _
 from .reasoning import ContentDelta, ReasoningDelta, ReasoningSplitter, Reclassified
 from .sanitize import Sanitizer
+
+if TYPE_CHECKING:
+    from .keeping import Keeper
 
 Json = dict[str, Any]
 
@@ -117,13 +120,16 @@ class Printer:
             sys.stderr.flush()
 
 
-def stream_answer(client: Client, body: Json, printer: Printer) -> int:
+def stream_answer(
+    client: Client, body: Json, printer: Printer, keeper: "Keeper | None" = None
+) -> int:
     """Ask, print, and return the exit code. What came stays printed whatever happens after.
 
-    Raises `ServerError` for a failed request, and with `--json` prints the object before.
+    With a `keeper` what came is stored, too, however the answer ends. Raises `ServerError` for a
+    failed request, and with `--json` prints the object before.
     """
-    progress = Progress(model=body["model"], wants_usage=printer.as_json)
-    if printer.as_json:
+    progress = Progress(model=body["model"], wants_usage=printer.as_json or keeper is not None)
+    if printer.as_json or keeper is not None:
         body = {"stream_options": {"include_usage": True}, **body}
     started = time.monotonic()
 
@@ -132,6 +138,8 @@ def stream_answer(client: Client, body: Json, printer: Printer) -> int:
             if progress.first_token is None:
                 progress.first_token = time.monotonic() - started
             printer.event(event)
+        if keeper is not None:
+            keeper.update(progress)
 
     error: ServerError | None = None
     interrupted = False
@@ -146,7 +154,12 @@ def stream_answer(client: Client, body: Json, printer: Printer) -> int:
         printer.event(event)
     printer.finish()
     if printer.as_json:
-        click.echo(json_text(progress.as_json(_error_object(error, interrupted))))
+        said = progress.as_json(_error_object(error, interrupted))
+        if keeper is not None:
+            said["conversation"] = keeper.conversation.id
+        click.echo(json_text(said))
+    if keeper is not None:
+        _keep(keeper, progress, error, interrupted)
     if interrupted:
         return Exit.INTERRUPTED
     if error is not None:
@@ -184,6 +197,15 @@ def _events(progress: Progress, chunk: Mapping[str, Any]) -> Iterable[object]:
         if choice.get("finish_reason"):
             progress.finish_reason = str(choice["finish_reason"])
         yield from progress.splitter.feed(choice.get("delta") or {})
+
+
+def _keep(
+    keeper: "Keeper", progress: Progress, error: ServerError | None, interrupted: bool
+) -> None:
+    from .store import State
+
+    state = State.STOPPED if interrupted else State.ERROR if error else State.COMPLETE
+    keeper.end(progress, state, None if error is None else str(error))
 
 
 def _error_object(error: ServerError | None, interrupted: bool) -> Json | None:

@@ -6,7 +6,7 @@ The answer alone goes to standard output; thinking, notes and errors go to stand
 import os
 import stat
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +14,11 @@ from . import options
 from .errors import EngineError, UsageError
 from .i18n import _
 from .sampling import Sampling
+
+if TYPE_CHECKING:
+    from .keeping import Keeper
+    from .settings import Settings
+    from .wire import Endpoint
 
 _STDIN_MAX: Final = 64 * 2**20  # bytes; no context is longer
 
@@ -33,6 +38,7 @@ Examples:
   git diff | qchat ask "Write a commit message for this:"
   qchat ask --preset code --max-tokens 2000 "Reverse a string in Rust" > reverse.md
   qchat ask --system "Answer in French." --json "What is vLLM?" | jq .usage
+  qchat ask --save "What is a journal?" && qchat ask --continue "And a ledger?"
   qchat ask --base-url http://127.0.0.1:8000 --model demo "Hello"
 
 \b
@@ -54,6 +60,13 @@ Exit codes: 0 answered, 2 the question or a setting is wrong,
     default=None,
     help=_("Print the thinking to standard error; by default where that is a terminal."),
 )
+@click.option("--save", is_flag=True, help=_("Store it as a conversation; see: qchat chats"))
+@click.option(
+    "--continue", "go_on", is_flag=True, help=_("Go on with the conversation that was last.")
+)
+@click.option(
+    "--conversation", metavar="ID", help=_("Go on with this one; an id or its beginning.")
+)
 @options.server_options
 @options.sampling_options
 def ask(
@@ -61,6 +74,9 @@ def ask(
     system: str | None,
     as_json: bool,
     show_thinking: bool | None,
+    save: bool,
+    go_on: bool,
+    conversation: str | None,
     server: str | None,
     base_url: str | None,
     api_key_env: str | None,
@@ -74,16 +90,54 @@ def ask(
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
     text = question_text(question)
+    if system is not None:
+        system = _utf8(system, "--system")
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
+    if go_on and conversation:
+        raise UsageError(_("Give --continue or --conversation, not both."))
+    if not (save or go_on or conversation):
+        messages = [{"role": "user", "content": text}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        return _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, None)
+
+    from .keeping import Keeper
+    from .store import open_store
+
+    with open_store(settings.paths.data) as store:
+        if store.notice:
+            click.echo(_("Note: {text}").format(text=store.notice), err=True)
+        if go_on or conversation:
+            keeper = Keeper.going_on(store, conversation, system)
+        else:
+            keeper = Keeper.new(store, text, system)
+        # Before anything is asked of a server: what was typed or piped in is on disk.
+        messages = keeper.ask(text)
+        code = _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper)
+        if not as_json:
+            note = _("Saved. To go on: qchat ask --conversation {id}")
+            click.echo(note.format(id=keeper.conversation.id), err=True)
+        return code
+
+
+def _asked(
+    settings: "Settings",
+    endpoint: "Endpoint | None",
+    messages: list[dict[str, Any]],
+    model: str | None,
+    sampling: Sampling,
+    as_json: bool,
+    show_thinking: bool | None,
+    keeper: "Keeper | None",
+) -> int:
+    from . import wire
+
     if endpoint is None:
         endpoint = wire.local_endpoint(settings)
         if not wire.answers(endpoint):
             from .explain import no_server
 
             raise EngineError(no_server())
-    messages = [{"role": "user", "content": text}]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": _utf8(system, "--system")})
 
     from .answer import Printer, stream_answer
     from .client import Client
@@ -93,7 +147,9 @@ def ask(
     with Client(endpoint) as client:
         chosen = model or endpoint.model or only_model(client)
         body = sampling.fill({"model": chosen, "messages": messages})
-        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show))
+        if keeper is not None:
+            keeper.begin(body, endpoint.name or endpoint.base_url)
+        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show), keeper)
 
 
 def question_text(words: tuple[str, ...]) -> str:

@@ -374,7 +374,11 @@ def _agreed(question: str) -> bool:
 
     if not sys.stdin.isatty():
         raise UsageError(_("There is no terminal to ask on; say --yes."))
-    return click.confirm(clean(question), err=True)
+    try:
+        return click.confirm(clean(question), err=True)
+    except click.Abort:
+        click.echo(err=True)  # the shell's prompt does not belong behind the question
+        raise
 
 
 def _tell(text: str) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from ..i18n import _
 from .database import Database, unknown
+from .index import index_title, unindex_title
 from .records import Conversation, Json
 from .rows import copy_path, remove_all
-from .text import spaced, storable
+from .text import storable
 
 # No i, l, o, u: what is read off a screen and typed is not mistaken.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -165,7 +166,7 @@ class Conversations:
             ).fetchall()
             for key, number, title in rows:
                 remove_all(c, key)
-                _unindex_title(c, number, title)
+                unindex_title(c, number, title)
                 c.execute("DELETE FROM conversations WHERE id = ?", (key,))
             return len(rows)
 
@@ -237,7 +238,7 @@ def insert(
             storable(draft),
         ),
     )
-    _index_title(c, cursor.lastrowid, title)
+    index_title(c, cursor.lastrowid, title)
     return key
 
 
@@ -291,16 +292,5 @@ def _set_title(c: sqlite3.Connection, key: str, old: str, new: str, named: bool)
     number = c.execute("SELECT n FROM conversations WHERE id = ?", (key,)).fetchone()[0]
     c.execute("UPDATE conversations SET title = ?, named = ? WHERE id = ?", (new, int(named), key))
     if new != old:
-        _unindex_title(c, number, old)
-        _index_title(c, number, new)
-
-
-def _index_title(c: sqlite3.Connection, number: int | None, title: str) -> None:
-    c.execute("INSERT INTO title_text (rowid, title) VALUES (?, ?)", (number, spaced(title)))
-
-
-def _unindex_title(c: sqlite3.Connection, number: int, title: str) -> None:
-    c.execute(
-        "INSERT INTO title_text (title_text, rowid, title) VALUES ('delete', ?, ?)",
-        (number, spaced(title)),
-    )
+        unindex_title(c, number, old)
+        index_title(c, number, new)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..i18n import _
 from .errors import StoreError, Trouble, explained, trouble_of
 
 Clock = Callable[[], float]
@@ -66,6 +67,12 @@ class Database:
             if trouble_of(e) is Trouble.DAMAGED:
                 suspect(self.path)
             raise explained(e, self.path) from e
+        except MemoryError as e:  # what SQLite says of some damaged indexes, too
+            suspect(self.path)
+            raise StoreError(
+                Trouble.OTHER,
+                _("The memory did not suffice to read {path}.").format(path=self.path),
+            ) from e
 
 
 def suspect(path: Path) -> None:

@@ -1,6 +1,8 @@
 """What can go wrong with the store, as values, and the sentence for each."""
 
+import contextlib
 import enum
+import os
 import sqlite3
 from pathlib import Path
 
@@ -34,6 +36,7 @@ class StoreError(QchatError):
 
 
 _PRIMARY = 0xFF  # the low byte of an extended result code
+_LEAST_ROOM = 64 * 1024  # bytes; SQLite's file of shared memory grows by half of that
 
 
 def trouble_of(error: sqlite3.Error) -> Trouble:
@@ -51,9 +54,18 @@ def trouble_of(error: sqlite3.Error) -> Trouble:
     return Trouble.OTHER
 
 
+def _is_full(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize < _LEAST_ROOM
+    return False
+
+
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
     """The error for a person."""
     trouble = trouble_of(error)
+    if trouble is Trouble.OTHER and _is_full(path.parent):
+        trouble = Trouble.FULL  # where its own small files find no room, SQLite says "I/O error"
     texts = {
         Trouble.DAMAGED: _(
             "The conversations in {path} are damaged. Start qchat again: it sets a damaged file "

@@ -12,6 +12,7 @@ from ..i18n import _
 from . import rows
 from .database import Database
 from .errors import StoreError, Trouble
+from .index import index_message, unindex_message
 from .records import Json, Message, Node, State
 from .text import storable
 from .writers import Writer
@@ -99,7 +100,7 @@ class Messages:
             old = rows.get(c, message)
             if old.state is State.STREAMING:
                 raise StoreError(Trouble.BUSY, _("This answer is still being written."))
-            rows.unindex(c, message, old.content)
+            unindex_message(c, message, old.content)
             c.execute(
                 "UPDATE messages SET state = ?, writer = ?, error = NULL, finish_reason = NULL "
                 "WHERE id = ?",
@@ -155,7 +156,7 @@ class Messages:
                     message,
                 ),
             )
-            rows.index(c, message, storable(content))
+            index_message(c, message, storable(content))
             c.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
             return rows.get(c, message)
 

@@ -14,7 +14,7 @@ from ..i18n import _
 from ..settings import private_dir
 from .database import Clock, Database, suspicion
 from .errors import StoreError, Trouble, explained, trouble_of
-from .schema import APPLICATION_ID, VERSION, migrate
+from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
 BUSY_SECONDS: Final = 5.0  # how long a statement waits for another process
@@ -110,7 +110,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     migrate(connection, version)
-    _look(connection, path)
+    try:
+        _look(connection, path)
+    except (sqlite3.Error, MemoryError) as e:  # a damaged index may ask for any amount of memory
+        if isinstance(e, sqlite3.Error) and trouble_of(e) is not Trouble.DAMAGED:
+            raise
+        if not renew_index(connection):
+            raise _damage(str(e)) from e
+    suspicion(path).unlink(missing_ok=True)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -142,7 +149,6 @@ def _look(connection: sqlite3.Connection, path: Path) -> None:
             raise _damage(found)
         for table in ("message_text", "title_text"):
             connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
-        suspicion(path).unlink(missing_ok=True)
 
 
 def _damage(found: str) -> sqlite3.DatabaseError:

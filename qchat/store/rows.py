@@ -11,8 +11,9 @@ from typing import Any, Final
 from ..i18n import _
 from .database import unknown
 from .errors import StoreError
+from .index import index_message, unindex_message
 from .records import ROLES, Json, Message, Node, State
-from .text import spaced, storable
+from .text import storable
 
 COLUMNS: Final = (
     "id, conversation, parent, role, content, reasoning, state, created, error, finish_reason, "
@@ -72,7 +73,7 @@ def insert(
     number = cursor.lastrowid
     assert number is not None
     if state is not State.STREAMING:
-        index(c, number, content)
+        index_message(c, number, content)
     c.execute("UPDATE conversations SET messages = messages + 1 WHERE id = ?", (conversation,))
     return number
 
@@ -227,19 +228,6 @@ def dumped(value: Json | None) -> str | None:
     return json.dumps(value) if value else None
 
 
-def index(c: sqlite3.Connection, message: int, content: str) -> None:
-    """Let the text be found."""
-    c.execute("INSERT INTO message_text (rowid, content) VALUES (?, ?)", (message, spaced(content)))
-
-
-def unindex(c: sqlite3.Connection, message: int, content: str) -> None:
-    """Take out what `index` put in: the text has to be the same."""
-    c.execute(
-        "INSERT INTO message_text (message_text, rowid, content) VALUES ('delete', ?, ?)",
-        (message, spaced(content)),
-    )
-
-
 def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
     """Mark what these writers left `STREAMING` as `STOPPED`; how many."""
     stopped = 0
@@ -252,7 +240,7 @@ def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
                 "UPDATE messages SET state = ?, writer = NULL WHERE id = ?",
                 (State.STOPPED, number),
             )
-            index(c, number, content)
+            index_message(c, number, content)
         stopped += len(left)
     return stopped
 
@@ -270,7 +258,7 @@ def remove_all(c: sqlite3.Connection, conversation: str) -> None:
         (conversation, State.STREAMING),
     ).fetchall()
     for number, content in found:
-        unindex(c, number, content)
+        unindex_message(c, number, content)
     # A parent can't go while a child refers to it.
     c.execute("UPDATE messages SET parent = NULL WHERE conversation = ?", (conversation,))
     c.execute("DELETE FROM messages WHERE conversation = ?", (conversation,))

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from .index import index_message, index_title
+
 APPLICATION_ID = 0x71636874  # "qcht", in the header of the file
 
 # Light columns stand before the long ones: reading them then touches no overflow page.
@@ -55,7 +57,10 @@ CREATE INDEX messages_parent ON messages (parent);
 CREATE INDEX messages_streaming ON messages (writer) WHERE state = 'streaming';
 
 CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
 
+# What is searched; it can be made anew from the tables above.
+_INDEX_V1 = """
 CREATE VIRTUAL TABLE message_text USING fts5 (
   content, content='', tokenize='unicode61 remove_diacritics 2', prefix='2 3'
 );
@@ -65,7 +70,7 @@ CREATE VIRTUAL TABLE title_text USING fts5 (
 """
 
 # Each brings a file from the version before it to its own; the last is today's.
-MIGRATIONS: tuple[str, ...] = (_V1,)
+MIGRATIONS: tuple[str, ...] = (_V1 + _INDEX_V1,)
 VERSION = len(MIGRATIONS)
 
 
@@ -83,3 +88,28 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         if connection.in_transaction:
             connection.rollback()
         raise
+
+
+def renew_index(connection: sqlite3.Connection) -> bool:
+    """Make the search index anew where it alone is damaged; False where more than it is.
+
+    The file is then as it was before.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DROP TABLE message_text")
+        connection.execute("DROP TABLE title_text")
+        for statement in _INDEX_V1.split(";"):
+            connection.execute(statement)
+        for title in connection.execute("SELECT n, title FROM conversations").fetchall():
+            index_title(connection, *title)
+        texts = connection.execute("SELECT id, content FROM messages WHERE state != 'streaming'")
+        for text in texts:
+            index_message(connection, *text)
+        whole: bool = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        connection.execute("COMMIT" if whole else "ROLLBACK")
+    except (sqlite3.Error, MemoryError):
+        if connection.in_transaction:
+            connection.rollback()
+        return False
+    return whole

@@ -3,14 +3,16 @@
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ..i18n import _
 from ..settings import private_dir
 from . import portable
 from .conversations import Conversations
 from .database import Clock, Database
+from .errors import StoreError
 from .messages import Messages
 from .opening import door, open_database
 from .portable import Imported, Parsed
@@ -18,6 +20,9 @@ from .records import Hit, Json
 from .rows import stop, writers_of_streaming
 from .search import search
 from .writers import Writer, is_dead, sweep
+
+if TYPE_CHECKING:
+    import asyncio
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +103,8 @@ class Store:
     def close(self) -> None:
         """Mark answers that were not finished as `STOPPED`, and close."""
         if self._writer.known is not None:
-            with self._db.write() as c:
+            # Where the disk is full now, the next opening marks them.
+            with suppress(StoreError), self._db.write() as c:
                 stop(c, [self._writer.known])
         self._writer.close()
         self._db.close()
@@ -138,15 +144,14 @@ class StoreThread:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qchat-store")
 
-    async def __call__(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a method of the store and give back its result; raises what it raises."""
+    def __call__(
+        self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[R]":
+        """Begin a call of a method now; what it gives or raises is had by awaiting."""
         import asyncio
-        import functools
 
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._executor, functools.partial(method, *args, **kwargs)
-        )
+        # Shielded: a task of the screen that is cancelled must not take its answer's end with it.
+        return asyncio.shield(asyncio.wrap_future(self._executor.submit(method, *args, **kwargs)))
 
     def close(self) -> None:
         """Wait for what was called, and end the thread."""

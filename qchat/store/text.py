@@ -149,9 +149,9 @@ def _pattern(words: tuple[str, ...], folder: _Folder) -> str:
     # Between the words of a phrase stands whatever the index takes for no word.
     pattern = r"[\W_]*".join(letters)
     if not _is_cjk(words[0]):
-        pattern = r"(?<![^\W_])" + pattern
+        pattern = rf"(?<![^\W_{_CJK}])" + pattern
     if not _is_cjk(words[-1]):
-        pattern += rf"[^\W_{_CJK}]*" if _open_ended(words) else rf"(?![^\W_{_CJK}])"
+        pattern += rf"(?:[^\W_{_CJK}]|[{_MARKS}])*" if _open_ended(words) else rf"(?![^\W_{_CJK}])"
     return pattern
 
 

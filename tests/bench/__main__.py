@@ -12,6 +12,7 @@ from . import figures
 BENCHES = {
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
+    "store": "searching 100,000 messages, opening a conversation of 10,000",
     "memory": "peak memory and resume at 1k, 100k and 1M rows",
     "client": "client CPU per request against a bare aiohttp loop",
     "offline": "offline throughput against one `LLM.chat`, and against vLLM's run-batch",

@@ -74,6 +74,20 @@ def test_a_suspicion_that_is_wrong_harms_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "chats.db-suspect").exists()
 
 
+def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
+    chat = fill(tmp_path)
+    with sqlite3.connect(tmp_path / "chats.db") as c:
+        c.execute("DELETE FROM message_text_data WHERE id > 10")  # its pages of words
+    c.close()
+    with open_store(tmp_path) as store, pytest.raises(StoreError) as caught:
+        store.search("text")
+    assert caught.value.trouble is Trouble.DAMAGED
+    with open_store(tmp_path) as store:
+        assert store.aside is None
+        assert len(store.search("text")) == len(store.messages.path(chat.id)) == 30
+        assert len(store.search("kept")) == 1
+
+
 def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     fill(tmp_path)
     with sqlite3.connect(tmp_path / "chats.db") as c:
@@ -135,6 +149,20 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_stored(disk: Path) -> No
     with open_store(disk) as store:
         assert store.aside is None
         assert len(store.messages.path(chat)) == stored + 1
+
+
+def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
+    chat = fill(disk, 3)
+    ballast = disk / "ballast"
+    with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(StoreError) as caught:
+        open_store(disk)
+    assert caught.value.trouble is Trouble.FULL
+    ballast.unlink()
+    with open_store(disk) as store:
+        assert len(store.messages.path(chat.id)) == 3
 
 
 def test_a_read_only_folder_is_said(disk: Path) -> None:
