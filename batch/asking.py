@@ -1,6 +1,7 @@
 """Asking the open rows: through an engine that is started, drained, and replaced where it dies."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -45,6 +46,9 @@ class Asking:
     tell: Callable[[Tally], None]
     signum: int | None = None
     _engine: Engine = field(init=False)
+    _begun: bool = False
+    _retries: Counter[Code] = field(default_factory=Counter)
+    _judged: list[tuple[Request, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._engine = self.chosen.engine
@@ -61,10 +65,12 @@ class Asking:
         while True:
             try:
                 await self._ask_all(self._engine, trial)
+                if self.signum is None:
+                    self._confirm()
                 return
             except EngineDiedError as error:
                 if self.signum is not None:
-                    raise
+                    return
                 self._judge(trial, error)
             await self._engine.close()
             await self._start(self.chosen.again())
@@ -80,16 +86,23 @@ class Asking:
         self.screen.say(_("Ready: {engine}.").format(engine=engine.description))
 
     async def _ask_all(self, engine: Engine, trial: Trial) -> None:
-        suspects = trial.begin(self.sink.is_open)
+        suspects = trial.begin(self._is_open)
         if suspects:
             await self._ask(engine, iter(suspects), trial.width)
             if self.signum is not None:
                 return
             trial.passed()
-        await self._ask(engine, longest_first(self.open_rows()))
+        rows = (row for row in self.open_rows() if self._is_open(row.file, row.line))
+        await self._ask(engine, longest_first(rows))
+
+    def _is_open(self, file: int, line: int) -> bool:
+        judged = any((row.file, row.line) == (file, line) for row, _outcome in self._judged)
+        return not judged and self.sink.is_open(file, line)
 
     def _judge(self, trial: Trial, error: EngineDiedError) -> None:
         """After a death; raises `error` when the engine need not be started again."""
+        if self._judged:  # it has answered nothing since the last one: it is the engine's fault
+            raise error
         try:
             guilty = trial.died(error.asked, killed=error.killed)
         except HopelessError:
@@ -101,12 +114,34 @@ class Asking:
         self.screen.warn(text.format(problem=error, line=guilty.line))
         text = _("The engine died twice while this row was asked, the second time alone. {problem}")
         failure = Failure(Code.POISON, text.format(problem=error))
-        self.record(guilty, Outcome(failure=failure), 2)
+        self._judged.append((guilty, Outcome(failure=failure)))
+
+    def _confirm(self) -> None:
+        """The engine answers other rows: what it died of is at fault, not the engine."""
+        judged, self._judged = self._judged, []
+        for row, outcome in judged:
+            self.record(row, outcome, 2)
+
+    def _ended(self, request: Request, outcome: Outcome, attempts: int) -> None:
+        if outcome.answered and self._judged:
+            self._confirm()
+        self.record(request, outcome, attempts)
 
     async def _ask(self, engine: Engine, rows: Iterator[Request], width: int | None = None) -> None:
         """Run a feeder, syncing and drawing beside it; the first signal drains it."""
-        feeder = Feeder(engine, rows, self.record, self.rule, uniform=self.uniform, most=width)
-        self.tally.start()
+        feeder = Feeder(
+            engine,
+            rows,
+            self._ended,
+            self.rule,
+            uniform=self.uniform,
+            most=width,
+            retries=self._retries,
+            proven=self.sink.answered > 0,
+        )
+        if not self._begun:
+            self._begun = True
+            self.tally.start()
         self.tell(self.tally)
         with self.screen.counting(self.tally):
             await self._feed(feeder)

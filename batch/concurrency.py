@@ -31,8 +31,8 @@ class Concurrency(Protocol):
     def width(self) -> int:
         """Requests to keep in flight now."""
 
-    def told(self, load: Load, in_flight: int) -> bool:
-        """The server told its load; returns whether that changed the width."""
+    def told(self, load: Load | None, in_flight: int) -> bool:
+        """The server told its load, or tells none; returns whether that changed the width."""
 
     def ended(self, tokens: int) -> None:
         """An answer of so many tokens came."""
@@ -47,7 +47,7 @@ class Fixed:
 
     width: int
 
-    def told(self, load: Load, in_flight: int) -> bool:
+    def told(self, load: Load | None, in_flight: int) -> bool:
         """Changes nothing."""
         return False
 
@@ -82,9 +82,11 @@ class Adaptive:
     def __post_init__(self) -> None:
         self.width = min(self.width, self.most)
 
-    def told(self, load: Load, in_flight: int) -> bool:
-        """The server told its load."""
-        self._blind = False
+    def told(self, load: Load | None, in_flight: int) -> bool:
+        """The server told its load, or tells none (any more)."""
+        self._blind = load is None
+        if load is None:
+            return False
         if in_flight < 0.9 * self.width:  # not full, so nothing can be learned
             self._loads.clear()
             return False

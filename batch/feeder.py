@@ -19,6 +19,8 @@ from .request import Outcome, Request
 from .tally import duration
 
 _DEAD = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
+_AT_WORK = 2.0  # seconds; a request that has no answer for so long was not refused
+_HELD = 1000  # refusals that are held back at most
 _HIRING = 0.1  # seconds between two looks at the engine's window
 
 Record = Callable[[Request, Outcome, int], None]
@@ -91,8 +93,9 @@ class Feeder:
     """One pass over `rows` through `engine`.
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
-    run's fault; otherwise it is the row's. `refusals` rows refused for one reason, with none
-    answered before, stop the run too.
+    run's fault; otherwise it is the row's. The first `refusals` rows refused for one reason, with
+    none answered, stop the run too, unless it is `proven` by earlier answers. At most `most` rows
+    are in flight, where that is less than the engine's window.
     """
 
     engine: Engine
@@ -102,14 +105,16 @@ class Feeder:
     uniform: bool = True
     refusals: int = 20
     most: int | None = None
+    proven: bool = False
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
     _asked: dict[tuple[int, int], Request] = field(default_factory=dict)
     _workers: int = 0
     _no_more: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _first: dict[tuple[int, int], bool] = field(default_factory=dict)  # whether it was refused
+    _tries: dict[tuple[int, int], float] = field(default_factory=dict)
     _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
-    _proven: bool = False
     _trouble_since: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
@@ -124,7 +129,8 @@ class Feeder:
                 group.create_task(self._hire(group))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        self._release()
+        if not self._stopping.is_set():
+            self._release()
 
     @property
     def in_flight(self) -> int:
@@ -160,18 +166,25 @@ class Feeder:
                 if request is None:
                     self._no_more.set()
                     return
-                self._asked[request.file, request.line] = request
+                key = request.file, request.line
+                self._asked[key] = request
+                if len(self._first) < self.refusals:
+                    self._first[key] = False
                 try:
                     await self._ask(request)
                 finally:
-                    del self._asked[request.file, request.line]
+                    del self._asked[key]
         finally:
             self._workers -= 1
 
     async def _ask(self, request: Request) -> None:
         tries = attempts = 0
         while True:
-            outcome = await self.engine.answer(request)
+            self._tries[request.file, request.line] = time.monotonic()
+            try:
+                outcome = await self.engine.answer(request)
+            finally:
+                del self._tries[request.file, request.line]
             # vLLM's serving classes take a cancellation for a client that left, and answer it
             # with an error; the row was given up here and stays open.
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -205,6 +218,8 @@ class Feeder:
         """Wait before the next try; False when the run is stopping. Raises `RunFaultError`."""
         if failure.scope is Scope.SERVER:
             now = time.monotonic()
+            if any(now - began > _AT_WORK for began in self._tries.values()):
+                self._trouble_since = None  # it has no room just now, as it answers others
             self._trouble_since = self._trouble_since or now
             if now - self._trouble_since > self.rule.wait:
                 text = _("{problem} No answer for {time} since then; giving up (see --wait).")
@@ -242,21 +257,23 @@ class Feeder:
     def _good(self) -> None:
         self.budget.earn()
         self._trouble_since = None
-        if not self._proven:
-            self._proven = True
+        if not self.proven:
+            self.proven = True
             self._release()
 
     def _refused(self, request: Request, outcome: Outcome, attempts: int) -> None:
-        if self._proven:
+        if self.proven:
             self.record(request, outcome, attempts)
             return
         # Until something is answered, refusals may be the run's own fault: hold them back.
         self._held.append((request, outcome, attempts))
+        if (request.file, request.line) in self._first:
+            self._first[request.file, request.line] = True
         reasons = {held.failure.message for _row, held, _n in self._held if held.failure}
         if len(reasons) > 1:
-            self._proven = True
+            self.proven = True
             self._release()
-        elif len(self._held) >= self.refusals:
+        elif sum(self._first.values()) >= self.refusals or len(self._held) >= _HELD:
             text = _("The first {n} rows were all refused for one reason: {reason}")
             raise RunFaultError(text.format(n=len(self._held), reason=reasons.pop()))
 

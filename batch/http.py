@@ -164,7 +164,7 @@ class Http:
             if not self.in_flight:
                 continue
             self._load = load = await self._metrics()
-            if load is not None and self._concurrency.told(load, self.in_flight):
+            if self._concurrency.told(load, self.in_flight):
                 pause = LOOK
             elif load is None or self.in_flight >= self.window:
                 pause = min(2 * pause, SELDOM)

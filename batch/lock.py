@@ -87,11 +87,11 @@ class Lock:
                 raise UsageError(self._held(holder) + " " + text.format(path=self._path)) from None
 
     def _flock(self, fd: int) -> None:
-        for attempt in range(5):  # who only looks (`is_held`) lets go at once
+        for attempt in range(10):  # who only looks (`is_held`) lets go at once
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if attempt == 4:
+                if attempt == 9:
                     raise
                 time.sleep(0.02)
             else:

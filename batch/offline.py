@@ -100,6 +100,7 @@ class Offline:
         self._arguments: Any = None
         self._ask: Mapping[str, adapter.Ask] = {}
         self._processes: list[BaseProcess] = []
+        self._dying: asyncio.Task[Failure] | None = None
         self._log_start = 0
         self._closed = False
 
@@ -187,7 +188,9 @@ class Offline:
             return result
         except Exception as error:
             if adapter.is_dead(self._engine):
-                return await asyncio.to_thread(self._death)
+                if self._dying is None:  # once: who waits for a process second learns less
+                    self._dying = asyncio.create_task(asyncio.to_thread(self._death))
+                return await asyncio.shield(self._dying)
             return adapter.failure_of(error)
 
     async def alive(self) -> bool:

@@ -26,7 +26,7 @@ from .detach import detach
 from .engine_log import captured
 from .feeder import Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
-from .journal import Reload
+from .journal import DiskTroubleError, Reload
 from .lock import Lock
 from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .plans import Plans
@@ -71,7 +71,8 @@ class Job:
 
 def start_detached(job: Job, settings: Settings, words: Sequence[str]) -> Exit:
     """Start ``qchat WORDS``, which asks for `job`, in the background. Raises `UsageError`."""
-    if job.output == "-" or "-" in job.inputs:
+    streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
+    if job.output == "-" or streams:
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
@@ -204,7 +205,7 @@ class _Run:
             self._say_results(tally)
             sink.close("finished")
             return _code(tally)
-        state = "lost"
+        state, failed = "interrupted", True
         asking = Asking(
             chosen,
             lambda: self._open_rows(plan, sink, tally),
@@ -220,17 +221,18 @@ class _Run:
         stack.push_async_callback(asking.close)
         try:
             await asking.run()
-            state = "finished" if tally.done == tally.total else "interrupted"
-        except Interrupted:
-            state = "interrupted"
-            raise
+            failed = False
+            if tally.done == tally.total:
+                state = "finished"
         except StalledError:
-            state = "interrupted"
+            failed = False
         except EngineError as error:
+            if not isinstance(error, DiskTroubleError):
+                state = "lost"
             raise EngineError(f"{sentence(str(error))} {self._where(tally)}") from error
         finally:
             # An error on its way out tells more than one met while closing.
-            with contextlib.suppress(QchatError) if state == "lost" else contextlib.nullcontext():
+            with contextlib.suppress(QchatError) if failed else contextlib.nullcontext():
                 sink.close(state)
         if asking.signum is not None and state != "finished":
             self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
@@ -242,7 +244,8 @@ class _Run:
         self._screen.finish(tally)
         if self._job.dedup and not tally.copied:
             text = _(
-                "--dedup: no two rows that are greedy (temperature 0) or have a seed are equal."
+                "--dedup: of the rows asked now, no two that are greedy (temperature 0) or have a "
+                "seed were equal."
             )
             self._screen.say(text)
         self._say_results(tally)

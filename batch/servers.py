@@ -66,6 +66,7 @@ class Servers:
     def __init__(self, engines: Sequence[Http]) -> None:
         self._members = [_Member(engine) for engine in engines]
         self._offered: list[str] = []
+        self._chosen = False  # whether `_offered` is known
 
     @property
     def window(self) -> int:
@@ -112,6 +113,7 @@ class Servers:
         if error is not None and not told:
             raise error
         self._offered = [name for name in told[0] if all(name in names for names in told)]
+        self._chosen = True
         if told[0] and not self._offered:
             raise EngineError(_("The servers have no model in common."))
         return self._offered
@@ -164,7 +166,7 @@ class Servers:
                 models = await member.engine.models()
             except EngineError:
                 continue
-            if set(self._offered) <= set(models):
+            if self._chosen and set(self._offered) <= set(models):
                 member.failures = 0
                 return
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -76,13 +76,15 @@ class Stdout:
     failed: int = 0
     writing: bool = False
     stalled: StalledError | None = None
+    _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file
 
     def start(self) -> None:
         """Nothing to do."""
 
     def is_open(self, file: int, line: int) -> bool:
-        """Always: each row is read once."""
-        return True
+        """Whether nothing was said of it; an engine that is replaced reads the rows again."""
+        written = self._written.get(file, b"")
+        return line >= len(written) or not written[line]
 
     def add_result(self, file: int, line: int, data: bytes) -> None:
         """Write it out. Raises `BrokenPipeError` when nobody reads any more, `StalledError` when
@@ -100,6 +102,7 @@ class Stdout:
         finally:
             self.writing = False
         self.answered += 1
+        self._close(file, line)
 
     def add_error(self, file: int, line: int, data: bytes) -> None:
         """Tell it: file, line and what went wrong."""
@@ -107,6 +110,13 @@ class Stdout:
         text = _("{file} line {line}: {message}")
         self.tell(text.format(file=row["file"], line=line, message=row["error"]["message"]))
         self.failed += 1
+        self._close(file, line)
+
+    def _close(self, file: int, line: int) -> None:
+        written = self._written.setdefault(file, bytearray())
+        if line >= len(written):
+            written.extend(bytes(max(1024, 2 * line) - len(written)))
+        written[line] = 1
 
     def sync(self) -> None:
         """Nothing to do."""

@@ -39,15 +39,17 @@ class Status:
 def status(name: str) -> Status:
     """The state of the run that writes `name`, or answers the input `name`. Raises `UsageError`."""
     files = _files(Path(name))
-    manifest = load_manifest(files.manifest)
     held = is_held(files.lock)
+    manifest = load_manifest(files.manifest)
+    if held and not is_held(files.lock):  # it ended meanwhile, and said so before it let go
+        held, manifest = False, load_manifest(files.manifest)
     if manifest is None and not held:
         text = _("No run of qchat has written {name}.")
         raise UsageError(text.format(name=files.results))
     holder = holder_of(files.lock)
     progress = holder.pop("progress", None)
     progress = progress if isinstance(progress, dict) else {}
-    if manifest is None or (held and manifest.state != "running"):
+    if manifest is None or (held and not progress):
         state = "starting"
     elif held:
         state = "running"

@@ -60,6 +60,7 @@ class Watch:
     silent: float = 1800.0
     _open: _Open = field(default_factory=dict)
     _pace: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    _took: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     _ended: int = 0
 
     def request(self, max_tokens: int | None) -> "_Request":
@@ -69,6 +70,7 @@ class Watch:
     def ended(self, seconds: float, completion_tokens: int) -> None:
         """Tell of an answer, for the pace of this server."""
         self._ended += 1
+        self._took.append(seconds)
         if completion_tokens:
             self._pace.append(seconds / completion_tokens)
 
@@ -95,4 +97,5 @@ class Watch:
         """Seconds that a request may take while others end; without end where unknown."""
         if max_tokens is None or len(self._pace) < 8:
             return float("inf")
-        return self.still + SPARE * max_tokens * max(self._pace)
+        # The longest of the last answers stands for the time in the server's queue.
+        return self.still + max(self._took) + SPARE * max_tokens * max(self._pace)

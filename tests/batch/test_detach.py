@@ -120,6 +120,7 @@ def test_who_looks_is_in_nobodys_way(tmp_path: Path) -> None:
     def look() -> None:
         while not over.is_set():
             is_held(path)
+            time.sleep(0.001)
 
     looking = threading.Thread(target=look)
     looking.start()

@@ -226,7 +226,7 @@ async def test_a_row_given_up_stays_open_whatever_the_engine_makes_of_it() -> No
     engine = Swallows(lambda _line, _n: OK, seconds=60)
     book = Book()
     feeder = Feeder(engine, iter(requests(20)), book, QUICK)
-    feeder._proven = True
+    feeder.proven = True
     engine.window = 8
     task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.05)

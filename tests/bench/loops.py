@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
+from openai import AsyncOpenAI
 
 
 async def bare(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: int) -> None:
     """Workers over one aiohttp session."""
-    import aiohttp
-
     todo = iter(bodies)
     headers = {"Content-Type": "application/json"}
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
@@ -42,8 +42,6 @@ async def bare(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: i
 
 async def sdk(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: int) -> None:
     """`asyncio.gather` over the SDK, no more at once than `concurrency`."""
-    from openai import AsyncOpenAI
-
     gate = asyncio.Semaphore(concurrency)
     async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
 
