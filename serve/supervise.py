@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..engine_trouble import last_error
-from ..errors import EngineError, Exit, QchatError
+from ..errors import EngineError, Exit, QchatError, sentence
 from ..i18n import _
 from ..settings import Paths
 from . import access, records, tree
@@ -107,7 +107,7 @@ class Supervisor:
                 raise self._failed(why, code, restarts - 1 if ready else 0, log, offset)
             pause = self._delay * 2.0 ** (restarts - 1)
             text = _("The server ended ({why}); start {n} of {most} in {pause:.0f} s.").format(
-                why=why or _("exit code {code}").format(code=code),
+                why=why or _ended(code),
                 n=restarts,
                 most=MOST_RESTARTS,
                 pause=pause,
@@ -203,7 +203,7 @@ class Supervisor:
     def _failed(
         self, why: str | None, code: int, restarts: int, log: Path, offset: int
     ) -> EngineError:
-        cause = why or _("it ended with exit code {code}.").format(code=code)
+        cause = sentence(why or _ended(code))
         text = _("vLLM can't serve {model}: {cause}")
         if restarts:
             text = _("vLLM ended {n} times serving {model}: {cause}")
@@ -257,6 +257,15 @@ def instead(plan: Plan, text: str) -> str | None:
     if re.search(r"OutOfMemoryError|CUDA out of memory", text):
         return f"{command} -- --max-num-seqs 64"
     return None
+
+
+def _ended(code: int) -> str:
+    """How a process ended that said nothing of it; vLLM leaves with 0 when its engine has died."""
+    if code == 0:
+        return _("its engine died")
+    if code < 0:
+        return _("killed by {signal}").format(signal=signal.Signals(-code).name)
+    return _("exit code {code}").format(code=code)
 
 
 def _text(log: Path, offset: int) -> str:

@@ -221,6 +221,31 @@ def test_an_unknown_name_and_nothing_to_stop(home: Home) -> None:
     assert home.run("logs", "nobody").returncode == 2
 
 
+def test_an_engine_that_dies_is_started_again_and_a_killed_supervisor_leaves_nothing(
+    home: Home,
+) -> None:
+    port = free_port()
+    started = home.run("serve", "demo", "--port", str(port), "--detach")
+    assert started.returncode == 0, started.stderr
+    record = home.record()
+    try:
+        engine = tree.members(record["vllm"], record["mark"])[-1]
+        os.kill(engine, signal.SIGKILL)
+        deadline = time.monotonic() + READY
+        while (now := home.record())["restarts"] != 1 or now["state"] != "ready":
+            assert time.monotonic() < deadline, now
+            time.sleep(0.2)
+        assert now["vllm"] != record["vllm"] and "its engine died" in now["message"]
+        assert ask(port, "GET", "/v1/models")[0] == 200
+        members = tree.members(now["vllm"], now["mark"])
+        os.kill(now["supervisor"], signal.SIGKILL)
+        assert wait_until_gone(members, 20) == []
+    finally:
+        end(tree.members(None, record["mark"]))
+    assert json.loads(home.run("status", "--json").stdout)["servers"] == []
+    assert not Path(record["temporary"]).exists()
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("after", [0.5, 6.0])
 def test_nothing_is_left_of_a_start_that_is_broken_off(
