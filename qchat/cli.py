@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("qchat.ask:ask", _("Ask one question; the answer goes to standard output.")),
     "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
     "chats": ("qchat.chats:chats", _("List, search, export and delete stored conversations.")),
+    "serve": ("qchat.serve.command:serve", _("Start a vLLM server, and look after it.")),
+    "status": ("qchat.serve.control:status", _("Show the servers that run here.")),
+    "logs": ("qchat.serve.control:logs", _("Print the log of a server.")),
+    "stop": ("qchat.serve.control:stop", _("Stop a server, with every process of it.")),
     "models": ("qchat.models:models", _("List what a server offers.")),
     "recipes": (
         "qchat.recipes_command:recipes",

@@ -24,7 +24,7 @@ LEAST = 32  # characters: nobody guesses that many
 _MOST_BYTES = 1 << 20
 _LOOK_AGAIN = 1.0  # seconds between looks at the file
 
-log = logging.getLogger("qchat.access")
+log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler writes it
 
 
 @dataclass(frozen=True, slots=True)

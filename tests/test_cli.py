@@ -198,8 +198,7 @@ def complete(line: str) -> list[str]:
 
 
 def test_completion(home: Path) -> None:
-    expected = ["ask", "batch", "chats", "models", "recipes", "config", "completion"]
-    assert complete("qchat ") == expected
+    assert complete("qchat ") == list(cli.COMMANDS)
     assert complete("qchat mo") == ["models"]
     assert complete("qchat --ver") == ["--version"]
     assert "--temperature" in complete("qchat ask --tem")

@@ -1,0 +1,258 @@
+"""`qchat serve`: start a vLLM server and look after it."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EngineError, Exit, UsageError
+from ..i18n import _
+
+if TYPE_CHECKING:
+    from ..machine import Machine
+    from ..settings import Paths
+    from .plan import Plan
+    from .records import Record, Store
+
+
+@click.command(
+    help=_(
+        """Start a vLLM server for MODEL: a recipe (see qchat recipes), an id on the model hub, a
+        folder, or demo for the bundled model. Without MODEL the best recipe that fits this machine.
+
+        It listens on this machine alone and needs no key there. A public --host needs one. What
+        vLLM leaves open beside its API is closed. Options after -- go to vLLM as they are.
+        """
+    ),
+    epilog=_(
+        """\b
+Examples:
+  qchat serve demo
+  qchat serve Qwen3-8B --detach && qchat status
+  qchat serve Qwen3-32B --host 0.0.0.0 --generate-key
+  qchat serve ./my-model --max-model-len 8192 -- --max-num-seqs 64
+  qchat serve demo --print-command
+"""
+    ),
+)
+@click.argument("model", required=False)
+@click.option("--model", "model_option", metavar="MODEL", help=_("The same as the argument."))
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help=_("Where to listen."))
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, help=_("The port (8000)."))
+@click.option("--name", metavar="NAME", help=_("What status, logs and stop call this server."))
+@click.option("--served-model-name", metavar="NAME", help=_("What requests call the model."))
+@click.option("--max-model-len", type=click.IntRange(1), metavar="N", help=_("Tokens of context."))
+@click.option(
+    "--tensor-parallel-size", type=click.IntRange(1), metavar="N", help=_("GPUs to share it by.")
+)
+@click.option(
+    "--gpu-memory-utilization",
+    type=click.FloatRange(0.05, 1),
+    metavar="X",
+    help=_("The share of a GPU's memory to take."),
+)
+@click.option("--yarn", is_flag=True, help=_("Stretch the context with YaRN."))
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=_("Keys, a line for each (NAME KEY or KEY); taking a line away revokes it."),
+)
+@click.option("--generate-key", is_flag=True, help=_("Make a key in a private file and use it."))
+@click.option(
+    "--allowed-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help=_("A web page's origin that may ask (CORS); can be repeated."),
+)
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help=_("A host name to answer to besides this machine's own; can be repeated."),
+)
+@click.option("--detach", is_flag=True, help=_("Return when the server is ready."))
+@click.option("--no-wait", is_flag=True, help=_("With --detach: return at once."))
+@click.option("--print-command", is_flag=True, help=_("Print the command, start nothing."))
+@click.argument("vllm_options", nargs=-1, type=click.UNPROCESSED)
+def serve(
+    model: str | None,
+    model_option: str | None,
+    detach: bool,
+    no_wait: bool,
+    print_command: bool,
+    generate_key: bool,
+    vllm_options: tuple[str, ...],
+    **said: Any,
+) -> int:
+    """Plan, start, look after. Raises `QchatError`."""
+    from ..settings import Paths
+    from . import ports
+    from .records import Store, already_runs
+
+    if model is not None and model.startswith("-"):  # click took the first word after the --
+        vllm_options, model = (model, *vllm_options), None
+    if model is not None and model_option is not None:
+        raise UsageError(_("MODEL is given twice."))
+    if no_wait and not detach:
+        raise UsageError(_("--no-wait is for --detach."))
+    paths = Paths.find()
+    plan = _plan(model or model_option, vllm_options, generate_key, print_command, paths, said)
+    if print_command:
+        click.echo(plan.shell())
+        return Exit.OK
+    store = Store(paths)
+    store.sweep()
+    if store.is_held(plan.name):
+        raise UsageError(already_runs(plan.name, store.read(plan.name)))
+    ports.check(plan.host, plan.port)
+    for note in plan.notes:
+        click.echo(note, err=True)
+    if detach:
+        return _detached(plan, store, wait=not no_wait)
+    return _attached(plan, store)
+
+
+def _plan(
+    model: str | None,
+    vllm_options: tuple[str, ...],
+    generate_key: bool,
+    print_command: bool,
+    paths: "Paths",
+    said: dict[str, Any],
+) -> "Plan":
+    from ..vllm_start import installed
+    from . import plan
+
+    machine = _machine(cpu=installed().cpu)
+    key_file = said.pop("api_key_file")
+    if generate_key and key_file is not None:
+        raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    if generate_key:
+        key_file = _generated(paths, said["name"] or "serve", make=not print_command)
+    order = plan.Order(model=model, key_file=key_file, extra=vllm_options, **said)
+    return plan.make(order, machine, os.environ)
+
+
+def _machine(cpu: bool) -> "Machine | None":
+    """This machine as the vLLM here would use it; None where its GPU can't be measured."""
+    from ..machine import detect
+
+    machine = detect()
+    if cpu:
+        return replace(machine, gpus=())
+    if machine.gpus:
+        return machine
+    if machine.gpu_note:
+        click.echo(machine.gpu_note, err=True)
+        return None
+    raise EngineError(_("This vLLM is built for GPUs, and this machine shows none (nvidia-smi)."))
+
+
+def _generated(paths: "Paths", name: str, make: bool) -> Path:
+    """The private file of a key that qchat made, now or before."""
+    from ..settings import private_dir
+    from . import keys
+
+    file = paths.config / "keys" / f"{name}.key"
+    if file.exists() or not make:
+        return file
+    private_dir(file.parent)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(keys.generate() + "\n")
+    click.echo(_("Made a key: {file}").format(file=file), err=True)
+    return file
+
+
+def _attached(plan: "Plan", store: "Store") -> int:
+    from .phases import Phase, Step
+    from .show import Display
+    from .supervise import Supervisor
+
+    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
+    display = Display(sys.stderr, plan.model)
+
+    def report(step: Step) -> None:
+        display(step)
+        if step.phase is Phase.READY:
+            display.end()
+            _ready(plan)
+
+    try:
+        return Supervisor(plan, store, report).run()
+    finally:
+        display.end()
+
+
+def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
+    """Start a supervisor of its own; wait until the server is ready, or has failed."""
+    from . import records
+    from .phases import Phase, Progress, Tail
+    from .show import Display
+
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "qchat.serve.supervise"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert supervisor.stdin is not None
+    supervisor.stdin.write(plan.to_json().encode())
+    supervisor.stdin.close()
+    if not wait:
+        text = _("{name} is starting; see qchat status and qchat logs -f {name}.")
+        click.echo(text.format(name=plan.name))
+        return Exit.OK
+    display = Display(sys.stderr, plan.model)
+    progress, tail = Progress(), None
+    try:
+        while True:
+            ended = supervisor.poll() is not None
+            record = store.read(plan.name)
+            if record is not None and record.supervisor == supervisor.pid:
+                tail = tail or Tail(Path(record.log))
+                if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
+                    display(progress.step)
+                if record.state == records.READY:
+                    display.end()
+                    _ready(plan)
+                    return Exit.OK
+            if ended:
+                display.end()
+                raise EngineError(_why(record, supervisor.pid))
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        display.end()
+        supervisor.terminate()
+        supervisor.wait()
+        raise
+
+
+def _why(record: "Record | None", pid: int) -> str:
+    if record is not None and record.supervisor == pid and record.message:
+        return record.message
+    return _("The server's supervisor ended before the server was ready.")
+
+
+def _ready(plan: "Plan") -> None:
+    from . import keys
+
+    url = f"{plan.url}/v1"
+    click.echo(_("{name} is ready at {url}").format(name=plan.served_name, url=url), err=True)
+    if plan.key == "none":
+        line = f"qchat ask --base-url {url} Hello"
+        click.echo(_("Try: {command}").format(command=line), err=True)
+    elif plan.key == "variable":
+        line = f"qchat ask --base-url {url} --api-key-env {keys.VARIABLE} Hello"
+        click.echo(_("Try: {command}").format(command=line), err=True)
+    else:
+        click.echo(_("Its keys are in {file}").format(file=plan.key), err=True)

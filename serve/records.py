@@ -1,0 +1,151 @@
+"""Which servers there are: a small file for each in the state folder, and a lock that its
+supervisor holds while it lives. The lock is the truth, so a dead supervisor is known at once.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+from ..i18n import _
+from ..settings import Paths, private_dir
+
+STARTING, READY, RESTARTING, STOPPING, FAILED = (
+    "starting",
+    "ready",
+    "restarting",
+    "stopping",
+    "failed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a server. `supervisor` and `vllm` are process ids, `started` is seconds
+    since 1970, `key` says where its keys are and is never one, `mark` stands in the environment
+    of all its processes, `temporary` is the folder of its temporary files."""
+
+    name: str
+    model: str
+    served_name: str
+    url: str
+    host: str
+    port: int
+    key: str
+    state: str
+    started: float
+    supervisor: int
+    mark: str
+    temporary: str
+    log: str
+    vllm: int | None = None
+    restarts: int = 0
+    message: str = ""
+
+
+class Store:
+    """The records in a folder of their own."""
+
+    def __init__(self, paths: Paths) -> None:
+        """Nothing is made before it is written."""
+        self._folder = paths.state / "servers"
+        self._logs = paths.state / "logs" / "serve"
+
+    def log(self, name: str) -> Path:
+        """The file for the log of the server `name`, which may not be there."""
+        return self._logs / f"{name}.log"
+
+    def new_log(self, name: str) -> Path:
+        """An empty private file; the log before is kept as ``NAME.1.log``. Raises `UsageError`."""
+        path = private_dir(self._logs) / f"{name}.log"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(self._logs / f"{name}.1.log")
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            text = _("Can't make the log {file}: {why}.")
+            raise UsageError(text.format(file=path, why=error.strerror)) from error
+        return path
+
+    def write(self, record: Record) -> None:
+        """Replace the record at once: a reader sees the old one or the new one."""
+        path = private_dir(self._folder) / f"{record.name}.json"
+        fresh = path.with_suffix(f".{os.getpid()}.tmp")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+        fresh.replace(path)
+
+    def read(self, name: str) -> Record | None:
+        """The record of the server `name`; None where there is none that can be read."""
+        try:
+            said = json.loads((self._folder / f"{name}.json").read_text("utf-8"))
+            return Record(**said)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def remove(self, name: str) -> None:
+        """Forget a server."""
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
+    def all(self) -> list[Record]:
+        """Every server that is known, by name."""
+        names = sorted(path.stem for path in self._folder.glob("*.json"))
+        return [record for name in names if (record := self.read(name)) is not None]
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Be the supervisor of the server `name`. Raises `UsageError` where there is another."""
+        path = private_dir(self._folder) / f"{name}.lock"
+        # Not inherited: a server that outlived its supervisor must not look alive.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(already_runs(name, self.read(name))) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def is_held(self, name: str) -> bool:
+        """Whether the supervisor of the server `name` lives."""
+        try:
+            descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def sweep(self) -> None:
+        """Remove what supervisors that were killed left: their folders and records."""
+        for record in self.all():
+            if record.state != FAILED and not self.is_held(record.name):
+                remove_temporary(record.temporary)
+                self.remove(record.name)
+
+
+def already_runs(name: str, record: Record | None) -> str:
+    """A sentence for a second server of one name."""
+    where = "" if record is None else _(" at {url}").format(url=record.url)
+    text = _(
+        "A server named {name} runs already{where}. Stop it (qchat stop {name}), or give this one "
+        "another --name and --port."
+    )
+    return text.format(name=name, where=where)
+
+
+def remove_temporary(folder: str) -> None:
+    """Remove a folder that `supervise` made, and nothing else."""
+    if Path(folder).name.startswith("qchat-serve-"):
+        shutil.rmtree(folder, ignore_errors=True)

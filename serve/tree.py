@@ -1,0 +1,89 @@
+"""A server with every process of it: to find them all, and to end them all.
+
+They are known by a mark in their environment, which a child can't lose, whoever its parent is by
+now. Without /proc (macOS) the family of the first process stands for it.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..processes import end, family, running
+
+MARK = "_QCHAT_SERVER"
+_OTHERS = (b"vllm.entrypoints", b"VLLM::", b"vllm serve", b"qchat.serve.launcher")
+
+
+def members(first: int | None, mark: str) -> list[int]:
+    """Processes of the server with `mark`, whose first process is `first`."""
+    wanted = f"{MARK}={mark}".encode()
+    found = [] if first is None else family([first])
+    found += [pid for pid, environ in _environments() if wanted in environ.split(b"\0")]
+    return running(sorted(set(found)))
+
+
+def _environments() -> Iterable[tuple[int, bytes]]:
+    own = os.getpid()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        pid = int(path.parent.name)
+        if pid != own:
+            with contextlib.suppress(OSError):
+                yield pid, path.read_bytes()
+
+
+def stop(
+    first: int | None, mark: str, seconds: float, hurry: Callable[[], bool] = lambda: False
+) -> list[int]:
+    """SIGTERM, up to `seconds` for a decent end, then SIGKILL; gives back what still runs.
+
+    `hurry` is asked meanwhile: True ends the patience.
+    """
+    if first is not None and running([first]):
+        with contextlib.suppress(OSError):
+            os.kill(first, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while running([first]) and time.monotonic() < deadline and not hurry():
+            time.sleep(0.02)
+    left = members(first, mark)
+    # Python's resource trackers remove shared memory when the others are gone; they end by
+    # themselves.
+    trackers = [pid for pid in left if b"resource_tracker" in _command(pid)]
+    end([pid for pid in left if pid not in trackers])
+    deadline = time.monotonic() + 2.0
+    while running(trackers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return end(members(first, mark))
+
+
+def memory_mib(pids: Iterable[int]) -> int:
+    """MiB that processes take together, shared pages counted once."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+    return total // 1024
+
+
+def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
+    """vLLM processes that belong to none of the servers with `marks`: id and command line."""
+    ours = {f"{MARK}={mark}".encode() for mark in marks}
+    marked = {pid for pid, environ in _environments() if ours & set(environ.split(b"\0"))}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        pid = int(path.parent.name)
+        command = _command(pid)
+        if pid not in marked and any(sign in command for sign in _OTHERS):
+            found.append((pid, command.decode("utf-8", "replace").strip()))
+    return sorted(found)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return b""

@@ -1,0 +1,278 @@
+"""`qchat serve` as a person uses it, on the real vLLM with the demo model."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qchat.serve import tree
+from qchat.serve.keys import LEAST
+
+from qchat.processes import end
+
+from .conftest import READY, free_port, wait_until_gone
+
+pytestmark = pytest.mark.vllm
+
+ALICE, BOB = "a" * LEAST, "b" * LEAST
+QCHAT = [sys.executable, "-m", "qchat"]
+
+
+class Home:
+    """A QCHAT_HOME of its own, and commands in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "VLLM_API"))}
+        self.environ = {**kept, "QCHAT_HOME": str(path)}
+
+    def run(self, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*QCHAT, *words],
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=READY,
+        )
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*QCHAT, *words],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def record(self, name: str = "demo") -> dict[str, Any]:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                said: dict[str, Any] = json.loads(
+                    (self.path / "state" / "servers" / f"{name}.json").read_text()
+                )
+                if said["vllm"] is not None:
+                    return said
+            except (OSError, ValueError):
+                pass
+            time.sleep(0.05)
+        raise AssertionError("there is no record")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int, Path]]:
+    """A server in the background with two keys: its home, port and key file."""
+    folder = tmp_path_factory.mktemp("served")
+    home, port = Home(folder / "home"), free_port()
+    file = folder / "keys"
+    file.write_text(f"alice {ALICE}\nbob {BOB}\n")
+    file.chmod(0o600)
+    started = home.run(
+        *("serve", "demo", "--served-model-name", "Qwen3-32B", "--name", "demo", "--detach"),
+        *("--port", str(port), "--api-key-file", str(file)),
+    )
+    try:
+        assert started.returncode == 0, started.stderr
+        assert "Qwen3-32B is ready" in started.stderr
+        yield home, port, file
+    finally:
+        record = home.record()
+        stopped = home.run("stop", "demo")
+        left = tree.members(None, record["mark"])
+        end(left)
+    assert stopped.returncode == 0, stopped.stderr
+    assert left == []
+    assert not Path(record["temporary"]).exists()
+    assert json.loads(home.run("status", "--json").stdout)["servers"] == []
+
+
+def ask(
+    port: int, method: str, path: str, key: str | None = None, body: Any = None
+) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(text)
+    except ValueError:
+        return answer.status, text.decode()
+
+
+CHAT = {
+    "model": "Qwen3-32B",
+    "messages": [{"role": "user", "content": "你好，请介绍一下自己"}],
+    "max_tokens": 20,
+    "temperature": 0.7,
+}
+
+
+def test_what_the_guide_asks_works_with_a_key_and_not_without(
+    served: tuple[Home, int, Path],
+) -> None:
+    _home, port, _file = served
+    assert ask(port, "GET", "/health")[0] == 200
+    for key in (None, "c" * LEAST):
+        for method, path in [
+            ("GET", "/v1/models"),
+            ("GET", "/metrics"),
+            ("POST", "/v1/chat/completions"),
+            ("POST", "/tokenize"),
+        ]:
+            status, said = ask(port, method, path, key, CHAT)
+            assert status == 401 and said["error"]["code"] == "invalid_api_key"
+    for key in (ALICE, BOB):
+        status, said = ask(port, "GET", "/v1/models", key)
+        assert status == 200 and [m["id"] for m in said["data"]] == ["Qwen3-32B"]
+    status, said = ask(port, "POST", "/v1/chat/completions", ALICE, CHAT)
+    assert status == 200 and said["model"] == "Qwen3-32B"
+    assert said["choices"][0]["message"]["content"] or said["choices"][0]["message"]["reasoning"]
+    assert "vllm:num_requests_running" in ask(port, "GET", "/metrics", ALICE)[1]
+    for path in ("/invocations", "/openapi.json", "/version", "/ping", "/load", "/v1/models/"):
+        assert ask(port, "GET", path, ALICE)[0] == 404
+    assert ask(port, "POST", "/invocations", ALICE, CHAT)[0] == 404
+
+
+def test_a_body_without_end_is_refused(served: tuple[Home, int, Path]) -> None:
+    """Chunked, so that only counting finds it: more than 32 MiB."""
+    _home, port, _file = served
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.putrequest("POST", "/v1/completions")
+    connection.putheader("Authorization", f"Bearer {ALICE}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    try:
+        for _n in range(40):
+            connection.send(chunk)
+        connection.send(b"0\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the answer has come already
+    answer = connection.getresponse()
+    assert answer.status == 413
+    connection.close()
+
+
+def test_a_key_is_revoked_by_editing_the_file(served: tuple[Home, int, Path]) -> None:
+    home, port, file = served
+    assert ask(port, "GET", "/v1/models", BOB)[0] == 200
+    try:
+        file.write_text(f"alice {ALICE}\nbob short\n")  # a bad edit: nothing changes
+        deadline = time.monotonic() + 20
+        while "stay as they were" not in home.run("logs", "demo").stdout:
+            assert time.monotonic() < deadline
+            assert ask(port, "GET", "/v1/models", BOB)[0] == 200
+        file.write_text(f"alice {ALICE}\n")
+        while ask(port, "GET", "/v1/models", BOB)[0] != 401:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert ask(port, "GET", "/v1/models", ALICE)[0] == 200
+    finally:
+        file.write_text(f"alice {ALICE}\nbob {BOB}\n")
+
+
+def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Path]) -> None:
+    home, port, file = served
+    said = json.loads(home.run("status", "--json").stdout)
+    one = said["servers"][0]
+    assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
+    assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
+    assert "demo" in home.run("status").stdout
+    again = home.run("serve", "demo", "--port", str(free_port()))
+    assert again.returncode == 2 and "runs already" in again.stderr
+    other = home.run("serve", "demo", "--name", "other", "--port", str(port))
+    assert other.returncode == 2 and f"process {one['vllm']} listens there" in other.stderr
+
+
+def test_no_key_is_ever_seen(served: tuple[Home, int, Path]) -> None:
+    home, _port, _file = served
+    record = home.record()
+    seen = home.run("status").stdout + home.run("status", "--json").stdout
+    seen += home.run("logs", "demo").stdout + json.dumps(record)
+    for pid in tree.members(None, record["mark"]):
+        seen += Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    assert "launcher" in seen
+    assert ALICE not in seen and BOB not in seen
+
+
+def test_an_unknown_name_and_nothing_to_stop(home: Home) -> None:
+    assert home.run("stop").stdout == "No server runs.\n"
+    done = home.run("stop", "nobody")
+    assert done.returncode == 2 and "No server is named nobody" in done.stderr
+    assert home.run("logs", "nobody").returncode == 2
+
+
+def test_an_engine_that_dies_is_started_again_and_a_killed_supervisor_leaves_nothing(
+    home: Home,
+) -> None:
+    port = free_port()
+    started = home.run("serve", "demo", "--port", str(port), "--detach")
+    assert started.returncode == 0, started.stderr
+    record = home.record()
+    try:
+        engine = tree.members(record["vllm"], record["mark"])[-1]
+        os.kill(engine, signal.SIGKILL)
+        deadline = time.monotonic() + READY
+        while (now := home.record())["restarts"] != 1 or now["state"] != "ready":
+            assert time.monotonic() < deadline, now
+            time.sleep(0.2)
+        assert now["vllm"] != record["vllm"] and "its engine died" in now["message"]
+        assert ask(port, "GET", "/v1/models")[0] == 200
+        members = tree.members(now["vllm"], now["mark"])
+        os.kill(now["supervisor"], signal.SIGKILL)
+        assert wait_until_gone(members, 20) == []
+    finally:
+        end(tree.members(None, record["mark"]))
+    assert json.loads(home.run("status", "--json").stdout)["servers"] == []
+    assert not Path(record["temporary"]).exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("after", [0.5, 6.0])
+def test_nothing_is_left_of_a_start_that_is_broken_off(
+    home: Home, signum: signal.Signals, after: float
+) -> None:
+    process = home.start("serve", "demo", "--port", str(free_port()))
+    record = home.record()
+    time.sleep(after)
+    members = tree.members(record["vllm"], record["mark"])
+    assert members
+    process.send_signal(signum)
+    code = process.wait(30)
+    assert code == (130 if signum == signal.SIGINT else -signal.SIGKILL)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert wait_until_gone(members, 20) == []
+    assert tree.members(None, record["mark"]) == []
+    assert json.loads(home.run("status", "--json").stdout)["servers"] == []
+    assert not Path(record["temporary"]).exists()
+
+
+def test_a_start_that_fails_says_why(home: Home) -> None:
+    port = str(free_port())
+    done = home.run("serve", "demo", "--port", port, "--", "--no-such-option")
+    assert done.returncode == 3
+    assert "vLLM does not know the option --no-such-option" in done.stderr
+    shown = home.run("status").stdout
+    assert "failed" in shown and "--no-such-option" in shown
+    assert home.run("stop", "demo").returncode == 0
+    assert json.loads(home.run("status", "--json").stdout)["servers"] == []

@@ -1,0 +1,183 @@
+"""From the command line to the command that is started."""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from qchat.serve import ports
+from qchat.serve.access import Rules
+from qchat.serve.keys import LEAST
+from qchat.serve.passed import OWNED, named, refuse_owned
+from qchat.serve.plan import Order, Plan, is_loopback, make
+
+from qchat.errors import UsageError
+from qchat.machine import Gpu, Machine
+
+CPU = Machine((), 24_000, 20_000, 4)
+KEY = {"QCHAT_API_KEY": "k" * LEAST}
+
+
+def gpus(n: int, mib: int = 24_564) -> Machine:
+    held = tuple(Gpu(i, "GPU", mib, mib - 400, (8, 9)) for i in range(n))
+    return Machine(held, 128_000, 120_000, 16)
+
+
+def value(plan: Plan, name: str) -> str | None:
+    words = list(plan.vllm)
+    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+
+
+class TestPlan:
+    def test_demo(self) -> None:
+        plan = make(Order("demo", port=23100), CPU, {})
+        assert (plan.name, plan.model, plan.served_name) == ("demo", "demo", "demo")
+        assert plan.url == "http://127.0.0.1:23100"
+        assert value(plan, "reasoning-parser") == "qwen3"
+        assert value(plan, "tool-call-parser") == "hermes"
+        assert value(plan, "max-model-len") == "4096"
+        assert plan.key == "none"
+        assert json.loads(plan.rules)["loopback"] is True
+
+    def test_a_recipe_takes_the_variant_that_fits_and_keeps_its_name(self) -> None:
+        plan = make(Order("qwen3-14b"), gpus(1), {})
+        assert plan.model == "Qwen/Qwen3-14B-FP8"
+        assert plan.served_name == "qwen3-14b"
+        assert value(plan, "max-model-len") == "auto"
+        assert value(plan, "tensor-parallel-size") is None
+
+    def test_several_gpus(self) -> None:
+        plan = make(Order("Qwen/Qwen3-32B"), gpus(4), {})
+        assert value(plan, "tensor-parallel-size") == "4"
+        assert plan.served_name == "Qwen3-32B"
+
+    def test_without_a_model_the_best_that_fits(self) -> None:
+        assert make(Order(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
+
+    def test_one_that_does_not_fit_names_the_next(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            make(Order("Qwen/Qwen3-32B"), gpus(1), {})
+        assert "62,751 MiB of weights" in str(caught.value)
+        assert "Try: qchat serve Qwen/Qwen3-32B-AWQ" in str(caught.value)
+
+    def test_yarn(self) -> None:
+        plan = make(Order("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
+        overrides = json.loads(value(plan, "hf-overrides") or "")
+        assert overrides["rope_parameters"]["factor"] == 4.0
+
+    def test_a_folder_and_an_id_without_a_recipe(self, tmp_path: Path) -> None:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "config.json").write_text("{}")
+        plan = make(Order(str(tmp_path / "mine")), CPU, {})
+        assert (plan.model, plan.served_name, plan.vllm) == (str(tmp_path / "mine"), "mine", ())
+        assert make(Order("org/Some-Model"), CPU, {}).served_name == "Some-Model"
+
+    def test_a_name_that_is_none_suggests_one(self) -> None:
+        with pytest.raises(UsageError, match=r"did you mean .*Qwen3-8B"):
+            make(Order("Qwen3-9B"), CPU, {})
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+    def test_a_public_address_needs_a_key(self, host: str) -> None:
+        with pytest.raises(UsageError, match="without a key"):
+            make(Order("demo", host=host), CPU, {})
+        plan = make(Order("demo", host=host), CPU, KEY)
+        assert Rules.from_environment({"_QCHAT_ACCESS": plan.rules}).loopback is False
+        assert any("TLS" in note for note in plan.notes)
+
+    @pytest.mark.parametrize("key", ["", " ", "short"])
+    def test_keys_that_are_none(self, key: str) -> None:
+        with pytest.raises(UsageError, match="QCHAT_API_KEY"):
+            make(Order("demo"), CPU, {"QCHAT_API_KEY": key})
+        with pytest.raises(UsageError, match="VLLM_API_KEY"):
+            make(Order("demo"), CPU, {"VLLM_API_KEY": key})
+
+    def test_a_key_is_nowhere_in_a_plan(self, tmp_path: Path) -> None:
+        file = tmp_path / "keys"
+        file.write_text(f"alice {'s' * LEAST}\n")
+        file.chmod(0o600)
+        plan = make(Order("demo", key_file=file), CPU, KEY)
+        assert plan.key == str(file)
+        for text in (plan.shell(), plan.to_json(), repr(plan)):
+            assert "s" * LEAST not in text and KEY["QCHAT_API_KEY"] not in text
+
+    def test_it_travels_as_json(self) -> None:
+        plan = make(Order("demo", origins=("https://a.example",)), CPU, {})
+        assert Plan.from_json(plan.to_json()) == plan
+        assert value(plan, "allowed-origins") == '["https://a.example"]'
+
+    def test_the_command(self) -> None:
+        plan = make(Order("demo", extra=("--max-num-seqs", "7", "--max-num-seqs=8")), CPU, {})
+        command = plan.command(123)
+        assert command[:3] == [sys.executable, "-m", "qchat.serve.launcher"]
+        at = command.index("--")
+        assert command[at - 2 : at] == ["--parent-pid", "123"]
+        assert command[-3:] == ["--max-num-seqs", "7", "--max-num-seqs=8"]
+
+    def test_a_persons_own_parser_wins(self) -> None:
+        plan = make(Order("demo", extra=("--reasoning_parser", "mine")), CPU, {})
+        assert plan.vllm.count("--reasoning-parser") == 0
+
+    def test_loopback(self) -> None:
+        assert all(map(is_loopback, ["127.0.0.1", "127.1.2.3", "::1", "localhost"]))
+        assert not any(map(is_loopback, ["0.0.0.0", "::", "10.0.0.1", "localhost.example", ""]))
+
+
+class TestPassedOptions:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            *([f"--{name}", "x"] for name in OWNED),
+            ["--host=0.0.0.0"],
+            ["--HOST".lower(), "0.0.0.0"],
+            ["--hos", "0.0.0.0"],
+            ["--api_key", "x"],
+            ["--api-k=x"],
+            ["--middlewar", "x"],
+            ["--max-num-seqs", "1", "--root_path", "/"],
+            ["-tp", "2"],
+        ],
+    )
+    def test_what_qchat_owns(self, words: list[str]) -> None:
+        with pytest.raises(UsageError, match="belongs to qchat"):
+            refuse_owned(words)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            [],
+            ["--max-num-seqs", "64"],
+            ["--model-impl", "vllm"],
+            ["--lora-modules", "a=b", "c=d", "--enable-lora"],
+            ["--limit-mm-per-prompt.image", "2", "--cpu-offload-gb", "-1"],
+            ["-O3"],
+        ],
+    )
+    def test_what_is_vllms(self, words: list[str]) -> None:
+        refuse_owned(words)
+
+    def test_names(self) -> None:
+        assert named(["--a_b", "1", "2", "--c", "-dp", "3", "--d=-4", "--e", "-5"]) == {
+            "a-b": "1",
+            "c": "",
+            "data-parallel-size": "3",
+            "d": "-4",
+            "e": "-5",
+        }
+        with pytest.raises(UsageError, match="neither"):
+            named(["word"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who listens is read from /proc")
+def test_a_port_that_is_taken_says_by_whom() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = ports.listener(port)
+        assert found is not None and found.pid == os.getpid()
+        with pytest.raises(UsageError, match=f"process {os.getpid()} listens there"):
+            ports.check("127.0.0.1", port)
+    ports.check("127.0.0.1", port)
+    assert ports.listener(port) is None
