@@ -1,13 +1,15 @@
 """Which engine answers, and which model: from the options, the configuration, what is there."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import EngineError, UsageError
 from ..i18n import _
+from ..processes import open_files
 from ..settings import Settings
 from ..wire import Endpoint, resolve
+from .concurrency import MOST, Adaptive, Concurrency, Fixed
 from .engine import Engine
 from .http import Http
 from .rows import OwnModel
@@ -23,7 +25,7 @@ class Wish:
     base_urls: tuple[str, ...] = ()
     api_key_env: str | None = None
     model: str | None = None
-    concurrency: int = 256
+    concurrency: int | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -49,6 +51,15 @@ class Choice:
     again: Callable[[], Engine] | None = None
     log: Path | None = None
 
+    def around(self, wrap: Callable[[Engine], Engine]) -> "Choice":
+        """The same with each engine inside another."""
+        again = self.again
+        return replace(
+            self,
+            engine=wrap(self.engine),
+            again=None if again is None else lambda: wrap(again()),
+        )
+
 
 async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) -> Choice:
     """Decide; `new_log` makes the file for the words of a vLLM in this process.
@@ -66,7 +77,8 @@ async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) ->
         if wish.engine == "http":
             raise UsageError(_("--engine http needs a server: give --base-url or --server."))
         return _offline(wish, settings, new_log, _("no server is configured"))
-    single = [Http(endpoint, wish.concurrency) for endpoint in endpoints]
+    concurrency = _concurrency(wish, len(endpoints))
+    single = [Http(endpoint, concurrency()) for endpoint in endpoints]
     engine = single[0] if len(single) == 1 else Servers(single)
     await engine.start()
     try:
@@ -94,6 +106,18 @@ def _endpoints(wish: Wish, settings: Settings) -> list[Endpoint]:
         if urls.count(url) > 1:
             raise UsageError(_("--base-url {url} is given twice.").format(url=url))
     return endpoints
+
+
+def _concurrency(wish: Wish, servers: int) -> Callable[[], Concurrency]:
+    """What makes each server's. Raises `UsageError` for a number that the system does not allow."""
+    if wish.concurrency is None:
+        most = open_files(MOST * servers) // servers
+        return lambda: Adaptive(max(1, most))
+    fixed = Fixed(wish.concurrency)
+    if open_files(fixed.width * servers) < fixed.width * servers:
+        text = _("--concurrency {n} needs more open files than the system allows (see ulimit -n).")
+        raise UsageError(text.format(n=fixed.width))
+    return lambda: fixed
 
 
 def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[Endpoint]) -> None:

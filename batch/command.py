@@ -28,6 +28,14 @@ def _time_span(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return sum(float(n) * _UNITS[unit] for n, unit in pieces)
 
 
+def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None or value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(_("write a number from 1 on, or auto."))
+    return int(value)
+
+
 @click.command(
     help=_(
         """Answer every line of JSONL files.
@@ -46,6 +54,8 @@ Examples:
   qchat batch big.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
+  qchat batch big.jsonl --base-url http://gpu1:8000 --detach
+  qchat batch --status big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -56,7 +66,7 @@ Exit codes:
 """
     ),
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option(
     "-o",
     "--output",
@@ -77,11 +87,9 @@ Exit codes:
 @options.servers_options
 @click.option(
     "--concurrency",
-    type=click.IntRange(1),
-    default=256,
     metavar="N",
-    show_default=True,
-    help=_("Requests in flight at each server."),
+    callback=_number_or_auto,
+    help=_("Requests in flight at each server; auto finds how many it can use.  [default: auto]"),
 )
 @click.option(
     "--vllm",
@@ -105,6 +113,11 @@ Exit codes:
 )
 @click.option(
     "--ordered", is_flag=True, help=_("Bring the results into the order of the input at the end.")
+)
+@click.option(
+    "--dedup",
+    is_flag=True,
+    help=_("Ask equal rows once, where the answer would be the same: greedy, or with a seed."),
 )
 @click.option(
     "--time-limit",
@@ -140,6 +153,18 @@ Exit codes:
         "auto: a live line on a terminal, else log lines.  [default: auto]"
     ),
 )
+@click.option(
+    "--detach",
+    is_flag=True,
+    help=_("Go on in the background, whatever becomes of this terminal."),
+)
+@click.option(
+    "--status",
+    metavar="OUT.jsonl",
+    help=_(
+        "Look at a run instead: is it running, and how far is it? With --progress json as JSON."
+    ),
+)
 @click.option("-q", "--quiet", is_flag=True, help=_("Say nothing but warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
@@ -149,7 +174,7 @@ def batch(
     base_urls: tuple[str, ...],
     api_key_env: str | None,
     model: str | None,
-    concurrency: int,
+    concurrency: int | None,
     engine_args: tuple[str, ...],
     system: str | None,
     sampling: Sampling,
@@ -159,12 +184,15 @@ def batch(
     retry_failed: bool,
     accept_changes: bool,
     ordered: bool,
+    dedup: bool,
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
     encoding: str,
     wait: float,
     progress: str,
+    detach: bool,
+    status: str | None,
     quiet: bool,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
@@ -173,9 +201,15 @@ def batch(
     from .feeder import RetryRule
     from .lines import check_encoding
     from .rows import Defaults
-    from .run import Job, run
+    from .run import Job, run, start_detached
     from .template import Template
 
+    if status is not None:
+        from .status import show
+
+        return show(status, as_json=progress == "json")
+    if not inputs:
+        raise click.UsageError(_("Name a file of rows, or - for standard input."))
     check_encoding(encoding)
     settings = load()
     defaults = Defaults(
@@ -196,14 +230,17 @@ def batch(
         retry_failed=retry_failed,
         accept_changes=accept_changes,
         ordered=ordered,
+        dedup=dedup,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,
         json=progress == "json",
         rule=RetryRule(wait=wait),
     )
-    code = run(job, settings, _typed())
-    sys.exit(code)
+    if detach:
+        words = [word for word in sys.argv[1:] if word != "--detach"]
+        sys.exit(start_detached(job, settings, words))
+    sys.exit(run(job, settings, _typed()))
 
 
 def _pairs(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,24 @@
 """What an engine is. Engines: `offline` (vLLM in this process) and `http` (a server)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from .metrics import Load
 from .request import Outcome, Request
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a server stands now: `in_flight` of at most `window` requests of ours, whether it is
+    `up`, how many it has `answered`, and the `load` that it tells."""
+
+    name: str
+    in_flight: int
+    window: int
+    answered: int
+    up: bool = True
+    load: Load | None = None
 
 
 class Engine(Protocol):
@@ -15,11 +31,14 @@ class Engine(Protocol):
 
     @property
     def window(self) -> int:
-        """How many requests to keep in flight for full throughput."""
+        """How many requests to keep in flight for full throughput; may change as they end."""
 
     @property
     def description(self) -> str:
         """What answers, for a person: ``vLLM 0.32.0 on this machine (cpu), model demo``."""
+
+    def states(self) -> Sequence[State]:
+        """One for each server; none where vLLM runs in this process."""
 
     def prewarm(self) -> None:
         """Begin with what needs no rows, and return at once. Raises `EngineError`."""

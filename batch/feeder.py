@@ -5,10 +5,11 @@ run's; both read `qchat.errors.MEANING` alone.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Code, EngineError, Failure, Scope, sentence
@@ -16,6 +17,9 @@ from ..i18n import _
 from .engine import Engine
 from .request import Outcome, Request
 from .tally import duration
+
+_DEAD = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
+_HIRING = 0.1  # seconds between two looks at the engine's window
 
 Record = Callable[[Request, Outcome, int], None]
 """Called once for each row that came to an end: request, outcome, attempts."""
@@ -73,7 +77,13 @@ class RunFaultError(EngineError):
 
 
 class EngineDiedError(RunFaultError):
-    """The engine in this process has ended; another one can go on with the open rows."""
+    """The engine in this process has ended with the rows `asked` in flight, `killed` from outside
+    or by itself; another one can go on with the open rows."""
+
+    def __init__(self, message: str, asked: Sequence[Request], *, killed: bool) -> None:
+        super().__init__(message)
+        self.asked = asked
+        self.killed = killed
 
 
 @dataclass(slots=True)
@@ -91,46 +101,72 @@ class Feeder:
     rule: RetryRule = field(default_factory=RetryRule)
     uniform: bool = True
     refusals: int = 20
-    in_flight: int = 0
+    most: int | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
+    _asked: dict[tuple[int, int], Request] = field(default_factory=dict)
+    _workers: int = 0
+    _no_more: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
     _proven: bool = False
     _trouble_since: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
-    async def run(self, width: int) -> None:
-        """Ask every row, at most `width` at a time. Raises `RunFaultError` and `EngineError`.
+    async def run(self) -> None:
+        """Ask every row, as many at a time as the engine's window says while it goes on.
 
         Returns early, leaving rows open, after `stop`. When cancelled or failed, requests in
-        flight are given up; their rows stay open.
+        flight are given up; their rows stay open. Raises `RunFaultError` and `EngineError`.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for _worker in range(width):
-                    group.create_task(self._work())
-                    # The first requests are on their way before the last are prepared: with 1,024 of
-                    # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
-                    await asyncio.sleep(0)
+                group.create_task(self._hire(group))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         self._release()
 
+    @property
+    def in_flight(self) -> int:
+        """Rows being asked."""
+        return len(self._asked)
+
+    @property
+    def _places(self) -> int:
+        window = self.engine.window
+        return window if self.most is None else min(window, self.most)
+
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
+        self._no_more.set()
+
+    async def _hire(self, group: asyncio.TaskGroup) -> None:
+        """Keep as many workers as the window has places."""
+        while not self._no_more.is_set():
+            while self._workers < self._places and not self._no_more.is_set():
+                self._workers += 1
+                group.create_task(self._work())
+                # The first requests are on their way before the last are prepared: with 1,024 of
+                # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
+                await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._no_more.wait(), _HIRING)
 
     async def _work(self) -> None:
-        while not self._stopping.is_set():
-            request = next(self.rows, None)
-            if request is None:
-                return
-            self.in_flight += 1
-            try:
-                await self._ask(request)
-            finally:
-                self.in_flight -= 1
+        try:
+            while self._workers <= self._places and not self._no_more.is_set():
+                request = next(self.rows, None)
+                if request is None:
+                    self._no_more.set()
+                    return
+                self._asked[request.file, request.line] = request
+                try:
+                    await self._ask(request)
+                finally:
+                    del self._asked[request.file, request.line]
+        finally:
+            self._workers -= 1
 
     async def _ask(self, request: Request) -> None:
         tries = attempts = 0
@@ -147,8 +183,9 @@ class Feeder:
                 self.record(request, outcome, attempts + 1)
                 return
             scope = self._scope(failure)
-            if failure.code is Code.ENGINE_DEAD:
-                raise EngineDiedError(sentence(failure.message))
+            if failure.code in _DEAD:
+                asked, killed = tuple(self._asked.values()), failure.code is Code.ENGINE_KILLED
+                raise EngineDiedError(sentence(failure.message), asked, killed=killed)
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW

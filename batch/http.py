@@ -5,8 +5,8 @@ stall for 600 s with 256 in flight on half-closed keep-alive connections.
 """
 
 import asyncio
+import contextlib
 import os
-import re
 import socket
 import time
 from dataclasses import replace
@@ -20,6 +20,9 @@ from ..errors import Code, EngineError, Failure, Scope, from_status
 from ..explain import explain, without_key
 from ..i18n import _
 from ..wire import Endpoint, retry_after
+from .concurrency import Concurrency, Fixed
+from .engine import State
+from .metrics import Load, load_of
 from .request import Outcome, Request, dumps, is_aborted, usage_of
 from .watch import Watch
 
@@ -32,9 +35,12 @@ KEEP_ALIVE = 4.0
 
 _GENERATION = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _ASIDE = aiohttp.ClientTimeout(total=20)  # for what takes no generation
-_TOKENS = re.compile(r"^vllm:(?:prompt|generation)_tokens_total\{?.*\s(\S+)$", re.MULTILINE)
 
+LOOK, SELDOM = 0.5, 5.0
+"""Seconds between two looks at the server's metrics: while the number of requests in flight
+changes, and when it does not (a look costs vLLM's front end 5 to 10 ms)."""
 
+_NO_ROOM = {Code.OVERLOADED, Code.RATE_LIMITED}
 _AWAY = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content")
@@ -43,23 +49,33 @@ _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "r
 class Http:
     """One server. See `batch.engine.Engine`."""
 
-    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
+    def __init__(self, endpoint: Endpoint, concurrency: Concurrency) -> None:
         self.watch = Watch(self._tokens)
+        self.in_flight = 0
         self._endpoint = endpoint
         self._concurrency = concurrency
+        self._load: Load | None = None
+        self._answered = 0
         self._session: aiohttp.ClientSession | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def window(self) -> int:
         """How many requests to keep in flight."""
-        return self._concurrency
+        return self._concurrency.width
 
     @property
     def description(self) -> str:
         """What answers."""
+        if not isinstance(self._concurrency, Fixed):
+            return self._endpoint.base_url
         text = _("{url}, {n} requests at a time")
-        return text.format(url=self._endpoint.base_url, n=self._concurrency)
+        return text.format(url=self._endpoint.base_url, n=self.window)
+
+    def states(self) -> tuple[State]:
+        """This one server's."""
+        name = self._endpoint.base_url
+        return (State(name, self.in_flight, self.window, self._answered, load=self._load),)
 
     def prewarm(self) -> None:
         """Nothing to do."""
@@ -68,7 +84,7 @@ class Http:
         """Open the session. Raises `EngineError` when nothing answers there."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._concurrency + 2,
+                limit=0,  # the feeder keeps to the window
                 keepalive_timeout=KEEP_ALIVE,
                 socket_factory=_socket,
             ),
@@ -79,7 +95,7 @@ class Http:
             },
             trust_env=False,
         )
-        self._watching = asyncio.create_task(self.watch.run())
+        self._tasks = [asyncio.create_task(self.watch.run()), asyncio.create_task(self._observe())]
 
     async def models(self) -> list[str]:
         """The names of the models that the server offers. Raises `EngineError`."""
@@ -92,6 +108,19 @@ class Http:
 
     async def answer(self, request: Request) -> Outcome:
         """Ask once."""
+        self.in_flight += 1
+        try:
+            outcome = await self._answer(request)
+        finally:
+            self.in_flight -= 1
+        if outcome.answered:
+            self._answered += 1
+            self._concurrency.ended(outcome.usage.completion_tokens)
+        elif outcome.failure is not None and outcome.failure.code in _NO_ROOM:
+            self._concurrency.refused()
+        return outcome
+
+    async def _answer(self, request: Request) -> Outcome:
         url = self._endpoint.url(request.endpoint)
         most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
         try:
@@ -121,26 +150,40 @@ class Http:
 
     async def close(self) -> None:
         """Close all connections; a server stops generating for those in flight."""
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
         if self._session is not None:
             await self._session.close()
             self._session = None
 
+    async def _observe(self) -> None:
+        pause = LOOK
+        while True:
+            await asyncio.sleep(pause)
+            if not self.in_flight:
+                continue
+            self._load = load = await self._metrics()
+            if load is not None and self._concurrency.told(load, self.in_flight):
+                pause = LOOK
+            elif load is None or self.in_flight >= self.window:
+                pause = min(2 * pause, SELDOM)
+
     async def _tokens(self) -> float | None:
-        """All tokens so far by vLLM's metrics; None where there are none."""
+        load = await self._metrics()
+        return None if load is None else load.tokens
+
+    async def _metrics(self) -> Load | None:
+        """What vLLM's metrics say now; None where there are none."""
         assert self._session is not None
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
-        try:
+        with contextlib.suppress(aiohttp.ClientError, OSError, ValueError):
             async with self._session.get(
                 url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_ASIDE
             ) as response:
-                text = await response.text() if response.status == 200 else ""
-            found = [float(count) for count in _TOKENS.findall(text)]
-        except (aiohttp.ClientError, OSError, ValueError):
-            return None
-        return sum(found) if found else None
+                if response.status == 200:
+                    return load_of(await response.text())
+        return None
 
     async def _send(self, method: str, url: str, data: bytes | None) -> Outcome:
         assert self._session is not None, "start() comes first"

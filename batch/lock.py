@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,6 @@ import orjson
 
 from ..errors import UsageError
 from ..i18n import _
-from .files import write_all
 
 _NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -28,6 +28,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self._who: dict[str, object] = {}
         self.advisory = True
 
     def __enter__(self) -> "Lock":
@@ -49,10 +50,21 @@ class Lock:
                 raise
             os.close(fd)
         self._fd = fd
-        who = {"host": socket.gethostname(), "pid": os.getpid(), "start": int(time.time())}
+        self._who = {"host": socket.gethostname(), "pid": os.getpid(), "start": int(time.time())}
         os.ftruncate(fd, 0)
-        write_all(fd, orjson.dumps(who) + b"\n")
+        self.tell({})
         return self
+
+    def tell(self, more: Mapping[str, object]) -> None:
+        """Write who holds the lock and `more` into the file, for others to read.
+
+        One write of one line: who reads meanwhile takes the first line, and has the old one or
+        the new one. What can't be written is left unsaid.
+        """
+        line = orjson.dumps({**self._who, **more}) + b"\n"
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, line, 0)
+            os.ftruncate(self._fd, len(line))
 
     def _refuse_foreign(self, fd: int) -> None:
         if os.fstat(fd).st_size and "pid" not in _holder(fd):
@@ -61,7 +73,7 @@ class Lock:
 
     def _take(self, fd: int) -> None:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._flock(fd)
         except BlockingIOError:
             raise UsageError(self._held(_holder(fd))) from None
         except OSError as error:
@@ -73,6 +85,17 @@ class Lock:
             if holder and not (here and not _alive(int(str(holder.get("pid", 0))))):
                 text = _("If it no longer runs, remove {path}.")
                 raise UsageError(self._held(holder) + " " + text.format(path=self._path)) from None
+
+    def _flock(self, fd: int) -> None:
+        for attempt in range(5):  # who only looks (`is_held`) lets go at once
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if attempt == 4:
+                    raise
+                time.sleep(0.02)
+            else:
+                break
 
     def _same(self, fd: int) -> bool:
         with contextlib.suppress(FileNotFoundError):
@@ -104,11 +127,43 @@ class Lock:
         os.close(self._fd)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a run holds the lock at `path` now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no flock here: is the one that is named still there?
+        holder = _holder(fd)
+        away = holder.get("host") != socket.gethostname()
+        return bool(holder) and (away or _alive(int(str(holder.get("pid", 0)))))
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder_of(path: Path) -> dict[str, object]:
+    """What the holder of the lock at `path` last told (see `Lock.tell`); empty where there is
+    nothing to read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return {}
+    try:
+        return _holder(fd)
+    finally:
+        os.close(fd)
+
+
 def _holder(fd: int) -> dict[str, object]:
     # The holder writes its name right after locking; give it a moment.
     for _attempt in range(5):
         with contextlib.suppress(orjson.JSONDecodeError):
-            who = orjson.loads(os.pread(fd, 4096, 0))
+            who = orjson.loads(os.pread(fd, 1 << 16, 0).partition(b"\n")[0])
             if isinstance(who, dict):
                 return who
         time.sleep(0.02)

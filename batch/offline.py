@@ -9,22 +9,25 @@ import contextlib
 import gc
 import multiprocessing
 import queue
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import vllm_start
+from ..engine_trouble import explain, last_error
 from ..errors import Code, EngineError, Failure, QchatError
 from ..i18n import _
 from ..processes import end, family
 from ..vllm_model import check_hub, hub_trouble, locate, options_for
 from . import vllm_adapter as adapter
-from .engine_log import explain, last_error
+from .engine import State
 from .request import Json, Outcome, Request, is_aborted, usage_of
 
 T = TypeVar("T")
@@ -33,6 +36,7 @@ LONG_RUN = 20_000
 """Rows from which on the model is compiled on the CPU: 10 s of start (40 s the first time) for 5
 to 10% more rows/s."""
 
+_LAST_BREATH = 2.0  # seconds to learn how an engine that is lost has ended
 _SHUTDOWN = 10.0  # seconds that vLLM gets to end by itself
 
 
@@ -95,6 +99,7 @@ class Offline:
         self._config: Any = None
         self._arguments: Any = None
         self._ask: Mapping[str, adapter.Ask] = {}
+        self._processes: list[BaseProcess] = []
         self._log_start = 0
         self._closed = False
 
@@ -114,6 +119,10 @@ class Offline:
         kind = "cpu" if found.cpu else "gpu"
         text = _("vLLM {version} on this machine ({kind}), model {model}")
         return text.format(version=found.version, kind=kind, model=self._name)
+
+    def states(self) -> tuple[State, ...]:
+        """None: there is no server."""
+        return ()
 
     def prewarm(self) -> None:
         """Begin with what needs no rows and return at once. `start` calls it if nobody else did.
@@ -178,7 +187,7 @@ class Offline:
             return result
         except Exception as error:
             if adapter.is_dead(self._engine):
-                return Failure(Code.ENGINE_DEAD, self._death())
+                return await asyncio.to_thread(self._death)
             return adapter.failure_of(error)
 
     async def alive(self) -> bool:
@@ -230,6 +239,7 @@ class Offline:
         if self._closed:
             raise EngineError(_("Stopped before the engine was ready."))
         self._engine = adapter.start_engine(self._config, forked=self._one_process)
+        self._processes = _engines()
 
     # What a person is told.
 
@@ -244,13 +254,20 @@ class Offline:
             message += " " + _("Its log: {path}").format(path=self._options.log)
         return message
 
-    def _death(self) -> str:
+    def _death(self) -> Failure:
+        for process in self._processes:
+            process.join(_LAST_BREATH)
+        killed = any(process.exitcode == -signal.SIGKILL for process in self._processes)
+        if killed:
+            text = _("vLLM's engine was killed (out of memory, most of the time).")
+            return Failure(Code.ENGINE_KILLED, text)
         cause = None
         if self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
-        if cause is None:
-            return _("vLLM's engine has stopped.")
-        return _("vLLM's engine has stopped: {cause}").format(cause=cause)
+        text = _("vLLM's engine has stopped.")
+        if cause is not None:
+            text = _("vLLM's engine has stopped: {cause}").format(cause=cause)
+        return Failure(Code.ENGINE_DEAD, text)
 
 
 def _said(error: BaseException) -> str:
@@ -263,13 +280,18 @@ def _said(error: BaseException) -> str:
     return "\n".join(words)
 
 
-def _engine_processes() -> list[int]:
-    """Process ids of the engines that this process started, the fork server included."""
-    engines = [
-        process.pid
+def _engines() -> list[BaseProcess]:
+    """The engines that this process started."""
+    return [
+        process
         for process in multiprocessing.active_children()
-        if process.pid is not None and process.name.startswith(("EngineCore", "DPCoordinator"))
+        if process.name.startswith(("EngineCore", "DPCoordinator"))
     ]
+
+
+def _engine_processes() -> list[int]:
+    """Process ids of the engines, the fork server included."""
+    engines = [process.pid for process in _engines() if process.pid is not None]
     server = vllm_start.fork_server_pid()
     return engines if server is None else [*engines, server]
 

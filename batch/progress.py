@@ -6,17 +6,21 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import orjson
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from ..sanitize import clean
-from .tally import Tally, duration, summary
+from .tally import Tally, details, duration, state_line, summary
 
 BAR = 24
 """Columns of the bar; left out where a terminal has no room for it."""
+
+SERVERS = 8
+"""Servers that the live view shows, a line each."""
 
 LOG_EVERY = 10.0
 """Seconds between two log lines when stderr is no terminal."""
@@ -63,21 +67,25 @@ class Screen:
             yield
             return
 
-        def draw() -> Text | Table:
+        def draw() -> RenderableType:
             room = self._console.width - 1
-            line = Text(tally.line(room), no_wrap=True, overflow="ellipsis")
-            if line.cell_len + BAR + 1 > room:
-                return line
-            grid = Table.grid(padding=(0, 1))
-            bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=BAR)
-            grid.add_row(bar, line)
-            return grid
+            line: Text | Table = Text(tally.line(room), no_wrap=True, overflow="ellipsis")
+            if cell_len(tally.line(room)) + BAR + 1 <= room:
+                grid = Table.grid(padding=(0, 1))
+                bar = ProgressBar(total=max(tally.total, 1), completed=tally.done, width=BAR)
+                grid.add_row(bar, line)
+                line = grid
+            servers = [
+                Text(clean(state_line(state)), style="dim", no_wrap=True, overflow="ellipsis")
+                for state in tally.states[:SERVERS]
+            ]
+            return Group(line, *servers)
 
         with self._shown(draw):
             yield
 
     @contextmanager
-    def _shown(self, draw: Callable[[], Text | Table]) -> Iterator[None]:
+    def _shown(self, draw: Callable[[], RenderableType]) -> Iterator[None]:
         # Rich redraws from a thread of its own, so the line moves while vLLM holds this one.
         with Live(
             get_renderable=draw,
@@ -92,6 +100,13 @@ class Screen:
     def finish(self, tally: Tally) -> None:
         """The end of a run."""
         self.say(summary(tally))
+        if self._quiet:
+            return
+        table = Table.grid(padding=(0, 2))
+        for label, value in details(tally):
+            table.add_row(Text(clean(f"  {label}"), style="dim"), Text(clean(value)))
+        if table.row_count:
+            self._console.print(table)
 
     def tick(self, tally: Tally) -> None:
         """Called now and then while a run goes on: a log line when it is time for one."""

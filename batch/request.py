@@ -83,13 +83,15 @@ class Usage:
 class Outcome:
     """What became of one try: either `body` (the OpenAI response body) or `failure` is set.
 
-    `seconds` is the time from asking to the end of the answer.
+    `seconds` is the time from asking to the end of the answer; `copied` says that nothing was
+    asked, as an equal request had been answered.
     """
 
     body: Json | None = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    copied: bool = False
 
     @property
     def answered(self) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,10 +19,12 @@ import click
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
+from .asking import Asking
 from .choose import Choice, Wish, choose
-from .engine import Engine
+from .dedup import Dedup
+from .detach import detach
 from .engine_log import captured
-from .feeder import EngineDiedError, Feeder, Record, RetryRule
+from .feeder import Record, RetryRule
 from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
 from .journal import Reload
 from .lock import Lock
@@ -31,12 +33,9 @@ from .progress import JsonScreen, Screen
 from .records import error_line, result_line
 from .request import Outcome, Request
 from .rows import BadRow, Defaults
-from .signals import Interrupted, calling, exit_code, raising, terminated_after
+from .signals import Interrupted, exit_code, raising, terminated_after
 from .sink import Sink, StalledError, Stdout, open_ledger
 from .tally import Tally
-
-SYNC_EVERY = 1.0
-"""Seconds of finished work that a power cut may cost at most."""
 
 LOGS_KEPT = 20
 """Logs of the engine that are kept."""
@@ -46,9 +45,6 @@ WORTH_SAYING = 64 << 20
 
 ONCE = ("--restart", "--retry-failed", "--accept-changes")
 """Options that a resume must not repeat."""
-
-DRAIN = 5.0
-"""Seconds that rows in flight get to end after the first Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +60,22 @@ class Job:
     retry_failed: bool = False
     accept_changes: bool = False
     ordered: bool = False
+    dedup: bool = False
     time_limit: float | None = None
     allow_duplicates: bool = False
     quiet: bool = False
     json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)
+
+
+def start_detached(job: Job, settings: Settings, words: Sequence[str]) -> Exit:
+    """Start ``qchat WORDS``, which asks for `job`, in the background. Raises `UsageError`."""
+    if job.output == "-" or "-" in job.inputs:
+        raise UsageError(
+            _("--detach needs files: it can neither read standard input nor write -o -.")
+        )
+    files = name_outputs(find(job.inputs), job.output)
+    return detach(words, files.lock, files.results, _new_log(settings, "detached"))
 
 
 def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
@@ -100,7 +107,7 @@ async def _run(
         screen = JsonScreen(stderr) if job.json else Screen(stderr, quiet=job.quiet)
         if job.output == "-":
             sink = Stdout(stdout.fileno(), screen.warn)
-            return await _Run(job, inputs, sink, screen, command).run(settings)
+            return await _Run(job, inputs, sink, screen, command, _tell_nobody).run(settings)
         files = name_outputs(inputs, job.output)
         check_folder(files)
         inputs = keyed(inputs, files.results.parent)
@@ -108,7 +115,15 @@ async def _run(
             if not lock.advisory:
                 text = _("This file system has no locks: never run two of these at once here.")
                 screen.warn(text)
-            return await _Run(job, inputs, files, screen, command).run(settings)
+
+            def tell(tally: Tally) -> None:
+                lock.tell({"progress": tally.as_json()})
+
+            return await _Run(job, inputs, files, screen, command, tell).run(settings)
+
+
+def _tell_nobody(_tally: Tally) -> None:
+    pass
 
 
 class _Run:
@@ -121,6 +136,7 @@ class _Run:
         output: OutputFiles | Stdout,
         screen: Screen,
         command: Sequence[str],
+        tell: Callable[[Tally], None],
     ) -> None:
         self._job = job
         self._inputs = inputs
@@ -128,12 +144,14 @@ class _Run:
         self._output = output
         self._screen = screen
         self._command = command
+        self._tell = tell
         self._defaults = job.defaults
-        self._signum: int | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        chosen = await choose(self._job.wish, settings, lambda: _engine_log(settings))
+        chosen = await choose(self._job.wish, settings, lambda: _new_log(settings, "batch"))
+        if self._job.dedup:
+            chosen = chosen.around(Dedup)
         async with contextlib.AsyncExitStack() as stack:
             if chosen.log is not None:
                 stack.enter_context(captured(chosen.log))
@@ -156,7 +174,7 @@ class _Run:
             if plan.rows == 0:
                 self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            return await self._go_on(plan, chosen)
+            return await self._go_on(plan, chosen, stack)
 
     def _reading(self, names: str) -> AbstractContextManager[None]:
         """Say that the input is read, where that takes a person's time."""
@@ -164,7 +182,7 @@ class _Run:
             return contextlib.nullcontext()
         return self._screen.phase(_("Reading {names} ...").format(names=names))
 
-    async def _go_on(self, plan: Plan, chosen: Choice) -> Exit:
+    async def _go_on(self, plan: Plan, chosen: Choice, stack: contextlib.AsyncExitStack) -> Exit:
         sink = self._sink(plan, chosen)
         tally = Tally(plan.rows, sink.answered, sink.failed)
         self._screen.say(chosen.reason)
@@ -175,8 +193,21 @@ class _Run:
             sink.close("finished")
             return _code(tally)
         state = "lost"
+        asking = Asking(
+            chosen,
+            lambda: self._open_rows(plan, sink, tally),
+            self._recorder(sink, tally),
+            self._job.rule,
+            isinstance(self._defaults.model, str),
+            sink,
+            tally,
+            self._screen,
+            self._stalled,
+            self._tell,
+        )
+        stack.push_async_callback(asking.close)
         try:
-            await self._ask(plan, chosen, sink, tally)
+            await asking.run()
             state = "finished" if tally.done == tally.total else "interrupted"
         except Interrupted:
             state = "interrupted"
@@ -184,19 +215,24 @@ class _Run:
         except StalledError:
             state = "interrupted"
         except EngineError as error:
-            raise type(error)(f"{sentence(str(error))} {self._where(tally)}") from error
+            raise EngineError(f"{sentence(str(error))} {self._where(tally)}") from error
         finally:
             # An error on its way out tells more than one met while closing.
             with contextlib.suppress(QchatError) if state == "lost" else contextlib.nullcontext():
                 sink.close(state)
-        if self._signum is not None and state != "finished":
+        if asking.signum is not None and state != "finished":
             self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
-            return exit_code(self._signum)
+            return exit_code(asking.signum)
         if state != "finished":
             text = _("An input became shorter while it was read; {n} rows were not found. {where}")
             n = tally.total - tally.done
             raise EngineError(text.format(n=n, where=self._where(tally)))
         self._screen.finish(tally)
+        if self._job.dedup and not tally.copied:
+            text = _(
+                "--dedup: no two rows that are greedy (temperature 0) or have a seed are equal."
+            )
+            self._screen.say(text)
         self._say_results(tally)
         return _code(tally)
 
@@ -235,48 +271,6 @@ class _Run:
             screen.say(text.format(n=repairs.changed, path=files.changed))
         return ledger
 
-    async def _ask(self, plan: Plan, chosen: Choice, sink: Sink, tally: Tally) -> None:
-        """Ask the open rows; an engine in this process that dies is started again, once.
-
-        Raises `EngineError`.
-        """
-        if chosen.again is None:  # a server; it was started to ask for its models
-            sink.start()
-            await self._ask_through(chosen.engine, plan, sink, tally)
-            return
-        await self._start(chosen.engine, tally)
-        sink.start()
-        try:
-            await self._ask_through(chosen.engine, plan, sink, tally)
-            return
-        except EngineDiedError as error:
-            if self._signum is not None:
-                raise
-            self._screen.warn(_("{problem} Starting it again.").format(problem=error))
-        await chosen.engine.close()
-        async with contextlib.AsyncExitStack() as stack:
-            engine = chosen.again()
-            stack.push_async_callback(engine.close)
-            await self._start(engine, tally)
-            await self._ask_through(engine, plan, sink, tally)
-
-    async def _start(self, engine: Engine, tally: Tally) -> None:
-        with self._screen.phase(_("Starting vLLM ...")):
-            await engine.start(tally.total - tally.done)
-        self._screen.say(_("Ready: {engine}.").format(engine=engine.description))
-
-    async def _ask_through(self, engine: Engine, plan: Plan, sink: Sink, tally: Tally) -> None:
-        feeder = Feeder(
-            engine,
-            self._open_rows(plan, sink, tally),
-            self._recorder(sink, tally),
-            self._job.rule,
-            uniform=isinstance(self._defaults.model, str),
-        )
-        tally.start()
-        with self._screen.counting(tally):
-            await self._feed(feeder, min(engine.window, tally.total - tally.done), sink, tally)
-
     def _recorder(self, sink: Sink, tally: Tally) -> Record:
         keys, prefix = self._keys, self._defaults.prefix
 
@@ -295,47 +289,8 @@ class _Run:
 
         return record
 
-    async def _feed(self, feeder: Feeder, width: int, sink: Sink, tally: Tally) -> None:
-        """Run the feeder, syncing and drawing beside it; the first signal drains it."""
-        feeding = asyncio.create_task(feeder.run(width))
-        keeping = asyncio.create_task(self._keep(feeder, sink, tally))
-        loop = asyncio.get_running_loop()
-
-        def stop(signum: int) -> None:
-            if self._signum is not None:
-                feeding.cancel()
-                return
-            self._signum = signum
-            feeder.stop()
-            n = feeder.in_flight
-            text = plural(
-                "Stopping: {n} row in flight gets {s:.0f} s to end (Ctrl-C again: at once).",
-                "Stopping: {n} rows in flight get {s:.0f} s to end (Ctrl-C again: at once).",
-                n,
-            )
-            self._screen.warn(text.format(n=n, s=DRAIN))
-            loop.call_later(DRAIN, feeding.cancel)
-
-        try:
-            with calling(stop, 2 * DRAIN, self._stalled):
-                await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (feeding, keeping):
-                task.cancel()
-            ends = await asyncio.gather(feeding, keeping, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-
     def _stalled(self) -> bool:
         return isinstance(self._output, Stdout) and self._output.writing
-
-    async def _keep(self, feeder: Feeder, sink: Sink, tally: Tally) -> None:
-        while True:
-            await asyncio.sleep(SYNC_EVERY)
-            await asyncio.to_thread(sink.sync)
-            tally.sample(feeder.in_flight, feeder.retries)
-            self._screen.tick(tally)
 
     def _say_start(self, plan: Plan, tally: Tally) -> None:
         if plan.bad:
@@ -384,13 +339,13 @@ class _Run:
             yield row
 
 
-def _engine_log(settings: Settings) -> Path:
-    """A file for vLLM's own words; those of the last runs are kept."""
+def _new_log(settings: Settings, kind: str) -> Path:
+    """A file for the words of vLLM (``batch``) or of a ``detached`` run; the last ones are kept."""
     folder = private_dir(settings.paths.state / "logs")
-    old = sorted(folder.glob("batch-*.log"))
+    old = sorted(folder.glob(f"{kind}-*.log"))
     for path in old[: -(LOGS_KEPT - 1)]:
         path.unlink(missing_ok=True)
-    return folder / f"batch-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
 def _code(tally: Tally) -> Exit:

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Code, EngineError, Failure, Scope
 from ..i18n import _
+from .engine import State
 from .http import Http
 from .request import Outcome, Request
 
@@ -28,11 +29,15 @@ class _Member:
     """
 
     engine: Http
-    in_flight: int = 0
     failures: int = 0
     rests_until: float = 0.0
     on_trial: bool = False
     probe: asyncio.Task[None] | None = None
+
+    @property
+    def fullness(self) -> float:
+        """Requests in flight for each place; servers may have found different numbers of places."""
+        return self.engine.in_flight / self.engine.window
 
     @property
     def down(self) -> bool:
@@ -65,14 +70,21 @@ class Servers:
     @property
     def window(self) -> int:
         """How many requests to keep in flight at all servers together."""
-        return sum(member.engine.window for member in self._members)
+        return sum(member.engine.window for member in self._members if not member.down) or 1
 
     @property
     def description(self) -> str:
         """What answers."""
         there = sum(not member.down for member in self._members)
-        text = _("{there} of {all} servers, {n} requests at a time together")
-        return text.format(there=there, all=len(self._members), n=self.window)
+        return _("{there} of {all} servers").format(there=there, all=len(self._members))
+
+    def states(self) -> list[State]:
+        """Each server's."""
+        return [
+            replace(state, up=not member.down)
+            for member in self._members
+            for state in member.engine.states()
+        ]
 
     def prewarm(self) -> None:
         """Nothing to do."""
@@ -124,20 +136,18 @@ class Servers:
         there = [member for member in self._members if not member.down]
         ready = [member for member in there if member.ready(now)]
         if ready:
-            return min(ready, key=lambda member: member.in_flight)
+            return min(ready, key=lambda member: member.fullness)
         # All that are there rest: as with one server, the feeder's own pauses must do.
         return min(there, key=lambda member: member.rests_until, default=None)
 
     async def _ask(self, member: _Member, request: Request) -> Outcome:
         trial = member.failures > 0
         member.on_trial = member.on_trial or trial
-        member.in_flight += 1
         outcome: Outcome | None = None
         try:
             outcome = await member.engine.answer(request)
             return outcome
         finally:
-            member.in_flight -= 1
             if trial:
                 member.on_trial = False
             if outcome is not None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from ..errors import Code
 from ..i18n import _, plural
+from .engine import State
 from .request import Outcome
 
 
@@ -24,8 +25,11 @@ class Tally:
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    copied: int = 0
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    states: tuple[State, ...] = ()
     began: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
 
@@ -34,10 +38,13 @@ class Tally:
         self.began = time.monotonic()
         self._samples.append((self.began, 0))
 
-    def sample(self, in_flight: int, retries: Mapping[Code, int]) -> None:
+    def sample(
+        self, in_flight: int, retries: Mapping[Code, int], states: Iterable[State] = ()
+    ) -> None:
         """Called once a second: what goes on, and a sample for the time to go."""
         self.in_flight = in_flight
         self.retries = Counter({str(code): n for code, n in retries.items()})
+        self.states = tuple(states)
         self._samples.append((time.monotonic(), self.answered + self.failed))
 
     @property
@@ -69,10 +76,13 @@ class Tally:
         """Count one row that came to an end."""
         if outcome.answered:
             self.answered += 1
+            self.copied += outcome.copied
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
         else:
             self.failed += 1
+            assert outcome.failure is not None
+            self.failures[str(outcome.failure.code)] += 1
 
     def eta(self) -> float | None:
         """Seconds to go at the rate of the last minute; None before there is one.
@@ -115,8 +125,11 @@ class Tally:
             "done": self.done,
             "answered": self.answered_before + self.answered,
             "failed": self.all_failed,
+            "copied": self.copied,
             "in_flight": self.in_flight,
             "retries": dict(self.retries),
+            "failures": dict(self.failures),
+            "servers": [_state_as_json(state) for state in self.states],
             "seconds": round(self.seconds, 1),
             "rows_per_second": round(self.rows_per_second, 2),
             "prompt_tokens_per_second": round(self.prompt_tokens / self.seconds, 1),
@@ -125,6 +138,36 @@ class Tally:
             "completion_tokens": self.completion_tokens,
             "eta_seconds": None if eta is None else round(eta, 1),
         }
+
+
+def _state_as_json(state: State) -> dict[str, Any]:
+    load = state.load
+    return {
+        "name": state.name,
+        "up": state.up,
+        "in_flight": state.in_flight,
+        "window": state.window,
+        "answered": state.answered,
+        "running": None if load is None else load.running,
+        "waiting": None if load is None else load.waiting,
+        "kv_cache": None if load is None else load.kv_cache,
+    }
+
+
+def state_line(state: State) -> str:
+    """How a server stands, for a person."""
+    if not state.up:
+        return _("{name}: can't be reached").format(name=state.name)
+    text = _("{name}: {n} of {window} in flight, {answered} answered")
+    shown = text.format(
+        name=state.name, n=state.in_flight, window=state.window, answered=state.answered
+    )
+    if state.load is not None:
+        text = _("running {running:.0f}, waiting {waiting:.0f}")
+        shown += ", " + text.format(running=state.load.running, waiting=state.load.waiting)
+        if state.load.kv_cache is not None:
+            shown += ", " + _("KV cache {share:.0%}").format(share=state.load.kv_cache)
+    return shown
 
 
 def duration(seconds: float) -> str:
@@ -156,3 +199,25 @@ def summary(tally: Tally) -> str:
         rate=tally.rows_per_second,
         tokens=tally.tokens_per_second,
     )
+
+
+def details(tally: Tally) -> list[tuple[str, str]]:
+    """What the last line leaves out, a label and a value each; only what there is to tell."""
+    rate = _("{n:,} ({rate:,.0f} a second)")
+    found: list[tuple[str, str]] = []
+    for label, n in (
+        (_("Prompt tokens"), tally.prompt_tokens),
+        (_("Completion tokens"), tally.completion_tokens),
+    ):
+        if n:
+            found.append((label, rate.format(n=n, rate=n / tally.seconds)))
+    if tally.copied:
+        found.append((_("Equal rows"), _("{n:,} not asked again").format(n=tally.copied)))
+    for label, counts in ((_("Tried again"), tally.retries), (_("Failed"), tally.failures)):
+        if counts:
+            causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())
+            found.append((label, causes))
+    if len(tally.states) > 1:
+        answered = _("{n:,} answered")
+        found += [(state.name, answered.format(n=state.answered)) for state in tally.states]
+    return found

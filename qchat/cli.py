@@ -23,7 +23,12 @@ _CLOSED_PIPE = 141  # 128 + SIGPIPE
 COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("qchat.ask:ask", _("Ask one question; the answer goes to standard output.")),
     "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
+    "chats": ("qchat.chats:chats", _("List, search, export and delete stored conversations.")),
     "models": ("qchat.models:models", _("List what a server offers.")),
+    "recipes": (
+        "qchat.recipes_command:recipes",
+        _("Show which models fit this machine, and how they would run."),
+    ),
     "config": ("qchat.config:config", _("Show the settings and where each came from.")),
     "completion": ("qchat.completion:completion", _("Print a completion script for your shell.")),
 }

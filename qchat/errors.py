@@ -65,6 +65,8 @@ class Code(enum.StrEnum):
     NO_PROGRESS = "no_progress"
     BAD_RESPONSE = "bad_response"
     ENGINE_DEAD = "engine_dead"
+    ENGINE_KILLED = "engine_killed"
+    POISON = "poison"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ MEANING: Mapping[Code, Meaning] = {
     Code.NO_PROGRESS: Meaning(Scope.ROW, retryable=True),
     Code.BAD_RESPONSE: Meaning(Scope.ROW, retryable=True),
     Code.ENGINE_DEAD: Meaning(Scope.RUN, retryable=True),
+    Code.ENGINE_KILLED: Meaning(Scope.RUN, retryable=True),  # from outside, by a signal
+    Code.POISON: Meaning(Scope.ROW, retryable=False),
 }
 
 

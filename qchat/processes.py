@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -64,3 +65,24 @@ def leave(code: int) -> NoReturn:
     sys.stderr.flush()
     atexit._run_exitfuncs()
     os._exit(code)
+
+
+_SPARE_FILES = 128  # for everything else that a process has open
+
+
+def open_files(wanted: int) -> int:
+    """Make room for `wanted` connections; returns how many can be open at once, `wanted` at most.
+
+    Many systems begin with 1,024 open files a process and allow far more on request.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted + _SPARE_FILES:
+        soft = wanted + _SPARE_FILES
+        if hard != resource.RLIM_INFINITY:
+            soft = min(soft, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS: not beyond its own maximum
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, soft - _SPARE_FILES))

@@ -7,6 +7,7 @@ from typing import Any
 from . import demo
 from .errors import EngineError, UsageError
 from .i18n import _
+from .machine import memory
 from .vllm_start import Options
 
 _MIB = 1 << 20
@@ -105,7 +106,7 @@ def _room_on_cpu(config: Any, given: Options, throughput: bool) -> dict[str, str
     per_token = 2 * layers * heads * dim * 2  # keys and values, two bytes each
     context = _number(given.get("max-model-len"), longest)
     per_sequence = min(context, _USUAL_TOKENS) * per_token
-    within = _free_memory() // 4
+    within = memory()[1] * _MIB // 4
     found: dict[str, str] = {}
     sequences = _number(given.get("max-num-seqs"), _USUAL_SEQUENCES)
     if throughput and _MANY_SEQUENCES * per_sequence <= within:
@@ -113,18 +114,6 @@ def _room_on_cpu(config: Any, given: Options, throughput: bool) -> dict[str, str
         sequences = _number(given.get("max-num-seqs"), _MANY_SEQUENCES)
     size = max(min(sequences * per_sequence, within), context * per_token * 9 // 8, 64 * _MIB)
     return found | {"kv-cache-memory-bytes": str(int(size))}
-
-
-def _free_memory() -> int:
-    """Bytes that can be had without swapping; where the system doesn't say, half of all."""
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            name, _colon, value = line.partition(":")
-            if name == "MemAvailable":
-                return int(value.split()[0]) * 1024
-    except (OSError, ValueError):
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _number(text: str | None, default: int) -> int:

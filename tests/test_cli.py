@@ -46,7 +46,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     for args in (["--help"], ["-h"], []):
         assert cli.run(args) == 0
         out = capsys.readouterr().out
-        for name in ("ask", "batch", "models", "config", "completion"):
+        for name in ("ask", "batch", "chats", "models", "config", "completion"):
             assert re.search(rf"^  {name} +\w", out, re.M)
         assert "Examples:" in out
 
@@ -198,7 +198,8 @@ def complete(line: str) -> list[str]:
 
 
 def test_completion(home: Path) -> None:
-    assert complete("qchat ") == ["ask", "batch", "models", "config", "completion"]
+    expected = ["ask", "batch", "chats", "models", "recipes", "config", "completion"]
+    assert complete("qchat ") == expected
     assert complete("qchat mo") == ["models"]
     assert complete("qchat --ver") == ["--version"]
     assert "--temperature" in complete("qchat ask --tem")

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 from qchat.batch import vllm_adapter as adapter
-from qchat.batch.engine_log import captured, explain, last_error
+from qchat.batch.engine_log import captured
 from qchat.batch.offline import Offline, OfflineOptions
 from qchat.serve.launcher import main as launch
 
 from qchat import lifeline, vllm_model, vllm_start
+from qchat.engine_trouble import explain, last_error
 from qchat.errors import EngineError, UsageError
 from qchat.processes import end, family, running
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from qchat.batch.engine import State
 from qchat.batch.feeder import Feeder, RetryBudget, RetryRule, RunFaultError
 from qchat.batch.request import CHAT, Kind, Outcome, Request
 
@@ -34,6 +35,9 @@ class Script:
     description: str = "a script"
 
     def prewarm(self) -> None: ...
+
+    def states(self) -> list[State]:
+        return []
 
     async def start(self, rows: int = 0) -> None: ...
 
@@ -73,7 +77,8 @@ async def feed(
     engine: Script, count: int, width: int = 4, *, rule: RetryRule = QUICK, uniform: bool = True
 ) -> Book:
     book = Book()
-    await Feeder(engine, iter(requests(count)), book, rule, uniform=uniform).run(width)
+    engine.window = width
+    await Feeder(engine, iter(requests(count)), book, rule, uniform=uniform).run()
     return book
 
 
@@ -94,8 +99,8 @@ async def test_a_slow_row_holds_nobody_up() -> None:
                 await gate.wait()
             return OK
 
-    feeder = Feeder(Slow(lambda _l, _n: OK), iter(requests(40)), book, QUICK)
-    task = asyncio.create_task(feeder.run(2))
+    feeder = Feeder(Slow(lambda _l, _n: OK, window=2), iter(requests(40)), book, QUICK)
+    task = asyncio.create_task(feeder.run())
     async with asyncio.timeout(5):
         while len(book.ended) < 39:
             await asyncio.sleep(0.001)
@@ -163,8 +168,9 @@ async def test_a_server_that_stays_away_ends_the_run() -> None:
 async def test_a_fault_of_the_run_ends_it_and_no_row_has_failed(code: Code) -> None:
     engine = Script(lambda line, _n: failed(code, "not you") if line > 2 else OK)
     book = Book()
+    engine.window = 1
     with pytest.raises(RunFaultError, match="not you"):
-        await Feeder(engine, iter(requests(9)), book, QUICK).run(1)
+        await Feeder(engine, iter(requests(9)), book, QUICK).run()
     assert book.lines == [1, 2]
 
 
@@ -176,8 +182,9 @@ async def test_an_unknown_model_of_a_row_is_the_rows_fault() -> None:
 async def test_twenty_rows_refused_for_one_reason_are_the_runs_fault() -> None:
     engine = Script(lambda _line, _n: failed(Code.INVALID_REQUEST, "no such parameter"))
     book = Book()
+    engine.window = 4
     with pytest.raises(RunFaultError, match=r"first 20 rows .* no such parameter"):
-        await Feeder(engine, iter(requests(100)), book, QUICK).run(4)
+        await Feeder(engine, iter(requests(100)), book, QUICK).run()
     assert book.ended == []
 
 
@@ -200,7 +207,8 @@ async def test_stopping_ends_rows_in_flight_and_takes_no_more() -> None:
     engine = Script(lambda _line, _n: OK, seconds=0.02)
     book = Book()
     feeder = Feeder(engine, iter(requests(100)), book, QUICK)
-    task = asyncio.create_task(feeder.run(4))
+    engine.window = 4
+    task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.03)
     feeder.stop()
     await task
@@ -219,7 +227,8 @@ async def test_a_row_given_up_stays_open_whatever_the_engine_makes_of_it() -> No
     book = Book()
     feeder = Feeder(engine, iter(requests(20)), book, QUICK)
     feeder._proven = True
-    task = asyncio.create_task(feeder.run(8))
+    engine.window = 8
+    task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.05)
     assert engine.flying == 8
     task.cancel()
@@ -232,7 +241,8 @@ async def test_stopping_leaves_a_waiting_row_open() -> None:
     engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
     book = Book()
     feeder = Feeder(engine, iter(requests(2)), book, RetryRule(base=60, cap=60, wait=600))
-    task = asyncio.create_task(feeder.run(2))
+    engine.window = 2
+    task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.01)
     feeder.stop()
     async with asyncio.timeout(2):
@@ -245,8 +255,9 @@ async def test_trouble_with_the_journal_reaches_the_caller() -> None:
         raise EngineError("disk full")
 
     engine = Script(lambda _line, _n: OK)
+    engine.window = 4
     with pytest.raises(EngineError, match="disk full"):
-        await Feeder(engine, iter(requests(9)), full, QUICK).run(4)
+        await Feeder(engine, iter(requests(9)), full, QUICK).run()
 
 
 def test_pauses_are_random_bounded_and_never_sooner_than_asked() -> None:
@@ -274,7 +285,8 @@ async def test_a_dying_server_is_not_hammered() -> None:
     engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
     feeder = Feeder(engine, iter(requests(50)), Book(), RetryRule(base=0.0, cap=0.0, wait=600))
     feeder.budget = RetryBudget(most=100, per_second=20, _left=100)
-    task = asyncio.create_task(feeder.run(50))
+    engine.window = 50
+    task = asyncio.create_task(feeder.run())
     await asyncio.sleep(1.0)
     asked = sum(engine.asked.values())
     feeder.stop()

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from qchat.batch.concurrency import Fixed
+from qchat.batch.feeder import Feeder
 from qchat.batch.http import Http
 from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
 from qchat.batch.watch import Watch
@@ -26,7 +29,7 @@ def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
 async def ask(
     server: faults.Running, row: Request, *, key: str | None = None, still: float = 120.0
 ) -> Outcome:
-    engine = Http(Endpoint(server.base_url, Secret(key) if key else None), 4)
+    engine = Http(Endpoint(server.base_url, Secret(key) if key else None), Fixed(4))
     engine.watch.still = engine.watch.silent = still
     await engine.start()
     try:
@@ -90,7 +93,7 @@ async def test_odd_but_whole_answers_are_answers(fault: str) -> None:
 
 async def test_closed_keep_alive_connections_cost_nothing() -> None:
     with faults.running("close_keepalive") as server:
-        engine = Http(Endpoint(server.base_url), 2)
+        engine = Http(Endpoint(server.base_url), Fixed(2))
         await engine.start()
         for n in range(5):
             assert (await engine.answer(request(f"q{n}"))).answered
@@ -117,7 +120,7 @@ def test_retry_after_that_nobody_understands_is_none() -> None:
 async def test_nothing_there_is_unreachable() -> None:
     with faults.running() as server:
         url = server.base_url
-    engine = Http(Endpoint(url), 1)
+    engine = Http(Endpoint(url), Fixed(1))
     await engine.start()
     outcome = await engine.answer(request("x"))
     assert outcome.failure is not None
@@ -141,12 +144,15 @@ async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
 
 async def test_many_at_once_but_no_more_than_told() -> None:
     with faults.running(answers="latency=1") as server:
-        engine = Http(Endpoint(server.base_url), 150)
+        engine = Http(Endpoint(server.base_url), Fixed(150))
         await engine.start()
-        rows = [engine.answer(request(f"q{n}")) for n in range(300)]
-        assert all(outcome.answered for outcome in await asyncio.gather(*rows))
+        ended: list[Outcome] = []
+        rows = iter([replace(request(f"q{n}"), line=n) for n in range(1, 301)])
+        await Feeder(engine, rows, lambda _row, outcome, _n: ended.append(outcome)).run()
         await engine.close()
-        assert 100 < server.log.max_in_flight <= 152
+        assert len(ended) == 300
+        assert all(outcome.answered for outcome in ended)
+        assert 100 < server.log.max_in_flight <= 150
 
 
 async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> None:
@@ -190,7 +196,7 @@ async def test_metrics_that_are_no_numbers_are_none() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine = Http(Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), 1)
+    engine = Http(Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), Fixed(1))
     await engine.start()
     assert await engine._tokens() is None
     assert await engine.alive()  # no list of models, but it answers

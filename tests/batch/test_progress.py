@@ -5,9 +5,11 @@ import json
 
 import pytest
 from qchat.batch import progress
+from qchat.batch.engine import State
+from qchat.batch.metrics import Load
 from qchat.batch.progress import JsonScreen, Screen
 from qchat.batch.request import Outcome, Usage
-from qchat.batch.tally import Tally, duration, summary
+from qchat.batch.tally import Tally, details, duration, state_line, summary
 
 from qchat.errors import Code, Failure
 
@@ -105,3 +107,24 @@ def test_what_others_wrote_cannot_steer_the_terminal() -> None:
     stream = io.StringIO()
     Screen(stream, quiet=False).say("[bold]x[/] \x1b[2J")
     assert stream.getvalue() == "[bold]x[/] \n"
+
+
+def test_the_end_tells_what_the_line_leaves_out() -> None:
+    found = tally()
+    found.began -= 4
+    load = Load(100, 28, 0.456, 1)
+    states = [State("http://a", 3, 128, 7, load=load), State("http://[red]b", 0, 64, 2, up=False)]
+    found.sample(7, {Code.OVERLOADED: 2, Code.DISCONNECTED: 1}, states)
+    told = dict(details(found))
+    assert told["Tried again"] == "overloaded 2, disconnected 1"
+    assert told["Failed"] == "invalid_request 1"
+    assert told["Completion tokens"].startswith("50 (1")
+    assert told["http://a"] == "7 answered"
+    assert [state_line(state) for state in states] == [
+        "http://a: 3 of 128 in flight, 7 answered, running 100, waiting 28, KV cache 46%",
+        "http://[red]b: can't be reached",
+    ]
+    stream = io.StringIO()
+    Screen(stream, quiet=False).finish(found)
+    assert "overloaded 2" in stream.getvalue() and "[red]b" in stream.getvalue()
+    assert found.as_json()["servers"][0]["kv_cache"] == 0.456

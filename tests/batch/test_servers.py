@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from qchat.batch.concurrency import Fixed
 from qchat.batch.http import Http
 from qchat.batch.request import CHAT, Kind, Request
 from qchat.batch.servers import Servers
@@ -22,7 +23,7 @@ def request(text: str) -> Request:
 
 
 def servers(*running: faults.Running, concurrency: int = 64) -> Servers:
-    return Servers([Http(Endpoint(one.base_url), concurrency) for one in running])
+    return Servers([Http(Endpoint(one.base_url), Fixed(concurrency)) for one in running])
 
 
 async def test_the_work_goes_where_there_is_room() -> None:

@@ -1,14 +1,25 @@
-"""All measurements, one after the other: `make bench`, or `python -m tests.bench NAME ...`."""
+"""All measurements, one after the other: `make bench`, or `python -m tests.bench NAME ...`.
+
+Ends with a table of all figures; it and a plot are written to build/bench/.
+"""
 
 import subprocess
 import sys
+from pathlib import Path
+
+from . import figures
 
 BENCHES = {
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
-    "offline": "offline throughput against one `LLM.chat` over the whole list",
+    "memory": "peak memory and resume at 1k, 100k and 1M rows",
+    "client": "client CPU per request against a bare aiohttp loop",
+    "offline": "offline throughput against one `LLM.chat`, and against vLLM's run-batch",
     "offline --ragged": "the same with answers of very different lengths",
+    "whole": "whole runs, start included, against `vllm run-batch`",
+    "http": "through a real server: aiohttp, the openai SDK, and how many requests at a time",
 }
+FOLDER = Path("build/bench")
 
 
 def main(names: list[str]) -> int:
@@ -18,11 +29,26 @@ def main(names: list[str]) -> int:
         print(f"There is no bench {unknown[0]!r}; there are {', '.join(BENCHES)}.")
         return 2
     failed = 0
+    found: list[figures.Figure] = []
     for name in names or BENCHES:
         print(f"== {name}: {BENCHES[name]}", flush=True)
-        failed |= (
-            subprocess.run([sys.executable, "-m", *f"tests.bench.{name}".split()]).returncode != 0
+        bench = subprocess.Popen(
+            [sys.executable, "-m", *f"tests.bench.{name}".split()],
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        assert bench.stdout is not None
+        for line in bench.stdout:
+            figure = figures.read(line)
+            if figure is None:
+                print(line, end="", flush=True)
+            else:
+                found.append(figure)
+        failed |= bench.wait() != 0
+    if found:
+        print()
+        figures.write(found, FOLDER)
+        print(f"(also {FOLDER}/table.md and {FOLDER}/plot.svg)")
     return int(failed)
 
 

@@ -1,4 +1,5 @@
-"""qchat's offline engine against one `LLM.chat` over the whole list, in alternating rounds.
+"""qchat's offline engine against one `LLM.chat` over the whole list, and against vLLM's run-batch
+without its start, in alternating rounds.
 
     python -m tests.bench.offline [--model demo] [--rounds 5] [--rows 4000] [--tokens 32] [--ragged]
 
@@ -6,6 +7,9 @@ Each side has a process of its own with its engine; both live for the whole run,
 the other one sleeps. A round is all rows once on each side, in turns of who begins; what counts is
 the median of the rounds' ratios (qchat's rows/s over LLM.chat's), because single figures swing by
 a fifth on a small machine. Both get the same bodies and token counts, end-of-sequence ignored.
+
+run-batch's side is `vllm.entrypoints.launchers.run_batch.run_batch` over a file of the same rows,
+its engine made once as its `main` makes it; it holds all answers until the end.
 
 qchat's side is what `qchat batch` does in a long run: feeder, bounded window, result lines written
 to a file, and the model compiled, as `LLM.chat` compiles it by default. `LLM.chat` gets vLLM's
@@ -24,6 +28,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from . import figures
 
 WORDS = [
     "What",
@@ -99,6 +105,52 @@ def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> N
     serve_rounds(run)
 
 
+def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> None:
+    """vLLM's own batch runner over a file."""
+    from vllm.entrypoints.launchers import run_batch as runner
+    from vllm.entrypoints.launchers.api_server.entry import build_async_engine_client
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    from qchat.vllm_model import locate, options_for
+
+    folder = locate(model)
+    size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
+    more = {} if size is None else {"kv-cache-memory-bytes": size}
+
+    async def serve(source: Path, target: Path) -> None:
+        line = ["-i", str(source), "-o", str(target), "--model", folder]
+        line += ["--served-model-name", rows[0]["model"]]
+        for name, value in {**more, **extra}.items():
+            line += [f"--{name}", str(value)]
+        args = runner.make_arg_parser(FlexibleArgumentParser()).parse_args(line)
+        async with build_async_engine_client(
+            args, usage_context=UsageContext.OPENAI_BATCH_RUNNER
+        ) as engine:
+            loop = asyncio.get_running_loop()
+
+            async def round_() -> dict[str, float]:
+                began = time.monotonic()
+                await runner.run_batch(engine, args)
+                seconds = time.monotonic() - began
+                answers = [json.loads(line) for line in target.read_bytes().splitlines()]
+                tokens = sum(a["response"]["body"]["usage"]["completion_tokens"] for a in answers)
+                return {"seconds": seconds, "tokens": tokens, "rows": len(answers)}
+
+            await round_()
+            print("ready", flush=True)
+            while await loop.run_in_executor(None, sys.stdin.readline):
+                print(json.dumps(await round_()), flush=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "in.jsonl"
+        with source.open("w") as file:
+            for n, row in enumerate(rows):
+                line = {"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions"}
+                file.write(json.dumps({**line, "body": row}) + "\n")
+        asyncio.run(serve(source, Path(name) / "out.jsonl"))
+
+
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
     from qchat.batch.feeder import Feeder
@@ -130,7 +182,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
                 for r in requests
                 for d in (digest(r.endpoint, r.body),)
             )
-            await Feeder(engine, fresh, record).run(engine.window)
+            await Feeder(engine, fresh, record).run()
             seconds = time.monotonic() - began
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 
@@ -176,36 +228,46 @@ class Side:
         self.process.wait(60)
 
 
+OTHERS = {"baseline": "LLM.chat", "run-batch": "run-batch"}
+
+
 def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Run the rounds; 0 if the median ratio is at least `--target`."""
+    """Run the rounds; 0 if the median ratios reach their targets."""
+    against = {"baseline": options.target}
+    if options.run_batch_target:
+        against["run-batch"] = options.run_batch_target
+    names = [*against, "qchat"]
     with tempfile.TemporaryDirectory() as folder:
-        sides = {
-            name: Side(name, arguments, Path(folder) / f"{name}.log")
-            for name in ("baseline", "qchat")
-        }
-        ratios = []
+        sides = {name: Side(name, arguments, Path(folder) / f"{name}.log") for name in names}
+        ratios: dict[str, list[float]] = {name: [] for name in against}
         try:
             for number in range(1, options.rounds + 1):
-                order = ("baseline", "qchat") if number % 2 else ("qchat", "baseline")
+                order = names if number % 2 else names[::-1]
                 took = {name: sides[name].round() for name in order}
-                assert took["baseline"]["tokens"] == took["qchat"]["tokens"], took
+                assert len({t["tokens"] for t in took.values()}) == 1, took
                 speed = {name: t["rows"] / t["seconds"] for name, t in took.items()}
-                ratios.append(speed["qchat"] / speed["baseline"])
-                print(
-                    f"round {number}: LLM.chat {speed['baseline']:6.1f} rows/s, "
-                    f"qchat {speed['qchat']:6.1f} rows/s, ratio {ratios[-1]:.2f}",
-                    flush=True,
-                )
+                said = [f"qchat {speed['qchat']:6.1f} rows/s"]
+                for name in against:
+                    ratio = speed["qchat"] / speed[name]
+                    ratios[name].append(ratio)
+                    said.append(f"{OTHERS[name]} {speed[name]:6.1f} ({ratio:.2f})")
+                print(f"round {number}: {', '.join(said)}", flush=True)
         finally:
             for side in sides.values():
                 side.close()
-    median = statistics.median(ratios)
-    kind = "ragged, about" if options.ragged else "of"
-    print(
-        f"{options.rows} rows {kind} {options.tokens} tokens, model {options.model}: "
-        f"median ratio {median:.2f} of {options.rounds} rounds (target {options.target})"
+    kind = "ragged" if options.ragged else "equal"
+    print(f"{options.rows} {kind} rows of {options.tokens} tokens, model {options.model}")
+    return figures.end(
+        [
+            figures.Figure(
+                f"offline over {OTHERS[name]}, {kind} answers, median of {options.rounds}",
+                statistics.median(ratios[name]),
+                target,
+            )
+            for name, target in against.items()
+        ]
+        + [figures.Figure(f"the same, the least of {options.rounds}", min(ratios["baseline"]), 1.0)]
     )
-    return 0 if median >= options.target else 1
 
 
 def main() -> int:
@@ -215,14 +277,21 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--ragged", action="store_true")
-    parser.add_argument("--target", type=float, default=1.0)
+    parser.add_argument("--target", type=float, default=1.05, help="over LLM.chat")
+    parser.add_argument(
+        "--run-batch-target", type=float, default=1.3, help="over run-batch; 0 leaves it out"
+    )
     parser.add_argument("--baseline-args", type=json.loads, default={}, help="JSON, for LLM(...)")
     parser.add_argument("--qchat-args", type=json.loads, default={}, help="JSON, engine options")
-    parser.add_argument("--side", choices=("baseline", "qchat"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--side", choices=("baseline", "run-batch", "qchat"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     rows = bodies("bench", options.rows, options.tokens, options.ragged)
     if options.side == "baseline":
         baseline(options.model, rows, options.baseline_args)
+    elif options.side == "run-batch":
+        run_batch(options.model, rows, options.baseline_args)
     elif options.side == "qchat":
         ours(options.model, rows, options.qchat_args)
     else:

@@ -151,6 +151,53 @@ def test_an_engine_that_dies_is_started_again_once(tmp_path: Path, environ: dict
     assert not out.with_name("out.errors.jsonl").exists()
 
 
+POISON = """
+from vllm.v1.sample.logits_processor import LogitsProcessor
+
+
+class Poison(LogitsProcessor):
+    def __init__(self, vllm_config, device, is_pin_memory): ...
+
+    def is_argmax_invariant(self):
+        return True
+
+    def apply(self, logits):
+        return logits
+
+    def update_state(self, batch_update):
+        for _index, params, _prompt, _output in batch_update.added if batch_update else ():
+            if (params.extra_args or {}).get("poison"):
+                raise RuntimeError("a row that no engine survives")
+"""
+
+
+def test_a_row_that_kills_the_engine_is_set_aside(tmp_path: Path, environ: dict[str, str]) -> None:
+    (tmp_path / "poisonous.py").write_text(POISON)
+    environ["PYTHONPATH"] = str(tmp_path)
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = []
+    for n in range(1, 31):
+        body: dict[str, object] = {"messages": [{"role": "user", "content": "Hello"}]}
+        if n == 17:
+            body["vllm_xargs"] = {"poison": 1}
+        lines.append({"custom_id": f"r{n}", "url": "/v1/chat/completions", "body": body})
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    vllm = ["--vllm", "logits_processors=poisonous:Poison"]
+    args = command("batch", str(source), "-o", str(out), "--model", "demo", *vllm)
+    done = subprocess.run(args, env=environ, capture_output=True, timeout=240)
+    said = done.stderr.decode()
+    assert done.returncode == 1, said
+    assert "Traceback" not in said
+    assert said.count("a row that no engine survives") == 2
+    assert {row["custom_id"] for row in read(out)} == {f"r{n}" for n in range(1, 31) if n != 17}
+    (row,) = read(out.with_name("out.errors.jsonl"))
+    assert row["custom_id"] == "r17"
+    error = row["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["retryable"], row["attempts"]) == ("poison", False, 2)
+    assert "a row that no engine survives" in error["message"]
+
+
 def test_through_a_server_and_again(
     demo_server: Server, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -103,7 +103,7 @@ def test_the_pieces_hold_the_whole_source(text: str) -> None:
 
 
 _WORDS = st.lists(
-    st.text(st.sampled_from("abcdefgüß你好世界"), min_size=1, max_size=6), min_size=1, max_size=8
+    st.text(st.sampled_from("abcdefgüß"), min_size=1, max_size=6), min_size=1, max_size=8
 )
 _FORMS = st.sampled_from(
     [

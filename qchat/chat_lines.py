@@ -1,0 +1,70 @@
+"""Conversations and hits as lines for a terminal and as objects for `--json`."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from .i18n import _
+from .sanitize import one_line
+from .store import Conversation, Hit
+
+_MARK: Final = ("\x1b[1;4m", "\x1b[0m")
+_DIM: Final = ("\x1b[2m", "\x1b[0m")
+
+
+def title(conversation: Conversation) -> str:
+    """The title as one safe line."""
+    return one_line(conversation.title) or _("Untitled")
+
+
+def date(seconds: float) -> str:
+    """Local time to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def as_object(c: Conversation) -> dict[str, object]:
+    """What `--json` prints of a conversation."""
+    return {
+        "id": c.id,
+        "title": c.title,
+        "created": c.created,
+        "updated": c.updated,
+        "pinned": c.pinned,
+        "archived": c.archived,
+        "deleted": c.deleted,
+        "model": c.model,
+        "server": c.server,
+        "messages": c.messages,
+    }
+
+
+def hit_object(hit: Hit) -> dict[str, object]:
+    """What `--json` prints of a hit."""
+    return {
+        "conversation": hit.conversation,
+        "title": hit.title,
+        "message": hit.message,
+        "role": hit.role,
+        "created": hit.created,
+        "snippet": hit.snippet,
+        "marks": [list(mark) for mark in hit.marks],
+    }
+
+
+def hit_lines(hit: Hit, short: str, marked: bool) -> Sequence[str]:
+    """A hit for a person; `marked` where escape sequences of our own may be used."""
+    head = f"{short}  {date(hit.created)}  "
+    if hit.message is None:
+        return [head + _with_marks(hit, marked)]
+    name = one_line(hit.title) or _("Untitled")
+    return [head + (name.join(_DIM) if marked else name), "    " + _with_marks(hit, marked)]
+
+
+def _with_marks(hit: Hit, marked: bool) -> str:
+    if not marked:
+        return hit.snippet
+    text, at = "", 0
+    for start, end in hit.marks:
+        text += hit.snippet[at:start] + hit.snippet[start:end].join(_MARK)
+        at = end
+    return text + hit.snippet[at:]

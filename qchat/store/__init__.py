@@ -1,0 +1,51 @@
+"""The store of conversations. What others may use stands here.
+
+    with open_store(settings.paths.data) as store:
+        chat = store.conversations.create(model="demo")
+        store.messages.add(chat.id, "user", "Why is the sky blue?")     # on disk now
+        answer = store.messages.begin(chat.id, model="demo")
+        store.messages.checkpoint(answer.id, "Because")                 # every second
+        store.messages.finish(answer.id, State.COMPLETE, "Because …")
+        for node in store.messages.path(chat.id): ...                   # light: no texts
+        store.messages.bodies([node.id])                                # the texts of some
+        store.search("sky")
+
+`store.conversations` is a `Conversations`, `store.messages` a `Messages`. Calls are synchronous
+and may come from any thread; an event loop uses `StoreThread`. A window shows `store.notice`.
+"""
+
+from .conversations import Conversations
+from .errors import StoreError, Trouble
+from .messages import LEAF, Leaf, Messages
+from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
+from .portable import parse as parse_document
+from .records import ROLES, Conversation, Hit, Json, Message, Node, State
+from .store import Store, StoreThread, open_store
+from .text import title_of
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "LEAF",
+    "ROLES",
+    "BadDocumentError",
+    "Conversation",
+    "Conversations",
+    "Hit",
+    "Imported",
+    "Json",
+    "Leaf",
+    "Message",
+    "Messages",
+    "Node",
+    "Parsed",
+    "State",
+    "Store",
+    "StoreError",
+    "StoreThread",
+    "Trouble",
+    "open_store",
+    "parse_document",
+    "parse_messages",
+    "title_of",
+]

@@ -1,0 +1,306 @@
+"""Conversations: making, listing, changing, deleting with undo, forking."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..i18n import _
+from .database import Database, unknown
+from .records import Conversation, Json
+from .rows import copy_path, remove_all
+from .text import spaced, storable
+
+# No i, l, o, u: what is read off a screen and typed is not mistaken.
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH: Final = 10
+
+_COLUMNS: Final = (
+    "id, title, named, created, updated, pinned, archived, deleted, system, server, model, "
+    "settings, draft, leaf, messages"
+)
+
+
+class Conversations:
+    """The conversations of a store. Every method raises `StoreError`, for an unknown id, too."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def create(
+        self,
+        *,
+        title: str = "",
+        named: bool = False,
+        system: str | None = None,
+        server: str | None = None,
+        model: str | None = None,
+        settings: Json | None = None,
+        draft: str = "",
+    ) -> Conversation:
+        """A new conversation without messages."""
+        now = self._db.now()
+        with self._db.write() as c:
+            key = insert(
+                c,
+                title=title,
+                named=named,
+                created=now,
+                updated=now,
+                system=system,
+                server=server,
+                model=model,
+                settings=settings or {},
+                draft=draft,
+            )
+            return get_conversation(c, key)
+
+    def get(self, key: str) -> Conversation:
+        """The conversation of this id, a deleted one, too."""
+        with self._db.read() as c:
+            return get_conversation(c, key)
+
+    def find(self, prefix: str, *, limit: int = 10) -> list[Conversation]:
+        """Those whose id begins so, deleted ones, too; case and look-alikes don't matter."""
+        wanted = prefix.lower().translate(str.maketrans("ilo", "110"))
+        if not wanted or set(wanted) - set(_ALPHABET):
+            return []
+        with self._db.read() as c:
+            rows = c.execute(
+                f"SELECT {_COLUMNS} FROM conversations WHERE id >= ? AND id < ? "  # noqa: S608
+                "ORDER BY updated DESC, n DESC LIMIT ?",
+                (wanted, wanted + "~", limit),
+            )
+            return [_conversation(row) for row in rows]
+
+    def list(
+        self,
+        *,
+        archived: bool | None = False,
+        deleted: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Conversation]:
+        """The latest first, pinned ones before them.
+
+        `archived` None means both kinds; `deleted` lists the deleted ones and no others.
+        """
+        where = "deleted IS NOT NULL" if deleted else "deleted IS NULL"
+        if archived is not None and not deleted:
+            where += f" AND archived = {int(archived)}"
+        with self._db.read() as c:
+            rows = c.execute(
+                f"SELECT {_COLUMNS} FROM conversations WHERE {where} "  # noqa: S608
+                "ORDER BY pinned DESC, updated DESC, n DESC LIMIT ? OFFSET ?",
+                (-1 if limit is None else limit, offset),
+            )
+            return [_conversation(row) for row in rows]
+
+    def ids(self) -> "Sequence[str]":
+        """The ids of all, deleted ones, too, in their order."""
+        with self._db.read() as c:
+            return [row[0] for row in c.execute("SELECT id FROM conversations ORDER BY id")]
+
+    def last(self) -> Conversation | None:
+        """The one that changed last, of those neither archived nor deleted."""
+        with self._db.read() as c:
+            row = c.execute(
+                f"SELECT {_COLUMNS} FROM conversations WHERE deleted IS NULL AND archived = 0 "  # noqa: S608
+                "ORDER BY updated DESC, n DESC LIMIT 1"
+            ).fetchone()
+            return None if row is None else _conversation(row)
+
+    def rename(self, key: str, title: str, *, named: bool = True) -> Conversation:
+        """Give a title. With ``named=False`` (a title made by a model) a person's choice stays."""
+        with self._db.write() as c:
+            old = get_conversation(c, key)
+            if named or not old.named:
+                _set_title(c, key, old.title, storable(title), named)
+            return get_conversation(c, key)
+
+    def pin(self, key: str, pinned: bool = True) -> Conversation:
+        """Pin or let go."""
+        return self._set(key, pinned=int(pinned))
+
+    def archive(self, key: str, archived: bool = True) -> Conversation:
+        """Archive or take back."""
+        return self._set(key, archived=int(archived))
+
+    def set_system(self, key: str, system: str | None) -> Conversation:
+        """The system prompt, None for none."""
+        return self._set(key, system=None if system is None else storable(system))
+
+    def set_server(self, key: str, server: str | None, model: str | None) -> Conversation:
+        """The server's name and the model that the next question goes to."""
+        return self._set(key, server=server, model=model)
+
+    def set_settings(self, key: str, settings: Json) -> Conversation:
+        """Sampling parameters and the thinking switch, as a JSON object of the caller's."""
+        return self._set(key, settings=json.dumps(settings))
+
+    def set_draft(self, key: str, draft: str) -> Conversation:
+        """What stands in the composer."""
+        return self._set(key, draft=storable(draft))
+
+    def delete(self, key: str) -> Conversation:
+        """Put away; `restore` brings it back as it was, until it is purged."""
+        with self._db.write() as c:
+            if get_conversation(c, key).deleted is None:
+                c.execute(
+                    "UPDATE conversations SET deleted = ? WHERE id = ?", (self._db.now(), key)
+                )
+            return get_conversation(c, key)
+
+    def restore(self, key: str) -> Conversation:
+        """Undo `delete`."""
+        return self._set(key, deleted=None)
+
+    def purge(self, *, older_than: float = 0.0) -> int:
+        """Remove for good what was deleted at least `older_than` seconds ago; how many."""
+        with self._db.write() as c:
+            rows = c.execute(
+                "SELECT id, n, title FROM conversations WHERE deleted <= ?",
+                (self._db.now() - round(older_than * 1000),),
+            ).fetchall()
+            for key, number, title in rows:
+                remove_all(c, key)
+                _unindex_title(c, number, title)
+                c.execute("DELETE FROM conversations WHERE id = ?", (key,))
+            return len(rows)
+
+    def fork(self, key: str, at: int | None = None) -> Conversation:
+        """A new conversation with the path from the root to message `at` (the leaf if None)."""
+        with self._db.write() as c:
+            old = get_conversation(c, key)
+            now = self._db.now()
+            new = insert(
+                c,
+                title=old.title,
+                named=old.named,
+                created=now,
+                updated=now,
+                system=old.system,
+                server=old.server,
+                model=old.model,
+                settings=old.settings,
+            )
+            copy_path(c, key, old.leaf if at is None else at, new)
+            return get_conversation(c, new)
+
+    def _set(self, key: str, **values: Any) -> Conversation:
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        with self._db.write() as c:
+            c.execute(
+                f"UPDATE conversations SET {assignments} WHERE id = ?",  # noqa: S608
+                (*values.values(), key),
+            )
+            return get_conversation(c, key)
+
+
+def insert(
+    c: sqlite3.Connection,
+    *,
+    title: str,
+    named: bool,
+    created: int,
+    updated: int,
+    system: str | None,
+    server: str | None,
+    model: str | None,
+    settings: Json,
+    draft: str = "",
+    pinned: bool = False,
+    archived: bool = False,
+    key: str | None = None,
+    source: str | None = None,
+) -> str:
+    """Add a row and its title to the index; its id. Times are milliseconds since 1970."""
+    key = key or new_id(c)
+    title = storable(title)
+    cursor = c.execute(
+        "INSERT INTO conversations (id, title, named, created, updated, pinned, archived, server, "
+        "model, source, settings, system, draft) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            key,
+            title,
+            int(named),
+            created,
+            updated,
+            int(pinned),
+            int(archived),
+            server,
+            model,
+            source,
+            json.dumps(settings),
+            None if system is None else storable(system),
+            storable(draft),
+        ),
+    )
+    _index_title(c, cursor.lastrowid, title)
+    return key
+
+
+def new_id(c: sqlite3.Connection) -> str:
+    """An id that is not taken."""
+    while True:
+        key = "".join(secrets.choice(_ALPHABET) for _n in range(_ID_LENGTH))
+        if c.execute("SELECT 1 FROM conversations WHERE id = ?", (key,)).fetchone() is None:
+            return key
+
+
+def is_id(text: object) -> bool:
+    """Whether this could be a conversation's id."""
+    return isinstance(text, str) and len(text) == _ID_LENGTH and not set(text) - set(_ALPHABET)
+
+
+def get_conversation(c: sqlite3.Connection, key: str) -> Conversation:
+    """One conversation. Raises `StoreError` for an unknown one."""
+    row = c.execute(
+        f"SELECT {_COLUMNS} FROM conversations WHERE id = ?",  # noqa: S608
+        (key,),
+    ).fetchone()
+    if row is None:
+        raise unknown(_("There is no conversation {key!r}.").format(key=key))
+    return _conversation(row)
+
+
+def _conversation(row: Sequence[Any]) -> Conversation:
+    (key, title, named, created, updated, pinned, archived, deleted, *rest) = row
+    system, server, model, settings, draft, leaf, messages = rest
+    return Conversation(
+        key,
+        title,
+        bool(named),
+        created / 1000,
+        updated / 1000,
+        bool(pinned),
+        bool(archived),
+        None if deleted is None else deleted / 1000,
+        system,
+        server,
+        model,
+        json.loads(settings),
+        draft,
+        leaf,
+        messages,
+    )
+
+
+def _set_title(c: sqlite3.Connection, key: str, old: str, new: str, named: bool) -> None:
+    number = c.execute("SELECT n FROM conversations WHERE id = ?", (key,)).fetchone()[0]
+    c.execute("UPDATE conversations SET title = ?, named = ? WHERE id = ?", (new, int(named), key))
+    if new != old:
+        _unindex_title(c, number, old)
+        _index_title(c, number, new)
+
+
+def _index_title(c: sqlite3.Connection, number: int | None, title: str) -> None:
+    c.execute("INSERT INTO title_text (rowid, title) VALUES (?, ?)", (number, spaced(title)))
+
+
+def _unindex_title(c: sqlite3.Connection, number: int, title: str) -> None:
+    c.execute(
+        "INSERT INTO title_text (title_text, rowid, title) VALUES ('delete', ?, ?)",
+        (number, spaced(title)),
+    )

@@ -1,0 +1,84 @@
+"""One SQLite connection that several threads may use, and errors in words."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import StoreError, Trouble, explained, trouble_of
+
+Clock = Callable[[], float]
+
+
+class Database:
+    """A connection with its lock; every use goes through `read` or `write`."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, clock: Clock = time.time
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return round(self._clock() * 1000)
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that change nothing. Raises `StoreError`."""
+        with self._lock, self._explained():
+            yield self._connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """The connection in a transaction: all of it is on disk at the end, or nothing.
+
+        A `write` within a `write` is part of it. Raises `StoreError`.
+        """
+        with self._lock, self._explained():
+            connection = self._connection
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the connection; closing twice does no harm."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as e:
+            if trouble_of(e) is Trouble.DAMAGED:
+                suspect(self.path)
+            raise explained(e, self.path) from e
+
+
+def suspect(path: Path) -> None:
+    """Leave word for the next opening that this file is to be checked from end to end."""
+    with suppress(OSError):  # a full disk: the next one who meets the damage leaves the word
+        suspicion(path).touch(mode=0o600)
+
+
+def suspicion(path: Path) -> Path:
+    """The file that says so."""
+    return path.with_name(f"{path.name}-suspect")
+
+
+def unknown(message: str) -> StoreError:
+    """The error for an id that names nothing."""
+    return StoreError(Trouble.UNKNOWN, message)

@@ -1,0 +1,69 @@
+"""What can go wrong with the store, as values, and the sentence for each."""
+
+import enum
+import sqlite3
+from pathlib import Path
+
+from ..errors import Exit, QchatError
+from ..i18n import _
+
+
+class Trouble(enum.Enum):
+    """Why the store could not do what was asked. What was stored before is still there."""
+
+    UNKNOWN = "unknown"  # there is no such conversation or message
+    READ_ONLY = "read_only"
+    FULL = "full"
+    BUSY = "busy"
+    DAMAGED = "damaged"
+    NEWER = "newer"  # written by a newer qchat
+    FOREIGN = "foreign"  # a database of another program
+    OTHER = "other"
+
+
+_USAGE = (Trouble.UNKNOWN, Trouble.READ_ONLY, Trouble.NEWER, Trouble.FOREIGN)
+
+
+class StoreError(QchatError):
+    """The store can't do it; `trouble` says why, the text is for a person."""
+
+    def __init__(self, trouble: Trouble, message: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.exit_code = Exit.USAGE if trouble in _USAGE else Exit.ENGINE
+
+
+_PRIMARY = 0xFF  # the low byte of an extended result code
+
+
+def trouble_of(error: sqlite3.Error) -> Trouble:
+    """What an error of sqlite3 means."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & _PRIMARY if isinstance(code, int) else None
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Trouble.DAMAGED
+    if primary == sqlite3.SQLITE_FULL:
+        return Trouble.FULL
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Trouble.BUSY
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return Trouble.READ_ONLY
+    return Trouble.OTHER
+
+
+def explained(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error for a person."""
+    trouble = trouble_of(error)
+    texts = {
+        Trouble.DAMAGED: _(
+            "The conversations in {path} are damaged. Start qchat again: it sets a damaged file "
+            "aside and begins a new one."
+        ),
+        Trouble.FULL: _(
+            "The disk is full: {path} can't grow. What was stored is kept; make room and try again."
+        ),
+        Trouble.BUSY: _("{path} is in use by another qchat for too long; try again."),
+        Trouble.READ_ONLY: _("Can't write to {path}: check the rights of the file and its folder."),
+    }
+    text = texts.get(trouble, _("Can't use {path}: {why}."))
+    return StoreError(trouble, text.format(path=path, why=str(error).rstrip(".")))

@@ -1,0 +1,287 @@
+"""Messages: a tree for each conversation, of which one path is shown.
+
+Nothing is ever overwritten but an answer on its way: an edited question and a new answer are
+siblings of the old ones.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from ..i18n import _
+from . import rows
+from .database import Database
+from .errors import StoreError, Trouble
+from .records import Json, Message, Node, State
+from .text import storable
+from .writers import Writer
+
+
+class Leaf:
+    """Stands for "the current leaf" where a parent is asked for."""
+
+
+LEAF: Final = Leaf()
+
+
+class Messages:
+    """The messages of a store. Every method raises `StoreError`, for an unknown id, too."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._db = database
+        self._writer = writer
+
+    def add(
+        self,
+        conversation: str,
+        role: str,
+        content: str,
+        *,
+        parent: int | Leaf | None = LEAF,
+        reasoning: str | None = None,
+        model: str | None = None,
+        extra: Json | None = None,
+    ) -> Message:
+        """Store a whole message, on disk when this returns, and make it the leaf.
+
+        `parent` None begins another root; a parent that has children already gets a branch: so
+        an edited question has the parent of the old one. The draft is emptied with a question.
+        """
+        now = self._db.now()
+        with self._db.write() as c:
+            number = rows.insert(
+                c,
+                conversation,
+                self._parent(c, conversation, parent),
+                role,
+                content,
+                created=now,
+                reasoning=reasoning,
+                model=model,
+                extra=extra,
+            )
+            rows.moved(c, conversation, number, now, clear_draft=role == "user")
+            return rows.get(c, number)
+
+    def begin(
+        self,
+        conversation: str,
+        *,
+        parent: int | Leaf | None = LEAF,
+        model: str | None = None,
+        used: Json | None = None,
+    ) -> Message:
+        """Begin an answer, empty and `STREAMING`, and make it the leaf.
+
+        To regenerate, give the question as `parent`. Should this process die, the next opening
+        of the store marks it `STOPPED`.
+        """
+        now = self._db.now()
+        with self._db.write() as c:
+            number = rows.insert(
+                c,
+                conversation,
+                self._parent(c, conversation, parent),
+                "assistant",
+                "",
+                created=now,
+                model=model,
+                used=used,
+                state=State.STREAMING,
+                writer=self._writer_name(),
+            )
+            rows.moved(c, conversation, number, now)
+            return rows.get(c, number)
+
+    def resume(self, message: int) -> Message:
+        """Go on with an answer that has ended: it is `STREAMING` again, its text kept."""
+        with self._db.write() as c:
+            old = rows.get(c, message)
+            if old.state is State.STREAMING:
+                raise StoreError(Trouble.BUSY, _("This answer is still being written."))
+            rows.unindex(c, message, old.content)
+            c.execute(
+                "UPDATE messages SET state = ?, writer = ?, error = NULL, finish_reason = NULL "
+                "WHERE id = ?",
+                (State.STREAMING, self._writer_name(), message),
+            )
+            rows.moved(c, old.conversation, message, self._db.now())
+            return rows.get(c, message)
+
+    def checkpoint(self, message: int, content: str, reasoning: str | None = None) -> None:
+        """Store the whole text that has come so far; call it every second.
+
+        Costs one small transaction. Raises `StoreError` where the answer isn't this store's.
+        """
+        with self._db.write() as c:
+            self._mine(c, message)
+            rows.set_text(c, message, content, reasoning)
+
+    def finish(
+        self,
+        message: int,
+        state: State,
+        content: str,
+        reasoning: str | None = None,
+        *,
+        error: str | None = None,
+        finish_reason: str | None = None,
+        model: str | None = None,
+        usage: Json | None = None,
+        timings: Json | None = None,
+        extra: Json | None = None,
+    ) -> Message:
+        """End an answer: `STOPPED`, `ERROR` with a sentence, or `COMPLETE`; now it can be found.
+
+        `model` is the name that the server gave, if it is to replace the one asked for.
+        """
+        if state is State.STREAMING:
+            raise ValueError("finish needs a state that is an end")
+        now = self._db.now()
+        with self._db.write() as c:
+            conversation = self._mine(c, message)
+            rows.set_text(c, message, content, reasoning)
+            c.execute(
+                "UPDATE messages SET state = ?, writer = NULL, error = ?, finish_reason = ?, "
+                "model = coalesce(?, model), usage = ?, timings = ?, extra = ? WHERE id = ?",
+                (
+                    state,
+                    error if error is None else storable(error),
+                    finish_reason,
+                    model,
+                    rows.dumped(usage),
+                    rows.dumped(timings),
+                    rows.dumped(extra),
+                    message,
+                ),
+            )
+            rows.index(c, message, storable(content))
+            c.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
+            return rows.get(c, message)
+
+    def get(self, message: int) -> Message:
+        """One message with its text."""
+        with self._db.read() as c:
+            return rows.get(c, message)
+
+    def bodies(self, messages: Iterable[int]) -> list[Message]:
+        """Messages with their texts, in the order asked for; those that don't exist are left out.
+
+        For a view: the nodes on the screen and a screen around them.
+        """
+        wanted = list(messages)
+        found: dict[int, Message] = {}
+        with self._db.read() as c:
+            for start in range(0, len(wanted), 500):
+                part = wanted[start : start + 500]
+                marks = ",".join("?" * len(part))
+                found_rows = c.execute(
+                    f"SELECT {rows.COLUMNS} FROM messages WHERE id IN ({marks})",  # noqa: S608
+                    part,
+                )
+                found |= {row[0]: rows.message_of(row) for row in found_rows}
+        return [found[number] for number in wanted if number in found]
+
+    def path(self, conversation: str, to: int | Leaf | None = LEAF) -> list[Node]:
+        """The messages from the root to the leaf (or to message `to`), without their texts."""
+        with self._db.read() as c:
+            last = self._parent(c, conversation, to)
+            nodes = {node.id: node for node in rows.tree(c, conversation)}
+        path: list[Node] = []
+        while last is not None:
+            path.append(nodes[last])
+            last = nodes[last].parent
+        path.reverse()
+        return path
+
+    def tree(self, conversation: str) -> list[Node]:
+        """All messages of all branches, oldest first, without their texts."""
+        with self._db.read() as c:
+            rows.leaf_of(c, conversation)
+            return rows.tree(c, conversation)
+
+    def siblings(self, message: int) -> list[int]:
+        """The messages with the same parent, this one among them, oldest first."""
+        with self._db.read() as c:
+            old = rows.get(c, message)
+            found = c.execute(
+                "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id",
+                (old.conversation, old.parent),
+            )
+            return [row[0] for row in found]
+
+    def show(self, message: int) -> int:
+        """Make the path go through this message, down to the newest of what follows it.
+
+        The new leaf. For switching between siblings and for jumping to a hit of a search; a
+        message that the path goes through already leaves it as it is.
+        """
+        with self._db.write() as c:
+            conversation = rows.get(c, message).conversation
+            nodes = {node.id: node for node in rows.tree(c, conversation)}
+            at = rows.leaf_of(c, conversation)
+            leaf = at
+            while at is not None and at != message:
+                at = nodes[at].parent
+            if at is not None and leaf is not None:
+                return leaf
+            children: dict[int | None, int] = {node.parent: node.id for node in nodes.values()}
+            leaf = message
+            while leaf in children:
+                leaf = children[leaf]
+            c.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, conversation))
+            return leaf
+
+    def set_leaf(self, conversation: str, leaf: int | None) -> None:
+        """End the path at this message (None: before the first).
+
+        What came after it stays in the tree: so this deletes with undo, which is `set_leaf` with
+        the old leaf or `show`.
+        """
+        with self._db.write() as c:
+            checked = self._parent(c, conversation, leaf)
+            c.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (checked, conversation))
+
+    def questions(self, conversation: str | None = None, *, limit: int = 100) -> list[str]:
+        """The latest questions, newest first, for the composer's history; None: of all."""
+        with self._db.read() as c:
+            found = c.execute(
+                "SELECT content FROM messages WHERE role = 'user' "
+                "AND (?1 IS NULL OR conversation = ?1) ORDER BY id DESC LIMIT ?2",
+                (conversation, limit),
+            )
+            return [row[0] for row in found]
+
+    def _writer_name(self) -> str:
+        try:
+            return self._writer.name()
+        except OSError as e:
+            text = _("Can't make a file in {path}: {why}.")
+            raise StoreError(
+                Trouble.FULL if e.errno == 28 else Trouble.READ_ONLY,
+                text.format(path=self._db.path.parent, why=e.strerror),
+            ) from e
+
+    def _mine(self, c: sqlite3.Connection, message: int) -> str:
+        row = c.execute(
+            "SELECT conversation, state, writer FROM messages WHERE id = ?", (message,)
+        ).fetchone()
+        if row is None:
+            raise rows.no_message(message)
+        if row[1] != State.STREAMING or row[2] != self._writer.known:
+            raise StoreError(Trouble.BUSY, _("This answer is not being written here."))
+        return str(row[0])
+
+    def _parent(
+        self, c: sqlite3.Connection, conversation: str, parent: int | Leaf | None
+    ) -> int | None:
+        leaf = rows.leaf_of(c, conversation)
+        if isinstance(parent, Leaf):
+            return leaf
+        if parent is not None:
+            row = c.execute(
+                "SELECT 1 FROM messages WHERE id = ? AND conversation = ?", (parent, conversation)
+            ).fetchone()
+            if row is None:
+                raise rows.no_message(parent)
+        return parent

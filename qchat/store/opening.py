@@ -1,0 +1,173 @@
+"""Opening the file: rights, versions, damage, and what dead processes left behind."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..i18n import _
+from ..settings import private_dir
+from .database import Clock, Database, suspicion
+from .errors import StoreError, Trouble, explained, trouble_of
+from .schema import APPLICATION_ID, VERSION, migrate
+
+NAME: Final = "chats.db"
+BUSY_SECONDS: Final = 5.0  # how long a statement waits for another process
+DOOR_SECONDS: Final = 20.0  # how long an opening waits for another one (a migration may be long)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database ready for use, and where a damaged one was set aside, if one was."""
+
+    database: Database
+    aside: Path | None
+
+
+@contextlib.contextmanager
+def door(folder: Path) -> Iterator[None]:
+    """Held while the store is opened: one process at a time. Raises `StoreError`."""
+    private_dir(folder)
+    path = folder / "chats.lock"
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise StoreError(
+            Trouble.READ_ONLY, _("Can't write to {path}: {why}.").format(path=path, why=e.strerror)
+        ) from e
+    try:
+        deadline = time.monotonic() + DOOR_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    text = _("Another qchat has been opening {path} for too long; try again.")
+                    raise StoreError(Trouble.BUSY, text.format(path=folder / NAME)) from None
+                time.sleep(0.02)
+            except OSError:
+                break  # no flock on this file system: SQLite's own locks remain
+        yield
+    finally:
+        os.close(fd)
+
+
+def open_database(folder: Path, clock: Clock) -> Opened:
+    """Open or make the file in `folder`; hold `door` meanwhile. Raises `StoreError`.
+
+    A damaged file is renamed, with what belongs to it, and a fresh one begun.
+    """
+    path = folder / NAME
+    connection = _file(path)
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as e:
+        if trouble_of(e) is not Trouble.DAMAGED:
+            connection.close()
+            raise explained(e, path) from e
+        # Renamed first: closing would write the log into the file and delete it.
+        aside = _set_aside(path)
+        connection.close()
+    except BaseException:
+        connection.close()
+        raise
+    else:
+        return Opened(Database(connection, path, clock), None)
+    connection = _file(path)
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as e:
+        connection.close()
+        raise explained(e, path) from e
+    return Opened(Database(connection, path, clock), aside)
+
+
+def _file(path: Path) -> sqlite3.Connection:
+    # The file is never opened here but through SQLite: closing it would drop SQLite's own locks.
+    try:
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+    except OSError as e:
+        text = _("Can't make {path}: {why}.").format(path=path, why=e.strerror)
+        raise StoreError(Trouble.READ_ONLY, text) from e
+    except sqlite3.Error as e:
+        raise explained(e, path) from e
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    version = _version(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a question is on disk when it is sent, also if the power fails.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, version)
+    _look(connection, path)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    program = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if program != APPLICATION_ID and (tables or version or program):
+        text = _("{path} is a database of another program; move it away, or set QCHAT_HOME.")
+        raise StoreError(Trouble.FOREIGN, text.format(path=path))
+    if version > VERSION:
+        text = _(
+            "The conversations in {path} were written by a newer qchat (format {theirs}, this one "
+            "reads up to {ours}). Upgrade qchat; nothing was changed."
+        )
+        raise StoreError(Trouble.NEWER, text.format(path=path, theirs=version, ours=VERSION))
+    return version
+
+
+def _look(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `sqlite3.DatabaseError` for damage that shows at a glance, or that was met before."""
+    for table in ("conversations", "messages", "message_text", "title_text"):
+        connection.execute(f"SELECT rowid FROM {table} LIMIT 1").fetchone()  # noqa: S608
+        connection.execute(
+            f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT 1"  # noqa: S608
+        ).fetchone()
+    if suspicion(path).exists():
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise _damage(found)
+        for table in ("message_text", "title_text"):
+            connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
+        suspicion(path).unlink(missing_ok=True)
+
+
+def _damage(found: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _set_aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    number = 1
+    while True:
+        extra = "" if number == 1 else f"-{number}"
+        aside = path.with_name(f"{path.stem}.damaged-{stamp}{extra}{path.suffix}")
+        if not aside.exists():
+            break
+        number += 1
+    try:
+        # The log first: a fresh file must never stand beside the log of an old one.
+        for suffix in ("-wal", "-shm", ""):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        suspicion(path).unlink(missing_ok=True)
+    except OSError as e:
+        text = _("{path} is damaged and can't be renamed: {why}.")
+        raise StoreError(Trouble.DAMAGED, text.format(path=path, why=e.strerror)) from e
+    return aside

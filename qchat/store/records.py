@@ -1,0 +1,120 @@
+"""What the store holds, as values. All times are seconds since 1970, exact to a millisecond."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class State(enum.StrEnum):
+    """How far a message is. All but an answer on its way are `COMPLETE` from the start."""
+
+    STREAMING = "streaming"  # a living process is writing it
+    STOPPED = "stopped"  # a person stopped it, or its process died; the part that came is kept
+    ERROR = "error"  # the server failed; the part that came is kept, `error` says why
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation without its messages.
+
+    `id` is ten lower-case letters and digits. `named` says that a person chose the title.
+    `deleted` is when it was deleted, None otherwise. `settings` are the sampling parameters and
+    the thinking switch, as the caller writes them. `leaf` is the last message of the path shown,
+    None where there is none. `messages` counts those of all branches.
+    """
+
+    id: str
+    title: str
+    named: bool
+    created: float
+    updated: float
+    pinned: bool
+    archived: bool
+    deleted: float | None
+    system: str | None
+    server: str | None
+    model: str | None
+    settings: Json
+    draft: str
+    leaf: int | None
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A message without its text: what a view needs to lay out a long conversation.
+
+    `chars` and `lines` are of the content, `reasoning_chars` of the reasoning. `sibling` counts
+    from 0 among `siblings` messages with the same parent, oldest first.
+    """
+
+    id: int
+    parent: int | None
+    role: str
+    state: State
+    created: float
+    chars: int
+    lines: int
+    reasoning_chars: int
+    sibling: int
+    siblings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message.
+
+    `extra` holds the other keys of the chat API's message: ``tool_calls``, ``tool_call_id``,
+    ``name``; where the content was a list of parts, ``content`` in it is that list and `content`
+    here its text. `used` is what the answer was asked with (server, sampling); `usage` the
+    server's count of tokens; `timings` may have ``first_token_seconds``, ``total_seconds``,
+    ``reasoning_seconds``, ``reasoning_tokens``.
+    """
+
+    id: int
+    conversation: str
+    parent: int | None
+    role: str
+    content: str
+    reasoning: str | None
+    state: State
+    created: float
+    error: str | None = None
+    finish_reason: str | None = None
+    model: str | None = None
+    extra: Json = field(default_factory=dict)
+    used: Json = field(default_factory=dict)
+    usage: Json = field(default_factory=dict)
+    timings: Json = field(default_factory=dict)
+
+    def for_api(self) -> Json:
+        """The message as the chat API takes it; reasoning is not sent back."""
+        extra: Mapping[str, Any] = self.extra
+        content: Any = self.content
+        if not content and extra.get("tool_calls"):
+            content = None
+        return {"role": self.role, "content": content, **extra}
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place where a search found something.
+
+    `message` is None where the title was hit. `snippet` is one safe line; `marks` are the places
+    in it to be marked, as (start, end) in characters, in order and apart; it may be empty.
+    """
+
+    conversation: str
+    title: str
+    archived: bool
+    message: int | None
+    role: str | None
+    created: float
+    snippet: str
+    marks: tuple[tuple[int, int], ...]

@@ -1,0 +1,276 @@
+"""Messages as rows: what reads and writes them within a transaction of the caller's.
+
+Times are milliseconds since 1970 here.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from ..i18n import _
+from .database import unknown
+from .errors import StoreError
+from .records import ROLES, Json, Message, Node, State
+from .text import spaced, storable
+
+COLUMNS: Final = (
+    "id, conversation, parent, role, content, reasoning, state, created, error, finish_reason, "
+    "model, extra, used, usage, timings"
+)
+_LIGHT: Final = "id, parent, role, state, created, chars, lines, reasoning_chars"
+
+
+def insert(
+    c: sqlite3.Connection,
+    conversation: str,
+    parent: int | None,
+    role: str,
+    content: str,
+    *,
+    created: int,
+    reasoning: str | None = None,
+    state: State = State.COMPLETE,
+    error: str | None = None,
+    finish_reason: str | None = None,
+    model: str | None = None,
+    extra: Json | None = None,
+    used: Json | None = None,
+    usage: Json | None = None,
+    timings: Json | None = None,
+    writer: str | None = None,
+) -> int:
+    """Add a row, and its text to the index unless it is streaming; its id."""
+    if role not in ROLES:
+        raise ValueError(f"unknown role {role!r}")
+    content = storable(content)
+    reasoning = None if reasoning is None else storable(reasoning)
+    error = None if error is None else storable(error)
+    cursor = c.execute(
+        "INSERT INTO messages (conversation, parent, role, state, created, chars, lines, "
+        "reasoning_chars, writer, model, finish_reason, error, used, usage, timings, extra, "
+        "content, reasoning) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            conversation,
+            parent,
+            role,
+            state,
+            created,
+            *_sizes(content, reasoning),
+            writer,
+            model,
+            finish_reason,
+            error,
+            dumped(used),
+            dumped(usage),
+            dumped(timings),
+            dumped(extra),
+            content,
+            reasoning,
+        ),
+    )
+    number = cursor.lastrowid
+    assert number is not None
+    if state is not State.STREAMING:
+        index(c, number, content)
+    c.execute("UPDATE conversations SET messages = messages + 1 WHERE id = ?", (conversation,))
+    return number
+
+
+def copy_path(c: sqlite3.Connection, old: str, leaf: int | None, new: str) -> None:
+    """Copy the messages from the root to `leaf` into the conversation `new`, and its leaf."""
+    parents = {node.id: node.parent for node in tree(c, old)}
+    if leaf is not None and leaf not in parents:
+        raise no_message(leaf)
+    path: list[int] = []
+    at = leaf
+    while at is not None:
+        path.append(at)
+        at = parents[at]
+    last: int | None = None
+    for number in reversed(path):
+        message = get(c, number)
+        state = State.STOPPED if message.state is State.STREAMING else message.state
+        last = insert(
+            c,
+            new,
+            last,
+            message.role,
+            message.content,
+            created=round(message.created * 1000),
+            reasoning=message.reasoning,
+            state=state,
+            error=message.error,
+            finish_reason=message.finish_reason,
+            model=message.model,
+            extra=message.extra,
+            used=message.used,
+            usage=message.usage,
+            timings=message.timings,
+        )
+    c.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (last, new))
+
+
+def moved(
+    c: sqlite3.Connection, conversation: str, leaf: int, now: int, *, clear_draft: bool = False
+) -> None:
+    """The path now ends at `leaf`."""
+    draft = ", draft = ''" if clear_draft else ""
+    c.execute(
+        f"UPDATE conversations SET leaf = ?, updated = ?{draft} WHERE id = ?",  # noqa: S608
+        (leaf, now, conversation),
+    )
+
+
+def leaf_of(c: sqlite3.Connection, conversation: str) -> int | None:
+    """The leaf of a conversation. Raises `StoreError` for an unknown one."""
+    row = c.execute("SELECT leaf FROM conversations WHERE id = ?", (conversation,)).fetchone()
+    if row is None:
+        raise unknown(_("There is no conversation {key!r}.").format(key=conversation))
+    leaf: int | None = row[0]
+    return leaf
+
+
+def tree(c: sqlite3.Connection, conversation: str) -> list[Node]:
+    """See `Messages.tree`."""
+    rows = c.execute(
+        f"SELECT {_LIGHT} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
+        (conversation,),
+    ).fetchall()
+    families: dict[int | None, int] = {}
+    places = []
+    for row in rows:
+        place = families.get(row[1], 0)
+        families[row[1]] = place + 1
+        places.append(place)
+    return [
+        Node(
+            number,
+            parent,
+            role,
+            State(state),
+            created / 1000,
+            chars,
+            lines,
+            reasoning_chars,
+            place,
+            families[parent],
+        )
+        for (number, parent, role, state, created, chars, lines, reasoning_chars), place in zip(
+            rows, places, strict=True
+        )
+    ]
+
+
+def get(c: sqlite3.Connection, message: int) -> Message:
+    """One message. Raises `StoreError` for an unknown one."""
+    row = c.execute(
+        f"SELECT {COLUMNS} FROM messages WHERE id = ?",  # noqa: S608
+        (message,),
+    ).fetchone()
+    if row is None:
+        raise no_message(message)
+    return message_of(row)
+
+
+def all_of(c: sqlite3.Connection, conversation: str) -> list[Message]:
+    """All messages of all branches with their texts, in the order they were made."""
+    found = c.execute(
+        f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
+        (conversation,),
+    )
+    return [message_of(row) for row in found]
+
+
+def message_of(row: Sequence[Any]) -> Message:
+    """The message in a row of `COLUMNS`."""
+    (number, conversation, parent, role, content, reasoning, state, created, error, *rest) = row
+    finish_reason, model, *tables = rest
+    return Message(
+        number,
+        conversation,
+        parent,
+        role,
+        content,
+        reasoning,
+        State(state),
+        created / 1000,
+        error,
+        finish_reason,
+        model,
+        *(json.loads(table) if table else {} for table in tables),
+    )
+
+
+def no_message(message: int) -> StoreError:
+    """The error for an id that names nothing."""
+    return unknown(_("There is no message {number} here.").format(number=message))
+
+
+def set_text(c: sqlite3.Connection, message: int, content: str, reasoning: str | None) -> None:
+    """Store the text of an answer that is still on its way."""
+    content = storable(content)
+    reasoning = None if reasoning is None else storable(reasoning)
+    c.execute(
+        "UPDATE messages SET chars = ?, lines = ?, reasoning_chars = ?, content = ?, "
+        "reasoning = ? WHERE id = ?",
+        (*_sizes(content, reasoning), content, reasoning, message),
+    )
+
+
+def _sizes(content: str, reasoning: str | None) -> tuple[int, int, int]:
+    return len(content), content.count("\n") + 1, len(reasoning or "")
+
+
+def dumped(value: Json | None) -> str | None:
+    """JSON for a column; nothing for nothing."""
+    return json.dumps(value) if value else None
+
+
+def index(c: sqlite3.Connection, message: int, content: str) -> None:
+    """Let the text be found."""
+    c.execute("INSERT INTO message_text (rowid, content) VALUES (?, ?)", (message, spaced(content)))
+
+
+def unindex(c: sqlite3.Connection, message: int, content: str) -> None:
+    """Take out what `index` put in: the text has to be the same."""
+    c.execute(
+        "INSERT INTO message_text (message_text, rowid, content) VALUES ('delete', ?, ?)",
+        (message, spaced(content)),
+    )
+
+
+def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
+    """Mark what these writers left `STREAMING` as `STOPPED`; how many."""
+    stopped = 0
+    for writer in writers:
+        left = c.execute(
+            "SELECT id, content FROM messages WHERE state = 'streaming' AND writer = ?", (writer,)
+        ).fetchall()
+        for number, content in left:
+            c.execute(
+                "UPDATE messages SET state = ?, writer = NULL WHERE id = ?",
+                (State.STOPPED, number),
+            )
+            index(c, number, content)
+        stopped += len(left)
+    return stopped
+
+
+def writers_of_streaming(c: sqlite3.Connection) -> list[str]:
+    """Who has an answer `STREAMING`."""
+    found = c.execute("SELECT DISTINCT writer FROM messages WHERE state = 'streaming'")
+    return [row[0] for row in found]
+
+
+def remove_all(c: sqlite3.Connection, conversation: str) -> None:
+    """Remove a conversation's messages, from the index, too."""
+    found = c.execute(
+        "SELECT id, content FROM messages WHERE conversation = ? AND state != ?",
+        (conversation, State.STREAMING),
+    ).fetchall()
+    for number, content in found:
+        unindex(c, number, content)
+    # A parent can't go while a child refers to it.
+    c.execute("UPDATE messages SET parent = NULL WHERE conversation = ?", (conversation,))
+    c.execute("DELETE FROM messages WHERE conversation = ?", (conversation,))

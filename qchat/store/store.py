@@ -1,0 +1,153 @@
+"""The store: one object for one window."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from ..i18n import _
+from ..settings import private_dir
+from . import portable
+from .conversations import Conversations
+from .database import Clock, Database
+from .messages import Messages
+from .opening import door, open_database
+from .portable import Imported, Parsed
+from .records import Hit, Json
+from .rows import stop, writers_of_streaming
+from .search import search
+from .writers import Writer, is_dead, sweep
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Store:
+    """Conversations and their messages, kept in one SQLite file.
+
+    `notice` is a sentence that the person should be told, or None: a damaged file was set aside
+    (`aside` is where). `stopped` counts answers that were cut off when another qchat died. The
+    methods may be called from any thread; each is one transaction.
+    """
+
+    def __init__(
+        self, database: Database, writer: Writer, *, aside: Path | None, stopped: int
+    ) -> None:
+        self.path = database.path
+        self.aside = aside
+        self.stopped = stopped
+        self._db = database
+        self._writer = writer
+        self.messages = Messages(database, writer)
+        self.conversations = Conversations(database)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @property
+    def notice(self) -> str | None:
+        """What to tell the person about the opening, or None."""
+        if self.aside is None:
+            return None
+        text = _(
+            "The stored conversations were damaged. They are kept as {path}; a new store is begun."
+        )
+        return text.format(path=self.aside)
+
+    def search(self, text: str, *, limit: int = 50, archived: bool = True) -> list[Hit]:
+        """Where `text` stands: titles first, then messages, the newest first.
+
+        All its words have to be in one message, in any order; words in double quotes stand side
+        by side. Messages of all branches are searched, those of deleted conversations and
+        reasoning are not. Never fails for what is asked.
+        """
+        return search(self._db, text, limit=limit, archived=archived)
+
+    def dump(self, conversation: str) -> Json:
+        """A conversation with all its branches as a JSON value (see `portable`)."""
+        return portable.dump(self._db, conversation)
+
+    def for_api(self, conversation: str) -> list[Json]:
+        """What is shown as the chat API's messages: the system prompt, and those with a text."""
+        return portable.path_messages(self._db, conversation)
+
+    def load(self, parsed: Iterable[Parsed]) -> Imported:
+        """Add what `parse_document` and `parse_messages` gave: all or none, nothing doubled."""
+        return portable.load(self._db, parsed)
+
+    def recall(self, key: str, default: str = "") -> str:
+        """A small text that was kept under this name (the last conversation, a draft, …)."""
+        with self._db.read() as c:
+            row = c.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+            return default if row is None else str(row[0])
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a small text under a name."""
+        with self._db.write() as c:
+            c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+
+    def changes(self) -> int:
+        """A number that differs from the last one when another process has written."""
+        with self._db.read() as c:
+            return int(c.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Mark answers that were not finished as `STOPPED`, and close."""
+        if self._writer.known is not None:
+            with self._db.write() as c:
+                stop(c, [self._writer.known])
+        self._writer.close()
+        self._db.close()
+
+
+def open_store(folder: Path, clock: Clock = time.time) -> Store:
+    """Open the store in this folder (``Paths.data``), which is made if need be.
+
+    Answers that dead processes left `STREAMING` become `STOPPED`; those of living ones are left
+    alone. Raises `StoreError`, `UsageError` where the folder can't be made.
+    """
+    private_dir(folder)
+    writers = folder / "writers"
+    with door(folder):
+        opened = open_database(folder, clock)
+        try:
+            with opened.database.write() as c:
+                dead = [name for name in writers_of_streaming(c) if is_dead(writers, name)]
+                stopped = stop(c, dead)
+            sweep(writers)
+        except BaseException:
+            opened.database.close()
+            raise
+    return Store(opened.database, Writer(writers), aside=opened.aside, stopped=stopped)
+
+
+class StoreThread:
+    """Calls of a store from an event loop, one after the other in a thread of their own.
+
+        run = StoreThread()
+        hits = await run(store.search, "你好")
+        await run(store.messages.checkpoint, answer.id, content)
+
+    What was called first is done first, also when nobody awaits it in between.
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qchat-store")
+
+    async def __call__(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a method of the store and give back its result; raises what it raises."""
+        import asyncio
+        import functools
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._executor, functools.partial(method, *args, **kwargs)
+        )
+
+    def close(self) -> None:
+        """Wait for what was called, and end the thread."""
+        self._executor.shutdown(wait=True)

@@ -1,0 +1,217 @@
+"""Broken files for `qchat batch`: made from good ones, with what must become of each line known."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from qchat.batch import run as running
+from qchat.batch.choose import Choice, Wish
+from qchat.batch.request import Json, Outcome, Request, Usage
+from qchat.batch.rows import Defaults
+
+from qchat.errors import QchatError, UsageError
+from qchat.settings import load
+
+GOOD = (
+    '"a string"',
+    '"你好 🌊"',
+    '{"prompt": "a prompt", "label": 7}',
+    '{"prompt": "with values", "temperature": 0.5, "max_tokens": 9, "stop": ["x"]}',
+    '{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}',
+    '{"messages": [{"role": "user", "content": [{"type": "text", "text": "part"}]}], "x": null}',
+    '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", '
+    '"messages": [{"role": "user", "content": "of a batch"}]}}',
+)
+"""Lines of every kind that is taken."""
+
+BAD = (
+    "",
+    "nonsense",
+    "{",
+    "[1, 2]",
+    "null",
+    "17",
+    '{"prompt": 3}',
+    '{"messages": []}',
+    '{"messages": [{"role": "king", "content": "x"}]}',
+    '{"prompt": "a", "messages": []}',
+    '{"prompt": "x", "temperature": "hot"}',
+    '{"url": "/v1/nothing", "body": {}}',
+    "[" * 3000,
+    '{"prompt": "' + "x" * 5000,
+    "NaN",
+    '{"prompt": "\\ud800"}',
+    '{"prompt": 1e999}',
+    '"\\u0000"',
+)
+"""Lines of many kinds that are not (the empty one is no line at all)."""
+
+
+class Echo:
+    """An engine that answers at once."""
+
+    window = 8
+    description = "an echo"
+
+    def states(self) -> tuple[()]:
+        return ()
+
+    def prewarm(self) -> None: ...
+
+    async def start(self, rows: int = 0) -> None: ...
+
+    async def answer(self, request: Request) -> Outcome:
+        await asyncio.sleep(0)
+        message = {"role": "assistant", "content": f"answer {request.line}"}
+        body: Json = {"choices": [{"message": message, "finish_reason": "stop"}], "model": "m"}
+        return Outcome(body=body, usage=Usage(1, 1))
+
+    async def alive(self) -> bool:
+        return True
+
+    async def close(self) -> None: ...
+
+
+@contextmanager
+def echoing() -> Iterator[None]:
+    """Let every run be answered by `Echo`."""
+
+    async def choose(*_args: object) -> Choice:
+        return Choice(Echo(), "http", "m", "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "choose", choose)
+        yield
+
+
+def go(source: Path, **more: bool) -> int:
+    """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
+    job = running.Job(
+        (str(source),), None, Defaults(), Wish(), quiet=True, allow_duplicates=True, **more
+    )
+    try:
+        return int(running.run(job, load(), []))
+    except QchatError as error:
+        assert str(error).strip()
+        return 2 if isinstance(error, UsageError) else 3
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file, and the numbers of its lines that are good beyond doubt."""
+
+    data: bytes
+    good: frozenset[int]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """As the reader counts them."""
+        return self.data.split(b"\n")
+
+
+def broken(dice: random.Random) -> Broken:
+    """Good and bad lines; then, mostly, a few bytes changed somewhere."""
+    lines = [dice.choice(GOOD if dice.random() < 0.7 else BAD) for _n in range(dice.randint(1, 30))]
+    raw = [line.encode() for line in lines]
+    if dice.random() < 0.2:
+        raw[0] = b"\xef\xbb\xbf" + raw[0]
+    touched: set[int] = set()
+    for _change in range(dice.choice((0, 1, 1, 2, 5))):
+        n = dice.randrange(len(raw))
+        raw[n] = mutated(raw[n], dice)
+        touched.add(n)
+    ending = b"\r\n" if dice.random() < 0.2 else b"\n"
+    good: set[int] = set()
+    number = 0
+    for n, line in enumerate(raw):
+        number += 1
+        if n not in touched and lines[n] in GOOD:
+            good.add(number)
+        number += line.count(b"\n")  # a change may have put some in
+    data = ending.join(raw) + (ending if dice.random() < 0.8 else b"")
+    return Broken(data, frozenset(good))
+
+
+def mutated(line: bytes, dice: random.Random) -> bytes:
+    """The line with a piece lost, doubled, flipped, or something put in."""
+    at, to = sorted((dice.randint(0, len(line)), dice.randint(0, len(line))))
+    put = dice.choice((b"\n", b"\xff", b"\xe4\xbd", b"\r", b'"', b"}", b"\\", b"\x00", b"\x1b[2J"))
+    ways: tuple[Callable[[], bytes], ...] = (
+        lambda: line[:at] + line[to:],
+        lambda: line[:at] + line[at:to] * 2 + line[to:],
+        lambda: line[:at] + put + line[at:],
+        lambda: line[:at] + bytes(byte ^ 0x20 for byte in line[at:to]) + line[to:],
+        lambda: line[:at],
+    )
+    return dice.choice(ways)()
+
+
+def rows_of(path: Path) -> list[Json]:
+    """The lines of a results or errors file, which are whole whatever went in."""
+    return [json.loads(line) for line in whole_lines(path)]
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Those that end; a carriage return ends none."""
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def check_run(folder: Path, dice: random.Random) -> None:
+    """One broken input: every line in one of the two files once, the good ones answered."""
+    case = broken(dice)
+    source = folder / "in.jsonl"
+    source.write_bytes(case.data)
+    code = go(source)
+    results, errors = folder / "in.results.jsonl", folder / "in.results.errors.jsonl"
+    if code == 2:
+        assert not results.exists() and not errors.exists()
+        assert b"\0" in case.data or not case.good
+        return
+    answered = Counter(map(line_of, rows_of(results)))
+    failed = Counter(row["line"] for row in rows_of(errors))
+    assert case.good <= answered.keys()
+    assert set((answered + failed).values()) <= {1}
+    first, *rest = case.lines
+    there = [first.removeprefix(b"\xef\xbb\xbf"), *rest]
+    assert (answered + failed).keys() == {n for n, line in enumerate(there, 1) if line.strip()}
+    assert code == (1 if failed else 0)
+
+
+def line_of(row: Json) -> int:
+    """The input line that a result answers."""
+    return int(row["_qchat"]["line"] if "_qchat" in row else str(row["id"]).split("-")[2])
+
+
+def check_resume(folder: Path, dice: random.Random) -> None:
+    """What a run left, broken: the next run repairs it or refuses it; no answer is lost for good,
+    and none stands there twice."""
+    source = folder / "in.jsonl"
+    count = dice.randint(1, 20)
+    source.write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(count)) + "bad\n")
+    assert go(source) == 1
+    ending = dice.choice((".jsonl", ".jsonl", ".errors.jsonl", ".manifest.json", ".lock"))
+    hurt = folder / f"in.results{ending}"
+    data = hurt.read_bytes() if hurt.exists() else b'{"host": "h", "pid": 1, "start": 0}\n'
+    for _change in range(dice.randint(1, 4)):
+        data = mutated(data, dice)
+    hurt.write_bytes(data)
+    code = go(source)
+    if code == 2:  # refused, with every whole line still there
+        kept = whole_lines(hurt) + whole_lines(folder / "in.results.damaged.jsonl")
+        assert ending == ".lock" or not Counter(data.split(b"\n")[:-1]) - Counter(kept)
+        code = go(source, restart=True) if ending != ".lock" else 1
+        if code == 2:  # a manifest that is none protects its files even then
+            assert ending == ".manifest.json"
+            return
+    if ending != ".lock":
+        assert code == 1
+        assert Counter(map(line_of, rows_of(folder / "in.results.jsonl"))) == dict.fromkeys(
+            range(1, count + 1), 1
+        )
+        assert [row["line"] for row in rows_of(folder / "in.results.errors.jsonl")] == [count + 1]

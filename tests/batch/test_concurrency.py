@@ -1,0 +1,176 @@
+"""How many requests to keep in flight: found by what a server tells, or by trying."""
+
+import heapq
+import random
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qchat.batch.concurrency import FIRST, Adaptive, Fixed
+from qchat.batch.metrics import Load, load_of
+
+from tests import faults
+from tests.batch.commands import batch, once_each, write
+from tests.faults.metrics import Engine
+
+
+@dataclass
+class Server:
+    """Answers `slots` requests at once, each in about a second; simulated time."""
+
+    slots: int
+    tells: bool = True
+    seconds: float = 1.0
+    now: float = 0.0
+    flying: list[float] = field(default_factory=list)
+    waiting: int = 0
+    answered: int = 0
+
+    def ask(self) -> None:
+        if len(self.flying) < self.slots:
+            heapq.heappush(self.flying, self.now + self.seconds * random.uniform(0.7, 1.3))
+        else:
+            self.waiting += 1
+
+    def work(self, control: Adaptive, seconds: float) -> None:
+        """Go on for so long, asked as many at once as `control` says."""
+        look = self.now + 0.5
+        end = self.now + seconds
+        while self.now < end:
+            while len(self.flying) + self.waiting < control.width:
+                self.ask()
+            in_flight = len(self.flying) + self.waiting
+            if self.tells and self.now >= look:
+                look = self.now + 0.5
+                control.told(Load(len(self.flying), self.waiting, 0.5, 0), in_flight)
+            self.now = heapq.heappop(self.flying)
+            self.answered += 1
+            control.ended(10)
+            if self.waiting:
+                self.waiting -= 1
+                heapq.heappush(self.flying, self.now + self.seconds * random.uniform(0.7, 1.3))
+
+
+@pytest.mark.parametrize("slots", [1, 16, 128, 1024])
+def test_a_server_that_tells_its_load_is_full_and_its_queue_short(slots: int) -> None:
+    random.seed(slots)
+    server = Server(slots)
+    control = Adaptive(clock=lambda: server.now)
+    server.work(control, 60)
+    assert slots < control.width <= 2.5 * slots + 16
+    before = server.answered
+    server.work(control, 20)
+    assert server.answered - before > 0.9 * 20 * slots  # never idle
+
+
+@pytest.mark.parametrize("slots", [16, 128, 1024])
+def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
+    random.seed(slots)
+    server = Server(slots, tells=False)
+    control = Adaptive(clock=lambda: server.now)
+    server.work(control, 200)
+    before, widths = server.answered, []
+    for _second in range(60):
+        server.work(control, 1)
+        widths.append(control.width)
+    assert server.answered - before > 0.85 * 60 * slots
+    assert max(widths) <= max(8 * slots, 2 * FIRST)
+
+
+def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
+    now = 0.0
+    control = Adaptive(clock=lambda: now)
+    for _many in range(50):
+        control.refused()
+    assert control.width == round(FIRST * 0.8)  # many at once count once
+    now = 2.0
+    control.refused()
+    assert control.width == round(round(FIRST * 0.8) * 0.8)
+    least = control.width
+    idle = Load(running=least, waiting=0, kv_cache=None, tokens=0)
+    control.told(idle, least)
+    assert least < control.width <= 1.05 * least + 2
+    now = 100.0
+    before = control.width
+    control.told(Load(before, 0, None, 0), before)
+    assert control.width == 2 * before
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 10_000)),
+            st.integers(0, 10_000),
+            st.none(),
+        )
+    ),
+    st.integers(1, 5000),
+)
+def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
+    events: list[tuple[float, float, int] | int | None], most: int
+) -> None:
+    now = 0.0
+    control = Adaptive(most, clock=lambda: now)
+    for event in events:
+        now += 0.3
+        if event is None:
+            control.refused()
+        elif isinstance(event, int):
+            control.ended(event)
+        else:
+            control.told(Load(event[0], event[1], None, 0), event[2])
+        assert 1 <= control.width <= most
+
+
+def test_a_given_number_stays() -> None:
+    fixed = Fixed(7)
+    fixed.refused()
+    fixed.ended(3)
+    assert not fixed.told(Load(7, 0, None, 0), 7)
+    assert fixed.width == 7
+
+
+def test_what_vllm_tells_is_read() -> None:
+    text = Engine(running=3, waiting=2, generated=50, prompted=7).exposition("demo", 12)
+    assert load_of(text) == Load(3, 2, 0.25, 57)
+    assert load_of(text + text.replace('engine="0"', 'engine="1"')) == Load(6, 4, 0.25, 114)
+    assert load_of("") is None
+    assert load_of("vllm:num_requests_running many\nvllm:num_requests_waiting NaN\n") is None
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("slots", [8, 200])
+def test_a_run_finds_what_a_server_can_take(slots: int) -> None:
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(3000)))
+    with faults.running(answers="latency=0.4", slots=slots) as server:
+        limit = [] if slots > 8 else ["--limit", "200"]
+        assert batch("in.jsonl", "--base-url", server.url, *limit) == 0
+        once_each("in.results.jsonl", 200 if limit else 3000)
+        if slots == 8:
+            assert server.log.max_in_flight == FIRST
+        else:
+            assert slots < server.log.max_in_flight < 3 * slots
+
+
+@pytest.mark.usefixtures("home")
+def test_a_number_beyond_what_the_system_allows() -> None:
+    write("in.jsonl", "a")
+    words = ["batch", "in.jsonl", "--base-url", "http://127.0.0.1:9", "--concurrency"]
+
+    def less() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+
+    def run(number: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, "-m", "qchat", *words, number]
+        return subprocess.run(line, capture_output=True, text=True, preexec_fn=less)
+
+    many = run("5000")
+    assert many.returncode == 2
+    assert "ulimit -n" in many.stderr
+    assert run("300").returncode == 3  # room was made; nothing answers there
+    assert run("0").returncode == 2
+    assert "or auto" in run("few").stderr

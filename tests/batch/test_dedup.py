@@ -1,0 +1,82 @@
+"""Equal requests are asked once, where that changes nothing."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from qchat.batch.dedup import Dedup
+from qchat.batch.request import CHAT, Json, Kind, Outcome, Request, Usage, digest
+
+from qchat.errors import Code, Failure
+from tests import faults
+from tests.batch.commands import batch, once_each, read, write
+from tests.batch.test_feeder import Script
+
+OK = Outcome(body={"choices": ["yes"]}, usage=Usage(3, 5))
+
+
+def request(line: int, text: str, **more: object) -> Request:
+    body: Json = {"messages": [{"role": "user", "content": text}], **more}
+    return Request(0, line, f"r{line}", Kind.STRING, CHAT, body, text, digest(CHAT, body))
+
+
+async def test_greedy_and_seeded_rows_are_asked_once_and_others_each_time() -> None:
+    engine = Script(lambda _line, _n: OK, seconds=0.01)
+    dedup = Dedup(engine)
+    rows = [request(n, "a", temperature=0) for n in range(10)]
+    rows += [request(n, "a", seed=7, temperature=1) for n in range(10, 20)]
+    rows += [request(n, "a", temperature=1) for n in range(20, 30)]
+    for _round in range(2):  # in flight together, then known
+        outcomes = await asyncio.gather(*map(dedup.answer, rows))
+        assert all(outcome.body == OK.body for outcome in outcomes)
+    assert sum(engine.asked.values()) == 2 + 2 * 10
+    assert sum(outcome.copied for outcome in outcomes) == 20
+    assert sum(outcome.usage.completion_tokens for outcome in outcomes) == 10 * 5
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    no = Outcome(failure=Failure(Code.SERVER_ERROR, "no"))
+    engine = Script(lambda _line, n: no if n == 1 else OK, seconds=0.01)
+    dedup = Dedup(engine)
+    rows = [request(n, "a", temperature=0) for n in (1, 1)]
+    assert await asyncio.gather(*map(dedup.answer, rows)) == [no, no]
+    assert (await dedup.answer(rows[0])).answered
+    assert engine.asked == Counter({1: 2})
+
+
+async def test_one_that_was_given_up_is_asked_by_the_next() -> None:
+    engine = Script(lambda _line, _n: OK, seconds=0.05)
+    dedup = Dedup(engine)
+    first = asyncio.create_task(dedup.answer(request(1, "a", temperature=0)))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(dedup.answer(request(2, "a", temperature=0)))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    outcome = await second
+    assert outcome.answered and not outcome.copied
+    assert engine.asked == Counter({1: 1, 2: 1})
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    engine = Script(lambda line, _n: Outcome(body={"choices": ["x" * 1000, line]}))
+    dedup = Dedup(engine, room=10_000)
+    for _round in range(2):
+        for n in range(20):
+            await dedup.answer(request(n, f"q{n}", seed=1))
+    assert sum(engine.asked.values()) == 40  # each was forgotten before it came again
+    assert len(dedup._known) == 9
+    assert (await dedup.answer(request(99, "q19", seed=1))).copied
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_with_equal_rows(server: faults.Running, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", *({"prompt": f"row {n % 7}", "n_": n} for n in range(100)))
+    url = ("--base-url", server.url, "--dedup")
+    assert batch("in.jsonl", *url, "--temperature", "0") == 0
+    once_each("in.results.jsonl", 100)
+    assert sum(server.log.answered.values()) == 7
+    assert {row["n_"] for row in read("in.results.jsonl")} == set(range(100))
+    assert "93 not asked again" in capfd.readouterr().err
+    assert batch("in.jsonl", *url, "--temperature", "1", "--restart") == 0
+    assert sum(server.log.answered.values()) == 107
+    assert "no two rows that are greedy" in capfd.readouterr().err

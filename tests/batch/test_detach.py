@@ -1,0 +1,134 @@
+"""A run in the background, and a look at it from outside."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from qchat.batch.lock import Lock, holder_of, is_held
+from qchat.batch.status import lines, status
+
+from qchat.errors import UsageError
+from qchat.processes import running
+from tests import faults
+from tests.batch.commands import batch, command, once_each, write
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def detached(*args: str) -> Iterator[tuple[int, str]]:
+    """The PID of a run in the background, and what was said; it is ended at last."""
+    done = subprocess.run(command(*args, "--detach"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"as PID (\d+)", done.stderr)
+    assert found is not None, done.stderr
+    pid = int(found[1])
+    try:
+        yield pid, done.stderr
+    finally:
+        if running([pid]):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not running([pid]))
+
+
+def test_it_goes_on_in_the_background_and_can_be_looked_at(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(200)))
+    with faults.running(answers="latency=0.1") as server:
+        url = ("--base-url", server.url, "--concurrency", "4")
+        with detached("in.jsonl", *url) as (pid, said):
+            assert os.getsid(pid) == pid  # no terminal's end reaches it
+            assert "qchat batch --status in.results.jsonl" in said
+            assert batch("--status", "in.jsonl") == 0  # by the input's name too
+            shown = capfd.readouterr().out
+            assert f"running (PID {pid} on" in shown and "of 200 rows" in shown
+            assert batch("--status", "in.results.jsonl", "--progress", "json") == 0
+            told = json.loads(capfd.readouterr().out)
+            assert (told["state"], told["rows"], told["holder"]["pid"]) == ("running", 200, pid)
+            assert batch("in.jsonl", *url) == 2  # one writer
+            assert f"PID {pid}" in capfd.readouterr().err
+            wait_until(lambda: not running([pid]))
+    once_each("in.results.jsonl", 200)
+    assert batch("--status", "in.results.jsonl") == 0
+    assert "finished. 200 of 200 rows are done, 0 of them failed." in capfd.readouterr().out
+
+
+def test_stopped_by_its_pid_and_killed(capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(100)))
+    with faults.running(answers="latency=0.1") as server:
+        url = ("--base-url", server.url, "--concurrency", "2")
+        with detached("in.jsonl", *url) as (pid, _said):
+            wait_until(lambda: status("in.jsonl").answered > 2)
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not running([pid]))
+            assert status("in.jsonl").state == "interrupted"
+        with detached("in.jsonl", *url) as (pid, _said):
+            before = status("in.jsonl").answered
+            wait_until(lambda: status("in.jsonl").answered > before)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: status("in.jsonl").state == "killed")
+            found = status("in.jsonl")
+            assert before < found.answered < 100
+            assert "The same command goes on." in lines(found)[0]
+        assert batch("in.jsonl", *url) == 0
+    once_each("in.results.jsonl", 100)
+    capfd.readouterr()
+
+
+def test_what_ends_at_once_is_told_here() -> None:
+    write("in.jsonl", "a")
+    run = [*command("in.jsonl", "--base-url", "http://127.0.0.1:9", "--detach")]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "can't be reached" in done.stderr and "background" not in done.stderr
+    done = subprocess.run(
+        [*command("-", "-o", "x.jsonl", "--detach")], capture_output=True, text=True, input=""
+    )
+    assert done.returncode == 2 and "can neither read standard input" in done.stderr
+
+
+def test_nothing_to_look_at(capfd: pytest.CaptureFixture[str]) -> None:
+    assert batch("--status", "none.jsonl") == 2
+    assert "No run of qchat has written none.results.jsonl" in capfd.readouterr().err
+    Path("none.results.jsonl").write_text("mine")
+    with pytest.raises(UsageError):
+        status("none.results.jsonl")
+    assert batch() == 2
+    assert "Name a file of rows" in capfd.readouterr().err
+
+
+def test_who_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "out.lock"
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            is_held(path)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for n in range(200):
+            with Lock(path) as lock:
+                lock.tell({"progress": {"done": n, "more": "x" * (n * 7 % 100)}})
+                assert holder_of(path)["progress"] == {"done": n, "more": "x" * (n * 7 % 100)}
+    finally:
+        over.set()
+        looking.join()
+    assert not is_held(path)

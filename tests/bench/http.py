@@ -1,0 +1,131 @@
+"""Through a real vLLM server: qchat against a bare aiohttp loop, against `asyncio.gather` over the
+openai SDK, and `--concurrency auto` against the best of several fixed numbers.
+
+    python -m tests.bench.http [ROUNDS] [ROWS]
+
+The server is the demo model's (`python -m qchat.serve.launcher`), started for this. All clients are
+processes of their own and ask the same rows of 32 tokens; a rate counts from the first request to
+the last answer written. The SDK gets fewer rows, since it was seen to stall. Rounds go through all
+clients in turn; the median of the rounds' ratios counts.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import figures
+from .whole import write_rows
+
+FIXED = (32, 64, 128, 256, 512)
+SIDE_BY_SIDE = 256
+SDK_ROWS = 300
+
+
+@contextmanager
+def server(log: Path) -> Iterator[str]:
+    """The base URL of the demo model's server, while it lives."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    line = [sys.executable, "-m", "qchat.serve.launcher", "--model", "demo"]
+    line += ["--port", str(port), "--parent-pid", str(os.getpid())]
+    with log.open("wb") as said:
+        process = subprocess.Popen(line, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        end = time.monotonic() + 240
+        while True:
+            try:
+                opener.open(f"{url}/health", timeout=2).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise SystemExit(
+                        f"the server did not start:\n{log.read_text()[-2000:]}"
+                    ) from None
+                time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def qchat(url: str, rows: Path, concurrency: str) -> float:
+    """Rows a second of `qchat batch`."""
+    out = rows.with_name("qchat.jsonl")
+    line = [sys.executable, "-m", "qchat", "batch", str(rows), "-o", str(out), "--restart"]
+    line += ["--base-url", url, "--concurrency", concurrency, "--progress", "json"]
+    done = subprocess.run(line, stderr=subprocess.PIPE, text=True, check=True)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    (summary,) = (event for event in events if event["event"] == "summary")
+    if concurrency == "auto":
+        windows = [e["servers"][0]["window"] for e in events if e["event"] == "progress"]
+        print(f"  auto went through {list(dict.fromkeys(windows))}", flush=True)
+    return float(summary["rows_per_second"])
+
+
+def loop(name: str, url: str, rows: Path, concurrency: int) -> float:
+    """Rows a second of one of `tests.bench.loops`."""
+    out = rows.with_name("loop.jsonl")
+    line = [sys.executable, "-m", "tests.bench.loops", name, url, str(rows), str(out)]
+    done = subprocess.run(
+        [*line, str(concurrency)], stdout=subprocess.PIPE, text=True, check=True, timeout=900
+    )
+    return float(json.loads(done.stdout)["rows_per_second"])
+
+
+def main(rounds: int, count: int) -> int:
+    """Measure and print."""
+    rates: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name, server(Path(name) / "vllm.log") as url:
+        rows, few = Path(name) / "in.jsonl", Path(name) / "few.jsonl"
+        write_rows(rows, count, "demo")
+        write_rows(few, SDK_ROWS, "demo")
+        qchat(url, few, "64")  # a server's first answers are slow
+
+        def measure(who: str, rate: float) -> None:
+            rates.setdefault(who, []).append(rate)
+            print(f"  {who:14} {rate:6.1f} rows/s", flush=True)
+
+        for number in range(1, rounds + 1):
+            print(f"round {number}")
+            measure("aiohttp", loop("aiohttp", url, rows, SIDE_BY_SIDE))
+            for fixed in FIXED if number % 2 else FIXED[::-1]:
+                measure(f"qchat {fixed}", qchat(url, rows, str(fixed)))
+            measure("qchat auto", qchat(url, rows, "auto"))
+        measure("openai SDK", loop("openai", url, few, 64))
+    best = max((f"qchat {fixed}" for fixed in FIXED), key=lambda who: statistics.median(rates[who]))
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True))
+
+    return figures.end(
+        [
+            figures.Figure(
+                f"http over bare aiohttp, {SIDE_BY_SIDE} at a time, median of {rounds}",
+                ratio(f"qchat {SIDE_BY_SIDE}", "aiohttp"),
+                0.97,
+            ),
+            figures.Figure(f"auto over the best fixed ({best})", ratio("qchat auto", best), 0.97),
+            figures.Figure(
+                "http over the openai SDK (64 at a time)",
+                rates["qchat 64"][-1] / rates["openai SDK"][0],
+                1.0,
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:]]
+    sys.exit(main(*(numbers + [3, 2000][len(numbers) :])))

@@ -1,0 +1,139 @@
+"""Peak memory of whole runs, and what a resume of a finished run takes.
+
+    python -m tests.bench.memory [ROWS ...]
+
+Each run is a process of its own with an engine that answers at once, so that only qchat's part is
+there: reading, custom_ids checked for duplicates, feeding, the journal. The rows are OpenAI batch
+lines with a custom_id. The growth is that of the resident memory at its highest, from the first
+number of rows to the last. The resume is the same command once more: it reads all results back,
+and then the input.
+"""
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import figures
+
+ROWS = (1_000, 100_000, 1_000_000)
+
+
+def write_rows(path: Path, count: int) -> None:
+    """OpenAI batch lines, about 230 bytes each."""
+    with path.open("w") as file:
+        for n in range(count):
+            body = {"model": "m", "messages": [{"role": "user", "content": f"question {n}?"}]}
+            line = {"custom_id": f"row-{n:09}", "method": "POST", "body": body}
+            file.write(json.dumps({**line, "url": "/v1/chat/completions"}) + "\n")
+
+
+def run(path: Path) -> None:
+    """One run in this process; prints what it took."""
+    from qchat.batch import journal
+    from qchat.batch import run as running
+    from qchat.batch.choose import Choice, Wish
+    from qchat.batch.request import Outcome, Request, Usage
+    from qchat.batch.rows import Defaults
+
+    from qchat.settings import load
+
+    class Instant:
+        window = 256
+        description = "an engine that answers at once"
+
+        def states(self) -> tuple[()]:
+            return ()
+
+        def prewarm(self) -> None: ...
+
+        async def start(self, rows: int = 0) -> None: ...
+
+        async def answer(self, request: Request) -> Outcome:
+            await asyncio.sleep(0)
+            content = f"the answer to {request.custom_id}"
+            message = {"role": "assistant", "content": content}
+            body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+            return Outcome(body=body, usage=Usage(10, 5))
+
+        async def alive(self) -> bool:
+            return True
+
+        async def close(self) -> None: ...
+
+    async def choose(*_args: object) -> Choice:
+        return Choice(Instant(), "http", "m", "")
+
+    loads: list[float] = []
+    original = journal.Journal.load
+
+    def load_timed(self: journal.Journal, how: journal.Reload) -> journal.Repairs:
+        began = time.monotonic()
+        repairs = original(self, how)
+        loads.append(time.monotonic() - began)
+        return repairs
+
+    journal.Journal.load = load_timed  # type: ignore[method-assign]
+    running.choose = choose  # type: ignore[assignment]
+    began = time.monotonic()
+    job = running.Job((str(path),), None, Defaults(), Wish(), quiet=True)
+    code = running.run(job, load(), [])
+    told = {
+        "code": int(code),
+        "seconds": time.monotonic() - began,
+        "load": sum(loads),
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    print(json.dumps(told))
+
+
+def measured(path: Path) -> dict[str, float]:
+    """The same in a process of its own."""
+    line = [sys.executable, "-m", "tests.bench.memory", "--run", str(path)]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    assert found["code"] == 0, found
+    return found
+
+
+def main(counts: tuple[int, ...]) -> int:
+    """Measure and print."""
+    peaks: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            path = Path(folder) / f"in{count}.jsonl"
+            write_rows(path, count)
+            first, again = measured(path), measured(path)
+            peaks.append(max(first["peak"], again["peak"]))
+            print(
+                f"{count:>9,} rows: {count / first['seconds']:7,.0f} rows/s, "
+                f"peak {first['peak']:.0f} MiB; again: {again['seconds']:.1f} s, of which "
+                f"{again['load']:.1f} s for the results, peak {again['peak']:.0f} MiB",
+                flush=True,
+            )
+    million = 1_000_000 / counts[-1]
+    return figures.end(
+        [
+            figures.Figure(
+                f"memory: {counts[-1]:,} rows over {counts[0]:,}",
+                peaks[-1] - peaks[0],
+                32,
+                "MiB",
+                less=True,
+            ),
+            figures.Figure(
+                "resume: results of 1M rows", again["load"] * million, 5, "s", less=True
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--run"]:
+        run(Path(sys.argv[2]))
+        sys.exit(0)
+    sys.exit(main(tuple(map(int, sys.argv[1:])) or ROWS))

@@ -1,0 +1,381 @@
+"""The access layer: hostile paths, hosts, bodies and scopes, in front of a real router."""
+
+import asyncio
+import json
+import string
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qchat.serve.access import (
+    OPEN,
+    VARIABLE,
+    WITH_KEY,
+    Access,
+    Rules,
+    host_name,
+    is_local,
+    route_path,
+)
+from qchat.serve.keys import LEAST
+
+KEY = "k" * LEAST
+Message = dict[str, Any]
+
+
+class Inner:
+    """The application behind the layer: notes what reaches it, reads the body, says 200."""
+
+    def __init__(self) -> None:
+        self.reached: list[Message] = []
+        self.read = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.reached.append(scope)
+        if scope["type"] != "http":
+            return
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError  # as starlette's request does
+            self.read += len(message["body"])
+            if not message.get("more_body"):
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"inner"})
+
+
+def http(
+    method: str, path: str, headers: Iterable[tuple[str, str]] = (), host: str | None = "localhost"
+) -> Message:
+    found = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    if host is not None:
+        found.append((b"host", host.encode()))
+    return {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "headers": found,
+    }
+
+
+def layer(rules: Rules | None = None, key: str | None = KEY) -> tuple[Access, Inner]:
+    inner = Inner()
+    environ = {} if key is None else {"QCHAT_API_KEY": key}
+    return Access(inner, rules or Rules(loopback=True), environ), inner
+
+
+def ask(access: Access, scope: Message, chunks: Iterable[bytes] = (b"",)) -> tuple[int, Message]:
+    """Status and JSON (or text) of the answer; status 0 where there was none."""
+    parts = list(chunks)
+    queue = [
+        {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
+        for i, part in enumerate(parts)
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Any:
+        return queue.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(access(scope, receive, send))
+    if not sent:
+        return 0, {}
+    if sent[0]["type"] == "websocket.close":
+        return sent[0]["code"], {}
+    assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
+    headers = dict(sent[0]["headers"])
+    body = sent[1]["body"]
+    if body != b"inner" and scope["method"] != "HEAD":
+        assert int(headers[b"content-length"]) == len(body)
+    said = {} if body in (b"inner", b"") else json.loads(body)["error"]
+    return sent[0]["status"], said | {"headers": headers}
+
+
+BEARER = ("Authorization", f"Bearer {KEY}")
+
+
+class TestRoutes:
+    @pytest.mark.parametrize(("method", "path"), sorted(WITH_KEY | {("GET", "/metrics")}))
+    def test_what_needs_a_key(self, method: str, path: str) -> None:
+        access, inner = layer()
+        status, said = ask(access, http(method, path))
+        assert status == 401 and said["code"] == "invalid_api_key"
+        assert said["headers"][b"www-authenticate"].startswith(b"Bearer")
+        for wrong in (KEY[:-1], KEY + "k", "", "x" * 10_000, "ä" * 40):
+            assert ask(access, http(method, path, [("Authorization", f"Bearer {wrong}")]))[0] == 401
+        for header in (f"Basic {KEY}", KEY, f"Bearer{KEY}", f"Bearer\t{KEY}"):
+            assert ask(access, http(method, path, [("Authorization", header)]))[0] == 401
+        assert ask(access, http(method, path, [BEARER, BEARER]))[0] == 401
+        assert inner.reached == []
+        assert ask(access, http(method, path, [BEARER]))[0] == 200
+        assert ask(access, http(method, path, [("authorization", f"bearer {KEY}")]))[0] == 200
+
+    def test_health_is_open(self) -> None:
+        for rules in (Rules(loopback=True), Rules(loopback=False)):
+            assert ask(layer(rules)[0], http("GET", "/health"))[0] == 200
+
+    def test_without_a_key_a_loopback_server_is_open_for_what_is_listed(self) -> None:
+        access, inner = layer(key=None)
+        for method, path in WITH_KEY | OPEN | {("GET", "/metrics")}:
+            assert ask(access, http(method, path))[0] == 200
+        assert ask(access, http("POST", "/invocations"))[0] == 404
+        for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+            status, said = ask(access, http("GET", "/v1/models", [(name, "10.0.0.1")]))
+            assert (status, said["code"]) == (403, "key_required")
+        assert all(scope["path"] != "/invocations" for scope in inner.reached)
+
+    @pytest.mark.parametrize("suffix", ["", "/cancel"])
+    def test_responses_by_id(self, suffix: str) -> None:
+        method = "POST" if suffix else "GET"
+        access, inner = layer()
+        assert ask(access, http(method, f"/v1/responses/resp_0-aZ{suffix}", [BEARER]))[0] == 200
+        for bad in ("", "a/b", "a%2Fb", "..", "a b", "a\n", "é", "x" * 200, "a/cancel"):
+            status, _said = ask(access, http(method, f"/v1/responses/{bad}{suffix}", [BEARER]))
+            assert status == 404, bad
+        assert len(inner.reached) == 1
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/invocations",
+            "/%69nvocations",
+            "//v1/models",
+            "/v1//models",
+            "/v1/models/",
+            "/v1/../invocations",
+            "/v1/%2e%2e/invocations",
+            "/v1/models/../../invocations",
+            "/health/../invocations",
+            "/V1/models",
+            "/v1/Models",
+            "/v1/models%00",
+            "/v1/models%20",
+            "/v1/models;x",
+            "/v1/models%3Fx",
+            "/v1/chat/completions",  # with the wrong method
+            "/openapi.json",
+            "/docs",
+            "/redoc",
+            "/version",
+            "/ping",
+            "/load",
+            "/metrics/",
+            "/metricsx",
+            "/health/",
+            "",
+            "*",
+            "http://localhost/v1/models",
+        ],
+    )
+    def test_everything_else_is_not_there(self, path: str) -> None:
+        access, inner = layer()
+        for key in ([], [BEARER]):
+            status, said = ask(access, http("GET", path, key))
+            assert (status, said["code"]) == (404, "not_found")
+        assert inner.reached == []
+
+    @given(
+        st.sampled_from(sorted(path for _method, path in WITH_KEY | OPEN)),
+        st.text(string.printable + "é\u2044\uff0e", max_size=6),
+        st.integers(0, 40),
+        st.sampled_from(
+            ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "get", "TRACE"]
+        ),
+        st.sampled_from([str, str.upper, lambda p: "/" + p, lambda p: p + "/", lambda p: p * 2]),
+    )
+    def test_only_the_listed_pairs_reach_the_application(
+        self, path: str, noise: str, at: int, method: str, change: Callable[[str], str]
+    ) -> None:
+        access, inner = layer()
+        hostile = change(path[:at] + noise + path[at:])
+        ask(access, http(method, hostile, [BEARER]))
+        for scope in inner.reached:
+            pair = (scope["method"], scope["path"])
+            assert pair in WITH_KEY | OPEN | {("GET", "/metrics")}
+
+    def test_below_a_root_path(self) -> None:
+        access, _inner = layer()
+        for root, path, status in [
+            ("/llm", "/llm/v1/models", 200),
+            ("/llm", "/v1/models", 200),
+            ("/llm", "/llmv1/models", 404),
+            ("/llm", "/llm/invocations", 404),
+            ("/llm", "/llm", 404),
+            ("/v1", "/v1/v1/models", 200),
+            ("/v1", "/v1/models", 404),  # the router sees /models
+        ]:
+            scope = http("GET", path, [BEARER]) | {"root_path": root}
+            assert ask(access, scope)[0] == status, (root, path)
+
+    @given(
+        st.sampled_from(["", "/a", "/a/b", "/v1", "/"]),
+        st.text("/abv1", max_size=12),
+    )
+    def test_the_path_is_the_one_that_the_router_sees(self, root: str, path: str) -> None:
+        utils = pytest.importorskip("starlette._utils", reason="starlette comes with vLLM")
+        scope = {"path": path, "root_path": root, "type": "http"}
+        assert route_path(scope) == utils.get_route_path(scope)
+
+
+class TestScopes:
+    def test_websockets_are_denied(self) -> None:
+        access, inner = layer()
+        scope = http("GET", "/v1/realtime", [BEARER]) | {"type": "websocket"}
+        assert ask(access, scope)[0] == 1008
+        assert inner.reached == []
+
+    def test_lifespan_is_passed_on_and_the_unknown_is_not(self) -> None:
+        access, inner = layer()
+        ask(access, {"type": "lifespan"})
+        assert len(inner.reached) == 1
+        ask(access, {"type": "something"})
+        assert len(inner.reached) == 1
+
+    def test_preflight(self) -> None:
+        access, inner = layer(Rules(loopback=True, origins=("https://app.example",)))
+        wanted = ("Access-Control-Request-Method", "POST")
+        origin = ("Origin", "https://app.example")
+        assert ask(access, http("OPTIONS", "/v1/chat/completions", [wanted, origin]))[0] == 200
+        for path, headers in [
+            ("/invocations", [wanted, origin]),
+            ("/v1/chat/completions", [wanted]),
+            ("/v1/chat/completions", [origin]),
+            ("/v1/models", [wanted, origin]),
+        ]:
+            assert ask(access, http("OPTIONS", path, headers))[0] == 404
+        assert len(inner.reached) == 1
+
+    def test_a_page_that_may_ask_can_read_the_denial(self) -> None:
+        access, _inner = layer(Rules(loopback=True, origins=("https://app.example",)))
+        for origin, readable in [("https://app.example", True), ("https://evil.example", False)]:
+            _status, said = ask(access, http("GET", "/v1/models", [("Origin", origin)]))
+            assert (b"access-control-allow-origin" in said["headers"]) == readable
+
+
+class TestHosts:
+    @pytest.mark.parametrize(
+        "host",
+        ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.9.0.1", "[::1]:80", "a.localhost"],
+    )
+    def test_ours(self, host: str) -> None:
+        assert ask(layer()[0], http("GET", "/health", host=host))[0] == 200
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "[::2]",
+            "",
+            None,
+            "evil.example:127.0.0.1",
+            "notlocalhost",
+        ],
+    )
+    def test_foreign(self, host: str | None) -> None:
+        access, inner = layer()
+        for path in ("/health", "/v1/models"):
+            assert ask(access, http("GET", path, [BEARER], host=host))[0] == 403
+        two = http("GET", "/health", [("Host", "evil.example")])
+        assert ask(access, two)[0] == 403
+        assert inner.reached == []
+
+    def test_others_by_name_and_all_on_a_public_address(self) -> None:
+        named, _inner = layer(Rules(loopback=True, hosts=("llm.example",)))
+        assert ask(named, http("GET", "/health", host="LLM.example:443"))[0] == 200
+        public, _inner = layer(Rules(loopback=False))
+        assert ask(public, http("GET", "/health", host="anything"))[0] == 200
+
+    @given(st.text(max_size=30))
+    def test_what_is_local_is_spelled_out(self, text: str) -> None:
+        name = host_name(text)
+        if is_local(name):
+            assert name.startswith(("127.", "[::1]")) or name.endswith("localhost")
+
+
+class TestBodies:
+    RULES = Rules(loopback=True, most_bytes=100)
+
+    def post(self, headers: list[tuple[str, str]], chunks: list[bytes]) -> tuple[int, int]:
+        access, inner = layer(self.RULES)
+        scope = http("POST", "/v1/completions", [BEARER, *headers])
+        return ask(access, scope, chunks)[0], inner.read
+
+    def test_a_length_that_is_said(self) -> None:
+        assert self.post([("Content-Length", "100")], [b"x" * 100]) == (200, 100)
+        assert self.post([("Content-Length", "101")], [b"x" * 101]) == (413, 0)
+        assert self.post([("Content-Length", "9" * 18)], [b""]) == (413, 0)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            [("Transfer-Encoding", "chunked")],
+            [("Transfer-Encoding", "chunked"), ("Content-Length", "1")],
+            [("Content-Length", "-1")],
+            [("Content-Length", "1"), ("Content-Length", "1")],
+            [("Content-Length", "9" * 30)],
+            [],
+        ],
+    )
+    def test_one_that_is_not_is_counted(self, headers: list[tuple[str, str]]) -> None:
+        assert self.post(headers, [b"x" * 60, b"x" * 40]) == (200, 100)
+        status, read = self.post(headers, [b"x" * 60, b"x" * 41, b"x" * 60])
+        assert status == 413 and read <= 100
+
+    def test_an_application_that_swallows_the_end_does_not_answer(self) -> None:
+        async def careless(scope: Any, receive: Any, send: Any) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            await send({"type": "http.response.start", "status": 400, "headers": []})
+            await send({"type": "http.response.body", "body": b"inner"})
+
+        access = Access(careless, self.RULES, {"QCHAT_API_KEY": KEY})
+        scope = http("POST", "/v1/completions", [BEARER, ("Transfer-Encoding", "chunked")])
+        status, said = ask(access, scope, [b"x" * 60, b"x" * 60])
+        assert (status, said["code"]) == (413, "request_too_large")
+
+    def test_a_failure_of_the_application_stays_one(self) -> None:
+        async def broken(scope: Any, receive: Any, send: Any) -> None:
+            raise KeyError("own")
+
+        access = Access(broken, self.RULES, {"QCHAT_API_KEY": KEY})
+        scope = http("POST", "/v1/completions", [BEARER, ("Transfer-Encoding", "chunked")])
+        with pytest.raises(KeyError):
+            ask(access, scope)
+
+
+class TestStart:
+    def test_without_rules_there_is_no_server(self) -> None:
+        with pytest.raises(RuntimeError, match=VARIABLE):
+            Access(Inner(), environ={})
+
+    def test_a_public_server_without_a_key(self) -> None:
+        with pytest.raises(RuntimeError, match="needs a key"):
+            layer(Rules(loopback=False), key=None)
+
+    def test_rules_travel_through_the_environment(self, tmp_path: Path) -> None:
+        rules = Rules(True, str(tmp_path / "k"), ("a",), ("https://b",), 5)
+        assert Rules.from_environment({VARIABLE: rules.to_variable()}) == rules
+
+    def test_no_vllm_in_it(self) -> None:
+        program = (
+            "import sys; import qchat.serve.access; "
+            "print([m for m in ('vllm', 'torch', 'click', 'aiohttp') if m in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "[]\n"

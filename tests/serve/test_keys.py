@@ -1,0 +1,127 @@
+"""Keys: what a file may say, and what a running server makes of a change."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qchat.serve import keys
+from qchat.serve.keys import LEAST, KeyRing, from_variable, generate, parse, read
+
+from qchat.errors import UsageError
+
+ALICE, BOB = "a" * LEAST, "b" * 40
+
+
+def key_file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
+    path = tmp_path / "keys"
+    path.write_text(text, "utf-8")
+    path.chmod(mode)
+    return path
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 10.0
+        return self.now
+
+
+def test_names_and_comments() -> None:
+    found = parse(f"# the lab\n\nalice {ALICE}\n{BOB}\r\n", "file")
+    assert found.owner(ALICE) == "alice"
+    assert found.owner(BOB) == "line 4"
+    for wrong in ("", "a", ALICE + "a", ALICE[:-1], "alice", "ä", "\udcff"):
+        assert found.owner(wrong) is None
+    assert ALICE not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no key"),
+        ("# nothing\n", "holds no key"),
+        ("short\n", "f:1 has 5 characters; 32"),
+        (f"a {ALICE}\nb short\n", "f:2 has 5 characters"),
+        (f"a {ALICE}\na {BOB}\n", "f:2: the name a is there twice"),
+        (f"a {ALICE}\nb {ALICE}\n", "f:2: this key is there twice"),
+        (f"a b {ALICE}\n", "f:1: a line is NAME KEY"),
+        ("é" * 40, "plain ASCII"),
+    ],
+)
+def test_files_that_are_refused_say_where_and_never_the_key(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text, "f")
+    assert said in str(caught.value)
+    assert ALICE not in str(caught.value) and "short" not in str(caught.value)
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_a_crash(text: str) -> None:
+    try:
+        found = parse(text, "f")
+    except UsageError:
+        return
+    assert found.digests
+
+
+def test_reading(tmp_path: Path) -> None:
+    assert read(key_file(tmp_path, f"\ufeff{ALICE}")).owner(ALICE)
+    with pytest.raises(UsageError, match="chmod 600"):
+        read(key_file(tmp_path, ALICE, 0o640))
+    with pytest.raises(UsageError, match=r"Can't read the key file .*No such file"):
+        read(tmp_path / "none")
+    with pytest.raises(UsageError, match="not a file"):
+        read(Path(os.devnull))
+    path = key_file(tmp_path, "")
+    path.write_bytes(b"\xff\xfe" + b"x" * 50)
+    with pytest.raises(UsageError, match="UTF-8"):
+        read(path)
+
+
+def test_the_variable() -> None:
+    assert from_variable({}) is None
+    found = from_variable({"QCHAT_API_KEY": ALICE})
+    assert found is not None and found.owner(ALICE) == "QCHAT_API_KEY"
+    for key in ("", "  ", "short"):
+        with pytest.raises(UsageError, match="QCHAT_API_KEY"):
+            from_variable({"QCHAT_API_KEY": key})
+
+
+def test_generated_keys_are_keys_and_differ() -> None:
+    made = {generate() for _ in range(50)}
+    assert len(made) == 50
+    assert all(parse(key, "f").owner(key) for key in made)
+
+
+def test_an_edit_takes_effect_and_a_bad_one_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    path = key_file(tmp_path, f"alice {ALICE}\nbob {BOB}\n")
+    ring = KeyRing(path, None, Clock())
+    assert ring and ring.owner(ALICE) == "alice"
+    key_file(tmp_path, f"bob {BOB}\n")
+    assert ring.owner(ALICE) is None and ring.owner(BOB) == "bob"
+
+    key_file(tmp_path, "bob shorter\n")
+    assert ring.owner(BOB) == "bob"
+    said = [record.getMessage() for record in caplog.records]
+    assert any("stay as they were" in text and "keys:1" in text for text in said)
+    assert ring.owner(BOB) == "bob"
+    assert len(caplog.records) == len(said)  # said once
+
+    path.unlink()
+    assert ring.owner(BOB) == "bob"
+    key_file(tmp_path, f"{ALICE}\n")
+    assert ring.owner(BOB) is None and ring.owner(ALICE)
+    assert not any(ALICE in text or BOB in text for text in caplog.messages)
+
+
+def test_both_a_file_and_the_variable(tmp_path: Path) -> None:
+    ring = KeyRing(key_file(tmp_path, ALICE), from_variable({keys.VARIABLE: BOB}), Clock())
+    assert ring.owner(ALICE) and ring.owner(BOB) and ring.owner("x") is None
+    assert not KeyRing(None, None)

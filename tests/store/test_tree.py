@@ -1,0 +1,205 @@
+"""Messages as a tree: what is shown, what is kept, what an answer goes through."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qchat.store import Conversation, State, Store, StoreError, Trouble, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def chat(store: Store) -> Conversation:
+    return store.conversations.create(title="Sky", model="demo")
+
+
+def shown(store: Store, chat: Conversation) -> list[str]:
+    nodes = store.messages.path(chat.id)
+    return [m.content for m in store.messages.bodies(n.id for n in nodes)]
+
+
+def answered(store: Store, chat: Conversation, text: str, parent: int | None = None) -> int:
+    where = {} if parent is None else {"parent": parent}
+    answer = store.messages.begin(chat.id, model="demo", **where)  # type: ignore[arg-type]
+    return store.messages.finish(answer.id, State.COMPLETE, text).id
+
+
+def test_a_question_and_its_answer_are_the_path(store: Store, chat: Conversation) -> None:
+    question = store.messages.add(chat.id, "user", "Why?")
+    answer = store.messages.begin(chat.id, model="demo", used={"sampling": {"seed": 1}})
+    assert answer.state is State.STREAMING
+    store.messages.checkpoint(answer.id, "Be", "hm")
+    assert store.messages.get(answer.id).content == "Be"
+    done = store.messages.finish(
+        answer.id,
+        State.COMPLETE,
+        "Because.\nSo.",
+        "hm, yes",
+        finish_reason="stop",
+        usage={"completion_tokens": 3},
+        timings={"total_seconds": 1.5},
+    )
+    assert (done.content, done.reasoning, done.finish_reason) == (
+        "Because.\nSo.",
+        "hm, yes",
+        "stop",
+    )
+    assert done.used == {"sampling": {"seed": 1}}
+    first, second = store.messages.path(chat.id)
+    assert (first.id, first.parent, second.parent) == (question.id, None, question.id)
+    assert (second.chars, second.lines, second.reasoning_chars) == (12, 2, 7)
+    assert store.conversations.get(chat.id).messages == 2
+
+
+def test_regenerating_makes_a_sibling_and_both_can_be_shown(
+    store: Store, chat: Conversation
+) -> None:
+    question = store.messages.add(chat.id, "user", "Why?")
+    one = answered(store, chat, "one")
+    store.messages.add(chat.id, "user", "And?")
+    two = answered(store, chat, "two", parent=question.id)
+    assert shown(store, chat) == ["Why?", "two"]
+    assert store.messages.siblings(two) == [one, two]
+    assert [(n.sibling, n.siblings) for n in store.messages.path(chat.id)] == [(0, 1), (1, 2)]
+    store.messages.show(one)
+    assert shown(store, chat) == ["Why?", "one", "And?"]
+
+
+def test_an_edited_first_question_is_another_root(store: Store, chat: Conversation) -> None:
+    old = store.messages.add(chat.id, "user", "Wy?")
+    answered(store, chat, "What?")
+    new = store.messages.add(chat.id, "user", "Why?", parent=None)
+    assert shown(store, chat) == ["Why?"]
+    assert store.messages.siblings(new.id) == [old.id, new.id]
+
+
+def test_showing_what_is_shown_keeps_the_path(store: Store, chat: Conversation) -> None:
+    question = store.messages.add(chat.id, "user", "Why?")
+    one = answered(store, chat, "one")
+    answered(store, chat, "two", parent=question.id)
+    store.messages.show(one)
+    store.messages.show(question.id)
+    assert shown(store, chat) == ["Why?", "one"]
+
+
+def test_the_path_can_be_cut_and_had_back(store: Store, chat: Conversation) -> None:
+    store.messages.add(chat.id, "user", "Why?")
+    answer = answered(store, chat, "So.")
+    store.messages.set_leaf(chat.id, None)
+    assert shown(store, chat) == []
+    store.messages.show(answer)
+    assert shown(store, chat) == ["Why?", "So."]
+
+
+def test_a_stopped_answer_goes_on(store: Store, chat: Conversation) -> None:
+    answer = store.messages.begin(chat.id)
+    store.messages.finish(answer.id, State.STOPPED, "half")
+    assert [hit.message for hit in store.search("half")] == [answer.id]
+    store.messages.resume(answer.id)
+    assert store.search("half") == []  # found again when it has ended
+    store.messages.finish(answer.id, State.COMPLETE, "half and half")
+    assert [hit.message for hit in store.search("and")] == [answer.id]
+
+
+def test_an_answer_that_has_ended_is_not_written_to(store: Store, chat: Conversation) -> None:
+    answer = answered(store, chat, "whole")
+    for write in (
+        lambda: store.messages.checkpoint(answer, "ha"),
+        lambda: store.messages.finish(answer, State.ERROR, "ha"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            write()
+        assert caught.value.trouble is Trouble.BUSY
+    assert store.messages.get(answer).content == "whole"
+
+
+def test_a_fork_is_a_copy_of_the_path(store: Store, chat: Conversation) -> None:
+    question = store.messages.add(chat.id, "user", "Why?")
+    answered(store, chat, "one")
+    two = answered(store, chat, "two", parent=question.id)
+    store.messages.add(chat.id, "user", "And?")
+    copy = store.conversations.fork(chat.id, two)
+    assert shown(store, copy) == ["Why?", "two"]
+    store.messages.add(copy.id, "user", "Else?")
+    assert shown(store, chat) == ["Why?", "two", "And?"]
+
+
+def test_a_message_of_another_conversation_is_no_parent(store: Store, chat: Conversation) -> None:
+    other = store.conversations.create()
+    question = store.messages.add(other.id, "user", "Why?")
+    with pytest.raises(StoreError, match="no message"):
+        store.messages.add(chat.id, "user", "And?", parent=question.id)
+    assert shown(store, chat) == []
+
+
+def test_a_question_empties_the_draft(store: Store, chat: Conversation) -> None:
+    store.conversations.set_draft(chat.id, "Wh")
+    assert store.conversations.get(chat.id).draft == "Wh"
+    store.messages.add(chat.id, "user", "Why?")
+    assert store.conversations.get(chat.id).draft == ""
+
+
+def test_tool_calls_and_parts_go_back_as_they_came(store: Store, chat: Conversation) -> None:
+    calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    call = store.messages.add(chat.id, "assistant", "", extra={"tool_calls": calls})
+    assert store.messages.get(call.id).for_api() == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": calls,
+    }
+    parts = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    seen = store.messages.add(chat.id, "user", "see", extra={"content": parts})
+    assert seen.for_api() == {"role": "user", "content": parts}
+
+
+def test_deleting_is_undone_until_it_is_purged(store: Store, chat: Conversation) -> None:
+    store.messages.add(chat.id, "user", "Why?")
+    answered(store, chat, "So.")
+    store.conversations.delete(chat.id)
+    assert store.conversations.list() == []
+    assert store.search("why") == []
+    assert [c.id for c in store.conversations.list(deleted=True)] == [chat.id]
+    store.conversations.restore(chat.id)
+    assert shown(store, chat) == ["Why?", "So."]
+    store.conversations.delete(chat.id)
+    assert store.conversations.purge(older_than=3600) == 0
+    assert store.conversations.purge() == 1
+    with pytest.raises(StoreError, match="no conversation"):
+        store.conversations.get(chat.id)
+    assert store.search("sky") == store.search("why") == []
+
+
+def test_a_persons_title_is_not_replaced_by_a_models(store: Store, chat: Conversation) -> None:
+    assert store.conversations.rename(chat.id, "Made up", named=False).title == "Made up"
+    store.conversations.rename(chat.id, "Mine")
+    assert store.conversations.rename(chat.id, "Made up", named=False).title == "Mine"
+    assert [hit.snippet for hit in store.search("mine")] == ["Mine"]
+    assert store.search("made") == []
+
+
+def test_the_list_has_pinned_ones_first_and_leaves_archived_ones_out(store: Store) -> None:
+    a, b, c = (store.conversations.create(title=t) for t in "abc")
+    store.messages.add(a.id, "user", "x")
+    store.conversations.pin(b.id)
+    store.conversations.archive(c.id)
+    assert [x.title for x in store.conversations.list()] == ["b", "a"]
+    assert [x.title for x in store.conversations.list(archived=True)] == ["c"]
+    assert {x.title for x in store.conversations.list(archived=None)} == set("abc")
+
+
+def test_an_id_is_found_by_its_beginning(store: Store, chat: Conversation) -> None:
+    assert [c.id for c in store.conversations.find(chat.id[:6].upper())] == [chat.id]
+    assert store.conversations.find("") == []
+    assert store.conversations.find("'; --") == []
+
+
+def test_lone_surrogates_and_nul_are_stored(store: Store, chat: Conversation) -> None:
+    made = store.messages.add(chat.id, "user", "a\0b\ud800c")
+    assert store.messages.get(made.id).content == "a\0b\ufffdc"
+    assert [hit.message for hit in store.search("b")] == [made.id]

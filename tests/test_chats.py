@@ -1,0 +1,213 @@
+"""`qchat chats`: what is printed, where, and the exit codes."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from qchat.batch.rows import check_messages
+
+from qchat import cli
+from qchat.store import State, open_store
+
+ESCAPE = "\x1b]0;owned\x07\x1b[31m"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "QCHAT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def chat(home: Path) -> str:
+    with open_store(home / "data") as store:
+        made = store.conversations.create(title="天空 " + ESCAPE + "sky", system="Be short.")
+        store.messages.add(made.id, "user", "为什么天空是蓝色的？")
+        answer = store.messages.begin(made.id, model="demo")
+        text = f"Light {ESCAPE}scatters.\n"
+        store.messages.finish(answer.id, State.COMPLETE, text, "hm, thinking")
+        return made.id
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    code = cli.run(["chats", *args])
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    return code, out, err
+
+
+Capsys = pytest.CaptureFixture[str]
+
+
+def test_list_and_show(capsys: Capsys, chat: str) -> None:
+    code, out, _err = run(capsys, "list")
+    assert code == 0
+    assert chat[:4] in out
+    assert "天空 sky" in out
+    short = out.splitlines()[1].split()[0]
+    code, out, _err = run(capsys, "show", short)
+    assert code == 0
+    assert "Light scatters." in out
+    assert "Be short." in out
+    assert "thinking" not in out
+    assert run(capsys, "show") == (0, out, "")  # the last
+    assert "> hm, thinking" in run(capsys, "show", short, "--reasoning")[1]
+    assert json.loads(run(capsys, "show", "--json")[1])["messages"][1]["reasoning"]
+
+
+def test_search(capsys: Capsys, chat: str) -> None:
+    code, out, _err = run(capsys, "search", "蓝色")
+    assert (code, "为什么天空是蓝色的？" in out) == (0, True)
+    (hit,) = json.loads(run(capsys, "search", "scatter", "--json")[1])
+    (start, end) = hit["marks"][0]
+    assert hit["snippet"][start:end] == "scatters"
+    assert hit["conversation"] == chat
+    assert run(capsys, "search", "nowhere") == (0, "", "Nothing was found.\n")
+    assert run(capsys, "search", '"*')[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["show", "zzzz"], "no conversation 'zzzz'"),
+        (["delete", "zzzz", "--yes"], "no conversation"),
+        (["import", "missing.json"], "No such file"),
+        (["export", "zzzz"], "no conversation"),
+        (["export", "-o", "no/such/x.json"], "There is no folder"),
+        (["export", "-o", "."], "is a folder"),
+        (["list", "--archived", "--deleted"], "not both"),
+        (["search"], "WORDS"),
+    ],
+)
+def test_mistakes_exit_with_2(capsys: Capsys, chat: str, args: list[str], words: str) -> None:
+    code, out, err = run(capsys, *args)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_an_empty_store(capsys: Capsys) -> None:
+    assert run(capsys, "list") == (0, "", "There are no conversations here.\n")
+    assert run(capsys, "show")[0] == 2
+
+
+def test_export_and_import_of_everything(
+    capsys: Capsys, chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(capsys, "export", "-o", "all.json")[0] == 0
+    before = Path("all.json").read_bytes()
+    assert b"\x1b" not in before
+    code, _out, err = run(capsys, "export", "-o", "all.json")
+    assert (code, "--force" in err) == (2, True)
+    assert run(capsys, "export", "-o", "all.json", "--force")[0] == 0
+    assert Path("all.json").read_bytes() == before
+    assert run(capsys, "import", "all.json")[2] == (
+        "Imported 0 conversations. 1 was here already.\n"
+    )
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
+    assert run(capsys, "import", "all.json")[2] == "Imported 1 conversation.\n"
+    assert run(capsys, "export")[1].encode() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["all.json", "home", "other"]
+
+
+def test_lines_are_what_batch_reads(
+    capsys: Capsys, chat: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _err = run(capsys, "export", "--format", "jsonl")
+    assert code == 0
+    (line,) = out.splitlines()
+    messages = json.loads(line)["messages"]
+    check_messages(messages)
+    assert [m["role"] for m in messages] == ["system", "user", "assistant"]
+    assert messages[2]["content"] == f"Light {ESCAPE}scatters.\n"
+    Path("in.jsonl").write_text(out, "utf-8")
+    assert "1 was here already" in run(capsys, "import", "in.jsonl")[2]
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
+    assert run(capsys, "import", "in.jsonl")[0] == 0
+    assert run(capsys, "export", "--format", "jsonl")[1] == out
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("{", "in.jsonl:2: not valid JSON"),
+        ("[1]", "in.jsonl:2: there must be 'messages'"),
+        ('{"messages": []}', "in.jsonl:2: there must be 'messages'"),
+        (
+            '{"messages": [{"role": "boss", "content": "x"}]}',
+            "in.jsonl:2: 'messages[0]' has no role",
+        ),
+        ('{"messages": [{"role": "user"}]}', "in.jsonl:2: 'messages[0].content' is missing"),
+        ('{"messages": [{"role": "user", "content": 3}]}', "in.jsonl:2: 'messages[0].content'"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_imported(capsys: Capsys, bad: str, words: str) -> None:
+    good = '{"messages": [{"role": "user", "content": "hello"}]}'
+    Path("in.jsonl").write_text(f"{good}\n{bad}\n{good}\n")
+    code, _out, err = run(capsys, "import", "in.jsonl")
+    assert code == 2
+    assert words in err
+    assert run(capsys, "list")[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"role": "boss"}, "conversation 1: message 1: has no role"),
+        ({"parent": 1}, "message 1: 'parent'"),
+        ({"state": "streaming"}, "message 1: 'state'"),
+        ({"content": None}, "message 1: 'content'"),
+        ({"created": "yesterday"}, "message 1: 'created'"),
+        ({"usage": [1]}, "message 1: 'usage'"),
+    ],
+)
+def test_a_bad_export_is_refused(
+    capsys: Capsys, chat: str, change: dict[str, object], words: str
+) -> None:
+    value = json.loads(run(capsys, "export")[1])
+    value["conversations"][0]["messages"][0].update(change)
+    Path("in.json").write_text(json.dumps(value))
+    code, _out, err = run(capsys, "import", "in.json")
+    assert code == 2
+    assert words in err
+
+
+def test_a_file_that_is_something_else(capsys: Capsys) -> None:
+    Path("a.json").write_text('{"name": "x"}')
+    assert "neither an export" in run(capsys, "import", "a.json")[2]
+    Path("b.json").write_bytes(b"ok\n\xff\n")
+    assert "b.json:2: this is not UTF-8" in run(capsys, "import", "b.json")[2]
+    Path("c.json").write_text("")
+    assert run(capsys, "import", "c.json") == (0, "", "Imported 0 conversations.\n")
+
+
+def test_delete_asks_and_restore_undoes(capsys: Capsys, chat: str) -> None:
+    with mock.patch.object(sys, "stdin", io.StringIO("")):
+        code, _out, err = run(capsys, "delete", chat)
+    assert (code, "--yes" in err) == (2, True)
+    code, _out, err = run(capsys, "delete", chat, "--yes")
+    assert (code, f"qchat chats restore {chat}" in err) == (0, True)
+    assert run(capsys, "list")[1] == ""
+    assert "天空" in run(capsys, "list", "--deleted")[1]
+    assert run(capsys, "purge", "--yes")[2] == "Removed 0 conversations.\n"
+    assert run(capsys, "restore", chat[:5])[0] == 0
+    assert "天空" in run(capsys, "list")[1]
+    run(capsys, "delete", chat, "--yes")
+    assert run(capsys, "purge", "--older-than", "0", "--yes")[2] == "Removed 1 conversation.\n"
+    assert run(capsys, "restore", chat)[0] == 2
+
+
+def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
+    (home / "data" / "chats.db").write_bytes(b"rubbish" * 1000)
+    code, _out, err = run(capsys, "list")
+    assert code == 0
+    assert "damaged" in err
+    assert "chats.damaged-" in err
