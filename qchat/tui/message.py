@@ -249,7 +249,8 @@ class MessageView:
         if block.part is Part.THOUGHT_HEAD:
             return [self._thought_head(palette)]
         if block.part is Part.FOOT:
-            return list(self._foot(renderer))
+            alone = self.blocks[index - 1].part is Part.SPACE
+            return list(self._foot(renderer))[1 if alone and not self.streams else 0 :]
         assert block.piece is not None
         if block.part is Part.THOUGHT:
             lead = [("▎ ", palette.bar)]

@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message as Event
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -19,7 +19,7 @@ from textual.widget import Widget
 from ..i18n import _
 from ..sanitize import Sanitizer
 from .layout import Layout, Place
-from .markdown import DARK, Kind, Palette
+from .markdown import DARK, Kind
 from .message import Block, Message, Part
 from .palettes import palette_of
 from .selection import selected_text, word_at
@@ -88,6 +88,7 @@ class Transcript(ScrollView, can_focus=True):
         self._pointer: tuple[int, int] = (0, 0)
         self._edge_timer: Timer | None = None
         self.cursor: tuple[int, int] | None = None
+        self.placeholder = ""
 
     # -- what it shows ---------------------------------------------------------------------
 
@@ -520,6 +521,8 @@ class Transcript(ScrollView, can_focus=True):
     def _row(self, y: int, width: int) -> Strip:
         base = self.rich_style
         row = self.scroll_offset.y + y
+        if not self._layout.messages and self.placeholder:
+            return self._placeholder_row(y, width)
         if row >= self._layout.total:
             return Strip.blank(width, base)
         place = self._layout.place(row)
@@ -543,6 +546,16 @@ class Transcript(ScrollView, can_focus=True):
             mark = Strip([Segment("›", base + self._layout.renderer.palette.bullet)], 1)
             strip = Strip.join([mark, strip.crop(1)])
         return strip
+
+    def _placeholder_row(self, y: int, width: int) -> Strip:
+        """What is said where there is no message yet, somewhat above the middle."""
+        palette = self._layout.renderer.palette
+        lines = self._layout.renderer.plain(self.placeholder, palette.dim)
+        at = y - max(0, (self.rows - len(lines)) // 3)
+        if not 0 <= at < len(lines):
+            return Strip.blank(width, self.rich_style)
+        strip = Strip([Segment(" " * self._margin), *lines[at].segments])
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
     def _selected_span(self, place: Place) -> tuple[int, int] | None:
         """The cells of a row that are selected."""
@@ -575,10 +588,6 @@ class Transcript(ScrollView, can_focus=True):
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])
 
-    def refresh_rows(self, first: int, count: int) -> None:
-        """Draw some rows of the window again."""
-        self.refresh(Region(0, first, self.size.width, count))
-
 
 def _begins_code(block: Block) -> bool:
     piece = block.piece
@@ -588,6 +597,3 @@ def _begins_code(block: Block) -> bool:
         and piece.kind is Kind.CODE
         and piece.head is None
     )
-
-
-__all__ = ["Palette", "Transcript"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from . import figures
 
 BENCHES = {
+    "transcript": "the chat's transcript against one `Markdown` widget per message",
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
     "memory": "peak memory and resume at 1k, 100k and 1M rows",

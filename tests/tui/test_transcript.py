@@ -92,9 +92,8 @@ async def test_a_screen_as_text() -> None:
             "",
             "  ■ Stopped",
             "",
-            "",
             "  ✗ It can't be reached.",
-            *[""] * 7,
+            *[""] * 8,
         ]
 
 
