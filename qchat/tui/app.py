@@ -52,7 +52,7 @@ class ChatApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Screen { background: $background; }
-    #status { height: 1; padding: 0 1; color: $text-muted; background: $surface; }
+    #status { height: 1; padding: 0 2; color: $text-muted; background: $surface; }
     ToastRack { align: right top; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]

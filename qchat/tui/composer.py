@@ -15,7 +15,7 @@ class Composer(TextArea):
         height: auto;
         max-height: 8;
         border: none;
-        padding: 0 1;
+        padding: 0 2;
         background: $surface;
     }
     Composer:focus { border: none; }

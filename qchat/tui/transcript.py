@@ -45,6 +45,10 @@ class Transcript(ScrollView, can_focus=True):
         overflow-y: scroll;
         scrollbar-size-vertical: 1;
         scrollbar-gutter: stable;
+        scrollbar-background: $background;
+        scrollbar-background-hover: $background;
+        scrollbar-background-active: $background;
+        scrollbar-color: $surface-lighten-2;
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
