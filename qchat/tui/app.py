@@ -2,9 +2,9 @@
 
 import gc
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, ComposeResult
@@ -14,36 +14,25 @@ from textual.widgets import Static
 
 from .. import wire
 from ..errors import QchatError
-from ..explain import no_server
 from ..i18n import _
 from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
-from ..sampling import Sampling
 from ..sanitize import one_line
-from ..store import Store
 from . import clipboard
 from .asking import Asking, Ended, Request
 from .composer import Composer
 from .figures import ended, figures, shown
-from .keeper import Keeper
 from .keys import bindings, help_text
 from .message import Message, State
+from .start import Start, welcome
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from ..store import Store
+    from .keeper import Keeper
 
 _CHECKPOINT_SECONDS = 1.0
 _PROBE_SECONDS = 3.0
 _QUIT_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What the command line said."""
-
-    endpoint: wire.Endpoint
-    model: str | None
-    sampling: Sampling
-    system: str | None
-    conversation: str | None
-    question: str
 
 
 class ChatApp(App[int]):
@@ -57,10 +46,13 @@ class ChatApp(App[int]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
-    def __init__(self, store: Store, start: Start) -> None:
+    def __init__(self, open_store: "Callable[[], Store]", start: Start) -> None:
+        """`open_store` is called after the first paint; `failure` then says why it did not work."""
         super().__init__()
         self._start = start
-        self._keep = Keeper(store, start.conversation)
+        self._open_store = open_store
+        self._keeper: Keeper | None = None
+        self.failure: QchatError | None = None
         self._sampling = start.sampling
         self._asking: Asking | None = None
         self._answer_id: int | None = None
@@ -83,6 +75,11 @@ class ChatApp(App[int]):
         return self.query_one(Transcript)
 
     @property
+    def _keep(self) -> "Keeper":
+        assert self._keeper is not None
+        return self._keeper
+
+    @property
     def composer(self) -> Composer:
         """Where the person writes."""
         return self.query_one(Composer)
@@ -90,14 +87,27 @@ class ChatApp(App[int]):
     def on_mount(self) -> None:
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
-        self.transcript.load([shown(stored) for stored in self._keep.load()])
-        self.composer.text = self._keep.draft()
-        if self._keep.store.notice:
-            self.notify(self._keep.store.notice, severity="warning", markup=False, timeout=15)
         self._show_status()
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
+        from .keeper import Keeper
+
+        try:
+            store = self._open_store()
+            last = store.conversations.last() if self._start.go_on else None
+            keep = Keeper(store, last.id if last is not None else None)
+            messages, draft = keep.load(), keep.draft()
+        except QchatError as e:
+            self.failure = e
+            self.exit(int(e.exit_code))
+            return
+        self._keeper = keep
+        self.transcript.load([shown(stored) for stored in messages])
+        if not self.composer.text:
+            self.composer.text = draft
+        if store.notice:
+            self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
         self._warm_up()
         self._probe()
@@ -132,17 +142,8 @@ class ChatApp(App[int]):
         self._show_status()
 
     def _show_welcome(self) -> None:
-        endpoint = self._start.endpoint
-        if self._reachable:
-            text = _("Write below and press Enter. F1 shows the keys.")
-        elif endpoint.origin == "default":
-            text = no_server()
-        else:
-            text = _("Nothing answers at {url}. Check the address, and that the server runs.")
-            text = text.format(url=endpoint.base_url)
-        if not self._reachable:
-            text += "\n\n" + _("You can write meanwhile; it is noticed when a server comes.")
-        self.transcript.placeholder = text
+        reachable = bool(self._reachable)
+        self.transcript.placeholder = welcome(self._start.endpoint, reachable=reachable)
         self.transcript.refresh()
 
     def _show_status(self) -> None:
@@ -154,8 +155,8 @@ class ChatApp(App[int]):
         parts = [f"{sign} {where}", one_line(model), thinking, self._figures]
         if self._asking is not None:
             parts.append(_("Ctrl+C stops"))
-        text = " · ".join(part for part in parts if part)
-        self.query_one("#status", Static).update(Content(text))
+        text = Content(" · ".join(part for part in parts if part))
+        self.query_one("#status", Static).update(text)
 
     # -- conversations ---------------------------------------------------------------------
 
@@ -165,11 +166,19 @@ class ChatApp(App[int]):
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Enter."""
         self._back_from_help()
-        if self._asking is not None or self._busy:
-            self.notify(_("The answer is still coming; Ctrl+C stops it."), markup=False, timeout=3)
+        if self._keeper is None:
+            return  # it is just being opened; what was written stays
+        if self._still_coming():
             return
         self.composer.take()
         self._send(event.text)
+
+    def _still_coming(self) -> bool:
+        """Whether an answer is on its way; then that is said."""
+        coming = self._asking is not None or self._busy
+        if coming:
+            self.notify(_("The answer is still coming; Ctrl+C stops it."), markup=False, timeout=3)
+        return coming
 
     def _send(self, text: str) -> None:
         self._busy = True
@@ -237,8 +246,7 @@ class ChatApp(App[int]):
             self.notify(str(e), severity="error", markup=False, timeout=10)
 
     def _ended(self, end: Ended) -> None:
-        state = State.ERROR if end.error else State.COMPLETE
-        self._close_answer(end, state)
+        self._close_answer(end, State.ERROR if end.error else State.COMPLETE)
 
     def _close_answer(self, end: Ended, state: State) -> None:
         asking, answer = self._asking, self._answer_id
@@ -255,8 +263,7 @@ class ChatApp(App[int]):
         self._show_status()
 
     def _stop(self) -> None:
-        asking = self._asking
-        if asking is None:
+        if (asking := self._asking) is None:
             return
         asking.stop()
         content, reasoning = "".join(asking.content), "".join(asking.reasoning)
@@ -288,15 +295,17 @@ class ChatApp(App[int]):
         self._spawn(self._leave())
 
     async def _leave(self) -> None:
-        await self._told(self._keep.keep_draft(self.composer.text))
-        self._keep.close()
+        if self._keeper is not None:
+            await self._told(self._keeper.keep_draft(self.composer.text))
+            self._keeper.close()
         self.exit(0)
 
     def action_new(self) -> None:
         """A new conversation."""
         self._back_from_help()
-        if self._asking is not None or self._busy:
-            self.notify(_("The answer is still coming; Ctrl+C stops it."), markup=False, timeout=3)
+        if self._keeper is None:
+            return  # it is just being opened; what was written stays
+        if self._still_coming():
             return
         self._keep.conversation = None
         self.transcript.load([])
@@ -308,7 +317,8 @@ class ChatApp(App[int]):
     def action_retry(self) -> None:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         self._back_from_help()
-        if self._asking is None and not self._busy and self._keep.conversation is not None:
+        keep = self._keeper
+        if self._asking is None and not self._busy and keep and keep.conversation is not None:
             self._busy = True
             self._spawn(self._ask(None))
 
@@ -348,7 +358,7 @@ class ChatApp(App[int]):
 
     def action_help(self) -> None:
         """The keys in place of the conversation, and back."""
-        if self._back_from_help() or self._asking is not None or self._busy:
+        if self._back_from_help() or self._still_coming():
             return
         self._before_help = self.transcript.messages
         self.transcript.load([Message("assistant", help_text())])

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,9 @@ from .. import options
 from ..errors import UsageError
 from ..i18n import _
 from ..sampling import Sampling
+
+if TYPE_CHECKING:
+    from ..store import Store
 
 
 @click.command(
@@ -67,17 +71,28 @@ def tui(
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
     os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
 
-    from ..store import open_store
-    from .app import ChatApp, Start
+    from contextlib import ExitStack
 
-    with open_store(settings.paths.data) as store:
-        last = store.conversations.last() if go_on else None
-        start = Start(
-            endpoint or wire.local_endpoint(settings),
-            model,
-            sampling,
-            system,
-            last.id if last is not None else None,
-            " ".join(question),
-        )
-        return ChatApp(store, start).run() or 0
+    from .app import ChatApp
+    from .start import Start
+
+    start = Start(
+        endpoint or wire.local_endpoint(settings),
+        model,
+        sampling,
+        system,
+        go_on,
+        " ".join(question),
+    )
+    with ExitStack() as stack:
+
+        def opened() -> "Store":
+            from ..store import open_store
+
+            return stack.enter_context(open_store(settings.paths.data))
+
+        app = ChatApp(opened, start)
+        code = app.run() or 0
+        if app.failure is not None:
+            raise app.failure
+        return code

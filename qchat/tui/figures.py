@@ -1,12 +1,14 @@
 """What is said of an answer once it has ended."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..i18n import _
 from ..sanitize import one_line
-from ..store import Message as Stored
 from .asking import Ended
 from .message import Message, State
+
+if TYPE_CHECKING:
+    from ..store import Message as Stored
 
 
 def figures(end: Ended) -> str:
@@ -28,7 +30,7 @@ def reasoning_tokens(usage: dict[str, Any] | None) -> int | None:
     return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
-def shown(stored: Stored) -> Message:
+def shown(stored: "Stored") -> Message:
     """A stored message as it is drawn."""
     seconds = stored.timings.get("reasoning_seconds")
     return Message(

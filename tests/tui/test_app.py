@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.store import State as StoreState
-from qchat.store import open_store
-from qchat.tui.app import ChatApp, Start
+from qchat.store import Store, open_store
+from qchat.tui.app import ChatApp
 from qchat.tui.message import State
+from qchat.tui.start import Start
 from qchat.wire import Endpoint
 
 from ..faults import Running, running
@@ -26,10 +28,7 @@ def server() -> Iterator[Running]:
 @contextmanager
 def chat(folder: Path, url: str, *, go_on: bool = False, question: str = "") -> Iterator[ChatApp]:
     with open_store(folder) as store:
-        last = store.conversations.last() if go_on else None
-        conversation = last.id if last else None
-        start = Start(Endpoint(url), None, Sampling(), None, conversation, question)
-        yield ChatApp(store, start)
+        yield ChatApp(lambda: store, Start(Endpoint(url), None, Sampling(), None, go_on, question))
 
 
 def texts(app: ChatApp) -> list[str]:
@@ -126,6 +125,17 @@ async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -
             await wait_until(lambda: last_state(app) is State.ERROR)
             assert "can't be reached" in app.transcript.messages[-1].error
     assert stored(tmp_path)[0][:2] == ("user", "draft")
+
+
+async def test_a_store_that_cannot_be_opened_ends_the_chat_with_its_sentence() -> None:
+    def broken() -> Store:
+        raise UsageError("There is no room.")
+
+    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "q")
+    app = ChatApp(broken, start)
+    async with app.run_test(size=(80, 24)):
+        await wait_until(lambda: not app.is_running)
+    assert str(app.failure) == "There is no room." and app.return_value == 2
 
 
 async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) -> None:
