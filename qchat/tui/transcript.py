@@ -19,9 +19,10 @@ from textual.widget import Widget
 from ..i18n import _
 from ..sanitize import Sanitizer
 from .layout import Layout, Place
-from .markdown import DARK, Kind
+from .markdown import DARK
 from .message import Block, Message, Part
 from .palettes import palette_of
+from .places import begins_code, code_at, code_from
 from .selection import selected_text, word_at
 
 MAX_TEXT: Final = 100
@@ -331,28 +332,10 @@ class Transcript(ScrollView, can_focus=True):
         start = (top.message, top.block)
         if self.cursor is not None and self._in_view(self.cursor):
             start = self.cursor
-        found = self._code_from(start, step)
+        found = code_from(self._layout, start, step)
         if found is not None:
             self.cursor = found
             self._go_to(Place(*found, 0))
-
-    def _code_from(self, start: tuple[int, int], step: int) -> tuple[int, int] | None:
-        views = self._layout.messages
-        last = -1 if step < 0 else len(views)
-        for index in range(min(start[0], len(views) - 1), last, step):
-            text = views[index].message.text
-            if views[index].message.role != "assistant" or not ("```" in text or "~~~" in text):
-                continue
-            self._layout.draw(Place(index, 0, 0))
-            numbers = [
-                number
-                for number, block in enumerate(views[index].blocks)
-                if _begins_code(block) and ((index, number) > start) == (step > 0)
-                if (index, number) != start
-            ]
-            if numbers:
-                return index, numbers[0] if step > 0 else numbers[-1]
-        return None
 
     def action_copy_code(self) -> None:
         """Copy the block of code at the cursor, else the last one that has begun on the screen."""
@@ -360,20 +343,12 @@ class Transcript(ScrollView, can_focus=True):
         if place is None:
             return
         found = self.cursor
-        if found is None or not _begins_code(self._layout.block(Place(*found, 0))):
-            found = self._code_from((place.message, place.block + 1), -1)
+        if found is None or not begins_code(self._layout.block(Place(*found, 0))):
+            found = code_from(self._layout, (place.message, place.block + 1), -1)
         if found is None:
             self.app.notify(_("There is no code above."), markup=False, timeout=3)
             return
-        blocks = self._layout.messages[found[0]].blocks
-        head = blocks[found[1]].piece
-        lines = [
-            line
-            for block in blocks
-            if block.piece is not None and (block.piece is head or block.piece.head is head)
-            for line in block.piece.lines
-        ]
-        self.post_message(self.Copied("\n".join(lines)))
+        self.post_message(self.Copied(code_at(self._layout, *found)))
 
     def action_copy_message(self) -> None:
         """Copy the message at the cursor, else the last answer on the screen, as Markdown."""
@@ -591,13 +566,3 @@ class Transcript(ScrollView, can_focus=True):
         style = self.rich_style + self._layout.renderer.palette.bullet + Style(reverse=True)
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])
-
-
-def _begins_code(block: Block) -> bool:
-    piece = block.piece
-    return (
-        block.part is Part.BODY
-        and piece is not None
-        and piece.kind is Kind.CODE
-        and piece.head is None
-    )
