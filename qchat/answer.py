@@ -12,7 +12,7 @@ from .client import Client, ServerError
 from .console import json_text, styled
 from .errors import Code, Exit, Failure
 from .i18n import _
-from .reasoning import ContentDelta, ReasoningDelta, ReasoningSplitter, Reclassified
+from .reasoning import ContentDelta, Event, ReasoningDelta, ReasoningSplitter, Reclassified
 from .sanitize import Sanitizer
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def stream_answer(
     started = time.monotonic()
 
     def take(chunk: Json) -> None:
-        for event in _events(progress, chunk):
+        for event in events(progress, chunk):
             if progress.first_token is None:
                 progress.first_token = time.monotonic() - started
             printer.event(event)
@@ -144,7 +144,7 @@ def stream_answer(
     error: ServerError | None = None
     interrupted = False
     try:
-        _consume(client, body, take, progress)
+        consume(client, body, take, progress)
     except ServerError as e:
         error = e
     except KeyboardInterrupt:
@@ -168,7 +168,8 @@ def stream_answer(
     return Exit.OK
 
 
-def _consume(client: Client, body: Json, take: Callable[[Json], None], progress: Progress) -> None:
+def consume(client: Client, body: Json, take: Callable[[Json], None], progress: Progress) -> None:
+    """Ask, and give each chunk to `take`, which feeds `progress`. Raises `ServerError`."""
     for chunk in client.stream(body):
         try:
             take(chunk)
@@ -185,7 +186,8 @@ def _consume(client: Client, body: Json, take: Callable[[Json], None], progress:
         raise ServerError(failure, client.endpoint)
 
 
-def _events(progress: Progress, chunk: Mapping[str, Any]) -> Iterable[object]:
+def events(progress: Progress, chunk: Mapping[str, Any]) -> Iterable[Event]:
+    """What a chunk says, noted in `progress` on the way. Raises TypeError for a wrong shape."""
     if isinstance(chunk.get("model"), str):
         progress.model = chunk["model"]
     if isinstance(chunk.get("usage"), dict):

@@ -21,6 +21,7 @@ _CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 # name: (module:attribute, the line in `qchat --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
+    "tui": ("qchat.tui.command:tui", _("Chat in the terminal.")),
     "ask": ("qchat.ask:ask", _("Ask one question; the answer goes to standard output.")),
     "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
     "chats": ("qchat.chats:chats", _("List, search, export and delete stored conversations.")),

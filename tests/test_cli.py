@@ -46,7 +46,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     for args in (["--help"], ["-h"], []):
         assert cli.run(args) == 0
         out = capsys.readouterr().out
-        for name in ("ask", "batch", "chats", "models", "config", "completion"):
+        for name in ("tui", "ask", "batch", "chats", "models", "config", "completion"):
             assert re.search(rf"^  {name} +\w", out, re.M)
         assert "Examples:" in out
 
@@ -74,7 +74,7 @@ def test_the_table_and_the_commands_agree() -> None:
         (["aks"], "Did you mean 'ask'?"),
         (["bacth"], "Did you mean 'batch'?"),
         (["Models"], "Did you mean 'models'?"),
-        (["xyzzy"], "Commands are ask, batch"),
+        (["xyzzy"], "Commands are tui, ask, batch"),
         (["--versoin"], "--version"),
         (["ask", "--temprature", "1", "x"], "--temperature"),
         (["ask", "--max-token", "1", "x"], "--max-tokens"),

@@ -43,6 +43,7 @@ def run_and_list(tmp_path: Path, *args: str, **environ: str) -> tuple[int, str, 
         (["ask", "--help"], "--preset"),
         (["batch", "--help"], "--preset"),
         (["models", "--help"], "--json"),
+        (["tui", "--help"], "--continue"),
         (["chats", "--help"], "search"),
         (["chats", "export"], "qchat-conversations"),
         (["recipes", "--help"], "--explain"),
@@ -88,3 +89,9 @@ def test_the_list_would_show_a_heavy_import(tmp_path: Path) -> None:
         env={**os.environ, "QCHAT_HOME": str(tmp_path)},
     )
     assert "aiohttp" in json.loads(done.stderr.splitlines()[-1])[1]
+
+
+def test_the_chat_is_painted_before_the_sdk_is_imported() -> None:
+    program = "import sys, qchat.tui.app; print(sorted({'openai', 'pygments'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

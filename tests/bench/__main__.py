@@ -10,6 +10,8 @@ from pathlib import Path
 from . import figures
 
 BENCHES = {
+    "first_paint": "the first paint of `qchat tui` against a hello-world Textual app",
+    "transcript": "the chat's transcript against one `Markdown` widget per message",
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
     "store": "searching 100,000 messages, opening a conversation of 10,000",

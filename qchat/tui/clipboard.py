@@ -1,0 +1,82 @@
+"""Putting text on the clipboard, by whatever way there is, and saying which it was."""
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from ..i18n import _
+
+OSC_MAX: Final = 74_000
+"""Bytes of text in one OSC 52 sequence; more than xterm and tmux take is dropped silently."""
+_SECONDS: Final = 3.0
+
+
+def copy(
+    text: str, write: Callable[[str], None], environ: Mapping[str, str] = os.environ
+) -> tuple[bool, str]:
+    """Copy; whether it may have worked, and a sentence for the person.
+
+    `write` takes an escape sequence to the terminal. Programs that hold the clipboard are asked
+    first, since only they say whether it worked; then the terminal is asked by OSC 52.
+    """
+    size = _("{n:,} characters").format(n=len(text))
+    for command in _programs(environ):
+        if _run(command, text):
+            if command[0] == "tmux":
+                return True, _("Copied {size} to tmux and the terminal.").format(size=size)
+            return True, _("Copied {size}.").format(size=size)
+    data = text.encode("utf-8", "replace")
+    if len(data) > OSC_MAX:
+        return False, _(
+            "Not copied: {size} are too many for the terminal; install wl-copy or xclip."
+        ).format(size=size)
+    write(osc52(data, environ))
+    return True, _(
+        "Sent {size} to the terminal's clipboard. If nothing arrives, it does not allow that "
+        "(OSC 52): select with Shift and the mouse."
+    ).format(size=size)
+
+
+def osc52(data: bytes, environ: Mapping[str, str]) -> str:
+    """The sequence, wrapped for tmux or screen where the terminal is one of them."""
+    plain = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
+    if environ.get("TMUX"):
+        return "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
+    if environ.get("STY"):
+        return "\x1bP" + plain + "\x1b\\"
+    return plain
+
+
+def _programs(environ: Mapping[str, str]) -> Iterator[list[str]]:
+    remote = environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")
+    if sys.platform == "darwin" and not remote:
+        yield ["pbcopy"]
+    if environ.get("WAYLAND_DISPLAY") and not remote:
+        yield ["wl-copy"]
+    if environ.get("DISPLAY") and not remote:
+        yield ["xclip", "-selection", "clipboard"]
+        yield ["xsel", "--clipboard", "--input"]
+    if environ.get("TMUX"):
+        yield ["tmux", "load-buffer", "-w", "-"]  # -w: on to the terminal around tmux
+
+
+def _run(command: list[str], text: str) -> bool:
+    program = shutil.which(command[0])
+    if program is None:
+        return False
+    try:
+        done = subprocess.run(
+            [program, *command[1:]],
+            input=text.encode("utf-8", "replace"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

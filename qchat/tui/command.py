@@ -1,0 +1,98 @@
+"""`qchat tui`: the chat in the terminal."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from .. import options
+from ..errors import UsageError
+from ..i18n import _
+from ..sampling import Sampling
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+
+@click.command(
+    help=_(
+        """Chat in the terminal, with any OpenAI-compatible server.
+
+        The words, if there are any, are the first question. Conversations are kept; F1 shows the
+        keys.
+        """
+    ),
+    epilog=_(
+        """\b
+Examples:
+  qchat tui
+  qchat tui "Why is the sky blue?"
+  qchat tui --continue
+  qchat tui --base-url http://127.0.0.1:8000 --model demo
+  qchat tui --preset qwen3-thinking --system "Answer in French."
+
+\b
+Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be opened.
+"""
+    ),
+)
+@click.argument("question", nargs=-1, metavar="[QUESTION]...")
+@click.option(
+    "-c",
+    "--continue",
+    "go_on",
+    is_flag=True,
+    help=_("Go on with the last conversation."),
+)
+@options.system
+@options.server_options
+@options.sampling_options
+def tui(
+    question: tuple[str, ...],
+    go_on: bool,
+    system: str | None,
+    server: str | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    model: str | None,
+    sampling: Sampling,
+) -> int:
+    """Open the screen. Raises `QchatError` for what is wrong before it."""
+    from .. import settings as settings_
+    from .. import wire
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            _("qchat tui needs a terminal; for a pipe or a script there is qchat ask.")
+        )
+    settings = settings_.load()
+    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    sampling = sampling.merged_over(Sampling(preset=settings.preset))
+    os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
+
+    from contextlib import ExitStack
+
+    from .app import ChatApp
+    from .start import Start
+
+    start = Start(
+        endpoint or wire.local_endpoint(settings),
+        model,
+        sampling,
+        system,
+        go_on,
+        " ".join(question),
+    )
+    with ExitStack() as stack:
+
+        def opened() -> "Store":
+            from ..store import open_store
+
+            return stack.enter_context(open_store(settings.paths.data))
+
+        app = ChatApp(opened, start)
+        code = app.run() or 0
+        if app.failure is not None:
+            raise app.failure
+        return code

@@ -1,0 +1,94 @@
+"""The styles of a transcript, by what they mean. Everything stays readable without colours."""
+
+from dataclasses import dataclass
+
+from rich.style import Style
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """A style for each kind of text; `pygments` names the style for code."""
+
+    text: Style
+    dim: Style
+    heading1: Style
+    heading2: Style
+    heading3: Style
+    strong: Style
+    emphasis: Style
+    struck: Style
+    code: Style
+    link: Style
+    address: Style
+    math: Style
+    bullet: Style
+    bar: Style
+    quote: Style
+    rule: Style
+    code_block: Style
+    label: Style
+    table_head: Style
+    you: Style
+    model: Style
+    thought: Style
+    good: Style
+    bad: Style
+    mark: Style
+    pygments: str
+
+
+def palette(
+    *, accent: str, you: str, dim: str, code: str, code_back: str, bad: str, good: str, style: str
+) -> Palette:
+    """A palette out of a few colours, each as rich names them."""
+    faint = Style(color=dim)
+    return Palette(
+        text=Style(),
+        dim=faint,
+        heading1=Style(color=accent, bold=True, underline=True),
+        heading2=Style(color=accent, bold=True),
+        heading3=Style(bold=True),
+        strong=Style(bold=True),
+        emphasis=Style(italic=True),
+        struck=Style(strike=True),
+        code=Style(color=code),
+        link=Style(color=accent, underline=True),
+        address=faint,
+        math=Style(color=code, italic=True),
+        bullet=Style(color=accent),
+        bar=Style(color=dim),
+        quote=Style(italic=True),
+        rule=faint,
+        code_block=Style(bgcolor=code_back),
+        label=Style(color=dim, bgcolor=code_back),
+        table_head=Style(bold=True),
+        you=Style(color=you, bold=True),
+        model=Style(color=accent, bold=True),
+        thought=Style(color=dim, italic=True),
+        good=Style(color=good),
+        bad=Style(color=bad, bold=True),
+        mark=Style(reverse=True),
+        pygments=style,
+    )
+
+
+DARK = palette(
+    accent="#8ab4f8",
+    you="#c3a6ff",
+    dim="#8b93a1",
+    code="#e6c07b",
+    code_back="#1e222a",
+    bad="#f28b82",
+    good="#81c995",
+    style="one-dark",
+)
+LIGHT = palette(
+    accent="#1a56b0",
+    you="#6b3fa0",
+    dim="#6b7280",
+    code="#8a4b00",
+    code_back="#eef0f3",
+    bad="#b3261e",
+    good="#1e7d34",
+    style="default",
+)

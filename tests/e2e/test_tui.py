@@ -1,0 +1,88 @@
+"""`qchat tui` in a real terminal: tmux, a server, and a kill in mid-stream."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..faults import running
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+_ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
+
+
+class Terminal:
+    """A tmux server of its own with one window."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "tmux"
+        self._home = folder / "home"
+
+    def tmux(self, *args: str) -> str:
+        command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *args]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def start(self, *args: str) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "QCHAT_"))}
+        environ = ["env", "-i", *(f"{k}={v}" for k, v in clean.items() if k != "TMUX")]
+        command = [*environ, f"QCHAT_HOME={self._home}", "TERM=screen-256color"]
+        command += [sys.executable, "-c", _ENTRY, "tui", *args]
+        self.tmux("new-session", "-d", "-x", "80", "-y", "24", *command)
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def keys(self, *keys: str) -> None:
+        self.tmux("send-keys", *keys)
+
+    def pid(self) -> int:
+        return int(self.tmux("display-message", "-p", "#{pane_pid}"))
+
+    def wait_for(self, words: str, seconds: float = 60.0) -> str:
+        end = time.monotonic() + seconds
+        while words not in (screen := self.screen()):
+            assert time.monotonic() < end, screen
+            time.sleep(0.1)
+        return screen
+
+    def gone(self, seconds: float = 30.0) -> None:
+        end = time.monotonic() + seconds
+        while (
+            subprocess.run(
+                ["tmux", "-S", str(self._socket), "has-session"], capture_output=True
+            ).returncode
+            == 0
+        ):
+            assert time.monotonic() < end, "it does not end"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    found = Terminal(tmp_path)
+    yield found
+    subprocess.run(["tmux", "-S", str(tmp_path / "tmux"), "kill-server"], capture_output=True)
+
+
+def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
+    with running() as server:
+        terminal.start("--base-url", server.url)
+        terminal.wait_for("press Enter")
+        terminal.keys("count [[answer:rate=60;length=4000]]", "Enter")
+        terminal.wait_for("w150")
+        os.kill(terminal.pid(), signal.SIGKILL)
+        terminal.gone()
+        terminal.start("--base-url", server.url, "--continue")
+        screen = terminal.wait_for("Stopped")
+        assert "w60" in screen
+        terminal.keys("again", "Enter")
+        terminal.wait_for("echo: again")
+        terminal.keys("C-q")
+        terminal.gone()

@@ -1,0 +1,174 @@
+"""The chat against a server that misbehaves on order, with a real store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from qchat.errors import UsageError
+from qchat.sampling import Sampling
+from qchat.store import State as StoreState
+from qchat.store import Store, open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.message import State
+from qchat.tui.start import Start
+from qchat.wire import Endpoint
+
+from ..faults import Running, running
+from .waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running() as found:
+        yield found
+
+
+@contextmanager
+def chat(folder: Path, url: str, *, go_on: bool = False, question: str = "") -> Iterator[ChatApp]:
+    with open_store(folder) as store:
+        yield ChatApp(lambda: store, Start(Endpoint(url), None, Sampling(), None, go_on, question))
+
+
+def texts(app: ChatApp) -> list[str]:
+    return [message.text for message in app.transcript.messages]
+
+
+def last_state(app: ChatApp) -> State | None:
+    messages = app.transcript.messages
+    return messages[-1].state if messages else None
+
+
+def stored(folder: Path) -> list[tuple[str, str, str | None, StoreState]]:
+    with open_store(folder) as store:
+        last = store.conversations.last()
+        assert last is not None
+        nodes = store.messages.path(last.id)
+        bodies = store.messages.bodies([node.id for node in nodes])
+        return [(m.role, m.content, m.reasoning, m.state) for m in bodies]
+
+
+async def type_in(app: ChatApp, text: str) -> None:
+    app.composer.text = text
+    app.composer.post_message(app.composer.Sent(text))
+
+
+async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press(*"Hello", "ctrl+j", *"you", "enter")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            assert texts(app) == ["Hello\nyou", "echo: Hello\nyou"]
+            assert app.composer.text == ""
+            await wait_until(lambda: app._keep.store.conversations.last() is not None)
+            await pilot.press("ctrl+q")
+    assert stored(tmp_path) == [
+        ("user", "Hello\nyou", None, StoreState.COMPLETE),
+        ("assistant", "echo: Hello\nyou", None, StoreState.COMPLETE),
+    ]
+
+
+@pytest.mark.parametrize("form", ["reasoning", "reasoning_content", "inline", "unopened"])
+async def test_thinking_comes_apart_however_it_arrives(
+    tmp_path: Path, server: Running, form: str
+) -> None:
+    question = f"hi [[answer:reasoning={form}]]"
+    with chat(tmp_path, server.base_url, question=question) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            answer = app.transcript.messages[-1]
+            assert answer.text == f"echo: {question}"
+            assert answer.reasoning.startswith("The user says")
+            assert answer.thought_seconds is not None
+
+
+async def test_ctrl_c_stops_the_answer_and_keeps_what_came(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url, question="x [[answer:rate=50;length=4000]]") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: len(texts(app)) == 2 and "w8" in texts(app)[1])
+            await pilot.press("ctrl+c")
+            await wait_until(lambda: last_state(app) is State.STOPPED)
+            kept = texts(app)[1]
+            await pilot.press("ctrl+c")
+            assert app.is_running  # once is not enough
+            await pilot.press("ctrl+c")
+            await wait_until(lambda: not app.is_running)
+    assert stored(tmp_path)[1] == ("assistant", kept, None, StoreState.STOPPED)
+
+
+async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server: Running) -> None:
+    server.reset_log()
+    with chat(tmp_path, server.base_url, question="q [[fault:reset_mid_body;times=1]]") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            answer = app.transcript.messages[-1]
+            assert "broke off" in answer.error and answer.text.startswith("echo")
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            assert texts(app)[1].startswith("echo: q")
+    assert [row[3] for row in stored(tmp_path)] == [StoreState.COMPLETE] * 2
+
+
+async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    with chat(tmp_path, url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: "Nothing answers" in app.transcript.placeholder)
+            await pilot.press(*"draft")
+            await pilot.press("ctrl+q")
+            await wait_until(lambda: not app.is_running)
+    with chat(tmp_path, url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.composer.text == "draft")
+            await pilot.press("enter")
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            assert "can't be reached" in app.transcript.messages[-1].error
+    assert stored(tmp_path)[0][:2] == ("user", "draft")
+
+
+async def test_a_store_that_cannot_be_opened_ends_the_chat_with_its_sentence() -> None:
+    def broken() -> Store:
+        raise UsageError("There is no room.")
+
+    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "q")
+    app = ChatApp(broken, start)
+    async with app.run_test(size=(80, 24)):
+        await wait_until(lambda: not app.is_running)
+    assert str(app.failure) == "There is no room." and app.return_value == 2
+
+
+async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url, question="one") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await pilot.press("ctrl+q")
+            await wait_until(lambda: not app.is_running)
+    with chat(tmp_path, server.base_url, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["one", "echo: one"])
+            await pilot.press("f1")
+            await wait_until(lambda: texts(app) and texts(app)[0].startswith("## Keys"))
+            await pilot.press("f1")
+            await wait_until(lambda: texts(app) == ["one", "echo: one"])
+            await type_in(app, "two")
+            await wait_until(lambda: len(texts(app)) == 4 and last_state(app) is State.COMPLETE)
+            body = server.log.records[-1].body
+            assert isinstance(body, dict) and len(body["messages"]) == 3
+
+
+async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> None:
+    question = "[bold]x[/nope] [[answer:dress=escapes]]"
+    with chat(tmp_path, server.base_url, question=question) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            text = texts(app)[1]
+            assert "[bold]x[/nope]" in text
+            assert not {"\x1b", "\x07", "\x00", "\x9b", "\u202e"} & set(text)
+
+
+@pytest.mark.parametrize("size", [(80, 1), (20, 3), (1, 1)])
+async def test_tiny_terminals(tmp_path: Path, server: Running, size: tuple[int, int]) -> None:
+    with chat(tmp_path, server.base_url, question="tiny") as app:
+        async with app.run_test(size=size):
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
