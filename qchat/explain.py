@@ -35,7 +35,7 @@ def no_server() -> str:
     """What to do where nothing is configured and nothing answers at the usual address."""
     return _(
         "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
-        "start one with the demo model: python -m qchat.serve.launcher --model demo "
+        "start one with the demo model: qchat serve demo --detach "
         "(`qchat batch --model demo` needs no server)."
     ).format(url=wire.LOCAL_URL)
 

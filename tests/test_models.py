@@ -61,7 +61,7 @@ def test_nothing_configured_and_nothing_there(
     monkeypatch.setattr(wire, "LOCAL_URL", "http://127.0.0.1:9/v1")
     result = models(tmp_path)
     assert isinstance(result.exception, EngineError)
-    for word in ("http://127.0.0.1:9/v1", "--base-url", "qchat.serve.launcher --model demo"):
+    for word in ("http://127.0.0.1:9/v1", "--base-url", "qchat serve demo --detach"):
         assert word in str(result.exception)
 
 
