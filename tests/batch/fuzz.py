@@ -1,18 +1,15 @@
 """Broken files for `qchat batch`: made from good ones, with what must become of each line known."""
 
-import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from qchat.batch import run as running
-from qchat.batch.choose import Choice, Wish
-from qchat.batch.request import Json, Outcome, Request, Usage
+from qchat.batch.choose import Wish
+from qchat.batch.request import Json
 from qchat.batch.rows import Defaults
 
 from qchat.errors import QchatError, UsageError
@@ -51,43 +48,6 @@ BAD = (
     '"\\u0000"',
 )
 """Lines of many kinds that are not (the empty one is no line at all)."""
-
-
-class Echo:
-    """An engine that answers at once."""
-
-    window = 8
-    description = "an echo"
-
-    def states(self) -> tuple[()]:
-        return ()
-
-    def prewarm(self) -> None: ...
-
-    async def start(self, rows: int = 0) -> None: ...
-
-    async def answer(self, request: Request) -> Outcome:
-        await asyncio.sleep(0)
-        message = {"role": "assistant", "content": f"answer {request.line}"}
-        body: Json = {"choices": [{"message": message, "finish_reason": "stop"}], "model": "m"}
-        return Outcome(body=body, usage=Usage(1, 1))
-
-    async def alive(self) -> bool:
-        return True
-
-    async def close(self) -> None: ...
-
-
-@contextmanager
-def echoing() -> Iterator[None]:
-    """Let every run be answered by `Echo`."""
-
-    async def choose(*_args: object) -> Choice:
-        return Choice(Echo(), "http", "m", "")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "choose", choose)
-        yield
 
 
 def go(source: Path, **more: bool) -> int:

@@ -18,7 +18,7 @@ from qchat.batch.request import Outcome, Request
 
 from qchat.errors import Code, Failure
 from tests.batch.commands import batch, read, write
-from tests.batch.fuzz import Echo
+from tests.batch.echo import Echo
 from tests.batch.test_feeder import OK, Book, Script, failed, requests
 
 Dies = Callable[[Request], bool]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch.fuzz import check_resume, check_run, echoing
+from tests.batch.echo import echoing
+from tests.batch.fuzz import check_resume, check_run
 
 
 @pytest.mark.parametrize("check", [check_run, check_resume])

@@ -9,7 +9,6 @@ number of rows to the last. The resume is the same command once more: it reads a
 the first pass over the input is kept where that is large.
 """
 
-import asyncio
 import json
 import resource
 import subprocess
@@ -36,37 +35,11 @@ def run(path: Path) -> None:
     """One run in this process; prints what it took."""
     from qchat.batch import journal
     from qchat.batch import run as running
-    from qchat.batch.choose import Choice, Wish
-    from qchat.batch.request import Outcome, Request, Usage
+    from qchat.batch.choose import Wish
     from qchat.batch.rows import Defaults
 
     from qchat.settings import load
-
-    class Instant:
-        window = 256
-        description = "an engine that answers at once"
-
-        def states(self) -> tuple[()]:
-            return ()
-
-        def prewarm(self) -> None: ...
-
-        async def start(self, rows: int = 0) -> None: ...
-
-        async def answer(self, request: Request) -> Outcome:
-            await asyncio.sleep(0)
-            content = f"the answer to {request.custom_id}"
-            message = {"role": "assistant", "content": content}
-            body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-            return Outcome(body=body, usage=Usage(10, 5))
-
-        async def alive(self) -> bool:
-            return True
-
-        async def close(self) -> None: ...
-
-    async def choose(*_args: object) -> Choice:
-        return Choice(Instant(), "http", "m", "")
+    from tests.batch.echo import Echo, echoing
 
     loads: list[float] = []
     original = journal.Journal.load
@@ -78,10 +51,12 @@ def run(path: Path) -> None:
         return repairs
 
     journal.Journal.load = load_timed  # type: ignore[method-assign]
-    running.choose = choose  # type: ignore[assignment]
+    engine = Echo()
+    engine.window = 256
     began = time.monotonic()
     job = running.Job((str(path),), None, Defaults(), Wish(), quiet=True)
-    code = running.run(job, load(), [])
+    with echoing(engine):
+        code = running.run(job, load(), [])
     told = {
         "code": int(code),
         "seconds": time.monotonic() - began,

@@ -13,7 +13,10 @@ import pytest
 
 from ..faults import running
 
-pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+# These type into a real terminal, which tmux is; tests/tui runs the screens without one.
+pytestmark = pytest.mark.skipif(
+    shutil.which("tmux") is None, reason="tmux, the terminal that is typed into, is not installed"
+)
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
 

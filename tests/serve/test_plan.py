@@ -169,7 +169,10 @@ class TestPassedOptions:
             named(["word"])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="who listens is read from /proc")
+# Elsewhere the sentence says that the port is taken, but not by whom.
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="who listens is read from /proc, which is Linux's alone"
+)
 def test_a_port_that_is_taken_says_by_whom() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -23,7 +23,10 @@ from qchat.machine import Machine
 from qchat.processes import running
 from qchat.settings import Paths
 
-MARKED = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+# vLLM's servers run on Linux; elsewhere there is no /proc to find a marked process in.
+MARKED = pytest.mark.skipif(
+    sys.platform != "linux", reason="a server's processes are found by a mark read from /proc"
+)
 
 # Says and answers what vLLM does at the end of its start, and leaves a grandchild that no signal
 # to its parent reaches.

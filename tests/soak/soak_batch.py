@@ -16,7 +16,8 @@ import pytest
 
 from tests import faults
 from tests.batch.commands import batch, command, once_each, read, write
-from tests.batch.fuzz import check_resume, check_run, echoing
+from tests.batch.echo import echoing
+from tests.batch.fuzz import check_resume, check_run
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(1800)]
 
