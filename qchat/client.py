@@ -61,13 +61,14 @@ class Client:
     It never retries, never follows a redirect, and uses the endpoint's proxy and no other.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, silence: float = SILENCE_SECONDS) -> None:
+        """`silence`: seconds without a byte after which a request has failed."""
         self.endpoint = endpoint
         self._http = openai.DefaultHttpxClient(
             trust_env=False,
             proxy=endpoint.proxy,
             follow_redirects=False,
-            timeout=openai.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=openai.Timeout(silence, connect=CONNECT_SECONDS),
             event_hooks={"request": [self._only_our_headers]},
         )
         self._sdk = openai.OpenAI(
@@ -103,6 +104,31 @@ class Client:
             said = _("The answer is not a list of models.")
             raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
         return data
+
+    def status(self, path: str) -> int:
+        """The status of a GET beside the API: `path` is below the address without its ``/v1``.
+
+        Raises `ServerError` where there is no answer.
+        """
+        url = self.endpoint.base_url.removesuffix("/v1") + path
+        try:
+            self._sdk.get(url, cast_to=object)
+        except openai.APIStatusError as e:
+            return e.status_code
+        except Exception as e:
+            raise self._error(e) from e
+        return 200
+
+    def complete(self, body: Json) -> Json:
+        """A chat completion in one piece, decoded and unchecked. Raises `ServerError`."""
+        try:
+            answer = self._sdk.post("/chat/completions", body=body, cast_to=object)
+        except Exception as e:
+            raise self._error(e) from e
+        if not isinstance(answer, dict):
+            said = _("The answer is not an object.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+        return answer
 
     def stream(self, body: Json) -> Iterator[Json]:
         """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""
