@@ -5,7 +5,6 @@
 
 import contextlib
 import getpass
-import http.client
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from ..errors import EngineError, Exit, QchatError, sentence
 from ..i18n import _
 from ..settings import Paths
 from . import access, records, tree
+from .health import Word, health
 from .phases import Phase, Progress, Step, Tail
 from .plan import Plan
 from .records import Record, Store
@@ -159,10 +159,13 @@ class Supervisor:
         while not self._signals and self._child.poll() is None:
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 self._report(progress.step)
-            if progress.step.phase is Phase.READY and is_healthy(self._plan.url):
+            if progress.step.phase is Phase.READY and self._is_well():
                 return True
             self._wake.wait(LOOK)
         return False
+
+    def _is_well(self) -> bool:
+        return health(self._plan.url).word is Word.OK
 
     def _wait(self) -> None:
         """Until a signal, or until the child has ended."""
@@ -228,20 +231,6 @@ class Supervisor:
         finally:
             for signum, handler in old.items():
                 signal.signal(signum, handler)
-
-
-def is_healthy(url: str, seconds: float = 1.0) -> bool:
-    """Whether a server of this machine says that it is well."""
-    address = url.removeprefix("http://")
-    host, _colon, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
-    try:
-        connection.request("GET", "/health", headers={"Host": "localhost"})
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def instead(plan: Plan, text: str) -> str | None:

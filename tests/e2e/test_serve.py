@@ -196,7 +196,14 @@ def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Pat
     one = said["servers"][0]
     assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
     assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
+    assert one["health"] == "ok" and "gpu_memory_mib" in one
     assert "demo" in home.run("status").stdout
+    os.kill(one["vllm"], signal.SIGSTOP)  # it hangs: were it waited for, this would, too
+    try:
+        said = json.loads(home.run("status", "--json").stdout)["servers"][0]
+    finally:
+        os.kill(one["vllm"], signal.SIGCONT)
+    assert (said["state"], said["health"]) == ("ready", "silent")
     again = home.run("serve", "demo", "--port", str(free_port()))
     assert again.returncode == 2 and "runs already" in again.stderr
     other = home.run("serve", "demo", "--name", "other", "--port", str(port))
