@@ -92,7 +92,7 @@ def template() -> str:
 
 
 def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
+    return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 def _show(settings: Settings) -> None:
