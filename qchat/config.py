@@ -107,7 +107,7 @@ def _show(settings: Settings) -> None:
     rows += [
         (
             f"tui.{name}",
-            _toml(getattr(settings.tui, name)).strip('"'),
+            str(getattr(settings.tui, name)),
             settings.where(f"tui.{name}"),
         )
         for name in TUI_KEYS

@@ -344,6 +344,10 @@ class ChatApp(App[int]):
         """Fold or unfold."""
         self.transcript.action_thought()
 
+    def action_unfold(self) -> None:
+        """Unfold a pasted text."""
+        self.composer.unfold()
+
     def action_page(self, count: int) -> None:
         """Scroll the transcript, wherever the focus is."""
         self.transcript.action_page(count)

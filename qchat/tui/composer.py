@@ -203,9 +203,11 @@ class Composer(ChipField):
     async def _look_up(self, written: str) -> None:
         found = await asyncio.to_thread(candidates, written, Path.cwd())
         if self._mentioned() == written:
-            self._offer([c for c in found if c.path != written or c.is_folder])
+            self._offer(found)
 
     def _offer(self, found: list[Candidate]) -> None:
+        if found == self._offered:
+            return
         self._offered = found
         for choices in self.screen.query(Choices):
             choices.offer([candidate.path for candidate in found])
