@@ -49,8 +49,8 @@ def help_text() -> str:
     about = _(
         "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings turns "
         "Enter and Ctrl+J round). @ and the name of a text file attach it; Up and Down at the "
-        "edges of the field bring earlier questions. Drag with the mouse to select: a whole paragraph "
-        "is copied as Markdown, a part as its words. Two clicks take a word, three a "
+        "edges of the field bring earlier questions. Drag with the mouse to select: a whole "
+        "paragraph is copied as Markdown, a part as its words. Two clicks take a word, three a "
         "paragraph. Tab goes to the conversation and back."
     )
     return f"## {_('Keys')}\n\n{about}\n\n| {_('Key')} | {_('does')} |\n|---|---|\n{rows}\n"
