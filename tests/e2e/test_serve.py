@@ -197,6 +197,8 @@ def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Pat
     assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
     assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
     assert one["health"] == "ok" and "gpu_memory_mib" in one
+    own = tree.members(one["vllm"], home.record()["mark"])
+    assert len(own) > 1 and not set(own) & {other["pid"] for other in said["foreign"]}
     assert "demo" in home.run("status").stdout
     os.kill(one["vllm"], signal.SIGSTOP)  # it hangs: were it waited for, this would, too
     try:
