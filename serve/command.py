@@ -153,7 +153,11 @@ def _machine(cpu: bool) -> "Machine | None":
     if machine.gpu_note:
         click.echo(machine.gpu_note, err=True)
         return None
-    raise EngineError(_("This vLLM is built for GPUs, and this machine shows none (nvidia-smi)."))
+    text = _(
+        "This vLLM is built for GPUs, and this machine shows none. Look with nvidia-smi and qchat "
+        "doctor, or install vLLM's build for the CPU."
+    )
+    raise EngineError(text)
 
 
 def _generated(paths: "Paths", name: str, make: bool) -> Path:
