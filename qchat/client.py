@@ -12,7 +12,7 @@ import openai
 
 from . import __version__
 from .errors import Code, Exit, Failure, QchatError, from_status
-from .explain import explain
+from .explain import explain, told
 from .i18n import _
 from .wire import Endpoint, retry_after
 
@@ -37,11 +37,13 @@ _HEADERS: Final = frozenset(
 
 
 class ServerError(QchatError):
-    """A request that failed; `failure` is the row of the table, the text is for a person."""
+    """A request that failed; `failure` is the row of the table, the text is for a person:
+    `what` happened, and the `advice`, which may be empty."""
 
     def __init__(self, failure: Failure, endpoint: Endpoint) -> None:
         super().__init__(explain(failure, endpoint))
         self.failure = failure
+        self.what, self.advice = told(failure, endpoint)
         if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNSUPPORTED):
             self.exit_code = Exit.USAGE
         else:

@@ -94,7 +94,7 @@ def _safely(section: "Section") -> "Findings":
         yield from section.look()
     except (OSError, QchatError) as error:
         text = _("This could not be looked at: {why}").format(why=error)
-        yield problem("unreadable", text)
+        yield problem("unreadable", text, _("Mend that, and run qchat doctor again."))
 
 
 def _heading(section: "Section", first: bool) -> None:

@@ -22,10 +22,12 @@ def machine(found: Machine, cpu_build: bool) -> Findings:
         yield ok("system", f"{system} {platform.release()}, {platform.machine()}.")
     else:
         text = _("vLLM runs on Linux, and this is {system}: a server must run elsewhere.")
-        yield warning("system", text.format(system=system))
+        fix = "qchat tui --base-url http://HOST:8000/v1"
+        yield warning("system", text.format(system=system), fix)
     if found.cores < 2:
         text = _("One CPU core may be used: vLLM's processes take turns on it.")
-        yield warning("cores", text, cores=found.cores)
+        fix = _("Allow more; in a container: docker run --cpus 2.")
+        yield warning("cores", text, fix, cores=found.cores)
     else:
         yield ok("cores", _("{n} CPU cores may be used.").format(n=found.cores), cores=found.cores)
     yield from _memory(found)

@@ -77,7 +77,7 @@ def _named(asked: Asked, settings: Settings | Finding) -> Target | Finding | Non
         known = asked.server in settings.servers
         if asked.base_url or asked.api_key_env or (asked.server and not known):
             raise  # the command line is at fault
-        return problem("settings", str(error))
+        return problem("settings", str(error), doctor_settings.edit(settings.paths.config_file))
     if endpoint is None:
         return None
     if asked.names_server and asked.model is not None:
@@ -165,12 +165,11 @@ def _record(record: Record, asked: Asked) -> Findings:
         yield said
     if record.state != READY:
         return
-    try:
-        target = doctor_server.of_record(record, asked.environ)
-    except UsageError as error:
-        yield warning("key", str(error))
-        return
-    yield from doctor_server.server(target, asked.timeout)
+    target = doctor_server.of_record(record, asked.environ)
+    if isinstance(target, Finding):
+        yield target
+    else:
+        yield from doctor_server.server(target, asked.timeout)
 
 
 def _section(found: Target | Finding, servers: list[Record], asked: Asked) -> Section:

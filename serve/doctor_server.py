@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Code, UsageError
+from ..errors import Code
 from ..i18n import _, plural
 from ..wire import Endpoint, Secret
 from . import keys, records
-from .finding import Finding, Findings, ok, problem, warning
+from .doctor_settings import key_file
+from .finding import Finding, Findings, Level, ok, problem, warning
 from .records import Record
 
 if TYPE_CHECKING:
@@ -45,15 +46,19 @@ class Target:
         return _("Look into the server's log.")
 
 
-def of_record(record: Record, environ: Mapping[str, str]) -> Target:
-    """One of qchat's own servers, with a key of its. Raises `UsageError` where none is at hand."""
+def of_record(record: Record, environ: Mapping[str, str]) -> Target | Finding:
+    """One of qchat's own servers, with a key of its, or why none is at hand."""
     key = None
     if record.key == "variable":
         if keys.from_variable(environ) is None:
             text = _("{name} goes by the key in QCHAT_API_KEY, which is not set here.")
-            raise UsageError(text.format(name=record.name))
+            fix = _("Set it as it was when the server was started.")
+            return warning("key", text.format(name=record.name), fix)
         key = Secret(environ[keys.VARIABLE].strip())
     elif record.key != "none":
+        held = key_file(Path(record.key), of_server=True)
+        if held.level is not Level.OK:
+            return held
         key = Secret(keys.one_of(Path(record.key)))
     endpoint = Endpoint(f"{record.url}/v1", key, record.served_name, record.name)
     return Target(endpoint, record)
@@ -96,11 +101,18 @@ def server(target: Target, seconds: float) -> Findings:
 
 
 def _failed(error: "ServerError", target: Target) -> Finding:
-    code = error.failure.code
-    if code is Code.UNREACHABLE and target.record is None and target.endpoint.is_local:
-        return problem(str(code), str(error), "qchat serve demo --detach")
-    # The error says itself what to do; where the log is, only the record knows.
-    return problem(str(code), str(error), "" if target.record is None else target.fix)
+    code, record = error.failure.code, target.record
+    if record is not None and code is Code.UNAUTHORIZED:
+        fix = _("Give a key of {place}.").format(place=record.key)
+        if record.key == "variable":
+            fix = _("Give the key that was in QCHAT_API_KEY when it was started.")
+    elif record is not None:
+        fix = target.fix
+    elif code is Code.UNREACHABLE and target.endpoint.is_local:
+        fix = "qchat serve demo --detach"
+    else:
+        fix = error.advice or target.fix
+    return problem(str(code), error.what, fix)
 
 
 def _health(client: "Client", target: Target) -> Finding:

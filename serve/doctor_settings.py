@@ -21,10 +21,11 @@ def loaded(environ: Mapping[str, str]) -> Settings | Finding:
     try:
         return load(environ)
     except UsageError as error:
-        return problem("config", str(error), _edit(Paths.find(environ).config_file))
+        return problem("config", str(error), edit(Paths.find(environ).config_file))
 
 
-def _edit(file: Path) -> str:
+def edit(file: Path) -> str:
+    """The command that opens `file`."""
     return f'"${{EDITOR:-vi}}" {_quoted(file)}'
 
 
@@ -136,12 +137,12 @@ def key_file(file: Path, *, of_server: bool = False) -> Finding:
             keys.read(file)
         elif not file.read_bytes().strip():
             text = _("The key file {file} is empty.")
-            return problem("key_file", text.format(file=file), _edit(file))
+            return problem("key_file", text.format(file=file), edit(file))
     except OSError as error:
         text = _("Can't read the key file {file}: {why}.")
-        return problem("key_file", text.format(file=file, why=error.strerror), _edit(file))
+        return problem("key_file", text.format(file=file, why=error.strerror), edit(file))
     except QchatError as error:
-        return problem("key_file", str(error), _edit(file))
+        return problem("key_file", str(error), edit(file))
     return ok("key_file", _("Only you can read the key in {file}.").format(file=file))
 
 

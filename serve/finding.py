@@ -40,11 +40,11 @@ def ok(check: str, text: str, **figures: float) -> Finding:
     return Finding(Level.OK, check, text, figures=figures)
 
 
-def warning(check: str, text: str, fix: str = "", **figures: float) -> Finding:
+def warning(check: str, text: str, fix: str, **figures: float) -> Finding:
     """Worth knowing."""
     return Finding(Level.WARNING, check, text, fix, figures)
 
 
-def problem(check: str, text: str, fix: str = "", **figures: float) -> Finding:
+def problem(check: str, text: str, fix: str, **figures: float) -> Finding:
     """To be mended."""
     return Finding(Level.PROBLEM, check, text, fix, figures)

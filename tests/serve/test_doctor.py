@@ -53,7 +53,7 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "  warning  Hm.\n           Try: try" in out and "\x1b" not in out
         assert out.endswith("0 problems, 1 warning.\n")
-        self.only(monkeypatch, ok("one", "Fine."), problem("three", "Bad."))
+        self.only(monkeypatch, ok("one", "Fine."), problem("three", "Bad.", "mend it"))
         assert cli.run(["doctor"]) == 1
         assert capsys.readouterr().out.endswith("1 problem, 0 warnings.\n")
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from qchat.serve import doctor_sections, doctor_server, records
 from qchat.serve.doctor_server import Arrivals, Target
-from qchat.serve.finding import Level
+from qchat.serve.finding import Finding, Level
 from qchat.serve.keys import LEAST
 from qchat.serve.records import Record, Store
 
 from qchat import wire
-from qchat.errors import UsageError
 from qchat.settings import Paths
 from qchat.wire import Endpoint, Secret
 from tests import faults
@@ -232,7 +231,9 @@ class TestRecords:
             assert self.look(tmp_path, QCHAT_API_KEY=KEY)["server:demo.chat"] is Level.OK
             file.chmod(0o644)
             store.write(replace(here, key=str(file)))
-            assert self.look(tmp_path)["server:demo.key"] is Level.WARNING
+            found = self.look(tmp_path)
+            assert found["server:demo.key_file"] is Level.PROBLEM
+            assert "server:demo.health" not in found
 
     def test_one_that_is_asked_by_its_address(self, tmp_path: Path) -> None:
         store = Store(Paths.find({"QCHAT_HOME": str(tmp_path)}))
@@ -248,5 +249,27 @@ class TestRecords:
 
 
 def test_no_key_at_hand_is_said() -> None:
-    with pytest.raises(UsageError, match="QCHAT_API_KEY, which is not set"):
-        doctor_server.of_record(replace(RECORD, key="variable"), {})
+    said = doctor_server.of_record(replace(RECORD, key="variable"), {})
+    assert isinstance(said, Finding) and "QCHAT_API_KEY, which is not set" in said.text
+
+
+@pytest.mark.parametrize(
+    ("record", "fix"),
+    [
+        (None, "Put the right key in a variable"),
+        (replace(RECORD, key="/keys/demo.key"), "Give a key of /keys/demo.key."),
+        (replace(RECORD, key="variable"), "Give the key that was in QCHAT_API_KEY"),
+    ],
+)
+def test_where_the_right_key_is(record: Record | None, fix: str) -> None:
+    with faults.running(api_key=KEY) as server:
+        wrong = replace(target(server.url, "x" * LEAST), record=record)
+        found = by_check(doctor_server.server(wrong, 5))
+    assert found["unauthorized"].fix.startswith(fix)
+
+
+def test_what_to_do_stands_apart(unused_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_port}"
+    found = by_check(doctor_server.server(replace(target(url), record=None), 5))["unreachable"]
+    assert found.text.endswith("Connection refused.")
+    assert found.fix == "qchat serve demo --detach"
