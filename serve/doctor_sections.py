@@ -91,7 +91,9 @@ def _all(
     environ = asked.environ
     paths = Paths.find(environ)
     store = Store(paths)
-    servers = [record for record in store.all() if record.state == FAILED or _lives(store, record)]
+    servers = [
+        record for record in store.all() if record.state == FAILED or store.is_held(record.name)
+    ]
     machine, cpu_build = detect(environ), _is_cpu_build()
     usable = replace(machine, gpus=()) if cpu_build else machine  # as the vLLM here sees it
 
@@ -104,10 +106,6 @@ def _all(
     yield Section("disk", _("Disk"), partial(doctor_model.room, paths, environ))
     yield Section("processes", _("Ports and processes"), partial(_processes, asked, store, servers))
     yield from _servers(asked, servers, named)
-
-
-def _lives(store: Store, record: Record) -> bool:
-    return store.is_held(record.name)
 
 
 def _is_cpu_build() -> bool:
@@ -129,7 +127,7 @@ def _processes(asked: Asked, store: Store, servers: list[Record]) -> Findings:
     yield doctor_ports.port(asked.port, servers)
     yield from doctor_ports.orphans(servers)
     for record in store.all():
-        if record not in servers and not _lives(store, record):
+        if record not in servers and not store.is_held(record.name):
             text = _("The supervisor of {name} was killed; its record is still there.")
             yield warning("record", text.format(name=record.name), "qchat status")
 

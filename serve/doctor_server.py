@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import Code
 from ..i18n import _, plural
@@ -109,7 +110,8 @@ def _failed(error: "ServerError", target: Target) -> Finding:
     elif record is not None:
         fix = target.fix
     elif code is Code.UNREACHABLE and target.endpoint.is_local:
-        fix = "qchat serve demo --detach"
+        port = urlsplit(target.endpoint.base_url).port
+        fix = f"qchat serve demo --detach --port {port or 80}"
     else:
         fix = error.advice or target.fix
     return problem(str(code), error.what, fix)

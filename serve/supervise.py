@@ -196,7 +196,8 @@ class Supervisor:
             file.write(f"(qchat) INFO {stamp} {text}\n")
 
     def _stopped(self) -> Exit:
-        self._save(state=records.STOPPING)
+        with contextlib.suppress(EngineError):
+            self._save(state=records.STOPPING)
         self._end()
         self._store.remove(self._plan.name)
         if not self._signals:
@@ -215,7 +216,8 @@ class Supervisor:
         if tried:
             message += " " + _("Try: {command}").format(command=tried)
         message += " " + _("Its log: qchat logs {name}").format(name=self._plan.name)
-        self._save(state=records.FAILED, message=message, vllm=None)
+        with contextlib.suppress(EngineError):  # the cause that was found is to be told
+            self._save(state=records.FAILED, message=message, vllm=None)
         return EngineError(message)
 
     @contextlib.contextmanager
@@ -276,7 +278,8 @@ def main() -> int:
     try:
         return Supervisor(plan, Store(Paths.find()), lambda _step: None).run()
     except QchatError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError):  # who started us may be gone
+            print(error, file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_code
 
 

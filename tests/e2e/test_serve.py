@@ -158,7 +158,6 @@ def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]
     said = [one for one in json.loads(done.stdout)["findings"] if one["section"] == "server:demo"]
     assert {one["level"] for one in said} == {"ok"}, said
     assert [one["check"] for one in said] == ["health", "key_needed", "models", "chat", "stream"]
-    assert said[-1]["figures"]["pieces"] > 3
     script = Path(tree.__file__).with_name("deploy") / "check-service.sh"
     words = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
     checked = subprocess.run(words, env=home.environ, capture_output=True, text=True, timeout=60)

@@ -272,4 +272,4 @@ def test_what_to_do_stands_apart(unused_port: int) -> None:
     url = f"http://127.0.0.1:{unused_port}"
     found = by_check(doctor_server.server(replace(target(url), record=None), 5))["unreachable"]
     assert found.text.endswith("Connection refused.")
-    assert found.fix == "qchat serve demo --detach"
+    assert found.fix == f"qchat serve demo --detach --port {unused_port}"
