@@ -86,6 +86,7 @@ def tui(
         system,
         go_on,
         " ".join(question),
+        settings.tui,
     )
     with ExitStack() as stack:
 

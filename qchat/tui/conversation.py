@@ -4,7 +4,7 @@ An answer that is on its way when another conversation is opened goes on in its 
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,10 @@ class Conversation:
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
+    def answers_in(self, key: str) -> bool:
+        """Whether an answer is on its way in this conversation."""
+        return key in self._answers
+
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way here, or about to be."""
@@ -79,21 +83,38 @@ class Conversation:
         if not self._app.composer.text:
             self._app.composer.text = loaded.draft
 
-    async def show(self, key: str | None) -> None:
-        """Show another one (None: a new one); drafts stay with theirs. Raises `StoreError`."""
-        if key == self.key:
+    async def show(
+        self, key: str | None, message: int | None = None, words: Sequence[str] = ()
+    ) -> None:
+        """Show another one (None: a new one); drafts stay with theirs.
+
+        With a `message`, its branch, and the place in it where one of the `words` stands. Raises
+        `StoreError`; what was shown then stays.
+        """
+        if key == self.key and message is None:
             return
         async with self._order:
-            while True:
-                before = self._answers.get(key) if key is not None else None
-                loaded = await self.keeper.run(self.keeper.load, key)
-                if before is (self._answers.get(key) if key is not None else None):
-                    break  # else it ended meanwhile, and what was read is not its end
-            draft = self.keeper.keep_draft(self.key, self._app.composer.text)
-            if (left := self.answering) is not None:
-                left.at = None
+            await self._load(key, message)
+        if message is not None:
+            self._app.transcript.go_to_message(message, words)
+
+    async def _load(self, key: str | None, message: int | None) -> None:
+        """Read and show it; `_order` is held."""
+        if message is not None:
+            await self.keeper.run(self.keeper.store.messages.show, message)
+        while True:
+            before = self._answers.get(key or "")
+            loaded = await self.keeper.run(self.keeper.load, key)
+            if before is self._answers.get(key or ""):
+                break  # else it ended meanwhile, and what was read is not its end
+        if key == self.key:
             self._show(loaded)
-            self._app.composer.text = loaded.draft
+            return
+        draft = self.keeper.keep_draft(self.key, self._app.composer.text)
+        if (left := self.answering) is not None:
+            left.at = None
+        self._show(loaded)
+        self._app.composer.text = loaded.draft
         if draft is not None:
             await draft
 
@@ -174,8 +195,7 @@ class Conversation:
     def _close(self, coming: Answering, end: Ended, state: State) -> None:
         del self._answers[coming.conversation]
         thought = coming.thought(end)
-        finished = self.keeper.finish(coming.answer, end, state, thought)
-        self._app.spawn(_done(finished))
+        self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
         if coming.at is not None:
             self.figures = figures(end)
             again = self._app.keymap.shown("retry")
@@ -187,9 +207,12 @@ class Conversation:
             self._app.say(text.format(title=one_line(coming.title)))
         self._app.changed()
 
-    def stop(self) -> bool:
-        """Stop the answer that comes here; what came is kept. False where none comes."""
-        coming = self.answering
+    def stop(self, key: str | None = None) -> bool:
+        """Stop the answer that comes here, or in another conversation; what came is kept.
+
+        False where none comes.
+        """
+        coming = self._answers.get(key or self.key or "")
         if coming is not None:
             self._close(coming, coming.cut(), State.STOPPED)
         return coming is not None
@@ -210,9 +233,9 @@ class Conversation:
         """Keep what has come and what is written; called every second."""
         for coming in self._answers.values():
             if (text := coming.unsaved()) is not None:
-                self._app.spawn(_done(self.keeper.checkpoint(coming.answer, *text)))
+                self._app.follow(self.keeper.checkpoint(coming.answer, *text))
         if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
-            self._app.spawn(_done(draft))
+            self._app.follow(draft)
 
     async def close(self) -> None:
         """Keep the draft, wait until all is written. Raises `StoreError`."""
@@ -235,7 +258,3 @@ class Conversation:
         following = {None: True, True: False, False: None}[self.sampling.thinking]
         self.sampling = replace(self.sampling, thinking=following)
         self._app.changed()
-
-
-async def _done(work: Awaitable[object]) -> None:
-    await work
