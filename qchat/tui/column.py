@@ -147,7 +147,7 @@ class Column(ScrollView, can_focus=True):
 
     # -- scrolling -------------------------------------------------------------------------
 
-    def _after_change(self) -> None:
+    def _after_change(self, *, more: bool = True) -> None:
         if not self.is_attached or not self.size.height:
             return
         if self.follows and self.dragging is None:
@@ -156,7 +156,7 @@ class Column(ScrollView, can_focus=True):
         before = self._layout.total
         y = self._layout.settle(self.scroll_offset.y, self.rows)
         below = self._layout.total > y + self.rows
-        self.new_below = below and (self.new_below or self._layout.total >= before)
+        self.new_below = below and (self.new_below or (more and self._layout.total >= before))
         self._show(y, keep=True)
 
     def _show(self, y: int, *, keep: bool = False) -> None:
@@ -214,7 +214,7 @@ class Column(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Another size."""
         self._reflow()
-        self._after_change()
+        self._after_change(more=False)
 
     def notify_style_update(self) -> None:
         """Another theme."""
@@ -223,7 +223,7 @@ class Column(ScrollView, can_focus=True):
             for _index, _number, block in self._drawn():
                 block.strips = []
             self._reflow()
-            self._after_change()
+            self._after_change(more=False)
 
     def _drawn(self) -> list[tuple[int, int, Block]]:
         return [
