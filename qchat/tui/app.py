@@ -368,6 +368,14 @@ class ChatApp(App[int]):
         """Copy an answer."""
         self.transcript.action_copy_message()
 
+    def action_editor(self) -> None:
+        """Write in another editor."""
+        self.composer.write_elsewhere()
+
+    def action_unfold(self) -> None:
+        """Unfold a paste."""
+        self.composer.action_unfold()
+
     def action_help(self) -> None:
         """The keys in place of the conversation, and back."""
         if self._back_from_help() or self._still_coming():

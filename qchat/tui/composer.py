@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from textual import events, work
+from textual.app import SuspendNotSupported
 from textual.message import Message as Event
 from textual.timer import Timer
 from textual.widgets import TextArea
 
 from ..errors import UsageError
 from ..i18n import _
+from ..sanitize import clean
 from ..settings import Tui
+from . import editor
 from .attach import Candidate, candidates
 from .chips import Draft
 from .choices import Choices
@@ -136,6 +139,25 @@ class Composer(ChipField):
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
         self.post_message(self.Sent(text))
+
+    @work(exclusive=True, group="editor")
+    async def write_elsewhere(self) -> None:
+        """Go on writing in the person's own editor; answers go on coming meanwhile."""
+        app = self.app
+        try:
+            words = editor.command()
+            # The loop goes on, so that what comes is stored; nothing is drawn over the editor.
+            with editor.Interrupts(), app.batch_update(), app.suspend():
+                text = await asyncio.to_thread(editor.edited, self.text, words)
+        except UsageError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+        except SuspendNotSupported:
+            said = _("An editor can't be opened here; it needs the terminal.")
+            self.notify(said, severity="error", markup=False, timeout=10)
+        else:
+            result = self.replace(clean(text), self.document.start, self.document.end)
+            self.move_cursor(result.end_location)
+        app.refresh(layout=True)
 
     # -- earlier questions -----------------------------------------------------------------
 

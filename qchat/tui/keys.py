@@ -33,6 +33,8 @@ KEYS: tuple[Key, ...] = (
     Key("ctrl+end", "bottom", "Ctrl+End", _("to the end, and follow the answer")),
     Key("ctrl+b", "copy_code", "Ctrl+B", _("copy a block of code")),
     Key("ctrl+o", "copy_message", "Ctrl+O", _("copy an answer as Markdown")),
+    Key("alt+e", "editor", "Alt+E", _("write in your own editor ($VISUAL, $EDITOR)")),
+    Key("alt+u", "unfold", "Alt+U", _("unfold a pasted text in the field")),
     Key("f1", "help", "F1", _("these keys, or back")),
 )
 
