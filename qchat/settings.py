@@ -101,11 +101,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Tui:
-    """The `[tui]` section; `TUI_KEYS` says what each is for."""
+    """The `[tui]` section; `TUI_KEYS` says what each is for.
+
+    `keys` is `[tui.keys]` as written, the keys of an action by its name; `qchat.tui.keymap` checks
+    and uses it.
+    """
 
     enter: str = "send"
     attach_kib: int = 256
     auto_title: bool = True
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,8 @@ class Settings:
     def where(self, key: str) -> str:
         """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
 
-        `key` is ``server``, ``model``, ``preset``, ``tui.KEY`` or ``servers.NAME.KEY``.
+        `key` is ``server``, ``model``, ``preset``, ``tui.KEY``, ``tui.keys.ACTION`` or
+        ``servers.NAME.KEY``.
         """
         return self.origins.get(key, _("default"))
 
@@ -184,8 +190,16 @@ def _tui(file: "_ConfigFile") -> Tui:
     if not isinstance(section, dict):
         raise file.error(("tui",), _("tui must be a section: [tui]"))
     if section:
-        file.check_keys(("tui",), tuple(TUI_KEYS))
-    return Tui(**{key: file.like(getattr(Tui(), key), "tui", key) for key in section})
+        file.check_keys(("tui",), (*TUI_KEYS, "keys"))
+    values = {key: file.like(getattr(Tui(), key), "tui", key) for key in section if key != "keys"}
+    return Tui(**values, keys=_tui_keys(file, section.get("keys", {})))
+
+
+def _tui_keys(file: "_ConfigFile", section: object) -> dict[str, str]:
+    at = ("tui", "keys")
+    if not isinstance(section, dict):
+        raise file.error(at, _("keys must be a section: [tui.keys]"))
+    return {name: file.text(*at, name, empty=True) for name in section}
 
 
 def _server(file: "_ConfigFile", name: str) -> Server:
@@ -256,11 +270,12 @@ class _ConfigFile:
             if key == "servers":
                 yield from ((key, name, k) for name, section in value.items() for k in section)
             elif key == "tui":
-                yield from ((key, name) for name in value)
+                yield from ((key, name) for name in value if name != "keys")
+                yield from ((key, "keys", name) for name in value.get("keys", {}))
             else:
                 yield (key,)
 
-    def text(self, *path: str) -> str:
+    def text(self, *path: str, empty: bool = False) -> str:
         value: Any = self.table
         for part in path:
             value = value[part]
@@ -268,7 +283,7 @@ class _ConfigFile:
             raise self.error(
                 path, _('{key} must be text in quotes, such as "…"').format(key=path[-1])
             )
-        if not value.strip():
+        if not empty and not value.strip():
             raise self.error(path, _("{key} is empty").format(key=path[-1]))
         return value
 
