@@ -8,13 +8,14 @@ from typing import Final
 
 from ..i18n import _
 
+WRITING: Final = _("Writing")
 MOVING: Final = _("Moving")
 ANSWERS: Final = _("Answers")
 CONVERSATIONS: Final = _("Conversations")
 COPYING: Final = _("Copying")
 WINDOW: Final = _("The window")
 LIST: Final = _("In the list of conversations")
-GROUPS: Final = (CONVERSATIONS, ANSWERS, MOVING, COPYING, WINDOW, LIST)
+GROUPS: Final = (WRITING, CONVERSATIONS, ANSWERS, MOVING, COPYING, WINDOW, LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,21 @@ _ROWS: Final = (
         "copies.message",
         keys="ctrl+o",
         slash="copy",
+    ),
+    Action(
+        "editor",
+        _("write in your own editor ($VISUAL, $EDITOR)"),
+        WRITING,
+        "composer.write_elsewhere",
+        keys="alt+e",
+        slash="editor",
+    ),
+    Action(
+        "unfold",
+        _("unfold a pasted text"),
+        WRITING,
+        "composer.action_unfold",
+        keys="alt+u",
     ),
     Action(
         "interrupt",

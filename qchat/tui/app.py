@@ -15,6 +15,7 @@ from ..i18n import _
 from . import slash
 from .actions import ACTIONS, Action
 from .chats import Chats
+from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
@@ -57,7 +58,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
         self.transcript = Transcript(id="transcript")
-        self.composer = Composer(id="composer")
+        self.composer = Composer(id="composer", options=start.tui)
         self._status = Status(id="status")
         self.conversation = Conversation(self, start)
         self.probe = Probe(self)
@@ -67,6 +68,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.rooms: dict[str, object] = {
             "app": self,
             "chats": self.chats,
+            "composer": self.composer,
             "conversation": self.conversation,
             "copies": self.copies,
             "moves": Moves(self.transcript),
@@ -95,6 +97,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
+        yield Choices()
         yield self.composer
         yield self._status
 
@@ -225,6 +228,11 @@ class ChatApp(App[int], inherit_bindings=False):
         elif not self._still_coming():
             self.composer.take()
             self.conversation.send(found)
+
+    def on_composer_older(self) -> None:
+        """Up at the first line."""
+        if self.conversation.opened:
+            self.spawn(self.conversation.recall())
 
     def on_transcript_copied(self, event: Transcript.Copied) -> None:
         """A key copied something."""

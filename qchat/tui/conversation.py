@@ -4,6 +4,7 @@ An answer that is on its way when another conversation is opened goes on in its 
 """
 
 import asyncio
+from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ..i18n import _
 from ..sanitize import one_line
 from .answering import Answering
 from .asking import Asking, Ended, Request
+from .chips import Draft
 from .figures import ended, figures, shown
 from .message import Message, State
 from .start import Start
@@ -81,7 +83,7 @@ class Conversation:
         self._keeper = keeper
         self._show(loaded)
         if not self._app.composer.text:
-            self._app.composer.text = loaded.draft
+            self._app.composer.draft = Draft.parsed(loaded.draft)
 
     async def show(
         self, key: str | None, message: int | None = None, words: Sequence[str] = ()
@@ -110,11 +112,11 @@ class Conversation:
         if key == self.key:
             self._show(loaded)
             return
-        draft = self.keeper.keep_draft(self.key, self._app.composer.text)
+        draft = self._keep_draft()
         if (left := self.answering) is not None:
             left.at = None
         self._show(loaded)
-        self._app.composer.text = loaded.draft
+        self._app.composer.draft = Draft.parsed(loaded.draft)
         if draft is not None:
             await draft
 
@@ -144,7 +146,7 @@ class Conversation:
             await self.ask(text)
         except QchatError:
             if not self._app.composer.text:
-                self._app.composer.text = text  # what was written is never lost
+                self._app.composer.write(text)  # what was written is never lost
             raise
         finally:
             self._sending -= 1
@@ -234,17 +236,20 @@ class Conversation:
         for coming in self._answers.values():
             if (text := coming.unsaved()) is not None:
                 self._app.follow(self.keeper.checkpoint(coming.answer, *text))
-        if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+        if (draft := self._keep_draft()) is not None:
             self._app.follow(draft)
 
     async def close(self) -> None:
         """Keep the draft, wait until all is written. Raises `StoreError`."""
         if self._keeper is not None:
             try:
-                if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+                if (draft := self._keep_draft()) is not None:
                     await draft
             finally:
                 self._keeper.close()
+
+    def _keep_draft(self) -> "Future[object] | None":
+        return self.keeper.keep_draft(self.key, self._app.composer.draft.dumped())
 
     # -- other actions ---------------------------------------------------------------------
 
@@ -252,6 +257,10 @@ class Conversation:
         """A new conversation."""
         await self.show(None)
         self._app.composer.focus()
+
+    async def recall(self) -> None:
+        """Walk through earlier questions."""
+        self._app.composer.walk(await self.keeper.questions(self.key))
 
     def thinking(self) -> None:
         """Think, do not, or as the server likes."""

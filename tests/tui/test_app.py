@@ -246,3 +246,16 @@ async def test_tiny_terminals(tmp_path: Path, server: Running, size: tuple[int, 
     with chat(tmp_path, server.base_url, question="tiny") as app:
         async with app.run_test(size=size):
             await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+
+
+async def test_a_stop_before_the_first_word_closes_the_connection(
+    tmp_path: Path, server: Running
+) -> None:
+    server.reset_log()
+    with chat(tmp_path, server.base_url, question="x [[fault:hang]]") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: any(r.fault for r in server.log.records))
+            assert last_state(app) is State.STREAMING
+            await pilot.press("ctrl+c")
+            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: server.log.in_flight == 0)
