@@ -233,10 +233,10 @@ _ROWS: Final = (
     ),
     Action(
         "unfold",
-        _("unfold a pasted text"),
+        _("unfold a pasted text in the field"),
         WRITING,
-        "composer.action_unfold",
-        keys="alt+u",
+        "composer.unfold",
+        keys="f2",
     ),
     Action(
         "interrupt",
@@ -286,7 +286,7 @@ _ROWS: Final = (
         _("another title for the chosen one"),
         LIST,
         "chats.rename_here",
-        keys="r,f2",
+        keys="r",
         palette=False,
         place="list",
     ),

@@ -58,7 +58,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
         self.transcript = Transcript(id="transcript")
-        self.composer = Composer(id="composer", options=start.tui)
+        self.composer = Composer(
+            id="composer", options=start.tui, help_key=self.keymap.shown("help")
+        )
         self._status = Status(id="status")
         self.conversation = Conversation(self, start)
         self.probe = Probe(self)

@@ -8,14 +8,12 @@ from typing import Final
 
 from ..errors import UsageError
 from ..i18n import _
-from ..settings import Tui
 
-LIMIT: Final = Tui().attach_kib * 1024  # bytes
 _SHOWN: Final = 8
 _LOOKED_AT: Final = 5_000  # names of a folder, so that a huge one doesn't hold up the typing
 
 
-def read_text(path: Path, limit: int = LIMIT) -> str:
+def read_text(path: Path, limit: int) -> str:
     """A text file, at most `limit` bytes of UTF-8. Raises `UsageError` with a sentence."""
     try:
         # Not blocking: a pipe that nobody writes to would never open.

@@ -18,7 +18,6 @@ LARGE_LINES: Final = 10
 LARGE_CHARS: Final = 1_000
 _MARK: Final = "\x1e"  # begins a stored draft that has more than its text
 _fences = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE).findall
-_mention = re.compile(r"(?<!\S)@(\S+)").finditer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +35,14 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is being written: the text with the labels in it, its chips, and the questions that wait
-    for the answer on its way."""
+    """What is being written: the text with the labels in it, and its chips."""
 
     text: str = ""
     chips: tuple[Chip, ...] = ()
-    waiting: tuple[str, ...] = ()
 
     def dumped(self) -> str:
         """As it is stored: a plain text as it stands."""
-        if not self.chips and not self.waiting and not self.text.startswith(_MARK):
+        if not self.chips and not self.text.startswith(_MARK):
             return self.text
         return _MARK + json.dumps(asdict(self), ensure_ascii=False)
 
@@ -57,7 +54,7 @@ class Draft:
         try:
             said = json.loads(stored[len(_MARK) :])
             chips = tuple(Chip(**chip) for chip in said["chips"])
-            return cls(said["text"], chips, tuple(said["waiting"]))
+            return cls(said["text"], chips)
         except (ValueError, TypeError, KeyError):
             return cls(stored)
 
@@ -107,41 +104,25 @@ class Chips:
     def expanded(self, text: str, limit: int) -> str:
         """What is sent: pastes in their places, files by their names and after the text.
 
-        A file that was only named (``@notes.txt``) goes with it, too. Raises `UsageError` for a
-        file that can't be read.
+        Only a chip, which one sees, takes a file along: a pasted text may name any. Raises
+        `UsageError` for a file that can't be read.
         """
         files: dict[str, str] = {}
         parts: list[str] = []
         at = 0
         for start, end, chip in self.spans(text):
-            parts.append(_named(text[at:start], files, limit))
+            parts.append(text[at:start])
             if chip.path and chip.name not in files:
                 files[chip.name] = read_text(Path(chip.path), limit)
             parts.append(f"`{chip.name}`" if chip.path else chip.text)
             at = end
-        parts.append(_named(text[at:], files, limit))
+        parts.append(text[at:])
         return "\n\n".join(["".join(parts), *(_fenced(name, files[name]) for name in files)])
 
 
 def is_large(text: str) -> bool:
     """Whether a pasted text is folded."""
     return len(text) > LARGE_CHARS or text.count("\n") >= LARGE_LINES
-
-
-def _named(text: str, files: dict[str, str], limit: int) -> str:
-    """`text` with each ``@name`` of a file as its name; the files are added to `files`."""
-    parts: list[str] = []
-    at = 0
-    for found in _mention(text):
-        name = found[1]
-        path = Path(name).expanduser() if name.startswith("~/") else Path(name)
-        if not path.is_file():
-            continue  # @somebody, or the name of a package
-        if name not in files:
-            files[name] = read_text(path, limit)
-        parts += [text[at : found.start()], f"`{name}`"]
-        at = found.end()
-    return "".join(parts) + text[at:]
 
 
 def _fenced(name: str, text: str) -> str:

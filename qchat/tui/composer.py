@@ -54,12 +54,14 @@ class Composer(ChipField):
     class Older(Event):
         """Earlier questions are wanted; answer by `walk`."""
 
-    def __init__(self, *, id: str | None = None, options: Tui | None = None) -> None:
+    def __init__(
+        self, *, id: str | None = None, options: Tui | None = None, help_key: str = "F1"
+    ) -> None:
         self._options = options or Tui()
-        sends = _("Enter sends, Ctrl+J begins a new line, F1 helps.")
+        says = _("Ask anything. Enter sends, Ctrl+J begins a new line, {key} helps.")
         if self._newline_first:
-            sends = _("Ctrl+J sends, Enter begins a new line, F1 helps.")
-        super().__init__(id=id, placeholder=f"{_('Ask anything.')} {sends}")
+            says = _("Ask anything. Ctrl+J sends, Enter begins a new line, {key} helps.")
+        super().__init__(id=id, placeholder=says.format(key=help_key))
         self._last_key = 0.0
         self._enter_waits: Timer | None = None
         self._history: History | None = None
@@ -225,9 +227,11 @@ class Composer(ChipField):
     async def _look_up(self, written: str) -> None:
         found = await asyncio.to_thread(candidates, written, Path.cwd())
         if self._mentioned() == written:
-            self._offer([c for c in found if c.path != written or c.is_folder])
+            self._offer(found)
 
     def _offer(self, found: list[Candidate]) -> None:
+        if found == self._offered:
+            return
         self._offered = found
         for choices in self.screen.query(Choices):
             choices.offer([candidate.path for candidate in found])

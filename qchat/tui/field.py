@@ -61,7 +61,7 @@ class ChipField(TextArea):
         self.put(self.chips.fold(text).label if is_large(text) else clean(text))
         self.focus()
 
-    def action_unfold(self) -> None:
+    def unfold(self) -> None:
         """Put the text of a pasted chip in its place: the one at the cursor, else the last."""
         found = [
             (row, start, end, chip)

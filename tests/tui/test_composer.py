@@ -96,9 +96,9 @@ async def test_a_chip_unfolds() -> None:
     async with desk.run_test() as pilot:
         paste(desk, "x" * 1001)
         await wait_until(lambda: desk.field.text == "[pasted 1,001 characters]")
-        desk.field.action_unfold()
+        desk.field.unfold()
         assert desk.field.text == "x" * 1001
-        desk.field.action_unfold()  # nothing is folded
+        desk.field.unfold()  # nothing is folded
         await pilot.press("enter")
         await wait_until(lambda: desk.sent == ["x" * 1001])
 
@@ -156,14 +156,19 @@ async def test_files_are_completed_and_attached(folder: Path) -> None:
         ]
 
 
-async def test_a_name_that_was_typed_attaches_too_and_others_are_words(folder: Path) -> None:
+async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:
     desk = Desk()
     async with desk.run_test() as pilot:
+        paste(desk, "a@b.c @notes.txt @types/node ")
+        await wait_until(lambda: desk.field.text)
         await pilot.press(*"@notes.txt")
-        await wait_until(lambda: desk.field._mentioned() == "notes.txt" and not desk.offered)
-        await pilot.press(*" a@b.c @types/node", "enter")
+        await wait_until(lambda: desk.offered == ["notes.txt"])
+        await pilot.press("enter", "enter")
         await wait_until(lambda: desk.sent)
-        assert desk.sent[0].startswith("`notes.txt` a@b.c @types/node\n\n`notes.txt`:\n\n```txt")
+        assert desk.sent == [
+            "a@b.c @notes.txt @types/node `notes.txt` \n\n`notes.txt`:\n\n"
+            "```txt\nfirst\nsecond\n```"
+        ]
 
 
 async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: Path) -> None:
@@ -174,7 +179,8 @@ async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: 
     async with desk.run_test() as pilot:
         for name, words in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
             desk.field.write(f"see @{name}")
-            await pilot.press("escape", "enter")
+            await wait_until(lambda name=name: desk.offered == [name])
+            await pilot.press("tab")
             await wait_until(lambda words=words: any(words in said for said in desk.said))
             assert desk.field.text == f"see @{name}"
         with pytest.raises(Exception, match="not a file"):
