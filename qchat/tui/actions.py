@@ -44,6 +44,11 @@ class Action:
     palette: bool = True
     place: str = ""
 
+    @property
+    def needs_argument(self) -> bool:
+        """Whether something must stand behind its command."""
+        return bool(self.argument) and not self.argument.startswith("[")
+
 
 _ROWS: Final = (
     Action(
@@ -144,14 +149,14 @@ _ROWS: Final = (
         "thought",
         _("unfold or fold the thinking"),
         ANSWERS,
-        "moves.thought",
+        "transcript.action_thought",
         keys="ctrl+t",
     ),
     Action(
         "page_up",
         _("scroll up"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (-1,),
         keys="pageup",
         palette=False,
@@ -160,7 +165,7 @@ _ROWS: Final = (
         "page_down",
         _("scroll down"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (1,),
         keys="pagedown",
         palette=False,
@@ -169,7 +174,7 @@ _ROWS: Final = (
         "message_before",
         _("to the message before"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (-1,),
         keys="alt+up",
         palette=False,
@@ -178,7 +183,7 @@ _ROWS: Final = (
         "message_after",
         _("to the message after"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (1,),
         keys="alt+down",
         palette=False,
@@ -187,7 +192,7 @@ _ROWS: Final = (
         "code_before",
         _("to the block of code before"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (-1,),
         keys="alt+left",
         palette=False,
@@ -196,7 +201,7 @@ _ROWS: Final = (
         "code_after",
         _("to the block of code after"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (1,),
         keys="alt+right",
         palette=False,
@@ -205,21 +210,21 @@ _ROWS: Final = (
         "bottom",
         _("to the end, and follow the answer"),
         MOVING,
-        "moves.bottom",
+        "transcript.action_end",
         keys="ctrl+end",
     ),
     Action(
         "copy_code",
         _("copy a block of code"),
         COPYING,
-        "copies.code",
+        "transcript.action_copy_code",
         keys="ctrl+b",
     ),
     Action(
         "copy_message",
         _("copy an answer as Markdown"),
         COPYING,
-        "copies.message",
+        "transcript.action_copy_message",
         keys="ctrl+o",
         slash="copy",
     ),
@@ -231,13 +236,7 @@ _ROWS: Final = (
         keys="alt+e",
         slash="editor",
     ),
-    Action(
-        "unfold",
-        _("unfold a pasted text in the field"),
-        WRITING,
-        "composer.unfold",
-        keys="f2",
-    ),
+    Action("unfold", _("unfold a pasted text in the field"), WRITING, "composer.unfold", keys="f2"),
     Action(
         "interrupt",
         _("copy what is selected; else stop the answer; twice: quit"),
@@ -247,15 +246,7 @@ _ROWS: Final = (
         everywhere=True,
         palette=False,
     ),
-    Action(
-        "leave",
-        _("quit"),
-        WINDOW,
-        "app.leave",
-        keys="ctrl+q",
-        slash="quit",
-        everywhere=True,
-    ),
+    Action("leave", _("quit"), WINDOW, "app.leave", keys="ctrl+q", slash="quit", everywhere=True),
     Action(
         "palette",
         _("find an action or a conversation by some of its letters"),

@@ -20,7 +20,6 @@ from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
 from .keymap import Keymap
-from .moves import Moves
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
@@ -72,8 +71,7 @@ class ChatApp(App[int], inherit_bindings=False):
             "chats": self.chats,
             "composer": self.composer,
             "conversation": self.conversation,
-            "copies": self.copies,
-            "moves": Moves(self.transcript),
+            "transcript": self.transcript,
         }
         self._quit_asked = 0.0
         self._unknown = ""
@@ -194,6 +192,9 @@ class ChatApp(App[int], inherit_bindings=False):
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
+        if action.needs_argument and not argument:
+            self._ask_for(action)
+            return
         room, _dot, method = action.handler.partition(".")
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
@@ -203,6 +204,15 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
+
+    def _ask_for(self, action: Action) -> None:
+        from .wanted import Wanted
+
+        def given(words: str | None) -> None:
+            if words:
+                self.perform(action, words)
+
+        self.push_screen(Wanted(action), given)
 
     def _still_coming(self) -> bool:
         """Whether an answer is on its way; then that is said."""
@@ -216,7 +226,13 @@ class ChatApp(App[int], inherit_bindings=False):
         if not self.conversation.opened:
             return  # it is just being opened; what was written stays
         try:
-            found = slash.parse(event.text)
+            found = slash.parse(event.typed)
+            if event.text != event.typed:  # it has chips, and a command takes no hidden text
+                if isinstance(found, slash.Command):
+                    raise UsageError(
+                        _("A command takes no chip; write it out. Enter again sends it as it is.")
+                    )
+                found = event.text
         except UsageError as e:
             if self._unknown != event.text:
                 self._unknown = event.text

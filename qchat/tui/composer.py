@@ -45,11 +45,12 @@ class Composer(ChipField):
     """
 
     class Sent(Event):
-        """What was written is to be sent."""
+        """What was written is to be sent: `text`, and as it was `typed`, with chips folded."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, typed: str) -> None:
             super().__init__()
             self.text = text
+            self.typed = typed
 
     class Older(Event):
         """Earlier questions are wanted; answer by `walk`."""
@@ -140,7 +141,7 @@ class Composer(ChipField):
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
-        self.post_message(self.Sent(text))
+        self.post_message(self.Sent(text, self.text))
 
     @work(exclusive=True, group="editor")
     async def write_elsewhere(self) -> None:

@@ -110,6 +110,8 @@ def test_commands(text: str, name: str, argument: str) -> None:
     [
         ("hello /new", "hello /new"),
         ("//new", "/new"),
+        ("// a comment", "// a comment"),
+        ("//comment", "//comment"),
         ("/usr/bin/python", "/usr/bin/python"),
         ("/new\nline", "/new\nline"),
         ("/ what", "/ what"),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from qchat.settings import load
 from qchat.store import State, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.themes import THEMES, first_theme
 
+from ..test_settings import write
 from .screens import assert_screen, screen
 from .test_app import chat, texts, type_in
 from .test_search import hits
@@ -143,3 +145,9 @@ def test_the_theme_to_begin_with() -> None:
     assert first_theme("auto", no_color=False) == "dark"
     assert first_theme("auto", no_color=True) == "no-color"
     assert first_theme("light", no_color=True) == "light"
+
+
+def test_every_theme_can_be_set(tmp_path: Path) -> None:
+    for name in ("auto", *THEMES):
+        write(tmp_path, f'[tui]\ntheme = "{name}"\n')
+        assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
