@@ -113,7 +113,7 @@ class Client:
     def _trace(self, event: str, info: Any) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
-        if self._broken_off:
+        if self._broken_off and "close" not in event:
             raise BrokenPipeError
 
     def models(self) -> list[Json]:

@@ -170,7 +170,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
         if reachable is not None:
             endpoint = self.conversation.endpoint
-            self.transcript.placeholder = welcome(endpoint, reachable=reachable)
+            self.transcript.placeholder = welcome(
+                endpoint, reachable=reachable, help_key=self.keymap.shown("help")
+            )
             if not self.transcript.messages:
                 self.transcript.refresh()
 

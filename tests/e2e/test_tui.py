@@ -108,3 +108,24 @@ def test_search_and_jump(terminal: Terminal) -> None:
         assert "echo: About 知识图谱" in screen and "Something else" not in screen
         terminal.keys("C-q")
         terminal.gone()
+
+
+def test_an_editor_of_ones_own_while_the_answer_comes(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho In the editor\nread words\necho " $words" >> "$1"\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    with running() as server:
+        terminal.start("--base-url", server.url, "go [[answer:rate=60;length=200]]")
+        terminal.wait_for("w20")
+        terminal.keys("begun", "M-e")
+        terminal.wait_for("In the editor")
+        terminal.keys("and finished", "Enter")
+        terminal.wait_for("w199")
+        assert "begun and finished" in terminal.screen()
+        terminal.keys("Enter")
+        terminal.wait_for("echo: begun")
+        terminal.keys("C-q")
+        terminal.gone()

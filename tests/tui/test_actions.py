@@ -62,6 +62,12 @@ def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
     assert bound["alt+ctrl+n"] == bound["f4"] == "app.do('new')" and "ctrl+n" not in bound
 
 
+def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
+    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+    app = ChatApp(closed, start, keymap(tmp_path, 'help = "f9"'))
+    assert "F9 helps" in str(app.composer.placeholder)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
