@@ -238,18 +238,20 @@ class _ConfigFile:
 
     @classmethod
     def read(cls, path: Path) -> "_ConfigFile | None":
-        import tomllib
-
         try:
-            text = path.read_bytes().decode("utf-8-sig")
-            table = tomllib.loads(text)
+            raw = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as e:
             why = e.strerror or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
+        import tomllib  # not before it is needed: it takes longer than reading the file
+
+        try:
+            text = raw.decode("utf-8-sig")
+            table = tomllib.loads(text)
         except UnicodeDecodeError as e:
-            line = path.read_bytes()[: e.start].count(b"\n") + 1
+            line = raw[: e.start].count(b"\n") + 1
             raise UsageError(
                 _("{file}:{line}: this is not UTF-8 text.").format(file=path, line=line)
             ) from e

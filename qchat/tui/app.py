@@ -119,6 +119,7 @@ class ChatApp(App[int], inherit_bindings=False):
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
+        gc.enable()
         self.run_worker(_warm_up, thread=True)
         self.spawn(self._show_list())
         self.spawn(self.probe.look())
@@ -312,4 +313,9 @@ async def _awaited(work: Awaitable[object]) -> None:
 
 
 def _warm_up() -> None:
-    from .. import client  # noqa: F401  a second that the first question need not wait for
+    # What the first question and the first answer need not wait for.
+    import markdown_it  # noqa: F401
+
+    from .. import client  # noqa: F401
+    from . import answering  # noqa: F401
+    from .markdown import Renderer  # noqa: F401

@@ -298,13 +298,13 @@ class Column(ScrollView, can_focus=True):
         if span is not None:
             strip = self._marked(strip, *span)
         if self.cursor == (place.message, place.block) and self._margin:
-            mark = Strip([Segment("›", base + self._layout.renderer.palette.bullet)], 1)
+            mark = Strip([Segment("›", base + self._layout.palette.bullet)], 1)
             strip = Strip.join([mark, strip.crop(1)])
         return strip
 
     def _placeholder_row(self, y: int, width: int) -> Strip:
         """What is said where there is no message yet, somewhat above the middle."""
-        palette = self._layout.renderer.palette
+        palette = self._layout.palette
         lines = self._layout.renderer.plain(self.placeholder, palette.dim)
         at = y - max(0, (self.rows - len(lines)) // 3)
         if not 0 <= at < len(lines):
@@ -339,6 +339,6 @@ class Column(ScrollView, can_focus=True):
         cells = cell_len(text)
         if cells > width:
             return strip
-        style = self.rich_style + self._layout.renderer.palette.bullet + Style(reverse=True)
+        style = self.rich_style + self._layout.palette.bullet + Style(reverse=True)
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])

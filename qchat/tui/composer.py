@@ -15,7 +15,6 @@ from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
 from ..settings import Tui
-from . import editor
 from .attach import Candidate, candidates
 from .chips import Draft
 from .choices import Choices
@@ -146,6 +145,8 @@ class Composer(ChipField):
     @work(exclusive=True, group="editor")
     async def write_elsewhere(self) -> None:
         """Go on writing in the person's own editor; answers go on coming meanwhile."""
+        from . import editor
+
         app = self.app
         try:
             words = editor.command()

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 from ..errors import QchatError
 from ..i18n import _
 from ..sanitize import one_line
-from .answering import Answering
-from .asking import Asking, Ended, Request
 from .chips import Draft
-from .figures import ended, figures, shown
 from .message import Message, State
 from .start import Start
 
 if TYPE_CHECKING:
     from ..store import Store
+    from .answering import Answering
     from .app import ChatApp
+    from .asking import Ended
     from .keeper import Keeper, Loaded
 
 
@@ -59,7 +58,7 @@ class Conversation:
         return self._keeper
 
     @property
-    def answering(self) -> Answering | None:
+    def answering(self) -> "Answering | None":
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
@@ -121,6 +120,8 @@ class Conversation:
             await draft
 
     def _show(self, loaded: "Loaded") -> None:
+        from .figures import shown
+
         record = loaded.record
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
@@ -179,6 +180,9 @@ class Conversation:
 
     async def _answer(self, conversation: str) -> None:
         """Ask for an answer to the path that is shown; `_order` is held."""
+        from .answering import Answering
+        from .asking import Asking, Request
+
         answer, messages = await self.keeper.begin(conversation, self.model)
         transcript = self._app.transcript
         at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
@@ -194,7 +198,9 @@ class Conversation:
         self._answers[conversation] = coming
         self._app.changed()
 
-    def _close(self, coming: Answering, end: Ended, state: State) -> None:
+    def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
+        from .figures import ended, figures
+
         del self._answers[coming.conversation]
         thought = coming.thought(end)
         self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
