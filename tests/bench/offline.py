@@ -155,7 +155,6 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
     import uvloop
-
     from qchat.batch.ahead import longest_first
     from qchat.batch.feeder import Feeder
     from qchat.batch.offline import LONG_RUN, Offline, OfflineOptions
