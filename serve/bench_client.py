@@ -160,13 +160,14 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
 
 async def _read(content: aiohttp.StreamReader, record: Record) -> Failure | None:
     """Read server-sent events to the end. Raises `ValueError` where they hold no JSON."""
-    rest, ended, chunks = b"", False, 0
+    rest, heard, ended, chunks = b"", False, False, 0
     while data := await content.readany():
         now = clock()
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if not line.startswith(b"data:"):
                 continue  # a blank line, a comment, another field
+            heard = True
             event = line[5:].strip()
             if event == b"[DONE]":
                 ended = True
@@ -194,6 +195,8 @@ async def _read(content: aiohttp.StreamReader, record: Record) -> Failure | None
                 record.counted = True
     if not record.counted:
         record.completion_tokens = chunks
+    if not heard:
+        return Failure(Code.BAD_RESPONSE, _("The answer is no stream of events."))
     if not ended:
         return Failure(Code.DISCONNECTED, _("the stream ended before the answer did"))
     if not chunks:

@@ -207,7 +207,7 @@ class _Run:
     @property
     def _too_many(self) -> int:
         load = self.measured.load
-        return 20 + 4 * (load.concurrency if isinstance(load, Closed) else int(load.rate))
+        return 10 + 2 * (load.concurrency if isinstance(load, Closed) else int(load.rate))
 
     async def _observe(self) -> None:
         now = self.measured

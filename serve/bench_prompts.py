@@ -80,7 +80,7 @@ def dataset(path: Path, endpoint: str) -> list[Row]:
                 if not line.strip():
                     continue
                 try:
-                    value = jsonlines.Reader([line], loads=orjson.loads).read()
+                    value = jsonlines.Reader([line], loads=orjson.loads).read(allow_none=True)
                     rows.append(_row(value, endpoint))
                 except ValueError as e:
                     text = _("{file}, line {n}: {why}.")

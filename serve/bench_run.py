@@ -118,7 +118,12 @@ async def bench(job: Job, watcher: Watcher) -> Result:
         async with Client(job.endpoint, job.timeout) as client:
             asks = await told.unless(_prepare(job, client, result, watcher.note))
             if asks is not None:
-                await _phases(job, client, asks, result, watcher, told)
+                gc.collect()
+                gc.freeze()  # so the collector need not look at it all while it is timed
+                try:
+                    await _phases(job, client, asks, result, watcher, told)
+                finally:
+                    gc.unfreeze()
         if told.event.is_set():
             result.ended = told.exit
     return result
@@ -170,9 +175,6 @@ async def _accepted(client: Client, shape: Shape) -> tuple[Shape, list[str]]:
 async def _phases(
     job: Job, client: Client, asks: Iterator[Ask], result: Result, watcher: Watcher, told: Told
 ) -> None:
-    gc.collect()
-    gc.freeze()  # what is there stays: the collector need not look at it while it is timed
-
     async def answer(ask: Ask, scheduled: float) -> Record:
         record = await client.answer(ask, scheduled)
         watcher.ended(record)

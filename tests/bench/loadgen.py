@@ -1,12 +1,16 @@
 """`qchat bench` against vLLM's own `vllm bench serve`: the same prompts, at the same real server.
 
-    python -m tests.bench.loadgen [ROUNDS] [REQUESTS]
+    python -m tests.bench.loadgen [ROUNDS] [SECONDS]
 
-The server is the demo model's, started for this. A round is the same requests once by each client,
-in turns of who begins; the median of the rounds' ratios counts. All answers are greedy and have
-the same length. The processor time is the client's from the first request to the last
-answer. vLLM's side is its `main` with three changes: the prompts are those of the file, two marks
-take the time, and the process stays for all rounds.
+The server is the demo model's, started for this. Both clients ask it at the same time, each with
+so many requests in flight, and both count what they sent within the same window, when the other
+had long begun: so both meet the same server. (One after the other, two runs of the same client
+were seen to differ by a tenth.) The median of the rounds' ratios counts. Answers are greedy and of
+a given length, 8 to 120 tokens. The processor time is the clients' within the window.
+
+vLLM's side is its `main`, which stays for all rounds; changed are where the prompts come from, and
+that it counts what it sent within the window alone, and sends nothing after it. The arithmetic is
+its own.
 """
 
 import asyncio
@@ -16,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,9 @@ from .http import server
 from .offline import bodies
 
 TOKENS = 64
-LOADS = (("completions", 8), ("completions", 32), ("chat", 8))
+ROWS = 4000  # more than can be asked in a round
+WARM_UP = 3.0
+LOADS = (("completions", 8), ("completions", 16), ("chat", 8))
 FIGURES = {  # ours: vLLM's
     "qps": "request_throughput",
     "output_tokens_per_second": "output_throughput",
@@ -46,76 +52,117 @@ WHOLE = ("qps", "output_tokens_per_second", "latency_ms.mean", "latency_ms.p50")
 WITHIN = 3.0  # per cent
 
 
-def qchat(url: str, rows: Path, endpoint: str, concurrency: int, count: int) -> dict[str, float]:
-    """The figures by our names, and `cpu`, seconds."""
+@contextmanager
+def qchat(
+    url: str, rows: Path, endpoint: str, concurrency: int, seconds: float
+) -> Iterator["subprocess.Popen[str]"]:
+    """Our client as a process, from the moment when it begins to warm up."""
     line = [sys.executable, "-m", "qchat", "bench", "--base-url", url, "--model", "demo"]
     line += ["--dataset", str(rows), "--endpoint", endpoint, "--concurrency", str(concurrency)]
-    line += ["--requests", str(count), "--warm-up", "0s", "--output-len", str(TOKENS)]
-    line += ["--temperature", "0", "--json", "-"]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (phase,) = json.loads(done.stdout)["phases"]
+    line += ["--warm-up", f"{WARM_UP}s", "--duration", f"{seconds}s", "--json", "-"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        while "at a time" not in (said := process.stderr.readline()):
+            assert said, "qchat bench ended"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ours(process: "subprocess.Popen[str]") -> dict[str, float]:
+    """The figures by our names, and `cpu`, in cores."""
+    out, said = process.communicate()
+    assert process.returncode == 0, said
+    (phase,) = json.loads(out)["phases"]
     found = {}
     for name in FIGURES:
         key, _dot, stat = name.partition(".")
         found[name] = phase[key][stat] if stat else phase[key]
-    return {**found, "cpu": phase["client"]["cpu"] * phase["seconds"]}
+    return {**found, "cpu": phase["client"]["cpu"]}
+
+
+class Window:
+    """What is changed in vLLM's client: it keeps to a window (of `time.perf_counter`)."""
+
+    def __init__(self, serve: Any) -> None:
+        self.begin = self.end = 0.0
+        self.marks: list[tuple[float, float]] = []
+        self._metrics = serve.calculate_metrics
+        self._asks = dict(serve.ASYNC_REQUEST_FUNCS)
+        serve.calculate_metrics = self.metrics
+        for name in self._asks:
+            serve.ASYNC_REQUEST_FUNCS[name] = self.asking(name)
+
+    @property
+    def cpu(self) -> float:
+        """Cores taken within it."""
+        (began, before), (ended, after) = self.marks[0], self.marks[-1]
+        return (after - before) / (ended - began)
+
+    def asking(self, name: str) -> Any:
+        """A client's function that sends nothing after the window."""
+        from vllm.benchmarks.lib.endpoint_request_func import RequestFuncOutput
+
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            now = time.perf_counter()
+            if self.begin <= now < self.end:
+                self.marks.append((now, time.process_time()))
+            if now > self.end + 1:
+                return RequestFuncOutput()
+            return await self._asks[name](*args, **kwargs)
+
+        return ask
+
+    def metrics(self, *, input_requests: Any, outputs: Any, dur_s: float, **more: Any) -> Any:
+        """vLLM's own metrics of what was sent within it."""
+        inside = [self.begin <= output.start_time < self.end for output in outputs]
+        requests = [one for one, keep in zip(input_requests, inside, strict=True) if keep]
+        kept = [one for one, keep in zip(outputs, inside, strict=True) if keep]
+        assert all(output.success for output in kept)
+        seconds = self.end - self.begin
+        return self._metrics(input_requests=requests, outputs=kept, dur_s=seconds, **more)
 
 
 def vllm_rounds(url: str, rows: str) -> None:
-    """vLLM's client: for each line on stdin (endpoint, concurrency, count) its figures."""
+    """vLLM's client: for each line on stdin (endpoint, concurrency, begin, end) its figures."""
     from vllm.benchmarks import serve
     from vllm.benchmarks.datasets import SampleRequest
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    prompts = [json.loads(line)["prompt"] for line in Path(rows).read_text().splitlines()]
-    marks: dict[str, float] = {}
-    true_request, true_metrics = serve.get_request, serve.calculate_metrics
-
-    def samples(args: Any, _tokenizer: Any) -> list[Any]:
-        return [
-            SampleRequest(prompt=prompt, prompt_len=1, expected_output_len=TOKENS)
-            for prompt in prompts[: args.num_prompts]
-        ]
-
-    async def first(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-        marks["begin"] = time.process_time()
-        async for one in true_request(*args, **kwargs):
-            yield one
-
-    def last(*args: Any, **kwargs: Any) -> Any:
-        marks["end"] = time.process_time()
-        return true_metrics(*args, **kwargs)
-
-    serve.get_samples, serve.get_request, serve.calculate_metrics = samples, first, last
+    asked = [json.loads(line) for line in Path(rows).read_text().splitlines()]
+    window = Window(serve)
+    serve.get_samples = lambda *_args: [
+        SampleRequest(prompt=row["prompt"], prompt_len=1, expected_output_len=row["max_tokens"])
+        for row in asked
+    ]
     parser = FlexibleArgumentParser()
     serve.add_cli_args(parser)
-    print("ready", flush=True)
+    print("ROUND {}", flush=True)
     for line in sys.stdin:
-        endpoint, concurrency, count = json.loads(line)
+        endpoint, concurrency, window.begin, window.end = json.loads(line)
+        window.marks.clear()
+        path = "/v1/chat/completions" if endpoint == "chat" else "/v1/completions"
         args = parser.parse_args(
             [
-                *("--base-url", url, "--model", "demo", "--ignore-eos"),
-                *("--tokenizer", str(demo.path())),
+                *("--base-url", url, "--endpoint", path, "--model", "demo"),
                 *("--backend", "openai-chat" if endpoint == "chat" else "openai"),
-                *("--endpoint", f"/v1/{'chat/' if endpoint == 'chat' else ''}completions"),
-                *("--max-concurrency", str(concurrency), "--num-prompts", str(count)),
-                *("--temperature", "0", "--disable-tqdm", "--percentile-metrics"),
-                *("ttft,tpot,itl,e2el",),
+                *("--tokenizer", str(demo.path()), "--max-concurrency", str(concurrency)),
+                *("--temperature", "0", "--ignore-eos", "--disable-tqdm"),
+                *("--percentile-metrics", "ttft,tpot,itl,e2el"),
             ]
         )
         result = asyncio.run(serve.main_async(args))
-        assert result["completed"] == count, result
         found = {ours: result[theirs] for ours, theirs in FIGURES.items()}
-        found["cpu"] = marks["end"] - marks["begin"]
-        print("ROUND " + json.dumps(found), flush=True)
+        print("ROUND " + json.dumps({**found, "cpu": window.cpu}), flush=True)
 
 
 @contextmanager
 def vllm_side(url: str, rows: Path, log: Path) -> Iterator["subprocess.Popen[str]"]:
     """vLLM's client as a process."""
     line = [sys.executable, "-m", "tests.bench.loadgen", "vllm", url, str(rows)]
-    with log.open("w+") as said:
+    with log.open("w") as said:
         process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
         )
@@ -130,43 +177,50 @@ def vllm_side(url: str, rows: Path, log: Path) -> Iterator["subprocess.Popen[str
 
 def theirs(process: "subprocess.Popen[str]", *what: object) -> dict[str, float]:
     """A round of vLLM's client."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
     process.stdin.write(json.dumps(what) + "\n")
     process.stdin.flush()
+    return said(process)
+
+
+def said(process: "subprocess.Popen[str]") -> dict[str, float]:
+    """What it says next."""
+    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("ROUND "):
             found: dict[str, float] = json.loads(line.removeprefix("ROUND "))
             return found
-    raise SystemExit("vllm bench serve ended; its words are above")
+    raise SystemExit("vllm bench serve ended")
 
 
-def main(rounds: int, count: int) -> int:
+def main(rounds: int, seconds: int) -> int:
     """Measure and print."""
     found = []
     with tempfile.TemporaryDirectory() as name:
         rows = Path(name) / "in.jsonl"
-        texts = [body["messages"][0]["content"] for body in bodies("demo", count, TOKENS, True)]
-        rows.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+        with rows.open("w") as file:
+            for body in bodies("demo", ROWS, TOKENS, ragged=True):
+                row = {"prompt": body["messages"][0]["content"], "max_tokens": body["max_tokens"]}
+                file.write(json.dumps({**row, "temperature": 0, "ignore_eos": True}) + "\n")
         with (
             server(Path(name) / "vllm.log") as url,
             vllm_side(url, rows, Path(name) / "bench.log") as process,
         ):
+            said(process)  # that it has imported all of vLLM
             for endpoint, concurrency in LOADS:
-                load = (endpoint, concurrency, count)
-                qchat(url, rows, *load)  # a server's first answers are slow
-                theirs(process, *load)
                 pairs = []
-                for number in range(rounds):
-                    if number % 2:
-                        other, own = theirs(process, *load), qchat(url, rows, *load)
-                    else:
-                        own, other = qchat(url, rows, *load), theirs(process, *load)
-                    pairs.append((own, other))
-                found += compare(f"{endpoint}, {concurrency} at a time", pairs)
+                for _round in range(rounds):
+                    with qchat(url, rows, endpoint, concurrency, seconds) as own:
+                        begin = time.perf_counter() + WARM_UP
+                        other = theirs(process, endpoint, concurrency, begin, begin + seconds)
+                        pairs.append((ours(own), other))
+                found += compare(f"{endpoint}, {concurrency} at a time each", pairs)
     return figures.end(found)
 
 
-def compare(load: str, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> list[Any]:
+def compare(
+    load: str, pairs: list[tuple[dict[str, float], dict[str, float]]]
+) -> list[figures.Figure]:
     """The figures of a load."""
     print(f"{load}: median of {len(pairs)} rounds, qchat over vllm bench serve", flush=True)
     ratio = {
@@ -195,4 +249,4 @@ if __name__ == "__main__":
         vllm_rounds(*sys.argv[2:])
         sys.exit(0)
     numbers = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(*(numbers + [5, 200][len(numbers) :])))
+    sys.exit(main(*(numbers + [4, 10][len(numbers) :])))
