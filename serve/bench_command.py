@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .bench_run import Job, Result
 
 _INPUT, _OUTPUT = 256, 128  # tokens of a random prompt and its answer, unless told
+_DRAIN = 30.0  # seconds, or as long as was measured, for what is in flight at the end
 _LATENCY_NAMES = {"e2e": "latency", "e2el": "latency"}  # as vLLM's own bench calls it, too
 
 
@@ -48,7 +49,8 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         moments, and a request's time counts from the moment it was due; --sweep doubles the
         requests in flight until that brings no more tokens. Without these: 1, 8 and 64 at a time.
 
-        Exit code 1: some requests failed, or the client itself was the limit.
+        Ctrl-C ends it and prints what was measured. Exit code 1: some requests failed, or the
+        client itself was the limit.
         """
     ),
     epilog=_(
@@ -139,10 +141,10 @@ Examples:
 def bench(compare: tuple[Path, Path] | None, **said: Any) -> int:
     """Measure and print. Raises `QchatError`."""
     if compare is not None:
+        from ..sanitize import clean
         from . import bench_compare
 
-        one, other = map(bench_compare.read, compare)
-        click.echo(bench_compare.compare(one, other))
+        click.echo(clean(bench_compare.compare(*map(bench_compare.read, compare))))
         return Exit.OK
     return _measure(said)
 
@@ -214,7 +216,13 @@ def _job(said: dict[str, Any], settings: "Settings") -> "Job":
         model=said["model"] or endpoint.model,
         path=path,
         loads=loads,
-        terms=Terms(said["duration"], said["warm_up"], said["requests"], seed=seed),
+        terms=Terms(
+            duration=said["duration"],
+            warm_up=said["warm_up"],
+            requests=said["requests"],
+            drain=max(_DRAIN, said["duration"]),
+            seed=seed,
+        ),
         sampling=sampling,
         rows=rows,
         input_len=said["input_len"] or _INPUT,

@@ -38,9 +38,24 @@ def read(path: Path) -> Json:
         raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=e.strerror)) from e
     except ValueError as e:
         raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
-    if not isinstance(result, dict) or result.get("qchat_bench") != FORMAT:
+    if not _is_result(result):
         raise UsageError(_("{file} is no result of qchat bench --json.").format(file=path))
-    return result
+    whole: Json = result
+    return whole
+
+
+def _is_result(value: Json) -> bool:
+    try:
+        return (
+            value["qchat_bench"] == FORMAT
+            and isinstance(value["settings"], dict)
+            and all(
+                comparable(phase) and {"name", "load", "slices", "why_invalid"} <= phase.keys()
+                for phase in value["phases"]
+            )
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def compare(a: Json, b: Json) -> str:

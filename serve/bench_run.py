@@ -175,7 +175,11 @@ async def _accepted(client: Client, shape: Shape) -> tuple[Shape, list[str]]:
 async def _phases(
     job: Job, client: Client, asks: Iterator[Ask], result: Result, watcher: Watcher, told: Told
 ) -> None:
+    asked = 0
+
     async def answer(ask: Ask, scheduled: float) -> Record:
+        nonlocal asked
+        asked += 1
         record = await client.answer(ask, scheduled)
         watcher.ended(record)
         return record
@@ -190,7 +194,11 @@ async def _phases(
         watcher.end(phase)
         result.ended = max(result.ended, _exit(measured, phase))
         if measured.lost or measured.stopped:
-            return
+            break
+    if job.rows and asked > len(job.rows):
+        text = _("The lines were asked {n:.1f} times over: a server's prefix cache knew them.")
+        result.notes.append(text.format(n=asked / len(job.rows)))
+        watcher.note(result.notes[-1])
 
 
 def _sweep(phases: list[Json]) -> Iterator[Load]:

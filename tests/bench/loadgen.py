@@ -8,9 +8,9 @@ had long begun: so both meet the same server. (One after the other, two runs of 
 were seen to differ by a tenth.) The median of the rounds' ratios counts. Answers are greedy and of
 a given length, 8 to 120 tokens. The processor time is the clients' within the window.
 
-vLLM's side is its `main`, which stays for all rounds; changed are where the prompts come from, and
-that it counts what it sent within the window alone, and sends nothing after it. The arithmetic is
-its own.
+vLLM's side is its `main`, which stays for all rounds; changed are where the prompts come from, that
+its tokenizer is loaded once, and that it counts what it sent within the window alone, and sends
+nothing after it. The arithmetic is its own.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from .offline import bodies
 
 TOKENS = 64
 ROWS = 4000  # more than can be asked in a round
-WARM_UP = 3.0
+WARM_UP = 5.0
 LOADS = (("completions", 8), ("completions", 16), ("chat", 8))
 FIGURES = {  # ours: vLLM's
     "qps": "request_throughput",
@@ -87,7 +87,7 @@ class Window:
     """What is changed in vLLM's client: it keeps to a window (of `time.perf_counter`)."""
 
     def __init__(self, serve: Any) -> None:
-        self.begin = self.end = 0.0
+        self.begin = self.end = self.first = 0.0
         self.marks: list[tuple[float, float]] = []
         self._metrics = serve.calculate_metrics
         self._asks = dict(serve.ASYNC_REQUEST_FUNCS)
@@ -107,6 +107,7 @@ class Window:
 
         async def ask(*args: Any, **kwargs: Any) -> Any:
             now = time.perf_counter()
+            self.first = self.first or now
             if self.begin <= now < self.end:
                 self.marks.append((now, time.process_time()))
             if now > self.end + 1:
@@ -120,6 +121,7 @@ class Window:
         inside = [self.begin <= output.start_time < self.end for output in outputs]
         requests = [one for one, keep in zip(input_requests, inside, strict=True) if keep]
         kept = [one for one, keep in zip(outputs, inside, strict=True) if keep]
+        assert self.first < self.begin - 0.5, "it began too late"
         assert all(output.success for output in kept)
         seconds = self.end - self.begin
         return self._metrics(input_requests=requests, outputs=kept, dur_s=seconds, **more)
@@ -137,12 +139,14 @@ def vllm_rounds(url: str, rows: str) -> None:
         SampleRequest(prompt=row["prompt"], prompt_len=1, expected_output_len=row["max_tokens"])
         for row in asked
     ]
+    tokenizer = serve.get_tokenizer(str(demo.path()))
+    serve.get_tokenizer = lambda *_args, **_more: tokenizer
     parser = FlexibleArgumentParser()
     serve.add_cli_args(parser)
     print("ROUND {}", flush=True)
     for line in sys.stdin:
         endpoint, concurrency, window.begin, window.end = json.loads(line)
-        window.marks.clear()
+        window.first, window.marks = 0.0, []
         path = "/v1/chat/completions" if endpoint == "chat" else "/v1/completions"
         args = parser.parse_args(
             [

@@ -61,7 +61,7 @@ def test_closed_loop(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         # At most so many at a time, so many round trips at least.
         assert phase["seconds"] >= 6 / concurrency * 0.085
     if importlib.util.find_spec("matplotlib"):
-        assert picture.read_text().startswith("<?xml") and "1 at a time" not in err[-5:]
+        assert "<svg" in picture.read_text()
 
 
 def test_open_loop_as_csv(capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,7 +172,9 @@ def test_comparing_names_other_settings_and_loads() -> None:
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
-    for content, said in [("{}", "is no result"), ("[", "is not JSON")]:
+    broken = json.dumps({**result(1.0), "phases": [{"name": "x"}]})
+    files = [("{}", "is no result"), ("[]", "is no result"), (broken, "is no result")]
+    for content, said in [*files, ("[", "is not JSON")]:
         file.write_text(content)
         with pytest.raises(UsageError, match=said):
             bench_compare.read(file)
