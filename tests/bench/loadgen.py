@@ -154,6 +154,7 @@ def vllm_rounds(url: str, rows: str) -> None:
                 *("--backend", "openai-chat" if endpoint == "chat" else "openai"),
                 *("--tokenizer", str(demo.path()), "--max-concurrency", str(concurrency)),
                 *("--temperature", "0", "--ignore-eos", "--disable-tqdm"),
+                *("--dataset-name", "custom", "--dataset-path", rows),
                 *("--percentile-metrics", "ttft,tpot,itl,e2el"),
             ]
         )
@@ -194,6 +195,7 @@ def said(process: "subprocess.Popen[str]") -> dict[str, float]:
         if line.startswith("ROUND "):
             found: dict[str, float] = json.loads(line.removeprefix("ROUND "))
             return found
+    process.wait()
     raise SystemExit("vllm bench serve ended")
 
 
