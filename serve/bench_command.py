@@ -12,9 +12,6 @@ from ..i18n import _
 from ..sampling import Sampling
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable
-
     from ..settings import Settings
     from ..wire import Endpoint
     from .bench_figures import Limits
@@ -163,26 +160,18 @@ def _measure(said: dict[str, Any]) -> int:
     # Imported here, not above: `qchat bench --help` needs none of it.
     import asyncio
 
+    import uvloop  # a third less processor time a chunk
+
     from .bench_report import Live
     from .bench_run import bench as run
 
     try:
-        with asyncio.Runner(loop_factory=_loop()) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run(job, Live(sys.stderr)))
     except asyncio.CancelledError:  # told to stop twice
         return Exit.INTERRUPTED
     _write(said, job, result)
     return result.ended
-
-
-def _loop() -> "Callable[[], AbstractEventLoop] | None":
-    """uvloop where it is installed (vLLM brings it): a third less processor time a chunk."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        return None
-    factory: Callable[[], AbstractEventLoop] = new_event_loop
-    return factory
 
 
 def _job(said: dict[str, Any], settings: "Settings") -> "Job":
