@@ -7,7 +7,7 @@ import click
 
 from .errors import QchatError, UsageError
 from .i18n import _
-from .settings import KEYS, Paths, Server, Settings, load, private_dir
+from .settings import KEYS, TUI_KEYS, Paths, Server, Settings, Tui, load, private_dir
 
 
 @click.group(
@@ -73,6 +73,9 @@ def template() -> str:
             about=key.about, variable=key.variable
         )
         lines += ["", f"# {about}", f'# {key.name} = "{examples[key.name]}"']
+    lines += ["", _("# The chat in the terminal."), "# [tui]"]
+    for name, about in TUI_KEYS.items():
+        lines += [f"# {name} = {_toml(getattr(Tui(), name))}  # {about}"]
     lines += [
         "",
         _("# A server, used by name: qchat ask --server lab. A key stands in a variable or in a"),
@@ -88,6 +91,10 @@ def template() -> str:
     return "\n".join(lines)
 
 
+def _toml(value: object) -> str:
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
 def _show(settings: Settings) -> None:
     from .console import table
 
@@ -97,6 +104,14 @@ def _show(settings: Settings) -> None:
     click.echo("")
     rows = [(_("SETTING"), _("VALUE"), _("FROM"))]
     rows += [(k.name, getattr(settings, k.name) or "-", settings.where(k.name)) for k in KEYS]
+    rows += [
+        (
+            f"tui.{name}",
+            str(getattr(settings.tui, name)),
+            settings.where(f"tui.{name}"),
+        )
+        for name in TUI_KEYS
+    ]
     click.echo(table(rows))
     if settings.servers:
         servers = [(_("SERVER"), _("ADDRESS"), _("MODEL"), _("KEY"), _("FROM"))]

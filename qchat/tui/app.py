@@ -19,6 +19,8 @@ from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
 from ..sanitize import one_line
 from . import clipboard
 from .asking import Asking, Ended, Request
+from .chips import Draft
+from .choices import Choices
 from .composer import Composer
 from .figures import ended, figures, shown
 from .keys import bindings, help_text
@@ -66,7 +68,8 @@ class ChatApp(App[int]):
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line."""
         yield Transcript(id="transcript")
-        yield Composer(id="composer")
+        yield Choices()
+        yield Composer(id="composer", options=self._start.tui)
         yield Static(id="status", markup=False)
 
     @property
@@ -105,7 +108,7 @@ class ChatApp(App[int]):
         self._keeper = keep
         self.transcript.load([shown(stored) for stored in messages])
         if not self.composer.text:
-            self.composer.text = draft
+            self.composer.draft = Draft.parsed(draft)
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
@@ -173,6 +176,15 @@ class ChatApp(App[int]):
         self.composer.take()
         self._send(event.text)
 
+    async def on_composer_older(self) -> None:
+        """Up at the first line."""
+        if self._keeper is None:
+            return
+        try:
+            self.composer.walk(await self._keeper.questions())
+        except QchatError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+
     def _still_coming(self) -> bool:
         """Whether an answer is on its way; then that is said."""
         coming = self._asking is not None or self._busy
@@ -190,7 +202,7 @@ class ChatApp(App[int]):
             await self._ask_stored(text)
         except QchatError as e:
             if text and not self.composer.text:
-                self.composer.text = text  # what was written is never lost
+                self.composer.write(text)  # what was written is never lost
             self.notify(str(e), severity="error", markup=False, timeout=10)
         finally:
             self._busy = False
@@ -233,7 +245,7 @@ class ChatApp(App[int]):
     def _checkpoint(self) -> None:
         asking, answer = self._asking, self._answer_id
         if asking is None or answer is None:
-            self._spawn(self._told(self._keep.keep_draft(self.composer.text)))
+            self._spawn(self._told(self._keep.keep_draft(self.composer.draft.dumped())))
             return
         content, reasoning = "".join(asking.content), "".join(asking.reasoning)
         self._spawn(self._told(self._keep.checkpoint(answer, content, reasoning)))
@@ -296,7 +308,7 @@ class ChatApp(App[int]):
 
     async def _leave(self) -> None:
         if self._keeper is not None:
-            await self._told(self._keeper.keep_draft(self.composer.text))
+            await self._told(self._keeper.keep_draft(self.composer.draft.dumped()))
             self._keeper.close()
         self.exit(0)
 
@@ -331,6 +343,10 @@ class ChatApp(App[int]):
     def action_thought(self) -> None:
         """Fold or unfold."""
         self.transcript.action_thought()
+
+    def action_unfold(self) -> None:
+        """Unfold a pasted text."""
+        self.composer.unfold()
 
     def action_page(self, count: int) -> None:
         """Scroll the transcript, wherever the focus is."""

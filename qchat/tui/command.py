@@ -83,6 +83,7 @@ def tui(
         system,
         go_on,
         " ".join(question),
+        settings.tui,
     )
     with ExitStack() as stack:
 

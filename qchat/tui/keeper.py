@@ -56,6 +56,12 @@ class Keeper:
         await run(store.messages.add, self.conversation, "user", text)
         self._draft = ""
 
+    async def questions(self) -> list[str]:
+        """Earlier questions, newest first: those of this conversation, then those of all."""
+        ask = self.store.messages.questions
+        own = [] if self.conversation is None else await self._run(ask, self.conversation)
+        return own + await self._run(ask)
+
     async def again(self) -> int | None:
         """Go back to the last question; returns how many messages stand until there."""
         if self.conversation is None:

@@ -23,6 +23,7 @@ KEYS: tuple[Key, ...] = (
     Key("ctrl+n", "new", "Ctrl+N", _("a new conversation")),
     Key("ctrl+r", "retry", "Ctrl+R", _("ask the last question again")),
     Key("ctrl+t", "thought", "Ctrl+T", _("unfold or fold the thinking")),
+    Key("f2", "unfold", "F2", _("unfold a pasted text in the field")),
     Key("ctrl+g", "thinking", "Ctrl+G", _("thinking: on, off, or as the server likes")),
     Key("pageup", "page(-1)", "PgUp", _("scroll up")),
     Key("pagedown", "page(1)", "PgDn", _("scroll down")),
@@ -46,8 +47,10 @@ def help_text() -> str:
     """The table as Markdown."""
     rows = "\n".join(f"| {key.shown} | {key.about} |" for key in KEYS)
     about = _(
-        "Enter sends, Shift+Enter or Ctrl+J begins a new line. Drag with the mouse to select: "
-        "a whole paragraph is copied as Markdown, a part as its words. Two clicks take a word, "
-        "three a paragraph. Tab goes to the conversation and back."
+        "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings turns "
+        "Enter and Ctrl+J round). @ and the name of a text file attach it; Up and Down at the "
+        "edges of the field bring earlier questions. Drag with the mouse to select: a whole "
+        "paragraph is copied as Markdown, a part as its words. Two clicks take a word, three a "
+        "paragraph. Tab goes to the conversation and back."
     )
     return f"## {_('Keys')}\n\n{about}\n\n| {_('Key')} | {_('does')} |\n|---|---|\n{rows}\n"
