@@ -168,14 +168,14 @@ def _values(one: Deployment) -> dict[str, str]:
 
 def allowed(origins: bool) -> str:
     """The access layer's list as lines of nginx's map; with `origins` the questions that a browser
-    asks before it asks are on it. Not /metrics."""
-    named = access.OPEN | access.WITH_KEY
-    lines = {f"{method} {path}" for method, path in named}
-    lines |= {f"~^{method} {pattern.pattern}$" for method, pattern in access.BY_ID}
+    asks before it asks are on it. Not /metrics.
+
+    All of them as patterns: nginx compares plain text without regard to case."""
+    listed = [(method, re.escape(path)) for method, path in access.OPEN | access.WITH_KEY]
+    listed += [(method, pattern.pattern) for method, pattern in access.BY_ID]
     if origins:
-        lines |= {f"OPTIONS {path}" for _method, path in named}
-        lines |= {f"~^OPTIONS {pattern.pattern}$" for _method, pattern in access.BY_ID}
-    return "\n".join(f'    "{line}" 1;' for line in sorted(lines))
+        listed += [("OPTIONS", path) for _method, path in listed]
+    return "\n".join(f'    "~^{method} {path}$" 1;' for method, path in sorted(set(listed)))
 
 
 def unit_line(words: list[str]) -> str:

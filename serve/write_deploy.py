@@ -34,10 +34,10 @@ def write(
     gpu: bool,
     environ: Mapping[str, str],
 ) -> None:
-    """Write the files for `order` and say what to do next. Only new files are made.
+    """Write the files for `order` and say what to do next. Files that are there stay as they are.
 
     Raises `UsageError` for what can't be served, for names that can't stand in the files, and where
-    a file is there already; then nothing is written.
+    a file is there with another text; then nothing is written.
     """
     folder = folder.absolute()
     if not _DOMAIN.fullmatch(domain):
@@ -50,19 +50,13 @@ def write(
         if path is not None and not _PATH.fullmatch(str(path)):
             text = _("The path {path!r} has characters that not every file can hold; use another.")
             raise UsageError(text.format(path=str(path)))
-    texts: dict[str, str] = filling.files(deployment)
-    private: dict[str, str] = {}
-    if generate_key:
-        metrics = keys.generate()
-        private[KEYS] = f"client {keys.generate()}\nprometheus {metrics}\n"
-        private[METRICS_KEY] = f"{metrics}\n"
-    there = [name for name in (*texts, *private) if os.path.lexists(folder / name)]
-    if there:
-        text = _("{file} is there already, and nothing is overwritten. Name another folder.")
-        raise UsageError(text.format(file=folder / there[0]))
+    texts = _new(folder, filling.files(deployment))
+    private = _keys(folder) if generate_key else {}
     _make(folder, texts, private, deployment.uid)
     for name in (*texts, *private):
         click.echo(folder / name)
+    if not texts and not private:
+        click.echo(_("All of it is there already, as it would be written."))
     for note in _notes(deployment):
         click.echo(note, err=True)
     click.echo(_("\nNothing was started. Next:"))
@@ -97,6 +91,42 @@ def _deployment(
         source=source if is_checkout else None,
         uid=os.getuid() or filling.NOBODY,
     )
+
+
+def _new(folder: Path, texts: dict[str, str]) -> dict[str, str]:
+    """Those that are not there yet. Raises `UsageError` where one is there with another text."""
+    there = [name for name in texts if os.path.lexists(folder / name)]
+    changed = [name for name in there if not _holds(folder / name, texts[name])]
+    if changed:
+        text = _(
+            "In {folder} there are other versions of {files}, and nothing is overwritten. Move "
+            "them away, or name another folder and compare."
+        )
+        raise UsageError(text.format(folder=folder, files=", ".join(changed)))
+    return {name: text for name, text in texts.items() if name not in there}
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
+def _keys(folder: Path) -> dict[str, str]:
+    """New keys: one for clients, one for Prometheus. Those that are there stay."""
+    there = [name for name in (KEYS, METRICS_KEY) if os.path.lexists(folder / name)]
+    if len(there) == 1:
+        text = _("{file} is there already: leave out --generate-key, or move it away.")
+        raise UsageError(text.format(file=folder / there[0]))
+    if there:
+        click.echo(_("The keys that are there stay."), err=True)
+        return {}
+    metrics = keys.generate()
+    return {
+        KEYS: f"client {keys.generate()}\nprometheus {metrics}\n",
+        METRICS_KEY: f"{metrics}\n",
+    }
 
 
 def _check(workers: tuple[str, ...]) -> None:
