@@ -82,6 +82,7 @@ def files(deployment: Deployment) -> dict[str, str]:
     inside = values | {
         "upstream": f"qchat:{deployment.plan.port}",
         "targets": json.dumps([f"qchat:{deployment.plan.port}"]),
+        "access_log": "/dev/stdout",  # nothing else can be written there
     }
     found = {}
     for path in sorted(TEMPLATES.rglob("*")):
@@ -130,6 +131,7 @@ def _values(one: Deployment) -> dict[str, str]:
         "about_keys": _about_keys(one),
         "allowed": allowed(bool(one.order.origins)),
         "upstream": address,
+        "access_log": "/var/log/nginx/qchat.log",
         "most_bytes": str(one.order.most_bytes),
         **{
             name: denial.body().decode()
@@ -150,7 +152,7 @@ def _values(one: Deployment) -> dict[str, str]:
         "keys_unit": str(one.keys).replace("%", "%%"),
         "patience": f"{supervise.PATIENCE:.0f}",
         "stop": str(_STOP),
-        "protect_home": "read-only" if in_a_home(Path(sys.executable), model) else "yes",
+        "protect_home": "read-only" if in_a_home(model) else "yes",
         "private_devices": "no" if one.gpu else "yes",
         "command": yaml(inside),
         "volumes": yaml(volumes),
@@ -198,10 +200,12 @@ def yaml(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False).replace("$", "$$")
 
 
-def in_a_home(*paths: Path | None) -> bool:
-    """Whether one of the paths is where ProtectHome=yes hides it."""
+def in_a_home(model: Path | None) -> bool:
+    """Whether Python, qchat or the model's folder is where ProtectHome=yes hides it."""
+    paths = [Path(sys.executable), Path(__file__), *([model] if model else [])]
+    paths += [path.resolve() for path in paths]  # the Python of a .venv is a link
     homes = ("/home", "/root", "/run/user")
-    return any(path.is_relative_to(home) for path in paths if path is not None for home in homes)
+    return any(path.is_relative_to(home) for path in paths for home in homes)
 
 
 def _about_keys(one: Deployment) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -180,10 +179,10 @@ def _notes(one: filling.Deployment) -> list[str]:
     found = list(one.plan.notes)
     if one.workers:
         return found
-    if filling.in_a_home(Path(sys.executable), one.model_folder):
+    if filling.in_a_home(one.model_folder):
         text = _(
-            "qchat or the model is in somebody's home, where the service's own user may not be "
-            "let in: install qchat in /opt for it."
+            "Python, qchat or the model is in somebody's home, where the service's own user may not "
+            "be let in: install qchat in /opt for it."
         )
         found.append(text)
     if one.source is None:

@@ -276,6 +276,16 @@ def test_systemd_takes_the_units() -> None:
     assert "DynamicUsr" in done.stderr
 
 
+def test_homes_are_seen_through_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "__file__", "/opt/qchat/serve/filling.py")
+    monkeypatch.setattr(sys, "executable", "/opt/qchat/bin/python")
+    assert not filling.in_a_home(None) and not filling.in_a_home(Path("/srv/model"))
+    assert filling.in_a_home(Path("/home/me/model"))
+    Path("python").symlink_to("/root/.pyenv/bin/python3.11")
+    monkeypatch.setattr(sys, "executable", str(Path("python").absolute()))
+    assert filling.in_a_home(None)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -397,6 +407,8 @@ def test_the_containers_are_closed_and_what_they_mount_is_there() -> None:
             source = volume.partition(":")[0]
             if source.startswith(".") and source != "../tls":  # that is brought by the person
                 assert (folder / "compose" / source).exists(), source
+    logs = re.findall(r"access_log (\S+)", (folder / "compose" / "nginx.conf").read_text("utf-8"))
+    assert logs == ["/dev/stdout"]  # the container's own disk is read-only
     assert found["secrets"]["keys"]["file"] == str(folder / "keys")
     dockerfile = (folder / "compose" / "Dockerfile").read_text()
     ignored = (folder / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
