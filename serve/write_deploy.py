@@ -181,8 +181,8 @@ def _notes(one: filling.Deployment) -> list[str]:
         return found
     if filling.in_a_home(one.model_folder):
         text = _(
-            "Python, qchat or the model is in somebody's home, where the service's own user may not "
-            "be let in: install qchat in /opt for it."
+            "Python, qchat or the model is in somebody's home, where the service's own user may "
+            "not be let in: install qchat in /opt for it."
         )
         found.append(text)
     if one.source is None:
