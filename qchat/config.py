@@ -78,6 +78,12 @@ def template() -> str:
         lines += [f"# {name} = {_toml(getattr(Tui(), name))}  # {about}"]
     lines += [
         "",
+        _('# Keys of the chat, by the action\'s name; several by comma, none by "".'),
+        "# [tui.keys]",
+    ]
+    lines += ['# new = "ctrl+n"']
+    lines += [
+        "",
         _("# A server, used by name: qchat ask --server lab. A key stands in a variable or in a"),
         _("# file that only you can read (chmod 600), never here. /v1 is added to an address"),
         _("# without a path."),
@@ -112,6 +118,9 @@ def _show(settings: Settings) -> None:
         )
         for name in TUI_KEYS
     ]
+    for name, keys in settings.tui.keys.items():
+        key = f"tui.keys.{name}"
+        rows.append((key, keys or "-", settings.where(key)))
     click.echo(table(rows))
     if settings.servers:
         servers = [(_("SERVER"), _("ADDRESS"), _("MODEL"), _("KEY"), _("FROM"))]

@@ -38,8 +38,12 @@ SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "mode
 TUI_KEYS: Mapping[str, str] = {
     "enter": _('what Enter does while writing: "send" or "newline"'),
     "attach_kib": _("the largest file that @ attaches, in KiB"),
+    "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
 }
-_CHOICES: Mapping[str, tuple[str, ...]] = {"enter": ("send", "newline")}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "enter": ("send", "newline"),
+    "theme": ("auto", "dark", "light", "high-contrast", "no-color"),
+}
 _KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
@@ -100,10 +104,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Tui:
-    """The `[tui]` section; `TUI_KEYS` says what each is for."""
+    """The `[tui]` section; `TUI_KEYS` says what each is for.
+
+    `keys` is `[tui.keys]` as written, the keys of an action by its name; `qchat.tui.keymap` checks
+    and uses it.
+    """
 
     enter: str = "send"
     attach_kib: int = 256
+    theme: str = "auto"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,8 @@ class Settings:
     def where(self, key: str) -> str:
         """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
 
-        `key` is ``server``, ``model``, ``preset``, ``tui.KEY`` or ``servers.NAME.KEY``.
+        `key` is ``server``, ``model``, ``preset``, ``tui.KEY``, ``tui.keys.ACTION`` or
+        ``servers.NAME.KEY``.
         """
         return self.origins.get(key, _("default"))
 
@@ -182,8 +193,16 @@ def _tui(file: "_ConfigFile") -> Tui:
     if not isinstance(section, dict):
         raise file.error(("tui",), _("tui must be a section: [tui]"))
     if section:
-        file.check_keys(("tui",), tuple(TUI_KEYS))
-    return Tui(**{key: file.like(getattr(Tui(), key), "tui", key) for key in section})
+        file.check_keys(("tui",), (*TUI_KEYS, "keys"))
+    values = {key: file.like(getattr(Tui(), key), "tui", key) for key in section if key != "keys"}
+    return Tui(**values, keys=_tui_keys(file, section.get("keys", {})))
+
+
+def _tui_keys(file: "_ConfigFile", section: object) -> dict[str, str]:
+    at = ("tui", "keys")
+    if not isinstance(section, dict):
+        raise file.error(at, _("keys must be a section: [tui.keys]"))
+    return {name: file.text(*at, name, empty=True) for name in section}
 
 
 def _server(file: "_ConfigFile", name: str) -> Server:
@@ -219,18 +238,20 @@ class _ConfigFile:
 
     @classmethod
     def read(cls, path: Path) -> "_ConfigFile | None":
-        import tomllib
-
         try:
-            text = path.read_bytes().decode("utf-8-sig")
-            table = tomllib.loads(text)
+            raw = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as e:
             why = e.strerror or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
+        import tomllib  # not before it is needed: it takes longer than reading the file
+
+        try:
+            text = raw.decode("utf-8-sig")
+            table = tomllib.loads(text)
         except UnicodeDecodeError as e:
-            line = path.read_bytes()[: e.start].count(b"\n") + 1
+            line = raw[: e.start].count(b"\n") + 1
             raise UsageError(
                 _("{file}:{line}: this is not UTF-8 text.").format(file=path, line=line)
             ) from e
@@ -254,11 +275,12 @@ class _ConfigFile:
             if key == "servers":
                 yield from ((key, name, k) for name, section in value.items() for k in section)
             elif key == "tui":
-                yield from ((key, name) for name in value)
+                yield from ((key, name) for name in value if name != "keys")
+                yield from ((key, "keys", name) for name in value.get("keys", {}))
             else:
                 yield (key,)
 
-    def text(self, *path: str) -> str:
+    def text(self, *path: str, empty: bool = False) -> str:
         value: Any = self.table
         for part in path:
             value = value[part]
@@ -266,7 +288,7 @@ class _ConfigFile:
             raise self.error(
                 path, _('{key} must be text in quotes, such as "…"').format(key=path[-1])
             )
-        if not value.strip():
+        if not empty and not value.strip():
             raise self.error(path, _("{key} is empty").format(key=path[-1]))
         return value
 

@@ -184,7 +184,9 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
     assert got.server in got.servers and got.model and got.preset
     names = {k.name for k in settings.KEYS} | set(settings.TUI_KEYS)
     assert {line.split(" ")[0] for line in examples} >= names
-    assert got.tui == settings.Tui() and got.where("tui.enter").startswith(str(tmp_path))
+    assert got.tui == settings.Tui(keys={"new": "ctrl+n"}) and got.where("tui.enter").startswith(
+        str(tmp_path)
+    )
 
 
 def test_the_section_of_the_chat(tmp_path: Path) -> None:

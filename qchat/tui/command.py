@@ -71,10 +71,15 @@ def tui(
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
     os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
 
+    import gc
     from contextlib import ExitStack
 
+    gc.disable()  # until the first paint; what is imported stays
     from .app import ChatApp
+    from .keymap import Keymap
     from .start import Start
+
+    keymap = Keymap(settings)
 
     start = Start(
         endpoint or wire.local_endpoint(settings),
@@ -92,7 +97,7 @@ def tui(
 
             return stack.enter_context(open_store(settings.paths.data))
 
-        app = ChatApp(opened, start)
+        app = ChatApp(opened, start, keymap)
         code = app.run() or 0
         if app.failure is not None:
             raise app.failure

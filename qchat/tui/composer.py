@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from textual import events, work
+from textual.app import SuspendNotSupported
 from textual.message import Message as Event
 from textual.timer import Timer
 from textual.widgets import TextArea
 
 from ..errors import UsageError
 from ..i18n import _
+from ..sanitize import clean
 from ..settings import Tui
 from .attach import Candidate, candidates
 from .chips import Draft
@@ -42,21 +44,24 @@ class Composer(ChipField):
     """
 
     class Sent(Event):
-        """What was written is to be sent."""
+        """What was written is to be sent: `text`, and as it was `typed`, with chips folded."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, typed: str) -> None:
             super().__init__()
             self.text = text
+            self.typed = typed
 
     class Older(Event):
         """Earlier questions are wanted; answer by `walk`."""
 
-    def __init__(self, *, id: str | None = None, options: Tui | None = None) -> None:
+    def __init__(
+        self, *, id: str | None = None, options: Tui | None = None, help_key: str = "F1"
+    ) -> None:
         self._options = options or Tui()
-        sends = _("Enter sends, Ctrl+J begins a new line, F1 helps.")
+        says = _("Ask anything. Enter sends, Ctrl+J begins a new line, {key} helps.")
         if self._newline_first:
-            sends = _("Ctrl+J sends, Enter begins a new line, F1 helps.")
-        super().__init__(id=id, placeholder=f"{_('Ask anything.')} {sends}")
+            says = _("Ask anything. Ctrl+J sends, Enter begins a new line, {key} helps.")
+        super().__init__(id=id, placeholder=says.format(key=help_key))
         self._last_key = 0.0
         self._enter_waits: Timer | None = None
         self._history: History | None = None
@@ -135,7 +140,28 @@ class Composer(ChipField):
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
-        self.post_message(self.Sent(text))
+        self.post_message(self.Sent(text, self.text))
+
+    @work(exclusive=True, group="editor")
+    async def write_elsewhere(self) -> None:
+        """Go on writing in the person's own editor; answers go on coming meanwhile."""
+        from . import editor
+
+        app = self.app
+        try:
+            words = editor.command()
+            # The loop goes on, so that what comes is stored; nothing is drawn over the editor.
+            with editor.Interrupts(), app.batch_update(), app.suspend():
+                text = await asyncio.to_thread(editor.edited, self.text, words)
+        except UsageError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+        except SuspendNotSupported:
+            said = _("An editor can't be opened here; it needs the terminal.")
+            self.notify(said, severity="error", markup=False, timeout=10)
+        else:
+            result = self.replace(clean(text), self.document.start, self.document.end)
+            self.move_cursor(result.end_location)
+        app.refresh(layout=True)
 
     # -- earlier questions -----------------------------------------------------------------
 
