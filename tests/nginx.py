@@ -89,7 +89,7 @@ def nginx(folder: Path, written: str) -> Iterator[Front]:
     )
     try:
         deadline = time.monotonic() + 30
-        while not _listens(port):
+        while not listens(port):
             ended = process.poll() is not None
             assert not ended, process.stderr and process.stderr.read().decode()
             assert time.monotonic() < deadline
@@ -102,6 +102,7 @@ def nginx(folder: Path, written: str) -> Iterator[Front]:
         process.stderr.close()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

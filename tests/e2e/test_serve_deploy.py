@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 
 from qchat import demo
 from tests.faults import running
-from tests.nginx import Front, nginx
+from tests.nginx import Front, listens, nginx
 
 from .conftest import ALICE, BOB, Home, ask, free_port
 
@@ -182,7 +181,7 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
             )
         try:
             deadline = time.monotonic() + 60
-            while not _listens(port) or ask(port, "GET", "/health")[0] != 200:
+            while not listens(port) or ask(port, "GET", "/health")[0] != 200:
                 assert router.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
@@ -195,8 +194,3 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
         finally:
             router.terminate()
             router.wait(30)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
