@@ -61,13 +61,14 @@ class Client:
     It never retries, never follows a redirect, and uses the endpoint's proxy and no other.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, seconds: float = SILENCE_SECONDS) -> None:
+        """`seconds` of silence, and it is given up."""
         self.endpoint = endpoint
         self._http = openai.DefaultHttpxClient(
             trust_env=False,
             proxy=endpoint.proxy,
             follow_redirects=False,
-            timeout=openai.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=openai.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
             event_hooks={"request": [self._only_our_headers]},
         )
         self._sdk = openai.OpenAI(
