@@ -113,7 +113,7 @@ def _show(settings: Settings) -> None:
     rows += [
         (
             f"tui.{name}",
-            _toml(getattr(settings.tui, name)).strip('"'),
+            _toml(getattr(settings.tui, name)).strip('"') or "-",
             settings.where(f"tui.{name}"),
         )
         for name in TUI_KEYS

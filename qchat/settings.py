@@ -39,6 +39,7 @@ TUI_KEYS: Mapping[str, str] = {
     "enter": _('what Enter does while writing: "send" or "newline"'),
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "auto_title": _("let the model name a conversation after its first answer"),
+    "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {"enter": ("send", "newline")}
 _KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
@@ -111,6 +112,7 @@ class Tui:
     attach_kib: int = 256
     auto_title: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
+    system_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,9 @@ class _ConfigFile:
             value = value[part]
         key = path[-1]
         if isinstance(default, str):
-            choices = _CHOICES[key]
+            choices = _CHOICES.get(key)
+            if choices is None:
+                return self.text(*path, empty=True)
             if value not in choices:
                 names = _(" or ").join(f'"{name}"' for name in choices)
                 raise self.error(path, _("{key} must be {names}").format(key=key, names=names))

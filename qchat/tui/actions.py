@@ -11,9 +11,10 @@ from ..i18n import _
 MOVING: Final = _("Moving")
 ANSWERS: Final = _("Answers")
 CONVERSATIONS: Final = _("Conversations")
+MODEL: Final = _("Server, model, parameters")
 COPYING: Final = _("Copying")
 WINDOW: Final = _("The window")
-GROUPS: Final = (CONVERSATIONS, ANSWERS, MOVING, COPYING, WINDOW)
+GROUPS: Final = (CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,81 @@ _ROWS: Final = (
         while_coming=False,
     ),
     Action(
-        "thinking",
-        _("thinking: on, off, or as the server likes"),
+        "info",
+        _("what is known of an answer: model, parameters, tokens, times"),
         ANSWERS,
-        "conversation.thinking",
+        "app.show_info",
+        keys="f6",
+        slash="info",
+    ),
+    Action(
+        "model",
+        _("the model, and the server that has it"),
+        MODEL,
+        "uses.model",
+        keys="f7",
+        slash="model",
+        argument="[NAME]",
+    ),
+    Action(
+        "server",
+        _("another server"),
+        MODEL,
+        "uses.server",
+        slash="server",
+        argument="[NAME or URL]",
+    ),
+    Action(
+        "parameters",
+        _("all parameters of this conversation"),
+        MODEL,
+        "uses.parameters",
+        keys="f3",
+        slash="params",
+    ),
+    Action(
+        "set",
+        _("one parameter, such as temperature 0.2; no value takes it back"),
+        MODEL,
+        "uses.set",
+        slash="set",
+        argument="NAME VALUE",
+        palette=False,
+    ),
+    Action(
+        "preset",
+        _("values made for a purpose"),
+        MODEL,
+        "uses.preset",
+        slash="preset",
+        argument="[NAME]",
+    ),
+    Action(
+        "system",
+        _("the system prompt; none takes it away"),
+        MODEL,
+        "uses.system",
+        keys="f4",
+        slash="system",
+        argument="[NAME]",
+    ),
+    Action(
+        "thinking",
+        _("thinking: on, off, or auto, as the server likes"),
+        MODEL,
+        "uses.thinking",
         keys="ctrl+g",
-        slash="thinking",
+        slash="think",
+        argument="[on|off|auto]",
+    ),
+    Action(
+        "start",
+        _("start a server on this machine, or find another one"),
+        MODEL,
+        "offers.offer",
+        keys="f5",
+        slash="start",
+        argument="[MODEL]",
     ),
     Action(
         "thought",

@@ -17,16 +17,17 @@ from .conversation import Conversation
 from .copies import Copies
 from .keymap import Keymap
 from .moves import Moves
+from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
 from .transcript import Transcript
+from .uses import Uses
 
 if TYPE_CHECKING:
     from ..store import Store
 
 _CHECKPOINT_SECONDS = 1.0
-_PROBE_SECONDS = 3.0
 _QUIT_SECONDS = 2.0
 
 
@@ -57,11 +58,15 @@ class ChatApp(App[int], inherit_bindings=False):
         self.conversation = Conversation(self, start)
         self.probe = Probe(self)
         self.copies = Copies(self)
+        self.uses = Uses(self, start)
+        self.offers = Offers(self, start)
         self.rooms: dict[str, object] = {
             "app": self,
             "conversation": self.conversation,
             "copies": self.copies,
             "moves": Moves(self.transcript),
+            "offers": self.offers,
+            "uses": self.uses,
         }
         self._quit_asked = 0.0
         self._unknown = ""
@@ -93,8 +98,7 @@ class ChatApp(App[int], inherit_bindings=False):
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
         self.run_worker(_warm_up, thread=True)
-        self.spawn(self.probe.look())
-        self.set_interval(_PROBE_SECONDS, self.probe.again)
+        self.spawn(self.probe.watch())
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.conversation.send(self._start.question)
@@ -123,11 +127,14 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def changed(self) -> None:
         """Show how things are: the status line, and what an empty conversation says."""
-        reachable = self.probe.reachable
-        self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
-        if reachable is not None:
+        doing, look, key = self.offers.doing, self.probe.last, self.keymap.shown("start")
+        if look is not None and look.seconds is None and not doing:
+            doing = _("{key} finds one").format(key=key)
+        stop_key = self.keymap.shown("interrupt")
+        self._status.show(self.conversation, self.probe, doing, stop_key)
+        if look is not None:
             endpoint = self.conversation.endpoint
-            self.transcript.placeholder = welcome(endpoint, reachable=reachable)
+            self.transcript.placeholder = welcome(endpoint, look, self.offers.doing, key)
             if not self.transcript.messages:
                 self.transcript.refresh()
 
@@ -206,6 +213,18 @@ class ChatApp(App[int], inherit_bindings=False):
     async def _leave(self) -> None:
         await self._told(self.conversation.close())
         self.exit(0)
+
+    async def show_info(self) -> None:
+        """What is known of the answer at the cursor, or of the last one on the screen."""
+        from .info import Info, rows_of
+
+        number = self.transcript.answer_in_view()
+        if number is None:
+            self.say(_("There is no answer here yet."))
+            return
+        keeper = self.conversation.keeper
+        answer = await keeper.run(keeper.store.messages.get, number)
+        self.push_screen(Info(rows_of(answer)))
 
     def show_help(self) -> None:
         """The table of actions over the conversation, and back."""

@@ -6,40 +6,48 @@ An answer that is on its way when another conversation is opened goes on in its 
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..errors import QchatError
+from ..errors import QchatError, UsageError
 from ..i18n import _
 from ..sanitize import one_line
 from .answering import Answering
 from .asking import Asking, Ended, Request
-from .figures import ended, figures, shown
+from .figures import ended, figures_of, shown, stored_figures, tokens_of
 from .message import Message, State
 from .start import Start
+from .using import Using
 
 if TYPE_CHECKING:
+    from ..sampling import Sampling
+    from ..store import Conversation as Record
     from ..store import Store
+    from ..wire import Endpoint
     from .app import ChatApp
     from .keeper import Keeper, Loaded
+
+
+NEAR: Final = 0.85
+"""The share of the model's limit from which on it is near."""
 
 
 class Conversation:
     """What is asked, of whom, and what becomes of the answers; a room of actions.
 
     `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `endpoint`, `model`, `sampling` and `system` hold for the next question. All methods run on the
-    loop of the screen.
+    `using` holds for the next question, `context` counts the tokens of the last one and its answer
+    (None where no server has told). All methods run on the loop of the screen.
     """
 
     def __init__(self, app: "ChatApp", start: Start) -> None:
         self._app = app
-        self.endpoint = start.endpoint
-        self.model = start.model or start.endpoint.model
-        self.sampling = start.sampling
-        self.system = start.system
+        self._defaults = start.defaults()
+        self.using = Using.new(self._defaults)
         self.key: str | None = None
         self.title = ""
-        self.figures = ""
+        self.figures: tuple[str, ...] = ()
+        self.context: int | None = None
+        self.unanswered = False
         self._keeper: Keeper | None = None
         self._answers: dict[str, Answering] = {}
         self._order = asyncio.Lock()  # storing and asking, or opening another: one at a time
@@ -49,6 +57,21 @@ class Conversation:
     def opened(self) -> bool:
         """Whether the store is open; before that nothing can be asked."""
         return self._keeper is not None
+
+    @property
+    def endpoint(self) -> "Endpoint":
+        """The server of the next question."""
+        return self.using.endpoint
+
+    @property
+    def model(self) -> str | None:
+        """The model of the next question; None is the server's only one."""
+        return self.using.model
+
+    @property
+    def sampling(self) -> "Sampling":
+        """The parameters of the next question."""
+        return self.using.sampling
 
     @property
     def keeper(self) -> "Keeper":
@@ -75,7 +98,7 @@ class Conversation:
         keeper = Keeper(store)
         loaded = keeper.load(key)
         self._keeper = keeper
-        self._show(loaded)
+        self._show(loaded, first=True)
         if not self._app.composer.text:
             self._app.composer.text = loaded.draft
 
@@ -97,11 +120,17 @@ class Conversation:
         if draft is not None:
             await draft
 
-    def _show(self, loaded: "Loaded") -> None:
+    def _show(self, loaded: "Loaded", *, first: bool = False) -> None:
         record = loaded.record
+        self.using = self._used_by(record, first)
+        self._app.probe.moved()
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
-        self.figures = ""
+        last = loaded.messages[-1] if loaded.messages else None
+        self.figures = stored_figures(last) if last is not None else ()
+        counts = (tokens_of(stored.usage) for stored in reversed(loaded.messages))
+        self.context = next(filter(None, counts), None)
+        self.unanswered = last is not None and last.state == State.ERROR.value
         messages = [shown(stored) for stored in loaded.messages]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
@@ -110,6 +139,23 @@ class Conversation:
                 messages[coming.at] = coming.message()
         self._app.transcript.load(messages)
         self._app.changed()
+
+    def _used_by(self, record: "Record | None", first: bool) -> Using:
+        if record is None:
+            return Using.new(self._defaults)
+        try:
+            return Using.of(self._defaults, record, first=first)
+        except UsageError as e:
+            self._app.say(str(e), error=True, seconds=10)
+            return Using.of(self._defaults, replace(record, server=None), first=first)
+
+    def use(self, using: Using) -> None:
+        """Ask with this from now on; it is kept with the conversation."""
+        self.using = using
+        self._app.probe.moved()
+        self._app.changed()
+        if self.key is not None:
+            self._app.spawn(_done(self.keeper.use(self.key, using)))
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -131,13 +177,7 @@ class Conversation:
     async def ask(self, text: str) -> None:
         """Store a question and ask it. Raises `StoreError`."""
         async with self._order:
-            stored = await self.keeper.question(
-                self.key,
-                text,
-                system=self.system,
-                server=self.endpoint.name,
-                model=self.model,
-            )
+            stored = await self.keeper.question(self.key, text, self.using)
             if self.key is None:
                 self.key = stored.conversation
                 self.title = one_line(text)
@@ -156,12 +196,13 @@ class Conversation:
 
     async def _answer(self, conversation: str) -> None:
         """Ask for an answer to the path that is shown; `_order` is held."""
-        answer, messages = await self.keeper.begin(conversation, self.model)
+        answer, messages = await self.keeper.begin(conversation, self.using)
         transcript = self._app.transcript
         at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
         transcript.action_end()
         coming = Answering(conversation, self.title, answer, at)
-        self.figures = ""
+        self.figures = ()
+        self.unanswered = False
         request = Request(self.endpoint, self.model, messages, self.sampling)
         coming.asking = Asking(
             request,
@@ -177,7 +218,9 @@ class Conversation:
         finished = self.keeper.finish(coming.answer, end, state, thought)
         self._app.spawn(_done(finished))
         if coming.at is not None:
-            self.figures = figures(end)
+            self.figures = figures_of(end)
+            self._filled(tokens_of(end.usage))
+            self.unanswered = bool(end.error)
             again = self._app.keymap.shown("retry")
             message = replace(ended(end, state, thought, again=again), id=coming.answer)
             self._app.transcript.flush()
@@ -185,7 +228,21 @@ class Conversation:
         elif state is not State.STOPPED:
             text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
             self._app.say(text.format(title=one_line(coming.title)))
+        if end.error:
+            self._app.probe.wake()
         self._app.changed()
+
+    def _filled(self, tokens: int | None) -> None:
+        """So much of the context is used; it is said when it comes near the limit."""
+        before, self.context = self.context or 0, tokens or self.context
+        limit = self._app.probe.context
+        if limit is not None and before < NEAR * limit <= (self.context or 0):
+            text = _(
+                "{n:,} of the model's {limit:,} tokens are used. What goes beyond them is refused; "
+                "{key} begins a new conversation."
+            )
+            key = self._app.keymap.shown("new")
+            self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
 
     def stop(self) -> bool:
         """Stop the answer that comes here; what came is kept. False where none comes."""
@@ -209,6 +266,7 @@ class Conversation:
     def checkpoint(self) -> None:
         """Keep what has come and what is written; called every second."""
         for coming in self._answers.values():
+            coming.tick(self._app.transcript)
             if (text := coming.unsaved()) is not None:
                 self._app.spawn(_done(self.keeper.checkpoint(coming.answer, *text)))
         if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
@@ -229,12 +287,6 @@ class Conversation:
         """A new conversation."""
         await self.show(None)
         self._app.composer.focus()
-
-    def thinking(self) -> None:
-        """Think, do not, or as the server likes."""
-        following = {None: True, True: False, False: None}[self.sampling.thinking]
-        self.sampling = replace(self.sampling, thinking=following)
-        self._app.changed()
 
 
 async def _done(work: Awaitable[object]) -> None:

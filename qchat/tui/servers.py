@@ -158,7 +158,8 @@ def _records() -> list[dict[str, Any]]:
         return []  # without it there are the others
 
 
-QCHAT: Final = (sys.executable, "-m", "qchat")
+# -P: a folder `qchat` in the working directory is not this program.
+QCHAT: Final = (sys.executable, "-P", "-m", "qchat")
 """The command, as a subprocess of this one runs it."""
 
 

@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 
 from .. import wire
-from ..explain import no_server
 from ..i18n import _
 from ..sampling import Sampling
+from ..settings import Settings
+from .servers import Look
+from .using import Defaults
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the command line said; `go_on` asks for the last conversation."""
+    """What the command line said; `go_on` asks for the last conversation.
+
+    `sampling` is what its options say, without the configuration's preset; `chosen` whether it
+    named the server. `prompt` is the system prompt of new conversations where it says none.
+    """
 
     endpoint: wire.Endpoint
     model: str | None
@@ -18,15 +24,39 @@ class Start:
     system: str | None
     go_on: bool
     question: str
+    chosen: bool = False
+    settings: Settings | None = None
+    prompt: str | None = None
+
+    def defaults(self) -> Defaults:
+        """What conversations begin with."""
+        settings = self.settings
+        return Defaults(
+            self.endpoint,
+            self.model,
+            self.system,
+            self.sampling,
+            preset=settings.preset if settings is not None else None,
+            prompt=self.prompt,
+            chosen=self.chosen,
+            settings=settings,
+        )
 
 
-def welcome(endpoint: wire.Endpoint, *, reachable: bool) -> str:
-    """The words on an empty screen: how to begin, or how to get a server."""
-    if reachable:
+def welcome(endpoint: wire.Endpoint, look: Look, doing: str, key: str) -> str:
+    """The words on an empty screen: how to begin, or how to get a server.
+
+    `doing` is what goes on already, `key` opens the offers.
+    """
+    if doing:
+        return doing
+    if look.seconds is not None and not look.trouble:
         return _("Write below and press Enter. F1 shows the keys.")
     if endpoint.origin == "default":
-        text = no_server()
-    else:
-        text = _("Nothing answers at {url}. Check the address, and that the server runs.")
+        text = _("No server is configured and nothing answers at {url}.")
         text = text.format(url=endpoint.base_url)
-    return f"{text}\n\n" + _("You can write meanwhile; it is noticed when a server comes.")
+    else:
+        text = look.trouble
+    offer = _("{key} starts a server on this machine, or finds another one.").format(key=key)
+    writing = _("You can write meanwhile; it is noticed when a server comes.")
+    return f"{text}\n\n{offer}\n\n{writing}"

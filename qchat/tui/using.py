@@ -3,14 +3,16 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import parameters, wire
 from ..i18n import _
 from ..sampling import Sampling
 from ..settings import Settings
-from ..store import Conversation
 from ..wire import Endpoint
+
+if TYPE_CHECKING:
+    from ..store import Conversation
 
 Json = dict[str, Any]
 _TEMPLATE = "chat_template_kwargs"
@@ -30,7 +32,8 @@ class Origin(enum.Enum):
 class Defaults:
     """What a conversation begins with, from the command line and the configuration.
 
-    `options` are the sampling options of the command line, `preset` is the configuration's.
+    `options` are the sampling options of the command line; `preset` and `prompt`, a system prompt,
+    are the configuration's.
     `chosen` says that the command line named the server: it then counts for a conversation that
     has another one, as do `model`, `system` and `options` where they are said.
     """
@@ -40,6 +43,7 @@ class Defaults:
     system: str | None = None
     options: Sampling = field(default_factory=Sampling)
     preset: str | None = None
+    prompt: str | None = None
     chosen: bool = False
     settings: Settings | None = None
 
@@ -66,12 +70,12 @@ class Using:
             defaults,
             defaults.endpoint,
             defaults.model or defaults.endpoint.model,
-            defaults.system,
+            defaults.system or defaults.prompt,
             defaults.options,
         )
 
     @classmethod
-    def of(cls, defaults: Defaults, record: Conversation, *, first: bool) -> "Using":
+    def of(cls, defaults: Defaults, record: "Conversation", *, first: bool) -> "Using":
         """As a conversation was left. With `first` what the command line says counts more.
 
         Raises `UsageError` where its server is not configured any more.

@@ -1,0 +1,212 @@
+"""Without a server: start one here, take one that runs, or go to another address; a room."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from .. import wire
+from ..errors import EngineError
+from ..i18n import _
+from ..settings import Settings
+from ..wire import Endpoint
+from . import servers
+from .pick import Item, Pick
+from .starting import Starting
+from .threads import apart
+
+if TYPE_CHECKING:
+    from ..fit import Fit
+    from .app import ChatApp
+    from .start import Start
+
+DEMO: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What this machine can do: the best recipe that fits, if one does, or why none can run."""
+
+    best: "Fit | None" = None
+    trouble: str = ""
+    machine: str = ""
+
+
+def here() -> Here:
+    """Look at this machine; for a thread."""
+    from ..fit import ranked
+    from ..recipes import known
+    from ..recipes_command import here as measured
+    from ..vllm_start import installed
+
+    try:
+        installed()
+    except EngineError as e:
+        return Here(trouble=str(e))
+    machine, _note = measured()
+    fits = [one for one in ranked(known(), machine) if one.fits and one.recipe.name != DEMO]
+    return Here(fits[0] if fits else None, machine=machine.description)
+
+
+class Offer(Pick):
+    """The offers. The result is ``run MODEL``, ``use N``, ``stop`` or ``other``."""
+
+    def __init__(self, settings: Settings | None, starting: Starting | None) -> None:
+        self._settings = settings
+        self._starting = starting
+        self._here: Here | None = None
+        self.running: list[servers.Known] = []
+        note = _("Enter chooses · Escape leaves · a server that is started here runs on afterwards")
+        super().__init__(
+            _("A server"), list(self._lines()), hint=_("A word of the list"), note=note
+        )
+
+    def on_mount(self) -> None:
+        """Ask what there is; nothing waits for it."""
+        super().on_mount()
+        self.run_worker(self._look(), exit_on_error=True)
+
+    async def _look(self) -> None:
+        settings = self._settings
+        if settings is not None:
+            self.running = await apart(lambda: list(servers.running(settings)))
+            self.show(list(self._lines()))
+        self._here = await apart(here)
+        self.show(list(self._lines()))
+
+    def _lines(self) -> Iterator[Item]:
+        if self._starting is not None:
+            text = _("Stop the start of {model}").format(model=self._starting.model)
+            yield Item("stop", text, self._starting.phase)
+        for number, one in enumerate(self.running):
+            if one.endpoint is not None:
+                text = _("Ask {name}, which runs here").format(name=one.name)
+                yield Item(f"use {number}", text, one.endpoint.base_url)
+        found = self._here
+        if found is not None and found.trouble:
+            yield Item("", _("No server can be started here"), found.trouble, bad=True)
+        elif self._starting is None:
+            about = _("tiny; needs no GPU, no network")
+            yield Item(f"run {DEMO}", _("Start the demo model"), about)
+            yield from _best(found)
+        yield Item("other", _("Another address, another model"))
+
+    def picked(self, key: str | None) -> None:
+        """Anything but a heading."""
+        super().picked(key or None)
+
+
+def _best(found: Here | None) -> Iterator[Item]:
+    if found is None:
+        yield Item("", _("looking which model fits this machine …"))
+    elif found.best is None:
+        yield Item("", _("No other model fits this machine"), found.machine)
+    else:
+        best = found.best
+        about = _("fits: {precision}, {context:,} tokens, {gb:.1f} GB")
+        about = about.format(
+            precision=best.variant.precision.value.upper(),
+            context=best.context,
+            gb=best.variant.weights_mib / 953.7,
+        )
+        text = _("Start {name}").format(name=best.recipe.name)
+        yield Item(f"run {best.recipe.name}", text, about)
+
+
+class Offers:
+    """Starting servers, and what became of it.
+
+    `left` are those that were started here and run on, as (name, address).
+    """
+
+    def __init__(self, app: "ChatApp", start: "Start") -> None:
+        self._app = app
+        self._settings = start.settings
+        self.starting: Starting | None = None
+        self.left: list[tuple[str, str]] = []
+
+    @property
+    def doing(self) -> str:
+        """What goes on, in a few words."""
+        one = self.starting
+        if one is None:
+            return ""
+        text = _("starting {model}: {phase}, {n:.0f} s")
+        return text.format(model=one.model, phase=one.phase or _("importing vLLM"), n=one.seconds)
+
+    def notes(self) -> Iterator[str]:
+        """What a person is told at the end: what runs on."""
+        for model, url in self.left:
+            text = _("{model} runs on at {url}. It is stopped by: qchat stop {name}")
+            yield text.format(model=model, url=url, name=model.rpartition("/")[2])
+        if self.starting is not None:
+            text = _("{model} is still starting; see qchat status. It is stopped by: qchat stop")
+            yield text.format(model=self.starting.model)
+
+    async def offer(self, model: str) -> None:
+        """Start this model, or show what can be done."""
+        if model:
+            self._begin(model)
+            return
+        screen = Offer(self._settings, self.starting)
+        self._app.push_screen(screen, lambda result: self._chosen(screen, result))
+
+    def _chosen(self, screen: Offer, result: str | None) -> None:
+        word, _space, rest = (result or "").partition(" ")
+        if word == "run":
+            self._app.spawn(self.offer(rest))
+        elif word == "use":
+            endpoint = screen.running[int(rest)].endpoint
+            assert endpoint is not None
+            self._app.uses.connect(replace(endpoint, model=None), None)
+        elif word == "stop" and self.starting is not None:
+            self.starting.stop()
+        elif word == "other":
+            self._app.spawn(self._app.uses.server(""))
+
+    def _begin(self, model: str) -> None:
+        if self.starting is not None:
+            raise EngineError(_("{model} is just starting.").format(model=self.starting.model))
+        self.starting = Starting(model)
+        self._app.spawn(self._wait(self.starting))
+
+    async def _wait(self, starting: Starting) -> None:
+        loop = asyncio.get_running_loop()
+        changed = self._app.changed
+        clock = self._app.set_interval(1.0, changed)
+        try:
+            await apart(lambda: starting.wait(lambda: _soon(loop, changed)))
+        finally:
+            self.starting = None
+            clock.stop()
+            changed()
+        self.left.append((starting.model, starting.url))
+        self._ready(starting)
+
+    def _ready(self, starting: Starting) -> None:
+        endpoint = self._endpoint(starting.url)
+        text = _("{model} is ready at {url}.").format(model=starting.model, url=starting.url)
+        if self._app.probe.reachable and endpoint != self._app.conversation.endpoint:
+            self._app.say(text)  # the person has gone to another server meanwhile
+            return
+        self._app.uses.connect(endpoint, None)
+        if self._app.conversation.unanswered:
+            key = self._app.keymap.shown("retry")
+            text += " " + _("{key} asks the last question again.").format(key=key)
+        self._app.say(text, seconds=8)
+
+    def _endpoint(self, url: str) -> Endpoint:
+        current = self._app.conversation.endpoint
+        if current.base_url == wire.normalise(url):
+            return current
+        if self._settings is None:
+            return Endpoint(wire.normalise(url))
+        found = wire.resolve(self._settings, base_url=url)
+        assert found is not None
+        return replace(found, model=None)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, function: "Callable[[], None]") -> None:
+    with contextlib.suppress(RuntimeError):  # the screen is gone
+        loop.call_soon_threadsafe(function)
