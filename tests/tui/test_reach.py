@@ -14,7 +14,7 @@ from qchat.settings import load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.message import State
-from qchat.tui.offers import Offer
+from qchat.tui.offer_screen import Offer
 from qchat.tui.servers import Looker
 from qchat.tui.start import Start
 from qchat.tui.starting import Starting, free_port
