@@ -40,8 +40,12 @@ TUI_KEYS: Mapping[str, str] = {
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "auto_title": _("let the model name a conversation after its first answer"),
     "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
+    "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
 }
-_CHOICES: Mapping[str, tuple[str, ...]] = {"enter": ("send", "newline")}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "enter": ("send", "newline"),
+    "theme": ("auto", "dark", "light", "high-contrast", "no-color"),
+}
 _KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
@@ -111,6 +115,7 @@ class Tui:
     enter: str = "send"
     attach_kib: int = 256
     auto_title: bool = True
+    theme: str = "auto"
     keys: Mapping[str, str] = field(default_factory=dict)
     system_prompt: str = ""
 

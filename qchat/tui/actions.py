@@ -14,7 +14,8 @@ CONVERSATIONS: Final = _("Conversations")
 MODEL: Final = _("Server, model, parameters")
 COPYING: Final = _("Copying")
 WINDOW: Final = _("The window")
-GROUPS: Final = (CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW)
+LIST: Final = _("In the list of conversations")
+GROUPS: Final = (CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW, LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Action:
     not be given, ``TEXT`` must). `handler` is ``room.method``; it gets `values`, and after them
     the argument as one text where the action takes one. `while_coming`: it may run while an
     answer comes in the conversation that is shown. `everywhere`: also while another screen lies
-    on top of the conversation. `palette`: the command palette offers it.
+    on top of the conversation. `palette`: the command palette offers it. `place` is "" for keys of
+    the whole window, "list" for those that mean this only while the list has the focus.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Action:
     while_coming: bool = True
     everywhere: bool = False
     palette: bool = True
+    place: str = ""
 
 
 _ROWS: Final = (
@@ -50,6 +53,75 @@ _ROWS: Final = (
         "conversation.new",
         keys="ctrl+n",
         slash="new",
+    ),
+    Action(
+        "list",
+        _("the list of conversations: show it, go to it, put it away"),
+        CONVERSATIONS,
+        "chats.list",
+        keys="ctrl+l",
+        slash="list",
+    ),
+    Action(
+        "search",
+        _("search all conversations"),
+        CONVERSATIONS,
+        "chats.search",
+        keys="ctrl+f",
+        slash="search",
+        argument="[WORDS]",
+    ),
+    Action(
+        "rename",
+        _("give this conversation a title"),
+        CONVERSATIONS,
+        "chats.rename",
+        slash="rename",
+        argument="TITLE",
+    ),
+    Action(
+        "pin",
+        _("pin this conversation on top, or let go of it"),
+        CONVERSATIONS,
+        "chats.pin",
+        slash="pin",
+    ),
+    Action(
+        "archive",
+        _("archive this conversation, or take it back"),
+        CONVERSATIONS,
+        "chats.archive",
+        slash="archive",
+    ),
+    Action(
+        "delete",
+        _("delete this conversation; /restore brings it back"),
+        CONVERSATIONS,
+        "chats.delete",
+        slash="delete",
+    ),
+    Action(
+        "restore",
+        _("bring back the conversation that was deleted last"),
+        CONVERSATIONS,
+        "chats.restore",
+        slash="restore",
+    ),
+    Action(
+        "export",
+        _("write this conversation to a file: md, json or jsonl"),
+        CONVERSATIONS,
+        "chats.export",
+        slash="export",
+        argument="[FORMAT] [FILE]",
+    ),
+    Action(
+        "import",
+        _("read conversations from a file of qchat's, or of lines of messages"),
+        CONVERSATIONS,
+        "chats.import_",
+        slash="import",
+        argument="FILE",
     ),
     Action(
         "retry",
@@ -239,6 +311,22 @@ _ROWS: Final = (
         everywhere=True,
     ),
     Action(
+        "palette",
+        _("find an action or a conversation by some of its letters"),
+        WINDOW,
+        "app.palette",
+        keys="ctrl+p",
+        palette=False,
+    ),
+    Action(
+        "theme",
+        _("light, dark, high-contrast or no-color; without a name the next one"),
+        WINDOW,
+        "app.choose_theme",
+        slash="theme",
+        argument="[NAME]",
+    ),
+    Action(
         "help",
         _("the keys and the commands"),
         WINDOW,
@@ -246,6 +334,60 @@ _ROWS: Final = (
         keys="f1",
         slash="help",
         everywhere=True,
+    ),
+    Action(
+        "list_rename",
+        _("another title for the chosen one"),
+        LIST,
+        "chats.rename_here",
+        keys="r,f2",
+        palette=False,
+        place="list",
+    ),
+    Action(
+        "list_pin",
+        _("pin it on top, or let go of it"),
+        LIST,
+        "chats.pin",
+        keys="p",
+        palette=False,
+        place="list",
+    ),
+    Action(
+        "list_archive",
+        _("archive it, or take it back"),
+        LIST,
+        "chats.archive",
+        keys="a",
+        palette=False,
+        place="list",
+    ),
+    Action(
+        "list_delete",
+        _("delete it"),
+        LIST,
+        "chats.delete",
+        keys="d,delete",
+        palette=False,
+        place="list",
+    ),
+    Action(
+        "list_restore",
+        _("bring back what was deleted last"),
+        LIST,
+        "chats.restore",
+        keys="u",
+        palette=False,
+        place="list",
+    ),
+    Action(
+        "list_archived",
+        _("show the archived ones, or the others again"),
+        LIST,
+        "chats.show_archived",
+        keys="v",
+        palette=False,
+        place="list",
     ),
 )
 

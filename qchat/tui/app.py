@@ -3,15 +3,18 @@
 import gc
 import inspect
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual import events
 from textual.app import App, ComposeResult
+from textual.filter import LineFilter, NoColor
 
 from ..errors import QchatError, UsageError
 from ..i18n import _
 from . import slash
 from .actions import ACTIONS, Action
+from .chats import Chats
 from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
@@ -21,11 +24,13 @@ from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
+from .themes import THEMES, first_theme, theme_after
 from .transcript import Transcript
 from .uses import Uses
 
 if TYPE_CHECKING:
     from ..store import Store
+    from .sidebar import Sidebar
 
 _CHECKPOINT_SECONDS = 1.0
 _QUIT_SECONDS = 2.0
@@ -39,7 +44,7 @@ class ChatApp(App[int], inherit_bindings=False):
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    Screen { background: $background; }
+    Screen { background: $background; layers: default over; }
     ToastRack { align: right top; }
     """
 
@@ -60,8 +65,11 @@ class ChatApp(App[int], inherit_bindings=False):
         self.copies = Copies(self)
         self.uses = Uses(self, start)
         self.offers = Offers(self, start)
+        self._sidebar: Sidebar | None = None
+        self.chats = Chats(self)
         self.rooms: dict[str, object] = {
             "app": self,
+            "chats": self.chats,
             "conversation": self.conversation,
             "copies": self.copies,
             "moves": Moves(self.transcript),
@@ -70,11 +78,27 @@ class ChatApp(App[int], inherit_bindings=False):
         }
         self._quit_asked = 0.0
         self._unknown = ""
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
 
+    @property
+    def sidebar(self) -> "Sidebar":
+        """The list of conversations; not before the first paint."""
+        from .sidebar import Sidebar
+
+        if self._sidebar is None:
+            self._sidebar = Sidebar(self)
+        return self._sidebar
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without colours, none reach the terminal."""
+        return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
+
     def compose(self) -> ComposeResult:
-        """Transcript, composer, status line."""
+        """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
         yield self.composer
         yield self._status
@@ -98,10 +122,20 @@ class ChatApp(App[int], inherit_bindings=False):
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
         self.run_worker(_warm_up, thread=True)
+        self.spawn(self._show_list())
         self.spawn(self.probe.watch())
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.conversation.send(self._start.question)
+
+    async def _show_list(self) -> None:
+        await self.screen_stack[0].mount(self.sidebar, before=0)
+        await self.sidebar.begin()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """There is room for the list now, or no longer."""
+        if self._sidebar is not None and self._sidebar.is_attached:
+            self._sidebar.fit(event.size.width)
 
     def on_unmount(self) -> None:
         """However the window ends: nothing more is drawn."""
@@ -112,6 +146,10 @@ class ChatApp(App[int], inherit_bindings=False):
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it beside the rest; what goes wrong is said, and the chat goes on."""
         self.run_worker(self._told(work), exit_on_error=True)
+
+    def follow(self, work: Awaitable[object]) -> None:
+        """Say what goes wrong with something that has begun."""
+        self.spawn(_awaited(work))
 
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -127,6 +165,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def changed(self) -> None:
         """Show how things are: the status line, and what an empty conversation says."""
+        if self._sidebar is not None:
+            self._sidebar.changed()
         doing, look, key = self.offers.doing, self.probe.last, self.keymap.shown("start")
         if look is not None and look.seconds is None and not doing:
             doing = _("{key} finds one").format(key=key)
@@ -152,13 +192,17 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
-        if action.handler.startswith("conversation.") and not self.conversation.opened:
+        if action.handler.startswith(("conversation.", "chats.")) and not self.conversation.opened:
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
         room, _dot, method = action.handler.partition(".")
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
-        done = getattr(self.rooms[room], method)(*values)
+        try:
+            done = getattr(self.rooms[room], method)(*values)
+        except QchatError as e:
+            self.say(str(e), error=True, seconds=10)
+            return
         if inspect.iscoroutine(done):
             self.spawn(done)
 
@@ -226,6 +270,24 @@ class ChatApp(App[int], inherit_bindings=False):
         answer = await keeper.run(keeper.store.messages.get, number)
         self.push_screen(Info(rows_of(answer)))
 
+    def palette(self) -> None:
+        """Find an action or a conversation."""
+        from .palette import open_palette
+
+        if len(self.screen_stack) == 1:
+            self.sidebar.back()
+            self.push_screen(open_palette())
+
+    def choose_theme(self, name: str) -> None:
+        """Another theme. Raises `UsageError` for an unknown one."""
+        if name and name not in THEMES:
+            names = ", ".join(THEMES)
+            raise UsageError(
+                _("There is no theme {name!r}: {names}").format(name=name, names=names)
+            )
+        self.theme = name or theme_after(self.theme)
+        self.say(_("Theme: {name}").format(name=self.theme))
+
     def show_help(self) -> None:
         """The table of actions over the conversation, and back."""
         from .help import Help
@@ -234,6 +296,10 @@ class ChatApp(App[int], inherit_bindings=False):
             self.pop_screen()
         elif len(self.screen_stack) == 1:
             self.push_screen(Help(self.keymap.help_text()))
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work
 
 
 def _warm_up() -> None:

@@ -87,6 +87,7 @@ def tui(
         system,
         go_on,
         " ".join(question),
+        settings.tui,
         chosen=bool(server or base_url),
         settings=settings,
         prompt=Prompts(settings.paths).read(prompt) if prompt else None,

@@ -4,7 +4,7 @@ An answer that is on its way when another conversation is opened goes on in its 
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +84,10 @@ class Conversation:
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
+    def answers_in(self, key: str) -> bool:
+        """Whether an answer is on its way in this conversation."""
+        return key in self._answers
+
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way here, or about to be."""
@@ -102,21 +106,38 @@ class Conversation:
         if not self._app.composer.text:
             self._app.composer.text = loaded.draft
 
-    async def show(self, key: str | None) -> None:
-        """Show another one (None: a new one); drafts stay with theirs. Raises `StoreError`."""
-        if key == self.key:
+    async def show(
+        self, key: str | None, message: int | None = None, words: Sequence[str] = ()
+    ) -> None:
+        """Show another one (None: a new one); drafts stay with theirs.
+
+        With a `message`, its branch, and the place in it where one of the `words` stands. Raises
+        `StoreError`; what was shown then stays.
+        """
+        if key == self.key and message is None:
             return
         async with self._order:
-            while True:
-                before = self._answers.get(key) if key is not None else None
-                loaded = await self.keeper.run(self.keeper.load, key)
-                if before is (self._answers.get(key) if key is not None else None):
-                    break  # else it ended meanwhile, and what was read is not its end
-            draft = self.keeper.keep_draft(self.key, self._app.composer.text)
-            if (left := self.answering) is not None:
-                left.at = None
+            await self._load(key, message)
+        if message is not None:
+            self._app.transcript.go_to_message(message, words)
+
+    async def _load(self, key: str | None, message: int | None) -> None:
+        """Read and show it; `_order` is held."""
+        if message is not None:
+            await self.keeper.run(self.keeper.store.messages.show, message)
+        while True:
+            before = self._answers.get(key or "")
+            loaded = await self.keeper.run(self.keeper.load, key)
+            if before is self._answers.get(key or ""):
+                break  # else it ended meanwhile, and what was read is not its end
+        if key == self.key:
             self._show(loaded)
-            self._app.composer.text = loaded.draft
+            return
+        draft = self.keeper.keep_draft(self.key, self._app.composer.text)
+        if (left := self.answering) is not None:
+            left.at = None
+        self._show(loaded)
+        self._app.composer.text = loaded.draft
         if draft is not None:
             await draft
 
@@ -155,7 +176,7 @@ class Conversation:
         self._app.probe.moved()
         self._app.changed()
         if self.key is not None:
-            self._app.spawn(_done(self.keeper.use(self.key, using)))
+            self._app.follow(self.keeper.use(self.key, using))
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -215,8 +236,7 @@ class Conversation:
     def _close(self, coming: Answering, end: Ended, state: State) -> None:
         del self._answers[coming.conversation]
         thought = coming.thought(end)
-        finished = self.keeper.finish(coming.answer, end, state, thought)
-        self._app.spawn(_done(finished))
+        self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
         if coming.at is not None:
             self.figures = figures_of(end)
             self._filled(tokens_of(end.usage))
@@ -244,9 +264,12 @@ class Conversation:
             key = self._app.keymap.shown("new")
             self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
 
-    def stop(self) -> bool:
-        """Stop the answer that comes here; what came is kept. False where none comes."""
-        coming = self.answering
+    def stop(self, key: str | None = None) -> bool:
+        """Stop the answer that comes here, or in another conversation; what came is kept.
+
+        False where none comes.
+        """
+        coming = self._answers.get(key or self.key or "")
         if coming is not None:
             self._close(coming, coming.cut(), State.STOPPED)
         return coming is not None
@@ -268,9 +291,9 @@ class Conversation:
         for coming in self._answers.values():
             coming.tick(self._app.transcript)
             if (text := coming.unsaved()) is not None:
-                self._app.spawn(_done(self.keeper.checkpoint(coming.answer, *text)))
+                self._app.follow(self.keeper.checkpoint(coming.answer, *text))
         if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
-            self._app.spawn(_done(draft))
+            self._app.follow(draft)
 
     async def close(self) -> None:
         """Keep the draft, wait until all is written. Raises `StoreError`."""
@@ -287,7 +310,3 @@ class Conversation:
         """A new conversation."""
         await self.show(None)
         self._app.composer.focus()
-
-
-async def _done(work: Awaitable[object]) -> None:
-    await work

@@ -37,11 +37,11 @@ class Keymap:
         for name, text in said.items():
             assert settings is not None
             self._keys[name] = tuple(_checked(name, text, settings.where(f"tui.keys.{name}")))
-        owners: dict[str, str] = {}
+        owners: dict[tuple[str, str], str] = {}
         # Those that config.toml names come last: the clash is reported where it was made.
         for name in (*(name for name in self._keys if name not in said), *said):
             for key in self._keys[name]:
-                other = owners.setdefault(key, name)
+                other = owners.setdefault((ACTIONS[name].place, key), name)
                 if other != name:
                     assert settings is not None
                     text = _(
@@ -61,11 +61,15 @@ class Keymap:
         slash = ACTIONS[name].slash
         return f"/{slash}" if slash else ""
 
-    def bindings(self) -> Iterator[Binding]:
-        """All as Textual's bindings; they win over those of the field that has the focus."""
+    def bindings(self, place: str = "") -> Iterator[Binding]:
+        """Those of a place as Textual's bindings.
+
+        Those of the whole window win over those of the field that has the focus.
+        """
         for name, keys in self._keys.items():
-            for key in keys:
-                yield Binding(key, f"do('{name}')", show=False, priority=True)
+            if ACTIONS[name].place == place:
+                for key in keys:
+                    yield Binding(key, f"app.do('{name}')", show=False, priority=not place)
 
     def help_text(self) -> str:
         """The table as Markdown."""
@@ -120,7 +124,7 @@ def _checked(name: str, text: str, where: str) -> Iterator[str]:
             message = _("{key!r} is no key; a key is such as ctrl+n, alt+up, f2.")
         elif key in _TWINS:
             message = _("a terminal can't tell {key} from {twin}; choose another key.")
-        elif key in _WRITING or _prints(key.removeprefix("shift+")):
+        elif not ACTIONS[name].place and (key in _WRITING or _prints(key.removeprefix("shift+"))):
             message = _("{key} is needed for writing; choose one with ctrl or alt, or f1 to f12.")
         else:
             yield key

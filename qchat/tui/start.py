@@ -1,11 +1,11 @@
 """How a chat begins: what the command line said, and what an empty screen says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import wire
 from ..i18n import _
 from ..sampling import Sampling
-from ..settings import Settings
+from ..settings import Settings, Tui
 from .servers import Look
 from .using import Defaults
 
@@ -24,6 +24,7 @@ class Start:
     system: str | None
     go_on: bool
     question: str
+    tui: Tui = field(default_factory=Tui)
     chosen: bool = False
     settings: Settings | None = None
     prompt: str | None = None

@@ -42,9 +42,11 @@ def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
 def test_names_keys_and_commands_are_there_once() -> None:
     slashes = [action.slash for action in _ROWS if action.slash]
     assert len(ACTIONS) == len(_ROWS) and len(SLASHES) == len(slashes)
-    keys = [key for action in _ROWS for key in action.keys.split(",") if key]
-    assert len(set(keys)) == len(keys)
-    assert [binding.key for binding in Keymap().bindings()] == keys
+    for place in ("", "list"):
+        rows = [action for action in _ROWS if action.place == place]
+        keys = [key for action in rows for key in action.keys.split(",") if key]
+        assert keys and len(set(keys)) == len(keys)
+        assert [binding.key for binding in Keymap().bindings(place)] == keys
 
 
 def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
     row = next(line for line in keys.help_text().splitlines() if "`/new`" in line)
     assert row.startswith("| Alt+Ctrl+N, F2 |")
     bound = {binding.key: binding.action for binding in keys.bindings()}
-    assert bound["alt+ctrl+n"] == bound["f2"] == "do('new')" and "ctrl+n" not in bound
+    assert bound["alt+ctrl+n"] == bound["f2"] == "app.do('new')" and "ctrl+n" not in bound
 
 
 @pytest.mark.parametrize(
