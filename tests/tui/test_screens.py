@@ -90,7 +90,7 @@ async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None
     assert [one.own.top_p for one in using] == [0.7]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (60, 15), (10, 2)])
+@pytest.mark.parametrize("size", [(80, 24), (10, 2)])
 async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
     screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
     async with Bare(screen).run_test(size=size) as pilot:
@@ -98,8 +98,8 @@ async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
         if size == (80, 24):
             last = screen.query_one("#value-stop")
             assert last.region.bottom <= 24 and last.region.height == 1
-        for _row in range(12):
-            await pilot.press("down")
+        await pilot.press("up")
+        assert screen.focused is screen.query_one("#value-stop")
 
 
 async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: Running) -> None:
@@ -122,7 +122,8 @@ async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: R
         assert any("● lab" in line and " ms" in line for line in lines())
         assert any("○ shut" in line and "NO_SUCH_KEY is not set" in line for line in lines())
         assert any("large" in line and "40,960 tokens" in line for line in lines())
-        await pilot.press(*"large", "enter")
+        screen.query_one(Input).value = "large"
+        await pilot.press("enter")
         assert [(one.endpoint.name, one.model) for one in chosen] == [("lab", "large")]
         assert not screen.is_current
 
@@ -142,13 +143,15 @@ async def test_an_address_is_typed(server: Running) -> None:
     chosen: list[Choice] = []
     screen = ModelPicker(None, NOBODY, chosen.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await pilot.press(*"ftp://x", "enter")
+        screen.query_one(Input).value = "ftp://x"
+        await pilot.press("enter")
         assert "must start with http" in said(screen, ".note")
         screen.query_one(Input).value = server.url
         await pilot.press("enter")
         options = screen.query_one(OptionList)
         await wait_until(lambda: options.option_count == 4)
-        await pilot.press(*"small", "enter")
+        screen.query_one(Input).value = "small"
+        await pilot.press("enter")
         assert [(one.endpoint.base_url, one.model) for one in chosen] == [
             (server.base_url, "small")
         ]
@@ -159,18 +162,19 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
     prompts.write("french", "Answer in French.")
     (prompts.folder / "broken.md").write_bytes(b"\xff")
 
-    async def pick(*keys: str) -> Wish | None:
+    async def pick(typed: str, *keys: str) -> Wish | None:
         screen = PromptPicker(prompts, "Answer in French.")
         app = Bare(screen)
         async with app.run_test(size=(80, 24)) as pilot:
             assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
+            screen.query_one(Input).value = typed
             await pilot.press(*keys)
             assert app.results or "no name" in said(screen, ".note")
             return wish(str(app.results[0])) if app.results else None
 
-    assert await pick("enter") == Wish(None)
-    assert await pick(*"fren", "enter") == Wish("french")
-    assert await pick("end", "up", *"fren", "ctrl+e") == Wish("french", edit=True)
-    assert await pick(*"broken", "enter") == Wish("broken", edit=True)
-    assert await pick(*"new one", "enter") == Wish("new one", edit=True)
-    assert await pick(*"../x", "enter") is None
+    assert await pick("", "enter") == Wish(None)
+    assert await pick("fren", "enter") == Wish("french")
+    assert await pick("fren", "ctrl+e") == Wish("french", edit=True)
+    assert await pick("broken", "enter") == Wish("broken", edit=True)
+    assert await pick("new one", "enter") == Wish("new one", edit=True)
+    assert await pick("../x", "enter") is None

@@ -186,7 +186,8 @@ async def test_the_context_is_counted_and_warned_of(tmp_path: Path, server: Runn
             assert part.text.startswith(f"{used:,}/4,000") and not part.warns
             await ask(app, "more [[answer:length=3500]]")
             part = next(part for part in app._status.parts if "/4,000" in part.text)
-            assert part.warns and "tokens are used" in said(app)
+            assert part.warns
+            await wait_until(lambda: "tokens are used" in said(app))
 
 
 async def test_the_time_of_thinking_is_shown_while_it_comes(
