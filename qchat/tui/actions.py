@@ -1,49 +1,14 @@
 """The table of all that a person can do: keys, help, palette and slash commands come from it.
 
-A new action is a row here and a method in a fitting room (`ChatApp.rooms` names them).
+A new action is a row here (or in the file of its topic) and a method in a fitting room
+(`ChatApp.rooms` names them).
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from ..i18n import _
-
-MOVING: Final = _("Moving")
-ANSWERS: Final = _("Answers")
-CONVERSATIONS: Final = _("Conversations")
-MODEL: Final = _("Server, model, parameters")
-COPYING: Final = _("Copying")
-WINDOW: Final = _("The window")
-LIST: Final = _("In the list of conversations")
-GROUPS: Final = (CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW, LIST)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something that a person can do.
-
-    `keys` are the default ones, as Textual names them, apart by commas; `slash` is the command
-    without its slash, `argument` what may stand behind it as a person reads it (``[FILE]`` need
-    not be given, ``TEXT`` must). `handler` is ``room.method``; it gets `values`, and after them
-    the argument as one text where the action takes one. `while_coming`: it may run while an
-    answer comes in the conversation that is shown. `everywhere`: also while another screen lies
-    on top of the conversation. `palette`: the command palette offers it. `place` is "" for keys of
-    the whole window, "list" for those that mean this only while the list has the focus.
-    """
-
-    name: str
-    about: str
-    group: str
-    handler: str
-    values: tuple[int, ...] = ()
-    keys: str = ""
-    slash: str = ""
-    argument: str = ""
-    while_coming: bool = True
-    everywhere: bool = False
-    palette: bool = True
-    place: str = ""
-
+from .action import ANSWERS, CONVERSATIONS, COPYING, LIST, MOVING, WINDOW, WRITING, Action
+from .model_actions import ROWS as _MODEL_ROWS
 
 _ROWS: Final = (
     Action(
@@ -140,87 +105,19 @@ _ROWS: Final = (
         keys="f6",
         slash="info",
     ),
-    Action(
-        "model",
-        _("the model, and the server that has it"),
-        MODEL,
-        "uses.model",
-        keys="f7",
-        slash="model",
-        argument="[NAME]",
-    ),
-    Action(
-        "server",
-        _("another server"),
-        MODEL,
-        "uses.server",
-        slash="server",
-        argument="[NAME or URL]",
-    ),
-    Action(
-        "parameters",
-        _("all parameters of this conversation"),
-        MODEL,
-        "uses.parameters",
-        keys="f3",
-        slash="params",
-    ),
-    Action(
-        "set",
-        _("one parameter, such as temperature 0.2; no value takes it back"),
-        MODEL,
-        "uses.set",
-        slash="set",
-        argument="NAME VALUE",
-        palette=False,
-    ),
-    Action(
-        "preset",
-        _("values made for a purpose"),
-        MODEL,
-        "uses.preset",
-        slash="preset",
-        argument="[NAME]",
-    ),
-    Action(
-        "system",
-        _("the system prompt; none takes it away"),
-        MODEL,
-        "uses.system",
-        keys="f4",
-        slash="system",
-        argument="[NAME]",
-    ),
-    Action(
-        "thinking",
-        _("thinking: on, off, or auto, as the server likes"),
-        MODEL,
-        "uses.thinking",
-        keys="ctrl+g",
-        slash="think",
-        argument="[on|off|auto]",
-    ),
-    Action(
-        "start",
-        _("start a server on this machine, or find another one"),
-        MODEL,
-        "offers.offer",
-        keys="f5",
-        slash="start",
-        argument="[MODEL]",
-    ),
+    *_MODEL_ROWS,
     Action(
         "thought",
         _("unfold or fold the thinking"),
         ANSWERS,
-        "moves.thought",
+        "transcript.action_thought",
         keys="ctrl+t",
     ),
     Action(
         "page_up",
         _("scroll up"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (-1,),
         keys="pageup",
         palette=False,
@@ -229,7 +126,7 @@ _ROWS: Final = (
         "page_down",
         _("scroll down"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (1,),
         keys="pagedown",
         palette=False,
@@ -238,7 +135,7 @@ _ROWS: Final = (
         "message_before",
         _("to the message before"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (-1,),
         keys="alt+up",
         palette=False,
@@ -247,7 +144,7 @@ _ROWS: Final = (
         "message_after",
         _("to the message after"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (1,),
         keys="alt+down",
         palette=False,
@@ -256,7 +153,7 @@ _ROWS: Final = (
         "code_before",
         _("to the block of code before"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (-1,),
         keys="alt+left",
         palette=False,
@@ -265,7 +162,7 @@ _ROWS: Final = (
         "code_after",
         _("to the block of code after"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (1,),
         keys="alt+right",
         palette=False,
@@ -274,24 +171,33 @@ _ROWS: Final = (
         "bottom",
         _("to the end, and follow the answer"),
         MOVING,
-        "moves.bottom",
+        "transcript.action_end",
         keys="ctrl+end",
     ),
     Action(
         "copy_code",
         _("copy a block of code"),
         COPYING,
-        "copies.code",
+        "transcript.action_copy_code",
         keys="ctrl+b",
     ),
     Action(
         "copy_message",
         _("copy an answer as Markdown"),
         COPYING,
-        "copies.message",
+        "transcript.action_copy_message",
         keys="ctrl+o",
         slash="copy",
     ),
+    Action(
+        "editor",
+        _("write in your own editor ($VISUAL, $EDITOR)"),
+        WRITING,
+        "composer.write_elsewhere",
+        keys="alt+e",
+        slash="editor",
+    ),
+    Action("unfold", _("unfold a pasted text in the field"), WRITING, "composer.unfold", keys="f2"),
     Action(
         "interrupt",
         _("copy what is selected; else stop the answer; twice: quit"),
@@ -301,15 +207,7 @@ _ROWS: Final = (
         everywhere=True,
         palette=False,
     ),
-    Action(
-        "leave",
-        _("quit"),
-        WINDOW,
-        "app.leave",
-        keys="ctrl+q",
-        slash="quit",
-        everywhere=True,
-    ),
+    Action("leave", _("quit"), WINDOW, "app.leave", keys="ctrl+q", slash="quit", everywhere=True),
     Action(
         "palette",
         _("find an action or a conversation by some of its letters"),
@@ -340,7 +238,7 @@ _ROWS: Final = (
         _("another title for the chosen one"),
         LIST,
         "chats.rename_here",
-        keys="r,f2",
+        keys="r",
         palette=False,
         place="list",
     ),

@@ -72,8 +72,10 @@ def tui(
     prompt = settings.tui.system_prompt
     os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
 
+    import gc
     from contextlib import ExitStack
 
+    gc.disable()  # until the first paint; what is imported stays
     from .app import ChatApp
     from .keymap import Keymap
     from .start import Start

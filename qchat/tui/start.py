@@ -44,20 +44,22 @@ class Start:
         )
 
 
-def welcome(endpoint: wire.Endpoint, look: Look, doing: str, key: str) -> str:
+def welcome(
+    endpoint: wire.Endpoint, look: Look, doing: str, *, start_key: str, help_key: str
+) -> str:
     """The words on an empty screen: how to begin, or how to get a server.
 
-    `doing` is what goes on already, `key` opens the offers.
+    `doing` is what goes on already, `start_key` opens the offers.
     """
     if doing:
         return doing
     if look.seconds is not None and not look.trouble:
-        return _("Write below and press Enter. F1 shows the keys.")
+        return _("Write below and press Enter. {key} shows the keys.").format(key=help_key)
     if endpoint.origin == "default":
         text = _("No server is configured and nothing answers at {url}.")
         text = text.format(url=endpoint.base_url)
     else:
         text = look.trouble
-    offer = _("{key} starts a server on this machine, or finds another one.").format(key=key)
+    offer = _("{key} starts a server on this machine, or finds another one.").format(key=start_key)
     writing = _("You can write meanwhile; it is noticed when a server comes.")
     return f"{text}\n\n{offer}\n\n{writing}"

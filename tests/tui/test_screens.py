@@ -1,180 +1,153 @@
-"""The screens over the conversation: parameters, servers and models, system prompts."""
+"""The main screens as a person sees them, and the themes."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.app import App
-from textual.screen import Screen
-from textual.widgets import Input, OptionList, Static
 
-from qchat.prompts import Prompts
-from qchat.sampling import Sampling
-from qchat.settings import Paths, load
-from qchat.tui.model_picker import Choice, ModelPicker
-from qchat.tui.parameters_screen import ParametersScreen, Value
-from qchat.tui.prompt_picker import PromptPicker, Wish, wish
-from qchat.tui.using import Defaults, Using
-from qchat.wire import Endpoint
+from qchat.settings import load
+from qchat.store import State, open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.themes import THEMES, first_theme
 
-from ..faults import Running, running
 from ..test_settings import write
+from .screens import assert_screen, screen
+from .test_app import chat, texts, type_in
+from .test_search import hits
+from .test_sidebar import NOWHERE, listed
 from .waiting import wait_until
 
-NOBODY = Endpoint("http://127.0.0.1:9/v1")
+NOW = 1_772_452_800.0  # 2026-03-02 12:00 UTC
+DAY = 86_400
+ANSWER = """Light *scatters*, and **blue** most:
+
+1. It comes from the sun.
+2. Air turns it aside.
+
+| colour | nm |
+|---|---|
+| 蓝色 | 450 |
+
+```python
+print("blue")
+```
+"""
 
 
-class Bare(App[None]):
-    """An app under the screen."""
-
-    def __init__(self, screen: Screen[object]) -> None:
-        super().__init__()
-        self._over = screen
-        self.results: list[object] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(self._over, self.results.append)
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        patch.delenv("NO_COLOR", raising=False)
+        time.tzset()
+        yield
+    time.tzset()
 
 
-def said(screen: Screen[object], selector: str) -> str:
-    return str(screen.query_one(selector, Static).content)
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A store with conversations of several days; the last one is the newest."""
+    now = [NOW - 30 * DAY]
+    with open_store(tmp_path, clock=lambda: now[0]) as store:
+        for days, title in [
+            (30, "A plan for the garden, from the soil to the last frost"),
+            (5, "知识图谱是什么？"),
+            (1, "Tests in Rust"),
+            (0.1, "[b]Brackets[/b] \x1b[31m are text"),
+            (0.05, "Why is the sky blue?"),
+        ]:
+            now[0] = NOW - days * DAY
+            made = store.conversations.create(title=title)
+            store.messages.add(made.id, "user", f"{title} Tell me about 图谱.")
+            answer = store.messages.begin(made.id, model="demo")
+            store.messages.finish(answer.id, State.COMPLETE, ANSWER)
+            if days == 5:
+                store.conversations.pin(made.id)
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running(models=("small", "large"), max_model_len=40_960) as found:
-        yield found
+async def opened(app: ChatApp) -> None:
+    await wait_until(lambda: app.conversation.opened and app.probe.reachable is False)
+    app.sidebar.clock = lambda: NOW
+    await wait_until(lambda: len(texts(app)) == 2)
 
 
-async def test_parameters_with_the_keyboard_alone() -> None:
-    using = [Using.new(Defaults(NOBODY, options=Sampling(seed=5), preset="code"))]
-    screen = ParametersScreen(using[0], using.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        assert screen.query_one("#value-preset", Value).placeholder == "code"
-        assert said(screen, "#origin-preset") == "config.toml"
-        assert said(screen, "#origin-temperature") == "the preset"
-        assert said(screen, "#origin-seed") == "the command line"
-        assert said(screen, "#origin-min_p") == "the server's own"
-        await pilot.press("down", "right", "down")  # thinking on, which changes the preset's values
-        assert using[-1].sampling.thinking is True
-        assert screen.query_one("#value-temperature", Value).placeholder == "0.6"
-        await pilot.press(*"3", "down")
-        assert "between 0 and 2, not 3" in said(screen, "#said-temperature")
-        assert using[-1].own.temperature is None
-        await pilot.press("up")
-        await pilot.press("backspace", *"1.5", "enter")
-        assert using[-1].own.temperature == 1.5
-        assert said(screen, "#said-temperature") == ""
-        assert said(screen, "#origin-temperature") == "this conversation"
-        await pilot.press("up", "ctrl+r", "down")
-        assert using[-1].own.temperature is None
-        await pilot.press("f8")
-        assert using[-1].own == Sampling() and using[-1].preset == "code"
-        await pilot.press("escape")
-        assert not screen.is_current
-
-
-async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
-    using: list[Using] = []
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), using.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        screen.query_one("#value-top_p").focus()
-        await pilot.press(*"7", "escape")
-        assert screen.is_current and "at most 1" in said(screen, "#said-top_p")
-        await pilot.press("escape")
-        assert screen.is_current and screen.query_one("#value-top_p", Value).value == ""
-        await pilot.press(*"0.7", "escape")
-        assert not screen.is_current
-    assert [one.own.top_p for one in using] == [0.7]
-
-
-@pytest.mark.parametrize("size", [(80, 24), (10, 2)])
-async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
-    async with Bare(screen).run_test(size=size) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        if size == (80, 24):
-            last = screen.query_one("#value-stop")
-            assert last.region.bottom <= 24 and last.region.height == 1
-        await pilot.press("up")
-        assert screen.focused is screen.query_one("#value-stop")
-
-
-async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: Running) -> None:
-    write(
-        tmp_path,
-        f'[servers.lab]\nbase_url = "{server.url}"\n'
-        '[servers.shut]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NO_SUCH_KEY"\n',
-    )
-    settings = load({"QCHAT_HOME": str(tmp_path)})
-    chosen: list[Choice] = []
-    screen = ModelPicker(settings, NOBODY, chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        options = screen.query_one(OptionList)
-
-        def lines() -> list[str]:
-            return [str(option.prompt) for option in options.options]
-
-        await wait_until(lambda: any("large" in line for line in lines()))
-        await wait_until(lambda: any("Nothing answers" in line for line in lines()))
-        assert any("● lab" in line and " ms" in line for line in lines())
-        assert any("○ shut" in line and "NO_SUCH_KEY is not set" in line for line in lines())
-        assert any("large" in line and "40,960 tokens" in line for line in lines())
-        screen.query_one(Input).value = "large"
-        await pilot.press("enter")
-        assert [(one.endpoint.name, one.model) for one in chosen] == [("lab", "large")]
-        assert not screen.is_current
-
-
-async def test_a_server_with_several_models_asks_which(server: Running) -> None:
-    chosen: list[Choice] = []
-    screen = ModelPicker(None, Endpoint(server.base_url), chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: screen.query_one(OptionList).option_count == 3)
-        await pilot.press("enter")
-        assert "several models" in said(screen, ".note") and chosen == []
-        await pilot.press("down", "enter")
-        assert chosen[0].model == "small"
-
-
-async def test_an_address_is_typed(server: Running) -> None:
-    chosen: list[Choice] = []
-    screen = ModelPicker(None, NOBODY, chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        screen.query_one(Input).value = "ftp://x"
-        await pilot.press("enter")
-        assert "must start with http" in said(screen, ".note")
-        screen.query_one(Input).value = server.url
-        await pilot.press("enter")
-        options = screen.query_one(OptionList)
-        await wait_until(lambda: options.option_count == 4)
-        screen.query_one(Input).value = "small"
-        await pilot.press("enter")
-        assert [(one.endpoint.base_url, one.model) for one in chosen] == [
-            (server.base_url, "small")
-        ]
-
-
-async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> None:
-    prompts = Prompts(Paths.find({"QCHAT_HOME": str(tmp_path)}))
-    prompts.write("french", "Answer in French.")
-    (prompts.folder / "broken.md").write_bytes(b"\xff")
-
-    async def pick(typed: str, *keys: str) -> Wish | None:
-        screen = PromptPicker(prompts, "Answer in French.")
-        app = Bare(screen)
+async def test_nothing_yet(tmp_path: Path) -> None:
+    with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
-            screen.query_one(Input).value = typed
-            await pilot.press(*keys)
-            assert app.results or "no name" in said(screen, ".note")
-            return wish(str(app.results[0])) if app.results else None
+            await wait_until(lambda: app.probe.reachable is False)
+            await pilot.pause()
+            assert_screen(app, "nothing-yet")
 
-    assert await pick("", "enter") == Wish(None)
-    assert await pick("fren", "enter") == Wish("french")
-    assert await pick("fren", "ctrl+e") == Wish("french", edit=True)
-    assert await pick("broken", "enter") == Wish("broken", edit=True)
-    assert await pick("new one", "enter") == Wish("new one", edit=True)
-    assert await pick("../x", "enter") is None
+
+async def test_a_conversation_and_the_list(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await opened(app)
+            await wait_until(lambda: len(listed(app)) == 5)
+            await app.sidebar.read()
+            await pilot.pause()
+            assert_screen(app, "conversation-wide")
+            await pilot.resize_terminal(80, 24)
+            await wait_until(lambda: not app.sidebar.display)
+            await pilot.pause()
+            assert_screen(app, "conversation")
+            await pilot.press("ctrl+l", "down")
+            await pilot.pause()
+            assert_screen(app, "list-over")
+
+
+async def test_search_palette_and_help(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await opened(app)
+            await pilot.press("ctrl+f", *"图谱")
+            await wait_until(lambda: len(hits(app)) == 6)
+            await pilot.press("down")
+            await pilot.pause()
+            assert_screen(app, "search")
+            await pilot.press("escape", "ctrl+p", *"arch")
+            await wait_until(lambda: "take it back  /archive" in screen(app))
+            assert "No matches" not in screen(app)
+            await pilot.press("escape", "f1")
+            await wait_until(lambda: "Keys and commands" in screen(app))
+            assert "new text" not in screen(app)
+
+
+async def test_every_theme(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await opened(app)
+            await wait_until(lambda: len(listed(app)) == 5)
+            seen = set()
+            for name in THEMES:
+                await type_in(app, f"/theme {name}")
+                await wait_until(lambda n=name: app.theme == n)
+                await pilot.pause()
+                colours = {
+                    style.color.name
+                    for strip in app.screen._compositor.render_strips()
+                    for _text, style, _control in strip
+                    if style is not None and style.color is not None
+                }
+                assert (colours == {"default"}) == (name == "no-color"), (name, colours)
+                seen.add(frozenset(colours))
+            assert len(seen) == len(THEMES)
+            await type_in(app, "/theme")
+            await wait_until(lambda: app.theme == "dark")
+            await type_in(app, "/theme pink")
+            await wait_until(lambda: "pink" in [*app._notifications][-1].message)
+            assert app.theme == "dark"
+
+
+def test_the_theme_to_begin_with() -> None:
+    assert first_theme("auto", no_color=False) == "dark"
+    assert first_theme("auto", no_color=True) == "no-color"
+    assert first_theme("light", no_color=True) == "light"
+
+
+def test_every_theme_can_be_set(tmp_path: Path) -> None:
+    for name in ("auto", *THEMES):
+        write(tmp_path, f'[tui]\ntheme = "{name}"\n')
+        assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
