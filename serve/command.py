@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EngineError, Exit, UsageError
+from ..errors import EngineError, Exit, QchatError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
@@ -153,7 +153,11 @@ def _machine(cpu: bool) -> "Machine | None":
     if machine.gpu_note:
         click.echo(machine.gpu_note, err=True)
         return None
-    raise EngineError(_("This vLLM is built for GPUs, and this machine shows none (nvidia-smi)."))
+    text = _(
+        "This vLLM is built for GPUs, and this machine shows none. Look with nvidia-smi and qchat "
+        "doctor, or install vLLM's build for the CPU."
+    )
+    raise EngineError(text)
 
 
 def _generated(paths: "Paths", name: str, make: bool) -> Path:
@@ -165,9 +169,15 @@ def _generated(paths: "Paths", name: str, make: bool) -> Path:
     if file.exists() or not make:
         return file
     private_dir(file.parent)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(keys.generate() + "\n")
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(keys.generate() + "\n")
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            file.unlink(missing_ok=True)
+        text = _("Can't write the key file {file}: {why}.")
+        raise UsageError(text.format(file=file, why=error.strerror)) from error
     click.echo(_("Made a key: {file}").format(file=file), err=True)
     return file
 
@@ -202,7 +212,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         [sys.executable, "-m", "qchat.serve.supervise"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if wait else subprocess.DEVNULL,
         start_new_session=True,
     )
     assert supervisor.stdin is not None
@@ -228,7 +238,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
                     return Exit.OK
             if ended:
                 display.end()
-                raise EngineError(_why(record, supervisor.pid))
+                raise _failed(record, supervisor)
             time.sleep(0.1)
     except KeyboardInterrupt:
         display.end()
@@ -237,10 +247,16 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         raise
 
 
-def _why(record: "Record | None", pid: int) -> str:
-    if record is not None and record.supervisor == pid and record.message:
-        return record.message
-    return _("The server's supervisor ended before the server was ready.")
+def _failed(record: "Record | None", supervisor: "subprocess.Popen[bytes]") -> QchatError:
+    """Why a supervisor ended before its server was ready: its record, or its last words."""
+    kind = UsageError if supervisor.returncode == Exit.USAGE else EngineError
+    if record is not None and record.supervisor == supervisor.pid and record.message:
+        return kind(record.message)
+    said = supervisor.stderr.read().decode("utf-8", "replace") if supervisor.stderr else ""
+    lines = said.strip().splitlines()
+    return kind(
+        lines[-1] if lines else _("The server's supervisor ended before the server was ready.")
+    )
 
 
 def _ready(plan: "Plan") -> None:

@@ -89,6 +89,18 @@ def check(key: str, place: str) -> str:
 
 def read(path: Path) -> Keys:
     """The keys in a file that only its owner can read. Raises `UsageError`."""
+    return parse(_text(path), str(path))
+
+
+def one_of(path: Path) -> str:
+    """One key of the file, for a request to the server that goes by it. Raises `UsageError`."""
+    text = _text(path)
+    parse(text, str(path))
+    lines = (line.split() for line in text.splitlines())
+    return next(words[-1] for words in lines if words and not words[0].startswith("#"))
+
+
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             held = os.fstat(file.fileno())
@@ -104,7 +116,7 @@ def read(path: Path) -> Keys:
     if len(data) > _MOST_BYTES:
         raise UsageError(_("{file} is too large for a key file.").format(file=path))
     try:
-        return parse(data.decode("utf-8-sig"), str(path))
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(_("{file} is not UTF-8 text.").format(file=path)) from error
 

@@ -69,7 +69,7 @@ class Looker:
         from ..client import Client, ServerError
 
         if self._client is None:
-            self._client = Client(self.endpoint, seconds=self._seconds)
+            self._client = Client(self.endpoint, self._seconds)
         began = time.monotonic()
         try:
             found = self._client.models()
