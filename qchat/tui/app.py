@@ -200,14 +200,14 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
-        if action.handler.startswith(("conversation.", "chats.")) and not self.conversation.opened:
+        room, _dot, method = action.handler.partition(".")
+        if room in ("conversation", "chats", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
         if action.needs_argument and not argument:
             self._ask_for(action)
             return
-        room, _dot, method = action.handler.partition(".")
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
             done = getattr(self.rooms[room], method)(*values)

@@ -43,7 +43,7 @@ class Conversation:
     def __init__(self, app: "ChatApp", start: Start) -> None:
         self._app = app
         self._defaults = start.defaults()
-        self.using = Using.new(self._defaults)
+        self.using = self._begin_with = Using.new(self._defaults)
         self.key: str | None = None
         self.title = ""
         self.figures: tuple[str, ...] = ()
@@ -166,7 +166,7 @@ class Conversation:
 
     def _used_by(self, record: "Record | None", first: bool) -> Using:
         if record is None:
-            return Using.new(self._defaults)
+            return self._begin_with
         try:
             return Using.of(self._defaults, record, first=first)
         except UsageError as e:
@@ -180,6 +180,11 @@ class Conversation:
         self._app.changed()
         if self.key is not None:
             self._app.follow(self.keeper.use(self.key, using))
+
+    def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
+        """Ask this model of this server, and in the conversations that begin in this window."""
+        self._begin_with = replace(self._begin_with, endpoint=endpoint, model=model)
+        self.use(replace(self.using, endpoint=endpoint, model=model))
 
     # -- asking ----------------------------------------------------------------------------
 

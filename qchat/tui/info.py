@@ -52,6 +52,8 @@ def rows_of(answer: "Message") -> "Iterator[Row]":
     """Everything that is stored of an answer, as it was asked and as it came."""
     yield _("model"), answer.model or "-"
     yield _("server"), str(answer.used.get("server") or "-")
+    if system := answer.used.get("system"):
+        yield _("system prompt"), str(system)
     yield _("asked"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.created))
     yield _("ended"), _ending(answer)
     if answer.error:

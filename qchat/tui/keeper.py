@@ -90,6 +90,8 @@ class Keeper:
         used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
         if asked := using.asked():
             used["request"] = asked
+        if using.system:
+            used["system"] = using.system
         begin = self.store.messages.begin
         answer = await self.run(begin, conversation, model=using.model, used=used)
         return answer.id, messages

@@ -1,10 +1,7 @@
 """What a person changes of what the next question is asked with; a room of actions."""
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from textual.app import SuspendNotSupported
 
 from .. import parameters, wire
 from ..errors import UsageError
@@ -52,7 +49,8 @@ class Uses:
             text = _("The server has no model {name!r}; it has {names}.")
             names = ", ".join(one_line(one) for one in offered[:20])
             raise UsageError(text.format(name=name, names=names))
-        self._use(replace(self._using, model=name), _("Model: {name}").format(name=name))
+        self._app.conversation.prefer(self._using.endpoint, name)
+        self._app.say(_("Model: {name}").format(name=one_line(name)))
 
     async def server(self, name: str) -> None:
         """The server of this name or address, or one to pick."""
@@ -79,8 +77,8 @@ class Uses:
         self.connect(choice.endpoint, choice.model)
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
-        """Ask this server from now on; it is looked at at once."""
-        self._use(replace(self._using, endpoint=endpoint, model=model))
+        """Ask this server from now on, here and in new conversations; it is looked at at once."""
+        self._app.conversation.prefer(endpoint, model)
         self._app.probe.wake()
 
     # -- parameters ------------------------------------------------------------------------
@@ -173,16 +171,7 @@ class Uses:
 
         prompts = self._prompts
         before = prompts.read(name) if prompts.file(name).exists() else ""
-        words = editor.command()
-        try:
-            # The loop goes on, so that what comes is stored; nothing is drawn over the editor.
-            with editor.Interrupts(), self._app.batch_update(), self._app.suspend():
-                text = await asyncio.to_thread(editor.edited, before, words)
-        except SuspendNotSupported:
-            text = _("An editor can't be opened here; write {file} and choose it again.")
-            raise UsageError(text.format(file=prompts.file(name))) from None
-        finally:
-            self._app.refresh(layout=True)
+        text = await editor.elsewhere(self._app, before)
         if not text.strip():
             self._app.say(_("Nothing was written; nothing is changed."))
             return

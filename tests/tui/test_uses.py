@@ -95,6 +95,15 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             assert body(server)["model"] == "large"
             assert body(server)["chat_template_kwargs"] == {"enable_thinking": False}
             assert body(server)["messages"][0]["role"] == "user"
+            first, _question, second = [one.id for one in app.transcript.messages[1:]]
+            get = app.conversation.keeper.store.messages.get
+            used = [(await app.conversation.keeper.run(get, one)).used for one in (first, second)]
+            assert [one.get("system") for one in used] == ["Answer in one word.", None]
+            assert used[0]["request"]["stop"] == ["END", "###"]
+            await pilot.press("ctrl+n")  # the model stays, what was said for the other does not
+            await wait_until(lambda: app.conversation.key is None)
+            assert app.conversation.model == "large"
+            assert app.conversation.using.own == Sampling(seed=4)
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
     with chat(tmp_path, server.base_url, Sampling(top_k=7), go_on=True) as app:
@@ -206,14 +215,15 @@ async def test_the_time_of_thinking_is_shown_while_it_comes(
 
 
 def test_the_info_of_any_answer_that_is_stored() -> None:
-    odd = {"server": None, "request": {"stop": ["\x1b[31m"], "n": 1}}
+    odd = {"server": None, "system": "Be brief.", "request": {"stop": ["\x1b[31m"], "n": 1}}
     usage = {"prompt_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}, "x": "y"}
     with_all = Stored(
         1, "c", None, "assistant", "", None, state=_store_state("error"), created=0.0,
         error="It broke.", used=odd, usage=usage, timings={"total_seconds": 1},
     )  # fmt: skip
     rows = dict(rows_of(with_all))
-    assert rows["error"] == "It broke." and rows["server"] == "-" and rows["took"] == "1.00 s"
+    assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
+    assert rows["server"] == "-" and rows["took"] == "1.00 s"
     assert rows["completion_tokens_details.reasoning_tokens"] == "2"
     bare = Stored(1, "c", None, "assistant", "", None, _store_state("stopped"), 0.0)
     assert dict(rows_of(bare))["tokens"] == "the server did not say"
