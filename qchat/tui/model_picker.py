@@ -112,11 +112,13 @@ class ModelPicker(Pick):
         except UsageError as e:
             self.say(str(e), bad=True)
             return
-        self.query_one(Input).value = ""
-        known = [one.endpoint.base_url for one in self._known if one.endpoint is not None]
-        if endpoint.base_url not in known:
-            self._add([Known(endpoint.base_url, endpoint)])
-        self.say(_("{url} is in the list now.").format(url=endpoint.base_url))
+        field = self.query_one(Input)
+        with field.prevent(Input.Changed):
+            field.value = ""
+        self._add([Known(endpoint.base_url, endpoint)])
+        urls = [one.endpoint.base_url if one.endpoint else "" for one in self._known]
+        self.mark(str(urls.index(endpoint.base_url)))
+        self.say(_("{url} is in the list now; Enter takes it.").format(url=endpoint.base_url))
 
     def _endpoint(self, address: str) -> Endpoint:
         said_by = _("The address")

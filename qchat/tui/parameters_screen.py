@@ -203,4 +203,6 @@ class ParametersScreen(ModalScreen[None]):
 
 
 def _short(name: str) -> str:
-    return _("←→ choose") if name in _CHOICES else parameters.allowed(name)
+    if name in _CHOICES:
+        return _("←→ choose")
+    return _("words apart by commas") if name == "stop" else parameters.allowed(name)

@@ -92,6 +92,13 @@ class Pick(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         return options.highlighted_option.id if options.highlighted_option is not None else None
 
+    def mark(self, key: str) -> None:
+        """Mark the line of this key, if it is shown."""
+        options = self.query_one(OptionList)
+        found = [n for n, option in enumerate(options.options) if option.id == key]
+        if found:
+            options.highlighted = found[0]
+
     def show(self, items: Sequence[Item]) -> None:
         """Another list; the line that is marked stays so."""
         self._items = list(items)
@@ -105,18 +112,15 @@ class Pick(ModalScreen[str | None]):
         note.set_class(bad, "-bad")
 
     def _fill(self) -> None:
-        options, marked = self.query_one(OptionList), self.marked
+        options, marked = self.query_one(OptionList), self.marked or ""
         words = self.typed.lower().split()
         shown = [item for item in self._items if self.fits(item, words)]
         options.clear_options()
         options.add_options(
             Option(item.content(), id=item.key or None, disabled=not item.key) for item in shown
         )
-        keys = [item.key for item in shown]
-        if marked in keys:
-            options.highlighted = keys.index(marked)
-        else:
-            options.highlighted = next((n for n, key in enumerate(keys) if key), None)
+        options.highlighted = next((n for n, item in enumerate(shown) if item.key), None)
+        self.mark(marked)
 
     def fits(self, item: Item, words: Sequence[str]) -> bool:
         """Whether a line is shown for what is typed."""

@@ -149,7 +149,9 @@ async def test_an_address_is_typed(server: Running) -> None:
         screen.query_one(Input).value = server.url
         await pilot.press("enter")
         options = screen.query_one(OptionList)
+        assert screen.marked == "1" and "Enter takes it" in said(screen, ".note")
         await wait_until(lambda: options.option_count == 4)
+        assert screen.marked == "1"
         screen.query_one(Input).value = "small"
         await pilot.press("enter")
         assert [(one.endpoint.base_url, one.model) for one in chosen] == [
