@@ -71,8 +71,8 @@ def _row(model: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def only_model(client: "Client") -> str:
-    """The server's model where it has one; with several the person is asked to choose.
+def only_model(client: "Client", way: str = "--model") -> str:
+    """The server's model where it has one; with several the person is asked to choose, by `way`.
 
     Raises `UsageError`, or `EngineError` where it has none.
     """
@@ -88,7 +88,7 @@ def only_model(client: "Client") -> str:
     if len(names) > _LISTED:
         shown += ", …"
     raise UsageError(
-        _("{url} offers several models; choose one with --model: {names}").format(
-            url=url, names=shown
+        _("{url} offers several models; choose one with {way}: {names}").format(
+            url=url, way=way, names=shown
         )
     )

@@ -1,4 +1,4 @@
-"""What an action is, and the groups that the help shows them in."""
+"""What an action is, and the groups in which the help shows them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,7 +33,7 @@ class Action:
     about: str
     group: str
     handler: str
-    values: tuple[int, ...] = ()
+    values: tuple[int | str, ...] = ()
     keys: str = ""
     slash: str = ""
     argument: str = ""

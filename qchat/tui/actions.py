@@ -1,14 +1,14 @@
 """The table of all that a person can do: keys, help, palette and slash commands come from it.
 
-A new action is a row here (or in the file of its topic) and a method in a fitting room
-(`ChatApp.rooms` names them).
+A new action is a row here, or in one of the tables that are put in here, and a method in a fitting
+room (`ChatApp.rooms` names them).
 """
 
 from typing import Final
 
 from ..i18n import _
 from .action import ANSWERS, CONVERSATIONS, COPYING, LIST, MOVING, WINDOW, WRITING, Action
-from .model_actions import ROWS as _MODEL_ROWS
+from .model_actions import MODELS
 
 _ROWS: Final = (
     Action(
@@ -105,7 +105,7 @@ _ROWS: Final = (
         keys="f6",
         slash="info",
     ),
-    *_MODEL_ROWS,
+    *MODELS,
     Action(
         "thought",
         _("unfold or fold the thinking"),

@@ -172,19 +172,25 @@ class ChatApp(App[int], inherit_bindings=False):
         """Show how things are: the status line, and what an empty conversation says."""
         if self._sidebar is not None:
             self._sidebar.changed()
-        doing, look, key = self.offers.doing, self.probe.last, self.keymap.shown("start")
-        if look is not None and look.seconds is None and not doing:
-            doing = _("{key} finds one").format(key=key)
-        stop_key = self.keymap.shown("interrupt")
-        self._status.show(self.conversation, self.probe, doing, stop_key)
+        shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
+        wanting = doing or self._wanting()
+        self._status.show(self.conversation, self.probe, wanting, shown("interrupt"))
         if look is not None:
             endpoint = self.conversation.endpoint
-            help_key = self.keymap.shown("help")
             self.transcript.placeholder = welcome(
-                endpoint, look, self.offers.doing, start_key=key, help_key=help_key
+                endpoint, look, doing, start_key=shown("start"), help_key=shown("help")
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
+
+    def _wanting(self) -> str:
+        """What there is to do before a question can be answered."""
+        look = self.probe.last
+        if look is not None and look.seconds is None:
+            return _("{key} finds one").format(key=self.keymap.shown("start"))
+        if look is not None and self.conversation.model is None and len(look.models) > 1:
+            return _("{key} chooses a model").format(key=self.keymap.shown("model"))
+        return ""
 
     # -- actions ---------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Final
 from ..i18n import _
 from .action import MODEL, Action
 
-ROWS: Final = (
+MODELS: Final = (
     Action(
         "model",
         _("the model, and the server that has it"),

@@ -1,6 +1,5 @@
 """Which server and model: those that are known, each looked at, and an address to type."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from ..wire import Endpoint
 from . import servers
 from .pick import Item, Pick
 from .servers import Known, Look
+from .threads import apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ModelPicker(Pick):
             self.run_worker(self._ask_running(self._settings), exit_on_error=True)
 
     async def _ask_running(self, settings: Settings) -> None:
-        self._add(await asyncio.to_thread(lambda: list(servers.running(settings))))
+        self._add(await apart(lambda: list(servers.running(settings))))
 
     def _add(self, found: Iterable[Known]) -> None:
         urls = {one.endpoint.base_url for one in self._known if one.endpoint is not None}
@@ -68,7 +68,7 @@ class ModelPicker(Pick):
                 self.run_worker(self._look(one.endpoint), exit_on_error=True)
 
     async def _look(self, endpoint: Endpoint) -> None:
-        self._looks[endpoint.base_url] = await asyncio.to_thread(servers.look, endpoint)
+        self._looks[endpoint.base_url] = await apart(lambda: servers.look(endpoint))
         self.show(list(self._lines()))
 
     def _lines(self) -> Iterator[Item]:

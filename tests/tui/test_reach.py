@@ -95,7 +95,10 @@ async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
             await wait_until(lambda: offer._here is not None)
             lines = [str(option.prompt) for option in offer.query_one(OptionList).options]
             assert "Another address" in lines[-1]
-            if offer._here is not None and not offer._here.trouble:  # there is a vLLM
+            assert offer._here is not None
+            if offer._here.trouble:  # there is no vLLM here
+                assert "No server can be started here" in lines[0] and len(lines) == 2
+            else:
                 assert "Start the demo model" in lines[0] and len(lines) == 3
             await pilot.press("escape")
             assert list(app.offers.notes()) == []

@@ -23,6 +23,7 @@ from qchat.tui.using import Origin
 from qchat.wire import Endpoint
 
 from ..faults import Running, running
+from .test_app import chat as plain_chat
 from .test_app import last_state, texts, type_in
 from .waiting import wait_until
 
@@ -143,6 +144,19 @@ async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
             await type_in(app, text)
             await wait_until(lambda: words in said(app))
             assert app.conversation.using == before
+
+
+async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: Running) -> None:
+    with plain_chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: any("F7 chooses" in part.text for part in app._status.parts))
+            await ask(app, "one")
+            assert "choose one with /model: small, large" in app.transcript.messages[-1].error
+            await command(app, "/model large")
+            assert not any("F7" in part.text for part in app._status.parts)
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            assert body(server)["model"] == "large"
 
 
 async def test_the_screens_open_by_key_and_change_the_conversation(
