@@ -20,6 +20,7 @@ from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
+from .current import Current
 from .keymap import Keymap
 from .offers import Offers
 from .probe import Probe
@@ -63,7 +64,8 @@ class ChatApp(App[int], inherit_bindings=False):
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
         )
         self._status = Status(id="status")
-        self.conversation = Conversation(self, start)
+        self.current = Current(self, start)
+        self.conversation = Conversation(self)
         self.probe = Probe(self)
         self.copies = Copies(self)
         self.uses = Uses(self, start)
@@ -174,9 +176,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self._sidebar.changed()
         shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
         wanting = doing or self._wanting()
-        self._status.show(self.conversation, self.probe, wanting, shown("interrupt"))
+        self._status.show(self.conversation, self.current, self.probe, wanting, shown("interrupt"))
         if look is not None:
-            endpoint = self.conversation.endpoint
+            endpoint = self.current.using.endpoint
             self.transcript.placeholder = welcome(
                 endpoint, look, doing, start_key=shown("start"), help_key=shown("help")
             )
@@ -188,7 +190,7 @@ class ChatApp(App[int], inherit_bindings=False):
         look = self.probe.last
         if look is not None and look.seconds is None:
             return _("{key} finds one").format(key=self.keymap.shown("start"))
-        if look is not None and self.conversation.model is None and len(look.models) > 1:
+        if look is not None and self.current.using.model is None and len(look.models) > 1:
             return _("{key} chooses a model").format(key=self.keymap.shown("model"))
         return ""
 

@@ -7,47 +7,34 @@ import asyncio
 from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ..errors import QchatError, UsageError
+from ..errors import QchatError
 from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
 from .message import Message, State
-from .start import Start
-from .using import Using
 
 if TYPE_CHECKING:
-    from ..sampling import Sampling
-    from ..store import Conversation as Record
     from ..store import Store
-    from ..wire import Endpoint
     from .answering import Answering
     from .app import ChatApp
     from .asking import Ended
     from .keeper import Keeper, Loaded
 
 
-NEAR: Final = 0.85
-"""The share of the model's limit from which on it is near."""
-
-
 class Conversation:
     """What is asked, of whom, and what becomes of the answers; a room of actions.
 
     `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `using` holds for the next question, `context` counts the tokens of the last one and its answer
-    (None where no server has told). All methods run on the loop of the screen.
+    `unanswered` says that the last question failed. All methods run on the loop of the screen.
     """
 
-    def __init__(self, app: "ChatApp", start: Start) -> None:
+    def __init__(self, app: "ChatApp") -> None:
         self._app = app
-        self._defaults = start.defaults()
-        self.using = self._begin_with = Using.new(self._defaults)
         self.key: str | None = None
         self.title = ""
         self.figures: tuple[str, ...] = ()
-        self.context: int | None = None
         self.unanswered = False
         self._keeper: Keeper | None = None
         self._answers: dict[str, Answering] = {}
@@ -58,21 +45,6 @@ class Conversation:
     def opened(self) -> bool:
         """Whether the store is open; before that nothing can be asked."""
         return self._keeper is not None
-
-    @property
-    def endpoint(self) -> "Endpoint":
-        """The server of the next question."""
-        return self.using.endpoint
-
-    @property
-    def model(self) -> str | None:
-        """The model of the next question; None is the server's only one."""
-        return self.using.model
-
-    @property
-    def sampling(self) -> "Sampling":
-        """The parameters of the next question."""
-        return self.using.sampling
 
     @property
     def keeper(self) -> "Keeper":
@@ -143,17 +115,14 @@ class Conversation:
             await draft
 
     def _show(self, loaded: "Loaded", *, first: bool = False) -> None:
-        from .figures import shown, stored_figures, tokens_of
+        from .figures import shown, stored_figures
 
         record = loaded.record
-        self.using = self._used_by(record, first)
-        self._app.probe.moved()
+        self._app.current.take_up(loaded, first=first)
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
         last = loaded.messages[-1] if loaded.messages else None
         self.figures = stored_figures(last) if last is not None else ()
-        counts = (tokens_of(stored.usage) for stored in reversed(loaded.messages))
-        self.context = next(filter(None, counts), None)
         self.unanswered = last is not None and last.state == State.ERROR.value
         messages = [shown(stored) for stored in loaded.messages]
         if (coming := self.answering) is not None:
@@ -163,28 +132,6 @@ class Conversation:
                 messages[coming.at] = coming.message()
         self._app.transcript.load(messages)
         self._app.changed()
-
-    def _used_by(self, record: "Record | None", first: bool) -> Using:
-        if record is None:
-            return self._begin_with
-        try:
-            return Using.of(self._defaults, record, first=first)
-        except UsageError as e:
-            self._app.say(str(e), error=True, seconds=10)
-            return Using.of(self._defaults, replace(record, server=None), first=first)
-
-    def use(self, using: Using) -> None:
-        """Ask with this from now on; it is kept with the conversation."""
-        self.using = using
-        self._app.probe.moved()
-        self._app.changed()
-        if self.key is not None:
-            self._app.follow(self.keeper.use(self.key, using))
-
-    def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
-        """Ask this model of this server, and in the conversations that begin in this window."""
-        self._begin_with = replace(self._begin_with, endpoint=endpoint, model=model)
-        self.use(replace(self.using, endpoint=endpoint, model=model))
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -206,7 +153,7 @@ class Conversation:
     async def ask(self, text: str) -> None:
         """Store a question and ask it. Raises `StoreError`."""
         async with self._order:
-            stored = await self.keeper.question(self.key, text, self.using)
+            stored = await self.keeper.question(self.key, text, self._app.current.using)
             if self.key is None:
                 self.key = stored.conversation
                 self.title = one_line(text)
@@ -228,14 +175,15 @@ class Conversation:
         from .answering import Answering
         from .asking import Asking, Request
 
-        answer, messages = await self.keeper.begin(conversation, self.using)
+        using = self._app.current.using
+        answer, messages = await self.keeper.begin(conversation, using)
         transcript = self._app.transcript
         at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
         transcript.action_end()
         coming = Answering(conversation, self.title, answer, at)
         self.figures = ()
         self.unanswered = False
-        request = Request(self.endpoint, self.model, messages, self.sampling)
+        request = Request(using.endpoint, using.model, messages, using.sampling)
         coming.asking = Asking(
             request,
             lambda events: coming.draw(transcript, events),
@@ -252,7 +200,7 @@ class Conversation:
         self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
         if coming.at is not None:
             self.figures = figures_of(end)
-            self._filled(tokens_of(end.usage))
+            self._app.current.filled(tokens_of(end.usage))
             self.unanswered = bool(end.error)
             again = self._app.keymap.shown("retry")
             message = replace(ended(end, state, thought, again=again), id=coming.answer)
@@ -264,18 +212,6 @@ class Conversation:
         if end.error:
             self._app.probe.wake()
         self._app.changed()
-
-    def _filled(self, tokens: int | None) -> None:
-        """So much of the context is used; it is said when it comes near the limit."""
-        before, self.context = self.context or 0, tokens or self.context
-        limit = self._app.probe.context
-        if limit is not None and before < NEAR * limit <= (self.context or 0):
-            text = _(
-                "{n:,} of the model's {limit:,} tokens are used. What goes beyond them is refused; "
-                "{key} begins a new conversation."
-            )
-            key = self._app.keymap.shown("new")
-            self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
 
     def stop(self, key: str | None = None) -> bool:
         """Stop the answer that comes here, or in another conversation; what came is kept.

@@ -94,7 +94,7 @@ class Offers:
     def _ready(self, starting: Starting) -> None:
         endpoint = self._endpoint(starting.url)
         text = _("{model} is ready at {url}.").format(model=starting.model, url=starting.url)
-        if self._app.probe.reachable and endpoint != self._app.conversation.endpoint:
+        if self._app.probe.reachable and endpoint != self._app.current.using.endpoint:
             self._app.say(text)  # the person has gone to another server meanwhile
             return
         self._app.uses.connect(endpoint, None)
@@ -104,7 +104,7 @@ class Offers:
         self._app.say(text, seconds=8)
 
     def _endpoint(self, url: str) -> Endpoint:
-        current = self._app.conversation.endpoint
+        current = self._app.current.using.endpoint
         if current.base_url == wire.normalise(url):
             return current
         if self._settings is None:

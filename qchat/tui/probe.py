@@ -25,7 +25,7 @@ class Probe:
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
         self.last: Look | None = None
-        self._looker = Looker(app.conversation.endpoint)
+        self._looker = Looker(app.current.using.endpoint)
         self._wake = asyncio.Event()
         self._lost: float | None = None
         self._tries = 0
@@ -38,7 +38,7 @@ class Probe:
     @property
     def context(self) -> int | None:
         """The limit of the conversation's model in tokens, where the server says it."""
-        return None if self.last is None else self.last.context(self._app.conversation.model)
+        return None if self.last is None else self.last.context(self._app.current.using.model)
 
     async def watch(self) -> None:
         """Look, for as long as the window is there."""
@@ -60,7 +60,7 @@ class Probe:
 
     def moved(self) -> None:
         """The conversation has another server now, perhaps."""
-        endpoint = self._app.conversation.endpoint
+        endpoint = self._app.current.using.endpoint
         if endpoint == self._looker.endpoint:
             return
         self.last = self._lost = None

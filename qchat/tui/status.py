@@ -10,7 +10,8 @@ from textual.widgets import Static
 
 from ..i18n import _
 from ..sanitize import one_line
-from .conversation import NEAR, Conversation
+from .conversation import Conversation
+from .current import NEAR, Current
 from .probe import Probe
 
 
@@ -35,9 +36,16 @@ class Status(Static):
         super().__init__(id=id, markup=False)
         self.parts: tuple[Part, ...] = ()
 
-    def show(self, conversation: Conversation, probe: Probe, doing: str, stop_key: str) -> None:
+    def show(
+        self,
+        conversation: Conversation,
+        current: Current,
+        probe: Probe,
+        doing: str,
+        stop_key: str,
+    ) -> None:
         """Say how things are; `doing` is what goes on beside the conversation."""
-        self.parts = tuple(_parts(conversation, probe, doing, stop_key))
+        self.parts = tuple(_parts(conversation, current, probe, doing, stop_key))
         self._draw()
 
     def on_resize(self, _event: Resize) -> None:
@@ -61,17 +69,19 @@ def fitting(parts: Sequence[Part], width: int) -> list[Part]:
     return left
 
 
-def _parts(conversation: Conversation, probe: Probe, doing: str, stop_key: str) -> "Sequence[Part]":
-    endpoint = conversation.endpoint
+def _parts(
+    conversation: Conversation, current: Current, probe: Probe, doing: str, stop_key: str
+) -> Sequence[Part]:
+    endpoint = current.using.endpoint
     sign = {None: "…", True: "●", False: "○"}[probe.reachable]
     thinking = {None: "", True: _("thinking"), False: _("no thinking")}
     latency = ""
     if probe.last is not None and probe.last.seconds is not None:
         latency = _("{n:.0f} ms").format(n=probe.last.seconds * 1000)
-    model = one_line(conversation.model or "")
+    model = one_line(current.using.model or "")
     if not model and probe.last is not None and len(probe.last.models) == 1:
         model = one_line(probe.last.models[0].name)
-    said, _origin = conversation.using.value("thinking")
+    said, _origin = current.using.value("thinking")
     first, *others = [*conversation.figures, "", ""][:2]
     stops = conversation.answering is not None
     return (
@@ -79,7 +89,7 @@ def _parts(conversation: Conversation, probe: Probe, doing: str, stop_key: str) 
         Part(latency, 1),
         Part(model, 8),
         Part(thinking[said], 5),
-        _context(conversation.context, probe.context),
+        _context(current.context, probe.context),
         Part(first, 3),
         Part(others[0], 2),
         Part(doing, 9, warns=True),

@@ -29,10 +29,10 @@ class Uses:
 
     @property
     def _using(self) -> Using:
-        return self._app.conversation.using
+        return self._app.current.using
 
     def _use(self, using: Using, said: str = "") -> None:
-        self._app.conversation.use(using)
+        self._app.current.use(using)
         if said:
             self._app.say(said)
 
@@ -49,7 +49,7 @@ class Uses:
             text = _("The server has no model {name!r}; it has {names}.")
             names = ", ".join(one_line(one) for one in offered[:20])
             raise UsageError(text.format(name=name, names=names))
-        self._app.conversation.prefer(self._using.endpoint, name)
+        self._app.current.prefer(self._using.endpoint, name)
         self._app.say(_("Model: {name}").format(name=one_line(name)))
 
     async def server(self, name: str) -> None:
@@ -70,7 +70,7 @@ class Uses:
     def _pick_server(self) -> None:
         from .model_picker import ModelPicker
 
-        settings, endpoint = self._start.settings, self._app.conversation.endpoint
+        settings, endpoint = self._start.settings, self._using.endpoint
         self._app.push_screen(ModelPicker(settings, endpoint, self._chosen))
 
     def _chosen(self, choice: "Choice") -> None:
@@ -78,7 +78,7 @@ class Uses:
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
         """Ask this server from now on, here and in new conversations; it is looked at at once."""
-        self._app.conversation.prefer(endpoint, model)
+        self._app.current.prefer(endpoint, model)
         self._app.probe.wake()
 
     # -- parameters ------------------------------------------------------------------------

@@ -79,7 +79,7 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             await command(app, "/think on")
             await command(app, "/preset creative")
             await command(app, "/system terse")
-            await wait_until(lambda: app.conversation.using.system == "Answer in one word.")
+            await wait_until(lambda: app.current.using.system == "Answer in one word.")
             await ask(app, "one")
             asked = body(server)
             assert asked["messages"][0] == {"role": "system", "content": "Answer in one word."}
@@ -89,7 +89,7 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
             await command(app, "/model large")
             await command(app, "/set temperature")
-            await wait_until(lambda: app.conversation.using.value("temperature")[0] == 0.9)
+            await wait_until(lambda: app.current.using.value("temperature")[0] == 0.9)
             await command(app, "/system none")
             await pilot.press("ctrl+g")  # on, then off
             await ask(app, "two")
@@ -103,21 +103,21 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             assert used[0]["request"]["stop"] == ["END", "###"]
             await pilot.press("ctrl+n")  # the model stays, what was said for the other does not
             await wait_until(lambda: app.conversation.key is None)
-            assert app.conversation.model == "large"
-            assert app.conversation.using.own == Sampling(seed=4)
+            assert app.current.using.model == "large"
+            assert app.current.using.own == Sampling(seed=4)
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
     with chat(tmp_path, server.base_url, Sampling(top_k=7), go_on=True) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: len(texts(app)) == 4)
-            using = app.conversation.using
+            using = app.current.using
             assert using.value("stop") == (("END", "###"), Origin.CONVERSATION)
             assert using.value("preset") == ("creative", Origin.CONVERSATION)
             assert using.value("thinking") == (False, Origin.CONVERSATION)
             assert using.value("top_k") == (7, Origin.COMMAND)
             assert (using.own.seed, using.system) == (4, None)
             await app.conversation.show(None)
-            assert app.conversation.using.own == Sampling(top_k=7)
+            assert app.current.using.own == Sampling(top_k=7)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.opened)
             await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
-            before = app.conversation.using
+            before = app.current.using
             await type_in(app, text)
             await wait_until(lambda: words in said(app))
-            assert app.conversation.using == before
+            assert app.current.using == before
 
 
 async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: Running) -> None:
@@ -168,16 +168,16 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
             await pilot.press("f3")
             await wait_until(lambda: isinstance(app.screen, ParametersScreen))
             await pilot.press("right", "escape")
-            assert app.conversation.using.preset == "qwen3-thinking"
+            assert app.current.using.preset == "qwen3-thinking"
             await command(app, "/preset")
             await wait_until(lambda: isinstance(app.screen, Pick))
             await pilot.press(*"code", "enter")
-            await wait_until(lambda: app.conversation.using.preset == "code")
+            await wait_until(lambda: app.current.using.preset == "code")
             await pilot.press("f7")
             await wait_until(lambda: isinstance(app.screen, ModelPicker))
             await wait_until(lambda: isinstance(app.screen, ModelPicker) and app.screen._looks)
             await pilot.press(*"large", "enter")
-            await wait_until(lambda: app.conversation.model == "large")
+            await wait_until(lambda: app.current.using.model == "large")
 
 
 async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Running) -> None:
@@ -203,7 +203,7 @@ async def test_the_context_is_counted_and_warned_of(tmp_path: Path, server: Runn
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.probe.context == 4_000)
             await ask(app, "hi [[answer:length=30]]")
-            used = app.conversation.context
+            used = app.current.context
             assert used is not None and 30 < used < 100
             part = next(part for part in app._status.parts if "/4,000" in part.text)
             assert part.text.startswith(f"{used:,}/4,000") and not part.warns
