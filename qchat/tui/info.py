@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..store import Message
 
 Row = tuple[str, str]
+_SHOWN: Final = 1000  # characters of a system prompt
 
 
 class Info(ModalScreen[None]):
@@ -53,12 +54,14 @@ def rows_of(answer: "Message") -> "Iterator[Row]":
     yield _("model"), answer.model or "-"
     yield _("server"), str(answer.used.get("server") or "-")
     if system := answer.used.get("system"):
-        yield _("system prompt"), str(system)
+        yield _("system prompt"), str(system)[:_SHOWN]
     yield _("asked"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.created))
     yield _("ended"), _ending(answer)
     if answer.error:
         yield _("error"), answer.error
     yield from _parameters(answer.used.get("request"))
+    if not answer.usage:
+        yield _("tokens"), _("the server did not say")
     yield from _usage(answer.usage)
     yield from _timings(answer)
 
@@ -83,8 +86,6 @@ def _parameters(request: Any) -> "Iterator[Row]":
 
 
 def _usage(usage: dict[str, Any]) -> "Iterator[Row]":
-    if not usage:
-        yield _("tokens"), _("the server did not say")
     for name, value in usage.items():
         if isinstance(value, dict):
             yield from _usage({f"{name}.{key}": one for key, one in value.items() if one})

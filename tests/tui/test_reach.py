@@ -114,6 +114,27 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
             assert app.offers.starting is None and app.offers.left == [] and app.offers.doing == ""
 
 
+async def test_what_was_started_is_asked_and_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is replaced by one that is ready at once; tests/e2e has the real one."""
+    script = tmp_path / "ready.py"
+    script.write_text("")
+    monkeypatch.setattr("qchat.tui.starting.QCHAT", (sys.executable, str(script)))
+    with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await type_in(app, "/start Qwen/Qwen3-0.6B")
+            await wait_until(lambda: app.offers.left)
+            [(model, url)] = app.offers.left
+            assert app.current.using.endpoint.base_url == f"{url}/v1"
+            await wait_until(lambda: "is ready at" in said(app))
+            await app.conversation.new()
+            assert app.current.using.endpoint.base_url == f"{url}/v1"
+    stop = f"{model} runs on at {url}. It is stopped by: qchat stop Qwen3-0.6B"
+    assert list(app.offers.notes()) == [stop]
+
+
 def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is replaced by one that writes phases and waits for Ctrl+C, as it does."""
     script = tmp_path / "slow.py"

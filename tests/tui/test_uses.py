@@ -230,7 +230,12 @@ async def test_the_time_of_thinking_is_shown_while_it_comes(
 
 def test_the_info_of_any_answer_that_is_stored() -> None:
     odd = {"server": None, "system": "Be brief.", "request": {"stop": ["\x1b[31m"], "n": 1}}
-    usage = {"prompt_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}, "x": "y"}
+    usage = {
+        "prompt_tokens": 3,
+        "prompt_tokens_details": {},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+        "x": "y",
+    }
     with_all = Stored(
         1, "c", None, "assistant", "", None, state=_store_state("error"), created=0.0,
         error="It broke.", used=odd, usage=usage, timings={"total_seconds": 1},
@@ -239,6 +244,7 @@ def test_the_info_of_any_answer_that_is_stored() -> None:
     assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
     assert rows["server"] == "-" and rows["took"] == "1.00 s"
     assert rows["completion_tokens_details.reasoning_tokens"] == "2"
+    assert "tokens" not in rows
     bare = Stored(1, "c", None, "assistant", "", None, _store_state("stopped"), 0.0)
     assert dict(rows_of(bare))["tokens"] == "the server did not say"
 
