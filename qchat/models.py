@@ -1,5 +1,6 @@
 """`qchat models`: what a server offers."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,14 +73,18 @@ def _row(model: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def only_model(client: "Client", way: str = "--model") -> str:
-    """The server's model where it has one; with several the person is asked to choose, by `way`.
-
-    Raises `UsageError`, or `EngineError` where it has none.
-    """
+    """The server's model where it has one; `way` and errors as in `the_only`."""
     names = [str(model["id"]) for model in client.models()]
+    return the_only(names, client.endpoint.base_url, way)
+
+
+def the_only(names: Sequence[str], url: str, way: str = "--model") -> str:
+    """The one of the models that `url` offers; with several the person is asked to choose by `way`.
+
+    Raises `UsageError`, or `EngineError` where there is none.
+    """
     if len(names) == 1:
         return names[0]
-    url = client.endpoint.base_url
     if not names:
         raise EngineError(_("{url} offers no models.").format(url=url))
     from .sanitize import one_line

@@ -106,7 +106,7 @@ def _text(path: Path) -> str:
             held = os.fstat(file.fileno())
             if not stat.S_ISREG(held.st_mode):
                 raise UsageError(_("{file} is not a file.").format(file=path))
-            if stat.S_IMODE(held.st_mode) & 0o077:
+            if stat.S_IMODE(held.st_mode) & 0o077 & ~_granted(path):
                 text = _("Others can read the keys in {file}; run: chmod 600 {file}")
                 raise UsageError(text.format(file=path))
             data = file.read(_MOST_BYTES + 1)
@@ -119,6 +119,13 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(_("{file} is not UTF-8 text.").format(file=path)) from error
+
+
+def _granted(path: Path) -> int:
+    """Bits of a mode that don't say that others can read. systemd lends a service its credentials
+    through an access list, whose mask stands where the group's bits are else."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return 0o040 if folder and path.absolute().parent == Path(folder).absolute() else 0
 
 
 def from_variable(environ: Mapping[str, str]) -> Keys | None:
