@@ -61,6 +61,7 @@ def tui(
     """Open the screen. Raises `QchatError` for what is wrong before it."""
     from .. import settings as settings_
     from .. import wire
+    from ..prompts import Prompts
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
@@ -68,7 +69,7 @@ def tui(
         )
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
-    sampling = sampling.merged_over(Sampling(preset=settings.preset))
+    prompt = settings.tui.system_prompt
     os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
 
     import gc
@@ -89,6 +90,9 @@ def tui(
         go_on,
         " ".join(question),
         settings.tui,
+        chosen=bool(server or base_url),
+        settings=settings,
+        prompt=Prompts(settings.paths).read(prompt) if prompt else None,
     )
     with ExitStack() as stack:
 
@@ -101,4 +105,6 @@ def tui(
         code = app.run() or 0
         if app.failure is not None:
             raise app.failure
+        for note in app.offers.notes():
+            click.echo(note)
         return code
