@@ -179,19 +179,18 @@ def _stop(store: "Store", wanted: "Sequence[Record]") -> None:
     """All are asked to end before any is waited for. Raises `EngineError` for those that stay."""
     from .supervise import PATIENCE
 
-    _stop_within(store, wanted, PATIENCE + 5.0)
-
-
-def _stop_within(store: "Store", wanted: "Sequence[Record]", seconds: float) -> None:
     troubles = []
     asked = {record.name: _ask(store, record.name, signal.SIGTERM) for record in wanted}
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE + 5.0
     for record in wanted:
+        holder = asked[record.name]
         while store.is_held(record.name) and time.monotonic() < deadline:
-            if store.supervisor(record.name) != asked[record.name]:
+            if store.supervisor(record.name) != holder:
                 break  # another has come since, and nobody asked it to end
+            if holder is not None and not holder.is_here:
+                break  # nobody could ask it
             time.sleep(0.02)
-        trouble = _finish(store, record, asked[record.name])
+        trouble = _finish(store, record, holder)
         if trouble is None:
             click.echo(_("{name} has stopped.").format(name=record.name))
         else:

@@ -46,10 +46,16 @@ class Holder:
         me = Holder.me()
         return self.host == me.host or (self.boot == me.boot != "")
 
-    def signal(self, signum: int) -> bool:
-        """Send it a signal, where it still is that process; whether it is one of this place."""
+    @property
+    def is_here(self) -> bool:
+        """Whether its id means the same process here."""
         me = Holder.me()
-        if (self.boot, self.space) != (me.boot, me.space) or (not me.boot and self.host != me.host):
+        same = (self.boot, self.space) == (me.boot, me.space)
+        return same and (me.boot != "" or self.host == me.host)
+
+    def signal(self, signum: int) -> bool:
+        """Send it a signal, where it still is that process; whether its id is one of this place."""
+        if not self.is_here:
             return False
         if _began(self.pid) == self.began:
             with contextlib.suppress(ProcessLookupError):

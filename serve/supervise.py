@@ -88,6 +88,7 @@ class Supervisor:
             temporary=temporary,
             log=str(log),
         )
+        self._save()  # now, so that what a kill leaves of it is known
         restarts = 0
         while True:
             self._offset = log.stat().st_size

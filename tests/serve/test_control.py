@@ -220,4 +220,4 @@ def test_a_supervisor_that_is_of_nobody_is_told(store: Store, home: Path) -> Non
         store.write(record())
         stand_in_lock(home, replace(Holder.me(), pid=os.getpid(), space="pid:[1]"))
         with pytest.raises(EngineError, match="can't be ended from here"):
-            control._stop_within(store, [record()], 0.0)
+            control._stop(store, [record()])
