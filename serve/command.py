@@ -114,6 +114,7 @@ Examples:
 @click.pass_obj
 def serve(
     given: tuple[str, ...],
+    /,
     model: str | None,
     model_option: str | None,
     detach: bool,
