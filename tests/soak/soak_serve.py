@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,8 +26,8 @@ _SHARED = Path("/dev/shm")
 
 def test_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
     """A third of the servers is killed at a random moment of the start, the others are stopped."""
-    home, temporary = Home(tmp_path / "home"), tmp_path / "temporary"
-    temporary.mkdir()
+    home = Home(tmp_path / "home")
+    temporary = Path(tempfile.mkdtemp(prefix="qs-"))  # short: sockets have their paths in it
     home.environ |= {"TMPDIR": str(temporary), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "torch")}
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
@@ -59,14 +60,21 @@ def test_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
             assert process.stderr is not None
             process.stderr.close()
             end(running({*members, *family(_of(home))}))
+    temporary.rmdir()
     assert kills == STARTS // 3
 
 
 def _until_ready(home: Home, process: "subprocess.Popen[str]", where: str) -> None:
     deadline = time.monotonic() + READY
-    while home.record()["state"] != "ready":
-        assert process.poll() is None and time.monotonic() < deadline, where
-        time.sleep(0.1)
+    while True:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise AssertionError(f"{where}: {process.stderr.read()}")
+        said = json.loads(home.run("status", "--json").stdout)["servers"]
+        if said and said[0]["state"] == "ready":
+            return
+        assert time.monotonic() < deadline, where
+        time.sleep(0.2)
 
 
 def _of(home: Home) -> list[int]:
