@@ -14,7 +14,7 @@ ANSWERS := examples/questions.results.jsonl
 help: ## show this list
 	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
 	@echo "make test    run every test, two at a time (ARGS='-k journal -x' goes to pytest)"
-	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows through faults (10 min)"
+	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
 	@echo "make setup   make or mend .venv     (the others do it by themselves)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff lay out the code"
@@ -39,7 +39,7 @@ test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: setup
-	@$(BIN)/python -m pytest tests/soak/soak_batch.py $(ARGS)
+	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_serve.py $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff format --check

@@ -127,6 +127,7 @@ _BY_STATUS: Mapping[int, Code] = {
     401: Code.UNAUTHORIZED,
     402: Code.UNAUTHORIZED,
     403: Code.UNAUTHORIZED,
+    421: Code.UNAUTHORIZED,  # qchat's own server, under a host name that is not its own
     404: Code.NOT_FOUND,
     405: Code.NOT_FOUND,
     408: Code.OVERLOADED,

@@ -29,7 +29,9 @@ def told(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
     if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
         said += _(" (through the proxy of the environment)")
     what, advice = _SENTENCES.get(failure.code, (_("{url} answered: {said}."), ""))
-    if failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
+    if failure.status not in (None, 401) and failure.code is Code.UNAUTHORIZED:
+        what, advice = _("{url} refuses this: {said}."), ""  # another key may not help
+    elif failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
         what = _("{url} wants a key: {said}.")
         advice = _("Put it in a variable and name that with --api-key-env.")
     return what.format(url=endpoint.base_url, said=said), advice

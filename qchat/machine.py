@@ -16,6 +16,7 @@ from .i18n import _
 
 _MIB = 1 << 20
 _CGROUP = Path("/sys/fs/cgroup")
+_SLICE = "MIG-"  # how the names of parts of a GPU begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,13 @@ def _gpus(environ: Mapping[str, str]) -> tuple[tuple[Gpu, ...], str | None]:
 
 
 def _visible(library: Any, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+    wanted = environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is not None and wanted.strip().startswith(_SLICE):
+        text = _("CUDA_VISIBLE_DEVICES is {name}, a part of a GPU (MIG), which can't be measured.")
+        raise nvml.NoGpuError(text.format(name=wanted.strip()))
     handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
     ids = [nvml.text_of(library.nvmlDeviceGetUUID(handle)) for handle in handles]
-    return tuple(
-        _gpu(library, handles[at], index)
-        for index, at in enumerate(visible(environ.get("CUDA_VISIBLE_DEVICES"), ids))
-    )
+    return tuple(_gpu(library, handles[at], index) for index, at in enumerate(visible(wanted, ids)))
 
 
 def visible(wanted: str | None, ids: Sequence[str]) -> list[int]:

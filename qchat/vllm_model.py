@@ -133,6 +133,10 @@ def _uses_modelscope() -> bool:
     return os.environ.get("VLLM_USE_MODELSCOPE", "").lower() in ("1", "true")
 
 
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
 def hub_trouble(model: str, text: str) -> str | None:
     """What went wrong at the model hub, from the words of an exception; None if something else."""
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -148,6 +152,11 @@ def hub_trouble(model: str, text: str) -> str | None:
         message = _(
             "The model hub ({hub}) has no {model}, and there is no folder of that name here. "
             "Check the spelling; a private model needs HF_TOKEN."
+        )
+    elif any(sign in words for sign in _NO_HUB) and _is_offline():
+        message = _(
+            "The model hub is not asked (HF_HUB_OFFLINE is set), and {model} is not here, or not "
+            "whole. Unset that to download it, or give the folder of a model."
         )
     elif any(sign in words for sign in _NO_HUB):
         message = _(

@@ -48,7 +48,13 @@ BY_ID = (
     ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
 )
 """Routes whose last part names something; with the key, too."""
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+_FORWARDED = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-real-ip"),
+        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
+    }
+)
+"""What proxies add. Some add nothing: behind one of those only a key protects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,11 @@ class Denial:
 
 
 NOT_FOUND = Denial(404, "not_found", "There is nothing here.")
-MISDIRECTED = Denial(403, "host_not_allowed", "This server answers to its own host name alone.")
+MISDIRECTED = Denial(
+    421,
+    "host_not_allowed",
+    "This server does not answer to this host name; it is started with --allowed-host for others.",
+)
 FORWARDED = Denial(
     403, "key_required", "A server without a key does not answer through a proxy; give it a key."
 )
@@ -172,7 +182,7 @@ class Access:
         if not is_listed(asked):
             return None if self._is_preflight(asked, headers) else NOT_FOUND
         if not self.keys:
-            behind = any(name in _FORWARDED for name, _value in headers)
+            behind = any(name.lower() in _FORWARDED for name, _value in headers)
             return FORWARDED if behind else None
         said = _values(headers, b"authorization")
         if not said:

@@ -20,12 +20,23 @@ if TYPE_CHECKING:
     from .records import Record, Store
 
 
+class _Serve(click.Command):
+    """Keeps the words, so that another command can be told in the same ones."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        ctx.obj = tuple(args)
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_Serve,
     help=_(
         """Start a vLLM server for MODEL: a recipe (see qchat recipes), an id on the model hub, a
         folder, or demo for the bundled model. Without MODEL the best recipe that fits this machine.
 
-        It listens on this machine alone and needs no key there. A public --host needs one. What
+        It listens on this machine alone and needs no key there. A public --host needs one, and so
+        does a server behind a proxy on this machine: not every proxy says that it is one. What
         vLLM leaves open beside its API is closed. Options after -- go to vLLM as they are.
         """
     ),
@@ -100,7 +111,10 @@ Examples:
     help=_("With --write-deploy: a server to spread requests over; can be repeated."),
 )
 @click.argument("vllm_options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
 def serve(
+    given: tuple[str, ...],
+    /,
     model: str | None,
     model_option: str | None,
     detach: bool,
@@ -133,7 +147,8 @@ def serve(
         _write_deploy(deploy, domain or "localhost", workers, generate_key, said)
         return Exit.OK
     paths = Paths.find()
-    plan = _plan(model or model_option, vllm_options, generate_key, print_command, paths, said)
+    said |= {"model": model or model_option, "extra": vllm_options, "given": given}
+    plan = _plan(generate_key, paths, said)
     if print_command:
         click.echo(plan.shell())
         return Exit.OK
@@ -142,6 +157,8 @@ def serve(
     if store.is_held(plan.name):
         raise UsageError(already_runs(plan.name, store.read(plan.name)))
     ports.check(plan.host, plan.port)
+    if generate_key:
+        _generate(Path(plan.key))
     for note in plan.notes:
         click.echo(note, err=True)
     if detach:
@@ -169,22 +186,14 @@ def _write_deploy(
     )
 
 
-def _plan(
-    model: str | None,
-    vllm_options: tuple[str, ...],
-    generate_key: bool,
-    print_command: bool,
-    paths: "Paths",
-    said: dict[str, Any],
-) -> "Plan":
+def _plan(generate_key: bool, paths: "Paths", said: dict[str, Any]) -> "Plan":
     from ..vllm_start import installed
     from . import plan
 
     machine = _machine(cpu=installed().cpu)
     key_file = _key_file(generate_key, said)
-    if generate_key:
-        key_file = _generated(paths, said["name"] or "serve", make=not print_command)
-    order = plan.Order(model=model, key_file=key_file, extra=vllm_options, **said)
+    folder = paths.config / "keys" if generate_key else None
+    order = plan.Order(key_file=key_file, key_folder=folder, **said)
     return plan.make(order, machine, os.environ)
 
 
@@ -214,14 +223,13 @@ def _machine(cpu: bool) -> "Machine | None":
     raise EngineError(text)
 
 
-def _generated(paths: "Paths", name: str, make: bool) -> Path:
-    """The private file of a key that qchat made, now or before."""
+def _generate(file: Path) -> None:
+    """Make a key in a private file, unless it is there from before."""
     from ..settings import private_dir
     from . import keys
 
-    file = paths.config / "keys" / f"{name}.key"
-    if file.exists() or not make:
-        return file
+    if file.exists():
+        return
     private_dir(file.parent)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -233,7 +241,6 @@ def _generated(paths: "Paths", name: str, make: bool) -> Path:
         text = _("Can't write the key file {file}: {why}.")
         raise UsageError(text.format(file=file, why=error.strerror)) from error
     click.echo(_("Made a key: {file}").format(file=file), err=True)
-    return file
 
 
 def _attached(plan: "Plan", store: "Store") -> int:

@@ -1,6 +1,5 @@
 """`qchat status`, `qchat logs`, `qchat stop`: the servers that `qchat serve` started."""
 
-import os
 import re
 import signal
 import time
@@ -12,6 +11,9 @@ from ..errors import EngineError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .lock import Holder
     from .records import Record, Store
 
 _ERRORS = re.compile(r"\b(ERROR|CRITICAL|Traceback|\w*Error:|\w*Exception:)")
@@ -40,6 +42,7 @@ def _store() -> "Store":
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def status(as_json: bool) -> None:
     """Print what the records, the logs, /proc and the servers themselves say."""
+    from ..sanitize import one_line
     from . import tree
     from .state import states
 
@@ -58,7 +61,7 @@ def status(as_json: bool) -> None:
         click.echo(_("No server runs. Start one: qchat serve demo --detach"))
     for record in found:
         if record.message:
-            click.echo(f"\n{record.name}: {record.message}")
+            click.echo(f"\n{record.name}: {one_line(record.message)}")
     if others:
         click.echo("\n" + _("Other vLLM processes, not started from here (they are left alone):"))
     for pid, command in others:
@@ -134,12 +137,13 @@ def logs(name: str | None, follow: bool, errors: bool) -> None:
     tail = Tail(path)
     while True:
         lines = tail.lines()
-        for line in lines:
+        ends = not lines and not follow
+        for line in tail.rest() if ends else lines:
             if not errors or _ERRORS.search(line):
                 click.echo(clean(line))
+        if ends:
+            return
         if not lines:
-            if not follow:
-                return
             time.sleep(0.2)
 
 
@@ -168,26 +172,62 @@ def stop(name: str | None, every: bool) -> None:
             known = ", ".join(records) or _("none")
             text = _("No server is named {name}; running: {names}.")
             raise UsageError(text.format(name=one, names=known))
-        _stop(store, records[one])
+    _stop(store, [records[one] for one in wanted])
 
 
-def _stop(store: "Store", record: "Record") -> None:
-    from . import tree
-    from .records import remove_temporary
+def _stop(store: "Store", wanted: "Sequence[Record]") -> None:
+    """All are asked to end before any is waited for. Raises `EngineError` for those that stay."""
     from .supervise import PATIENCE
 
-    if store.is_held(record.name):
-        # The lock is held, so the process id is that of the supervisor and of nothing newer.
-        os.kill(record.supervisor, signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE + 5.0
+    troubles = []
+    asked = {record.name: _ask(store, record.name, signal.SIGTERM) for record in wanted}
+    deadline = time.monotonic() + PATIENCE + 5.0
+    for record in wanted:
+        holder = asked[record.name]
         while store.is_held(record.name) and time.monotonic() < deadline:
+            if store.supervisor(record.name) != holder:
+                break  # another has come since, and nobody asked it to end
+            if holder is not None and not holder.is_here:
+                break  # nobody could ask it
             time.sleep(0.02)
-        if store.is_held(record.name):
-            os.kill(record.supervisor, signal.SIGKILL)
+        trouble = _finish(store, record, holder)
+        if trouble is None:
+            click.echo(_("{name} has stopped.").format(name=record.name))
+        else:
+            troubles.append(trouble)
+    if troubles:
+        raise EngineError(" ".join(troubles))
+
+
+def _ask(store: "Store", name: str, signum: int) -> "Holder | None":
+    """Signal the supervisor, if it lives and is of this machine; gives back who stands there."""
+    held, holder = store.is_held(name), store.supervisor(name)
+    if held and holder is not None:
+        holder.signal(signum)
+    return holder
+
+
+def _finish(store: "Store", record: "Record", asked: "Holder | None") -> str | None:
+    """End what is left of a server whose supervisor was asked; why that can't be, or None."""
+    from . import tree
+
+    name = record.name
+    if asked is not None and not asked.is_near:
+        text = _("{name} was started on {host}: stop it there. If that is gone, remove {file}.")
+        return text.format(name=name, host=asked.host, file=store.file(name))
+    if store.is_held(name) and store.supervisor(name) == asked:
+        if asked is None or not asked.signal(signal.SIGKILL):
+            text = _("The supervisor of {name} does not end, and can't be ended from here.")
+            return text.format(name=name)
+        deadline = time.monotonic() + 2.0
+        while store.is_held(name) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    if store.supervisor(name) == asked:
+        record = store.read(name) or record  # it may have had no record yet when it was asked
     left = tree.stop(None, record.mark, 0.0)
     if left:
         text = _("Processes of {name} did not end: {pids}.")
-        raise EngineError(text.format(name=record.name, pids=", ".join(map(str, left))))
-    remove_temporary(record.temporary)
-    store.remove(record.name)
-    click.echo(_("{name} has stopped.").format(name=record.name))
+        return text.format(name=name, pids=", ".join(map(str, left)))
+    if not store.forget(record):
+        return _("The record of {name} is in use; try again.").format(name=name)
+    return None

@@ -116,6 +116,8 @@ def _no_gpu(found: Machine) -> Finding:
     if found.gpu_note is not None:
         if not nvml.is_installed():
             return warning("gpu", found.gpu_note, "pip install nvidia-ml-py")
+        if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
+            return warning("gpu", found.gpu_note, "nvidia-smi -L")
         return problem("gpu", found.gpu_note, "nvidia-smi")
     if nvml.has_device():
         value = os.environ.get("CUDA_VISIBLE_DEVICES", "")

@@ -32,6 +32,12 @@ def model(name: str, machine: Machine, environ: Mapping[str, str]) -> Findings:
     """Is it here, is it whole, does it fit? `name` as `qchat serve` takes it."""
     is_folder = name == "demo" or Path(name).expanduser().is_dir()
     known = None if is_folder else find(name)
+    if known is not None and not machine.gpus and machine.gpu_note is not None:
+        variant = known.variant or next(iter(known.recipe.variants.values()))
+        text = _("Whether {model} fits can't be told: {why}")
+        yield warning("fit", text.format(model=variant.model, why=machine.gpu_note), "nvidia-smi")
+        yield from _on_hub(variant.model, environ, variant.weights_mib)
+        return
     if known is not None:
         one = _fit(known, machine)
         if one.refusal is not None:
@@ -155,11 +161,11 @@ def _damage(file: Path) -> str | None:
             (t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"),
             default=0,
         )
+        missing = 8 + length + end - size
     except OSError as error:
         return error.strerror or str(error)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         return _("this is no safetensors file, or it is cut off")
-    missing = 8 + length + end - size
     if missing > 0:
         return _("{n:,} bytes are missing at its end").format(n=missing)
     return None

@@ -95,7 +95,8 @@ def _all(
         record for record in store.all() if record.state == FAILED or store.is_held(record.name)
     ]
     machine, cpu_build = detect(environ), _is_cpu_build()
-    usable = replace(machine, gpus=()) if cpu_build else machine  # as the vLLM here sees it
+    # As the vLLM here sees it.
+    usable = replace(machine, gpus=(), gpu_note=None) if cpu_build else machine
 
     yield Section("machine", _("Machine"), partial(doctor_machine.machine, machine, cpu_build))
     yield Section("gpu", _("GPU"), partial(_gpu, machine, servers))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import Code
 from ..i18n import _, plural
+from ..settings import Paths
 from ..wire import Endpoint, Secret
 from . import keys, records
 from .doctor_settings import key_file
@@ -59,7 +60,11 @@ def of_record(record: Record, environ: Mapping[str, str]) -> Target | Finding:
     elif record.key != "none":
         held = key_file(Path(record.key), of_server=True)
         if held.level is not Level.OK:
-            return held
+            if Path(record.key).parent != Paths.find(environ).config / "keys":
+                return held
+            # The section on the settings looks at these files, and has told of it.
+            text = _("{name} was not asked: its key file {file} can't be used.")
+            return warning("key", text.format(name=record.name, file=record.key), held.fix)
         key = Secret(keys.one_of(Path(record.key)))
     endpoint = Endpoint(f"{record.url}/v1", key, record.served_name, record.name)
     return Target(endpoint, record)

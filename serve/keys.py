@@ -1,8 +1,9 @@
 """The server's keys: a private file with a line for each, or one variable; checked, never shown.
 
 A line is ``NAME KEY``, or a key alone; a line that begins with ``#`` is a comment. Taking a line
-away revokes that key in a running server within a second. No vLLM here: `access` imports this
-within the server.
+away revokes that key in a running server within a second, the last one, too. A file that is gone
+revokes nothing: some editors and mounts take it away for a moment. No vLLM here: `access` imports
+this within the server.
 """
 
 import hashlib
@@ -53,7 +54,15 @@ def generate() -> str:
 
 
 def parse(text: str, place: str) -> Keys:
-    """Keys from the text of a file. Raises `UsageError` naming `place` and line, never a key."""
+    """Keys from the text of a file, at least one. Raises `UsageError` naming `place` and line,
+    never a key."""
+    found = _parse(text, place)
+    if not found.digests:
+        raise UsageError(_("{place} holds no key.").format(place=place))
+    return found
+
+
+def _parse(text: str, place: str) -> Keys:
     found: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
@@ -69,8 +78,6 @@ def parse(text: str, place: str) -> Keys:
         if digest in found.values():
             raise UsageError(_("{at}: this key is there twice.").format(at=at))
         found[name] = digest
-    if not found:
-        raise UsageError(_("{place} holds no key.").format(place=place))
     return Keys(found)
 
 
@@ -140,7 +147,8 @@ def from_variable(environ: Mapping[str, str]) -> Keys | None:
 class KeyRing:
     """The keys of a running server: the file is read again when it has changed.
 
-    A bad edit keeps the last good keys and says so in the log, once for each edit.
+    A bad edit, and a file that is gone, keep the last good keys; that is said in the log, once for
+    each edit. A file without a key leaves none of its keys valid.
     """
 
     def __init__(
@@ -176,9 +184,12 @@ class KeyRing:
             return
         self._seen = mark
         try:
-            self._file = read(self._path)
+            self._file = _parse(_text(self._path), str(self._path))
         except UsageError as error:
             log.warning(_("The keys stay as they were. %s"), error)
+            return
+        if not self._file.digests:
+            log.warning(_("The key file holds no key now: none of its keys is valid any more."))
         else:
             log.warning(_("The key file was read again: %d keys."), len(self._file.digests))
 

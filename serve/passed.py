@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from ..errors import UsageError
 from ..i18n import _
 
+_TLS = _("a proxy in front, such as the nginx of --write-deploy")
+
 # Not to be passed: they would open what the access layer closes, or contradict what qchat has
 # said elsewhere. Value: what to use instead.
 OWNED: Mapping[str, str] = {
@@ -22,6 +24,13 @@ OWNED: Mapping[str, str] = {
     "config": _("the options themselves, on the command line"),
     "root-path": _("a proxy that takes the prefix away"),
     "uds": _("--host and --port"),
+    # qchat asks the server itself in plain HTTP, on this machine.
+    "ssl-keyfile": _TLS,
+    "ssl-certfile": _TLS,
+    "ssl-ca-certs": _TLS,
+    "ssl-cert-reqs": _TLS,
+    "ssl-ciphers": _TLS,
+    "enable-ssl-refresh": _TLS,
     "headless": _("vLLM itself"),
     "grpc": _("vLLM itself"),
 }

@@ -3,6 +3,7 @@
 import enum
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,32 +96,45 @@ def read(line: str) -> Step | None:
 class Progress:
     """The present step; a start goes forward only, whatever order lines come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.step = Step(Phase.IMPORT)
+        self._clock = clock
+        self._told = clock()
 
     def feed(self, lines: list[str]) -> bool:
-        """Take lines; whether the step has changed."""
+        """Take lines; whether there is something to show: the step has changed, or it is one in
+        which the model may be downloading, and a second has gone."""
         before = self.step
         for line in lines:
             step = read(line)
             if step is not None and step.phase >= self.step.phase:
                 same = step.phase == self.step.phase and not step.detail
                 self.step = self.step if same else step
-        return self.step != before
+        moves = self.step.phase is Phase.WEIGHTS and self._clock() >= self._told + 1.0
+        if self.step == before and not moves:
+            return False
+        self._told = self._clock()
+        return True
 
 
 class Tail:
-    """Whole lines that are added to a file, from an offset in bytes on."""
+    """Whole lines that are added to a file, from an offset in bytes on; from the beginning where
+    another file has taken its place, or it was cut."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path = path
         self._offset = offset
         self._rest = b""
+        self._file: int | None = None
 
     def lines(self) -> list[str]:
         """The new ones; a carriage return ends one too, as in progress bars."""
         try:
             with self._path.open("rb") as file:
+                held = os.fstat(file.fileno())
+                if held.st_size < self._offset or self._file not in (None, held.st_ino):
+                    self._offset, self._rest = 0, b""
+                self._file = held.st_ino
                 file.seek(self._offset)
                 data = file.read(1 << 20)
         except OSError:
@@ -129,6 +143,11 @@ class Tail:
         parts = re.split(rb"[\r\n]+", self._rest + data)
         self._rest = parts.pop()[-65536:]
         return [part.decode("utf-8", "replace") for part in parts]
+
+    def rest(self) -> list[str]:
+        """What came after the last whole line, as one, if anything did."""
+        rest, self._rest = self._rest, b""
+        return [rest.decode("utf-8", "replace")] if rest else []
 
 
 def downloaded(model: str, environ: Mapping[str, str] = os.environ) -> int | None:

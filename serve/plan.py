@@ -19,7 +19,7 @@ from ..i18n import _
 from ..machine import Machine
 from ..recipes import Found, find, known
 from ..vllm_model import locate
-from . import access, keys
+from . import access, keys, tree
 from .passed import named, refuse_owned
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,7 +27,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the command line says. None leaves it to the recipe; `extra` are words for vLLM."""
+    """What the command line says. None leaves it to the recipe; `extra` are words for vLLM,
+    `given` all words after ``qchat serve``. `key_folder` is that of the keys that qchat made, where
+    one is to be used: NAME.key, which need not be there yet."""
 
     model: str | None
     host: str = "127.0.0.1"
@@ -39,10 +41,12 @@ class Order:
     gpu_memory_utilization: float | None = None
     yarn: bool = False
     key_file: Path | None = None
+    key_folder: Path | None = None
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     most_bytes: int = access.MOST_BYTES
     extra: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Plan:
     """A server to start. No secret stands in it: `key` says where the keys are, if any.
 
     `launcher` are the words for `qchat.serve.launcher` before the ``--``, `vllm` those after it;
-    `rules` the value of the access layer's variable; `notes` are for the person who starts it.
+    `rules` the value of the access layer's variable; `notes` are for the person who starts it, who
+    typed `given` after ``qchat serve``.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Plan:
     rules: str
     key: str
     notes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -80,6 +86,16 @@ class Plan:
         """The command for a shell, with the variable that holds the rules (never a key)."""
         return f"{access.VARIABLE}={shlex.quote(self.rules)} {shlex.join(self.command())}"
 
+    def again(self, *words: str, passed: tuple[str, ...] = ()) -> str:
+        """The command as it was typed with `words` added, and `passed` for vLLM; they take the
+        place of what was said before."""
+        given = tree.masked(self.given) or (self.model,)
+        at = given.index("--") if "--" in given else len(given)
+        after = given[at + 1 :] + passed
+        return shlex.join(
+            ["qchat", "serve", *given[:at], *words, *(("--", *after) if after else ())]
+        )
+
     def to_json(self) -> str:
         """For another process of qchat."""
         return json.dumps(asdict(self))
@@ -88,7 +104,7 @@ class Plan:
     def from_json(cls, text: str) -> "Plan":
         """What `to_json` wrote."""
         said: dict[str, Any] = json.loads(text)
-        lists = ("launcher", "vllm", "notes")
+        lists = ("launcher", "vllm", "notes", "given")
         said |= {name: tuple(said[name]) for name in lists}
         return cls(**said)
 
@@ -100,9 +116,9 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
     public address without a key, a key that is none.
     """
     refuse_owned(order.extra)
-    key = _key(order, environ)
+    key = _key(order.key_file, environ)
     loopback = is_loopback(order.host)
-    if key == "none" and not loopback:
+    if key == "none" and order.key_folder is None and not loopback:
         text = _(
             "{host} would open the model to a network without a key. Give --generate-key, "
             "--api-key-file FILE or the variable QCHAT_API_KEY; or leave --host away."
@@ -117,11 +133,18 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
     name = order.name or re.sub(r"[^A-Za-z0-9._-]", "-", served).lstrip("._-")[:64] or "server"
     if not _NAME.fullmatch(name):
         raise UsageError(_("The name {name!r} may have letters, digits, - _ .").format(name=name))
+    key_file = order.key_file
+    if order.key_folder is not None:
+        key_file = order.key_folder.absolute() / f"{name}.key"
+        key = _key(key_file, environ) if key_file.exists() else str(key_file)
+    if key_file is not None and keys.VARIABLE in environ:
+        text = _("The key in {variable} is valid, too, besides those in {file}.")
+        notes.append(text.format(variable=keys.VARIABLE, file=key_file))
     if not loopback:
         notes.append(_("Others can reach this address: put TLS in front of it."))
     rules = access.Rules(
         loopback=loopback,
-        key_file=None if order.key_file is None else str(order.key_file.absolute()),
+        key_file=None if key_file is None else str(key_file.absolute()),
         hosts=tuple(host.lower() for host in order.hosts),
         origins=order.origins,
         most_bytes=order.most_bytes,
@@ -142,6 +165,7 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
         rules=rules.to_variable(),
         key=key,
         notes=tuple(notes),
+        given=order.given,
     )
 
 
@@ -155,16 +179,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _key(order: Order, environ: Mapping[str, str]) -> str:
+def _key(file: Path | None, environ: Mapping[str, str]) -> str:
     """Where keys are: ``none``, ``variable`` or the file's path. They are looked at here, so that
     a bad one is said before anything loads."""
     if environ.get("VLLM_API_KEY") is not None:
         text = _("VLLM_API_KEY is set, but the access layer goes by QCHAT_API_KEY; rename it.")
         raise UsageError(text)
     variable = keys.from_variable(environ)
-    if order.key_file is not None:
-        keys.read(order.key_file)
-        return str(order.key_file.absolute())
+    if file is not None:
+        keys.read(file)
+        return str(file.absolute())
     return "none" if variable is None else "variable"
 
 

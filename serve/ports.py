@@ -7,13 +7,14 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..i18n import _
+from . import tree
 
 _LISTEN = "0A"  # the state in /proc/net/tcp
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A process that listens; its command line, if it may be read."""
+    """A process that listens; its command line, if it may be read, safe to show."""
 
     pid: int
     command: str
@@ -45,8 +46,7 @@ def listener(port: int) -> Listener | None:
         with contextlib.suppress(OSError):
             if str(link.readlink()) in sockets:
                 pid = int(link.parts[2])
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                return Listener(pid, b" ".join(words).decode("utf-8", "replace").strip())
+                return Listener(pid, tree.command(pid))
     return None
 
 

@@ -3,7 +3,6 @@ supervisor holds while it lives. The lock is the truth, so a dead supervisor is 
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from ..errors import EngineError, UsageError
 from ..i18n import _
 from ..settings import Paths, private_dir
+from . import lock
 
 STARTING, READY, RESTARTING, STOPPING, FAILED = (
     "starting",
@@ -56,6 +56,10 @@ class Store:
         self._folder = paths.state / "servers"
         self._logs = paths.state / "logs" / "serve"
 
+    def file(self, name: str) -> Path:
+        """The file for the record of the server `name`, which may not be there."""
+        return self._folder / f"{name}.json"
+
     def log(self, name: str) -> Path:
         """The file for the log of the server `name`, which may not be there."""
         return self._logs / f"{name}.log"
@@ -71,6 +75,25 @@ class Store:
             text = _("Can't make the log {file}: {why}.")
             raise UsageError(text.format(file=path, why=error.strerror)) from error
         return path
+
+    def bound_log(self, name: str, most: int) -> bool:
+        """Where the log has grown beyond `most` bytes, keep it as ``NAME.1.log`` and go on with an
+        empty one, in the same file: vLLM has it open. Whether that was done."""
+        path, old = self.log(name), self._logs / f"{name}.1.log"
+        try:
+            if path.stat().st_size <= most:
+                return False
+            fresh = old.with_suffix(".tmp")
+            try:
+                with path.open("rb") as log, open(fresh, "wb", opener=_private) as copy:
+                    shutil.copyfileobj(log, copy, 1 << 20)
+                fresh.replace(old)
+            except OSError:  # a full disk needs the room all the more
+                fresh.unlink(missing_ok=True)
+            os.truncate(path, 0)
+        except OSError:
+            return False
+        return True
 
     def write(self, record: Record) -> None:
         """Replace the record at once: a reader sees the old one or the new one. Raises
@@ -90,14 +113,14 @@ class Store:
     def read(self, name: str) -> Record | None:
         """The record of the server `name`; None where there is none that can be read."""
         try:
-            said = json.loads((self._folder / f"{name}.json").read_text("utf-8"))
+            said = json.loads(self.file(name).read_text("utf-8"))
             return Record(**said)
         except (OSError, ValueError, TypeError):
             return None
 
     def remove(self, name: str) -> None:
         """Forget a server."""
-        (self._folder / f"{name}.json").unlink(missing_ok=True)
+        self.file(name).unlink(missing_ok=True)
 
     def all(self) -> list[Record]:
         """Every server that is known, by name."""
@@ -107,38 +130,50 @@ class Store:
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[None]:
         """Be the supervisor of the server `name`. Raises `UsageError` where there is another."""
-        path = private_dir(self._folder) / f"{name}.lock"
-        # Not inherited: a server that outlived its supervisor must not look alive.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(lock.held(self._lock(name), named=True))
             except BlockingIOError:
                 raise UsageError(already_runs(name, self.read(name))) from None
             yield
-        finally:
-            os.close(descriptor)
 
     def is_held(self, name: str) -> bool:
         """Whether the supervisor of the server `name` lives."""
+        return lock.is_held(self._lock(name))
+
+    def supervisor(self, name: str) -> lock.Holder | None:
+        """The process that looks after the server `name`, or was the last to."""
+        return lock.holder(self._lock(name))
+
+    def forget(self, record: Record) -> bool:
+        """Remove the record and the temporary files of a server without a supervisor, unless
+        another of its name has come; whether none is left of it."""
         try:
-            descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with lock.held(self._lock(record.name), named=False):
+                now = self.read(record.name)
+                if now is not None and now.mark == record.mark:
+                    remove_temporary(record.temporary)
+                    self.remove(record.name)
+                return True
         except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+            now = self.read(record.name)
+            return now is None or now.mark != record.mark
 
     def sweep(self) -> None:
         """Remove what supervisors that were killed left: their folders and records."""
         for record in self.all():
-            if record.state != FAILED and not self.is_held(record.name):
-                remove_temporary(record.temporary)
-                self.remove(record.name)
+            if record.state == FAILED or self.is_held(record.name):
+                continue
+            last = self.supervisor(record.name)
+            if last is None or last.is_near:
+                self.forget(record)
+
+    def _lock(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def already_runs(name: str, record: Record | None) -> str:

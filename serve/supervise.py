@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import getpass
 import os
 import re
 import signal
@@ -20,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 
 from ..engine_trouble import last_error
-from ..errors import EngineError, Exit, QchatError, sentence
+from ..errors import EngineError, Exit, QchatError, UsageError, sentence
 from ..i18n import _
 from ..settings import Paths
-from . import access, records, tree
+from . import access, ports, records, tree
 from .health import Word, health
 from .phases import Phase, Progress, Step, Tail
 from .plan import Plan
@@ -31,8 +30,12 @@ from .records import Record, Store
 
 PATIENCE = 10.0  # seconds that vLLM gets to end by itself
 LOOK = 0.1  # seconds between looks at the log while it starts
+ASK = 1.0  # seconds between questions to a server whose log does not say that it is ready
+_SHORT = 0.3  # seconds for the answer to such a question
 MOST_RESTARTS = 5
 SETTLED = 600.0  # seconds after which earlier crashes are forgotten
+LOOK_AT_LOG = 30.0  # seconds between looks at how long the log is
+MOST_LOG = 64 << 20  # bytes of a log, and of the one before it: a busy server writes that in hours
 _TOLD_TO_STOP = "API server: shutdown triggered"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -53,10 +56,12 @@ class Supervisor:
         self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._record: Record | None = None
+        self._offset = 0  # in the log: where the output of the present process begins
 
     def run(self) -> Exit:
         """Serve until a signal. Raises `EngineError` where the server can't be had, `UsageError`
-        where another one of its name runs; nothing is left running in any case."""
+        where another one of its name runs or vLLM takes no such options; nothing is left running
+        in any case."""
         with self._store.held(self._plan.name), self._listening():
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
@@ -83,11 +88,12 @@ class Supervisor:
             temporary=temporary,
             log=str(log),
         )
+        self._save()  # now, so that what a kill leaves of it is known
         restarts = 0
         while True:
-            offset = log.stat().st_size
+            self._offset = log.stat().st_size
             began = self._start(log)
-            ready = self._wait_until_ready(log, offset)
+            ready = self._wait_until_ready(log)
             if ready:
                 self._save(state=records.READY)
                 self._report(Step(Phase.READY))
@@ -95,8 +101,8 @@ class Supervisor:
             if self._signals:
                 return self._stopped()
             code = self._child.wait()
-            why = last_error(log, offset)
-            if ready and code == 0 and _told_to_stop(log, offset):
+            why = last_error(log, self._offset)
+            if ready and code == 0 and _told_to_stop(log, self._offset):
                 self._say(log, _("vLLM was stopped from outside."))
                 return self._stopped()
             self._end()
@@ -104,7 +110,7 @@ class Supervisor:
                 restarts = 0
             restarts += 1
             if not ready or restarts > MOST_RESTARTS:
-                raise self._failed(why, code, restarts - 1 if ready else 0, log, offset)
+                raise self._failed(why, code, restarts - 1 if ready else 0, log)
             pause = self._delay * 2.0 ** (restarts - 1)
             text = _("The server ended ({why}); start {n} of {most} in {pause:.0f} s.").format(
                 why=why or _ended(code),
@@ -131,10 +137,8 @@ class Supervisor:
             "TMPDIR": self._record.temporary,
         }
         # PyTorch would put its compiled code there, too, and compile again each time.
-        environment.setdefault(
-            "TORCHINDUCTOR_CACHE_DIR",
-            str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"),
-        )
+        compiled = Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}"
+        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
         with log.open("ab") as output:
             # From the main thread, which lives as long as we do: the kernel ties the child to it.
             self._process = subprocess.Popen(
@@ -153,30 +157,45 @@ class Supervisor:
         assert self._process is not None
         return self._process
 
-    def _wait_until_ready(self, log: Path, offset: int) -> bool:
-        tail, progress = Tail(log, offset), Progress()
+    def _wait_until_ready(self, log: Path) -> bool:
+        tail, progress = Tail(log, self._offset), Progress()
         self._report(progress.step)
+        ask = time.monotonic() + ASK
         while not self._signals and self._child.poll() is None:
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 self._report(progress.step)
             if progress.step.phase is Phase.READY and self._is_well():
                 return True
+            if time.monotonic() >= ask:  # its log may be one without uvicorn's own lines
+                ask = time.monotonic() + ASK
+                if self._is_well(_SHORT) and self._is_ours():
+                    return True
             self._wake.wait(LOOK)
         return False
 
-    def _is_well(self) -> bool:
-        return health(self._plan.url).word is Word.OK
+    def _is_well(self, seconds: float = 1.0) -> bool:
+        return health(self._plan.url, seconds).word is Word.OK
+
+    def _is_ours(self) -> bool:
+        """Whether it is our server that listens, as far as can be seen."""
+        assert self._record is not None
+        found = ports.listener(self._plan.port)
+        return found is None or found.pid in tree.members(self._child.pid, self._record.mark)
 
     def _wait(self) -> None:
         """Until a signal, or until the child has ended."""
         while not self._signals and self._child.poll() is None:
-            self._wake.wait()
+            self._wake.wait(LOOK_AT_LOG)
             self._wake.clear()
+            if self._store.bound_log(self._plan.name, MOST_LOG):
+                self._offset = 0
 
     def _end(self) -> None:
         if self._record is not None and self._process is not None:
+            # The id of a process that has been waited for may be another's by now.
+            ended = self._process.poll() is not None
             tree.stop(
-                self._process.pid,
+                None if ended else self._process.pid,
                 self._record.mark,
                 PATIENCE,
                 lambda: self._child.poll() is not None or len(self._signals) > 1,
@@ -204,20 +223,20 @@ class Supervisor:
             return Exit.OK
         return Exit.INTERRUPTED if self._signals[0] == signal.SIGINT else Exit.TERMINATED
 
-    def _failed(
-        self, why: str | None, code: int, restarts: int, log: Path, offset: int
-    ) -> EngineError:
+    def _failed(self, why: str | None, code: int, restarts: int, log: Path) -> QchatError:
         cause = sentence(why or _ended(code))
         text = _("vLLM can't serve {model}: {cause}")
         if restarts:
             text = _("vLLM ended {n} times serving {model}: {cause}")
         message = text.format(model=self._plan.served_name, cause=cause, n=restarts + 1)
-        tried = instead(self._plan, _text(log, offset))
+        tried = instead(self._plan, _text(log, self._offset))
         if tried:
             message += " " + _("Try: {command}").format(command=tried)
         message += " " + _("Its log: qchat logs {name}").format(name=self._plan.name)
         with contextlib.suppress(EngineError):  # the cause that was found is to be told
             self._save(state=records.FAILED, message=message, vllm=None)
+        if code == Exit.USAGE:  # vLLM's own word, before it has started anything
+            return UsageError(message)
         return EngineError(message)
 
     @contextlib.contextmanager
@@ -237,16 +256,15 @@ class Supervisor:
 
 def instead(plan: Plan, text: str) -> str | None:
     """The command to try after a start that failed with `text` in the log; None if none helps."""
-    command = f"qchat serve {plan.model}"
     found = re.search(r"estimated maximum model length is (\d+)", text)
     if found and int(found[1]) >= 1024:
-        return f"{command} --max-model-len {int(found[1]) // 1024 * 1024}"
+        return plan.again("--max-model-len", str(int(found[1]) // 1024 * 1024))
     found = re.search(r"Free memory on device \S* ?\(([\d.]+)/([\d.]+) GiB\)", text)
     if found and float(found[2]) > 0:
         share = int((float(found[1]) - 0.25) / float(found[2]) * 100) / 100
-        return f"{command} --gpu-memory-utilization {share}" if share >= 0.1 else None
+        return plan.again("--gpu-memory-utilization", str(share)) if share >= 0.1 else None
     if re.search(r"OutOfMemoryError|CUDA out of memory", text):
-        return f"{command} -- --max-num-seqs 64"
+        return plan.again(passed=("--max-num-seqs", "64"))
     return None
 
 

@@ -6,28 +6,35 @@ parent. Without /proc (macOS) the family of the first process stands for it.
 """
 
 import contextlib
+import itertools
 import os
+import re
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from ..lifeline import ENVIRONMENT
 from ..processes import end, family, parent, running
+from ..sanitize import one_line
 
 MARK = "_QCHAT_SERVER"
-_STARTERS = (b"vllm", b"python", b"ray")
-_OTHERS = (b"vllm.entrypoints", b"VLLM::", b"vllm serve", b"qchat.serve.launcher")
+_OF_QCHAT = f"{ENVIRONMENT}=1"
+_TITLE = "VLLM::"  # of its engine and its workers
+_MODULES = ("vllm.entrypoints.", "qchat.serve.launcher")
+_REAPERS = ("systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "conmon")
+_SECRET = re.compile(r"(.*-)?(api-?key|token|secret|password)")
 
 
 def members(first: int | None, mark: str) -> list[int]:
     """Processes of the server with `mark`, whose first process is `first`."""
-    roots = _marked([mark]) | ({first} if first is not None else set())
+    roots = _with([f"{MARK}={mark}"]) | ({first} if first is not None else set())
     return running(sorted(family(roots)))
 
 
-def _marked(marks: Iterable[str]) -> set[int]:
-    """Processes with one of `marks` in their environment, without this one."""
-    wanted = {f"{MARK}={mark}".encode() for mark in marks}
+def _with(variables: Iterable[str]) -> set[int]:
+    """Processes with one of `variables`, NAME=VALUE, in their environment, without this one."""
+    wanted = {variable.encode() for variable in variables}
     found = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -49,10 +56,12 @@ def stop(
         deadline = time.monotonic() + seconds
         while running([first]) and time.monotonic() < deadline and not hurry():
             time.sleep(0.02)
+    if first is not None and not running([first]):
+        first = None  # waited for meanwhile, perhaps: its id may be another's soon
     left = members(first, mark)
     # Python's resource trackers remove shared memory when the others are gone; they end by
     # themselves.
-    trackers = [pid for pid in left if b"resource_tracker" in _command(pid)]
+    trackers = [pid for pid in left if "resource_tracker" in " ".join(_words(pid))]
     end([pid for pid in left if pid not in trackers])
     deadline = time.monotonic() + 2.0
     while running(trackers) and time.monotonic() < deadline:
@@ -72,29 +81,72 @@ def memory_mib(pids: Iterable[int]) -> int:
 
 
 def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
-    """vLLM processes that belong to none of the servers with `marks`: id and command line."""
-    ours = set(family(_marked(marks)))
+    """vLLM processes that are not qchat's, those of the servers with `marks` among it: id and
+    command line as `command` shows it."""
+    ours = set(family(_with([f"{MARK}={mark}" for mark in marks] + [_OF_QCHAT])))
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         pid = int(path.parent.name)
-        command = _command(pid)
-        if pid not in ours and any(sign in command for sign in _OTHERS):
-            found.append((pid, command.decode("utf-8", "replace").strip()))
+        if pid not in ours and _is_vllm(_words(pid)):
+            found.append((pid, command(pid)))
     return sorted(found)
 
 
 def is_orphan(pid: int) -> bool:
     """Whether an engine or a worker of vLLM has lost the process that started it: its parent is
-    by now one that takes in any orphan, and none that starts engines."""
-    above = parent(pid)
-    if above is None or not _command(pid).startswith(b"VLLM::"):
+    by now one that takes in orphans, and not a container's first process that starts engines."""
+    above, words = parent(pid), _words(pid)
+    if above is None or not _program(words).startswith(_TITLE):
         return False
-    command = _command(above).lower()
-    return not any(sign in command for sign in _STARTERS)
+    starter = _words(above)
+    name = _program(starter)
+    if _is_vllm(starter) or name.startswith("python"):
+        return False
+    return above == 1 or name in _REAPERS
 
 
-def _command(pid: int) -> bytes:
+def command(pid: int) -> str:
+    """The command line of a process on one line, safe to show, without the keys in it; "" where
+    it can't be read."""
+    return one_line(" ".join(masked(_words(pid)))).strip()
+
+
+def masked(words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a command line, those that are a key or a token replaced: what follows
+    ``--api-key``, ``--hf-token`` and the like, or stands behind their ``=``."""
+    shown, hides = [], False
+    for word in words:
+        name, equals, _value = word.partition("=")
+        is_option = word.startswith("-")
+        is_secret = (is_option or equals != "") and _SECRET.fullmatch(
+            name.lstrip("-").lower().replace("_", "-")
+        )
+        if is_secret and equals:
+            shown.append(f"{name}=***")
+        else:
+            shown.append("***" if hides and not is_option else word)
+        hides = bool(is_secret) and not equals if is_option else hides
+    return tuple(shown)
+
+
+def _is_vllm(words: list[str]) -> bool:
+    """Whether a command line is one of vLLM's: an engine, ``vllm serve``, ``-m`` and its server."""
+    if _program(words).startswith("python"):
+        words = words[1:]
+        if any(one == "-m" and two.startswith(_MODULES) for one, two in itertools.pairwise(words)):
+            return True
+    return _program(words).startswith(_TITLE) or (
+        _program(words) == "vllm" and words[1:2] == ["serve"]
+    )
+
+
+def _program(words: Sequence[str]) -> str:
+    return words[0].rpartition("/")[2] if words else ""
+
+
+def _words(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return b""
+        return []
+    return data.rstrip(b"\0").decode("utf-8", "replace").split("\0") if data else []

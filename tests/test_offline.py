@@ -85,6 +85,10 @@ class TestHubTrouble:
         said = vllm_model.hub_trouble("a/b", "We couldn't connect to 'https://mirror.example'")
         assert said is not None and "https://mirror.example" in said and "a/b" in said
         monkeypatch.setenv("VLLM_USE_MODELSCOPE", "true")
+        with monkeypatch.context() as offline:
+            offline.setenv("HF_HUB_OFFLINE", "1")
+            said = str(vllm_model.hub_trouble("a/b", "OfflineModeIsEnabled: …"))
+            assert "HF_HUB_OFFLINE is set" in said and "network" not in said
         said = vllm_model.hub_trouble("a/b", "ConnectionError: …")
         assert said is not None and "modelscope" in said
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from qchat import wire
-from qchat.errors import UsageError
+from qchat.errors import Code, UsageError, from_status
+from qchat.explain import told
 from qchat.settings import load
 from qchat.wire import Endpoint, Secret, normalise, proxy_for, resolve
 
@@ -277,3 +278,13 @@ def test_a_broken_proxy_is_refused_without_its_password() -> None:
     with pytest.raises(UsageError, match="HTTPS_PROXY is not a proxy") as caught:
         proxy_for("https://h/v1", {"HTTPS_PROXY": "http://me:pass1234@"})
     assert "pass1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "advises"), [(401, True), (403, False), (421, False)])
+def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -> None:
+    """A server of qchat's refuses proxies and foreign host names, too, and says so itself."""
+    failure = from_status(status, {"error": {"message": "It says why."}})
+    assert failure.code is Code.UNAUTHORIZED  # no other row would fare better
+    what, advice = told(failure, Endpoint("http://lab/v1"))
+    assert "It says why" in what
+    assert ("key" in what + advice) == advises

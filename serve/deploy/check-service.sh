@@ -29,7 +29,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
 
   ./check-service.sh
   ./check-service.sh -m Qwen3-32B http://localhost:8000
-  ./check-service.sh -k ~/.config/qchat/keys/serve.key https://lab.example
+  ./check-service.sh -k ~/.config/qchat/keys/Qwen3-8B.key https://lab.example
 ' '用法: check-service.sh [选项] [地址]
 
 检查服务: 健康状态、密钥、模型、一次回答、一次流式回答、延迟。
@@ -45,7 +45,7 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
 
   ./check-service.sh
   ./check-service.sh -m Qwen3-32B http://localhost:8000
-  ./check-service.sh -k ~/.config/qchat/keys/serve.key https://lab.example
+  ./check-service.sh -k ~/.config/qchat/keys/Qwen3-8B.key https://lab.example
 '
 }
 

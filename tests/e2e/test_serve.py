@@ -193,7 +193,7 @@ def test_nothing_is_left_of_a_start_that_is_broken_off(
 def test_a_start_that_fails_says_why(home: Home) -> None:
     port = str(free_port())
     done = home.run("serve", "demo", "--port", port, "--", "--no-such-option")
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert "vLLM does not know the option --no-such-option" in done.stderr
     shown = home.run("status").stdout
     assert "failed" in shown and "--no-such-option" in shown

@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from qchat.serve.plan import Plan
 
 from qchat import cli, vllm_start
 from qchat.machine import Machine
@@ -33,10 +34,38 @@ def test_the_command_alone(words: list[str], capsys: pytest.CaptureFixture[str])
     assert out.endswith(" --max-num-seqs 8\n")
 
 
+def test_the_command_with_a_key_that_is_not_made_yet(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["serve", "demo", "--host", "0.0.0.0", "--generate-key", "--print-command"]
+    assert cli.run(words) == 0
+    assert str(home / "config" / "keys" / "demo.key") in capsys.readouterr().out
+    assert list(home.rglob("*.key")) == []
+    file = home / "config" / "keys" / "demo.key"
+    file.parent.mkdir(parents=True)
+    file.write_text("short")
+    file.chmod(0o600)
+    assert cli.run(words) == 2
+    assert "has 5 characters" in capsys.readouterr().err
+
+
+def test_the_words_are_kept_as_they_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(
+        "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
+    )
+    monkeypatch.setattr("qchat.serve.ports.check", lambda _host, _port: None)
+    words = ["--name", "a", "--max-model-len", "2048", "--", "--max-num-seqs", "8"]
+    assert cli.run(["serve", "demo", *words]) == 0
+    assert Plan.from_json(plans[0].to_json()).given == ("demo", *words)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["demo", "--", "--port", "1"], "--port belongs to qchat"),
+        (["demo", "--", "--ssl-keyfile", "k"], "use a proxy in front"),
+        (["demo", "--name", "../x", "--generate-key"], "may have letters"),
         (["demo", "--host", "0.0.0.0"], "without a key"),
         (["--model", "demo", "demo"], "given twice"),
         (["demo", "--no-wait"], "--no-wait is for --detach"),
@@ -51,7 +80,7 @@ def test_what_is_refused_before_anything_starts(
 ) -> None:
     assert cli.run(["serve", *words]) == 2
     assert said in capsys.readouterr().err
-    assert not (home / "state").exists()
+    assert not (home / "state").exists() and list(home.rglob("*.key")) == []
 
 
 def test_no_gpu_and_a_key_file_that_others_read(
@@ -81,7 +110,7 @@ def test_a_generated_key_is_private_kept_and_never_shown(
     )
     for _time in range(2):
         assert cli.run(words) == 0
-    file = home / "config" / "keys" / "serve.key"
+    file = home / "config" / "keys" / "demo.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     said = capsys.readouterr()
     assert said.err.count("Made a key") == 1

@@ -9,10 +9,11 @@ import pytest
 from qchat.serve import (
     doctor_install,
     doctor_machine,
+    doctor_model,
 )
 from qchat.serve.finding import Level
 
-from qchat import lifeline, nvml
+from qchat import lifeline, machine, nvml
 from qchat.machine import Gpu
 
 from .findings import HERE, L4, FakeNvml, by_check, levels
@@ -73,6 +74,17 @@ class TestGpu:
         note = "The NVIDIA driver does not answer: Driver/library version mismatch."
         (one,) = doctor_machine.gpus(replace(HERE, gpu_note=note), ())
         assert one.level is Level.PROBLEM and one.text == note
+
+    def test_a_part_of_one_can_not_be_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+        monkeypatch.setattr(nvml, "is_installed", lambda: True)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5f2a")
+        found = machine.detect()
+        assert found.gpus == () and found.gpu_note is not None and "MIG-5f2a" in found.gpu_note
+        (one,) = doctor_machine.gpus(found, ())
+        assert one.level is Level.WARNING and one.text == found.gpu_note
+        fits = by_check(doctor_model.model("Qwen3-8B", found, {}))["fit"]
+        assert fits.level is Level.WARNING and "can't be told" in fits.text
 
     def test_the_driver_and_who_else_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())

@@ -137,6 +137,9 @@ class TestModel:
         file.unlink()
         file.write_bytes(content)
         assert "no safetensors file" in self.look(folder)["weights"].text
+        header = json.dumps({"w": {"data_offsets": [0, "8"]}}).encode()
+        file.write_bytes(len(header).to_bytes(8, "little") + header)
+        assert "no safetensors file" in self.look(folder)["weights"].text
 
     def test_a_file_of_several_that_is_missing(self, folder: Path) -> None:
         index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
@@ -215,16 +218,16 @@ class TestProcesses:
         try:
             # Whatever takes in orphans here, be it a Python program or not.
             deadline = time.monotonic() + 20
-            while not tree._command(pid).startswith(b"VLLM"):  # it is still the shell
+            while not tree.command(pid).startswith("VLLM"):  # it is still the shell
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            real, parent = tree._command, [b"/sbin/init"]
-            monkeypatch.setattr(tree, "_command", lambda p: real(p) if p == pid else parent[0])
+            real, parent = tree._words, ["/sbin/init"]
+            monkeypatch.setattr(tree, "_words", lambda p: real(p) if p == pid else parent)
             monkeypatch.setattr(tree, "foreign", lambda _marks: [(pid, "VLLM::EngineCore")])
             (one,) = doctor_ports.orphans([])
             assert one.level is Level.WARNING and one.fix == f"kill {pid}"
             os.kill(pid, 0)
-            parent[0] = b"python -m vllm.entrypoints"
+            parent[:] = ["python", "-m", "vllm.entrypoints.openai.api_server"]
             (one,) = doctor_ports.orphans([])
             assert one.level is Level.OK and one.check == "others"
         finally:

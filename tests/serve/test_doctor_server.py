@@ -191,7 +191,7 @@ class TestRecords:
         said = {"QCHAT_HOME": str(home), **environ}
         found: dict[str, Level] = {}
         for section in doctor_sections.sections(doctor_sections.Asked(said, timeout=5)):
-            if section.name.startswith("server") or section.name == "processes":
+            if section.name.startswith(("server", "settings", "processes")):
                 for name, one in by_check(section.look()).items():
                     found[f"{section.name}.{name}"] = one.level
         return found
@@ -234,6 +234,14 @@ class TestRecords:
             found = self.look(tmp_path)
             assert found["server:demo.key_file"] is Level.PROBLEM
             assert "server:demo.health" not in found
+            own = tmp_path / "config" / "keys" / "demo.key"
+            own.parent.mkdir(parents=True)
+            own.write_text("short")
+            own.chmod(0o600)
+            store.write(replace(here, key=str(own)))
+            found = self.look(tmp_path)  # one cause, one problem
+            assert found["settings.key_file"] is Level.PROBLEM
+            assert found["server:demo.key"] is Level.WARNING
 
     def test_one_that_is_asked_by_its_address(self, tmp_path: Path) -> None:
         store = Store(Paths.find({"QCHAT_HOME": str(tmp_path)}))

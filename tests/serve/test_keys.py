@@ -116,6 +116,10 @@ def test_an_edit_takes_effect_and_a_bad_one_does_not(
 
     path.unlink()
     assert ring.owner(BOB) == "bob"
+    assert any("stay as they were" in text and "No such file" in text for text in caplog.messages)
+    key_file(tmp_path, "# nobody\n")
+    assert ring.owner(BOB) is None and ring
+    assert "holds no key now" in caplog.messages[-1]
     key_file(tmp_path, f"{ALICE}\n")
     assert ring.owner(BOB) is None and ring.owner(ALICE)
     assert not any(ALICE in text or BOB in text for text in caplog.messages)

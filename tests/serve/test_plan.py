@@ -41,6 +41,16 @@ class TestPlan:
         assert plan.key == "none"
         assert json.loads(plan.rules)["loopback"] is True
 
+    def test_a_second_valid_key_is_said(self, tmp_path: Path) -> None:
+        file = tmp_path / "keys"
+        file.write_text("f" * LEAST)
+        file.chmod(0o600)
+        (said,) = [n for n in make(Order("demo", key_file=file), CPU, KEY).notes if "valid" in n]
+        assert "QCHAT_API_KEY" in said and str(file) in said
+        for environ, key_file in ((KEY, None), ({}, file)):
+            notes = make(Order("demo", key_file=key_file), CPU, environ).notes
+            assert not any("valid" in note for note in notes)
+
     def test_a_recipe_takes_the_variant_that_fits_and_keeps_its_name(self) -> None:
         plan = make(Order("qwen3-14b"), gpus(1), {})
         assert plan.model == "Qwen/Qwen3-14B-FP8"

@@ -1,7 +1,6 @@
 """Looking after a server, with a stand-in that crashes and hangs on order; real vLLM is in e2e."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -10,9 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from qchat.serve import records, tree
+from qchat.serve import ports, records, tree
 from qchat.serve.phases import Phase, Progress, Step, Tail, downloaded, read
 from qchat.serve.plan import Order, Plan, make
 from qchat.serve.records import Record, Store
@@ -42,6 +42,9 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_n
 if order == "broken":
     print("ValueError: something is wrong with the model", flush=True)
     sys.exit(1)
+if order == "usage":
+    print("vllm: error: unrecognized arguments: --no-such-option", flush=True)
+    sys.exit(2)
 if order == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -53,7 +56,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 server = http.server.HTTPServer(("127.0.0.1", port), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-print("INFO:     Application startup complete.", flush=True)
+if order != "quiet":
+    print("INFO:     Application startup complete.", flush=True)
 if order == "crash":
     time.sleep(0.3)
     print("(EngineCore pid=1) ERROR 11-25 02:02:14 [core.py:1] "
@@ -250,8 +254,10 @@ def record(temporary: str = "/nowhere") -> Record:
 
 
 @MARKED
-def test_foreign_processes_are_seen_and_ours_are_not() -> None:
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)", "vllm.entrypoints.stand-in"]
+def test_foreign_processes_are_seen_and_ours_are_not(tmp_path: Path) -> None:
+    script = tmp_path / "vllm"
+    script.write_text("import time; time.sleep(60)")
+    sleep = [sys.executable, str(script), "serve"]
     with subprocess.Popen(sleep, env={**os.environ, tree.MARK: "ours"}) as process:
         try:
             assert process.pid in dict(tree.foreign([]))
@@ -269,7 +275,8 @@ def test_a_process_without_its_environment_is_known_by_its_parent() -> None:
     program = """
 import subprocess, sys
 with subprocess.Popen(
-    [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)", "VLLM::EngineCore"],
+    ["VLLM::EngineCore", "-c", "print(flush=True); import time; time.sleep(60)"],
+    executable=sys.executable,
     env={},
 ) as child:
     child.wait()
@@ -285,6 +292,82 @@ with subprocess.Popen(
             assert tree.members(None, "ours") == sorted([process.pid, child])
         finally:
             assert tree.stop(None, "ours", 0.0) == []
+
+
+@MARKED
+def test_a_server_is_ready_when_it_answers_whatever_its_log_says(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--uvicorn-log-level warning leaves out the line that says so."""
+    monkeypatch.setattr("qchat.serve.supervise.ASK", 0.05)
+    plan = standin(tmp_path, unused_port, "quiet")
+    thread = interrupt_when(lambda: state(store) == records.READY)
+    assert Supervisor(plan, store, lambda _step: None).run() == Exit.TERMINATED
+    thread.join()
+
+
+@MARKED
+def test_a_server_of_somebody_else_is_not_taken_for_ours(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.serve.supervise.ASK", 0.01)
+    asked: list[object] = []
+    monkeypatch.setattr(Supervisor, "_is_well", lambda _self, *_seconds: True)
+    monkeypatch.setattr(
+        "qchat.serve.ports.listener",
+        lambda port: asked.append(port) or ports.Listener(os.getpid(), "we"),
+    )
+    plan = standin(tmp_path, unused_port, "quiet")
+    thread = interrupt_when(lambda: len(asked) > 2)
+    reported: list[Phase] = []
+    code = Supervisor(plan, store, lambda step: reported.append(step.phase)).run()
+    thread.join()
+    assert code == Exit.TERMINATED and reported == [Phase.IMPORT]
+
+
+@MARKED
+def test_an_account_without_a_name_and_a_child_that_was_waited_for(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    first: list[int | None] = []
+    stop = tree.stop
+
+    def noted(pid: int | None, *more: Any) -> list[int]:
+        first.append(pid)
+        return stop(pid, *more)
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr("qchat.serve.tree.stop", noted)
+    with pytest.raises(EngineError, match="something is wrong with the model"):
+        Supervisor(standin(tmp_path, unused_port, "broken"), store, lambda _step: None).run()
+    assert first and set(first) == {None}  # its id may be another's
+
+
+@MARKED
+def test_a_log_that_grows_is_cut_while_the_server_runs(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.serve.supervise.LOOK_AT_LOG", 0.02)
+    monkeypatch.setattr("qchat.serve.supervise.MOST_LOG", 10)
+    old = store.log("demo").with_name("demo.1.log")
+    plan = standin(tmp_path, unused_port, "crash,well")
+    thread = interrupt_when(lambda: state(store) == records.READY and old.exists())
+    Supervisor(plan, store, lambda _step: None, delay=0.01).run()
+    thread.join()
+    assert "startup complete" in old.read_text()
+    assert store.log("demo").stat().st_size < 10
+
+
+@MARKED
+def test_words_that_vllm_does_not_take_are_wrong_usage(
+    tmp_path: Path, store: Store, unused_port: int
+) -> None:
+    with pytest.raises(UsageError, match="does not know the option --no-such-option"):
+        Supervisor(standin(tmp_path, unused_port, "usage"), store, lambda _step: None).run()
+    assert state(store) == records.FAILED
 
 
 class TestPhases:
@@ -318,6 +401,33 @@ class TestPhases:
         with file.open("a") as more:
             more.write("o\rthree\n")
         assert tail.lines() == ["two", "three"]
+        assert tail.rest() == []
+        with file.open("a") as more:
+            more.write("four")
+        assert tail.lines() == [] and tail.rest() == ["four"] and tail.rest() == []
+
+    @pytest.mark.parametrize("replaced", [True, False])
+    def test_tail_goes_on_with_a_new_log(self, tmp_path: Path, replaced: bool) -> None:
+        file = tmp_path / "log"
+        file.write_text("a line that is long\nand a rest")
+        tail = Tail(file)
+        assert tail.lines() == ["a line that is long"]
+        if replaced:
+            file.rename(tmp_path / "log.1")
+        file.write_text(
+            "a new start, which says much more than the other\n" if replaced else "new\n"
+        )
+        assert tail.lines() == [file.read_text().strip()]
+
+    def test_a_download_is_shown_again_and_again(self) -> None:
+        now = [0.0]
+        progress = Progress(lambda: now[0])
+        now[0] = 5.0
+        assert not progress.feed([])
+        assert progress.feed(["Starting to load model x"])
+        assert not progress.feed([])
+        now[0] = 6.0
+        assert progress.feed([]) and not progress.feed([])
 
     def test_bytes_that_have_come(self, tmp_path: Path) -> None:
         blobs = tmp_path / "models--a--b" / "blobs"
@@ -333,14 +443,26 @@ class TestPhases:
 @pytest.mark.parametrize(
     ("log", "command"),
     [
-        ("the estimated maximum model length is 9871.", "--max-model-len 9216"),
-        ("Free memory on device cuda:0 (20.1/24.0 GiB) on startup", "utilization 0.82"),
-        ("torch.OutOfMemoryError: CUDA out of memory.", "-- --max-num-seqs 64"),
+        (
+            "the estimated maximum model length is 9871.",
+            "--name 'a b' --max-model-len 9216 -- --hf-token '***'",
+        ),
+        (
+            "Free memory on device cuda:0 (20.1/24.0 GiB) on startup",
+            "--name 'a b' --gpu-memory-utilization 0.82 -- --hf-token '***'",
+        ),
+        (
+            "torch.OutOfMemoryError: CUDA out of memory.",
+            "--name 'a b' -- --hf-token '***' --max-num-seqs 64",
+        ),
         ("Free memory on device cuda:0 (0.3/24.0 GiB) on startup", None),
         ("something else", None),
     ],
 )
-def test_the_command_to_try_instead(log: str, command: str | None, tmp_path: Path) -> None:
-    said = instead(make(Order("demo"), Machine((), 9000, 8000, 2), {}), log)
-    assert (said is None) == (command is None)
-    assert command is None or (said is not None and re.search(command, said))
+def test_the_command_to_try_instead(log: str, command: str | None) -> None:
+    """A person's own words stay, but for a token."""
+    given = ("demo", "--name", "a b", "--", "--hf-token", "hf_secret")
+    plan = make(Order("demo", given=given), Machine((), 9000, 8000, 2), {})
+    assert instead(plan, log) == (command and f"qchat serve demo {command}")
+    bare = make(Order("demo"), Machine((), 9000, 8000, 2), {})
+    assert instead(bare, "CUDA out of memory") == "qchat serve demo -- --max-num-seqs 64"

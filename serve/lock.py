@@ -1,0 +1,124 @@
+"""The lock of one server: its supervisor holds it while it lives, and stands in it by name.
+
+A process id means something on one machine, in one namespace of ids, and until it is used again.
+So the file says all of that, and who reads it signals no process but the one that is meant.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..settings import private_dir
+
+_AGAIN = 0.2  # seconds: who only looks lets go at once
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process: its id, when it began (ticks since the machine's start), the machine, the start
+    of the machine, and the namespace of its id. Without /proc only id and machine are known."""
+
+    pid: int
+    began: int
+    host: str
+    boot: str
+    space: str
+
+    @classmethod
+    def me(cls) -> "Holder":
+        """This process."""
+        boot = space = ""
+        with contextlib.suppress(OSError):
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+            space = str(Path("/proc/self/ns/pid").readlink())
+        return cls(os.getpid(), _began(os.getpid()), socket.gethostname(), boot, space)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether its lock can be relied on here: it is of this machine, maybe of a container on
+        it. A lock in a folder that two machines share may hold for one of them alone."""
+        me = Holder.me()
+        return self.host == me.host or (self.boot == me.boot != "")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its id means the same process here."""
+        me = Holder.me()
+        same = (self.boot, self.space) == (me.boot, me.space)
+        return same and (me.boot != "" or self.host == me.host)
+
+    def signal(self, signum: int) -> bool:
+        """Send it a signal, where it still is that process; whether its id is one of this place."""
+        if not self.is_here:
+            return False
+        if _began(self.pid) == self.began:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+        return True
+
+
+def _began(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        return int(stat.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+@contextlib.contextmanager
+def held(path: Path, *, named: bool) -> Iterator[None]:
+    """Hold the lock; with `named` this process stands in it. Raises `BlockingIOError`."""
+    # Not inherited: a server that outlived its supervisor must not look alive.
+    descriptor = os.open(
+        private_dir(path.parent) / path.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+    try:
+        _take(descriptor)
+        if named:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    deadline = time.monotonic() + _AGAIN
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two that look are not in the way
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock, or held it last; None where nobody stands in it."""
+    try:
+        return Holder(**json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

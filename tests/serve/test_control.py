@@ -1,0 +1,223 @@
+"""`qchat stop`, `qchat logs`, `qchat status` on servers that are records, locks and processes."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from qchat.serve import control, lock, records
+from qchat.serve.lock import Holder
+from qchat.serve.records import Record, Store
+
+from qchat import cli
+from qchat.errors import EngineError, UsageError
+from qchat.processes import running
+from qchat.settings import Paths
+
+LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="who a process is, is read from /proc, as vLLM's servers are"
+)
+# Holds the lock of a server, as a supervisor that has not written its record yet.
+HOLDER = """
+import signal, sys, time
+from pathlib import Path
+from qchat.serve.records import Store
+from qchat.settings import Paths
+if sys.argv[2] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with Store(Paths.find()).held(sys.argv[1]):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(Paths.find())
+
+
+@contextlib.contextmanager
+def process(code: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-c", code, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one:
+        try:
+            assert one.stdout is not None and one.stdout.readline() == "\n"
+            # Its end is to be seen as anybody would: not as a zombie of this process.
+            threading.Thread(target=one.wait, daemon=True).start()
+            yield one
+        finally:
+            one.kill()
+
+
+SLEEPER = "import time; print(flush=True); time.sleep(60)"
+
+
+def record(name: str = "demo", state: str = records.READY, supervisor: int = 1) -> Record:
+    return Record(
+        name=name,
+        model="demo",
+        served_name="demo",
+        url="http://127.0.0.1:1",
+        host="127.0.0.1",
+        port=1,
+        key="none",
+        state=state,
+        started=0.0,
+        supervisor=supervisor,
+        mark=f"no such mark {name}",
+        temporary="/nowhere",
+        log="/nowhere/log",
+    )
+
+
+@LINUX
+def test_stop_ends_who_holds_the_lock_and_not_whom_an_old_record_names(store: Store) -> None:
+    """The record is of a start that failed; its process id belongs to somebody else by now."""
+    with process(SLEEPER) as stranger, process(HOLDER, "demo", "well") as supervisor:
+        store.write(record(state=records.FAILED, supervisor=stranger.pid))
+        assert cli.run(["stop", "demo"]) == 0
+        assert running([stranger.pid, supervisor.pid]) == [stranger.pid]
+    assert store.all() == [] and not store.is_held("demo")
+
+
+def stand_in_lock(home: Path, holder: Holder) -> None:
+    (home / "state" / "servers" / "demo.lock").write_text(json.dumps(asdict(holder)))
+
+
+@LINUX
+@pytest.mark.parametrize(
+    "other",
+    [{"began": 1}, {"boot": "another"}, {"space": "pid:[1]"}],
+    ids=["its id was used again", "another machine", "another container"],
+)
+def test_no_process_is_signalled_that_is_not_the_supervisor(
+    home: Path, store: Store, other: dict[str, str]
+) -> None:
+    with process(SLEEPER) as stranger, store.held("demo"):
+        store.write(record())
+        stand_in_lock(home, replace(Holder.me(), pid=stranger.pid, **other))  # type: ignore[arg-type]
+        holder = store.supervisor("demo")
+        assert holder is not None
+        assert holder.signal(signal.SIGKILL) == ("began" in other)
+        assert running([stranger.pid]) == [stranger.pid]
+
+
+def test_a_server_of_another_machine_is_left_alone(
+    home: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.write(record())
+    stand_in_lock(home, replace(Holder.me(), host="far.example", boot="another", space="x"))
+    store.sweep()
+    assert store.read("demo") == record()
+    assert cli.run(["stop", "demo"]) == 3
+    assert "demo was started on far.example: stop it there." in capsys.readouterr().err
+    assert store.read("demo") == record()
+
+
+@LINUX
+def test_all_are_asked_before_one_is_waited_for_and_the_others_end_in_any_case(
+    home: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("qchat.serve.supervise.PATIENCE", -4.5)
+    asked: list[str] = []
+    ask, finish = control._ask, control._finish
+
+    def finished(store: Store, record: Record, holder: Holder | None) -> str | None:
+        asked.append("wait")
+        return finish(store, record, holder)
+
+    def note(store: Store, name: str, signum: int) -> Holder | None:
+        asked.append(name)
+        return ask(store, name, signum)
+
+    monkeypatch.setattr(control, "_ask", note)
+    monkeypatch.setattr(control, "_finish", finished)
+    with process(HOLDER, "b", "deaf") as deaf, process(HOLDER, "c", "well") as well:
+        for name in "abc":
+            store.write(record(name, state=records.FAILED))
+        (home / "state" / "servers" / "a.lock").write_text(
+            json.dumps(asdict(replace(Holder.me(), host="far", boot="far", space="x")))
+        )
+        assert cli.run(["stop", "--all"]) == 3
+        assert running([deaf.pid, well.pid]) == []
+    assert asked == ["a", "b", "c", "wait", "wait", "wait"]
+    said = capsys.readouterr()
+    assert said.out == "b has stopped.\nc has stopped.\n" and "a was started on far" in said.err
+    assert [one.name for one in store.all()] == ["a"]
+
+
+def test_a_record_of_a_newer_server_is_not_removed_for_an_older_one(store: Store) -> None:
+    old = record()
+    store.write(replace(old, mark="a newer one"))
+    assert store.forget(old) and store.read("demo") is not None
+    store.write(old)
+    with store.held("demo"):
+        assert not store.forget(old)
+    assert store.forget(old) and store.read("demo") is None
+
+
+def test_who_only_looks_is_not_in_the_way_of_a_start(home: Path, store: Store) -> None:
+    looked = threading.Event()
+    with contextlib.ExitStack() as looking:
+        looking.enter_context(lock.held(home / "state" / "servers" / "demo.lock", named=False))
+        threading.Timer(0.05, lambda: (looked.set(), looking.close())).start()
+        with store.held("demo"):
+            assert looked.is_set()
+            with pytest.raises(UsageError, match="runs already"), store.held("demo"):
+                pass
+    assert store.supervisor("demo") == Holder.me()
+
+
+def test_a_last_line_without_an_end_is_printed(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.new_log("demo").write_text("one\nValueError: two")
+    assert cli.run(["logs", "demo"]) == 0
+    assert capsys.readouterr().out == "one\nValueError: two\n"
+
+
+def test_a_log_has_a_bound(home: Path, store: Store) -> None:
+    log = store.new_log("demo")
+    with log.open("ab") as vllm:
+        vllm.write(b"x" * 100)
+        vllm.flush()
+        assert not store.bound_log("demo", 100)
+        vllm.write(b"y")
+        vllm.flush()
+        assert store.bound_log("demo", 100)
+        vllm.write(b"z")
+    assert log.read_bytes() == b"z"
+    old = log.with_name("demo.1.log")
+    assert old.read_bytes() == b"x" * 100 + b"y" and old.stat().st_mode & 0o777 == 0o600
+    assert not store.bound_log("none", 100)
+
+
+def test_what_others_wrote_is_shown_as_text(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.write(replace(record(state=records.FAILED), message="bad\x1b[2Jworse\nworst"))
+    assert cli.run(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "demo: badworse worst" in out
+
+
+@LINUX
+def test_a_supervisor_that_is_of_nobody_is_told(store: Store, home: Path) -> None:
+    with store.held("demo"):
+        store.write(record())
+        stand_in_lock(home, replace(Holder.me(), pid=os.getpid(), space="pid:[1]"))
+        with pytest.raises(EngineError, match="can't be ended from here"):
+            control._stop(store, [record()])
