@@ -34,6 +34,7 @@ class Column(ScrollView, can_focus=True):
     `selection`, `dragging` and `cursor` are set by the widget that is made of this one.
     """
 
+    FOCUS_ON_CLICK = False  # a person who has selected something types on
     ALLOW_SELECT = False  # it selects by itself, in places that stay right while text comes in
     DEFAULT_CSS = """
     Column {
