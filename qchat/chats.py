@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .chat_changes import archive, pin, rename
+from .chat_choice import chosen, opened, tell
 from .errors import Exit, UsageError
 from .i18n import _, plural
 
 if TYPE_CHECKING:
-    from .store import Conversation, Store
+    from .store import Store
 
 _SHORTEST: Final = 4  # characters of an id in a list
 _KEPT_DAYS: Final = 30
@@ -37,6 +39,11 @@ Examples:
 )
 def chats() -> None:
     """The group."""
+
+
+chats.add_command(rename)
+chats.add_command(pin)
+chats.add_command(archive)
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help=_("Print one JSON value."))
@@ -65,7 +72,7 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
 
     if archived and deleted:
         raise UsageError(_("Give --archived or --deleted, not both."))
-    with _opened() as store:
+    with opened() as store:
         found = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
         short = _shortener(store)
     if as_json:
@@ -118,7 +125,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     from . import chat_lines
     from .console import json_text, styled
 
-    with _opened() as store:
+    with opened() as store:
         hits = store.search(" ".join(words), limit=limit)
         short = _shortener(store)
     if as_json:
@@ -149,8 +156,8 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
     from .console import json_text
     from .exports import markdown
 
-    with _opened() as store:
-        found = _chosen(store, conversation)
+    with opened() as store:
+        found = chosen(store, conversation)
         if as_json:
             click.echo(json_text(store.dump(found.id)))
         else:
@@ -195,13 +202,13 @@ def export(
     from .exports import exported, format_of, write
 
     path = None if output in (None, "-") else Path(str(output))
-    with _opened() as store:
+    with opened() as store:
         if conversations:
-            ids = [_chosen(store, given).id for given in conversations]
+            ids = [chosen(store, given).id for given in conversations]
         else:
             ids = [c.id for c in store.conversations.list(archived=None)]
-        chosen = form or (format_of(path) if path else None) or "json"
-        pieces = exported(store, ids, chosen, reasoning=reasoning)
+        kind = form or (format_of(path) if path else None) or "json"
+        pieces = exported(store, ids, kind, reasoning=reasoning)
         if path is None:
             for piece in pieces:
                 click.echo(piece, nl=False)
@@ -210,7 +217,7 @@ def export(
             text = plural(
                 "Wrote {n} conversation to {path}.", "Wrote {n} conversations to {path}.", len(ids)
             )
-            _tell(text.format(n=len(ids), path=path))
+            tell(text.format(n=len(ids), path=path))
 
 
 @chats.command(
@@ -236,14 +243,14 @@ def import_(files: tuple[str, ...]) -> None:
     from .exports import read
 
     parsed = [one for name in files for one in read(name)]  # all is checked before any is stored
-    with _opened() as store:
+    with opened() as store:
         done = store.load(parsed)
     n = len(done.added)
     text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
     if done.known:
         known = plural("{n} was here already.", "{n} were here already.", done.known)
         text += " " + known.format(n=done.known)
-    _tell(text)
+    tell(text)
 
 
 @chats.command(
@@ -267,8 +274,8 @@ def delete(conversations: tuple[str, ...], yes: bool) -> int:
     """Ask, and put away."""
     from . import chat_lines
 
-    with _opened() as store:
-        found = [_chosen(store, given) for given in conversations]
+    with opened() as store:
+        found = [chosen(store, given) for given in conversations]
         titles = "\n".join(f"  {c.id}  {chat_lines.title(c)}" for c in found)
         question = plural("Delete {n} conversation?", "Delete {n} conversations?", len(found))
         if not yes and not _agreed(titles + "\n" + question.format(n=len(found))):
@@ -276,7 +283,7 @@ def delete(conversations: tuple[str, ...], yes: bool) -> int:
         for c in found:
             store.conversations.delete(c.id)
         ids = " ".join(c.id for c in found)
-        _tell(_("Deleted. To undo: qchat chats restore {ids}").format(ids=ids))
+        tell(_("Deleted. To undo: qchat chats restore {ids}").format(ids=ids))
         return Exit.OK
 
 
@@ -295,10 +302,10 @@ def restore(conversations: tuple[str, ...]) -> None:
     """Bring them back."""
     from . import chat_lines
 
-    with _opened() as store:
-        for c in [_chosen(store, given) for given in conversations]:
+    with opened() as store:
+        for c in [chosen(store, given) for given in conversations]:
             store.conversations.restore(c.id)
-            _tell(_("Restored: {title}").format(title=chat_lines.title(c)))
+            tell(_("Restored: {title}").format(title=chat_lines.title(c)))
 
 
 @chats.command(
@@ -325,39 +332,9 @@ def purge(days: float, yes: bool) -> None:
     question = _("Remove for good what was deleted at least {n:g} days ago?").format(n=days)
     if not yes and not _agreed(question):
         return
-    with _opened() as store:
+    with opened() as store:
         n = store.conversations.purge(older_than=days * 86400)
-    _tell(plural("Removed {n} conversation.", "Removed {n} conversations.", n).format(n=n))
-
-
-def _opened() -> "Store":
-    from .settings import load
-    from .store import open_store
-
-    store = open_store(load().paths.data)
-    if store.notice:
-        _tell(_("Note: {text}").format(text=store.notice))
-    return store
-
-
-def _chosen(store: "Store", given: str | None) -> "Conversation":
-    """The conversation that a person named. Raises `UsageError`."""
-    if given is None:
-        last = store.conversations.last()
-        if last is None:
-            raise UsageError(_("There are no conversations yet."))
-        return last
-    found = store.conversations.find(given)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(
-            _("There is no conversation {id!r}; see: qchat chats list").format(id=given)
-        )
-    ids = ", ".join(c.id for c in found[:5])
-    raise UsageError(
-        _("{id!r} is the beginning of several: {ids}; type more of it.").format(id=given, ids=ids)
-    )
+    tell(plural("Removed {n} conversation.", "Removed {n} conversations.", n).format(n=n))
 
 
 def _shortener(store: "Store") -> Callable[[str], str]:
@@ -379,9 +356,3 @@ def _agreed(question: str) -> bool:
     except click.Abort:
         click.echo(err=True)  # the shell's prompt does not belong behind the question
         raise
-
-
-def _tell(text: str) -> None:
-    from .sanitize import clean
-
-    click.echo(clean(text), err=True)

@@ -7,7 +7,7 @@ import click
 
 from .errors import QchatError, UsageError
 from .i18n import _
-from .settings import KEYS, Paths, Server, Settings, load, private_dir
+from .settings import KEYS, TUI_KEYS, Paths, Server, Settings, Tui, load, private_dir
 
 
 @click.group(
@@ -73,6 +73,15 @@ def template() -> str:
             about=key.about, variable=key.variable
         )
         lines += ["", f"# {about}", f'# {key.name} = "{examples[key.name]}"']
+    lines += ["", _("# The chat in the terminal."), "# [tui]"]
+    for name, about in TUI_KEYS.items():
+        lines += [f"# {name} = {_toml(getattr(Tui(), name))}  # {about}"]
+    lines += [
+        "",
+        _('# Keys of the chat, by the action\'s name; several by comma, none by "".'),
+        "# [tui.keys]",
+    ]
+    lines += ['# new = "ctrl+n"']
     lines += [
         "",
         _("# A server, used by name: qchat ask --server lab. A key stands in a variable or in a"),
@@ -88,6 +97,10 @@ def template() -> str:
     return "\n".join(lines)
 
 
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
+
+
 def _show(settings: Settings) -> None:
     from .console import table
 
@@ -97,6 +110,17 @@ def _show(settings: Settings) -> None:
     click.echo("")
     rows = [(_("SETTING"), _("VALUE"), _("FROM"))]
     rows += [(k.name, getattr(settings, k.name) or "-", settings.where(k.name)) for k in KEYS]
+    rows += [
+        (
+            f"tui.{name}",
+            _toml(getattr(settings.tui, name)).strip('"'),
+            settings.where(f"tui.{name}"),
+        )
+        for name in TUI_KEYS
+    ]
+    for name, keys in settings.tui.keys.items():
+        key = f"tui.keys.{name}"
+        rows.append((key, keys or "-", settings.where(key)))
     click.echo(table(rows))
     if settings.servers:
         servers = [(_("SERVER"), _("ADDRESS"), _("MODEL"), _("KEY"), _("FROM"))]

@@ -35,6 +35,16 @@ KEYS: tuple[Key, ...] = (
     Key("preset", "QCHAT_PRESET", _("the sampling preset")),
 )
 SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "model")
+TUI_KEYS: Mapping[str, str] = {
+    "enter": _('what Enter does while writing: "send" or "newline"'),
+    "attach_kib": _("the largest file that @ attaches, in KiB"),
+    "auto_title": _("let the model name a conversation after its first answer"),
+    "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
+}
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "enter": ("send", "newline"),
+    "theme": ("auto", "dark", "light", "high-contrast", "no-color"),
+}
 _KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
@@ -94,6 +104,21 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Tui:
+    """The `[tui]` section; `TUI_KEYS` says what each is for.
+
+    `keys` is `[tui.keys]` as written, the keys of an action by its name; `qchat.tui.keymap` checks
+    and uses it.
+    """
+
+    enter: str = "send"
+    attach_kib: int = 256
+    auto_title: bool = True
+    theme: str = "auto"
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the configuration and the environment say; None means "not said"."""
 
@@ -102,13 +127,15 @@ class Settings:
     model: str | None = None
     preset: str | None = None
     servers: Mapping[str, Server] = field(default_factory=dict)
+    tui: Tui = field(default_factory=Tui)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold keys
 
     def where(self, key: str) -> str:
         """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
 
-        `key` is ``server``, ``model``, ``preset`` or ``servers.NAME.KEY``.
+        `key` is ``server``, ``model``, ``preset``, ``tui.KEY``, ``tui.keys.ACTION`` or
+        ``servers.NAME.KEY``.
         """
         return self.origins.get(key, _("default"))
 
@@ -123,9 +150,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
     servers: dict[str, Server] = {}
+    tui = Tui()
     file = _ConfigFile.read(paths.config_file)
     if file is not None:
         values, servers = _from_file(file)
+        tui = _tui(file)
         origins = {".".join(path): file.place(*path) for path in file.paths()}
     _refuse_mistyped_variables(environ)
     for key in KEYS:
@@ -135,7 +164,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     preset = values.get("preset")
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"{origins['preset']}: {unknown_preset(preset)}")
-    return Settings(paths, servers=servers, origins=origins, environ=environ, **values)
+    return Settings(paths, servers=servers, tui=tui, origins=origins, environ=environ, **values)
 
 
 def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
@@ -153,12 +182,29 @@ def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
 
 def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, Server]]:
     names = tuple(key.name for key in KEYS)
-    file.check_keys((), (*names, "servers"))
+    file.check_keys((), (*names, "servers", "tui"))
     values = {name: file.text(name) for name in names if name in file.table}
     sections = file.table.get("servers", {})
     if not isinstance(sections, dict):
         raise file.error(("servers",), _("servers must be sections such as [servers.lab]"))
     return values, {name: _server(file, name) for name in sections}
+
+
+def _tui(file: "_ConfigFile") -> Tui:
+    section = file.table.get("tui", {})
+    if not isinstance(section, dict):
+        raise file.error(("tui",), _("tui must be a section: [tui]"))
+    if section:
+        file.check_keys(("tui",), (*TUI_KEYS, "keys"))
+    values = {key: file.like(getattr(Tui(), key), "tui", key) for key in section if key != "keys"}
+    return Tui(**values, keys=_tui_keys(file, section.get("keys", {})))
+
+
+def _tui_keys(file: "_ConfigFile", section: object) -> dict[str, str]:
+    at = ("tui", "keys")
+    if not isinstance(section, dict):
+        raise file.error(at, _("keys must be a section: [tui.keys]"))
+    return {name: file.text(*at, name, empty=True) for name in section}
 
 
 def _server(file: "_ConfigFile", name: str) -> Server:
@@ -228,10 +274,13 @@ class _ConfigFile:
         for key, value in self.table.items():
             if key == "servers":
                 yield from ((key, name, k) for name, section in value.items() for k in section)
+            elif key == "tui":
+                yield from ((key, name) for name in value if name != "keys")
+                yield from ((key, "keys", name) for name in value.get("keys", {}))
             else:
                 yield (key,)
 
-    def text(self, *path: str) -> str:
+    def text(self, *path: str, empty: bool = False) -> str:
         value: Any = self.table
         for part in path:
             value = value[part]
@@ -239,8 +288,26 @@ class _ConfigFile:
             raise self.error(
                 path, _('{key} must be text in quotes, such as "…"').format(key=path[-1])
             )
-        if not value.strip():
+        if not empty and not value.strip():
             raise self.error(path, _("{key} is empty").format(key=path[-1]))
+        return value
+
+    def like(self, default: str | bool | int, *path: str) -> Any:
+        """A value of the same kind as `default`; numbers are at least 1."""
+        value: Any = self.table
+        for part in path:
+            value = value[part]
+        key = path[-1]
+        if isinstance(default, str):
+            choices = _CHOICES[key]
+            if value not in choices:
+                names = _(" or ").join(f'"{name}"' for name in choices)
+                raise self.error(path, _("{key} must be {names}").format(key=key, names=names))
+        elif isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise self.error(path, _("{key} must be true or false").format(key=key))
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(path, _("{key} must be a whole number above 0").format(key=key))
         return value
 
     def check_keys(self, at: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -211,3 +211,27 @@ def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
     assert code == 0
     assert "damaged" in err
     assert "chats.damaged-" in err
+
+
+def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:
+    assert run(capsys, "rename", chat[:4], "Why", f"blue{ESCAPE}?")[0] == 0
+    assert run(capsys, "pin", chat)[0] == 0
+    code, out, err = run(capsys, "archive", chat[:5])
+    assert (code, out) == (0, "")
+    assert err.startswith("Archived: Why blue") and run(capsys, "list")[1] == ""
+    with open_store(home / "data") as store:
+        found = store.conversations.get(chat)
+        assert (found.named, found.pinned, found.archived) == (True, True, True)
+    assert run(capsys, "archive", "--off", chat)[0] == run(capsys, "pin", "--off", chat)[0] == 0
+    with open_store(home / "data") as store:
+        found = store.conversations.get(chat)
+        assert (found.pinned, found.archived) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["rename", "zzzz", "x"], ["rename"], ["pin", "zzzz"], ["archive"], ["rename", "ID", " "]],
+)
+def test_changes_that_cannot_be(capsys: Capsys, chat: str, args: list[str]) -> None:
+    code, out, err = run(capsys, *[chat if arg == "ID" else arg for arg in args])
+    assert (code, out) == (2, "") and err

@@ -92,6 +92,7 @@ def test_the_list_would_show_a_heavy_import(tmp_path: Path) -> None:
 
 
 def test_the_chat_is_painted_before_the_sdk_is_imported() -> None:
-    program = "import sys, qchat.tui.app; print(sorted({'openai', 'pygments'} & set(sys.modules)))"
+    late = "{'openai', 'pygments', 'sqlite3'}"
+    program = f"import sys, qchat.tui.app; print(sorted({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -96,6 +96,12 @@ def test_servers(tmp_path: Path) -> None:
         ),
         ('preset = "codee"', 1, ["'codee'", "qwen3-thinking"]),
         ('model = """\npreset = 3\n"""\nprest = "x"', 4, ["'prest'", "'preset'"]),
+        ("[tui]\nenter = 'sned'", 2, ['"send" or "newline"']),
+        ("[tui]\nattach_kib = 0", 2, ["attach_kib", "above 0"]),
+        ("[tui]\nattach_kib = true", 2, ["attach_kib", "above 0"]),
+        ("[tui]\nauto_title = 1", 2, ["true or false"]),
+        ("[tui]\nauto_titel = true", 2, ["'auto_titel'", "'auto_title'"]),
+        ("tui = 3", 1, ["[tui]"]),
         (b"a = '\xff'", 1, ["UTF-8"]),
     ],
 )
@@ -171,12 +177,25 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
     examples = [
         line.removeprefix("# ")
         for line in text.splitlines()
-        if line.startswith("# [servers") or (" = " in line and "api_key_file" not in line)
+        if line.startswith(("# [servers", "# [tui"))
+        or (" = " in line and "api_key_file" not in line)
     ]
     write(tmp_path, "\n".join(examples))
     got = loaded(tmp_path)
     assert got.server in got.servers and got.model and got.preset
-    assert {line.split(" ")[0] for line in examples} >= {k.name for k in settings.KEYS}
+    names = {k.name for k in settings.KEYS} | set(settings.TUI_KEYS)
+    assert {line.split(" ")[0] for line in examples} >= names
+    assert got.tui == settings.Tui(keys={"new": "ctrl+n"}) and got.where("tui.enter").startswith(
+        str(tmp_path)
+    )
+
+
+def test_the_section_of_the_chat(tmp_path: Path) -> None:
+    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nauto_title = false\n')
+    got = loaded(tmp_path)
+    assert got.tui == settings.Tui("newline", 8, False)
+    assert got.where("tui.attach_kib") == f"{file}:3"
+    assert f"{file}:2" in config(tmp_path)
 
 
 def test_show_names_values_and_origins_and_masks_keys(tmp_path: Path) -> None:

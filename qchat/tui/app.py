@@ -1,387 +1,287 @@
-"""The chat on the screen: the transcript, the composer, and what goes between them."""
+"""The chat on the screen: what it is made of, and how an action gets to its room."""
 
 import gc
+import inspect
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from textual import work
+from textual import events
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
-from textual.content import Content
-from textual.widgets import Static
+from textual.filter import LineFilter, NoColor
 
-from .. import wire
-from ..errors import QchatError
+from ..errors import QchatError, UsageError
 from ..i18n import _
-from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
-from ..sanitize import one_line
-from . import clipboard
-from .asking import Asking, Ended, Request
+from . import slash
+from .actions import ACTIONS, Action
+from .chats import Chats
 from .composer import Composer
-from .figures import ended, figures, shown
-from .keys import bindings, help_text
-from .message import Message, State
+from .conversation import Conversation
+from .copies import Copies
+from .keymap import Keymap
+from .moves import Moves
+from .probe import Probe
 from .start import Start, welcome
+from .status import Status
+from .themes import THEMES, first_theme, theme_after
 from .transcript import Transcript
 
 if TYPE_CHECKING:
     from ..store import Store
-    from .keeper import Keeper
+    from .sidebar import Sidebar
 
 _CHECKPOINT_SECONDS = 1.0
 _PROBE_SECONDS = 3.0
 _QUIT_SECONDS = 2.0
 
 
-class ChatApp(App[int]):
-    """One window on one conversation."""
+class ChatApp(App[int], inherit_bindings=False):
+    """One window on one conversation at a time.
+
+    `rooms` are the objects whose methods `Action.handler` names.
+    """
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    Screen { background: $background; }
-    #status { height: 1; padding: 0 2; color: $text-muted; background: $surface; }
+    Screen { background: $background; layers: default over; }
     ToastRack { align: right top; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
-    def __init__(self, open_store: "Callable[[], Store]", start: Start) -> None:
+    def __init__(
+        self, open_store: "Callable[[], Store]", start: Start, keymap: Keymap | None = None
+    ) -> None:
         """`open_store` is called after the first paint; `failure` then says why it did not work."""
         super().__init__()
         self._start = start
         self._open_store = open_store
-        self._keeper: Keeper | None = None
+        self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
-        self._sampling = start.sampling
-        self._asking: Asking | None = None
-        self._answer_id: int | None = None
-        self._answer_at = 0
+        self.transcript = Transcript(id="transcript")
+        self.composer = Composer(id="composer")
+        self._status = Status(id="status")
+        self.conversation = Conversation(self, start)
+        self.probe = Probe(self)
+        self.copies = Copies(self)
+        self._sidebar: Sidebar | None = None
+        self.chats = Chats(self)
+        self.rooms: dict[str, object] = {
+            "app": self,
+            "chats": self.chats,
+            "conversation": self.conversation,
+            "copies": self.copies,
+            "moves": Moves(self.transcript),
+        }
         self._quit_asked = 0.0
-        self._reachable: bool | None = None
-        self._figures = ""
-        self._before_help: list[Message] | None = None
-        self._busy = False
+        self._unknown = ""
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        for binding in self.keymap.bindings():
+            self._bindings.bind(binding.key, binding.action, priority=True)
+
+    @property
+    def sidebar(self) -> "Sidebar":
+        """The list of conversations; not before the first paint."""
+        from .sidebar import Sidebar
+
+        if self._sidebar is None:
+            self._sidebar = Sidebar(self)
+        return self._sidebar
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without colours, none reach the terminal."""
+        return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
 
     def compose(self) -> ComposeResult:
-        """Transcript, composer, status line."""
-        yield Transcript(id="transcript")
-        yield Composer(id="composer")
-        yield Static(id="status", markup=False)
-
-    @property
-    def transcript(self) -> Transcript:
-        """The conversation as it is shown."""
-        return self.query_one(Transcript)
-
-    @property
-    def _keep(self) -> "Keeper":
-        assert self._keeper is not None
-        return self._keeper
-
-    @property
-    def composer(self) -> Composer:
-        """Where the person writes."""
-        return self.query_one(Composer)
+        """Transcript, composer, status line; the list comes once there is a store."""
+        yield self.transcript
+        yield self.composer
+        yield self._status
 
     def on_mount(self) -> None:
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
-        self._show_status()
+        self.changed()
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
-        from .keeper import Keeper
-
         try:
             store = self._open_store()
             last = store.conversations.last() if self._start.go_on else None
-            keep = Keeper(store, last.id if last is not None else None)
-            messages, draft = keep.load(), keep.draft()
+            self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
             self.failure = e
             self.exit(int(e.exit_code))
             return
-        self._keeper = keep
-        self.transcript.load([shown(stored) for stored in messages])
-        if not self.composer.text:
-            self.composer.text = draft
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
-        self._warm_up()
-        self._probe()
-        self.set_interval(_PROBE_SECONDS, self._probe_again)
-        self.set_interval(_CHECKPOINT_SECONDS, self._checkpoint)
+        self.run_worker(_warm_up, thread=True)
+        self.spawn(self._show_list())
+        self.spawn(self.probe.look())
+        self.set_interval(_PROBE_SECONDS, self.probe.again)
+        self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
-            self._send(self._start.question)
+            self.conversation.send(self._start.question)
 
-    @work(thread=True)
-    def _warm_up(self) -> None:
-        from .. import client  # noqa: F401  a second that the first question need not wait for
+    async def _show_list(self) -> None:
+        await self.screen_stack[0].mount(self.sidebar, before=0)
+        await self.sidebar.begin()
 
-    # -- the server ------------------------------------------------------------------------
-
-    @work(thread=True, exclusive=True, group="probe")
-    def _probe(self) -> None:
-        found = wire.answers(self._start.endpoint)
-        self.call_from_thread(self._probed, found)
-
-    def _probe_again(self) -> None:
-        if not self._reachable:
-            self._probe()
-
-    def _probed(self, found: bool) -> None:
-        before, self._reachable = self._reachable, found
-        if before == found:
-            return
-        if not self.transcript.messages and self._before_help is None:
-            self._show_welcome()
-        elif found and before is False:
-            self.notify(_("The server answers now."), markup=False, timeout=4)
-        self._show_status()
-
-    def _show_welcome(self) -> None:
-        reachable = bool(self._reachable)
-        self.transcript.placeholder = welcome(self._start.endpoint, reachable=reachable)
-        self.transcript.refresh()
-
-    def _show_status(self) -> None:
-        endpoint = self._start.endpoint
-        sign = {None: "…", True: "●", False: "○"}[self._reachable]
-        where = endpoint.name or endpoint.base_url
-        model = self._start.model or endpoint.model or ""
-        thinking = {None: "", True: _("thinking"), False: _("no thinking")}[self._sampling.thinking]
-        parts = [f"{sign} {where}", one_line(model), thinking, self._figures]
-        if self._asking is not None:
-            parts.append(_("Ctrl+C stops"))
-        text = Content(" · ".join(part for part in parts if part))
-        self.query_one("#status", Static).update(text)
-
-    # -- conversations ---------------------------------------------------------------------
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self.run_worker(coroutine, exit_on_error=True)
-
-    def on_composer_sent(self, event: Composer.Sent) -> None:
-        """Enter."""
-        self._back_from_help()
-        if self._keeper is None:
-            return  # it is just being opened; what was written stays
-        if self._still_coming():
-            return
-        self.composer.take()
-        self._send(event.text)
-
-    def _still_coming(self) -> bool:
-        """Whether an answer is on its way; then that is said."""
-        coming = self._asking is not None or self._busy
-        if coming:
-            self.notify(_("The answer is still coming; Ctrl+C stops it."), markup=False, timeout=3)
-        return coming
-
-    def _send(self, text: str) -> None:
-        self._busy = True
-        self._spawn(self._ask(text))
-
-    async def _ask(self, text: str | None) -> None:
-        """Store the question (None: the last one again), and ask."""
-        try:
-            await self._ask_stored(text)
-        except QchatError as e:
-            if text and not self.composer.text:
-                self.composer.text = text  # what was written is never lost
-            self.notify(str(e), severity="error", markup=False, timeout=10)
-        finally:
-            self._busy = False
-
-    async def _ask_stored(self, text: str | None) -> None:
-        start, keep = self._start, self._keep
-        model = start.model or start.endpoint.model
-        if text is not None:
-            server = start.endpoint.name
-            await keep.question(text, system=start.system, server=server, model=model)
-            self.transcript.append(Message("user", text))
-        else:
-            count = await keep.again()
-            if count is None:
-                return
-            self.transcript.truncate(count)
-        self._answer_id, messages = await keep.begin(model)
-        self._answer_at = self.transcript.append(Message("assistant", state=State.STREAMING))
-        self.transcript.action_end()
-        self._figures = ""
-        request = Request(start.endpoint, model, messages, self._sampling)
-        self._asking = Asking(request, self._came, self._ended)
-        self._show_status()
+    def on_resize(self, event: events.Resize) -> None:
+        """There is room for the list now, or no longer."""
+        if self._sidebar is not None and self._sidebar.is_attached:
+            self._sidebar.fit(event.size.width)
 
     def on_unmount(self) -> None:
         """However the window ends: nothing more is drawn."""
-        if self._asking is not None:
-            self._asking.stop()
+        self.conversation.abandon()
 
-    def _came(self, events: list[Event]) -> None:
-        for event in events:
-            if isinstance(event, ContentDelta):
-                self.transcript.stream(self._answer_at, event.text)
-            elif isinstance(event, ReasoningDelta):
-                self.transcript.stream(self._answer_at, reasoning=event.text)
-            elif isinstance(event, Reclassified):
-                shown = Message("assistant", reasoning=event.reasoning, state=State.STREAMING)
-                self.transcript.replace(self._answer_at, shown)
+    # -- for the rooms ---------------------------------------------------------------------
 
-    def _checkpoint(self) -> None:
-        asking, answer = self._asking, self._answer_id
-        if asking is None or answer is None:
-            self._spawn(self._told(self._keep.keep_draft(self.composer.text)))
-            return
-        content, reasoning = "".join(asking.content), "".join(asking.reasoning)
-        self._spawn(self._told(self._keep.checkpoint(answer, content, reasoning)))
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside the rest; what goes wrong is said, and the chat goes on."""
+        self.run_worker(self._told(work), exit_on_error=True)
+
+    def follow(self, work: Awaitable[object]) -> None:
+        """Say what goes wrong with something that has begun."""
+        self.spawn(_awaited(work))
 
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it; what goes wrong is said, and the chat goes on."""
         try:
             await work
         except QchatError as e:
-            self.notify(str(e), severity="error", markup=False, timeout=10)
+            self.say(str(e), error=True, seconds=10)
 
-    def _ended(self, end: Ended) -> None:
-        self._close_answer(end, State.ERROR if end.error else State.COMPLETE)
+    def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
+        """A sentence in the corner, for a while."""
+        self.notify(
+            text, severity="error" if error else "information", markup=False, timeout=seconds
+        )
 
-    def _close_answer(self, end: Ended, state: State) -> None:
-        asking, answer = self._asking, self._answer_id
-        if asking is None or answer is None:
-            return
-        self._asking = self._answer_id = None
-        thought = None
-        if end.reasoning and asking.first_content is not None:
-            thought = asking.first_content - asking.started
-        self._figures = figures(end)
-        self.transcript.flush()
-        self.transcript.replace(self._answer_at, ended(end, state, thought))
-        self._spawn(self._told(self._keep.finish(answer, end, state, thought)))
-        self._show_status()
-
-    def _stop(self) -> None:
-        if (asking := self._asking) is None:
-            return
-        asking.stop()
-        content, reasoning = "".join(asking.content), "".join(asking.reasoning)
-        total = time.monotonic() - asking.started
-        end = Ended(content, reasoning, None, None, None, None, total)
-        self._close_answer(end, State.STOPPED)
+    def changed(self) -> None:
+        """Show how things are: the status line, and what an empty conversation says."""
+        reachable = self.probe.reachable
+        if self._sidebar is not None:
+            self._sidebar.changed()
+        self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
+        if reachable is not None:
+            endpoint = self.conversation.endpoint
+            self.transcript.placeholder = welcome(endpoint, reachable=reachable)
+            if not self.transcript.messages:
+                self.transcript.refresh()
 
     # -- actions ---------------------------------------------------------------------------
 
-    def action_interrupt(self) -> None:
-        """Copy what is selected; else stop the answer; else quit, asked twice."""
-        selected = self.transcript.selected or self.composer.selected_text
-        if selected:
-            self._copy(selected)
-            self.transcript.action_clear()
-        elif self._asking is not None:
-            self._stop()
-        else:
-            now = time.monotonic()
-            if now - self._quit_asked < _QUIT_SECONDS:
-                self.action_leave()
-                return
-            self._quit_asked = now
-            self.notify(_("Press Ctrl+C again to quit."), markup=False, timeout=_QUIT_SECONDS)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the conversation mean nothing while another screen lies on top of it."""
+        if action == "do" and len(self.screen_stack) > 1:
+            return ACTIONS[str(parameters[0])].everywhere
+        return super().check_action(action, parameters)
 
-    def action_leave(self) -> None:
-        """Quit; what has come and what is written are kept."""
-        self._stop()
-        self._spawn(self._leave())
+    def action_do(self, name: str) -> None:
+        """A key was pressed."""
+        self.perform(ACTIONS[name])
 
-    async def _leave(self) -> None:
-        if self._keeper is not None:
-            await self._told(self._keeper.keep_draft(self.composer.text))
-            self._keeper.close()
-        self.exit(0)
-
-    def action_new(self) -> None:
-        """A new conversation."""
-        self._back_from_help()
-        if self._keeper is None:
+    def perform(self, action: Action, argument: str = "") -> None:
+        """Do it, if it can be done now; the ways to an action all lead through here."""
+        if action.handler.startswith(("conversation.", "chats.")) and not self.conversation.opened:
             return  # it is just being opened; what was written stays
-        if self._still_coming():
+        if not action.while_coming and self._still_coming():
             return
-        self._keep.conversation = None
-        self.transcript.load([])
-        self._figures = ""
-        self._show_welcome()
-        self._show_status()
-        self.composer.focus()
-
-    def action_retry(self) -> None:
-        """Ask the last question again; the answer there was stays in the store as a branch."""
-        self._back_from_help()
-        keep = self._keeper
-        if self._asking is None and not self._busy and keep and keep.conversation is not None:
-            self._busy = True
-            self._spawn(self._ask(None))
-
-    def action_thinking(self) -> None:
-        """Think, do not, or as the server likes."""
-        following = {None: True, True: False, False: None}[self._sampling.thinking]
-        self._sampling = replace(self._sampling, thinking=following)
-        self._show_status()
-
-    def action_thought(self) -> None:
-        """Fold or unfold."""
-        self.transcript.action_thought()
-
-    def action_page(self, count: int) -> None:
-        """Scroll the transcript, wherever the focus is."""
-        self.transcript.action_page(count)
-
-    def action_message(self, step: int) -> None:
-        """Jump by messages."""
-        self.transcript.action_message(step)
-
-    def action_code(self, step: int) -> None:
-        """Jump by blocks of code."""
-        self.transcript.action_code(step)
-
-    def action_bottom(self) -> None:
-        """To the end."""
-        self.transcript.action_end()
-
-    def action_copy_code(self) -> None:
-        """Copy code."""
-        self.transcript.action_copy_code()
-
-    def action_copy_message(self) -> None:
-        """Copy an answer."""
-        self.transcript.action_copy_message()
-
-    def action_help(self) -> None:
-        """The keys in place of the conversation, and back."""
-        if self._back_from_help() or self._still_coming():
+        room, _dot, method = action.handler.partition(".")
+        values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
+        try:
+            done = getattr(self.rooms[room], method)(*values)
+        except QchatError as e:
+            self.say(str(e), error=True, seconds=10)
             return
-        self._before_help = self.transcript.messages
-        self.transcript.load([Message("assistant", help_text())])
-        self.transcript.action_home()
+        if inspect.iscoroutine(done):
+            self.spawn(done)
 
-    def _back_from_help(self) -> bool:
-        if self._before_help is None:
-            return False
-        messages, self._before_help = self._before_help, None
-        self.transcript.load(messages)
-        return True
+    def _still_coming(self) -> bool:
+        """Whether an answer is on its way; then that is said."""
+        if self.conversation.busy:
+            text = _("The answer is still coming; {key} stops it.")
+            self.say(text.format(key=self.keymap.shown("interrupt")), seconds=3)
+        return self.conversation.busy
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        """Enter: a command, or a question."""
+        if not self.conversation.opened:
+            return  # it is just being opened; what was written stays
+        try:
+            found = slash.parse(event.text)
+        except UsageError as e:
+            if self._unknown != event.text:
+                self._unknown = event.text
+                self.say(str(e), error=True, seconds=8)
+                return
+            found = event.text
+        self._unknown = ""
+        if isinstance(found, slash.Command):
+            self.composer.take()
+            self.perform(found.action, found.argument)
+        elif not self._still_coming():
+            self.composer.take()
+            self.conversation.send(found)
 
     def on_transcript_copied(self, event: Transcript.Copied) -> None:
         """A key copied something."""
-        self._copy(event.text)
+        self.spawn(self.copies.copy(event.text))
 
-    @work(thread=True)
-    def _copy(self, text: str) -> None:
-        worked, said = clipboard.copy(text, self._write)
-        severity = "information" if worked else "error"
-        self.call_from_thread(self.notify, said, severity=severity, markup=False, timeout=5)
+    def interrupt(self) -> None:
+        """Copy what is selected; else stop the answer; else quit, asked twice."""
+        if self.copies.selected() or self.conversation.stop():
+            return
+        now = time.monotonic()
+        if now - self._quit_asked < _QUIT_SECONDS:
+            self.leave()
+            return
+        self._quit_asked = now
+        key = self.keymap.shown("interrupt")
+        self.say(_("Press {key} again to quit.").format(key=key), seconds=_QUIT_SECONDS)
 
-    def _write(self, sequence: str) -> None:
-        driver = self._driver
-        if driver is not None:
-            self.call_from_thread(driver.write, sequence)
+    def leave(self) -> None:
+        """Quit; what has come and what is written are kept."""
+        self.conversation.stop_all()
+        self.run_worker(self._leave(), exit_on_error=True)
+
+    async def _leave(self) -> None:
+        await self._told(self.conversation.close())
+        self.exit(0)
+
+    def palette(self) -> None:
+        """Find an action or a conversation."""
+        from .palette import open_palette
+
+        if len(self.screen_stack) == 1:
+            self.sidebar.back()
+            self.push_screen(open_palette())
+
+    def choose_theme(self, name: str) -> None:
+        """Another theme. Raises `UsageError` for an unknown one."""
+        if name and name not in THEMES:
+            names = ", ".join(THEMES)
+            raise UsageError(
+                _("There is no theme {name!r}: {names}").format(name=name, names=names)
+            )
+        self.theme = name or theme_after(self.theme)
+        self.say(_("Theme: {name}").format(name=self.theme))
+
+    def show_help(self) -> None:
+        """The table of actions over the conversation, and back."""
+        from .help import Help
+
+        if isinstance(self.screen, Help):
+            self.pop_screen()
+        elif len(self.screen_stack) == 1:
+            self.push_screen(Help(self.keymap.help_text()))
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work
+
+
+def _warm_up() -> None:
+    from .. import client  # noqa: F401  a second that the first question need not wait for

@@ -96,7 +96,10 @@ def tui(
     from contextlib import ExitStack
 
     from .app import ChatApp
+    from .keymap import Keymap
     from .start import Start
+
+    keymap = Keymap(settings)
 
     start = Start(
         endpoint or wire.local_endpoint(settings),
@@ -105,6 +108,7 @@ def tui(
         system,
         go_on,
         " ".join(question),
+        settings.tui,
     )
     with ExitStack() as stack:
 
@@ -113,7 +117,7 @@ def tui(
 
             return stack.enter_context(open_store(settings.paths.data))
 
-        app = ChatApp(opened, start)
+        app = ChatApp(opened, start, keymap)
         code = app.run() or 0
         if app.failure is not None:
             raise app.failure

@@ -42,16 +42,17 @@ def shown(stored: "Stored") -> Message:
         one_line(stored.model or "") if stored.role == "assistant" else "",
         thought_seconds=seconds if isinstance(seconds, float) else None,
         thought_tokens=reasoning_tokens(stored.usage),
+        id=stored.id,
     )
 
 
-def ended(end: Ended, state: State, thought: float | None) -> Message:
-    """An answer that has ended, with its figures below it."""
+def ended(end: Ended, state: State, thought: float | None, *, again: str) -> Message:
+    """An answer that has ended, with its figures below it; `again` is the key that asks again."""
     note = " · ".join(part for part in (one_line(end.model or ""), figures(end)) if part)
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
-        note = _("Ctrl+R asks again")
+        note = _("{key} asks again").format(key=again)
     return Message(
         "assistant",
         end.content,

@@ -1,10 +1,16 @@
-"""What the chat keeps: the question before it is asked, the answer as it comes, the draft."""
+"""What the chat keeps: the question before it is asked, the answer as it comes, the draft.
 
+Calls that have no order to wait for begin at once and give a future, so that what was called first
+is stored first.
+"""
+
+from asyncio import Future
+from dataclasses import dataclass
 from typing import Any, Final
 
+from ..store import Conversation, Store, StoreThread, title_of
 from ..store import Message as Stored
 from ..store import State as StoreState
-from ..store import Store, StoreThread, title_of
 from .asking import Ended
 from .message import State
 
@@ -13,37 +19,47 @@ Json = dict[str, Any]
 _DRAFT: Final = "draft"  # of a conversation that has not begun
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A conversation as it stands in the store; `record` None is one that has not begun."""
+
+    record: Conversation | None
+    messages: list[Stored]
+    draft: str
+
+
 class Keeper:
-    """One conversation in the store. Every method may raise `StoreError`."""
+    """The store, for one window. Every method, and every future, may raise `StoreError`."""
 
-    def __init__(self, store: Store, conversation: str | None) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self.conversation = conversation
-        self._run = StoreThread()
-        self._draft = ""
-        self._saved = ("", "")
+        self.run = StoreThread()
+        self._drafts: dict[str | None, str] = {}
 
-    def load(self) -> list[Stored]:
-        """The messages on the path that is shown."""
-        if self.conversation is None:
-            return []
-        nodes = self.store.messages.path(self.conversation)
-        return self.store.messages.bodies([node.id for node in nodes])
-
-    def draft(self) -> str:
-        """What was being written when the window was left."""
-        if self.conversation is None:
-            self._draft = self.store.recall(_DRAFT)
+    def load(self, conversation: str | None) -> Loaded:
+        """The messages on the path that is shown, and what was being written."""
+        if conversation is None:
+            loaded = Loaded(None, [], self.store.recall(_DRAFT))
         else:
-            self._draft = self.store.conversations.get(self.conversation).draft
-        return self._draft
+            record = self.store.conversations.get(conversation)
+            nodes = self.store.messages.path(conversation)
+            messages = self.store.messages.bodies([node.id for node in nodes])
+            loaded = Loaded(record, messages, record.draft)
+        self._drafts[conversation] = loaded.draft
+        return loaded
 
     async def question(
-        self, text: str, *, system: str | None, server: str | None, model: str | None
-    ) -> None:
+        self,
+        conversation: str | None,
+        text: str,
+        *,
+        system: str | None,
+        server: str | None,
+        model: str | None,
+    ) -> Stored:
         """Store a question, and begin a conversation for it where there is none."""
-        run, store = self._run, self.store
-        if self.conversation is None:
+        run, store = self.run, self.store
+        if conversation is None:
             made = await run(
                 store.conversations.create,
                 title=title_of(text),
@@ -51,47 +67,43 @@ class Keeper:
                 server=server,
                 model=model,
             )
-            self.conversation = made.id
             await run(store.remember, _DRAFT, "")
-        await run(store.messages.add, self.conversation, "user", text)
-        self._draft = ""
+            self._drafts[None] = ""
+            conversation = made.id
+        stored = await run(store.messages.add, conversation, "user", text)
+        self._drafts[conversation] = ""
+        return stored
 
-    async def again(self) -> int | None:
+    async def again(self, conversation: str) -> int | None:
         """Go back to the last question; returns how many messages stand until there."""
-        if self.conversation is None:
-            return None
-        nodes = await self._run(self.store.messages.path, self.conversation)
+        nodes = await self.run(self.store.messages.path, conversation)
         for count in range(len(nodes), 0, -1):
             if nodes[count - 1].role == "user":
                 leaf = nodes[count - 1].id
-                await self._run(self.store.messages.set_leaf, self.conversation, leaf)
+                await self.run(self.store.messages.set_leaf, conversation, leaf)
                 return count
         return None
 
-    async def begin(self, model: str | None) -> tuple[int, list[Json]]:
+    async def begin(self, conversation: str, model: str | None) -> tuple[int, list[Json]]:
         """Begin an answer: its id, and the messages to send."""
-        assert self.conversation is not None
-        messages = await self._run(self.store.for_api, self.conversation)
-        answer = await self._run(self.store.messages.begin, self.conversation, model=model)
-        self._saved = ("", "")
+        messages = await self.run(self.store.for_api, conversation)
+        answer = await self.run(self.store.messages.begin, conversation, model=model)
         return answer.id, messages
 
-    async def checkpoint(self, answer: int, content: str, reasoning: str) -> None:
+    def checkpoint(self, answer: int, content: str, reasoning: str) -> "Future[None]":
         """What has come until now."""
-        if (content, reasoning) == self._saved:
-            return
-        self._saved = (content, reasoning)
-        save = self.store.messages.checkpoint
-        await self._run(save, answer, content, reasoning or None)
+        return self.run(self.store.messages.checkpoint, answer, content, reasoning or None)
 
-    async def finish(self, answer: int, end: Ended, state: State, thought: float | None) -> None:
+    def finish(
+        self, answer: int, end: Ended, state: State, thought: float | None
+    ) -> "Future[Stored]":
         """How the answer ended."""
         timings: Json = {"total_seconds": round(end.total, 4)}
         if end.first_token is not None:
             timings["first_token_seconds"] = round(end.first_token, 4)
         if thought is not None:
             timings["reasoning_seconds"] = round(thought, 4)
-        await self._run(
+        return self.run(
             self.store.messages.finish,
             answer,
             StoreState(state.value),
@@ -104,16 +116,15 @@ class Keeper:
             timings=timings,
         )
 
-    async def keep_draft(self, draft: str) -> None:
-        """Keep what is being written, where it has changed."""
-        if draft == self._draft:
-            return
-        self._draft = draft
-        if self.conversation is None:
-            await self._run(self.store.remember, _DRAFT, draft)
-        else:
-            await self._run(self.store.conversations.set_draft, self.conversation, draft)
+    def keep_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":
+        """Keep what is being written; None where it has not changed."""
+        if draft == self._drafts.get(conversation, ""):
+            return None
+        self._drafts[conversation] = draft
+        if conversation is None:
+            return self.run(self.store.remember, _DRAFT, draft)
+        return self.run(self.store.conversations.set_draft, conversation, draft)
 
     def close(self) -> None:
         """Wait until all is written."""
-        self._run.close()
+        self.run.close()

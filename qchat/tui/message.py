@@ -27,7 +27,8 @@ class Message:
     """What is shown of a message. Texts may be anything: they are made safe here.
 
     `note` is a line of figures below an answer; `error` a sentence for a person.
-    `thought_seconds` and `thought_tokens` are shown where the thinking is folded.
+    `thought_seconds` and `thought_tokens` are shown where the thinking is folded. `id` is that
+    of the store.
     """
 
     role: str
@@ -38,6 +39,7 @@ class Message:
     note: str = ""
     thought_seconds: float | None = None
     thought_tokens: int | None = None
+    id: int | None = None
 
 
 class Part(Enum):

@@ -1,4 +1,6 @@
-"""Finding code in a conversation."""
+"""Finding code and words in a conversation."""
+
+from collections.abc import Sequence
 
 from .layout import Layout, Place
 from .markdown import Kind
@@ -47,3 +49,18 @@ def code_at(layout: Layout, index: int, number: int) -> str:
         for line in block.piece.lines
     ]
     return "\n".join(lines)
+
+
+def line_with(layout: Layout, index: int, words: Sequence[str]) -> tuple[int, int]:
+    """The block of a message, and the line of it, where the first of the words stands.
+
+    Words that are not drawn as they are written may not be found: then the message's beginning.
+    """
+    layout.draw(Place(index, 0, 0))
+    first = (1 if len(layout.messages[index].blocks) > 1 else 0, 0)
+    for number in range(len(layout.messages[index].blocks)) if words else ():
+        lines = layout.block(Place(index, number, 0)).lines or []
+        for row, line in enumerate(lines):
+            if any(word in line.text for word in words):
+                return number, row
+    return first

@@ -1,11 +1,12 @@
 """How a chat begins: what the command line said, and what an empty screen says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .. import wire
 from ..explain import no_server
 from ..i18n import _
 from ..sampling import Sampling
+from ..settings import Tui
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Start:
     system: str | None
     go_on: bool
     question: str
+    tui: Tui = field(default_factory=Tui)
 
 
 def welcome(endpoint: wire.Endpoint, *, reachable: bool) -> str:

@@ -1,5 +1,6 @@
 """The transcript: the column of messages, with keys to move in it, and a mouse to select."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -11,7 +12,7 @@ from ..i18n import _
 from .column import Column
 from .layout import Place
 from .message import Part
-from .places import begins_code, code_at, code_from
+from .places import begins_code, code_at, code_from, line_with
 from .selection import selected_text, word_at
 
 
@@ -81,6 +82,14 @@ class Transcript(Column):
     def _in_view(self, cursor: tuple[int, int]) -> bool:
         row = self._layout.row(Place(*cursor, 0))
         return self.scroll_offset.y - 1 <= row < self.scroll_offset.y + self.rows
+
+    def go_to_message(self, key: int, words: Sequence[str] = ()) -> None:
+        """To the message of this id in the store, at the first block where a word stands."""
+        index = next((i for i, message in enumerate(self.messages) if message.id == key), None)
+        if index is not None:
+            block, line = line_with(self._layout, index, words)
+            self.cursor = (index, block)
+            self._go_to(Place(index, block, line))
 
     def action_code(self, step: int) -> None:
         """To the block of code before or after."""

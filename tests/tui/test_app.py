@@ -10,9 +10,12 @@ from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.store import State as StoreState
 from qchat.store import Store, open_store
+from qchat.tui.actions import ACTIONS
 from qchat.tui.app import ChatApp
+from qchat.tui.help import Help
 from qchat.tui.message import State
 from qchat.tui.start import Start
+from qchat.tui.transcript import Transcript
 from qchat.wire import Endpoint
 
 from ..faults import Running, running
@@ -61,7 +64,7 @@ async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: 
             await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
             assert texts(app) == ["Hello\nyou", "echo: Hello\nyou"]
             assert app.composer.text == ""
-            await wait_until(lambda: app._keep.store.conversations.last() is not None)
+            await wait_until(lambda: app.conversation.keeper.store.conversations.last() is not None)
             await pilot.press("ctrl+q")
     assert stored(tmp_path) == [
         ("user", "Hello\nyou", None, StoreState.COMPLETE),
@@ -157,14 +160,85 @@ async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) ->
     with chat(tmp_path, server.base_url, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
-            await pilot.press("f1")
-            await wait_until(lambda: texts(app) and texts(app)[0].startswith("## Keys"))
-            await pilot.press("f1")
-            await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await type_in(app, "two")
             await wait_until(lambda: len(texts(app)) == 4 and last_state(app) is State.COMPLETE)
             body = server.log.records[-1].body
             assert isinstance(body, dict) and len(body["messages"]) == 3
+
+
+async def test_the_help_lies_over_the_conversation(tmp_path: Path) -> None:
+    with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            for key in ("f1", "escape"):
+                await pilot.press("f1")
+                await wait_until(lambda: isinstance(app.screen, Help))
+                shown = app.screen.query_one(Transcript).messages[0].text
+                assert all(action.about in shown for action in ACTIONS.values())
+                await pilot.press("ctrl+n", key)
+                await wait_until(lambda: app.screen is app.screen_stack[0])
+
+
+async def test_an_answer_goes_on_in_its_own_conversation(tmp_path: Path, server: Running) -> None:
+    question = "x [[answer:rate=60;length=9000]]"
+    with chat(tmp_path, server.base_url, question=question) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: len(texts(app)) == 2 and "w3" in texts(app)[1])
+            first = app.conversation.key
+            await pilot.press(*"mine", "ctrl+n")
+            await wait_until(lambda: app.conversation.key is None and texts(app) == [])
+            assert app.composer.text == ""
+            await pilot.press(*"other", "enter")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            assert texts(app) == ["other", "echo: other"]
+            await app.conversation.show(first)
+            assert last_state(app) is State.STREAMING and "w3" in texts(app)[1]
+            assert app.composer.text == "mine"
+            there = len(texts(app)[1])
+            await wait_until(lambda: len(texts(app)[1]) > there)
+            await pilot.press("ctrl+c")
+            await wait_until(lambda: last_state(app) is State.STOPPED)
+            words = texts(app)[1].split()
+            await pilot.press("ctrl+q")
+            await wait_until(lambda: not app.is_running)
+    numbers = [int(word[1:]) for word in words if word[0] == "w" and word[1:].isdigit()]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))  # nothing lost or doubled on the way
+    with open_store(tmp_path) as store:
+        found = [store.for_api(c.id)[1]["content"] for c in store.conversations.list()]
+    assert "echo: other" in found and words in [text.split() for text in found]
+
+
+async def test_an_answer_that_ends_elsewhere_is_told_and_kept(
+    tmp_path: Path, server: Running
+) -> None:
+    question = "y [[answer:rate=60;length=60]]"
+    with chat(tmp_path, server.base_url, question=question) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: len(texts(app)) == 2)
+            first = app.conversation.key
+            await app.conversation.show(None)
+            await wait_until(lambda: len(app._notifications) == 1)
+            assert texts(app) == []
+            await app.conversation.show(first)
+            assert last_state(app) is State.COMPLETE
+            assert texts(app)[1].rstrip().endswith("w59")
+
+
+async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press(*"/nwe", "enter")
+            await wait_until(lambda: len(app._notifications) == 1)
+            assert app.composer.text == "/nwe"
+            await pilot.press("enter")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            assert texts(app) == ["/nwe", "echo: /nwe"]
+            await type_in(app, "//new")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 4)
+            assert texts(app)[2] == "/new"
+            await type_in(app, "/new")
+            await wait_until(lambda: texts(app) == [] and app.composer.text == "")
 
 
 async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> None:

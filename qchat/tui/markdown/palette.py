@@ -38,10 +38,18 @@ class Palette:
 
 
 def palette(
-    *, accent: str, you: str, dim: str, code: str, code_back: str, bad: str, good: str, style: str
+    *,
+    accent: str | None = None,
+    you: str | None = None,
+    dim: str | None = None,
+    code: str | None = None,
+    code_back: str | None = None,
+    bad: str | None = None,
+    good: str | None = None,
+    style: str,
 ) -> Palette:
-    """A palette out of a few colours, each as rich names them."""
-    faint = Style(color=dim)
+    """A palette out of a few colours, each as rich names them; None is the terminal's own."""
+    faint = Style(color=dim, dim=dim is None)
     return Palette(
         text=Style(),
         dim=faint,
@@ -56,15 +64,15 @@ def palette(
         address=faint,
         math=Style(color=code, italic=True),
         bullet=Style(color=accent),
-        bar=Style(color=dim),
+        bar=faint,
         quote=Style(italic=True),
         rule=faint,
         code_block=Style(bgcolor=code_back),
-        label=Style(color=dim, bgcolor=code_back),
+        label=faint + Style(bgcolor=code_back),
         table_head=Style(bold=True),
         you=Style(color=you, bold=True),
         model=Style(color=accent, bold=True),
-        thought=Style(color=dim, italic=True),
+        thought=faint + Style(italic=True),
         good=Style(color=good),
         bad=Style(color=bad, bold=True),
         mark=Style(reverse=True),
@@ -92,3 +100,14 @@ LIGHT = palette(
     good="#1e7d34",
     style="default",
 )
+HIGH_CONTRAST = palette(
+    accent="#ffff00",
+    you="#00ffff",
+    dim="#ffffff",
+    code="#ffd787",
+    code_back="#000000",
+    bad="#ff8787",
+    good="#87ff87",
+    style="lightbulb",
+)
+NO_COLOR = palette(style="bw")

@@ -1,0 +1,70 @@
+"""An answer on its way: drawn where its conversation is shown, kept in any case."""
+
+import time
+
+from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
+from .asking import Asking, Ended
+from .message import Message, State
+from .transcript import Transcript
+
+
+class Answering:
+    """One answer on its way.
+
+    `answer` is its id in the store, `at` its index in the transcript, None while another
+    conversation is shown. `asking` is set once it is asked for.
+    """
+
+    asking: Asking
+
+    def __init__(self, conversation: str, title: str, answer: int, at: int | None) -> None:
+        self.conversation = conversation
+        self.title = title
+        self.answer = answer
+        self.at = at
+        self._saved = ("", "")
+
+    @property
+    def text(self) -> tuple[str, str]:
+        """What has come until now: content and reasoning."""
+        return "".join(self.asking.content), "".join(self.asking.reasoning)
+
+    def unsaved(self) -> tuple[str, str] | None:
+        """What has come, for a checkpoint; None where that is stored already."""
+        text = self.text
+        if text == self._saved:
+            return None
+        self._saved = text
+        return text
+
+    def message(self) -> Message:
+        """The answer as it is drawn now."""
+        content, reasoning = self.text
+        return Message("assistant", content, reasoning, State.STREAMING, id=self.answer)
+
+    def draw(self, transcript: Transcript, events: list[Event]) -> None:
+        """More has come."""
+        if self.at is None:
+            return
+        for event in events:
+            if isinstance(event, ContentDelta):
+                transcript.stream(self.at, event.text)
+            elif isinstance(event, ReasoningDelta):
+                transcript.stream(self.at, reasoning=event.text)
+            elif isinstance(event, Reclassified):
+                shown = Message(
+                    "assistant", reasoning=event.reasoning, state=State.STREAMING, id=self.answer
+                )
+                transcript.replace(self.at, shown)
+
+    def thought(self, end: Ended) -> float | None:
+        """Seconds of thinking before the answer began, where it thought."""
+        first = self.asking.first_content
+        return first - self.asking.started if end.reasoning and first is not None else None
+
+    def cut(self) -> Ended:
+        """Stop it; what came is its end."""
+        self.asking.stop()
+        content, reasoning = self.text
+        total = time.monotonic() - self.asking.started
+        return Ended(content, reasoning, None, None, None, None, total)

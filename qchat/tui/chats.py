@@ -1,0 +1,144 @@
+"""What can be done with whole conversations; a room of actions."""
+
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..i18n import _, plural
+from ..sanitize import one_line
+
+if TYPE_CHECKING:
+    from ..store import Conversation as Stored
+    from .app import ChatApp
+    from .keeper import Keeper
+
+
+class Chats:
+    """Acts on what is chosen in the list while that has the focus, else on what is shown."""
+
+    def __init__(self, app: "ChatApp") -> None:
+        self._app = app
+        self._deleted: list[str] = []
+
+    @property
+    def _keeper(self) -> "Keeper":
+        return self._app.conversation.keeper
+
+    def _target(self) -> str:
+        """The id of the conversation that is meant. Raises `UsageError` where there is none."""
+        sidebar = self._app.sidebar
+        if sidebar.in_use:
+            if sidebar.list.chosen is None:
+                raise UsageError(_("No conversation is chosen."))
+            return sidebar.list.chosen.id
+        if self._app.conversation.key is None:
+            raise UsageError(_("This conversation has not begun; ask something first."))
+        return self._app.conversation.key
+
+    def list(self) -> None:
+        """The list at the side."""
+        self._app.sidebar.toggle()
+
+    def search(self, words: str = "") -> None:
+        """The search, with these words to begin with."""
+        from .search import Search
+
+        self._app.sidebar.back()
+        self._app.push_screen(Search(self._app, words))
+
+    # -- title, pin, archive ---------------------------------------------------------------
+
+    async def rename(self, words: str) -> None:
+        """Another title. Raises `QchatError`."""
+        await self.rename_to(self._target(), words)
+
+    def rename_here(self) -> None:
+        """Another title, written in the list."""
+        self._app.sidebar.rename()
+
+    async def rename_to(self, key: str, words: str) -> None:
+        """Another title for a conversation. Raises `StoreError`."""
+        changed = await self._keeper.run(
+            self._keeper.store.conversations.rename, key, one_line(words.strip())
+        )
+        if key == self._app.conversation.key:
+            self._app.conversation.title = changed.title
+        await self._changed(_("Renamed: {title}"), changed)
+
+    async def pin(self) -> None:
+        """On top, or no longer. Raises `QchatError`."""
+        store = self._keeper.store.conversations
+        old = await self._keeper.run(store.get, self._target())
+        changed = await self._keeper.run(store.pin, old.id, not old.pinned)
+        said = _("Pinned: {title}") if changed.pinned else _("No longer pinned: {title}")
+        await self._changed(said, changed)
+
+    async def archive(self) -> None:
+        """Out of the list, or back into it. Raises `QchatError`."""
+        store = self._keeper.store.conversations
+        old = await self._keeper.run(store.get, self._target())
+        changed = await self._keeper.run(store.archive, old.id, not old.archived)
+        said = _("Archived: {title}") if changed.archived else _("No longer archived: {title}")
+        await self._changed(said, changed)
+
+    async def show_archived(self) -> None:
+        """The list of the archived ones, or of the others."""
+        await self._app.sidebar.show_archived()
+
+    # -- deleting --------------------------------------------------------------------------
+
+    async def delete(self) -> None:
+        """Put away, with a way back. Raises `QchatError`."""
+        key = self._target()
+        conversation = self._app.conversation
+        conversation.stop(key)
+        if key == conversation.key:
+            await conversation.show(None)
+        deleted = await self._keeper.run(self._keeper.store.conversations.delete, key)
+        self._deleted.append(key)
+        way = self._app.keymap.shown("list_restore" if self._app.sidebar.in_use else "restore")
+        await self._changed(_("Deleted: {title}. Back with {way}").replace("{way}", way), deleted)
+
+    async def restore(self) -> None:
+        """Undo the last deletion. Raises `QchatError`."""
+        if not self._deleted:
+            raise UsageError(
+                _("Nothing was deleted here; for earlier ones there is qchat chats restore.")
+            )
+        restore = self._keeper.store.conversations.restore
+        restored = await self._keeper.run(restore, self._deleted[-1])
+        self._deleted.pop()
+        await self._changed(_("Brought back: {title}"), restored)
+
+    async def _changed(self, said: str, conversation: "Stored") -> None:
+        from ..chat_lines import title
+
+        self._app.say(said.format(title=title(conversation)))
+        await self._app.sidebar.read()
+
+    # -- files -----------------------------------------------------------------------------
+
+    async def export(self, words: str) -> None:
+        """Write to a file: the format, and the file's name, each if one likes.
+
+        Raises `UsageError`, `EngineError` where the file can't be written.
+        """
+        from .files import asked_form, write
+
+        form, name = asked_form(words)
+        path = await self._keeper.run(write, self._keeper.store, self._target(), form, name)
+        self._app.say(_("Wrote {path}").format(path=path))
+
+    async def import_(self, words: str) -> None:
+        """Read a file; what is here already is not doubled. Raises `QchatError`."""
+        from .files import read
+
+        done = await self._keeper.run(read, self._keeper.store, words)
+        n = len(done.added)
+        text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
+        if done.known:
+            known = plural("{n} was here already.", "{n} were here already.", done.known)
+            text += " " + known.format(n=done.known)
+        self._app.say(text)
+        await self._app.sidebar.read()
+        if n == 1:
+            await self._app.conversation.show(done.added[0])

@@ -1,0 +1,260 @@
+"""The conversation that is shown: the order of storing, asking and drawing.
+
+An answer that is on its way when another conversation is opened goes on in its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import QchatError
+from ..i18n import _
+from ..sanitize import one_line
+from .answering import Answering
+from .asking import Asking, Ended, Request
+from .figures import ended, figures, shown
+from .message import Message, State
+from .start import Start
+
+if TYPE_CHECKING:
+    from ..store import Store
+    from .app import ChatApp
+    from .keeper import Keeper, Loaded
+
+
+class Conversation:
+    """What is asked, of whom, and what becomes of the answers; a room of actions.
+
+    `key` is the id in the store of the conversation that is shown, None where it has not begun.
+    `endpoint`, `model`, `sampling` and `system` hold for the next question. All methods run on the
+    loop of the screen.
+    """
+
+    def __init__(self, app: "ChatApp", start: Start) -> None:
+        self._app = app
+        self.endpoint = start.endpoint
+        self.model = start.model or start.endpoint.model
+        self.sampling = start.sampling
+        self.system = start.system
+        self.key: str | None = None
+        self.title = ""
+        self.figures = ""
+        self._keeper: Keeper | None = None
+        self._answers: dict[str, Answering] = {}
+        self._order = asyncio.Lock()  # storing and asking, or opening another: one at a time
+        self._sending = 0
+
+    @property
+    def opened(self) -> bool:
+        """Whether the store is open; before that nothing can be asked."""
+        return self._keeper is not None
+
+    @property
+    def keeper(self) -> "Keeper":
+        """What keeps it; only where it is `opened`."""
+        assert self._keeper is not None
+        return self._keeper
+
+    @property
+    def answering(self) -> Answering | None:
+        """The answer on its way in the conversation that is shown."""
+        return self._answers.get(self.key) if self.key is not None else None
+
+    def answers_in(self, key: str) -> bool:
+        """Whether an answer is on its way in this conversation."""
+        return key in self._answers
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is on its way here, or about to be."""
+        return self.answering is not None or self._sending > 0 or self._order.locked()
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def open(self, store: "Store", key: str | None) -> None:
+        """The first one. Raises `StoreError`."""
+        from .keeper import Keeper
+
+        keeper = Keeper(store)
+        loaded = keeper.load(key)
+        self._keeper = keeper
+        self._show(loaded)
+        if not self._app.composer.text:
+            self._app.composer.text = loaded.draft
+
+    async def show(
+        self, key: str | None, message: int | None = None, words: Sequence[str] = ()
+    ) -> None:
+        """Show another one (None: a new one); drafts stay with theirs.
+
+        With a `message`, its branch, and the place in it where one of the `words` stands. Raises
+        `StoreError`; what was shown then stays.
+        """
+        if key == self.key and message is None:
+            return
+        async with self._order:
+            await self._load(key, message)
+        if message is not None:
+            self._app.transcript.go_to_message(message, words)
+
+    async def _load(self, key: str | None, message: int | None) -> None:
+        """Read and show it; `_order` is held."""
+        if message is not None:
+            await self.keeper.run(self.keeper.store.messages.show, message)
+        while True:
+            before = self._answers.get(key or "")
+            loaded = await self.keeper.run(self.keeper.load, key)
+            if before is self._answers.get(key or ""):
+                break  # else it ended meanwhile, and what was read is not its end
+        if key == self.key:
+            self._show(loaded)
+            return
+        draft = self.keeper.keep_draft(self.key, self._app.composer.text)
+        if (left := self.answering) is not None:
+            left.at = None
+        self._show(loaded)
+        self._app.composer.text = loaded.draft
+        if draft is not None:
+            await draft
+
+    def _show(self, loaded: "Loaded") -> None:
+        record = loaded.record
+        self.key = record.id if record is not None else None
+        self.title = record.title if record is not None else ""
+        self.figures = ""
+        messages = [shown(stored) for stored in loaded.messages]
+        if (coming := self.answering) is not None:
+            ids = [message.id for message in messages]
+            coming.at = ids.index(coming.answer) if coming.answer in ids else None
+            if coming.at is not None:
+                messages[coming.at] = coming.message()
+        self._app.transcript.load(messages)
+        self._app.changed()
+
+    # -- asking ----------------------------------------------------------------------------
+
+    def send(self, text: str) -> None:
+        """Ask a question of the person's; what was written comes back where that fails."""
+        self._sending += 1
+        self._app.spawn(self._sent(text))
+
+    async def _sent(self, text: str) -> None:
+        try:
+            await self.ask(text)
+        except QchatError:
+            if not self._app.composer.text:
+                self._app.composer.text = text  # what was written is never lost
+            raise
+        finally:
+            self._sending -= 1
+
+    async def ask(self, text: str) -> None:
+        """Store a question and ask it. Raises `StoreError`."""
+        async with self._order:
+            stored = await self.keeper.question(
+                self.key,
+                text,
+                system=self.system,
+                server=self.endpoint.name,
+                model=self.model,
+            )
+            if self.key is None:
+                self.key = stored.conversation
+                self.title = one_line(text)
+            self._app.transcript.append(Message("user", text, id=stored.id))
+            await self._answer(stored.conversation)
+
+    async def retry(self) -> None:
+        """Ask the last question again; the answer there was stays in the store as a branch."""
+        if self.key is None or self.busy:
+            return
+        async with self._order:
+            count = await self.keeper.again(self.key)
+            if count is not None:
+                self._app.transcript.truncate(count)
+                await self._answer(self.key)
+
+    async def _answer(self, conversation: str) -> None:
+        """Ask for an answer to the path that is shown; `_order` is held."""
+        answer, messages = await self.keeper.begin(conversation, self.model)
+        transcript = self._app.transcript
+        at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
+        transcript.action_end()
+        coming = Answering(conversation, self.title, answer, at)
+        self.figures = ""
+        request = Request(self.endpoint, self.model, messages, self.sampling)
+        coming.asking = Asking(
+            request,
+            lambda events: coming.draw(transcript, events),
+            lambda end: self._close(coming, end, State.ERROR if end.error else State.COMPLETE),
+        )
+        self._answers[conversation] = coming
+        self._app.changed()
+
+    def _close(self, coming: Answering, end: Ended, state: State) -> None:
+        del self._answers[coming.conversation]
+        thought = coming.thought(end)
+        self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
+        if coming.at is not None:
+            self.figures = figures(end)
+            again = self._app.keymap.shown("retry")
+            message = replace(ended(end, state, thought, again=again), id=coming.answer)
+            self._app.transcript.flush()
+            self._app.transcript.replace(coming.at, message)
+        elif state is not State.STOPPED:
+            text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
+            self._app.say(text.format(title=one_line(coming.title)))
+        self._app.changed()
+
+    def stop(self, key: str | None = None) -> bool:
+        """Stop the answer that comes here, or in another conversation; what came is kept.
+
+        False where none comes.
+        """
+        coming = self._answers.get(key or self.key or "")
+        if coming is not None:
+            self._close(coming, coming.cut(), State.STOPPED)
+        return coming is not None
+
+    def stop_all(self) -> None:
+        """Stop the answers everywhere."""
+        for coming in list(self._answers.values()):
+            self._close(coming, coming.cut(), State.STOPPED)
+
+    def abandon(self) -> None:
+        """However the window ends: nothing more is drawn."""
+        for coming in self._answers.values():
+            coming.asking.stop()
+
+    # -- keeping ---------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Keep what has come and what is written; called every second."""
+        for coming in self._answers.values():
+            if (text := coming.unsaved()) is not None:
+                self._app.follow(self.keeper.checkpoint(coming.answer, *text))
+        if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+            self._app.follow(draft)
+
+    async def close(self) -> None:
+        """Keep the draft, wait until all is written. Raises `StoreError`."""
+        if self._keeper is not None:
+            try:
+                if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+                    await draft
+            finally:
+                self._keeper.close()
+
+    # -- other actions ---------------------------------------------------------------------
+
+    async def new(self) -> None:
+        """A new conversation."""
+        await self.show(None)
+        self._app.composer.focus()
+
+    def thinking(self) -> None:
+        """Think, do not, or as the server likes."""
+        following = {None: True, True: False, False: None}[self.sampling.thinking]
+        self.sampling = replace(self.sampling, thinking=following)
+        self._app.changed()

@@ -1,0 +1,103 @@
+"""The command palette: all actions, and all conversations by their titles."""
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from ..chat_lines import title
+from ..i18n import _
+from ..store import StoreError
+from .actions import ACTIONS, Action
+from .keymap import usage
+
+if TYPE_CHECKING:
+    from ..store import Conversation as Stored
+    from .app import ChatApp
+
+_MOST = 50
+
+
+class Actions(Provider):
+    """The rows of the table that make sense without a key."""
+
+    async def discover(self) -> Hits:
+        """All of them."""
+        for action in _offered():
+            text = self._text(action)
+            yield DiscoveryHit(Content(text), partial(_perform, self._window, action), text)
+
+    async def search(self, query: str) -> Hits:
+        """Those that have the letters."""
+        matcher = self.matcher(query)
+        for action in _offered():
+            text = self._text(action)
+            if (score := matcher.match(text)) > 0:
+                run = partial(_perform, self._window, action)
+                yield Hit(score, matcher.highlight(text), run, text=text)
+
+    @property
+    def _window(self) -> "ChatApp":
+        return cast("ChatApp", self.app)
+
+    def _text(self, action: Action) -> str:
+        ways = [self._window.keymap.shown(action.name)]
+        if action.slash and f"/{action.slash}" not in ways:
+            ways.append(usage(action))
+        return action.about + "".join(f"  {way}" for way in ways if way)
+
+
+class Conversations(Provider):
+    """The conversations that are not archived."""
+
+    async def startup(self) -> None:
+        """Read them once."""
+        self._found: list[Stored] = []
+        window = cast("ChatApp", self.app)
+        if window.conversation.opened:
+            keeper = window.conversation.keeper
+            try:
+                self._found = await keeper.run(keeper.store.conversations.list)
+            except StoreError as e:
+                window.say(str(e), error=True, seconds=10)
+
+    async def search(self, query: str) -> Hits:
+        """Those whose title has the letters, in this order."""
+        matcher = self.matcher(query)
+        # Thousands of titles are sifted by a pattern first; the matcher takes its time.
+        letters = re.compile(".*?".join(map(re.escape, query)), re.IGNORECASE | re.DOTALL)
+        some = [c for c in self._found if letters.search(c.title)][: 4 * _MOST]
+        scored = [(matcher.match(title(c)), c) for c in some]
+        scored.sort(key=lambda pair: -pair[0])
+        window = cast("ChatApp", self.app)
+        for score, conversation in scored[:_MOST]:
+            if score > 0:
+                name = title(conversation)
+                run = partial(_show, window, conversation.id)
+                yield Hit(score, matcher.highlight(name), run, text=name, help=_("conversation"))
+
+
+def open_palette() -> CommandPalette:
+    """A palette to be pushed."""
+    return CommandPalette(
+        providers=[Actions, Conversations], placeholder=_("Find an action or a conversation")
+    )
+
+
+def _offered() -> list[Action]:
+    return [action for action in ACTIONS.values() if action.palette]
+
+
+def _perform(window: "ChatApp", action: Action) -> None:
+    if action.argument and not action.argument.startswith("["):
+        window.composer.text = f"/{action.slash} "
+        window.composer.move_cursor(window.composer.document.end)
+        window.composer.focus()
+    else:
+        window.perform(action)
+
+
+def _show(window: "ChatApp", key: str) -> None:
+    window.spawn(window.conversation.show(key))

@@ -1,0 +1,53 @@
+"""Slash commands: what a line that begins with / means."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..i18n import _
+from .actions import SLASHES, Action
+
+_COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An action, and what stood behind its command."""
+
+    action: Action
+    argument: str
+
+
+def parse(text: str) -> Command | str:
+    """The command in a text, or the text to send: ``//`` at its beginning is a plain slash.
+
+    Raises `UsageError` for what looks like a command and is none: sent a second time, it goes as
+    text. A path, or several lines, are text at once.
+    """
+    if text.startswith("//"):
+        return text[1:]
+    found = _COMMAND.fullmatch(text)
+    if found is None or "\n" in text.strip():
+        return text
+    name, argument = found[1].lower(), (found[2] or "").strip()
+    action = SLASHES.get(name)
+    if action is None:
+        near = difflib.get_close_matches(name, SLASHES, n=1, cutoff=0.5)
+        hint = _(" Did you mean /{near}?").format(near=near[0]) if near else ""
+        raise UsageError(
+            _("There is no command /{name}.{hint} Enter again sends it as it is.").format(
+                name=name, hint=hint
+            )
+        )
+    if argument and not action.argument:
+        raise UsageError(
+            _("/{name} takes nothing behind it. Enter again sends it as it is.").format(name=name)
+        )
+    if action.argument and not argument and not action.argument.startswith("["):
+        raise UsageError(
+            _("Write /{name} {argument}. Enter again sends it as it is.").format(
+                name=name, argument=action.argument
+            )
+        )
+    return Command(action, argument)

@@ -1,0 +1,127 @@
+"""The table of actions: every row works, and what config.toml says about keys is checked."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from qchat.errors import UsageError
+from qchat.sampling import Sampling
+from qchat.settings import load
+from qchat.store import Store
+from qchat.tui import slash
+from qchat.tui.actions import _ROWS, ACTIONS, GROUPS, SLASHES
+from qchat.tui.app import ChatApp
+from qchat.tui.keymap import Keymap
+from qchat.tui.start import Start
+from qchat.wire import Endpoint
+
+from ..test_settings import write
+
+
+def closed() -> Store:
+    raise UsageError("no store")
+
+
+def keymap(home: Path, keys: str) -> Keymap:
+    write(home, f"[tui.keys]\n{keys}\n")
+    return Keymap(load({"QCHAT_HOME": str(home)}))
+
+
+def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
+    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+    app = ChatApp(closed, start)
+    for action in ACTIONS.values():
+        room, _dot, method = action.handler.partition(".")
+        values = (*action.values, *(["text"] if action.argument else []))
+        inspect.signature(getattr(app.rooms[room], method)).bind(*values)
+        assert action.group in GROUPS and action.about
+        assert action.keys or action.slash
+
+
+def test_names_keys_and_commands_are_there_once() -> None:
+    slashes = [action.slash for action in _ROWS if action.slash]
+    assert len(ACTIONS) == len(_ROWS) and len(SLASHES) == len(slashes)
+    for place in ("", "list"):
+        rows = [action for action in _ROWS if action.place == place]
+        keys = [key for action in rows for key in action.keys.split(",") if key]
+        assert keys and len(set(keys)) == len(keys)
+        assert [binding.key for binding in Keymap().bindings(place)] == keys
+
+
+def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
+    keys = keymap(tmp_path, 'new = "Ctrl+Alt+N, f2"\nretry = ""\nleave = "ctrl+r"')
+    assert keys.keys("new") == ("alt+ctrl+n", "f2")
+    assert keys.keys("retry") == () and keys.shown("retry") == "/retry"
+    assert keys.keys("leave") == ("ctrl+r",) and keys.shown("leave") == "Ctrl+R"
+    assert keys.keys("help") == ("f1",)
+    row = next(line for line in keys.help_text().splitlines() if "`/new`" in line)
+    assert row.startswith("| Alt+Ctrl+N, F2 |")
+    bound = {binding.key: binding.action for binding in keys.bindings()}
+    assert bound["alt+ctrl+n"] == bound["f2"] == "app.do('new')" and "ctrl+n" not in bound
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('nwe = "f2"', ["'nwe'", "'new'"]),
+        ('zzzzz = "f2"', ["'zzzzz'", "page_up"]),
+        ('new = "ctrl+nn"', ["'ctrl+nn'", "no key"]),
+        ('new = "cmd+n"', ["no key"]),
+        ('new = "ctrl+"', ["no key"]),
+        ('new = "ctrl+i"', ["ctrl+i", "Tab"]),
+        ('new = "f2, ctrl+m"', ["ctrl+m", "Enter"]),
+        ('new = "ctrl+["', ["ctrl+[", "Escape"]),
+        ('new = "n"', ["writing"]),
+        ('new = "?"', ["writing"]),
+        ('new = "enter"', ["writing"]),
+        ('new = "ctrl+r"', ["ctrl+r", "retry"]),
+        ('new = "f1"', ["f1", "help"]),
+        ("new = 3", ["quotes"]),
+    ],
+)
+def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        keymap(tmp_path, line)
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / 'config' / 'config.toml'}:2: ")
+    assert all(word in text for word in words), text
+
+
+def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"config.toml:3: f2 is the key of retry already"):
+        keymap(tmp_path, 'retry = "f2"\nnew = "f2"')
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "argument"),
+    [("/new", "new", ""), ("/NEW  ", "new", ""), ("/quit\n", "leave", "")],
+)
+def test_commands(text: str, name: str, argument: str) -> None:
+    found = slash.parse(text)
+    assert isinstance(found, slash.Command)
+    assert (found.action.name, found.argument) == (name, argument)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("hello /new", "hello /new"),
+        ("//new", "/new"),
+        ("/usr/bin/python", "/usr/bin/python"),
+        ("/new\nline", "/new\nline"),
+        ("/ what", "/ what"),
+        ("/", "/"),
+    ],
+)
+def test_what_is_no_command_is_text(text: str, sent: str) -> None:
+    assert slash.parse(text) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("/nwe", "/new"), ("/new thing", "takes nothing"), ("/qqqqq", "Enter again")],
+)
+def test_what_looks_like_a_command(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        slash.parse(text)

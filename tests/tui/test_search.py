@@ -1,0 +1,147 @@
+"""The search over all conversations, and the jump to a hit; the palette; exports and imports."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qchat.errors import UsageError
+from qchat.store import Store, open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.files import asked_form, free_name
+from qchat.tui.search import Hits, Search
+
+from .test_app import chat, texts, type_in
+from .test_sidebar import NOWHERE, filled
+from .waiting import wait_until
+
+
+def hits(app: ChatApp) -> list[str]:
+    assert isinstance(app.screen, Search)
+    return [hit.snippet for hit in app.screen.query_one(Hits).items]
+
+
+def said(app: ChatApp) -> list[str]:
+    return [notification.message for notification in app._notifications]
+
+
+def branched(store: Store) -> tuple[str, int]:
+    """A long conversation whose path leaves a question about graphs aside; its id, and that."""
+    key = store.conversations.create(title="long").id
+    for number in range(30):
+        store.messages.add(key, "user", f"question {number}")
+        store.messages.add(key, "assistant", f"answer {number}\n" * 5)
+    fork = store.messages.path(key)[9].id
+    aside = store.messages.add(key, "user", "line\n\n" * 60 + "知识图谱在这里", parent=fork)
+    store.messages.add(key, "user", "the other branch", parent=fork)
+    return key, aside.id
+
+
+async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        key, aside = branched(store)
+        store.conversations.create(title="last")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("ctrl+f", *"图谱")
+            await wait_until(lambda: len(hits(app)) == 1)
+            await pilot.press("enter")
+            await wait_until(lambda: app.conversation.key == key and len(app.screen_stack) == 1)
+            await wait_until(lambda: app.transcript.cursor is not None)
+            index = [message.id for message in app.transcript.messages].index(aside)
+            assert index == len(texts(app)) - 1 == 10
+            cursor = app.transcript.cursor
+            assert cursor is not None and cursor[0] == index and cursor[1] > 1
+            shown = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
+            assert any("›" in line for line in shown)
+            assert any("知识图谱" in line for line in shown)
+
+
+async def test_hits_as_one_types(tmp_path: Path) -> None:
+    filled(tmp_path, "sky", "sea")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["question of sea"])
+            await type_in(app, "/search question")
+            await wait_until(lambda: isinstance(app.screen, Search) and len(hits(app)) == 2)
+            await pilot.press(*" sky")
+            await wait_until(lambda: hits(app) == ["question of sky"])
+            await pilot.press("ctrl+n", *"zzz")  # no key of the conversation's works here
+            await wait_until(lambda: hits(app) == [])
+            await pilot.press("enter", "escape")
+            await wait_until(lambda: len(app.screen_stack) == 1)
+            assert texts(app) == ["question of sea"]
+            await pilot.press("ctrl+f", *"question", "down", "enter")
+            await wait_until(lambda: len(app.screen_stack) == 1)
+            await wait_until(lambda: app.transcript.cursor is not None)
+
+
+async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> None:
+    filled(tmp_path, "a blue sky", "the sea")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["question of the sea"])
+            await pilot.press("ctrl+p", *"blsk")
+            await wait_until(
+                lambda: (
+                    "a blue sky" in str(app.screen.query("OptionList").first().options[0].prompt)
+                    if len(app.screen_stack) == 2 and app.screen.query("OptionList").first().options
+                    else False
+                )
+            )
+            await pilot.press("enter")
+            await wait_until(lambda: texts(app) == ["question of a blue sky"])
+            await pilot.press("ctrl+p", *"give this")
+            await wait_until(lambda: app.screen.query("OptionList").first().options)
+            await pilot.press("enter")
+            await wait_until(lambda: app.composer.text == "/rename ")
+
+
+async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    monkeypatch.chdir(files)
+    filled(tmp_path, "a/b: sky?")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: texts(app) == ["question of a/b: sky?"])
+            for command in ("/export", "/export md", "/export json all.json", "/export x.jsonl"):
+                await type_in(app, command)
+                await wait_until(lambda: app.composer.text == "")
+            await wait_until(lambda: len(said(app)) == 4)
+            names = {"a-b-sky.md", "a-b-sky-2.md", "all.json", "x.jsonl"}
+            assert {file.name for file in files.iterdir()} == names
+            line = json.loads((files / "x.jsonl").read_text())
+            assert line == {"messages": [{"role": "user", "content": "question of a/b: sky?"}]}
+            await type_in(app, "/export json all.json")
+            await wait_until(lambda: "exists" in said(app)[-1])
+            await type_in(app, "/import all.json")
+            await wait_until(
+                lambda: said(app)[-1] == "Imported 0 conversations. 1 was here already."
+            )
+            (files / "other.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
+            await type_in(app, "/import other.jsonl")
+            await wait_until(lambda: texts(app) == ["hi"])
+            (files / "bad.json").write_text("[")
+            await type_in(app, "/import bad.json")
+            await wait_until(lambda: said(app)[-1].startswith("bad.json:1: not valid JSON"))
+            await type_in(app, "/import nowhere.json")
+            await wait_until(lambda: said(app)[-1].startswith("Can't read nowhere.json"))
+
+
+def test_what_stands_behind_export() -> None:
+    assert asked_form("") == ("markdown", "")
+    assert asked_form("JSON  my file.txt") == ("json", "my file.txt")
+    assert asked_form("chat.jsonl") == ("jsonl", "chat.jsonl")
+    with pytest.raises(UsageError, match=r"/export md notes\.txt"):
+        asked_form("notes.txt")
+
+
+def test_free_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert free_name("../../etc/passwd", "md") == Path("etc-passwd.md")
+    assert free_name("天空", "json") == Path("天空.json")
+    assert free_name("...", "md") == Path("conversation.md")
+    Path("x.md").touch()
+    assert free_name("x", "md") == Path("x-2.md")

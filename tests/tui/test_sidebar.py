@@ -1,0 +1,197 @@
+"""The list of conversations: by date, keys and mouse, renaming, deleting with undo, two windows."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from qchat.store import Conversation, open_store
+from qchat.tui import sidebar
+from qchat.tui.app import ChatApp
+from qchat.tui.sidebar import headings
+
+from .test_app import chat, texts
+from .waiting import wait_until
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+def filled(folder: Path, *names: str) -> list[str]:
+    """A store with these conversations, the first the oldest; their ids."""
+    ids = []
+    with open_store(folder) as store:
+        for name in names:
+            ids.append(store.conversations.create(title=name).id)
+            store.messages.add(ids[-1], "user", f"question of {name}")
+    return ids
+
+
+def listed(app: ChatApp) -> list[str]:
+    return [c.title for c in app.sidebar.list.items]
+
+
+def conversation(updated: float, pinned: bool = False) -> Conversation:
+    return Conversation(
+        "id", "t", False, 0, updated, pinned, False, None, None, None, None, {}, "", None, 0
+    )
+
+
+def test_headings_follow_the_calendar() -> None:
+    now = time.mktime((2026, 3, 2, 0, 30, 0, 0, 0, -1))  # half past midnight
+    minutes = [10, 40, 24 * 60 + 29, 24 * 60 + 31, 7 * 24 * 60, 8 * 24 * 60]
+    found = [conversation(now - 9e9, pinned=True), *(conversation(now - 60 * m) for m in minutes)]
+    assert headings(found, now) == {
+        0: "Pinned",
+        1: "Today",
+        2: "Yesterday",
+        4: "Last 7 days",
+        6: "Older",
+    }
+    assert headings([], now) == {}
+
+
+async def test_open_with_keys_and_drafts_stay(tmp_path: Path) -> None:
+    filled(tmp_path, "one", "two", "three")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["question of three"])
+            await pilot.press(*"draft", "ctrl+l")
+            await wait_until(lambda: listed(app) == ["three", "two", "one"])
+            assert app.sidebar.has_class("-over") and app.sidebar.in_use
+            await pilot.press("down", "down", "up", "enter")
+            await wait_until(lambda: texts(app) == ["question of two"])
+            assert not app.sidebar.display and app.composer.has_focus and app.composer.text == ""
+            await pilot.press("ctrl+l", "home", "enter")
+            await wait_until(lambda: texts(app) == ["question of three"])
+            assert app.composer.text == "draft"
+            await pilot.press("ctrl+l", "escape")
+            assert not app.sidebar.display and app.composer.has_focus
+
+
+async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
+    filled(tmp_path, "one", "two")
+    with chat(tmp_path, NOWHERE) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await wait_until(lambda: listed(app) == ["two", "one"])
+            assert app.sidebar.display and app.composer.has_focus
+            assert app.transcript.region.x == app.sidebar.region.right
+            await pilot.click(app.sidebar.list, offset=(3, 0))  # a heading
+            await pilot.click(app.sidebar.list, offset=(3, 2))
+            await wait_until(lambda: texts(app) == ["question of one"])
+            assert app.sidebar.display
+            await pilot.resize_terminal(80, 24)
+            await wait_until(lambda: not app.sidebar.display)
+            await pilot.resize_terminal(120, 24)
+            await wait_until(lambda: app.sidebar.display)
+
+
+async def test_put_away_is_remembered(tmp_path: Path) -> None:
+    filled(tmp_path, "one")
+    for wanted in (True, False):
+        with chat(tmp_path, NOWHERE) as app:
+            async with app.run_test(size=(120, 24)) as pilot:
+                await wait_until(lambda: app.sidebar.is_attached and app.conversation.opened)
+                await wait_until(lambda w=wanted: app.sidebar.display is w)
+                if wanted:
+                    await pilot.press("ctrl+l", "ctrl+l")
+                    assert not app.sidebar.display
+                    await pilot.press("ctrl+q")
+                    await wait_until(lambda: not app.is_running)
+
+
+async def test_pin_rename_archive_and_back(tmp_path: Path) -> None:
+    filled(tmp_path, "one", "two", "three")
+    with chat(tmp_path, NOWHERE) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("ctrl+l")
+            await wait_until(lambda: len(listed(app)) == 3)
+            await pilot.press("end", "p")
+            await wait_until(lambda: listed(app) == ["one", "three", "two"])
+            assert app.sidebar.list.chosen is not None
+            assert app.sidebar.list.chosen.title == "one"
+            await pilot.press("r", *"[b]x", "enter")
+            await wait_until(lambda: listed(app)[0] == "[b]x")
+            await pilot.press("r", *"zzz", "escape")
+            assert app.sidebar.list.has_focus
+            await pilot.press("p")
+            await wait_until(lambda: listed(app) == ["three", "two", "[b]x"])
+            await pilot.press("home", "a")
+            await wait_until(lambda: listed(app) == ["two", "[b]x"])
+            await pilot.press("v")
+            await wait_until(lambda: listed(app) == ["three"])
+            await pilot.press("a")
+            await wait_until(lambda: listed(app) == [])
+            await pilot.press("v")
+            await wait_until(lambda: listed(app) == ["three", "two", "[b]x"])
+
+
+async def test_delete_and_undo(tmp_path: Path) -> None:
+    ids = filled(tmp_path, "one", "two")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["question of two"])
+            await pilot.press("ctrl+l")
+            await wait_until(lambda: len(listed(app)) == 2)
+            await pilot.press("d")
+            await wait_until(lambda: listed(app) == ["one"])
+            assert app.conversation.key is None and texts(app) == []
+            await pilot.press("d")
+            await wait_until(lambda: listed(app) == [])
+            store = app.conversation.keeper.store
+            assert [c.id for c in store.conversations.list(deleted=True)] == ids[::-1]
+            await pilot.press("u")
+            await wait_until(lambda: listed(app) == ["one"])
+            await pilot.press("u")
+            await wait_until(lambda: listed(app) == ["two", "one"])
+            await pilot.press("u")
+            await wait_until(lambda: len(app._notifications) == 5)
+            assert "chats restore" in [*app._notifications][-1].message
+
+
+async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
+    filled(tmp_path, "one", "two")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: texts(app) == ["question of two"])
+            for command in ("/rename  Another name ", "/pin", "/archive"):
+                app.composer.text = command
+                await pilot.press("enter")
+                await wait_until(lambda: app.composer.text == "")
+            store = app.conversation.keeper.store
+            await wait_until(lambda: store.conversations.list(archived=True))
+            (found,) = store.conversations.list(archived=True)
+            assert (found.title, found.named, found.pinned) == ("Another name", True, True)
+            app.composer.text = "/delete"
+            await pilot.press("enter")
+            await wait_until(lambda: texts(app) == [])
+            await pilot.press(*"/pin", "enter")
+            await wait_until(lambda: "not begun" in [*app._notifications][-1].message)
+
+
+async def test_another_window_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sidebar, "_FOLLOW_SECONDS", 0.05)
+    filled(tmp_path, "one")
+    with chat(tmp_path, NOWHERE) as app, open_store(tmp_path) as other:
+        async with app.run_test(size=(120, 24)):
+            await wait_until(lambda: listed(app) == ["one"])
+            made = other.conversations.create(title="from elsewhere")
+            await wait_until(lambda: listed(app) == ["from elsewhere", "one"])
+            other.conversations.delete(made.id)
+            await wait_until(lambda: listed(app) == ["one"])
+
+
+@pytest.mark.parametrize("size", [(100, 1), (10, 4), (1, 1)])
+async def test_tiny_windows(tmp_path: Path, size: tuple[int, int]) -> None:
+    filled(tmp_path, "one", "二二二二二二二二二二二二二二")
+    with chat(tmp_path, NOWHERE) as app:
+        async with app.run_test(size=size) as pilot:
+            await wait_until(lambda: app.conversation.opened and app.sidebar.is_attached)
+            if not app.sidebar.display:
+                await pilot.press("ctrl+l")
+            await wait_until(lambda: len(listed(app)) == 2)
+            await pilot.press("ctrl+l", "ctrl+l", "down", "r", "escape", "pagedown", "escape")
+            for key in ("ctrl+f", "f1", "ctrl+p"):
+                await pilot.press(key)
+                await pilot.press("x", "escape")
+            await wait_until(lambda: len(app.screen_stack) == 1)
