@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
+import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
@@ -91,7 +92,8 @@ def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
     refuse_own_output(inputs)
     with raising(), terminated_after(job.time_limit):
         try:
-            return asyncio.run(_run(job, settings, inputs, command))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_run(job, settings, inputs, command))
         except Interrupted as stop:  # not while rows are asked: see `_Run._feed`
             click.echo(_("Interrupted. The same command goes on."), err=True)
             return stop.exit_code

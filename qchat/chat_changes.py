@@ -3,7 +3,6 @@
 import click
 
 from .chat_choice import chosen, opened, tell
-from .errors import UsageError
 from .i18n import _
 
 _off = click.option("--off", is_flag=True, help=_("Undo it."))
@@ -18,14 +17,11 @@ _off = click.option("--off", is_flag=True, help=_("Undo it."))
 def rename(conversation: str, words: tuple[str, ...]) -> None:
     """Rename it. Raises `QchatError`."""
     from . import chat_lines
-    from .sanitize import one_line
 
-    title = one_line(" ".join(words)).strip()
-    if not title:
-        raise UsageError(_("The title is empty."))
+    title = chat_lines.given_title(" ".join(words))
     with opened() as store:
         changed = store.conversations.rename(chosen(store, conversation).id, title)
-    tell(_("Renamed: {title}").format(title=chat_lines.title(changed)))
+    tell(chat_lines.renamed(changed))
 
 
 @click.command(
@@ -38,11 +34,9 @@ def pin(conversations: tuple[str, ...], off: bool) -> None:
     """Pin them, or let go. Raises `QchatError`."""
     from . import chat_lines
 
-    said = _("No longer pinned: {title}") if off else _("Pinned: {title}")
     with opened() as store:
         for c in [chosen(store, given) for given in conversations]:
-            store.conversations.pin(c.id, not off)
-            tell(said.format(title=chat_lines.title(c)))
+            tell(chat_lines.pinned(store.conversations.pin(c.id, not off)))
 
 
 @click.command(
@@ -62,8 +56,6 @@ def archive(conversations: tuple[str, ...], off: bool) -> None:
     """Archive them, or take them back. Raises `QchatError`."""
     from . import chat_lines
 
-    said = _("No longer archived: {title}") if off else _("Archived: {title}")
     with opened() as store:
         for c in [chosen(store, given) for given in conversations]:
-            store.conversations.archive(c.id, not off)
-            tell(said.format(title=chat_lines.title(c)))
+            tell(chat_lines.archived(store.conversations.archive(c.id, not off)))

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .i18n import _
+from .errors import UsageError
+from .i18n import _, plural
 from .sanitize import one_line
-from .store import Conversation, Hit
+
+if TYPE_CHECKING:
+    from .store import Conversation, Hit, Imported
 
 _MARK: Final = ("\x1b[1;4m", "\x1b[0m")
 _DIM: Final = ("\x1b[2m", "\x1b[0m")
 
 
-def title(conversation: Conversation) -> str:
+def title(conversation: "Conversation") -> str:
     """The title as one safe line."""
     return one_line(conversation.title) or _("Untitled")
 
@@ -22,7 +25,47 @@ def date(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def as_object(c: Conversation) -> dict[str, object]:
+def given_title(words: str) -> str:
+    """A title that a person gave, as one line. Raises `UsageError` where nothing is left of it."""
+    found = one_line(words).strip()
+    if not found:
+        raise UsageError(_("The title is empty."))
+    return found
+
+
+def renamed(conversation: "Conversation") -> str:
+    """That it has another title."""
+    return _("Renamed: {title}").format(title=title(conversation))
+
+
+def restored(conversation: "Conversation") -> str:
+    """That it was brought back."""
+    return _("Restored: {title}").format(title=title(conversation))
+
+
+def pinned(conversation: "Conversation") -> str:
+    """That it was pinned, or let go."""
+    said = _("Pinned: {title}") if conversation.pinned else _("No longer pinned: {title}")
+    return said.format(title=title(conversation))
+
+
+def archived(conversation: "Conversation") -> str:
+    """That it was archived, or taken back."""
+    said = _("Archived: {title}") if conversation.archived else _("No longer archived: {title}")
+    return said.format(title=title(conversation))
+
+
+def imported(done: "Imported") -> str:
+    """How many were added, and how many were known."""
+    n = len(done.added)
+    text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
+    if done.known:
+        known = plural("{n} was here already.", "{n} were here already.", done.known)
+        text += " " + known.format(n=done.known)
+    return text
+
+
+def as_object(c: "Conversation") -> dict[str, object]:
     """What `--json` prints of a conversation."""
     return {
         "id": c.id,
@@ -38,7 +81,7 @@ def as_object(c: Conversation) -> dict[str, object]:
     }
 
 
-def hit_object(hit: Hit) -> dict[str, object]:
+def hit_object(hit: "Hit") -> dict[str, object]:
     """What `--json` prints of a hit."""
     return {
         "conversation": hit.conversation,
@@ -51,7 +94,7 @@ def hit_object(hit: Hit) -> dict[str, object]:
     }
 
 
-def hit_lines(hit: Hit, short: str, marked: bool) -> Sequence[str]:
+def hit_lines(hit: "Hit", short: str, marked: bool) -> Sequence[str]:
     """A hit for a person; `marked` where escape sequences of our own may be used."""
     head = f"{short}  {date(hit.created)}  "
     if hit.message is None:
@@ -60,7 +103,7 @@ def hit_lines(hit: Hit, short: str, marked: bool) -> Sequence[str]:
     return [head + (name.join(_DIM) if marked else name), "    " + _with_marks(hit, marked)]
 
 
-def _with_marks(hit: Hit, marked: bool) -> str:
+def _with_marks(hit: "Hit", marked: bool) -> str:
     if not marked:
         return hit.snippet
     text, at = "", 0

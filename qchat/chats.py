@@ -240,17 +240,13 @@ Examples:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def import_(files: tuple[str, ...]) -> None:
     """Read them."""
+    from . import chat_lines
     from .exports import read
 
     parsed = [one for name in files for one in read(name)]  # all is checked before any is stored
     with opened() as store:
         done = store.load(parsed)
-    n = len(done.added)
-    text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
-    if done.known:
-        known = plural("{n} was here already.", "{n} were here already.", done.known)
-        text += " " + known.format(n=done.known)
-    tell(text)
+    tell(chat_lines.imported(done))
 
 
 @chats.command(
@@ -304,8 +300,7 @@ def restore(conversations: tuple[str, ...]) -> None:
 
     with opened() as store:
         for c in [chosen(store, given) for given in conversations]:
-            store.conversations.restore(c.id)
-            tell(_("Restored: {title}").format(title=chat_lines.title(c)))
+            tell(chat_lines.restored(store.conversations.restore(c.id)))
 
 
 @chats.command(

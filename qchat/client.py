@@ -4,7 +4,9 @@ Importing this module imports the SDK (about a second): only commands that ask a
 only inside the command function.
 """
 
+import contextlib
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -59,16 +61,19 @@ class Client:
     """One server, asked over HTTP. Close it, or use it in a ``with``.
 
     It never retries, never follows a redirect, and uses the endpoint's proxy and no other.
+    `break_off` may be called from another thread; all else belongs to one.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self._broken_off = False
+        self._socket: socket.socket | None = None
         self._http = openai.DefaultHttpxClient(
             trust_env=False,
             proxy=endpoint.proxy,
             follow_redirects=False,
             timeout=openai.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            event_hooks={"request": [self._only_our_headers]},
+            event_hooks={"request": [self._only_our_headers, self._follow_connection]},
         )
         self._sdk = openai.OpenAI(
             base_url=endpoint.base_url,
@@ -89,6 +94,27 @@ class Client:
                 del request.headers[name]
         request.headers["user-agent"] = f"qchat/{__version__}"
         request.headers.update(self.endpoint.headers())
+
+    def break_off(self) -> None:
+        """End what is on its way at once, a request that waits for its first byte, too.
+
+        The call that waits raises `ServerError`, and so does every later one.
+        """
+        self._broken_off = True
+        waiting = self._socket
+        if waiting is not None:
+            with contextlib.suppress(OSError):
+                # Closing it would leave the other thread waiting.
+                socket.socket.shutdown(waiting, socket.SHUT_RDWR)
+
+    def _follow_connection(self, request: Any) -> None:
+        request.extensions["trace"] = self._trace
+
+    def _trace(self, event: str, info: Any) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+        if self._broken_off and "close" not in event:
+            raise BrokenPipeError
 
     def models(self) -> list[Json]:
         """The `data` of ``GET /models``: each has an ``id``. Raises `ServerError`."""

@@ -98,7 +98,7 @@ def template() -> str:
 
 
 def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool | int) else f'"{value}"'
+    return str(value) if isinstance(value, int) else f'"{value}"'
 
 
 def _show(settings: Settings) -> None:
@@ -113,7 +113,7 @@ def _show(settings: Settings) -> None:
     rows += [
         (
             f"tui.{name}",
-            _toml(getattr(settings.tui, name)).strip('"'),
+            str(getattr(settings.tui, name)),
             settings.where(f"tui.{name}"),
         )
         for name in TUI_KEYS

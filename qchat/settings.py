@@ -38,7 +38,6 @@ SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "mode
 TUI_KEYS: Mapping[str, str] = {
     "enter": _('what Enter does while writing: "send" or "newline"'),
     "attach_kib": _("the largest file that @ attaches, in KiB"),
-    "auto_title": _("let the model name a conversation after its first answer"),
     "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -113,7 +112,6 @@ class Tui:
 
     enter: str = "send"
     attach_kib: int = 256
-    auto_title: bool = True
     theme: str = "auto"
     keys: Mapping[str, str] = field(default_factory=dict)
 
@@ -240,18 +238,20 @@ class _ConfigFile:
 
     @classmethod
     def read(cls, path: Path) -> "_ConfigFile | None":
-        import tomllib
-
         try:
-            text = path.read_bytes().decode("utf-8-sig")
-            table = tomllib.loads(text)
+            raw = path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as e:
             why = e.strerror or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
+        import tomllib  # not before it is needed: it takes longer than reading the file
+
+        try:
+            text = raw.decode("utf-8-sig")
+            table = tomllib.loads(text)
         except UnicodeDecodeError as e:
-            line = path.read_bytes()[: e.start].count(b"\n") + 1
+            line = raw[: e.start].count(b"\n") + 1
             raise UsageError(
                 _("{file}:{line}: this is not UTF-8 text.").format(file=path, line=line)
             ) from e
@@ -292,7 +292,7 @@ class _ConfigFile:
             raise self.error(path, _("{key} is empty").format(key=path[-1]))
         return value
 
-    def like(self, default: str | bool | int, *path: str) -> Any:
+    def like(self, default: str | int, *path: str) -> Any:
         """A value of the same kind as `default`; numbers are at least 1."""
         value: Any = self.table
         for part in path:
@@ -303,9 +303,6 @@ class _ConfigFile:
             if value not in choices:
                 names = _(" or ").join(f'"{name}"' for name in choices)
                 raise self.error(path, _("{key} must be {names}").format(key=key, names=names))
-        elif isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise self.error(path, _("{key} must be true or false").format(key=key))
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.error(path, _("{key} must be a whole number above 0").format(key=key))
         return value

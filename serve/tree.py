@@ -1,7 +1,8 @@
 """A server with every process of it: to find them all, and to end them all.
 
-They are known by a mark in their environment, which a child can't lose, whoever its parent is by
-now. Without /proc (macOS) the family of the first process stands for it.
+They are known by a mark in their environment, which goes to every child, whoever its parent is by
+now. A process that writes its title over its environment, as vLLM's engine does, is known by its
+parent. Without /proc (macOS) the family of the first process stands for it.
 """
 
 import contextlib
@@ -19,19 +20,19 @@ _OTHERS = (b"vllm.entrypoints", b"VLLM::", b"vllm serve", b"qchat.serve.launcher
 
 def members(first: int | None, mark: str) -> list[int]:
     """Processes of the server with `mark`, whose first process is `first`."""
-    wanted = f"{MARK}={mark}".encode()
-    found = [] if first is None else family([first])
-    found += [pid for pid, environ in _environments() if wanted in environ.split(b"\0")]
-    return running(sorted(set(found)))
+    roots = _marked([mark]) | ({first} if first is not None else set())
+    return running(sorted(family(roots)))
 
 
-def _environments() -> Iterable[tuple[int, bytes]]:
-    own = os.getpid()
+def _marked(marks: Iterable[str]) -> set[int]:
+    """Processes with one of `marks` in their environment, without this one."""
+    wanted = {f"{MARK}={mark}".encode() for mark in marks}
+    found = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
-        pid = int(path.parent.name)
-        if pid != own:
-            with contextlib.suppress(OSError):
-                yield pid, path.read_bytes()
+        with contextlib.suppress(OSError):
+            if wanted & set(path.read_bytes().split(b"\0")):
+                found.add(int(path.parent.name))
+    return found - {os.getpid()}
 
 
 def stop(
@@ -71,13 +72,12 @@ def memory_mib(pids: Iterable[int]) -> int:
 
 def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
     """vLLM processes that belong to none of the servers with `marks`: id and command line."""
-    ours = {f"{MARK}={mark}".encode() for mark in marks}
-    marked = {pid for pid, environ in _environments() if ours & set(environ.split(b"\0"))}
+    ours = set(family(_marked(marks)))
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         pid = int(path.parent.name)
         command = _command(pid)
-        if pid not in marked and any(sign in command for sign in _OTHERS):
+        if pid not in ours and any(sign in command for sign in _OTHERS):
             found.append((pid, command.decode("utf-8", "replace").strip()))
     return sorted(found)
 

@@ -99,8 +99,7 @@ def test_servers(tmp_path: Path) -> None:
         ("[tui]\nenter = 'sned'", 2, ['"send" or "newline"']),
         ("[tui]\nattach_kib = 0", 2, ["attach_kib", "above 0"]),
         ("[tui]\nattach_kib = true", 2, ["attach_kib", "above 0"]),
-        ("[tui]\nauto_title = 1", 2, ["true or false"]),
-        ("[tui]\nauto_titel = true", 2, ["'auto_titel'", "'auto_title'"]),
+        ("[tui]\nattach_kbi = 8", 2, ["'attach_kbi'", "'attach_kib'"]),
         ("tui = 3", 1, ["[tui]"]),
         (b"a = '\xff'", 1, ["UTF-8"]),
     ],
@@ -191,9 +190,9 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
 
 
 def test_the_section_of_the_chat(tmp_path: Path) -> None:
-    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nauto_title = false\n')
+    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\n')
     got = loaded(tmp_path)
-    assert got.tui == settings.Tui("newline", 8, False)
+    assert got.tui == settings.Tui("newline", 8)
     assert got.where("tui.attach_kib") == f"{file}:3"
     assert f"{file}:2" in config(tmp_path)
 

@@ -8,13 +8,14 @@ from typing import Final
 
 from ..i18n import _
 
+WRITING: Final = _("Writing")
 MOVING: Final = _("Moving")
 ANSWERS: Final = _("Answers")
 CONVERSATIONS: Final = _("Conversations")
 COPYING: Final = _("Copying")
 WINDOW: Final = _("The window")
 LIST: Final = _("In the list of conversations")
-GROUPS: Final = (CONVERSATIONS, ANSWERS, MOVING, COPYING, WINDOW, LIST)
+GROUPS: Final = (WRITING, CONVERSATIONS, ANSWERS, MOVING, COPYING, WINDOW, LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class Action:
     everywhere: bool = False
     palette: bool = True
     place: str = ""
+
+    @property
+    def needs_argument(self) -> bool:
+        """Whether something must stand behind its command."""
+        return bool(self.argument) and not self.argument.startswith("[")
 
 
 _ROWS: Final = (
@@ -143,14 +149,14 @@ _ROWS: Final = (
         "thought",
         _("unfold or fold the thinking"),
         ANSWERS,
-        "moves.thought",
+        "transcript.action_thought",
         keys="ctrl+t",
     ),
     Action(
         "page_up",
         _("scroll up"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (-1,),
         keys="pageup",
         palette=False,
@@ -159,7 +165,7 @@ _ROWS: Final = (
         "page_down",
         _("scroll down"),
         MOVING,
-        "moves.page",
+        "transcript.action_page",
         (1,),
         keys="pagedown",
         palette=False,
@@ -168,7 +174,7 @@ _ROWS: Final = (
         "message_before",
         _("to the message before"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (-1,),
         keys="alt+up",
         palette=False,
@@ -177,7 +183,7 @@ _ROWS: Final = (
         "message_after",
         _("to the message after"),
         MOVING,
-        "moves.message",
+        "transcript.action_message",
         (1,),
         keys="alt+down",
         palette=False,
@@ -186,7 +192,7 @@ _ROWS: Final = (
         "code_before",
         _("to the block of code before"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (-1,),
         keys="alt+left",
         palette=False,
@@ -195,7 +201,7 @@ _ROWS: Final = (
         "code_after",
         _("to the block of code after"),
         MOVING,
-        "moves.code",
+        "transcript.action_code",
         (1,),
         keys="alt+right",
         palette=False,
@@ -204,24 +210,33 @@ _ROWS: Final = (
         "bottom",
         _("to the end, and follow the answer"),
         MOVING,
-        "moves.bottom",
+        "transcript.action_end",
         keys="ctrl+end",
     ),
     Action(
         "copy_code",
         _("copy a block of code"),
         COPYING,
-        "copies.code",
+        "transcript.action_copy_code",
         keys="ctrl+b",
     ),
     Action(
         "copy_message",
         _("copy an answer as Markdown"),
         COPYING,
-        "copies.message",
+        "transcript.action_copy_message",
         keys="ctrl+o",
         slash="copy",
     ),
+    Action(
+        "editor",
+        _("write in your own editor ($VISUAL, $EDITOR)"),
+        WRITING,
+        "composer.write_elsewhere",
+        keys="alt+e",
+        slash="editor",
+    ),
+    Action("unfold", _("unfold a pasted text in the field"), WRITING, "composer.unfold", keys="f2"),
     Action(
         "interrupt",
         _("copy what is selected; else stop the answer; twice: quit"),
@@ -231,15 +246,7 @@ _ROWS: Final = (
         everywhere=True,
         palette=False,
     ),
-    Action(
-        "leave",
-        _("quit"),
-        WINDOW,
-        "app.leave",
-        keys="ctrl+q",
-        slash="quit",
-        everywhere=True,
-    ),
+    Action("leave", _("quit"), WINDOW, "app.leave", keys="ctrl+q", slash="quit", everywhere=True),
     Action(
         "palette",
         _("find an action or a conversation by some of its letters"),
@@ -270,7 +277,7 @@ _ROWS: Final = (
         _("another title for the chosen one"),
         LIST,
         "chats.rename_here",
-        keys="r,f2",
+        keys="r",
         palette=False,
         place="list",
     ),

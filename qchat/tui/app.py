@@ -15,11 +15,11 @@ from ..i18n import _
 from . import slash
 from .actions import ACTIONS, Action
 from .chats import Chats
+from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
 from .keymap import Keymap
-from .moves import Moves
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
@@ -57,7 +57,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
         self.transcript = Transcript(id="transcript")
-        self.composer = Composer(id="composer")
+        self.composer = Composer(
+            id="composer", options=start.tui, help_key=self.keymap.shown("help")
+        )
         self._status = Status(id="status")
         self.conversation = Conversation(self, start)
         self.probe = Probe(self)
@@ -67,9 +69,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self.rooms: dict[str, object] = {
             "app": self,
             "chats": self.chats,
+            "composer": self.composer,
             "conversation": self.conversation,
-            "copies": self.copies,
-            "moves": Moves(self.transcript),
+            "transcript": self.transcript,
         }
         self._quit_asked = 0.0
         self._unknown = ""
@@ -95,6 +97,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
+        yield Choices()
         yield self.composer
         yield self._status
 
@@ -116,6 +119,7 @@ class ChatApp(App[int], inherit_bindings=False):
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         gc.freeze()  # what is loaded by now stays; a collection need not look through it
+        gc.enable()
         self.run_worker(_warm_up, thread=True)
         self.spawn(self._show_list())
         self.spawn(self.probe.look())
@@ -167,7 +171,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
         if reachable is not None:
             endpoint = self.conversation.endpoint
-            self.transcript.placeholder = welcome(endpoint, reachable=reachable)
+            self.transcript.placeholder = welcome(
+                endpoint, reachable=reachable, help_key=self.keymap.shown("help")
+            )
             if not self.transcript.messages:
                 self.transcript.refresh()
 
@@ -189,6 +195,9 @@ class ChatApp(App[int], inherit_bindings=False):
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
+        if action.needs_argument and not argument:
+            self._ask_for(action)
+            return
         room, _dot, method = action.handler.partition(".")
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
@@ -198,6 +207,15 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
+
+    def _ask_for(self, action: Action) -> None:
+        from .wanted import Wanted
+
+        def given(words: str | None) -> None:
+            if words:
+                self.perform(action, words)
+
+        self.push_screen(Wanted(action), given)
 
     def _still_coming(self) -> bool:
         """Whether an answer is on its way; then that is said."""
@@ -211,7 +229,13 @@ class ChatApp(App[int], inherit_bindings=False):
         if not self.conversation.opened:
             return  # it is just being opened; what was written stays
         try:
-            found = slash.parse(event.text)
+            found = slash.parse(event.typed)
+            if event.text != event.typed:  # it has chips, and a command takes no hidden text
+                if isinstance(found, slash.Command):
+                    raise UsageError(
+                        _("A command takes no chip; write it out. Enter again sends it as it is.")
+                    )
+                found = event.text
         except UsageError as e:
             if self._unknown != event.text:
                 self._unknown = event.text
@@ -225,6 +249,11 @@ class ChatApp(App[int], inherit_bindings=False):
         elif not self._still_coming():
             self.composer.take()
             self.conversation.send(found)
+
+    def on_composer_older(self) -> None:
+        """Up at the first line."""
+        if self.conversation.opened:
+            self.spawn(self.conversation.recall())
 
     def on_transcript_copied(self, event: Transcript.Copied) -> None:
         """A key copied something."""
@@ -284,4 +313,9 @@ async def _awaited(work: Awaitable[object]) -> None:
 
 
 def _warm_up() -> None:
-    from .. import client  # noqa: F401  a second that the first question need not wait for
+    # What the first question and the first answer need not wait for.
+    import markdown_it  # noqa: F401
+
+    from .. import client  # noqa: F401
+    from . import answering  # noqa: F401
+    from .markdown import Renderer  # noqa: F401

@@ -15,6 +15,7 @@ from ..wire import Endpoint
 
 if TYPE_CHECKING:
     from ..answer import Progress
+    from ..client import Client
 
 Json = dict[str, Any]
 
@@ -58,6 +59,7 @@ class Asking:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # Textual's timers look for the app in it
         self._stopped = threading.Event()
+        self._client: Client | None = None
         self.content: list[str] = []
         self.reasoning: list[str] = []
         self.started = time.monotonic()
@@ -65,8 +67,10 @@ class Asking:
         threading.Thread(target=self._run, name="asking", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing more comes from here; the request is broken off with its next chunk."""
+        """Nothing more comes from here; the connection is closed at once."""
         self._stopped.set()
+        if (client := self._client) is not None:
+            client.break_off()
 
     def _run(self) -> None:
         try:
@@ -87,6 +91,8 @@ class Asking:
             raise
         except Exception as e:  # a thread has nobody else to tell
             error = f"{type(e).__name__}: {e}"
+        if self._stopped.is_set():
+            return
         last = progress.splitter.finish()
         progress.total = time.monotonic() - self.started
         answer = progress.splitter.answer
@@ -110,6 +116,9 @@ class Asking:
 
         request = self._request
         with Client(request.endpoint) as client:
+            self._client = client
+            if self._stopped.is_set():
+                raise _StoppedError  # before there was a connection to close
             progress.model = request.model or only_model(client)
             self.started = time.monotonic()  # what was imported before is not the server's time
             body = request.sampling.fill({"model": progress.model, "messages": request.messages})

@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from .. import chat_lines
 from ..errors import UsageError
-from ..i18n import _, plural
-from ..sanitize import one_line
+from ..i18n import _
 
 if TYPE_CHECKING:
-    from ..store import Conversation as Stored
     from .app import ChatApp
     from .keeper import Keeper
 
@@ -56,29 +55,26 @@ class Chats:
         self._app.sidebar.rename()
 
     async def rename_to(self, key: str, words: str) -> None:
-        """Another title for a conversation. Raises `StoreError`."""
-        changed = await self._keeper.run(
-            self._keeper.store.conversations.rename, key, one_line(words.strip())
-        )
+        """Another title for a conversation. Raises `QchatError`."""
+        words = chat_lines.given_title(words)
+        changed = await self._keeper.run(self._keeper.store.conversations.rename, key, words)
         if key == self._app.conversation.key:
             self._app.conversation.title = changed.title
-        await self._changed(_("Renamed: {title}"), changed)
+        await self._changed(chat_lines.renamed(changed))
 
     async def pin(self) -> None:
         """On top, or no longer. Raises `QchatError`."""
         store = self._keeper.store.conversations
         old = await self._keeper.run(store.get, self._target())
         changed = await self._keeper.run(store.pin, old.id, not old.pinned)
-        said = _("Pinned: {title}") if changed.pinned else _("No longer pinned: {title}")
-        await self._changed(said, changed)
+        await self._changed(chat_lines.pinned(changed))
 
     async def archive(self) -> None:
         """Out of the list, or back into it. Raises `QchatError`."""
         store = self._keeper.store.conversations
         old = await self._keeper.run(store.get, self._target())
         changed = await self._keeper.run(store.archive, old.id, not old.archived)
-        said = _("Archived: {title}") if changed.archived else _("No longer archived: {title}")
-        await self._changed(said, changed)
+        await self._changed(chat_lines.archived(changed))
 
     async def show_archived(self) -> None:
         """The list of the archived ones, or of the others."""
@@ -96,7 +92,8 @@ class Chats:
         deleted = await self._keeper.run(self._keeper.store.conversations.delete, key)
         self._deleted.append(key)
         way = self._app.keymap.shown("list_restore" if self._app.sidebar.in_use else "restore")
-        await self._changed(_("Deleted: {title}. Back with {way}").replace("{way}", way), deleted)
+        said = _("Deleted: {title}. Back with {way}")
+        await self._changed(said.format(title=chat_lines.title(deleted), way=way))
 
     async def restore(self) -> None:
         """Undo the last deletion. Raises `QchatError`."""
@@ -107,12 +104,10 @@ class Chats:
         restore = self._keeper.store.conversations.restore
         restored = await self._keeper.run(restore, self._deleted[-1])
         self._deleted.pop()
-        await self._changed(_("Brought back: {title}"), restored)
+        await self._changed(chat_lines.restored(restored))
 
-    async def _changed(self, said: str, conversation: "Stored") -> None:
-        from ..chat_lines import title
-
-        self._app.say(said.format(title=title(conversation)))
+    async def _changed(self, said: str) -> None:
+        self._app.say(said)
         await self._app.sidebar.read()
 
     # -- files -----------------------------------------------------------------------------
@@ -133,12 +128,6 @@ class Chats:
         from .files import read
 
         done = await self._keeper.run(read, self._keeper.store, words)
-        n = len(done.added)
-        text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
-        if done.known:
-            known = plural("{n} was here already.", "{n} were here already.", done.known)
-            text += " " + known.format(n=done.known)
-        self._app.say(text)
-        await self._app.sidebar.read()
-        if n == 1:
+        await self._changed(chat_lines.imported(done))
+        if len(done.added) == 1:
             await self._app.conversation.show(done.added[0])

@@ -148,7 +148,7 @@ class Column(ScrollView, can_focus=True):
 
     # -- scrolling -------------------------------------------------------------------------
 
-    def _after_change(self) -> None:
+    def _after_change(self, *, more: bool = True) -> None:
         if not self.is_attached or not self.size.height:
             return
         if self.follows and self.dragging is None:
@@ -157,7 +157,7 @@ class Column(ScrollView, can_focus=True):
         before = self._layout.total
         y = self._layout.settle(self.scroll_offset.y, self.rows)
         below = self._layout.total > y + self.rows
-        self.new_below = below and (self.new_below or self._layout.total >= before)
+        self.new_below = below and (self.new_below or (more and self._layout.total >= before))
         self._show(y, keep=True)
 
     def _show(self, y: int, *, keep: bool = False) -> None:
@@ -215,7 +215,7 @@ class Column(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Another size."""
         self._reflow()
-        self._after_change()
+        self._after_change(more=False)
 
     def notify_style_update(self) -> None:
         """Another theme."""
@@ -224,7 +224,7 @@ class Column(ScrollView, can_focus=True):
             for _index, _number, block in self._drawn():
                 block.strips = []
             self._reflow()
-            self._after_change()
+            self._after_change(more=False)
 
     def _drawn(self) -> list[tuple[int, int, Block]]:
         return [
@@ -299,13 +299,13 @@ class Column(ScrollView, can_focus=True):
         if span is not None:
             strip = self._marked(strip, *span)
         if self.cursor == (place.message, place.block) and self._margin:
-            mark = Strip([Segment("›", base + self._layout.renderer.palette.bullet)], 1)
+            mark = Strip([Segment("›", base + self._layout.palette.bullet)], 1)
             strip = Strip.join([mark, strip.crop(1)])
         return strip
 
     def _placeholder_row(self, y: int, width: int) -> Strip:
         """What is said where there is no message yet, somewhat above the middle."""
-        palette = self._layout.renderer.palette
+        palette = self._layout.palette
         lines = self._layout.renderer.plain(self.placeholder, palette.dim)
         at = y - max(0, (self.rows - len(lines)) // 3)
         if not 0 <= at < len(lines):
@@ -340,6 +340,6 @@ class Column(ScrollView, can_focus=True):
         cells = cell_len(text)
         if cells > width:
             return strip
-        style = self.rich_style + self._layout.renderer.palette.bullet + Style(reverse=True)
+        style = self.rich_style + self._layout.palette.bullet + Style(reverse=True)
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])

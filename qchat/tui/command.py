@@ -93,8 +93,10 @@ def tui(
         return _serve_web(question, port)
     os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
 
+    import gc
     from contextlib import ExitStack
 
+    gc.disable()  # until the first paint; what is imported stays
     from .app import ChatApp
     from .keymap import Keymap
     from .start import Start

@@ -1,14 +1,36 @@
-"""The field where a person writes: Enter sends, Shift+Enter or Ctrl+J makes a new line."""
+"""Where a person writes: sending, earlier questions, names of files."""
 
-from textual import events
+import asyncio
+import re
+from pathlib import Path
+from typing import Final
+
+from textual import events, work
+from textual.app import SuspendNotSupported
 from textual.message import Message as Event
+from textual.timer import Timer
 from textual.widgets import TextArea
 
+from ..errors import UsageError
 from ..i18n import _
+from ..sanitize import clean
+from ..settings import Tui
+from .attach import Candidate, candidates
+from .chips import Draft
+from .choices import Choices
+from .field import ChipField
+from .history import History
+
+_BURST_SECONDS: Final = 0.01  # nobody types two keys so fast: it is a paste without brackets
+_WAIT_SECONDS: Final = 0.03
+_mention = re.compile(r"(?<!\S)@(\S*)$").search
 
 
-class Composer(TextArea):
-    """A field that grows with what is written."""
+class Composer(ChipField):
+    """A field that grows with what is written.
+
+    Enter sends, Ctrl+J begins a new line, or the other way round (``[tui] enter``).
+    """
 
     DEFAULT_CSS = """
     Composer {
@@ -22,35 +44,229 @@ class Composer(TextArea):
     """
 
     class Sent(Event):
-        """What was written is to be sent."""
+        """What was written is to be sent: `text`, and as it was `typed`, with chips folded."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, typed: str) -> None:
             super().__init__()
             self.text = text
+            self.typed = typed
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(
-            id=id,
-            soft_wrap=True,
-            show_line_numbers=False,
-            compact=True,
-            highlight_cursor_line=False,
-            placeholder=_("Ask anything. Enter sends, Ctrl+J begins a new line, F1 helps."),
-        )
+    class Older(Event):
+        """Earlier questions are wanted; answer by `walk`."""
 
-    async def _on_key(self, event: events.Key) -> None:
-        if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            if self.text.strip():
-                self.post_message(self.Sent(self.text))
-        elif event.key in ("shift+enter", "ctrl+j"):
-            event.stop()
-            event.prevent_default()
-            self.insert("\n")
-        else:
-            await super()._on_key(event)
+    def __init__(
+        self, *, id: str | None = None, options: Tui | None = None, help_key: str = "F1"
+    ) -> None:
+        self._options = options or Tui()
+        says = _("Ask anything. Enter sends, Ctrl+J begins a new line, {key} helps.")
+        if self._newline_first:
+            says = _("Ask anything. Ctrl+J sends, Enter begins a new line, {key} helps.")
+        super().__init__(id=id, placeholder=says.format(key=help_key))
+        self._last_key = 0.0
+        self._enter_waits: Timer | None = None
+        self._history: History | None = None
+        self._written = Draft()
+        self._recalled: str | None = None
+        self._offered: list[Candidate] = []
+        self._dismissed = ""
+
+    @property
+    def _newline_first(self) -> bool:
+        return self._options.enter == "newline"
+
+    @property
+    def limit(self) -> int:
+        """The largest file that is attached, in bytes."""
+        return self._options.attach_kib * 1024
 
     def take(self) -> None:
         """Empty the field; what it held has been kept elsewhere."""
-        self.text = ""
+        self.write("")
+
+    # -- keys ------------------------------------------------------------------------------
+
+    async def _on_key(self, event: events.Key) -> None:
+        burst = event.time - self._last_key < _BURST_SECONDS
+        self._last_key = event.time
+        if self._enter_waits is not None:
+            # More came in the same breath: what looked like Enter is a line end of a paste.
+            self._enter_waits.stop()
+            self._enter_waits = None
+            self.insert("\n")
+        if event.key == "enter" and burst and not self._newline_first:
+            event.stop()
+            event.prevent_default()
+            self._enter_waits = self.set_timer(_WAIT_SECONDS, self._send_waiting)
+        elif self._own_key(event.key):
+            event.stop()
+            event.prevent_default()
+        else:
+            await super()._on_key(event)
+
+    def _own_key(self, key: str) -> bool:
+        """Do what a key means here; whether it means something."""
+        if self._offered and self._choosing_key(key):
+            return True
+        if key == "enter":
+            if self._newline_first:
+                self.insert("\n")
+            else:
+                self._send()
+        elif key in ("ctrl+j", "ctrl+enter", "alt+enter"):
+            if self._newline_first:
+                self._send()
+            else:
+                self.insert("\n")
+        elif key == "shift+enter":
+            self.insert("\n")
+        elif key == "up" and self._at_first_row:
+            self._older()
+        elif key == "down" and self._at_last_row and self._history is not None:
+            self._step(-1)
+        else:
+            return False
+        return True
+
+    def _send_waiting(self) -> None:
+        self._enter_waits = None
+        if not (self._offered and self._choosing_key("enter")):
+            self._send()
+
+    def _send(self) -> None:
+        if not self.text.strip():
+            return
+        try:
+            text = self.chips.expanded(self.text, self.limit)
+        except UsageError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+            return
+        self.post_message(self.Sent(text, self.text))
+
+    @work(exclusive=True, group="editor")
+    async def write_elsewhere(self) -> None:
+        """Go on writing in the person's own editor; answers go on coming meanwhile."""
+        from . import editor
+
+        app = self.app
+        try:
+            words = editor.command()
+            # The loop goes on, so that what comes is stored; nothing is drawn over the editor.
+            with editor.Interrupts(), app.batch_update(), app.suspend():
+                text = await asyncio.to_thread(editor.edited, self.text, words)
+        except UsageError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+        except SuspendNotSupported:
+            said = _("An editor can't be opened here; it needs the terminal.")
+            self.notify(said, severity="error", markup=False, timeout=10)
+        else:
+            result = self.replace(clean(text), self.document.start, self.document.end)
+            self.move_cursor(result.end_location)
+        app.refresh(layout=True)
+
+    # -- earlier questions -----------------------------------------------------------------
+
+    @property
+    def _at_first_row(self) -> bool:
+        return self.navigator.is_first_wrapped_line(self.selection.end)
+
+    @property
+    def _at_last_row(self) -> bool:
+        return self.navigator.is_last_wrapped_line(self.selection.end)
+
+    def _older(self) -> None:
+        if self._history is None:
+            self.post_message(self.Older())
+        else:
+            self._step(1)
+
+    def walk(self, questions: list[str]) -> None:
+        """Begin to walk through these, newest first; what is written is kept at the near end."""
+        self._written = self.draft
+        self._history = History([q for q in questions if q != self._written.text])
+        self._step(1)
+
+    def _step(self, count: int) -> None:
+        if self._history is None or not self._history.step(count):
+            return
+        question = self._history.shown
+        if question is None:
+            self.draft = self._written
+        else:
+            self.write(question)
+        if count > 0:
+            # Up again goes on; within a question of several lines it would be a line at a time.
+            self.move_cursor((0, len(self.document.get_line(0))))
+        self._recalled = self.text
+
+    # -- names of files --------------------------------------------------------------------
+
+    def on_text_area_changed(self, _event: TextArea.Changed) -> None:
+        """Offer names of files; an earlier question that was changed is what is being written."""
+        if self._history is not None and self.text != self._recalled:
+            self._history = None
+        self._offer_names()
+
+    def on_text_area_selection_changed(self, _event: TextArea.SelectionChanged) -> None:
+        """The cursor went elsewhere."""
+        self._offer_names()
+
+    def _mentioned(self) -> str | None:
+        """The beginning of a file's name before the cursor."""
+        row, column = self.cursor_location
+        found = _mention(self.document.get_line(row)[:column])
+        return found[1] if found and self.selection.is_empty and self._history is None else None
+
+    def _offer_names(self) -> None:
+        written = self._mentioned()
+        if written is None or written == self._dismissed:
+            self._offer([])
+            if written is None:
+                self._dismissed = ""
+            return
+        self._look_up(written)
+
+    @work(exclusive=True, group="names")
+    async def _look_up(self, written: str) -> None:
+        found = await asyncio.to_thread(candidates, written, Path.cwd())
+        if self._mentioned() == written:
+            self._offer(found)
+
+    def _offer(self, found: list[Candidate]) -> None:
+        if found == self._offered:
+            return
+        self._offered = found
+        for choices in self.screen.query(Choices):
+            choices.offer([candidate.path for candidate in found])
+
+    def _choosing_key(self, key: str) -> bool:
+        choices = self.screen.query_one(Choices)
+        if key in ("up", "down"):
+            choices.move(-1 if key == "up" else 1)
+        elif key in ("tab", "enter"):
+            assert choices.chosen is not None
+            self._take_name(self._offered[choices.chosen])
+        elif key == "escape":
+            self._dismissed = self._mentioned() or ""
+            self._offer([])
+        else:
+            return False
+        return True
+
+    def _take_name(self, candidate: Candidate) -> None:
+        written = self._mentioned()
+        if written is None:
+            return
+        row, column = self.cursor_location
+        start = (row, column - len(written) - 1)
+        self._offer([])
+        if candidate.is_folder:
+            self.replace(f"@{candidate.path}", start, (row, column))
+            return
+        path = Path.cwd() / Path(candidate.path).expanduser()
+        try:
+            chip = self.chips.attach(path, candidate.path, self.limit)
+        except UsageError as e:
+            self._dismissed = written
+            self.notify(str(e), severity="error", markup=False, timeout=10)
+            return
+        self.replace(chip.label + " ", start, (row, column))

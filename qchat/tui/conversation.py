@@ -4,6 +4,7 @@ An answer that is on its way when another conversation is opened goes on in its 
 """
 
 import asyncio
+from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING
 from ..errors import QchatError
 from ..i18n import _
 from ..sanitize import one_line
-from .answering import Answering
-from .asking import Asking, Ended, Request
-from .figures import ended, figures, shown
+from .chips import Draft
 from .message import Message, State
 from .start import Start
 
 if TYPE_CHECKING:
     from ..store import Store
+    from .answering import Answering
     from .app import ChatApp
+    from .asking import Ended
     from .keeper import Keeper, Loaded
 
 
@@ -57,7 +58,7 @@ class Conversation:
         return self._keeper
 
     @property
-    def answering(self) -> Answering | None:
+    def answering(self) -> "Answering | None":
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
@@ -81,7 +82,7 @@ class Conversation:
         self._keeper = keeper
         self._show(loaded)
         if not self._app.composer.text:
-            self._app.composer.text = loaded.draft
+            self._app.composer.draft = Draft.parsed(loaded.draft)
 
     async def show(
         self, key: str | None, message: int | None = None, words: Sequence[str] = ()
@@ -110,15 +111,17 @@ class Conversation:
         if key == self.key:
             self._show(loaded)
             return
-        draft = self.keeper.keep_draft(self.key, self._app.composer.text)
+        draft = self._keep_draft()
         if (left := self.answering) is not None:
             left.at = None
         self._show(loaded)
-        self._app.composer.text = loaded.draft
+        self._app.composer.draft = Draft.parsed(loaded.draft)
         if draft is not None:
             await draft
 
     def _show(self, loaded: "Loaded") -> None:
+        from .figures import shown
+
         record = loaded.record
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
@@ -144,7 +147,7 @@ class Conversation:
             await self.ask(text)
         except QchatError:
             if not self._app.composer.text:
-                self._app.composer.text = text  # what was written is never lost
+                self._app.composer.write(text)  # what was written is never lost
             raise
         finally:
             self._sending -= 1
@@ -177,6 +180,9 @@ class Conversation:
 
     async def _answer(self, conversation: str) -> None:
         """Ask for an answer to the path that is shown; `_order` is held."""
+        from .answering import Answering
+        from .asking import Asking, Request
+
         answer, messages = await self.keeper.begin(conversation, self.model)
         transcript = self._app.transcript
         at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
@@ -192,7 +198,9 @@ class Conversation:
         self._answers[conversation] = coming
         self._app.changed()
 
-    def _close(self, coming: Answering, end: Ended, state: State) -> None:
+    def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
+        from .figures import ended, figures
+
         del self._answers[coming.conversation]
         thought = coming.thought(end)
         self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
@@ -234,17 +242,20 @@ class Conversation:
         for coming in self._answers.values():
             if (text := coming.unsaved()) is not None:
                 self._app.follow(self.keeper.checkpoint(coming.answer, *text))
-        if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+        if (draft := self._keep_draft()) is not None:
             self._app.follow(draft)
 
     async def close(self) -> None:
         """Keep the draft, wait until all is written. Raises `StoreError`."""
         if self._keeper is not None:
             try:
-                if (draft := self.keeper.keep_draft(self.key, self._app.composer.text)) is not None:
+                if (draft := self._keep_draft()) is not None:
                     await draft
             finally:
                 self._keeper.close()
+
+    def _keep_draft(self) -> "Future[object] | None":
+        return self.keeper.keep_draft(self.key, self._app.composer.draft.dumped())
 
     # -- other actions ---------------------------------------------------------------------
 
@@ -252,6 +263,10 @@ class Conversation:
         """A new conversation."""
         await self.show(None)
         self._app.composer.focus()
+
+    async def recall(self) -> None:
+        """Walk through earlier questions."""
+        self._app.composer.walk(await self.keeper.questions(self.key))
 
     def thinking(self) -> None:
         """Think, do not, or as the server likes."""

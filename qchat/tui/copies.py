@@ -1,4 +1,4 @@
-"""Copying; a room of actions."""
+"""Copying what is selected, or what a key took."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -14,14 +14,6 @@ class Copies:
 
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
-
-    def code(self) -> None:
-        """Copy code."""
-        self._app.transcript.action_copy_code()
-
-    def message(self) -> None:
-        """Copy an answer."""
-        self._app.transcript.action_copy_message()
 
     def selected(self) -> bool:
         """Copy what is selected. False where nothing is."""

@@ -74,6 +74,12 @@ class Keeper:
         self._drafts[conversation] = ""
         return stored
 
+    async def questions(self, conversation: str | None) -> list[str]:
+        """Earlier questions, newest first: those of this conversation, then those of all."""
+        ask = self.store.messages.questions
+        own = [] if conversation is None else await self.run(ask, conversation)
+        return own + await self.run(ask)
+
     async def again(self, conversation: str) -> int | None:
         """Go back to the last question; returns how many messages stand until there."""
         nodes = await self.run(self.store.messages.path, conversation)

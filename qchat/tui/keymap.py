@@ -23,7 +23,18 @@ _TWINS = {
     "ctrl+left_square_bracket": "Escape",
 }
 _WRITING = {
-    *("enter", "shift+enter", "ctrl+j", "tab", "shift+tab", "escape", "space", "backspace"),
+    *(
+        "enter",
+        "shift+enter",
+        "ctrl+enter",
+        "alt+enter",
+        "ctrl+j",
+        "tab",
+        "shift+tab",
+        "escape",
+        "space",
+        "backspace",
+    ),
     *("delete", "insert", "up", "down", "left", "right"),
 }
 
@@ -37,11 +48,11 @@ class Keymap:
         for name, text in said.items():
             assert settings is not None
             self._keys[name] = tuple(_checked(name, text, settings.where(f"tui.keys.{name}")))
-        owners: dict[tuple[str, str], str] = {}
+        owners: dict[str, str] = {}
         # Those that config.toml names come last: the clash is reported where it was made.
         for name in (*(name for name in self._keys if name not in said), *said):
             for key in self._keys[name]:
-                other = owners.setdefault((ACTIONS[name].place, key), name)
+                other = owners.setdefault(key, name)
                 if other != name:
                     assert settings is not None
                     text = _(
@@ -74,9 +85,11 @@ class Keymap:
     def help_text(self) -> str:
         """The table as Markdown."""
         about = _(
-            "Enter sends, Shift+Enter or Ctrl+J begins a new line. Drag with the mouse to select: "
-            "a whole paragraph is copied as Markdown, a part as its words. Two clicks take a "
-            "word, three a paragraph. Tab goes to the conversation and back."
+            "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings "
+            "turns Enter and Ctrl+J round). @ and the name of a text file attach it; Up and Down "
+            "at the edges of the field bring earlier questions. Drag with the mouse to select: a "
+            "whole paragraph is copied as Markdown, a part as its words. Two clicks take a word, "
+            "three a paragraph. Tab goes to the conversation and back."
         )
         parts = [f"## {_('Keys and commands')}", about]
         for group in GROUPS:

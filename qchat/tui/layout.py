@@ -5,11 +5,14 @@ text are `Place`s: they stay right whatever happens to the heights above them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .heights import Heights
-from .markdown import Line, Palette, Renderer
+from .markdown import Line, Palette
 from .message import Block, Message, MessageView
+
+if TYPE_CHECKING:
+    from .markdown import Renderer
 
 
 class Place(NamedTuple):
@@ -26,8 +29,22 @@ class Layout:
 
     def __init__(self, palette: Palette, width: int) -> None:
         self.messages: list[MessageView] = []
-        self.renderer = Renderer(palette, width)
         self.heights = Heights()
+        self._look(palette, width)
+
+    def _look(self, palette: Palette, width: int) -> None:
+        self.palette = palette
+        self._wanted = width
+        self._renderer: Renderer | None = None
+
+    @property
+    def renderer(self) -> "Renderer":
+        """What draws the pieces; not before there is one to draw."""
+        if self._renderer is None:
+            from .markdown import Renderer
+
+            self._renderer = Renderer(self.palette, self._wanted)
+        return self._renderer
 
     @property
     def width(self) -> int:
@@ -58,7 +75,7 @@ class Layout:
 
     def restyle(self, palette: Palette, width: int) -> None:
         """Another palette or width: everything is drawn anew when it is looked at."""
-        self.renderer = Renderer(palette, width)
+        self._look(palette, width)
         heights = []
         for view in self.messages:
             view.forget_lines(self.width)

@@ -138,7 +138,7 @@ class Listing(ScrollView, Generic[T], can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One row of the window."""
-        width, base = self.size.width, self.rich_style
+        width, base = self.scrollable_content_region.width, self.rich_style
         row = self.scroll_offset.y + y
         if not self._rows and y == 0:
             return _strip([(f" {self.empty}", DIM)], width, base)

@@ -4,13 +4,16 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from ..i18n import _
 from ..sanitize import clean, one_line
 from .heights import Heights
-from .markdown import Line, Palette, Piece, Renderer, Splitter
+from .markdown import Kind, Line, Palette, Piece
 from .markdown.line import Span, line_of
-from .markdown.wrap import wrap
+
+if TYPE_CHECKING:
+    from .markdown import Renderer, Splitter
 
 
 class State(Enum):
@@ -123,10 +126,14 @@ class MessageView:
     @property
     def references(self) -> dict[str, str]:
         """The link definitions of the text."""
-        return self._body.references if isinstance(self._body, Splitter) else {}
+        return {} if isinstance(self._body, PlainSplitter) else self._body.references
 
     def _new_body(self) -> "Splitter | PlainSplitter":
-        return Splitter() if self.message.role == "assistant" else PlainSplitter()
+        if self.message.role != "assistant":
+            return PlainSplitter()
+        from .markdown import Splitter
+
+        return Splitter()
 
     def guess(self, width: int) -> int:
         """About how many lines the message takes; quick."""
@@ -216,7 +223,7 @@ class MessageView:
             self._add(self._block_of(Part.BODY, closed[number], width))
         self._done = len(closed)
         self._stable = len(self.blocks)
-        if isinstance(self._body, Splitter):
+        if not isinstance(self._body, PlainSplitter):
             for piece in self._body.tail():
                 self._add(Block(Part.BODY, piece, height=_guess(piece.body, width)))
         elif self._body.tail:
@@ -238,7 +245,7 @@ class MessageView:
             self._known[id(source)] = known
         return known
 
-    def draw(self, index: int, renderer: Renderer) -> int:
+    def draw(self, index: int, renderer: "Renderer") -> int:
         """Make the lines of a block, if they are not; returns by how much the message grew."""
         block = self.blocks[index]
         if block.lines is None:
@@ -246,7 +253,9 @@ class MessageView:
             block.height = len(block.lines)
         return self.heights.set(index, block.height)
 
-    def _lines(self, block: Block, index: int, renderer: Renderer) -> list[Line]:
+    def _lines(self, block: Block, index: int, renderer: "Renderer") -> list[Line]:
+        from .markdown.wrap import wrap
+
         palette = renderer.palette
         if block.part is Part.THOUGHT_HEAD:
             return [self._thought_head(palette)]
@@ -282,7 +291,9 @@ class MessageView:
         text = " · ".join([words, *figures])
         return line_of([(text, palette.thought)], [(sign, palette.bullet)])
 
-    def _foot(self, renderer: Renderer) -> Iterator[Line]:
+    def _foot(self, renderer: "Renderer") -> Iterator[Line]:
+        from .markdown.wrap import wrap
+
         palette, message = renderer.palette, self.message
         spans: list[Span] = []
         if message.state is State.STREAMING:
@@ -313,8 +324,6 @@ def _plain_block(part: Part, text: str, width: int) -> Block:
 
 
 def _plain_piece(text: str) -> Piece:
-    from .markdown import Kind
-
     piece = Piece(Kind.FLOW, closed=True)
     piece.lines = piece.raw = text.split("\n")
     return piece

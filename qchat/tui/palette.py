@@ -27,7 +27,7 @@ class Actions(Provider):
         """All of them."""
         for action in _offered():
             text = self._text(action)
-            yield DiscoveryHit(Content(text), partial(_perform, self._window, action), text)
+            yield DiscoveryHit(Content(text), partial(self._window.perform, action), text)
 
     async def search(self, query: str) -> Hits:
         """Those that have the letters."""
@@ -35,7 +35,7 @@ class Actions(Provider):
         for action in _offered():
             text = self._text(action)
             if (score := matcher.match(text)) > 0:
-                run = partial(_perform, self._window, action)
+                run = partial(self._window.perform, action)
                 yield Hit(score, matcher.highlight(text), run, text=text)
 
     @property
@@ -88,15 +88,6 @@ def open_palette() -> CommandPalette:
 
 def _offered() -> list[Action]:
     return [action for action in ACTIONS.values() if action.palette]
-
-
-def _perform(window: "ChatApp", action: Action) -> None:
-    if action.argument and not action.argument.startswith("["):
-        window.composer.text = f"/{action.slash} "
-        window.composer.move_cursor(window.composer.document.end)
-        window.composer.focus()
-    else:
-        window.perform(action)
 
 
 def _show(window: "ChatApp", key: str) -> None:

@@ -111,6 +111,7 @@ class Sidebar(Vertical):
         self._window = app
         self.display = False
         self.archived = False
+        self.clock = time.time
         self.list = Conversations(app)
         self._field = Title(compact=True)
         self._renamed = ""
@@ -213,7 +214,7 @@ class Sidebar(Vertical):
         wanted = chosen.id if chosen is not None else self._window.conversation.key
         place = {conversation.id: number for number, conversation in enumerate(found)}
         at = place.get(wanted or "", self.list.at)
-        names = headings(found, time.time())
+        names = headings(found, self.clock())
         if self.archived:
             names = {0: _("Archived")}
         self.list.empty = _("Nothing is archived.") if self.archived else _("No conversations yet.")

@@ -20,18 +20,19 @@ class Command:
 
 
 def parse(text: str) -> Command | str:
-    """The command in a text, or the text to send: ``//`` at its beginning is a plain slash.
+    """The command in a text, or the text to send: ``//new`` is a plain ``/new``.
 
     Raises `UsageError` for what looks like a command and is none: sent a second time, it goes as
     text. A path, or several lines, are text at once.
     """
-    if text.startswith("//"):
-        return text[1:]
-    found = _COMMAND.fullmatch(text)
+    escaped = text.startswith("//")
+    found = _COMMAND.fullmatch(text[1:] if escaped else text)
     if found is None or "\n" in text.strip():
         return text
     name, argument = found[1].lower(), (found[2] or "").strip()
     action = SLASHES.get(name)
+    if escaped:
+        return text[1:] if action else text
     if action is None:
         near = difflib.get_close_matches(name, SLASHES, n=1, cutoff=0.5)
         hint = _(" Did you mean /{near}?").format(near=near[0]) if near else ""
@@ -43,11 +44,5 @@ def parse(text: str) -> Command | str:
     if argument and not action.argument:
         raise UsageError(
             _("/{name} takes nothing behind it. Enter again sends it as it is.").format(name=name)
-        )
-    if action.argument and not argument and not action.argument.startswith("["):
-        raise UsageError(
-            _("Write /{name} {argument}. Enter again sends it as it is.").format(
-                name=name, argument=action.argument
-            )
         )
     return Command(action, argument)

@@ -22,10 +22,10 @@ class Start:
     tui: Tui = field(default_factory=Tui)
 
 
-def welcome(endpoint: wire.Endpoint, *, reachable: bool) -> str:
+def welcome(endpoint: wire.Endpoint, *, reachable: bool, help_key: str) -> str:
     """The words on an empty screen: how to begin, or how to get a server."""
     if reachable:
-        return _("Write below and press Enter. F1 shows the keys.")
+        return _("Write below and press Enter. {key} shows the keys.").format(key=help_key)
     if endpoint.origin == "default":
         text = no_server()
     else:

@@ -63,7 +63,10 @@ def test_the_same_command_again_asks_nothing_and_appended_rows_are_new(
     assert len(read("in.results.jsonl")) == 3
 
 
-def test_bad_and_refused_rows_go_to_the_errors_file(server: faults.Running) -> None:
+def test_bad_and_refused_rows_go_to_the_errors_file(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, _high: low)  # no pause before a next try
     write("in.jsonl", "a", {"prompt": 3}, "b [[fault:400]]", "c [[fault:500]]")
     with Path("in.jsonl").open("ab") as file:
         file.write(b"{\n\xff\n")

@@ -173,9 +173,12 @@ def test_signals_end_a_run_whose_reader_has_stopped_reading() -> None:
         )
         try:
             end = time.monotonic() + 30
-            while len(server.log.answered) < 64 and time.monotonic() < end:
-                time.sleep(0.05)
-            time.sleep(0.5)  # the pipe of 64 KiB is full, and the loop stands in its write
+            before = -1  # the pipe of 64 KiB gets full, and the loop stands in its write
+            while (now := len(server.log.answered)) == 0 or now != before:
+                assert time.monotonic() < end, "the run goes on, or has not begun"
+                before = now
+                time.sleep(0.5)
+            assert now < 500
             run.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             run.send_signal(signal.SIGTERM)

@@ -154,6 +154,7 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
 
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
+    import uvloop
     from qchat.batch.ahead import longest_first
     from qchat.batch.feeder import Feeder
     from qchat.batch.offline import LONG_RUN, Offline, OfflineOptions
@@ -188,7 +189,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
             seconds = time.monotonic() - began
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(engine.start(LONG_RUN))
         runner.run(round_())
         serve_rounds(lambda: runner.run(round_()))

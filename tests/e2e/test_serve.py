@@ -196,6 +196,8 @@ def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Pat
     one = said["servers"][0]
     assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
     assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
+    own = tree.members(one["vllm"], home.record()["mark"])
+    assert len(own) > 1 and not set(own) & {other["pid"] for other in said["foreign"]}
     assert "demo" in home.run("status").stdout
     again = home.run("serve", "demo", "--port", str(free_port()))
     assert again.returncode == 2 and "runs already" in again.stderr

@@ -89,3 +89,43 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
         terminal.wait_for("echo: again")
         terminal.keys("C-q")
         terminal.gone()
+
+
+def test_search_and_jump(terminal: Terminal) -> None:
+    with running() as server:
+        terminal.start("--base-url", server.url, "About 知识图谱 [[answer:length=2000]]")
+        terminal.wait_for("tok/s")
+        terminal.keys("C-n")
+        terminal.wait_for("press Enter")
+        terminal.keys("Something else", "Enter")
+        terminal.wait_for("echo: Something else")
+        terminal.keys("C-f")
+        terminal.wait_for("Search all conversations")
+        terminal.keys("图谱")
+        terminal.wait_for("echo: About")  # the title, the answer, the question
+        terminal.keys("Down", "Enter")
+        screen = terminal.wait_for("›")
+        assert "echo: About 知识图谱" in screen and "Something else" not in screen
+        terminal.keys("C-q")
+        terminal.gone()
+
+
+def test_an_editor_of_ones_own_while_the_answer_comes(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho In the editor\nread words\necho " $words" >> "$1"\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    with running() as server:
+        terminal.start("--base-url", server.url, "go [[answer:rate=60;length=200]]")
+        terminal.wait_for("w20")
+        terminal.keys("begun", "M-e")
+        terminal.wait_for("In the editor")
+        terminal.keys("and finished", "Enter")
+        terminal.wait_for("w199")
+        assert "begun and finished" in terminal.screen()
+        terminal.keys("Enter")
+        terminal.wait_for("echo: begun")
+        terminal.keys("C-q")
+        terminal.gone()

@@ -20,7 +20,7 @@ from qchat.serve.supervise import Supervisor, instead
 
 from qchat.errors import EngineError, Exit, UsageError
 from qchat.machine import Machine
-from qchat.processes import running
+from qchat.processes import family, running
 from qchat.settings import Paths
 
 # vLLM's servers run on Linux; elsewhere there is no /proc to find a marked process in.
@@ -251,6 +251,30 @@ def test_foreign_processes_are_seen_and_ours_are_not() -> None:
             assert running([process.pid]) == []
         finally:
             process.kill()
+
+
+@MARKED
+def test_a_process_without_its_environment_is_known_by_its_parent() -> None:
+    """vLLM's engine writes its title over its environment."""
+    program = """
+import subprocess, sys
+with subprocess.Popen(
+    [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)", "VLLM::EngineCore"],
+    env={},
+) as child:
+    child.wait()
+"""
+    environ = {**os.environ, tree.MARK: "ours"}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"\n"
+            (child,) = family([process.pid])[1:]
+            assert child in dict(tree.foreign([]))
+            assert not {process.pid, child} & set(dict(tree.foreign(["ours"])))
+            assert tree.members(None, "ours") == sorted([process.pid, child])
+        finally:
+            assert tree.stop(None, "ours", 0.0) == []
 
 
 class TestPhases:

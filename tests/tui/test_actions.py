@@ -42,41 +42,49 @@ def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
 def test_names_keys_and_commands_are_there_once() -> None:
     slashes = [action.slash for action in _ROWS if action.slash]
     assert len(ACTIONS) == len(_ROWS) and len(SLASHES) == len(slashes)
+    every = [key for action in _ROWS for key in action.keys.split(",") if key]
+    assert len(set(every)) == len(every)
     for place in ("", "list"):
         rows = [action for action in _ROWS if action.place == place]
         keys = [key for action in rows for key in action.keys.split(",") if key]
-        assert keys and len(set(keys)) == len(keys)
-        assert [binding.key for binding in Keymap().bindings(place)] == keys
+        assert keys and [binding.key for binding in Keymap().bindings(place)] == keys
 
 
 def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
-    keys = keymap(tmp_path, 'new = "Ctrl+Alt+N, f2"\nretry = ""\nleave = "ctrl+r"')
-    assert keys.keys("new") == ("alt+ctrl+n", "f2")
+    keys = keymap(tmp_path, 'new = "Ctrl+Alt+N, f4"\nretry = ""\nleave = "ctrl+r"')
+    assert keys.keys("new") == ("alt+ctrl+n", "f4")
     assert keys.keys("retry") == () and keys.shown("retry") == "/retry"
     assert keys.keys("leave") == ("ctrl+r",) and keys.shown("leave") == "Ctrl+R"
     assert keys.keys("help") == ("f1",)
     row = next(line for line in keys.help_text().splitlines() if "`/new`" in line)
-    assert row.startswith("| Alt+Ctrl+N, F2 |")
+    assert row.startswith("| Alt+Ctrl+N, F4 |")
     bound = {binding.key: binding.action for binding in keys.bindings()}
-    assert bound["alt+ctrl+n"] == bound["f2"] == "app.do('new')" and "ctrl+n" not in bound
+    assert bound["alt+ctrl+n"] == bound["f4"] == "app.do('new')" and "ctrl+n" not in bound
+
+
+def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
+    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+    app = ChatApp(closed, start, keymap(tmp_path, 'help = "f9"'))
+    assert "F9 helps" in str(app.composer.placeholder)
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('nwe = "f2"', ["'nwe'", "'new'"]),
-        ('zzzzz = "f2"', ["'zzzzz'", "page_up"]),
+        ('nwe = "f4"', ["'nwe'", "'new'"]),
+        ('zzzzz = "f4"', ["'zzzzz'", "page_up"]),
         ('new = "ctrl+nn"', ["'ctrl+nn'", "no key"]),
         ('new = "cmd+n"', ["no key"]),
         ('new = "ctrl+"', ["no key"]),
         ('new = "ctrl+i"', ["ctrl+i", "Tab"]),
-        ('new = "f2, ctrl+m"', ["ctrl+m", "Enter"]),
+        ('new = "f4, ctrl+m"', ["ctrl+m", "Enter"]),
         ('new = "ctrl+["', ["ctrl+[", "Escape"]),
         ('new = "n"', ["writing"]),
         ('new = "?"', ["writing"]),
         ('new = "enter"', ["writing"]),
         ('new = "ctrl+r"', ["ctrl+r", "retry"]),
         ('new = "f1"', ["f1", "help"]),
+        ('list_pin = "f2"', ["f2", "unfold"]),
         ("new = 3", ["quotes"]),
     ],
 )
@@ -89,8 +97,8 @@ def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> Non
 
 
 def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"config.toml:3: f2 is the key of retry already"):
-        keymap(tmp_path, 'retry = "f2"\nnew = "f2"')
+    with pytest.raises(UsageError, match=r"config.toml:3: f4 is the key of retry already"):
+        keymap(tmp_path, 'retry = "f4"\nnew = "f4"')
 
 
 @pytest.mark.parametrize(
@@ -108,6 +116,8 @@ def test_commands(text: str, name: str, argument: str) -> None:
     [
         ("hello /new", "hello /new"),
         ("//new", "/new"),
+        ("// a comment", "// a comment"),
+        ("//comment", "//comment"),
         ("/usr/bin/python", "/usr/bin/python"),
         ("/new\nline", "/new\nline"),
         ("/ what", "/ what"),

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from textual.events import Paste
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
@@ -54,7 +55,7 @@ def stored(folder: Path) -> list[tuple[str, str, str | None, StoreState]]:
 
 async def type_in(app: ChatApp, text: str) -> None:
     app.composer.text = text
-    app.composer.post_message(app.composer.Sent(text))
+    app.composer._send()
 
 
 async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:
@@ -241,6 +242,28 @@ async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server
             await wait_until(lambda: texts(app) == [] and app.composer.text == "")
 
 
+async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) -> None:
+    hidden = f"/rename {'x' * 1001}"
+    with chat(tmp_path, server.base_url, question="first") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await type_in(app, hidden)  # large, but there to be seen
+            await wait_until(lambda: app.conversation.title == "x" * 1001)
+            app.composer.write(hidden)
+            await pilot.press("enter")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 4)
+            assert texts(app)[2] == hidden
+            await pilot.press(*"/rename ")
+            app.composer.post_message(Paste("y" * 1001))
+            await wait_until(lambda: app.composer.draft.chips)
+            await pilot.press("enter")
+            await wait_until(lambda: "takes no chip" in [*app._notifications][-1].message)
+            await pilot.press("enter")
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 6)
+            assert texts(app)[4] == f"/rename {'y' * 1001}"
+            assert app.conversation.title == "x" * 1001
+
+
 async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> None:
     question = "[bold]x[/nope] [[answer:dress=escapes]]"
     with chat(tmp_path, server.base_url, question=question) as app:
@@ -256,3 +279,16 @@ async def test_tiny_terminals(tmp_path: Path, server: Running, size: tuple[int, 
     with chat(tmp_path, server.base_url, question="tiny") as app:
         async with app.run_test(size=size):
             await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+
+
+async def test_a_stop_before_the_first_word_closes_the_connection(
+    tmp_path: Path, server: Running
+) -> None:
+    server.reset_log()
+    with chat(tmp_path, server.base_url, question="x [[fault:hang]]") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: any(r.fault for r in server.log.records))
+            assert last_state(app) is State.STREAMING
+            await pilot.press("ctrl+c")
+            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: server.log.in_flight == 0)

@@ -10,6 +10,7 @@ from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.files import asked_form, free_name
 from qchat.tui.search import Hits, Search
+from qchat.tui.wanted import Wanted
 
 from .test_app import chat, texts, type_in
 from .test_sidebar import NOWHERE, filled
@@ -95,7 +96,14 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await pilot.press("ctrl+p", *"give this")
             await wait_until(lambda: app.screen.query("OptionList").first().options)
             await pilot.press("enter")
-            await wait_until(lambda: app.composer.text == "/rename ")
+            await wait_until(lambda: isinstance(app.screen, Wanted))
+            await pilot.press(*"Deep sky", "enter")
+            await wait_until(lambda: said(app) == ["Renamed: Deep sky"])
+            await type_in(app, "/rename")
+            await wait_until(lambda: isinstance(app.screen, Wanted))
+            await pilot.press("x", "escape")
+            await wait_until(lambda: len(app.screen_stack) == 1)
+            assert app.conversation.title == "Deep sky"
 
 
 async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

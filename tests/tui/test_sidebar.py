@@ -10,6 +10,7 @@ from qchat.tui import sidebar
 from qchat.tui.app import ChatApp
 from qchat.tui.sidebar import headings
 
+from .screens import screen
 from .test_app import chat, texts
 from .waiting import wait_until
 
@@ -179,6 +180,16 @@ async def test_another_window_is_followed(tmp_path: Path, monkeypatch: pytest.Mo
             await wait_until(lambda: listed(app) == ["from elsewhere", "one"])
             other.conversations.delete(made.id)
             await wait_until(lambda: listed(app) == ["one"])
+
+
+async def test_a_title_that_is_cut_says_so(tmp_path: Path) -> None:
+    filled(tmp_path, *(f"{number} a title that is far too long" for number in range(30)))
+    with chat(tmp_path, NOWHERE) as app:
+        async with app.run_test(size=(120, 10)) as pilot:
+            await wait_until(lambda: len(listed(app)) == 30)
+            await pilot.pause()
+            line = screen(app).splitlines()[1]
+            assert line.startswith("  29 a title that is far too ") and "…" in line[:31]
 
 
 @pytest.mark.parametrize("size", [(100, 1), (10, 4), (1, 1)])

@@ -2,13 +2,22 @@
 
 ``split`` cuts a growing text into pieces that never change once they are closed; ``render`` turns
 one piece into lines. Text must have gone through ``qchat.sanitize`` before.
+
+Both are imported when they are first used: an empty screen needs neither.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .line import Line
 from .palette import DARK, Palette
 from .piece import Kind, Piece
-from .render import MIN_WIDTH, Renderer
-from .split import Splitter, pieces
+
+if TYPE_CHECKING:
+    from .render import MIN_WIDTH, Renderer
+    from .split import Splitter, pieces
+
+_LATER = {"MIN_WIDTH": "render", "Renderer": "render", "Splitter": "split", "pieces": "split"}
 
 __all__ = [
     "DARK",
@@ -21,3 +30,9 @@ __all__ = [
     "Splitter",
     "pieces",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)

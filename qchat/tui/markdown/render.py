@@ -1,6 +1,7 @@
 """One piece of a message as lines of a given width."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.style import Style
@@ -17,6 +18,7 @@ from .wrap import width as cells_of
 from .wrap import wrap
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 MIN_WIDTH: Final = 12
@@ -33,8 +35,11 @@ class Renderer:
     def __init__(self, palette: Palette, width: int) -> None:
         self.palette = palette
         self.width = max(MIN_WIDTH, width)
-        self._parser = parser()
         self._widths: dict[int, tuple[Piece, list[int] | None, bool]] = {}
+
+    @cached_property
+    def _parser(self) -> "MarkdownIt":
+        return parser()  # its import takes longer than drawing a screen
 
     def lines(
         self, piece: Piece, references: References | None = None, *, first: bool = False

@@ -1,0 +1,88 @@
+"""Writing in the person's own editor."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import UsageError
+from ..i18n import _
+
+_USUAL = ("nano", "vi")
+
+
+def command(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """$VISUAL, $EDITOR, or a usual editor, split into words. Raises `UsageError`."""
+    for name in ("VISUAL", "EDITOR"):
+        try:
+            words = shlex.split(environ.get(name, ""))
+        except ValueError as e:
+            raise UsageError(_("${name} can't be read: {why}.").format(name=name, why=e)) from e
+        if words:
+            return words
+    for usual in _USUAL:
+        if shutil.which(usual):
+            return [usual]
+    raise UsageError(_("No editor is set; put its name in the variable EDITOR."))
+
+
+def edited(text: str, editor: list[str]) -> str:
+    """The text after the editor has ended. Blocks; the terminal is the editor's meanwhile.
+
+    The text stands in a file that only its owner can read, in a folder of its own, and is gone
+    afterwards. Raises `UsageError` where the editor fails (what it wrote is not used then), or
+    where what it wrote can't be read (the file is left then).
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="qchat-"))  # 0700
+        file = folder / "question.md"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(text.encode("utf-8", "replace"))
+    except OSError as e:
+        words = _("Can't make a file for the editor: {why}.")
+        raise UsageError(words.format(why=e.strerror)) from e
+    try:
+        _run([*editor, str(file)])
+    except UsageError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    text = _read(file)
+    shutil.rmtree(folder, ignore_errors=True)
+    return text
+
+
+def _run(words: list[str]) -> None:
+    try:
+        code = subprocess.run(words, check=False).returncode
+    except OSError as e:
+        text = _("Can't start the editor {name}: {why}. The text is as it was.")
+        raise UsageError(text.format(name=words[0], why=e.strerror)) from e
+    if code:
+        text = _("The editor {name} ended with an error ({code}); the text is as it was.")
+        raise UsageError(text.format(name=words[0], code=code))
+
+
+def _read(file: Path) -> str:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        why = e.strerror if isinstance(e, OSError) else _("it is not UTF-8")
+        words = _("What the editor left in {file} can't be read ({why}); the text is as it was.")
+        raise UsageError(words.format(file=file, why=why)) from e
+    # Editors end a file with a newline, which nobody wrote.
+    return text.replace("\r\n", "\n").removesuffix("\n")
+
+
+class Interrupts:
+    """Within this, Ctrl+C is the editor's alone. For the main thread."""
+
+    def __enter__(self) -> None:
+        # A handler, not SIG_IGN: that would be handed down to the editor.
+        self._old = signal.signal(signal.SIGINT, lambda *_args: None)
+
+    def __exit__(self, *_exc: object) -> None:
+        signal.signal(signal.SIGINT, self._old)

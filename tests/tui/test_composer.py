@@ -1,0 +1,264 @@
+"""The field where one writes: chips, names of files, earlier questions, Enter."""
+
+import os
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+
+from qchat.settings import Tui
+from qchat.tui.chips import Draft
+from qchat.tui.choices import Choices
+from qchat.tui.composer import Composer
+
+from .waiting import wait_until
+
+LONG = "\n".join(f"line {n}" for n in range(212))
+LABEL = "[pasted 212 lines]"
+
+
+class Desk(App[None]):
+    """A composer alone, and what came of it."""
+
+    def __init__(self, options: Tui | None = None, questions: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._options = options
+        self._questions = questions
+        self.sent: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield Choices()
+        yield Composer(options=self._options)
+
+    @property
+    def field(self) -> Composer:
+        return self.query_one(Composer)
+
+    @property
+    def said(self) -> list[str]:
+        return [note.message for note in self._notifications]
+
+    @property
+    def offered(self) -> list[str]:
+        return [candidate.path for candidate in self.field._offered]
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        self.sent.append(event.text)
+        self.field.take()
+
+    def on_composer_older(self) -> None:
+        self.field.walk(list(self._questions))
+
+
+def paste(desk: Desk, text: str) -> None:
+    desk.field.post_message(events.Paste(text))
+
+
+async def test_a_large_paste_is_a_chip_and_goes_out_whole() -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await pilot.press(*"see")
+        paste(desk, " small\r\ntext")
+        await wait_until(lambda: desk.field.text == "see small\ntext")
+        paste(desk, LONG.replace("\n", "\r"))
+        await wait_until(lambda: desk.field.text == f"see small\ntext{LABEL}")
+        paste(desk, LONG)
+        await wait_until(lambda: desk.field.text.endswith(f"{LABEL}[pasted 212 lines #2]"))
+        await pilot.press("enter")
+        await wait_until(lambda: desk.sent)
+        assert desk.sent == [f"see small\ntext{LONG}{LONG}"]
+        assert desk.field.text == "" and not desk.field.draft.chips
+
+
+async def test_a_chip_is_one_letter_for_the_cursor() -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await pilot.press("a")
+        paste(desk, LONG)
+        await wait_until(lambda: desk.field.text == f"a{LABEL}")
+        await pilot.press("b", "left", "left")
+        assert desk.field.cursor_location == (0, 1)
+        await pilot.press("right")
+        assert desk.field.cursor_location == (0, 1 + len(LABEL))
+        await pilot.press("ctrl+left", "x")  # a word to the left would be within it
+        assert desk.field.text == f"ax{LABEL}b"
+        await pilot.press("right", "ctrl+w")
+        assert desk.field.text == "axb"
+        await pilot.press("ctrl+z")
+        assert desk.field.text == f"ax{LABEL}b"
+        await pilot.press("home", "right", "right", "right", "backspace")
+        assert desk.field.text == "axb"
+
+
+async def test_a_chip_unfolds() -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        paste(desk, "x" * 1001)
+        await wait_until(lambda: desk.field.text == "[pasted 1,001 characters]")
+        desk.field.unfold()
+        assert desk.field.text == "x" * 1001
+        desk.field.unfold()  # nothing is folded
+        await pilot.press("enter")
+        await wait_until(lambda: desk.sent == ["x" * 1001])
+
+
+async def test_a_draft_keeps_its_chips() -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        paste(desk, LONG)
+        await wait_until(lambda: desk.field.text == LABEL)
+        await pilot.press("?")
+        draft = desk.field.draft
+    again = Draft.parsed(draft.dumped())
+    assert again == draft
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        desk.field.draft = again
+        assert desk.field.text == f"{LABEL}?"
+        await pilot.press("enter")
+        await wait_until(lambda: desk.sent == [f"{LONG}?"])
+
+
+@pytest.mark.parametrize("stored", ["", "plain", "\x1e", "\x1e{}", '\x1e{"text": 3}', "[pasted 2]"])
+def test_any_stored_text_is_a_draft(stored: str) -> None:
+    draft = Draft.parsed(stored)
+    assert draft == Draft(stored) and Draft.parsed(draft.dumped()) == draft
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.py").write_text("print('```')\n```` x\n")
+    (tmp_path / "notes.txt").write_text("first\r\nsecond")
+    (tmp_path / "note.bin").write_bytes(b"a\0b")
+    (tmp_path / ".hidden").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+async def test_files_are_completed_and_attached(folder: Path) -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await pilot.press(*"see @no")
+        await wait_until(lambda: desk.offered == ["note.bin", "notes.txt"])
+        await pilot.press("down", "tab")
+        assert desk.field.text == "see [@notes.txt 12 B] "
+        await pilot.press(*"and @SR")
+        await wait_until(lambda: desk.offered == ["SR"] or desk.offered == ["src/"])
+        await pilot.press("enter")
+        await wait_until(lambda: desk.offered == ["src/app.py"])
+        await pilot.press("tab", *"!", "enter")
+        await wait_until(lambda: desk.sent)
+        assert desk.sent == [
+            "see `notes.txt` and `src/app.py` !\n\n`notes.txt`:\n\n```txt\nfirst\nsecond\n```\n\n"
+            "`src/app.py`:\n\n`````py\nprint('```')\n```` x\n`````"
+        ]
+
+
+async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        paste(desk, "a@b.c @notes.txt @types/node ")
+        await wait_until(lambda: desk.field.text)
+        await pilot.press(*"@notes.txt")
+        await wait_until(lambda: desk.offered == ["notes.txt"])
+        await pilot.press("enter", "enter")
+        await wait_until(lambda: desk.sent)
+        assert desk.sent == [
+            "a@b.c @notes.txt @types/node `notes.txt` \n\n`notes.txt`:\n\n"
+            "```txt\nfirst\nsecond\n```"
+        ]
+
+
+async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: Path) -> None:
+    (folder / "big").write_text("x" * 2049)
+    (folder / "latin").write_bytes(b"caf\xe9")
+    os.mkfifo(folder / "pipe")
+    desk = Desk(Tui(attach_kib=2))
+    async with desk.run_test() as pilot:
+        for name, words in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
+            desk.field.write(f"see @{name}")
+            await wait_until(lambda name=name: desk.offered == [name])
+            await pilot.press("tab")
+            await wait_until(lambda words=words: any(words in said for said in desk.said))
+            assert desk.field.text == f"see @{name}"
+        with pytest.raises(Exception, match="not a file"):
+            desk.field.chips.attach(folder / "pipe", "pipe", 10)
+        with pytest.raises(Exception, match="No such file"):
+            desk.field.chips.attach(folder / "gone", "gone", 10)
+        assert desk.sent == []
+
+
+async def test_a_file_is_read_when_it_is_sent(folder: Path) -> None:
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await pilot.press(*"@notes")
+        await wait_until(lambda: desk.offered)
+        await pilot.press("tab")
+        (folder / "notes.txt").write_text("newer")
+        await pilot.press("enter")
+        await wait_until(lambda: desk.sent and "newer" in desk.sent[0])
+        await pilot.press(*"@notes")
+        await wait_until(lambda: desk.offered)
+        await pilot.press("tab")
+        (folder / "notes.txt").unlink()
+        await pilot.press("enter")
+        await wait_until(lambda: any("No such file" in said for said in desk.said))
+        assert desk.field.text.startswith("[@notes.txt") and len(desk.sent) == 1
+
+
+async def test_earlier_questions_and_back_to_what_was_being_written() -> None:
+    desk = Desk(questions=("newest", "two\nlines", LONG, "newest", "oldest"))
+    async with desk.run_test() as pilot:
+        paste(desk, LONG)
+        await wait_until(lambda: desk.field.text == LABEL)
+        shown = []
+        for _n in range(5):
+            await pilot.press("up")
+            await pilot.pause()
+            shown.append(desk.field.text)
+        assert shown == ["newest", "two\nlines", LABEL, "oldest", "oldest"]
+        await pilot.press("down", "down")
+        assert desk.field.text == "two\nlines" and desk.field.cursor_location == (1, 5)
+        await pilot.press("down")
+        assert desk.field.text == "newest"
+        await pilot.press("down", "down")
+        assert desk.field.text == LABEL and desk.field.draft.chips[0].text == LONG
+        await pilot.press("up")
+        await wait_until(lambda: desk.field.text == "newest")
+        await pilot.press("!", "up")
+        await wait_until(lambda: desk.field.text == "newest")
+        await pilot.press("down")
+        assert desk.field.text == "newest!"  # what was changed is what is being written
+
+
+@pytest.mark.parametrize(
+    ("enter", "sends", "begins"),
+    [
+        ("send", ["enter"], ["ctrl+j", "ctrl+enter", "alt+enter", "shift+enter"]),
+        ("newline", ["ctrl+j", "ctrl+enter", "alt+enter"], ["enter", "shift+enter"]),
+    ],
+)
+async def test_what_enter_does(enter: str, sends: list[str], begins: list[str]) -> None:
+    desk = Desk(Tui(enter=enter))
+    async with desk.run_test() as pilot:
+        for key in sends:
+            for line in begins:
+                await pilot.press("a", line)
+            await pilot.press("b", key)
+            await wait_until(lambda: desk.sent)
+            assert desk.sent.pop() == "a\n" * len(begins) + "b"
+
+
+async def test_a_paste_without_brackets_is_not_sent_line_by_line() -> None:
+    desk = Desk()
+    async with desk.run_test():
+        for character in "one\rtwo":
+            key = "enter" if character == "\r" else character
+            desk.field.post_message(events.Key(key, character))
+        await wait_until(lambda: desk.field.text == "one\ntwo")
+        assert desk.sent == []
+        for key in ("x", "enter"):
+            desk.field.post_message(events.Key(key, key[0] if key == "x" else "\r"))
+        await wait_until(lambda: desk.sent == ["one\ntwox"])

@@ -1,0 +1,153 @@
+"""The main screens as a person sees them, and the themes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qchat.settings import load
+from qchat.store import State, open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.themes import THEMES, first_theme
+
+from ..test_settings import write
+from .screens import assert_screen, screen
+from .test_app import chat, texts, type_in
+from .test_search import hits
+from .test_sidebar import NOWHERE, listed
+from .waiting import wait_until
+
+NOW = 1_772_452_800.0  # 2026-03-02 12:00 UTC
+DAY = 86_400
+ANSWER = """Light *scatters*, and **blue** most:
+
+1. It comes from the sun.
+2. Air turns it aside.
+
+| colour | nm |
+|---|---|
+| 蓝色 | 450 |
+
+```python
+print("blue")
+```
+"""
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        patch.delenv("NO_COLOR", raising=False)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A store with conversations of several days; the last one is the newest."""
+    now = [NOW - 30 * DAY]
+    with open_store(tmp_path, clock=lambda: now[0]) as store:
+        for days, title in [
+            (30, "A plan for the garden, from the soil to the last frost"),
+            (5, "知识图谱是什么？"),
+            (1, "Tests in Rust"),
+            (0.1, "[b]Brackets[/b] \x1b[31m are text"),
+            (0.05, "Why is the sky blue?"),
+        ]:
+            now[0] = NOW - days * DAY
+            made = store.conversations.create(title=title)
+            store.messages.add(made.id, "user", f"{title} Tell me about 图谱.")
+            answer = store.messages.begin(made.id, model="demo")
+            store.messages.finish(answer.id, State.COMPLETE, ANSWER)
+            if days == 5:
+                store.conversations.pin(made.id)
+    return tmp_path
+
+
+async def opened(app: ChatApp) -> None:
+    await wait_until(lambda: app.conversation.opened and app.probe.reachable is False)
+    app.sidebar.clock = lambda: NOW
+    await wait_until(lambda: len(texts(app)) == 2)
+
+
+async def test_nothing_yet(tmp_path: Path) -> None:
+    with chat(tmp_path, NOWHERE) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.probe.reachable is False)
+            await pilot.pause()
+            assert_screen(app, "nothing-yet")
+
+
+async def test_a_conversation_and_the_list(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await opened(app)
+            await wait_until(lambda: len(listed(app)) == 5)
+            await app.sidebar.read()
+            await pilot.pause()
+            assert_screen(app, "conversation-wide")
+            await pilot.resize_terminal(80, 24)
+            await wait_until(lambda: not app.sidebar.display)
+            await pilot.pause()
+            assert_screen(app, "conversation")
+            await pilot.press("ctrl+l", "down")
+            await pilot.pause()
+            assert_screen(app, "list-over")
+
+
+async def test_search_palette_and_help(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await opened(app)
+            await pilot.press("ctrl+f", *"图谱")
+            await wait_until(lambda: len(hits(app)) == 6)
+            await pilot.press("down")
+            await pilot.pause()
+            assert_screen(app, "search")
+            await pilot.press("escape", "ctrl+p", *"arch")
+            await wait_until(lambda: "take it back  /archive" in screen(app))
+            assert "No matches" not in screen(app)
+            await pilot.press("escape", "f1")
+            await wait_until(lambda: "Keys and commands" in screen(app))
+            assert "new text" not in screen(app)
+
+
+async def test_every_theme(kept: Path) -> None:
+    with chat(kept, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await opened(app)
+            await wait_until(lambda: len(listed(app)) == 5)
+            seen = set()
+            for name in THEMES:
+                await type_in(app, f"/theme {name}")
+                await wait_until(lambda n=name: app.theme == n)
+                await pilot.pause()
+                colours = {
+                    style.color.name
+                    for strip in app.screen._compositor.render_strips()
+                    for _text, style, _control in strip
+                    if style is not None and style.color is not None
+                }
+                assert (colours == {"default"}) == (name == "no-color"), (name, colours)
+                seen.add(frozenset(colours))
+            assert len(seen) == len(THEMES)
+            await type_in(app, "/theme")
+            await wait_until(lambda: app.theme == "dark")
+            await type_in(app, "/theme pink")
+            await wait_until(lambda: "pink" in [*app._notifications][-1].message)
+            assert app.theme == "dark"
+
+
+def test_the_theme_to_begin_with() -> None:
+    assert first_theme("auto", no_color=False) == "dark"
+    assert first_theme("auto", no_color=True) == "no-color"
+    assert first_theme("light", no_color=True) == "light"
+
+
+def test_every_theme_can_be_set(tmp_path: Path) -> None:
+    for name in ("auto", *THEMES):
+        write(tmp_path, f'[tui]\ntheme = "{name}"\n')
+        assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
