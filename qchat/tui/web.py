@@ -126,7 +126,7 @@ def serve(port: int) -> int:
                     port=port, reason=e.strerror
                 )
             ) from None
-        command = "exec " + shlex.join([sys.executable, "-m", "qchat", *sys.argv[1:]])
+        command = "exec " + shlex.join([sys.executable, "-P", "-m", "qchat", *sys.argv[1:]])
         server = ChatServer(command, listener.getsockname()[1])
         click.echo(_("Open this address in a browser on this machine (it works once):"))
         click.echo(server.address)

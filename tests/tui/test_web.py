@@ -1,5 +1,6 @@
 """The browser's way in: who is let in, and who is not."""
 
+import gc
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ pytest.importorskip("textual_serve", reason="textual-serve is not installed")
 
 from qchat.tui.web import ChatServer
 
-# textual-serve leaves its processes to be collected, some of them after the loop.
+# textual-serve leaves its processes to be collected: here, while their loop runs.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 _CHAT = (
@@ -51,6 +52,7 @@ async def opened() -> AsyncIterator[Page]:
                 yield Page(server, browser, f"http://127.0.0.1:{port}", server.address)
         finally:
             await runner.cleanup()
+            gc.collect()
 
 
 async def status(page: Page, path: str, **headers: str) -> int:
