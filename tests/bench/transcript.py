@@ -277,12 +277,7 @@ def main() -> int:
         found.append(figures.Figure(name, value, target, unit, less=True))
 
     chunk = statistics.median(ran(append_ours, many, 30))
-    ours = statistics.median(ran(append_ours, few, 30))
-    theirs = statistics.median(ran(append_theirs, few, 10))
-    print(f"a chunk after {few} exchanges: {ours * 1e3:.1f} ms, Markdown {theirs * 1e3:.1f} ms")
     add(f"a chunk after {many:,} exchanges / a frame", chunk / FRAME, 1.2)
-    ours, theirs = ran(opening_ours, 2 * few), ran(opening_theirs, 2 * few)
-    print(f"opening {2 * few} messages: {ours * 1e3:.0f} ms, Markdown {theirs * 1e3:.0f} ms")
     add("drawing a conversation of 10,000 messages", ran(opening_ours, 10_000) * 1e3, 500, "ms")
     gc.freeze()  # as the chat does: the modules' objects are not looked through again
     for kind in filter(None, options.streams.split(",")):
@@ -293,14 +288,29 @@ def main() -> int:
     slow: Streamed = ran(streaming_ours, "list", many, 100.0, 10.0)
     add("100 tokens/s: CPU of the transcript", slow.cpu * 100, 40, "%")
     add("typing meanwhile, 95% / a frame", slowest(slow.keys), 1.0)
-    side: Streamed = ran(streaming_ours, "list", few, 100.0, 5.0)
-    other: Streamed = ran(streaming_theirs, "list", few, 100.0, 5.0)
-    print(
-        f"100 tokens/s after {few} exchanges: CPU {side.cpu:.0%}, Markdown {other.cpu:.0%}", end=""
-    )
-    print(f"; typing {slowest(side.keys):.2f} frames, Markdown {slowest(other.keys):.2f}")
     add("CPU at rest, transcript alone", ran(idle, 3.0) * 100, 1.0, "%")
+    beside(few)
     return figures.end(found)
+
+
+def beside(exchanges: int) -> None:
+    """Print what the Markdown chat takes for the same."""
+    print(f"after {exchanges} exchanges:{'':15}ours      Markdown")
+
+    def line(what: str, ours: float, theirs: float, unit: str) -> None:
+        print(f"  {what:24} {ours:8.2f}  {theirs:12.2f} {unit}", flush=True)
+
+    times = [ran(append_ours, exchanges, 10), ran(append_theirs, exchanges, 10)]
+    line("a chunk", *(statistics.median(each) * 1e3 for each in times), "ms")
+    opened = ran(opening_ours, 2 * exchanges), ran(opening_theirs, 2 * exchanges)
+    line("opening", *(each * 1e3 for each in opened), "ms")
+    for kind in STREAMS:
+        both = [
+            ran(stream, kind, exchanges, 100.0, 4.0)
+            for stream in (streaming_ours, streaming_theirs)
+        ]
+        line(f"100 tokens/s, a {kind}", *(each.cpu * 100 for each in both), "% of a core")
+        line("  typing meanwhile, 95%", *(slowest(each.keys) for each in both), "frames")
 
 
 if __name__ == "__main__":
