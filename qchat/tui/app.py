@@ -77,7 +77,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
-        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        self.set_reactive(ChatApp.theme, first_theme(start.tui.theme, no_color=self.no_color))
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
 
@@ -118,8 +118,6 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
-        gc.freeze()  # what is loaded by now stays; a collection need not look through it
-        gc.enable()
         self.run_worker(_warm_up, thread=True)
         self.spawn(self._show_list())
         self.spawn(self.probe.look())
@@ -314,8 +312,12 @@ async def _awaited(work: Awaitable[object]) -> None:
 
 def _warm_up() -> None:
     # What the first question and the first answer need not wait for.
-    import markdown_it  # noqa: F401
+    try:
+        import markdown_it  # noqa: F401
 
-    from .. import client  # noqa: F401
-    from . import answering  # noqa: F401
-    from .markdown import Renderer  # noqa: F401
+        from .. import client  # noqa: F401
+        from . import answering  # noqa: F401
+        from .markdown import Renderer  # noqa: F401
+    finally:
+        gc.freeze()  # what is loaded by now stays: looking through it would take 50 ms each time
+        gc.enable()
