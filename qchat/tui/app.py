@@ -77,7 +77,9 @@ class ChatApp(App[int], inherit_bindings=False):
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
-        self.set_reactive(ChatApp.theme, first_theme(start.tui.theme, no_color=self.no_color))
+        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        self._variables = self.get_css_variables()
+        self.stylesheet.set_variables(self._variables)
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
 
@@ -93,6 +95,13 @@ class ChatApp(App[int], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, none reach the terminal."""
         return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Another theme; the first one's colours were there before anything was parsed."""
+        variables = self.get_css_variables()
+        if variables != self._variables:
+            self._variables = variables
+            super().refresh_css(animate)
 
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
