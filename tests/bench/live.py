@@ -13,6 +13,7 @@ import pty
 import select
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +26,6 @@ from termios import TIOCSWINSZ
 from qchat import settings
 from qchat.store import open_store, parse_messages
 
-from ..faults import running
 from . import figures
 from .texts import ANSWER, FRAME
 
@@ -90,6 +90,19 @@ def chat(home: str, *words: str) -> Iterator[Terminal]:
         os.close(end)
 
 
+@contextmanager
+def answering(style: str) -> Iterator[str]:
+    """A server with a process of its own, for this process reads the clock; its address."""
+    line = [sys.executable, "-m", "tests.faults", "--port", "0", "--answers", style]
+    line += ["--max-model-len", str(10**7)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
 def fill(home: str, exchanges: int) -> None:
     """One conversation of so many exchanges."""
     os.environ["QCHAT_HOME"] = home
@@ -106,12 +119,9 @@ def main() -> int:
     options = parser.parse_args()
     length = int(RATE * (2 * options.seconds + 5))
     style = f"rate={RATE};length={length}"
-    with (
-        tempfile.TemporaryDirectory() as home,
-        running(answers=style, max_model_len=10**7) as server,
-    ):
+    with tempfile.TemporaryDirectory() as home, answering(style) as url:
         fill(home, options.exchanges)
-        words = ("--continue", "--base-url", server.base_url, "--max-tokens", str(length))
+        words = ("--continue", "--base-url", url, "--max-tokens", str(length))
         with chat(home, *words) as terminal:
             terminal.read(3.0)
             idle = terminal.cpu(options.seconds)
