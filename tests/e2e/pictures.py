@@ -8,9 +8,12 @@ Writes examples/chat.svg, chat-search.svg and chat-light.svg.
 
 import argparse
 import asyncio
+import html
 import re
 import tempfile
 from pathlib import Path
+
+from rich.cells import cell_len
 
 from qchat.sampling import Sampling
 from qchat.settings import Tui
@@ -25,7 +28,8 @@ from ..tui.test_app import last_state, type_in
 from ..tui.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "examples"
-SIZE = (100, 30)
+SIZE = (110, 30)
+CELL = 12.2  # how wide rich draws a letter
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 QUESTIONS = (
     "什么是区块链技术？",
@@ -42,8 +46,15 @@ THOUGHT = "What is 17 times 24?"
 def keep(app: ChatApp, name: str) -> None:
     """The screen as a picture that asks no other host for a font."""
     svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="qchat tui"), flags=re.S)
+    svg = re.sub(r'textLength="[^"]*"([^>]*)>([^<]*)<', _measured, svg)
     svg = svg.replace("Fira Code, monospace", FONT)
     (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _measured(found: re.Match[str]) -> str:
+    # Rich gives a Chinese character the width of a letter.
+    wide = cell_len(html.unescape(found[2])) * CELL
+    return f'textLength="{wide:.1f}"{found[1]}>{found[2]}<'
 
 
 async def ask(app: ChatApp, question: str) -> None:
@@ -58,7 +69,8 @@ def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
     """The app, which answers the same each time."""
     sampling = Sampling(temperature=0, thinking=thinking)
     return ChatApp(
-        lambda: store, Start(Endpoint(url), None, sampling, None, False, "", Tui(theme=theme))
+        lambda: store,
+        Start(Endpoint(url, name="demo"), None, sampling, None, False, "", Tui(theme=theme)),
     )
 
 
@@ -73,7 +85,7 @@ async def conversation_and_search(app: ChatApp) -> None:
         await ask(app, SECOND)
         await pilot.pause(1.0)  # the title comes after the answer
         keep(app, "chat")
-        await pilot.press("ctrl+f", *"vllm")
+        await pilot.press("ctrl+f", *"python")
         await pilot.pause(1.0)
         keep(app, "chat-search")
 
