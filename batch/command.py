@@ -1,6 +1,5 @@
 """The command `qchat batch`."""
 
-import re
 import sys
 from typing import Any
 
@@ -11,21 +10,6 @@ from ..i18n import _
 from ..sampling import Sampling
 
 ENGINES = ("auto", "offline", "http")
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Seconds of ``90``, ``90s``, ``10m`` or ``3h50m``."""
-    if value is None:
-        return None
-    pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
-    if value.replace(".", "", 1).isdecimal():
-        return float(value)
-    if not pieces or "".join(n + unit for n, unit in pieces) != value:
-        raise click.BadParameter(_("write a time such as 90s, 10m or 3h50m."))
-    return sum(float(n) * _UNITS[unit] for n, unit in pieces)
 
 
 def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -122,7 +106,7 @@ Exit codes:
 @click.option(
     "--time-limit",
     metavar="TIME",
-    callback=_time_span,
+    callback=options.time_span,
     help=_("Stop after this time, as by SIGTERM, for schedulers: such as 3h50m."),
 )
 @click.option("--allow-duplicates", is_flag=True, help=_("Let rows share a custom_id."))
@@ -141,7 +125,7 @@ Exit codes:
     default="10m",
     metavar="TIME",
     show_default=True,
-    callback=_time_span,
+    callback=options.time_span,
     help=_("How long to wait for a server that went away, such as 90s, 10m or 2h."),
 )
 @click.option(

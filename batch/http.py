@@ -6,7 +6,6 @@ stall for 600 s with 256 in flight on half-closed keep-alive connections.
 
 import asyncio
 import contextlib
-import os
 import socket
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ from .. import __version__
 from ..errors import Code, EngineError, Failure, Scope, from_status
 from ..explain import explain, without_key
 from ..i18n import _
+from ..lost import lost
 from ..wire import Endpoint, retry_after
 from .concurrency import Concurrency, Fixed
 from .engine import State
@@ -202,7 +202,7 @@ class Http:
                 status = response.status
                 after = retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(failure=self._lost(error), seconds=time.monotonic() - began)
+            return Outcome(failure=self._told(lost(error)), seconds=time.monotonic() - began)
         seconds = time.monotonic() - began
         try:
             body = orjson.loads(raw)
@@ -216,24 +216,6 @@ class Http:
             text = _("The server's answer is JSON, but no object.")
             return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
-
-    def _lost(self, error: Exception) -> Failure:
-        if isinstance(error, aiohttp.ClientHttpProxyError):  # its text shows the proxy's password
-            text = _("the proxy answered {status} {reason}")
-            return self._told(
-                Failure(Code.UNREACHABLE, text.format(status=error.status, reason=error.message))
-            )
-        if isinstance(error, aiohttp.ClientSSLError):
-            return self._told(Failure(Code.UNREACHABLE, _("its certificate is not trusted")))
-        if isinstance(error, aiohttp.ClientConnectorError):
-            # asyncio puts "Connect call failed ('127.0.0.1', 9)" where the system's words were.
-            number = error.os_error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.os_error.strerror
-            reason = reason or str(error.os_error)
-            return self._told(Failure(Code.UNREACHABLE, reason))
-        if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
-            return self._told(Failure(Code.UNREACHABLE, _("no connection in time")))
-        return self._told(Failure(Code.DISCONNECTED, str(error) or type(error).__name__))
 
     def _told(self, failure: Failure) -> Failure:
         """In words for a person. What is the row's own fault the server says best itself."""

@@ -13,25 +13,12 @@ import orjson
 
 from ..errors import UsageError
 from ..i18n import _
-from ..sampling import Sampling
+from ..sampling import PARAMETERS, Sampling
 from .lines import BadLineError, LineSource, open_text
 from .request import CHAT, COMPLETIONS, Json, Kind, Request, digest
 from .template import Template
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-
-PARAMETERS = frozenset(
-    (
-        *("model", "max_tokens", "max_completion_tokens", "min_tokens", "n", "seed", "priority"),
-        *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"),
-        *("repetition_penalty", "length_penalty", "repetition_detection", "logit_bias"),
-        *("stop", "stop_token_ids", "bad_words", "ignore_eos", "skip_special_tokens"),
-        *("logprobs", "top_logprobs", "response_format", "structured_outputs"),
-        *("tools", "tool_choice", "parallel_tool_calls"),
-        *("chat_template_kwargs", "reasoning_effort", "thinking_token_budget"),
-    )
-)
-"""Keys of a messages or prompt line that are parameters of the request; others are columns."""
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, `model` aside (a row may ask for a model by it)."""

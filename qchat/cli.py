@@ -29,6 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("qchat.serve.control:status", _("Show the servers that run here.")),
     "logs": ("qchat.serve.control:logs", _("Print the log of a server.")),
     "stop": ("qchat.serve.control:stop", _("Stop a server, with every process of it.")),
+    "doctor": ("qchat.serve.doctor:doctor", _("Check this machine, the settings and servers.")),
+    "bench": (
+        "qchat.serve.bench_command:bench",
+        _("Measure a server: latencies, throughput, errors."),
+    ),
     "models": ("qchat.models:models", _("List what a server offers.")),
     "recipes": (
         "qchat.recipes_command:recipes",

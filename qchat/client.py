@@ -14,7 +14,7 @@ import openai
 
 from . import __version__
 from .errors import Code, Exit, Failure, QchatError, from_status
-from .explain import explain
+from .explain import explain, told
 from .i18n import _
 from .wire import Endpoint, retry_after
 
@@ -39,11 +39,13 @@ _HEADERS: Final = frozenset(
 
 
 class ServerError(QchatError):
-    """A request that failed; `failure` is the row of the table, the text is for a person."""
+    """A request that failed; `failure` is the row of the table, the text is for a person:
+    `what` happened, and the `advice`, which may be empty."""
 
     def __init__(self, failure: Failure, endpoint: Endpoint) -> None:
         super().__init__(explain(failure, endpoint))
         self.failure = failure
+        self.what, self.advice = told(failure, endpoint)
         if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNSUPPORTED):
             self.exit_code = Exit.USAGE
         else:
@@ -64,7 +66,8 @@ class Client:
     `break_off` may be called from another thread; all else belongs to one.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, silence: float = SILENCE_SECONDS) -> None:
+        """`silence`: seconds without a byte after which a request has failed."""
         self.endpoint = endpoint
         self._broken_off = False
         self._socket: socket.socket | None = None
@@ -72,7 +75,7 @@ class Client:
             trust_env=False,
             proxy=endpoint.proxy,
             follow_redirects=False,
-            timeout=openai.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=openai.Timeout(silence, connect=CONNECT_SECONDS),
             event_hooks={"request": [self._only_our_headers, self._follow_connection]},
         )
         self._sdk = openai.OpenAI(
@@ -129,6 +132,31 @@ class Client:
             said = _("The answer is not a list of models.")
             raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
         return data
+
+    def status(self, path: str) -> int:
+        """The status of a GET beside the API: `path` is below the address without its ``/v1``.
+
+        Raises `ServerError` where there is no answer.
+        """
+        url = self.endpoint.base_url.removesuffix("/v1") + path
+        try:
+            self._sdk.get(url, cast_to=object)
+        except openai.APIStatusError as e:
+            return e.status_code
+        except Exception as e:
+            raise self._error(e) from e
+        return 200
+
+    def complete(self, body: Json) -> Json:
+        """A chat completion in one piece, decoded and unchecked. Raises `ServerError`."""
+        try:
+            answer = self._sdk.post("/chat/completions", body=body, cast_to=object)
+        except Exception as e:
+            raise self._error(e) from e
+        if not isinstance(answer, dict):
+            said = _("The answer is not an object.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+        return answer
 
     def stream(self, body: Json) -> Iterator[Json]:
         """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""

@@ -80,10 +80,27 @@ def _signs() -> tuple[_Sign, ...]:
             ).format(most=m[2], asked=m[1]),
         ),
         sign(
-            r"(?:SafetensorError|Cannot find any model weights)",
+            # The function's name: random bytes for a length have it ask for petabytes of memory.
+            r"SafetensorError|Cannot find any model weights|in parse_safetensors_file_metadata",
             lambda _m: _(
                 "The model's weights (*.safetensors) are missing or damaged. Download it again."
             ),
+        ),
+        sign(
+            r"exceeds dimension size|Attempted to load weight \("
+            r"|There is no module or parameter named|were not initialized from checkpoint",
+            lambda _m: _(
+                "The model's weights do not fit its config.json: files are missing, or those of "
+                "two models are mixed. Download it again."
+            ),
+        ),
+        sign(
+            r"(?:httpx2?\.\w+|LocalEntryNotFoundError|HfHubHTTPError): ([^\n]+)",
+            lambda m: _(
+                "The model hub could not be reached while files of the model were still missing "
+                "({why}). Check the network, or HF_ENDPOINT, and start again: what has come is "
+                "kept."
+            ).format(why=m[1].strip().rstrip(".")),
         ),
         sign(
             r"error: unrecognized arguments: ([^\n]+)",
@@ -112,10 +129,26 @@ def _signs() -> tuple[_Sign, ...]:
             ).format(heads=m[1], n=m[2]),
         ),
         sign(
-            r"CUDA driver version is insufficient|CUDA error: no kernel image is available",
+            r"CUDA driver version is insufficient|NVIDIA driver on your system is too old"
+            r"|CUDA error: no kernel image is available",
             lambda _m: _(
                 "This vLLM does not fit the GPU's driver or generation. Update the driver, or "
-                "install a vLLM that was built for it."
+                "install a vLLM that was built for it; qchat doctor compares them."
+            ),
+        ),
+        sign(
+            r"(libcudart\S+): cannot open shared object file|(vllm/\S+\.so): undefined symbol",
+            lambda m: _(
+                "vLLM was built for another CUDA or PyTorch than is installed ({file}). Install "
+                "both again; qchat doctor says which fit."
+            ).format(file=m[1] or m[2]),
+        ),
+        sign(
+            r"Failed to infer device type|Found no NVIDIA driver on your system"
+            r"|No CUDA GPUs are available",
+            lambda _m: _(
+                "vLLM finds no GPU that it can use. Look with nvidia-smi and qchat doctor, or "
+                "install its build for the CPU."
             ),
         ),
     )

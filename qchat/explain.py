@@ -20,15 +20,19 @@ def without_key(text: str, endpoint: Endpoint) -> str:
 
 def explain(failure: Failure, endpoint: Endpoint) -> str:
     """One or two sentences: what happened with which server, and what to do."""
+    return " ".join(filter(None, told(failure, endpoint)))
+
+
+def told(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
+    """What happened with which server, and what to do; "" where nobody knows."""
     said = one_line(without_key(failure.message, endpoint))[:_SAID_MAX].rstrip(".")
     if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
         said += _(" (through the proxy of the environment)")
-    sentence = _SENTENCES.get(failure.code, _("{url} answered: {said}."))
+    what, advice = _SENTENCES.get(failure.code, (_("{url} answered: {said}."), ""))
     if failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
-        sentence = _(
-            "{url} wants a key: {said}. Put it in a variable and name that with --api-key-env."
-        )
-    return sentence.format(url=endpoint.base_url, said=said)
+        what = _("{url} wants a key: {said}.")
+        advice = _("Put it in a variable and name that with --api-key-env.")
+    return what.format(url=endpoint.base_url, said=said), advice
 
 
 def no_server() -> str:
@@ -41,26 +45,36 @@ def no_server() -> str:
 
 
 _SENTENCES = {
-    Code.UNAUTHORIZED: _(
-        "{url} refused the key: {said}. "
-        "Put the right key in a variable and name it with --api-key-env."
+    Code.UNAUTHORIZED: (
+        _("{url} refused the key: {said}."),
+        _("Put the right key in a variable and name it with --api-key-env."),
     ),
-    Code.UNKNOWN_MODEL: _(
-        "{url} does not have this model: {said}. `qchat models` lists what it has."
+    Code.UNKNOWN_MODEL: (
+        _("{url} does not have this model: {said}."),
+        _("`qchat models` lists what it has."),
     ),
-    Code.NOT_FOUND: _("{url} does not know this path: {said}. Check the address; most end in /v1."),
-    Code.REDIRECTED: _("{url}: {said}. Give the address it redirects to."),
-    Code.RATE_LIMITED: _("{url} asks to slow down: {said}. Try again later."),
-    Code.OVERLOADED: _("{url} is too busy: {said}. Try again later."),
-    Code.SERVER_ERROR: _("{url} failed: {said}. Its log says why."),
-    Code.UNREACHABLE: _(
-        "{url} can't be reached: {said}. Check the address, and that the server runs."
+    Code.NOT_FOUND: (
+        _("{url} does not know this path: {said}."),
+        _("Check the address; most end in /v1."),
     ),
-    Code.DISCONNECTED: _(
-        "{url} broke off the answer: {said}. Ask again; if it recurs, see its log."
+    Code.REDIRECTED: (_("{url}: {said}."), _("Give the address it redirects to.")),
+    Code.RATE_LIMITED: (_("{url} asks to slow down: {said}."), _("Try again later.")),
+    Code.OVERLOADED: (_("{url} is too busy: {said}."), _("Try again later.")),
+    Code.SERVER_ERROR: (_("{url} failed: {said}."), _("Its log says why.")),
+    Code.UNREACHABLE: (
+        _("{url} can't be reached: {said}."),
+        _("Check the address, and that the server runs."),
     ),
-    Code.NO_PROGRESS: _("{url} went silent: {said}. Ask again; if it recurs, see its log."),
-    Code.BAD_RESPONSE: _(
-        "{url} sent something that is no answer: {said}. Check that it is an OpenAI-style API."
+    Code.DISCONNECTED: (
+        _("{url} broke off the answer: {said}."),
+        _("Ask again; if it recurs, see its log."),
+    ),
+    Code.NO_PROGRESS: (
+        _("{url} went silent: {said}."),
+        _("Ask again; if it recurs, see its log."),
+    ),
+    Code.BAD_RESPONSE: (
+        _("{url} sent something that is no answer: {said}."),
+        _("Check that it is an OpenAI-style API."),
     ),
 }

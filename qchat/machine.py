@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import nvml
 from .i18n import _
 
 _MIB = 1 << 20
@@ -99,32 +100,17 @@ def _cores() -> Sequence[int]:
 
 def _gpus(environ: Mapping[str, str]) -> tuple[tuple[Gpu, ...], str | None]:
     try:
-        import pynvml
-    except ImportError:
-        if not Path("/dev/nvidiactl").exists():
-            return (), None
-        text = _("There is an NVIDIA GPU; install nvidia-ml-py so that qchat can measure it.")
-        return (), text
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        if not Path("/dev/nvidiactl").exists():
-            return (), None
-        return (), _("The NVIDIA driver does not answer: {why}.").format(why=error)
-    try:
-        return _visible(pynvml, environ), None
-    except pynvml.NVMLError as error:
-        return (), _("The NVIDIA driver does not answer: {why}.").format(why=error)
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
+        with nvml.library() as library:
+            return _visible(library, environ), None
+    except nvml.NoGpuError as error:
+        return (), str(error) or None
 
 
-def _visible(nvml: Any, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    ids = [_text(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+def _visible(library: Any, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+    handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
+    ids = [nvml.text_of(library.nvmlDeviceGetUUID(handle)) for handle in handles]
     return tuple(
-        _gpu(nvml, handles[at], index)
+        _gpu(library, handles[at], index)
         for index, at in enumerate(visible(environ.get("CUDA_VISIBLE_DEVICES"), ids))
     )
 
@@ -149,17 +135,13 @@ def visible(wanted: str | None, ids: Sequence[str]) -> list[int]:
     return found
 
 
-def _gpu(nvml: Any, handle: Any, index: int) -> Gpu:
-    held = nvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _gpu(library: Any, handle: Any, index: int) -> Gpu:
+    held = library.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = library.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
         index,
-        _text(nvml.nvmlDeviceGetName(handle)),
+        nvml.text_of(library.nvmlDeviceGetName(handle)),
         int(held.total) // _MIB,
         int(held.free) // _MIB,
         (int(major), int(minor)),
     )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

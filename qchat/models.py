@@ -1,5 +1,6 @@
 """`qchat models`: what a server offers."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,14 +73,17 @@ def _row(model: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def only_model(client: "Client") -> str:
-    """The server's model where it has one; with several the person is asked to choose.
+    """The server's model where it has one; raises as `the_only`."""
+    return the_only([str(model["id"]) for model in client.models()], client.endpoint.base_url)
 
-    Raises `UsageError`, or `EngineError` where it has none.
+
+def the_only(names: Sequence[str], url: str) -> str:
+    """The one of the models that `url` offers; with several the person is asked to choose.
+
+    Raises `UsageError`, or `EngineError` where there is none.
     """
-    names = [str(model["id"]) for model in client.models()]
     if len(names) == 1:
         return names[0]
-    url = client.endpoint.base_url
     if not names:
         raise EngineError(_("{url} offers no models.").format(url=url))
     from .sanitize import one_line

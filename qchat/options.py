@@ -1,11 +1,12 @@
 """Command-line options that several commands share.
 
 Decorators: `server`, `base_url`, `api_key_env`, `model` (`server_options` is all four), `system`,
-and `sampling_options`, which hands the command one `Sampling`.
+and `sampling_options`, which hands the command one `Sampling`. `time_span` reads times.
 """
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -60,6 +61,21 @@ def server_options(function: F) -> F:
     for option in (model, api_key_env, base_url, server):
         function = option(function)
     return function
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A callback: seconds of ``90``, ``90s``, ``10m`` or ``3h50m``."""
+    if value is None:
+        return None
+    pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if value.replace(".", "", 1).isdecimal():
+        return float(value)
+    if not pieces or "".join(n + unit for n, unit in pieces) != value:
+        raise click.BadParameter(_("write a time such as 90s, 10m or 3h50m."))
+    return sum(float(n) * _UNITS[unit] for n, unit in pieces)
 
 
 def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any]:

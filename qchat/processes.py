@@ -16,14 +16,23 @@ def family(roots: Iterable[int]) -> list[int]:
     """Process ids of `roots` and of everything below them; on systems without /proc the roots."""
     found = list(roots)
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # After the name, which may hold blanks and brackets: state, then the parent's id.
-            parent = int(stat.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
+    for folder in Path("/proc").glob("[0-9]*"):
+        above = parent(int(folder.name))
+        if above is not None:
+            children.setdefault(above, []).append(int(folder.name))
     for pid in found:
         found += [child for child in children.get(pid, ()) if child not in found]
     return found
+
+
+def parent(pid: int) -> int | None:
+    """The process that `pid` belongs to now; None where it is gone, and without /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        # After the name, which may hold blanks and brackets: state, then the parent's id.
+        return int(stat.rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def running(pids: Iterable[int]) -> list[int]:

@@ -58,10 +58,12 @@ def check_hub(model: str) -> None:
     try:
         HfApi().model_info(model, timeout=_HUB_SECONDS)
     except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        cause = hub_trouble(model, words) or words.splitlines()[0]
-        text = _("vLLM can't start {model}: {cause}")
-        raise EngineError(text.format(model=model, cause=cause)) from error
+        words = _words(error)
+        raise EngineError(hub_trouble(model, words) or words.splitlines()[0]) from error
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def options_for(
@@ -79,10 +81,17 @@ def options_for(
     from vllm.tokenizers import get_tokenizer
     from vllm.transformers_utils.config import get_config
 
-    config = get_config(model, trust_remote_code="trust-remote-code" in given)
+    try:
+        config = get_config(model, trust_remote_code="trust-remote-code" in given)
+        is_qwen = str(config.model_type).startswith("qwen3")
+        template = get_tokenizer(given.get("tokenizer", model)).chat_template if is_qwen else ""
+    except Exception as error:
+        cause = None if Path(model).exists() else hub_trouble(model, _words(error))
+        if cause is None:
+            raise
+        raise EngineError(cause) from error
     found: dict[str, str] = {}
-    if str(config.model_type).startswith("qwen3"):
-        template = get_tokenizer(given.get("tokenizer", model)).chat_template or ""
+    if template:
         text = template if isinstance(template, str) else "".join(template.values())
         if "<think>" in text or "</think>" in text:
             found["reasoning-parser"] = "qwen3"
@@ -130,19 +139,19 @@ def hub_trouble(model: str, text: str) -> str | None:
     if _uses_modelscope():
         hub = "https://modelscope.cn"
     words = text.lower()
-    if "gated repo" in words or "gatedrepo" in words:
+    if any(sign in words for sign in _GATED):
         message = _(
-            "the model hub ({hub}) gives {model} only to people who have accepted its terms. "
+            "The model hub ({hub}) gives {model} only to people who have accepted its terms. "
             "Accept them there and put your access token into HF_TOKEN."
         )
     elif any(sign in words for sign in _NO_SUCH_MODEL):
         message = _(
-            "the model hub ({hub}) has no {model}, and there is no folder of that name here. "
+            "The model hub ({hub}) has no {model}, and there is no folder of that name here. "
             "Check the spelling; a private model needs HF_TOKEN."
         )
     elif any(sign in words for sign in _NO_HUB):
         message = _(
-            "the model hub ({hub}) can't be reached, and {model} has not been downloaded before. "
+            "The model hub ({hub}) can't be reached, and {model} is not here, or not whole. "
             "Check the network, set HF_ENDPOINT to a mirror (or VLLM_USE_MODELSCOPE=1), or give "
             "the folder of a model."
         )
@@ -151,6 +160,8 @@ def hub_trouble(model: str, text: str) -> str | None:
     return message.format(hub=hub, model=model)
 
 
+# A repository that is not there is told with "a private or gated repo", too.
+_GATED = ("gatedrepo", "access gated repo", "access a gated repo")
 _NO_SUCH_MODEL = (
     "not a valid model identifier",
     "invalid repository id",

@@ -43,8 +43,11 @@ WITH_KEY = frozenset(
         ("POST", "/detokenize"),
     }
 )
-_RESPONSE = re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}")
-_CANCEL = "/cancel"
+BY_ID = (
+    ("GET", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}")),
+    ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
+)
+"""Routes whose last part names something; with the key, too."""
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 
 
@@ -259,9 +262,7 @@ def is_listed(asked: tuple[str, str]) -> bool:
     if asked in WITH_KEY or asked == METRICS:
         return True
     method, path = asked
-    if method == "POST" and path.endswith(_CANCEL):
-        return _RESPONSE.fullmatch(path.removesuffix(_CANCEL)) is not None
-    return method == "GET" and _RESPONSE.fullmatch(path) is not None
+    return any(method == one and pattern.fullmatch(path) for one, pattern in BY_ID)
 
 
 def route_path(scope: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EngineError, Exit, UsageError
+from ..errors import EngineError, Exit, QchatError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Examples:
   qchat serve Qwen3-32B --host 0.0.0.0 --generate-key
   qchat serve ./my-model --max-model-len 8192 -- --max-num-seqs 64
   qchat serve demo --print-command
+  qchat serve Qwen3-32B --write-deploy ./service --domain llm.example.com --generate-key
 """
     ),
 )
@@ -81,6 +82,23 @@ Examples:
 @click.option("--detach", is_flag=True, help=_("Return when the server is ready."))
 @click.option("--no-wait", is_flag=True, help=_("With --detach: return at once."))
 @click.option("--print-command", is_flag=True, help=_("Print the command, start nothing."))
+@click.option(
+    "--write-deploy",
+    "deploy",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help=_("Write systemd, Docker, nginx and Prometheus files for this server; start nothing."),
+)
+@click.option(
+    "--domain", metavar="NAME", help=_("With --write-deploy: the name of the service (localhost).")
+)
+@click.option(
+    "--worker",
+    "workers",
+    multiple=True,
+    metavar="URL",
+    help=_("With --write-deploy: a server to spread requests over; can be repeated."),
+)
 @click.argument("vllm_options", nargs=-1, type=click.UNPROCESSED)
 def serve(
     model: str | None,
@@ -89,6 +107,9 @@ def serve(
     no_wait: bool,
     print_command: bool,
     generate_key: bool,
+    deploy: Path | None,
+    domain: str | None,
+    workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
     **said: Any,
 ) -> int:
@@ -103,6 +124,14 @@ def serve(
         raise UsageError(_("MODEL is given twice."))
     if no_wait and not detach:
         raise UsageError(_("--no-wait is for --detach."))
+    if deploy is None and (domain is not None or workers):
+        raise UsageError(_("--domain and --worker are for --write-deploy."))
+    if deploy is not None:
+        if detach or print_command:
+            raise UsageError(_("--write-deploy starts nothing: give it alone."))
+        said |= {"model": model or model_option, "extra": vllm_options}
+        _write_deploy(deploy, domain or "localhost", workers, generate_key, said)
+        return Exit.OK
     paths = Paths.find()
     plan = _plan(model or model_option, vllm_options, generate_key, print_command, paths, said)
     if print_command:
@@ -120,6 +149,26 @@ def serve(
     return _attached(plan, store)
 
 
+def _write_deploy(
+    folder: Path, domain: str, workers: tuple[str, ...], generate_key: bool, said: dict[str, Any]
+) -> None:
+    from ..vllm_start import installed
+    from . import plan, write_deploy
+
+    key_file = _key_file(generate_key, said)
+    cpu = bool(workers) or installed().cpu  # the machine in front runs no model
+    write_deploy.write(
+        folder,
+        plan.Order(key_file=key_file, **said),
+        None if workers else _machine(cpu),
+        domain=domain,
+        workers=workers,
+        generate_key=generate_key,
+        gpu=not cpu,
+        environ=os.environ,
+    )
+
+
 def _plan(
     model: str | None,
     vllm_options: tuple[str, ...],
@@ -132,13 +181,18 @@ def _plan(
     from . import plan
 
     machine = _machine(cpu=installed().cpu)
-    key_file = said.pop("api_key_file")
-    if generate_key and key_file is not None:
-        raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    key_file = _key_file(generate_key, said)
     if generate_key:
         key_file = _generated(paths, said["name"] or "serve", make=not print_command)
     order = plan.Order(model=model, key_file=key_file, extra=vllm_options, **said)
     return plan.make(order, machine, os.environ)
+
+
+def _key_file(generate_key: bool, said: dict[str, Any]) -> Path | None:
+    file: Path | None = said.pop("api_key_file")
+    if generate_key and file is not None:
+        raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    return file
 
 
 def _machine(cpu: bool) -> "Machine | None":
@@ -153,7 +207,11 @@ def _machine(cpu: bool) -> "Machine | None":
     if machine.gpu_note:
         click.echo(machine.gpu_note, err=True)
         return None
-    raise EngineError(_("This vLLM is built for GPUs, and this machine shows none (nvidia-smi)."))
+    text = _(
+        "This vLLM is built for GPUs, and this machine shows none. Look with nvidia-smi and qchat "
+        "doctor, or install vLLM's build for the CPU."
+    )
+    raise EngineError(text)
 
 
 def _generated(paths: "Paths", name: str, make: bool) -> Path:
@@ -165,9 +223,15 @@ def _generated(paths: "Paths", name: str, make: bool) -> Path:
     if file.exists() or not make:
         return file
     private_dir(file.parent)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as out:
-        out.write(keys.generate() + "\n")
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(keys.generate() + "\n")
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            file.unlink(missing_ok=True)
+        text = _("Can't write the key file {file}: {why}.")
+        raise UsageError(text.format(file=file, why=error.strerror)) from error
     click.echo(_("Made a key: {file}").format(file=file), err=True)
     return file
 
@@ -202,7 +266,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         [sys.executable, "-m", "qchat.serve.supervise"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if wait else subprocess.DEVNULL,
         start_new_session=True,
     )
     assert supervisor.stdin is not None
@@ -228,7 +292,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
                     return Exit.OK
             if ended:
                 display.end()
-                raise EngineError(_why(record, supervisor.pid))
+                raise _failed(record, supervisor)
             time.sleep(0.1)
     except KeyboardInterrupt:
         display.end()
@@ -237,10 +301,16 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         raise
 
 
-def _why(record: "Record | None", pid: int) -> str:
-    if record is not None and record.supervisor == pid and record.message:
-        return record.message
-    return _("The server's supervisor ended before the server was ready.")
+def _failed(record: "Record | None", supervisor: "subprocess.Popen[bytes]") -> QchatError:
+    """Why a supervisor ended before its server was ready: its record, or its last words."""
+    kind = UsageError if supervisor.returncode == Exit.USAGE else EngineError
+    if record is not None and record.supervisor == supervisor.pid and record.message:
+        return kind(record.message)
+    said = supervisor.stderr.read().decode("utf-8", "replace") if supervisor.stderr else ""
+    lines = said.strip().splitlines()
+    return kind(
+        lines[-1] if lines else _("The server's supervisor ended before the server was ready.")
+    )
 
 
 def _ready(plan: "Plan") -> None:

@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import time
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +14,6 @@ from ..i18n import _
 if TYPE_CHECKING:
     from .records import Record, Store
 
-_STATS = re.compile(
-    r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
-)
-_FRESH = 15.0  # seconds: vLLM writes its figures every ten while it works
 _ERRORS = re.compile(r"\b(ERROR|CRITICAL|Traceback|\w*Error:|\w*Exception:)")
 
 
@@ -33,16 +27,24 @@ def _store() -> "Store":
 
 
 @click.command(
-    help=_("Show the servers that qchat serve started, and vLLM processes that it did not."),
-    epilog=_("\b\nExamples:\n  qchat status\n  qchat status --json | jq '.servers[].state'\n"),
+    help=_(
+        """Show the servers that qchat serve started, and vLLM processes that it did not.
+
+        HEALTH is what a server answers to /health: ok, unwell (it answers that it is not), refused
+        (nothing listens) or silent (no answer in a moment: it hangs or has very much to do).
+        QUEUE is requests running + waiting. It answers at once, whatever the servers do.
+        """
+    ),
+    epilog=_("\b\nExamples:\n  qchat status\n  qchat status --json | jq '.servers[].health'\n"),
 )
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def status(as_json: bool) -> None:
-    """Print what the records, the logs and /proc say."""
+    """Print what the records, the logs, /proc and the servers themselves say."""
     from . import tree
+    from .state import states
 
     found = _store().all()
-    servers = [_state(record) for record in found]
+    servers = states(found)
     others = tree.foreign(record.mark for record in found)
     if as_json:
         from ..console import json_text
@@ -58,57 +60,38 @@ def status(as_json: bool) -> None:
         if record.message:
             click.echo(f"\n{record.name}: {record.message}")
     if others:
-        click.echo("\n" + _("vLLM processes that are not qchat's (it leaves them alone):"))
+        click.echo("\n" + _("Other vLLM processes, not started from here (they are left alone):"))
     for pid, command in others:
         click.echo(f"  {pid}  {command[:100]}")
-
-
-def _state(record: "Record") -> dict[str, Any]:
-    from . import tree
-
-    said = {k: v for k, v in asdict(record).items() if k not in ("mark", "temporary")}
-    pids = tree.members(record.vllm, record.mark) if record.vllm is not None else []
-    rate, running, waiting = _figures(Path(record.log))
-    return said | {
-        "uptime_s": round(time.time() - record.started, 1),
-        "memory_mib": tree.memory_mib(pids),
-        "tokens_per_s": rate,
-        "running": running,
-        "waiting": waiting,
-    }
-
-
-def _figures(log: Path) -> tuple[float, int, int]:
-    """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old."""
-    try:
-        if time.time() - log.stat().st_mtime > _FRESH:
-            return 0.0, 0, 0
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 65536))
-            found = _STATS.findall(file.read().decode("utf-8", "replace"))
-    except OSError:
-        return 0.0, 0, 0
-    return (float(found[-1][0]), int(found[-1][1]), int(found[-1][2])) if found else (0.0, 0, 0)
 
 
 def _table(servers: list[dict[str, Any]]) -> None:
     from ..console import table
 
-    heading = ("NAME", "STATE", "MODEL", "ADDRESS", "UP", "MEMORY", "QUEUE", "TOK/S")
+    heading = (
+        *(_("NAME"), _("STATE"), _("HEALTH"), _("MODEL"), _("ADDRESS"), _("UP"), _("MEMORY")),
+        *(_("GPU"), _("QUEUE"), _("TOK/S")),
+    )
     rows = [
         (
             one["name"],
             one["state"],
+            one["health"] or "-",
             one["served_name"],
             one["url"],
             _time(one["uptime_s"]) if one["state"] != "failed" else "-",
-            _("{n:,} MiB").format(n=one["memory_mib"]),
+            _mib(one["memory_mib"]),
+            _mib(one["gpu_memory_mib"]),
             f"{one['running']}+{one['waiting']}",
             f"{one['tokens_per_s']:.1f}",
         )
         for one in servers
     ]
-    click.echo(table([heading, *rows], right=(4, 5, 6, 7)))
+    click.echo(table([heading, *rows], right=(5, 6, 7, 8, 9)))
+
+
+def _mib(n: int | None) -> str:
+    return "-" if n is None else _("{n:,} MiB").format(n=n)
 
 
 def _time(seconds: float) -> str:

@@ -89,12 +89,24 @@ def check(key: str, place: str) -> str:
 
 def read(path: Path) -> Keys:
     """The keys in a file that only its owner can read. Raises `UsageError`."""
+    return parse(_text(path), str(path))
+
+
+def one_of(path: Path) -> str:
+    """One key of the file, for a request to the server that goes by it. Raises `UsageError`."""
+    text = _text(path)
+    parse(text, str(path))
+    lines = (line.split() for line in text.splitlines())
+    return next(words[-1] for words in lines if words and not words[0].startswith("#"))
+
+
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             held = os.fstat(file.fileno())
             if not stat.S_ISREG(held.st_mode):
                 raise UsageError(_("{file} is not a file.").format(file=path))
-            if stat.S_IMODE(held.st_mode) & 0o077:
+            if stat.S_IMODE(held.st_mode) & 0o077 & ~_granted(path):
                 text = _("Others can read the keys in {file}; run: chmod 600 {file}")
                 raise UsageError(text.format(file=path))
             data = file.read(_MOST_BYTES + 1)
@@ -104,9 +116,16 @@ def read(path: Path) -> Keys:
     if len(data) > _MOST_BYTES:
         raise UsageError(_("{file} is too large for a key file.").format(file=path))
     try:
-        return parse(data.decode("utf-8-sig"), str(path))
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(_("{file} is not UTF-8 text.").format(file=path)) from error
+
+
+def _granted(path: Path) -> int:
+    """Bits of a mode that don't say that others can read. systemd lends a service its credentials
+    through an access list, whose mask stands where the group's bits are else."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return 0o040 if folder and path.absolute().parent == Path(folder).absolute() else 0
 
 
 def from_variable(environ: Mapping[str, str]) -> Keys | None:

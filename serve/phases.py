@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..i18n import _
+from . import hub
 
 
 class Phase(enum.IntEnum):
@@ -132,9 +133,7 @@ class Tail:
 
 def downloaded(model: str, environ: Mapping[str, str] = os.environ) -> int | None:
     """Bytes of a model in the hub's cache while files of it are incomplete; None otherwise."""
-    home = environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
-    cache = Path(environ.get("HF_HUB_CACHE") or Path(home) / "hub")
-    blobs = cache / f"models--{model.replace('/', '--')}" / "blobs"
+    blobs = hub.folder(model, environ) / "blobs"
     total, partial = 0, False
     try:
         for entry in os.scandir(blobs):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import EngineError, UsageError
 from ..i18n import _
 from ..settings import Paths, private_dir
 
@@ -73,13 +73,19 @@ class Store:
         return path
 
     def write(self, record: Record) -> None:
-        """Replace the record at once: a reader sees the old one or the new one."""
+        """Replace the record at once: a reader sees the old one or the new one. Raises
+        `EngineError` where it can't be written."""
         path = private_dir(self._folder) / f"{record.name}.json"
         fresh = path.with_suffix(f".{os.getpid()}.tmp")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file)
-        fresh.replace(path)
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(record), file)
+            fresh.replace(path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            text = _("Can't write {file}, which says what runs: {why}. Mend that and start again.")
+            raise EngineError(text.format(file=path, why=error.strerror)) from error
 
     def read(self, name: str) -> Record | None:
         """The record of the server `name`; None where there is none that can be read."""

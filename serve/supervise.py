@@ -5,7 +5,6 @@
 
 import contextlib
 import getpass
-import http.client
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from ..errors import EngineError, Exit, QchatError, sentence
 from ..i18n import _
 from ..settings import Paths
 from . import access, records, tree
+from .health import Word, health
 from .phases import Phase, Progress, Step, Tail
 from .plan import Plan
 from .records import Record, Store
@@ -159,10 +159,13 @@ class Supervisor:
         while not self._signals and self._child.poll() is None:
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 self._report(progress.step)
-            if progress.step.phase is Phase.READY and is_healthy(self._plan.url):
+            if progress.step.phase is Phase.READY and self._is_well():
                 return True
             self._wake.wait(LOOK)
         return False
+
+    def _is_well(self) -> bool:
+        return health(self._plan.url).word is Word.OK
 
     def _wait(self) -> None:
         """Until a signal, or until the child has ended."""
@@ -193,7 +196,8 @@ class Supervisor:
             file.write(f"(qchat) INFO {stamp} {text}\n")
 
     def _stopped(self) -> Exit:
-        self._save(state=records.STOPPING)
+        with contextlib.suppress(EngineError):
+            self._save(state=records.STOPPING)
         self._end()
         self._store.remove(self._plan.name)
         if not self._signals:
@@ -212,7 +216,8 @@ class Supervisor:
         if tried:
             message += " " + _("Try: {command}").format(command=tried)
         message += " " + _("Its log: qchat logs {name}").format(name=self._plan.name)
-        self._save(state=records.FAILED, message=message, vllm=None)
+        with contextlib.suppress(EngineError):  # the cause that was found is to be told
+            self._save(state=records.FAILED, message=message, vllm=None)
         return EngineError(message)
 
     @contextlib.contextmanager
@@ -228,20 +233,6 @@ class Supervisor:
         finally:
             for signum, handler in old.items():
                 signal.signal(signum, handler)
-
-
-def is_healthy(url: str, seconds: float = 1.0) -> bool:
-    """Whether a server of this machine says that it is well."""
-    address = url.removeprefix("http://")
-    host, _colon, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
-    try:
-        connection.request("GET", "/health", headers={"Host": "localhost"})
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def instead(plan: Plan, text: str) -> str | None:
@@ -287,7 +278,8 @@ def main() -> int:
     try:
         return Supervisor(plan, Store(Paths.find()), lambda _step: None).run()
     except QchatError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError):  # who started us may be gone
+            print(error, file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_code
 
 

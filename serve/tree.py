@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..processes import end, family, running
+from ..processes import end, family, parent, running
 
 MARK = "_QCHAT_SERVER"
+_STARTERS = (b"vllm", b"python", b"ray")
 _OTHERS = (b"vllm.entrypoints", b"VLLM::", b"vllm serve", b"qchat.serve.launcher")
 
 
@@ -80,6 +81,16 @@ def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
         if pid not in ours and any(sign in command for sign in _OTHERS):
             found.append((pid, command.decode("utf-8", "replace").strip()))
     return sorted(found)
+
+
+def is_orphan(pid: int) -> bool:
+    """Whether an engine or a worker of vLLM has lost the process that started it: its parent is
+    by now one that takes in any orphan, and none that starts engines."""
+    above = parent(pid)
+    if above is None or not _command(pid).startswith(b"VLLM::"):
+        return False
+    command = _command(above).lower()
+    return not any(sign in command for sign in _STARTERS)
 
 
 def _command(pid: int) -> bytes:

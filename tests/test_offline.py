@@ -90,7 +90,17 @@ class TestHubTrouble:
 
     def test_not_there_and_not_allowed(self) -> None:
         assert "has no a/b" in str(vllm_model.hub_trouble("a/b", "is not a valid model identifier"))
-        assert "HF_TOKEN" in str(vllm_model.hub_trouble("a/b", "You are accessing a gated repo."))
+        words = (
+            "GatedRepoError: 401 Client Error.\n\nCannot access gated repo for url http://h/a/b."
+        )
+        assert "accepted its terms" in str(vllm_model.hub_trouble("a/b", words))
+        words = "OSError: You are trying to access a gated repo.\nMake sure to have access to it"
+        assert "accepted its terms" in str(vllm_model.hub_trouble("a/b", words))
+        words = (
+            "RepositoryNotFoundError: 404 Client Error.\n\nRepository Not Found for url: http://h. "
+            "If you are trying to access a private or gated repo, make sure you are authenticated"
+        )
+        assert "has no a/b" in str(vllm_model.hub_trouble("a/b", words))
         assert vllm_model.hub_trouble("a/b", "division by zero") is None
 
 
@@ -108,6 +118,37 @@ class TestExplain:
             (
                 "Model architectures ['FooForCausalLM'] are not supported for now",
                 "(FooForCausalLM)",
+            ),
+            (
+                "safetensors._safetensors_rust.SafetensorError: Error while deserializing header",
+                "missing or damaged",
+            ),
+            (
+                'utils.py", line 113, in parse_safetensors_file_metadata\n    …\nMemoryError',
+                "missing or damaged",
+            ),
+            (
+                "RuntimeError: start (0) + length (999) exceeds dimension size (512).",
+                "do not fit its config.json",
+            ),
+            ("httpx2.ReadTimeout: timed out", "still missing (timed out)"),
+            (
+                "UserWarning: Not enough free disk space to download the file. …\n"
+                "OSError: [Errno 28] No space left on device",
+                "The disk is full",
+            ),
+            (
+                "RuntimeError: The NVIDIA driver on your system is too old (found version 12080).",
+                "Update the driver",
+            ),
+            (
+                "ImportError: libcudart.so.13: cannot open shared object file: No such file",
+                "(libcudart.so.13)",
+            ),
+            (
+                "ImportError('libcuda.so.1: cannot open shared object file: No such file')\n"
+                "RuntimeError: Failed to infer device type, please set",
+                "finds no GPU",
             ),
             ("all is well", None),
         ],

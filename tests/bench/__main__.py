@@ -22,6 +22,7 @@ BENCHES = {
     "offline --ragged": "the same with answers of very different lengths",
     "offline --model generated --rows 400 --rounds 5": "the same with a model of 60M parameters",
     "whole": "whole runs, start included, against `vllm run-batch`",
+    "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
     "http": "through a real server: aiohttp, the openai SDK, and how many requests at a time",
 }
 FOLDER = Path("build/bench")

@@ -5,11 +5,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from qchat.serve import tree
@@ -17,106 +14,9 @@ from qchat.serve.keys import LEAST
 
 from qchat.processes import end
 
-from .conftest import READY, free_port, wait_until_gone
+from .conftest import ALICE, BOB, READY, Home, ask, free_port, wait_until_gone
 
 pytestmark = pytest.mark.vllm
-
-ALICE, BOB = "a" * LEAST, "b" * LEAST
-QCHAT = [sys.executable, "-m", "qchat"]
-
-
-class Home:
-    """A QCHAT_HOME of its own, and commands in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "VLLM_API"))}
-        self.environ = {**kept, "QCHAT_HOME": str(path)}
-
-    def run(self, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*QCHAT, *words],
-            env={**self.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=READY,
-        )
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*QCHAT, *words],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def record(self, name: str = "demo") -> dict[str, Any]:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                said: dict[str, Any] = json.loads(
-                    (self.path / "state" / "servers" / f"{name}.json").read_text()
-                )
-                if said["vllm"] is not None:
-                    return said
-            except (OSError, ValueError):
-                pass
-            time.sleep(0.05)
-        raise AssertionError("there is no record")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int, Path]]:
-    """A server in the background with two keys: its home, port and key file."""
-    folder = tmp_path_factory.mktemp("served")
-    home, port = Home(folder / "home"), free_port()
-    file = folder / "keys"
-    file.write_text(f"alice {ALICE}\nbob {BOB}\n")
-    file.chmod(0o600)
-    started = home.run(
-        *("serve", "demo", "--served-model-name", "Qwen3-32B", "--name", "demo", "--detach"),
-        *("--port", str(port), "--api-key-file", str(file)),
-    )
-    try:
-        assert started.returncode == 0, started.stderr
-        assert "Qwen3-32B is ready" in started.stderr
-        yield home, port, file
-    finally:
-        record = home.record()
-        stopped = home.run("stop", "demo")
-        left = tree.members(None, record["mark"])
-        end(left)
-    assert stopped.returncode == 0, stopped.stderr
-    assert left == []
-    assert not Path(record["temporary"]).exists()
-    assert json.loads(home.run("status", "--json").stdout)["servers"] == []
-
-
-def ask(
-    port: int, method: str, path: str, key: str | None = None, body: Any = None
-) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    headers = {"Content-Type": "application/json"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        text = answer.read()
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(text)
-    except ValueError:
-        return answer.status, text.decode()
-
 
 CHAT = {
     "model": "Qwen3-32B",
@@ -150,6 +50,20 @@ def test_what_the_guide_asks_works_with_a_key_and_not_without(
     for path in ("/invocations", "/openapi.json", "/version", "/ping", "/load", "/v1/models/"):
         assert ask(port, "GET", path, ALICE)[0] == 404
     assert ask(port, "POST", "/invocations", ALICE, CHAT)[0] == 404
+
+
+def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]) -> None:
+    home, port, file = served
+    done = home.run("doctor", "--json")
+    said = [one for one in json.loads(done.stdout)["findings"] if one["section"] == "server:demo"]
+    assert {one["level"] for one in said} == {"ok"}, said
+    assert [one["check"] for one in said] == ["health", "key_needed", "models", "chat", "stream"]
+    script = Path(tree.__file__).with_name("deploy") / "check-service.sh"
+    words = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
+    checked = subprocess.run(words, env=home.environ, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.endswith("All is well.\n"), checked.stdout
+    assert "It offers: Qwen3-32B" in checked.stdout
 
 
 def test_a_body_without_end_is_refused(served: tuple[Home, int, Path]) -> None:
@@ -196,9 +110,16 @@ def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Pat
     one = said["servers"][0]
     assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
     assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
+    assert one["health"] == "ok" and "gpu_memory_mib" in one
     own = tree.members(one["vllm"], home.record()["mark"])
     assert len(own) > 1 and not set(own) & {other["pid"] for other in said["foreign"]}
     assert "demo" in home.run("status").stdout
+    os.kill(one["vllm"], signal.SIGSTOP)  # it hangs: were it waited for, this would, too
+    try:
+        said = json.loads(home.run("status", "--json").stdout)["servers"][0]
+    finally:
+        os.kill(one["vllm"], signal.SIGCONT)
+    assert (said["state"], said["health"]) == ("ready", "silent")
     again = home.run("serve", "demo", "--port", str(free_port()))
     assert again.returncode == 2 and "runs already" in again.stderr
     other = home.run("serve", "demo", "--name", "other", "--port", str(port))

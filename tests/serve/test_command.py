@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qchat import cli, vllm_start
+from qchat.machine import Machine
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,20 @@ def test_what_is_refused_before_anything_starts(
     assert cli.run(["serve", *words]) == 2
     assert said in capsys.readouterr().err
     assert not (home / "state").exists()
+
+
+def test_no_gpu_and_a_key_file_that_others_read(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home / "keys"
+    file.write_text("k" * 40)
+    file.chmod(0o640)
+    assert cli.run(["serve", "demo", "--api-key-file", str(file)]) == 2
+    assert f"chmod 600 {file}" in capsys.readouterr().err
+    monkeypatch.setattr(vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", cpu=False))
+    monkeypatch.setattr("qchat.machine.detect", lambda: Machine((), 8000, 8000, 2))
+    assert cli.run(["serve", "demo"]) == 3
+    assert "this machine shows none. Look with nvidia-smi" in capsys.readouterr().err
 
 
 def test_a_generated_key_is_private_kept_and_never_shown(

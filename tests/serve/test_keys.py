@@ -125,3 +125,21 @@ def test_both_a_file_and_the_variable(tmp_path: Path) -> None:
     ring = KeyRing(key_file(tmp_path, ALICE), from_variable({keys.VARIABLE: BOB}), Clock())
     assert ring.owner(ALICE) and ring.owner(BOB) and ring.owner("x") is None
     assert not KeyRing(None, None)
+
+
+def test_systemd_may_lend_a_key_file_to_its_service_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A credential can have the mode 0440, where the group is the mask of an access list."""
+    path = key_file(tmp_path, f"{ALICE}\n", 0o440)
+    with pytest.raises(UsageError, match="chmod 600"):
+        read(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert read(path).owner(ALICE) == "line 1"
+    path.chmod(0o444)
+    with pytest.raises(UsageError, match="chmod 600"):
+        read(path)
+    path.chmod(0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "other"))
+    with pytest.raises(UsageError, match="chmod 600"):
+        read(path)

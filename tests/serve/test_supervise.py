@@ -221,6 +221,16 @@ def test_records_are_private_and_a_broken_one_is_none(tmp_path: Path, store: Sto
     assert store.read("demo") is None and store.all() == []
 
 
+def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: Store) -> None:
+    store.write(record())
+    folder = tmp_path / "home" / "state" / "servers"
+    before = set(folder.iterdir())
+    (folder / f"demo.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(EngineError, match="No space left on device"):
+        store.write(replace(record(), state=records.STOPPING))
+    assert store.read("demo") == record() and set(folder.iterdir()) == before
+
+
 def record(temporary: str = "/nowhere") -> Record:
     return Record(
         name="demo",

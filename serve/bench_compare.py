@@ -1,0 +1,116 @@
+"""Two results side by side: ratios, and which of them are more than noise.
+
+The noise of a figure is what it varies by between the parts of its own window (batch means), so
+what differs from run to run for other reasons, such as a busy machine, is not in it.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..console import table
+from ..errors import UsageError
+from ..i18n import _
+from .bench_figures import RATES, Json, comparable
+
+FORMAT = 1
+
+SHOWN = (
+    *("qps", "output_tokens_per_second"),
+    *(
+        f"{name}_ms.{stat}"
+        for name in ("ttft", "tpot", "itl", "latency")
+        for stat in ("mean", "p50", "p99")
+    ),
+)
+
+# Student's t for 99% on both sides, by degrees of freedom. 99, not 95: many figures are compared.
+_T = {3: 5.841, 4: 4.604, 5: 4.032, 6: 3.707, 7: 3.499, 8: 3.355, 9: 3.250}
+
+
+def read(path: Path) -> Json:
+    """A file of `--json`. Raises `UsageError`."""
+    try:
+        result = json.loads(path.read_bytes())
+    except OSError as e:
+        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=e.strerror)) from e
+    except ValueError as e:
+        raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
+    if not _is_result(result):
+        raise UsageError(_("{file} is no result of qchat bench --json.").format(file=path))
+    whole: Json = result
+    return whole
+
+
+def _is_result(value: Json) -> bool:
+    try:
+        return (
+            value["qchat_bench"] == FORMAT
+            and isinstance(value["settings"], dict)
+            and all(
+                comparable(phase) and {"name", "load", "slices", "why_invalid"} <= phase.keys()
+                for phase in value["phases"]
+            )
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def compare(a: Json, b: Json) -> str:
+    """A table for each load that both have. Raises `UsageError` where they have none."""
+    others = {json.dumps(phase["load"]): phase for phase in b["phases"]}
+    parts = list(_differences(a["settings"], b["settings"]))
+    found = False
+    for phase in a["phases"]:
+        other = others.pop(json.dumps(phase["load"]), None)
+        if other is None:
+            parts.append(_("{name}: only in the first.").format(name=phase["name"]))
+        else:
+            found = True
+            parts.append(f"{phase['name']}\n{_table(phase, other)}")
+    parts += [_("{name}: only in the second.").format(name=p["name"]) for p in others.values()]
+    if not found:
+        raise UsageError(_("The two results have no load in common."))
+    return "\n\n".join(parts)
+
+
+def _differences(a: Json, b: Json) -> Iterator[str]:
+    for name in sorted(a.keys() | b.keys()):
+        if name != "seed" and a.get(name) != b.get(name):
+            text = _("Not the same: {name} is {a} in the first and {b} in the second.")
+            yield text.format(name=name, a=a.get(name), b=b.get(name))
+
+
+def _table(a: Json, b: Json) -> str:
+    rows = [(_("figure"), _("first"), _("second"), _("ratio"), "")]
+    first, second = comparable(a), comparable(b)
+    for name in SHOWN:
+        x, y = first.get(name), second.get(name)
+        if not x or not y:
+            continue
+        verdict = _verdict(name, x, y, _noise(a, name), _noise(b, name))
+        rows.append((name.replace(".", " "), f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
+    invalid = [_("INVALID: {why}.").format(why=why) for p in (a, b) for why in p["why_invalid"]]
+    return "\n".join([table(rows, right=(1, 2, 3)), *invalid])
+
+
+def _noise(phase: Json, name: str) -> tuple[float, int] | None:
+    """The relative standard error of a figure, and its degrees of freedom; None: can't be said."""
+    values = [part[name] for part in phase["slices"] if part.get(name) is not None]
+    if len(values) - 1 not in _T or not (mean := statistics.fmean(values)):
+        return None
+    return statistics.stdev(values) / mean / math.sqrt(len(values)), len(values) - 1
+
+
+def _verdict(
+    name: str, a: float, b: float, one: tuple[float, int] | None, other: tuple[float, int] | None
+) -> str:
+    if one is None or other is None:
+        return _("too few requests to say")
+    wide = _T[min(one[1], other[1])] * math.hypot(one[0], other[0])
+    if abs(math.log(b / a)) <= wide:
+        return _("within noise (±{n:.0%})").format(n=math.expm1(wide))
+    better = (b > a) == (name in RATES)
+    return _("the second is better") if better else _("the second is worse")

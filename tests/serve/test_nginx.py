@@ -1,0 +1,181 @@
+"""The nginx configuration that is written, in a real nginx before a server that misbehaves."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from unittest import mock
+
+import pytest
+from qchat.serve.access import MOST_BYTES, OPEN, WITH_KEY
+
+from qchat import cli, vllm_start
+from tests.faults import Running, running
+from tests.nginx import Front, nginx
+
+ALICE, BOB, MALLORY = "a" * 32, "b" * 32, "c" * 32
+CPU = vllm_start.Installed("0.32.0", cpu=True)
+CHAT = "/v1/chat/completions"
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+
+def question(text: str = "Hello", **more: object) -> str:
+    messages = [{"role": "user", "content": text}]
+    return json.dumps({"model": "demo", "messages": messages, **more})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running(api_key=ALICE) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def front(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    folder = tmp_path_factory.mktemp("front")
+    words = ["serve", "demo", "--port", str(server.port), "--write-deploy", str(folder / "files")]
+    with mock.patch.object(vllm_start, "installed", lambda: CPU):
+        assert cli.run(words) == 0
+    with nginx(folder / "nginx", (folder / "files" / "nginx.conf").read_text("utf-8")) as found:
+        yield found
+
+
+def is_nginx_own(answer: tuple[int, dict[str, str], str]) -> bool:
+    status, _headers, text = answer
+    return status == 404 and "There is nothing here." in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *sorted(OPEN | WITH_KEY),
+        ("GET", "/v1/models?limit=1"),
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+    ],
+)
+def test_what_the_access_layer_lists_is_let_through(front: Front, method: str, path: str) -> None:
+    assert not is_nginx_own(front.ask(method, path, **bearer(ALICE)))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/metrics"),
+        ("GET", "/docs"),
+        ("GET", "/version"),
+        ("POST", "/invocations"),
+        ("POST", "/%69nvocations"),
+        ("POST", "/v1/../invocations"),
+        ("POST", "/v1/%2e%2e/invocations"),
+        ("GET", "//v1/models"),
+        ("GET", "/v1/models/"),
+        ("GET", "/V1/models"),
+        ("GET", "/v1/model%73"),
+        ("GET", CHAT),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("GET", "/v1/responses/resp_1/.."),
+        ("GET", "/v1/responses/"),
+        ("POST", "/v1/responses/resp_1/cancel/more"),
+        ("OPTIONS", CHAT),
+        ("GET", "/"),
+        ("GET", "/_trap"),
+    ],
+)
+def test_all_else_is_not_there(front: Front, server: Running, method: str, path: str) -> None:
+    before = len(server.log.trapped)
+    answer = front.ask(method, path, **bearer(ALICE))
+    assert is_nginx_own(answer) and answer[1]["content-type"] == "application/json"
+    assert json.loads(answer[2])["error"]["code"] == "not_found"
+    assert len(server.log.trapped) == before
+
+
+def test_the_key_is_passed_on_and_the_server_decides(front: Front, server: Running) -> None:
+    assert front.ask("GET", "/health")[0] == 200
+    status, _headers, text = front.ask("POST", CHAT, question(), **bearer(ALICE))
+    assert status == 200 and "echo: Hello" in text
+    headers = server.log.records[-1].headers
+    assert headers["host"] == "127.0.0.1" and headers["x-forwarded-for"] == "127.0.0.1"
+    assert front.ask("POST", CHAT, question(), **bearer(BOB))[0] == 401
+    # An answer of the server stays the server's, whatever its status.
+    asked = question("[[fault:404_model]]")
+    status, _headers, text = front.ask("POST", CHAT, asked, **bearer(ALICE))
+    assert status == 404 and "does not exist" in text
+    asked = question("[[fault:503:retry_after=7]]")
+    status, answered, text = front.ask("POST", CHAT, asked, **bearer(ALICE))
+    assert (status, answered["retry-after"]) == (503, "7") and "busy" in text
+
+
+def test_a_stream_arrives_while_it_is_made_and_a_client_that_leaves_ends_it(
+    front: Front, server: Running
+) -> None:
+    """The server sends half of it and then nothing: what arrives was not held back."""
+    asked = question("A long answer [[fault:hang_mid_stream:seconds=120]]", stream=True)
+    with closing(front.connect()) as connection:
+        connection.request("POST", CHAT, asked, bearer(ALICE))
+        answer = connection.getresponse()
+        assert answer.status == 200 and answer.readline().startswith(b"data: {")
+        assert server.log.in_flight == 1
+    deadline = time.monotonic() + 30
+    while server.log.in_flight:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_body_too_long_is_refused_before_it_is_sent(front: Front) -> None:
+    with closing(front.connect()) as connection:
+        connection.putrequest("POST", CHAT)
+        connection.putheader("Authorization", f"Bearer {ALICE}")
+        connection.putheader("Content-Length", str(MOST_BYTES + 1))
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert json.loads(answer.read())["error"]["code"] == "request_too_large"
+
+
+def test_one_key_in_a_hurry_is_slowed_and_others_are_not(front: Front) -> None:
+    status = 0
+    with closing(front.connect()) as connection:
+        for _n in range(2000):
+            connection.request("GET", "/health", headers=bearer(MALLORY))
+            answer = connection.getresponse()
+            status, text = answer.status, answer.read()
+            if status != 200:
+                break
+    assert status == 429 and answer.headers["Retry-After"] == "1"
+    assert json.loads(text)["error"]["code"] == "rate_limit_exceeded"
+    assert front.ask("GET", "/health", **bearer(BOB))[0] == 200
+
+
+def test_a_server_that_is_not_there_is_said_and_comes_back(front: Front, server: Running) -> None:
+    server.down()
+    try:
+        status, headers, text = front.ask("GET", "/health")
+    finally:
+        server.up()
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert json.loads(text)["error"]["code"] == "server_not_ready"
+    deadline = time.monotonic() + 30
+    while front.ask("GET", "/health")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_log_has_no_key_no_query_and_no_question(front: Front) -> None:
+    front.ask("GET", "/v1/models?secret=query", **bearer(ALICE))
+    front.ask("POST", CHAT, question("a secret question"), **bearer(ALICE))
+    deadline = time.monotonic() + 30
+    while (text := front.log.read_text()).count(CHAT) == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert '"GET /v1/models" 200 ' in text
+    assert ALICE not in text and "secret" not in text
+
+
+def test_the_configuration_is_nginx_own_idea_of_a_right_one(front: Front) -> None:
+    """No warning, either: the log of errors has only what the tests provoked."""
+    noise = (front.log.parent / "error.log").read_text()
+    assert "[warn]" not in noise and "[emerg]" not in noise
