@@ -254,11 +254,13 @@ def slowest(keys: list[float]) -> float:
 
 
 def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """The result of an app that ran to its end."""
+    """The result of an app that ran to its end; what the ones before left is not looked through."""
 
     async def whole() -> Any:
         return await function(*args)
 
+    gc.collect()
+    gc.freeze()  # as the chat does once it is loaded
     return asyncio.run(whole())
 
 
@@ -279,7 +281,6 @@ def main() -> int:
     chunk = statistics.median(ran(append_ours, many, 30))
     add(f"a chunk after {many:,} exchanges / a frame", chunk / FRAME, 1.2)
     add("drawing a conversation of 10,000 messages", ran(opening_ours, 10_000) * 1e3, 500, "ms")
-    gc.freeze()  # as the chat does: the modules' objects are not looked through again
     for kind in filter(None, options.streams.split(",")):
         fast: Streamed = ran(streaming_ours, kind, many, 1000.0, options.seconds)
         print(f"1,000 tokens/s in one {kind}: CPU {fast.cpu:.0%} of a core", flush=True)
