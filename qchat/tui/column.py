@@ -61,7 +61,7 @@ class Column(ScrollView, can_focus=True):
         self._pending: dict[int, tuple[list[str], list[str]]] = {}
         self._safe: dict[int, tuple[Sanitizer, Sanitizer]] = {}
         self._flush_timer: Timer | None = None
-        self._flush_cost = 0.0
+        self._flush_costs = (0.0, 0.0)  # seconds of the last two
         self.selection: tuple[Place, Place] | None = None
         self.dragging: Place | None = None
         self.cursor: tuple[int, int] | None = None
@@ -113,7 +113,7 @@ class Column(ScrollView, can_focus=True):
         if reasoning:
             thoughts.append(safe_thought.feed(reasoning))
         if self._flush_timer is None:
-            pause = max(FLUSH_SECONDS, 2 * self._flush_cost)
+            pause = max(FLUSH_SECONDS, 2 * min(self._flush_costs))  # one slow one is chance
             self._flush_timer = self.set_timer(pause, self.flush)
 
     def flush(self) -> None:
@@ -129,7 +129,7 @@ class Column(ScrollView, can_focus=True):
             self._layout.changed(index)
         if pending:
             self._after_change()
-        self._flush_cost = time.perf_counter() - began
+        self._flush_costs = (self._flush_costs[1], time.perf_counter() - began)
 
     def replace(self, index: int, message: Message) -> None:
         """The whole of a message anew: it has ended, or what came was thinking."""

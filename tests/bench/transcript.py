@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TEXTUAL_FPS", "120")  # as `qchat tui` sets it, before Textual is imported
+os.environ.setdefault("TEXTUAL_FPS", "240")  # as `qchat tui` sets it, before Textual is imported
 
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
