@@ -13,7 +13,7 @@ ANSWERS := examples/questions.results.jsonl
 
 help: ## show this list
 	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
-	@echo "make test    run every test         (ARGS='-k journal -x' goes to pytest)"
+	@echo "make test    run every test, two at a time (ARGS='-k journal -x' goes to pytest)"
 	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows through faults (10 min)"
 	@echo "make setup   make or mend .venv     (the others do it by themselves)"
 	@echo "make lint    ruff and mypy"
@@ -36,7 +36,7 @@ demo: setup
 	exit $$code
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: setup
 	@$(BIN)/python -m pytest tests/soak/soak_batch.py $(ARGS)

@@ -75,7 +75,7 @@ class Client:
             trust_env=False,
             proxy=endpoint.proxy,
             follow_redirects=False,
-            timeout=openai.Timeout(silence, connect=CONNECT_SECONDS),
+            timeout=openai.Timeout(silence, connect=min(silence, CONNECT_SECONDS)),
             event_hooks={"request": [self._only_our_headers, self._follow_connection]},
         )
         self._sdk = openai.OpenAI(

@@ -113,7 +113,7 @@ def _show(settings: Settings) -> None:
     rows += [
         (
             f"tui.{name}",
-            str(getattr(settings.tui, name)),
+            str(getattr(settings.tui, name)) or "-",
             settings.where(f"tui.{name}"),
         )
         for name in TUI_KEYS

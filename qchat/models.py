@@ -72,13 +72,14 @@ def _row(model: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def only_model(client: "Client") -> str:
-    """The server's model where it has one; raises as `the_only`."""
-    return the_only([str(model["id"]) for model in client.models()], client.endpoint.base_url)
+def only_model(client: "Client", way: str = "--model") -> str:
+    """The server's model where it has one; `way` and errors as in `the_only`."""
+    names = [str(model["id"]) for model in client.models()]
+    return the_only(names, client.endpoint.base_url, way)
 
 
-def the_only(names: Sequence[str], url: str) -> str:
-    """The one of the models that `url` offers; with several the person is asked to choose.
+def the_only(names: Sequence[str], url: str, way: str = "--model") -> str:
+    """The one of the models that `url` offers; with several the person is asked to choose by `way`.
 
     Raises `UsageError`, or `EngineError` where there is none.
     """
@@ -92,7 +93,7 @@ def the_only(names: Sequence[str], url: str) -> str:
     if len(names) > _LISTED:
         shown += ", …"
     raise UsageError(
-        _("{url} offers several models; choose one with --model: {names}").format(
-            url=url, names=shown
+        _("{url} offers several models; choose one with {way}: {names}").format(
+            url=url, way=way, names=shown
         )
     )

@@ -121,6 +121,18 @@ _SAMPLING = (
     click.option(
         "--presence-penalty", type=float, metavar="X", help=_("-2 to 2; above 0 repeats less.")
     ),
+    click.option(
+        "--frequency-penalty",
+        type=float,
+        metavar="X",
+        help=_("-2 to 2; the more often a word came, the more it counts."),
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=float,
+        metavar="X",
+        help=_("Above 0 to 2; above 1 repeats less, the prompt's words included."),
+    ),
     click.option("--seed", type=int, metavar="N", help=_("For answers that can be had again.")),
     click.option(
         "--stop", multiple=True, metavar="TEXT", help=_("Stop before this text; can be repeated.")
@@ -162,6 +174,8 @@ def _collect(kwargs: dict[str, Any]) -> Sampling:
             "top_k",
             "min_p",
             "presence_penalty",
+            "frequency_penalty",
+            "repetition_penalty",
             "seed",
             "thinking",
         )

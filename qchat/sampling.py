@@ -5,7 +5,6 @@ values, the preset. What nobody says is left to the server.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -31,17 +30,56 @@ PARAMETERS = frozenset(
 )
 """Keys of a messages or prompt line that are parameters of the request; others are columns."""
 
-_NUMBERS = (
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "seed",
-)
 _SAME = {"max_tokens": "max_completion_tokens"}  # either name says it
 _TEMPLATE = "chat_template_kwargs"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers that a parameter may have, `low` and `high` among them unless it is `above` low.
+
+    `whole` numbers only, or any.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    above: bool = False
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `UsageError` for what is no such number."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            text = _("{name} must be a number.")
+            if self.whole:
+                text = _("{name} must be a whole number.")
+            raise UsageError(text.format(name=name))
+        if self.low <= value <= self.high and not (self.above and value == self.low):
+            return
+        if self.above:
+            text = _("{name} must be above {low} and at most {high}, not {value}.")
+        elif not self.whole:
+            text = _("{name} must be between {low} and {high}, not {value}.")
+        elif value < self.low:
+            text = _("{name} must be at least {low}, not {value}.")
+        else:
+            text = _("{name} is too large: {value}.")
+        raise UsageError(text.format(name=name, low=self.low, high=self.high, value=value))
+
+
+# As vLLM has them, where it has a limit.
+RANGES: Mapping[str, Range] = MappingProxyType(
+    {
+        "temperature": Range(0, 2),
+        "top_p": Range(0, 1, above=True),
+        "top_k": Range(-1, _INT64 - 1, whole=True),
+        "min_p": Range(0, 1),
+        "presence_penalty": Range(-2, 2),
+        "frequency_penalty": Range(-2, 2),
+        "repetition_penalty": Range(0, 2, above=True),
+        "max_tokens": Range(1, _INT64 - 1, whole=True),
+        "seed": Range(-_INT64, _INT64 - 1, whole=True),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +98,8 @@ class Sampling:
     top_k: int | None = None
     min_p: float | None = None
     presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] | None = None
     thinking: bool | None = None
@@ -67,15 +107,10 @@ class Sampling:
     preset: str | None = None
 
     def __post_init__(self) -> None:
-        _integer("max_tokens", self.max_tokens, 1, _INT64 - 1)
-        _integer("top_k", self.top_k, -1, _INT64 - 1)
-        _integer("seed", self.seed, -_INT64, _INT64 - 1)
-        _real("temperature", self.temperature, 0, 2)
-        _real("min_p", self.min_p, 0, 1)
-        _real("presence_penalty", self.presence_penalty, -2, 2)
-        _real("top_p", self.top_p, 0, 1)
-        if self.top_p == 0:
-            raise UsageError(_("top_p must be above 0 and at most 1, not 0."))
+        for name, allowed in RANGES.items():
+            value = getattr(self, name)
+            if value is not None:
+                allowed.check(name, value)
         if self.stop is not None and not all(isinstance(s, str) and s for s in self.stop):
             raise UsageError(_("stop must be text that is not empty."))
         reserved = sorted(_RESERVED & self.extra.keys())
@@ -124,7 +159,7 @@ class Sampling:
         values = self.effective(thinks=thinks if isinstance(thinks, bool) else None)
         said: Json = {
             name: getattr(values, name)
-            for name in _NUMBERS
+            for name in RANGES
             if getattr(values, name) is not None and _SAME.get(name) not in body
         }
         if values.stop is not None:
@@ -152,32 +187,6 @@ def unknown_preset(name: str) -> str:
     return _("There is no preset {name!r}; presets are {names}.").format(
         name=name, names=", ".join(PRESETS)
     )
-
-
-def _integer(name: str, value: Any, low: int, high: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(_("{name} must be a whole number.").format(name=name))
-    if value < low:
-        raise UsageError(
-            _("{name} must be at least {low}, not {value}.").format(name=name, low=low, value=value)
-        )
-    if value > high:
-        raise UsageError(_("{name} is too large: {value}.").format(name=name, value=value))
-
-
-def _real(name: str, value: Any, low: float, high: float) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(_("{name} must be a number.").format(name=name))
-    if not (math.isfinite(value) and low <= value <= high):
-        raise UsageError(
-            _("{name} must be between {low} and {high}, not {value}.").format(
-                name=name, low=low, high=high, value=value
-            )
-        )
 
 
 # Qwen3's model card. It also names max_tokens (32,768 and 8,192/16,384); vLLM refuses a request

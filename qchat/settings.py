@@ -38,6 +38,7 @@ SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "mode
 TUI_KEYS: Mapping[str, str] = {
     "enter": _('what Enter does while writing: "send" or "newline"'),
     "attach_kib": _("the largest file that @ attaches, in KiB"),
+    "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
     "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -114,6 +115,7 @@ class Tui:
     attach_kib: int = 256
     theme: str = "auto"
     keys: Mapping[str, str] = field(default_factory=dict)
+    system_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,9 @@ class _ConfigFile:
             value = value[part]
         key = path[-1]
         if isinstance(default, str):
-            choices = _CHOICES[key]
+            choices = _CHOICES.get(key)
+            if choices is None:
+                return self.text(*path, empty=True)
             if value not in choices:
                 names = _(" or ").join(f'"{name}"' for name in choices)
                 raise self.error(path, _("{key} must be {names}").format(key=key, names=names))

@@ -40,6 +40,8 @@ def test_fill_makes_a_new_body_and_leaves_the_old_one_alone() -> None:
         ("top_k", 3, -1),
         ("min_p", 0.1, 0),
         ("presence_penalty", 1, -1),
+        ("frequency_penalty", 1, -1),
+        ("repetition_penalty", 1.1, 1),
         ("seed", 1, 0),
     ],
 )
@@ -143,6 +145,9 @@ def test_the_guides_presets_answer_without_thinking() -> None:
         {"min_p": 1.01},
         {"presence_penalty": 2.5},
         {"presence_penalty": math.inf},
+        {"frequency_penalty": -2.5},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": 2.5},
         {"seed": 2**63},
         {"seed": -(2**63) - 1},
         {"stop": ("",)},
@@ -218,7 +223,8 @@ def parse(*args: str) -> Sampling:
 def test_every_option_reaches_the_value() -> None:
     line = (
         "--preset code --max-tokens 5 --temperature 0.2 --top-p 0.3 --top-k 4 --min-p 0.1 "
-        "--presence-penalty -1 --seed 7 --stop a --stop b --no-thinking"
+        "--presence-penalty -1 --frequency-penalty 0.5 --repetition-penalty 1.1 "
+        "--seed 7 --stop a --stop b --no-thinking"
     )
     assert parse(*line.split(), "--extra-body", '{"n": 2}') == Sampling(
         preset="code",
@@ -228,6 +234,8 @@ def test_every_option_reaches_the_value() -> None:
         top_k=4,
         min_p=0.1,
         presence_penalty=-1,
+        frequency_penalty=0.5,
+        repetition_penalty=1.1,
         seed=7,
         stop=("a", "b"),
         thinking=False,

@@ -100,6 +100,7 @@ def test_servers(tmp_path: Path) -> None:
         ("[tui]\nattach_kib = 0", 2, ["attach_kib", "above 0"]),
         ("[tui]\nattach_kib = true", 2, ["attach_kib", "above 0"]),
         ("[tui]\nattach_kbi = 8", 2, ["'attach_kbi'", "'attach_kib'"]),
+        ("[tui]\nsystem_prompt = 3", 2, ["system_prompt must be text"]),
         ("tui = 3", 1, ["[tui]"]),
         (b"a = '\xff'", 1, ["UTF-8"]),
     ],
@@ -190,9 +191,9 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
 
 
 def test_the_section_of_the_chat(tmp_path: Path) -> None:
-    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\n')
+    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nsystem_prompt = "terse"\n')
     got = loaded(tmp_path)
-    assert got.tui == settings.Tui("newline", 8)
+    assert got.tui == settings.Tui("newline", 8, system_prompt="terse")
     assert got.where("tui.attach_kib") == f"{file}:3"
     assert f"{file}:2" in config(tmp_path)
 

@@ -72,9 +72,9 @@ class Message:
 
     `extra` holds the other keys of the chat API's message: ``tool_calls``, ``tool_call_id``,
     ``name``; where the content was a list of parts, ``content`` in it is that list and `content`
-    here its text. `used` is what the answer was asked with (server, sampling); `usage` the
-    server's count of tokens; `timings` may have ``first_token_seconds``, ``total_seconds``,
-    ``reasoning_seconds``, ``reasoning_tokens``.
+    here its text. `used` is what the answer was asked with (server, sampling, system prompt);
+    `usage` the server's count of tokens; `timings` may have ``first_token_seconds``,
+    ``total_seconds``, ``reasoning_seconds``, ``reasoning_tokens``.
     """
 
     id: int

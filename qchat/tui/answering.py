@@ -1,6 +1,7 @@
 """An answer on its way: drawn where its conversation is shown, kept in any case."""
 
 import time
+from dataclasses import replace
 
 from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
 from .asking import Asking, Ended
@@ -23,6 +24,7 @@ class Answering:
         self.answer = answer
         self.at = at
         self._saved = ("", "")
+        self._answers = False
 
     @property
     def text(self) -> tuple[str, str]:
@@ -56,6 +58,20 @@ class Answering:
                     "assistant", reasoning=event.reasoning, state=State.STREAMING, id=self.answer
                 )
                 transcript.replace(self.at, shown)
+        if self.asking.first_content is not None and not self._answers:
+            self._answers = True
+            self._show_time(transcript, self.asking.first_content)
+
+    def tick(self, transcript: Transcript) -> None:
+        """Time goes on: how long it has been thinking."""
+        if not self._answers:
+            self._show_time(transcript, time.monotonic())
+
+    def _show_time(self, transcript: Transcript, until: float) -> None:
+        if self.at is not None and self.asking.reasoning:
+            message = transcript.messages[self.at]
+            seconds = until - self.asking.started
+            transcript.annotate(self.at, replace(message, thought_seconds=seconds))
 
     def thought(self, end: Ended) -> float | None:
         """Seconds of thinking before the answer began, where it thought."""

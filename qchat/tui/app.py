@@ -13,25 +13,28 @@ from textual.filter import LineFilter, NoColor
 from ..errors import QchatError, UsageError
 from ..i18n import _
 from . import slash
-from .actions import ACTIONS, Action
+from .action import Action
+from .actions import ACTIONS
 from .chats import Chats
 from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
+from .current import Current
 from .keymap import Keymap
+from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
 from .themes import THEMES, first_theme, theme_after
 from .transcript import Transcript
+from .uses import Uses
 
 if TYPE_CHECKING:
     from ..store import Store
     from .sidebar import Sidebar
 
 _CHECKPOINT_SECONDS = 1.0
-_PROBE_SECONDS = 3.0
 _QUIT_SECONDS = 2.0
 
 
@@ -61,9 +64,12 @@ class ChatApp(App[int], inherit_bindings=False):
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
         )
         self._status = Status(id="status")
-        self.conversation = Conversation(self, start)
+        self.current = Current(self, start)
+        self.conversation = Conversation(self)
         self.probe = Probe(self)
         self.copies = Copies(self)
+        self.uses = Uses(self, start)
+        self.offers = Offers(self, start)
         self._sidebar: Sidebar | None = None
         self.chats = Chats(self)
         self.rooms: dict[str, object] = {
@@ -71,7 +77,9 @@ class ChatApp(App[int], inherit_bindings=False):
             "chats": self.chats,
             "composer": self.composer,
             "conversation": self.conversation,
+            "offers": self.offers,
             "transcript": self.transcript,
+            "uses": self.uses,
         }
         self._quit_asked = 0.0
         self._unknown = ""
@@ -129,8 +137,7 @@ class ChatApp(App[int], inherit_bindings=False):
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(_warm_up, thread=True)
         self.spawn(self._show_list())
-        self.spawn(self.probe.look())
-        self.set_interval(_PROBE_SECONDS, self.probe.again)
+        self.spawn(self.probe.watch())
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.conversation.send(self._start.question)
@@ -172,17 +179,27 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def changed(self) -> None:
         """Show how things are: the status line, and what an empty conversation says."""
-        reachable = self.probe.reachable
         if self._sidebar is not None:
             self._sidebar.changed()
-        self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
-        if reachable is not None:
-            endpoint = self.conversation.endpoint
+        shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
+        wanting = doing or self._wanting()
+        self._status.show(self.conversation, self.current, self.probe, wanting, shown("interrupt"))
+        if look is not None:
+            endpoint = self.current.using.endpoint
             self.transcript.placeholder = welcome(
-                endpoint, reachable=reachable, help_key=self.keymap.shown("help")
+                endpoint, look, doing, start_key=shown("start"), help_key=shown("help")
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
+
+    def _wanting(self) -> str:
+        """What there is to do before a question can be answered."""
+        look = self.probe.last
+        if look is not None and look.seconds is None:
+            return _("{key} finds one").format(key=self.keymap.shown("start"))
+        if look is not None and self.current.using.model is None and len(look.models) > 1:
+            return _("{key} chooses a model").format(key=self.keymap.shown("model"))
+        return ""
 
     # -- actions ---------------------------------------------------------------------------
 
@@ -198,14 +215,14 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
-        if action.handler.startswith(("conversation.", "chats.")) and not self.conversation.opened:
+        room, _dot, method = action.handler.partition(".")
+        if room in ("conversation", "chats", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
         if action.needs_argument and not argument:
             self._ask_for(action)
             return
-        room, _dot, method = action.handler.partition(".")
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
             done = getattr(self.rooms[room], method)(*values)
@@ -286,6 +303,18 @@ class ChatApp(App[int], inherit_bindings=False):
     async def _leave(self) -> None:
         await self._told(self.conversation.close())
         self.exit(0)
+
+    async def show_info(self) -> None:
+        """What is known of the answer at the cursor, or of the last one on the screen."""
+        from .info import Info, rows_of
+
+        number = self.transcript.answer_in_view()
+        if number is None:
+            self.say(_("There is no answer here yet."))
+            return
+        keeper = self.conversation.keeper
+        answer = await keeper.run(keeper.store.messages.get, number)
+        self.push_screen(Info(rows_of(answer)))
 
     def palette(self) -> None:
         """Find an action or a conversation."""

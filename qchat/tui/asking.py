@@ -119,7 +119,7 @@ class Asking:
             self._client = client
             if self._stopped.is_set():
                 raise _StoppedError  # before there was a connection to close
-            progress.model = request.model or only_model(client)
+            progress.model = request.model or only_model(client, "/model")
             self.started = time.monotonic()  # what was imported before is not the server's time
             body = request.sampling.fill({"model": progress.model, "messages": request.messages})
             body = {"stream_options": {"include_usage": True}, **body}

@@ -76,6 +76,7 @@ def tui(
     """Open the screen. Raises `QchatError` for what is wrong before it."""
     from .. import settings as settings_
     from .. import wire
+    from ..prompts import Prompts
 
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
@@ -84,13 +85,13 @@ def tui(
         )
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
-    sampling = sampling.merged_over(Sampling(preset=settings.preset))
     if in_browser:
         from ..lifeline import die_with_parent
 
         die_with_parent(signal.SIGTERM)
     elif web:
         return _serve_web(question, port)
+    prompt = settings.tui.system_prompt
     os.environ.setdefault("TEXTUAL_FPS", "240")  # a typed letter waits 4 ms at most to be drawn
 
     import gc
@@ -111,6 +112,9 @@ def tui(
         go_on,
         " ".join(question),
         settings.tui,
+        chosen=bool(server or base_url),
+        settings=settings,
+        prompt=Prompts(settings.paths).read(prompt) if prompt else None,
     )
     with ExitStack() as stack:
 
@@ -123,6 +127,8 @@ def tui(
         code = app.run() or 0
         if app.failure is not None:
             raise app.failure
+        for note in app.offers.notes():
+            click.echo(note)
         return code
 
 

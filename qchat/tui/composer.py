@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from textual import events, work
-from textual.app import SuspendNotSupported
 from textual.message import Message as Event
 from textual.timer import Timer
 from textual.widgets import TextArea
@@ -147,21 +146,13 @@ class Composer(ChipField):
         """Go on writing in the person's own editor; answers go on coming meanwhile."""
         from . import editor
 
-        app = self.app
         try:
-            words = editor.command()
-            # The loop goes on, so that what comes is stored; nothing is drawn over the editor.
-            with editor.Interrupts(), app.batch_update(), app.suspend():
-                text = await asyncio.to_thread(editor.edited, self.text, words)
+            text = await editor.elsewhere(self.app, self.text)
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
-        except SuspendNotSupported:
-            said = _("An editor can't be opened here; it needs the terminal.")
-            self.notify(said, severity="error", markup=False, timeout=10)
         else:
             result = self.replace(clean(text), self.document.start, self.document.end)
             self.move_cursor(result.end_location)
-        app.refresh(layout=True)
 
     # -- earlier questions -----------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
 from .message import Message, State
-from .start import Start
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -28,19 +27,15 @@ class Conversation:
     """What is asked, of whom, and what becomes of the answers; a room of actions.
 
     `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `endpoint`, `model`, `sampling` and `system` hold for the next question. All methods run on the
-    loop of the screen.
+    `unanswered` says that the last question failed. All methods run on the loop of the screen.
     """
 
-    def __init__(self, app: "ChatApp", start: Start) -> None:
+    def __init__(self, app: "ChatApp") -> None:
         self._app = app
-        self.endpoint = start.endpoint
-        self.model = start.model or start.endpoint.model
-        self.sampling = start.sampling
-        self.system = start.system
         self.key: str | None = None
         self.title = ""
-        self.figures = ""
+        self.figures: tuple[str, ...] = ()
+        self.unanswered = False
         self._keeper: Keeper | None = None
         self._answers: dict[str, Answering] = {}
         self._order = asyncio.Lock()  # storing and asking, or opening another: one at a time
@@ -80,7 +75,7 @@ class Conversation:
         keeper = Keeper(store)
         loaded = keeper.load(key)
         self._keeper = keeper
-        self._show(loaded)
+        self._show(loaded, first=True)
         if not self._app.composer.text:
             self._app.composer.draft = Draft.parsed(loaded.draft)
 
@@ -119,13 +114,16 @@ class Conversation:
         if draft is not None:
             await draft
 
-    def _show(self, loaded: "Loaded") -> None:
-        from .figures import shown
+    def _show(self, loaded: "Loaded", *, first: bool = False) -> None:
+        from .figures import shown, stored_figures
 
         record = loaded.record
+        self._app.current.take_up(loaded, first=first)
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
-        self.figures = ""
+        last = loaded.messages[-1] if loaded.messages else None
+        self.figures = stored_figures(last) if last is not None else ()
+        self.unanswered = last is not None and last.state == State.ERROR.value
         messages = [shown(stored) for stored in loaded.messages]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
@@ -155,13 +153,7 @@ class Conversation:
     async def ask(self, text: str) -> None:
         """Store a question and ask it. Raises `StoreError`."""
         async with self._order:
-            stored = await self.keeper.question(
-                self.key,
-                text,
-                system=self.system,
-                server=self.endpoint.name,
-                model=self.model,
-            )
+            stored = await self.keeper.question(self.key, text, self._app.current.using)
             if self.key is None:
                 self.key = stored.conversation
                 self.title = one_line(text)
@@ -183,13 +175,15 @@ class Conversation:
         from .answering import Answering
         from .asking import Asking, Request
 
-        answer, messages = await self.keeper.begin(conversation, self.model)
+        using = self._app.current.using
+        answer, messages = await self.keeper.begin(conversation, using)
         transcript = self._app.transcript
         at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
         transcript.action_end()
         coming = Answering(conversation, self.title, answer, at)
-        self.figures = ""
-        request = Request(self.endpoint, self.model, messages, self.sampling)
+        self.figures = ()
+        self.unanswered = False
+        request = Request(using.endpoint, using.model, messages, using.sampling)
         coming.asking = Asking(
             request,
             lambda events: coming.draw(transcript, events),
@@ -199,13 +193,15 @@ class Conversation:
         self._app.changed()
 
     def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
-        from .figures import ended, figures
+        from .figures import ended, figures_of, tokens_of
 
         del self._answers[coming.conversation]
         thought = coming.thought(end)
         self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
         if coming.at is not None:
-            self.figures = figures(end)
+            self.figures = figures_of(end)
+            self._app.current.filled(tokens_of(end.usage))
+            self.unanswered = bool(end.error)
             again = self._app.keymap.shown("retry")
             message = replace(ended(end, state, thought, again=again), id=coming.answer)
             self._app.transcript.flush()
@@ -213,6 +209,8 @@ class Conversation:
         elif state is not State.STOPPED:
             text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
             self._app.say(text.format(title=one_line(coming.title)))
+        if end.error:
+            self._app.probe.wake()
         self._app.changed()
 
     def stop(self, key: str | None = None) -> bool:
@@ -240,6 +238,7 @@ class Conversation:
     def checkpoint(self) -> None:
         """Keep what has come and what is written; called every second."""
         for coming in self._answers.values():
+            coming.tick(self._app.transcript)
             if (text := coming.unsaved()) is not None:
                 self._app.follow(self.keeper.checkpoint(coming.answer, *text))
         if (draft := self._keep_draft()) is not None:
@@ -267,9 +266,3 @@ class Conversation:
     async def recall(self) -> None:
         """Walk through earlier questions."""
         self._app.composer.walk(await self.keeper.questions(self.key))
-
-    def thinking(self) -> None:
-        """Think, do not, or as the server likes."""
-        following = {None: True, True: False, False: None}[self.sampling.thinking]
-        self.sampling = replace(self.sampling, thinking=following)
-        self._app.changed()

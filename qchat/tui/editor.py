@@ -1,5 +1,6 @@
 """Writing in the person's own editor."""
 
+import asyncio
 import os
 import shlex
 import shutil
@@ -8,6 +9,9 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from textual.app import App, SuspendNotSupported
 
 from ..errors import UsageError
 from ..i18n import _
@@ -28,6 +32,19 @@ def command(environ: Mapping[str, str] = os.environ) -> list[str]:
         if shutil.which(usual):
             return [usual]
     raise UsageError(_("No editor is set; put its name in the variable EDITOR."))
+
+
+async def elsewhere(app: App[Any], text: str) -> str:
+    """The text after the person has gone on with it in their editor; the loop goes on meanwhile,
+    so that what comes is stored, and nothing is drawn over the editor. Raises `UsageError`."""
+    words = command()
+    try:
+        with Interrupts(), app.batch_update(), app.suspend():
+            return await asyncio.to_thread(edited, text, words)
+    except SuspendNotSupported:
+        raise UsageError(_("An editor can't be opened here; it needs the terminal.")) from None
+    finally:
+        app.refresh(layout=True)
 
 
 def edited(text: str, editor: list[str]) -> str:

@@ -13,6 +13,7 @@ from ..store import Message as Stored
 from ..store import State as StoreState
 from .asking import Ended
 from .message import State
+from .using import Using
 
 Json = dict[str, Any]
 
@@ -48,24 +49,17 @@ class Keeper:
         self._drafts[conversation] = loaded.draft
         return loaded
 
-    async def question(
-        self,
-        conversation: str | None,
-        text: str,
-        *,
-        system: str | None,
-        server: str | None,
-        model: str | None,
-    ) -> Stored:
+    async def question(self, conversation: str | None, text: str, using: Using) -> Stored:
         """Store a question, and begin a conversation for it where there is none."""
         run, store = self.run, self.store
         if conversation is None:
             made = await run(
                 store.conversations.create,
                 title=title_of(text),
-                system=system,
-                server=server,
-                model=model,
+                system=using.system,
+                server=using.server,
+                model=using.model,
+                settings=using.settings(),
             )
             await run(store.remember, _DRAFT, "")
             self._drafts[None] = ""
@@ -90,11 +84,24 @@ class Keeper:
                 return count
         return None
 
-    async def begin(self, conversation: str, model: str | None) -> tuple[int, list[Json]]:
+    async def begin(self, conversation: str, using: Using) -> tuple[int, list[Json]]:
         """Begin an answer: its id, and the messages to send."""
         messages = await self.run(self.store.for_api, conversation)
-        answer = await self.run(self.store.messages.begin, conversation, model=model)
+        used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
+        if asked := using.asked():
+            used["request"] = asked
+        if using.system:
+            used["system"] = using.system
+        begin = self.store.messages.begin
+        answer = await self.run(begin, conversation, model=using.model, used=used)
         return answer.id, messages
+
+    def use(self, conversation: str, using: Using) -> "Future[Conversation]":
+        """Keep what the next question is asked with."""
+        conversations = self.store.conversations
+        self.run(conversations.set_server, conversation, using.server, using.model)
+        self.run(conversations.set_system, conversation, using.system)
+        return self.run(conversations.set_settings, conversation, using.settings())
 
     def checkpoint(self, answer: int, content: str, reasoning: str) -> "Future[None]":
         """What has come until now."""

@@ -10,7 +10,8 @@ from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME, REPLACED_KE
 from ..errors import UsageError
 from ..i18n import _
 from ..settings import Settings
-from .actions import ACTIONS, GROUPS, Action
+from .action import GROUPS, Action
+from .actions import ACTIONS
 
 _MODIFIERS = ("alt", "ctrl", "hyper", "meta", "shift", "super")
 _OTHER_NAMES = {"pgup": "pageup", "pgdn": "pagedown", "esc": "escape", "del": "delete"}

@@ -10,7 +10,8 @@ from textual.content import Content
 from ..chat_lines import title
 from ..i18n import _
 from ..store import StoreError
-from .actions import ACTIONS, Action
+from .action import Action
+from .actions import ACTIONS
 from .keymap import usage
 
 if TYPE_CHECKING:

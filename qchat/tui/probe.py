@@ -1,39 +1,100 @@
-"""Whether the server answers: looked at in a thread, again and again until it does."""
+"""Whether the server answers, how fast, and what it offers: looked at again and again."""
 
 import asyncio
-from typing import TYPE_CHECKING
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
 
-from .. import wire
 from ..i18n import _
+from .servers import Look, Looker
+from .threads import apart
 
 if TYPE_CHECKING:
     from .app import ChatApp
 
+_UP_SECONDS: Final = 15.0
+_DOWN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # the last one for as long as it takes
+
 
 class Probe:
-    """`reachable` is None until the first answer or the first failure."""
+    """Looks at the server of the conversation that is shown.
+
+    `last` is the last look, None until the first has come back.
+    """
 
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
-        self.reachable: bool | None = None
-        self._looking = False
+        self.last: Look | None = None
+        self._looker = Looker(app.current.using.endpoint)
+        self._wake = asyncio.Event()
+        self._lost: float | None = None
+        self._tries = 0
 
-    async def look(self) -> None:
-        """Look now."""
-        if self._looking:
+    @property
+    def reachable(self) -> bool | None:
+        """Whether it answers; None while that is not known."""
+        return None if self.last is None else self.last.seconds is not None
+
+    @property
+    def context(self) -> int | None:
+        """The limit of the conversation's model in tokens, where the server says it."""
+        return None if self.last is None else self.last.context(self._app.current.using.model)
+
+    async def watch(self) -> None:
+        """Look, for as long as the window is there."""
+        while True:
+            if not self._app.conversation.busy or not self.reachable:
+                await self._look()
+            pause = _UP_SECONDS
+            if not self.reachable:
+                pause = _DOWN_SECONDS[min(self._tries, len(_DOWN_SECONDS) - 1)]
+                self._tries += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+
+    def wake(self) -> None:
+        """Look now: something has changed."""
+        self._tries = 0
+        self._wake.set()
+
+    def moved(self) -> None:
+        """The conversation has another server now, perhaps."""
+        endpoint = self._app.current.using.endpoint
+        if endpoint == self._looker.endpoint:
             return
-        self._looking = True
-        try:
-            found = await asyncio.to_thread(wire.answers, self._app.conversation.endpoint)
-        finally:
-            self._looking = False
-        before, self.reachable = self.reachable, found
-        if before != found:
-            if found and before is False:
-                self._app.say(_("The server answers now."))
-            self._app.changed()
+        self.last = self._lost = None
+        self._looker = Looker(endpoint)
+        self.wake()
 
-    def again(self) -> None:
-        """Look, where the last look found nobody."""
-        if not self.reachable:
-            self._app.spawn(self.look())
+    async def _look(self) -> None:
+        looker = self._looker
+        found = await apart(looker.look)
+        if looker is not self._looker:
+            looker.close()
+            return
+        before, self.last = self.reachable, found
+        if before != self.reachable:
+            self._tell(before)
+        self._app.changed()
+
+    def _tell(self, before: bool | None) -> None:
+        if self.reachable:
+            self._tries = 0
+            if self._lost is not None:
+                self._back(time.monotonic() - self._lost)
+            self._lost = None
+            if self.last is not None and self.last.trouble:
+                self._app.say(self.last.trouble, error=True, seconds=10)
+            return
+        self._lost = time.monotonic()
+        if before:
+            text = _("The server does not answer any more; it is looked for again and again.")
+            self._app.say(text, error=True, seconds=8)
+
+    def _back(self, seconds: float) -> None:
+        text = _("The server answers, after {n:.0f} s.").format(n=seconds)
+        if self._app.conversation.unanswered:
+            key = self._app.keymap.shown("retry")
+            text += " " + _("{key} asks the last question again.").format(key=key)
+        self._app.say(text, seconds=8)

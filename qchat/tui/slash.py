@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..i18n import _
-from .actions import SLASHES, Action
+from .action import Action
+from .actions import SLASHES
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 

@@ -119,13 +119,30 @@ class Transcript(Column):
 
     def action_copy_message(self) -> None:
         """Copy the message at the cursor, else the last answer on the screen, as Markdown."""
+        index = self._message_in_view()
+        if index is None:
+            return
+        self.post_message(self.Copied(self._layout.messages[index].message.text))
+
+    def _message_in_view(self) -> int | None:
+        """The message at the cursor, else the last answer on the screen, or before it."""
         place = self._last_in_view()
         if place is None:
-            return
+            return None
         index = self.cursor[0] if self.cursor is not None else place.message
-        while self.cursor is None and index and self.messages[index].role != "assistant":
+        while (
+            self.cursor is None
+            and index
+            and self._layout.messages[index].message.role != "assistant"
+        ):
             index -= 1
-        self.post_message(self.Copied(self._layout.messages[index].message.text))
+        return index
+
+    def answer_in_view(self) -> int | None:
+        """The id in the store of that message, where it is an answer."""
+        index = self._message_in_view()
+        message = self._layout.messages[index].message if index is not None else None
+        return message.id if message is not None and message.role == "assistant" else None
 
     def _last_in_view(self) -> Place | None:
         if not self._layout.messages:

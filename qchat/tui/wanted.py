@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from .actions import Action
+from .action import Action
 
 
 class Wanted(ModalScreen[str | None]):

@@ -39,6 +39,14 @@ class Terminal:
         command += [sys.executable, "-c", _ENTRY, "tui", *args]
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", *command)
 
+    def qchat(self, *args: str) -> str:
+        """A command in the same home."""
+        environ = {**os.environ, "QCHAT_HOME": str(self._home)}
+        command = [sys.executable, "-c", _ENTRY, *args]
+        return subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=True
+        ).stdout
+
     def screen(self) -> str:
         return self.tmux("capture-pane", "-p")
 
@@ -89,6 +97,28 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
         terminal.wait_for("echo: again")
         terminal.keys("C-q")
         terminal.gone()
+
+
+@pytest.mark.vllm
+def test_without_a_server_one_is_started_and_it_answers(terminal: Terminal) -> None:
+    try:
+        terminal.start("--base-url", "http://127.0.0.1:9")
+        terminal.wait_for("F5 starts a server")
+        terminal.keys("What is vLLM?", "Enter")
+        terminal.wait_for("can't be reached")
+        terminal.keys("F5")
+        terminal.wait_for("Start the demo model")
+        terminal.keys("Enter")
+        terminal.wait_for("starting demo")
+        terminal.wait_for("● 127.0.0.1:", 240.0)
+        terminal.keys("C-r")
+        screen = terminal.wait_for("tok/s")
+        assert "PagedAttention" in screen and "/4,096 (" in screen
+        terminal.keys("C-q")
+        terminal.gone()
+        assert '"state": "ready"' in terminal.qchat("status", "--json")  # it was left running
+    finally:
+        assert terminal.qchat("stop", "--all") == "demo has stopped.\n"
 
 
 def test_search_and_jump(terminal: Terminal) -> None:

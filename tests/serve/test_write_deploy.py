@@ -23,6 +23,7 @@ H100 = Gpu(0, "NVIDIA H100", 81_559, 81_000, (9, 0))
 SERVER = {
     "README.md",
     "alerts.yml",
+    "check-service.sh",
     "compose/.env",
     "compose/Dockerfile",
     "compose/Dockerfile.dockerignore",
@@ -37,6 +38,7 @@ SERVER = {
 IN_FRONT = {
     "README.md",
     "alerts.yml",
+    "check-service.sh",
     "grafana-dashboard.json",
     "nginx.conf",
     "prometheus.yml",
@@ -86,19 +88,14 @@ def passes(*command: str, folder: Path | None = None) -> str:
     return done.stdout + done.stderr
 
 
-def scripts(folder: Path) -> set[str]:
-    """Scripts are taken along as they are; which there are is no matter here."""
-    return {name for name in names(folder) if name.endswith(".sh")}
-
-
 def test_the_files_of_a_server_and_of_the_machine_in_front(capsys: Any) -> None:
     folder = write("demo")
-    assert names(folder) - scripts(folder) == SERVER
+    assert names(folder) == SERVER
     said = capsys.readouterr()
     assert set(said.out.splitlines()) >= {str(folder / name) for name in SERVER}
     assert "Nothing was started" in said.out and "There are no keys yet" in said.err
     assert cli.run(["serve", "demo", "--write-deploy", "front", *WORKERS]) == 0
-    assert names(Path("front")) - scripts(Path("front")) == IN_FRONT
+    assert names(Path("front")) == IN_FRONT
 
 
 def test_nothing_is_left_to_fill_in_and_the_readme_lists_what_is_there() -> None:
@@ -111,7 +108,7 @@ def test_nothing_is_left_to_fill_in_and_the_readme_lists_what_is_there() -> None
         rows = re.findall(r"^\| (`.*`) \|", readme, re.MULTILINE)
         listed = {name for row in rows for name in re.findall(r"`(.*?)`", row)} - {"compose/"}
         there = {name for name in names(folder) if "/" not in name} - {"README.md"}
-        assert {name for name in listed if not name.endswith(".sh")} == there - scripts(folder)
+        assert listed == there
 
 
 def test_the_chosen_recipe_is_in_it(machine: Callable[[bool], None]) -> None:
@@ -123,7 +120,7 @@ def test_the_chosen_recipe_is_in_it(machine: Callable[[bool], None]) -> None:
     assert "--served-model-name Qwen3-32B" in line and line.endswith(" -- --max-num-seqs 64")
     assert "server_name llm.example.com;" in (folder / "nginx.conf").read_text("utf-8")
     assert "compose.yaml:compose.gpu.yaml" in (folder / "compose" / ".env").read_text("utf-8")
-    assert names(folder) - scripts(folder) == SERVER | {"compose/compose.gpu.yaml"}
+    assert names(folder) == SERVER | {"compose/compose.gpu.yaml"}
 
 
 def test_a_recipe_that_does_not_fit_is_refused(capsys: Any) -> None:

@@ -10,7 +10,8 @@ from qchat.sampling import Sampling
 from qchat.settings import load
 from qchat.store import Store
 from qchat.tui import slash
-from qchat.tui.actions import _ROWS, ACTIONS, GROUPS, SLASHES
+from qchat.tui.action import GROUPS
+from qchat.tui.actions import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.keymap import Keymap
 from qchat.tui.start import Start
@@ -51,15 +52,15 @@ def test_names_keys_and_commands_are_there_once() -> None:
 
 
 def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
-    keys = keymap(tmp_path, 'new = "Ctrl+Alt+N, f4"\nretry = ""\nleave = "ctrl+r"')
-    assert keys.keys("new") == ("alt+ctrl+n", "f4")
+    keys = keymap(tmp_path, 'new = "Ctrl+Alt+N, f11"\nretry = ""\nleave = "ctrl+r"')
+    assert keys.keys("new") == ("alt+ctrl+n", "f11")
     assert keys.keys("retry") == () and keys.shown("retry") == "/retry"
     assert keys.keys("leave") == ("ctrl+r",) and keys.shown("leave") == "Ctrl+R"
     assert keys.keys("help") == ("f1",)
     row = next(line for line in keys.help_text().splitlines() if "`/new`" in line)
-    assert row.startswith("| Alt+Ctrl+N, F4 |")
+    assert row.startswith("| Alt+Ctrl+N, F11 |")
     bound = {binding.key: binding.action for binding in keys.bindings()}
-    assert bound["alt+ctrl+n"] == bound["f4"] == "app.do('new')" and "ctrl+n" not in bound
+    assert bound["alt+ctrl+n"] == bound["f11"] == "app.do('new')" and "ctrl+n" not in bound
 
 
 def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
@@ -71,13 +72,13 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('nwe = "f4"', ["'nwe'", "'new'"]),
-        ('zzzzz = "f4"', ["'zzzzz'", "page_up"]),
+        ('nwe = "f11"', ["'nwe'", "'new'"]),
+        ('zzzzz = "f11"', ["'zzzzz'", "page_up"]),
         ('new = "ctrl+nn"', ["'ctrl+nn'", "no key"]),
         ('new = "cmd+n"', ["no key"]),
         ('new = "ctrl+"', ["no key"]),
         ('new = "ctrl+i"', ["ctrl+i", "Tab"]),
-        ('new = "f4, ctrl+m"', ["ctrl+m", "Enter"]),
+        ('new = "f11, ctrl+m"', ["ctrl+m", "Enter"]),
         ('new = "ctrl+["', ["ctrl+[", "Escape"]),
         ('new = "n"', ["writing"]),
         ('new = "?"', ["writing"]),
@@ -97,8 +98,8 @@ def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> Non
 
 
 def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"config.toml:3: f4 is the key of retry already"):
-        keymap(tmp_path, 'retry = "f4"\nnew = "f4"')
+    with pytest.raises(UsageError, match=r"config.toml:3: f11 is the key of retry already"):
+        keymap(tmp_path, 'retry = "f11"\nnew = "f11"')
 
 
 @pytest.mark.parametrize(

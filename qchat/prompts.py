@@ -1,0 +1,90 @@
+"""System prompts as files: ``prompts/NAME.md`` beside config.toml."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from .errors import UsageError
+from .i18n import _
+from .settings import Paths, private_dir
+
+_NAME: Final = re.compile(r"[\w][\w .-]*")
+_MOST: Final = 1 << 20  # bytes; a longer one is no prompt
+
+
+class Prompts:
+    """The folder of system prompts; it is made when the first one is written."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.folder = paths.config / "prompts"
+
+    def names(self) -> list[str]:
+        """All there are, in their order; none where the folder is not there or can't be read."""
+        try:
+            files = sorted(self.folder.iterdir())
+        except OSError:
+            return []
+        return [file.stem for file in files if file.suffix == ".md" and _NAME.fullmatch(file.stem)]
+
+    def file(self, name: str) -> Path:
+        """Where the prompt of this name stands, or would. Raises `UsageError` for no name."""
+        name = name.removesuffix(".md")
+        if not _NAME.fullmatch(name):
+            text = _("{name!r} is no name of a system prompt: letters, digits, space, - _ and .")
+            raise UsageError(text.format(name=name))
+        return self.folder / f"{name}.md"
+
+    def read(self, name: str) -> str:
+        """The text of a prompt. Raises `UsageError` where there is none, or it can't be read."""
+        file = self.file(name)
+        try:
+            with file.open("rb") as opened:
+                data = opened.read(_MOST + 1)
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").strip()
+        except FileNotFoundError:
+            raise UsageError(self._missing(name, file)) from None
+        except OSError as e:
+            said = _("Can't read {file}: {why}.")
+            raise UsageError(said.format(file=file, why=e.strerror)) from e
+        except UnicodeDecodeError:
+            raise UsageError(_("{file} is not UTF-8 text.").format(file=file)) from None
+        if len(data) > _MOST:
+            raise UsageError(_("{file} is larger than 1 MiB.").format(file=file))
+        if not text:
+            raise UsageError(_("{file} is empty.").format(file=file))
+        return text
+
+    def write(self, name: str, text: str) -> Path:
+        """Keep a prompt, readable by its owner alone; the old file stays until the new one is
+        whole. Raises `UsageError`."""
+        file = self.file(name)
+        private_dir(self.folder)
+        fresh = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                out.write(text.rstrip("\n") + "\n")
+            fresh.replace(file)
+        except OSError as e:
+            said = _("Can't write {file}: {why}.")
+            raise UsageError(said.format(file=file, why=e.strerror)) from e
+        return file
+
+    def named(self, text: str) -> str | None:
+        """The name of the prompt that has this text, None where none has it."""
+        for name in self.names():
+            try:
+                if self.read(name) == text.strip():
+                    return name
+            except UsageError:
+                continue
+        return None
+
+    def _missing(self, name: str, file: Path) -> str:
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        text = _("There is no system prompt {name!r} ({file}).").format(name=name, file=file)
+        if near:
+            text += " " + _("Did you mean {near!r}?").format(near=near[0])
+        return text

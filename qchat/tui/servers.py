@@ -1,0 +1,171 @@
+"""Which servers there are, and a look at one: whether it answers, how fast, what it offers.
+
+All of this waits for a network or a process: it is for a thread.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .. import wire
+from ..errors import QchatError
+from ..i18n import _
+from ..settings import Server, Settings
+from ..wire import Endpoint
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+LOOK_SECONDS: Final = 5.0
+_STATUS_SECONDS: Final = 20.0
+_READY: Final = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a server offers; `context` is its limit in tokens, None where it isn't said."""
+
+    name: str
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a server found.
+
+    `seconds` is how long ``GET /models`` took; None where nobody answered. `trouble` is a sentence
+    where it can't be used, '' where it can.
+    """
+
+    seconds: float | None = None
+    models: tuple[Model, ...] = ()
+    trouble: str = ""
+
+    def context(self, model: str | None) -> int | None:
+        """The limit of a model in tokens; `model` None is the only one."""
+        if model is None:
+            return self.models[0].context if len(self.models) == 1 else None
+        return next((one.context for one in self.models if one.name == model), None)
+
+
+class Looker:
+    """Looks at one server, over a connection of its own. Not for two threads at once."""
+
+    def __init__(self, endpoint: Endpoint, *, seconds: float = LOOK_SECONDS) -> None:
+        """A server that is silent for `seconds` does not answer."""
+        self.endpoint = endpoint
+        self._seconds = seconds
+        self._client: Client | None = None
+
+    def look(self) -> Look:
+        """Look now; never raises for what a server does."""
+        if not self.endpoint.proxy and not wire.answers(self.endpoint):
+            return Look(trouble=nobody(self.endpoint))
+        from ..client import Client, ServerError
+
+        if self._client is None:
+            self._client = Client(self.endpoint, self._seconds)
+        began = time.monotonic()
+        try:
+            found = self._client.models()
+        except ServerError as e:
+            answered = e.failure.status is not None
+            return Look(time.monotonic() - began if answered else None, trouble=str(e))
+        models = tuple(_model(said) for said in found)
+        return Look(time.monotonic() - began, models)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.__exit__()
+            self._client = None
+
+
+def nobody(endpoint: Endpoint) -> str:
+    """A sentence for an address where nobody listens."""
+    text = _("Nothing answers at {url}. Check the address, and that the server runs.")
+    return text.format(url=endpoint.base_url)
+
+
+def look(endpoint: Endpoint) -> Look:
+    """One look."""
+    looker = Looker(endpoint)
+    try:
+        return looker.look()
+    finally:
+        looker.close()
+
+
+def _model(said: dict[str, Any]) -> Model:
+    context = said.get("max_model_len")
+    return Model(said["id"], context if isinstance(context, int) and context > 0 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A server that could be asked; without an `endpoint` there is `trouble`, a sentence."""
+
+    name: str
+    endpoint: Endpoint | None
+    trouble: str = ""
+
+
+def configured(settings: Settings) -> Iterator[Known]:
+    """The servers of the configuration."""
+    for name in settings.servers:
+        yield _known(settings, name)
+
+
+def running(settings: Settings) -> Iterator[Known]:
+    """The servers that `qchat serve` has started and that are ready; asks `qchat status`."""
+    for record in _records():
+        name, url = str(record.get("name")), record.get("url")
+        if record.get("state") != _READY or not isinstance(url, str):
+            continue
+        known = _known(
+            replace(settings, servers={name: _server(name, url, record.get("key"))}), name
+        )
+        if known.endpoint is not None:  # a conversation keeps its address: the name may be gone
+            known = Known(name, replace(known.endpoint, name=None, origin="option"))
+        yield known
+
+
+def _server(name: str, url: str, key: object) -> Server:
+    if key == "variable":
+        return Server(name, url, api_key_env="QCHAT_API_KEY")
+    if isinstance(key, str) and key != "none":
+        return Server(name, url, api_key_file=Path(key))
+    return Server(name, url)
+
+
+def _records() -> list[dict[str, Any]]:
+    try:
+        done = subprocess.run(
+            [*QCHAT, "status", "--json"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_STATUS_SECONDS,
+            check=True,
+        )
+        said = json.loads(done.stdout)
+        return [one for one in said["servers"] if isinstance(one, dict)]
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError):
+        return []  # without it there are the others
+
+
+# -P: a folder `qchat` in the working directory is not this program.
+QCHAT: Final = (sys.executable, "-P", "-m", "qchat")
+"""The command, as a subprocess of this one runs it."""
+
+
+def _known(settings: Settings, name: str) -> Known:
+    try:
+        endpoint = wire.resolve(settings, server=name)
+    except QchatError as e:
+        return Known(name, None, str(e))
+    return Known(name, endpoint)

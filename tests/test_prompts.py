@@ -1,0 +1,49 @@
+"""System prompts as files."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from qchat.errors import UsageError
+from qchat.prompts import Prompts
+from qchat.settings import Paths
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Prompts:
+    return Prompts(Paths.find({"QCHAT_HOME": str(tmp_path)}))
+
+
+def test_written_and_read_back_for_the_owner_alone(prompts: Prompts) -> None:
+    assert prompts.names() == []
+    file = prompts.write("terse", "Answer in one word.\n")
+    assert prompts.names() == ["terse"]
+    assert prompts.read("terse") == prompts.read("terse.md") == "Answer in one word."
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert prompts.named("Answer in one word.") == "terse"
+    assert prompts.named("Something else.") is None
+
+
+@pytest.mark.parametrize("name", ["../config", "a/b", "", ".hidden", "a\nb"])
+def test_a_name_never_leaves_the_folder(prompts: Prompts, name: str) -> None:
+    with pytest.raises(UsageError, match="no name of a system prompt"):
+        prompts.write(name, "x")
+    assert not prompts.folder.exists()
+
+
+def test_what_is_wrong_is_one_sentence(prompts: Prompts) -> None:
+    prompts.write("french", "Answer in French.")
+    with pytest.raises(UsageError, match=r"no system prompt 'frensh'.*mean 'french'"):
+        prompts.read("frensh")
+    (prompts.folder / "empty.md").write_text(" \n")
+    with pytest.raises(UsageError, match=r"empty\.md is empty"):
+        prompts.read("empty")
+    (prompts.folder / "odd.md").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UsageError, match=r"odd\.md is not UTF-8"):
+        prompts.read("odd")
+    (prompts.folder / "huge.md").write_bytes(b"x" * (2 << 20))
+    with pytest.raises(UsageError, match=r"huge\.md is larger"):
+        prompts.read("huge")
+    assert prompts.named("Answer in French.") == "french"  # the broken ones don't hinder it

@@ -1,0 +1,182 @@
+"""The screens over the conversation: parameters, servers and models, system prompts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.app import App
+from textual.screen import Screen
+from textual.widgets import Input, OptionList, Static
+
+from qchat.prompts import Prompts
+from qchat.sampling import Sampling
+from qchat.settings import Paths, load
+from qchat.tui.model_picker import Choice, ModelPicker
+from qchat.tui.parameters_screen import ParametersScreen, Value
+from qchat.tui.prompt_picker import PromptPicker, Wish, wish
+from qchat.tui.using import Defaults, Using
+from qchat.wire import Endpoint
+
+from ..faults import Running, running
+from ..test_settings import write
+from .waiting import wait_until
+
+NOBODY = Endpoint("http://127.0.0.1:9/v1")
+
+
+class Bare(App[None]):
+    """An app under the screen."""
+
+    def __init__(self, screen: Screen[object]) -> None:
+        super().__init__()
+        self._over = screen
+        self.results: list[object] = []
+
+    def on_mount(self) -> None:
+        self.push_screen(self._over, self.results.append)
+
+
+def said(screen: Screen[object], selector: str) -> str:
+    return str(screen.query_one(selector, Static).content)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running(models=("small", "large"), max_model_len=40_960) as found:
+        yield found
+
+
+async def test_parameters_with_the_keyboard_alone() -> None:
+    using = [Using.new(Defaults(NOBODY, options=Sampling(seed=5), preset="code"))]
+    screen = ParametersScreen(using[0], using.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        assert screen.query_one("#value-preset", Value).placeholder == "code"
+        assert said(screen, "#origin-preset") == "config.toml"
+        assert said(screen, "#origin-temperature") == "the preset"
+        assert said(screen, "#origin-seed") == "the command line"
+        assert said(screen, "#origin-min_p") == "the server's own"
+        await pilot.press("down", "right", "down")  # thinking on, which changes the preset's values
+        assert using[-1].sampling.thinking is True
+        assert screen.query_one("#value-temperature", Value).placeholder == "0.6"
+        await pilot.press(*"3", "down")
+        assert "between 0 and 2, not 3" in said(screen, "#said-temperature")
+        assert using[-1].own.temperature is None
+        await pilot.press("up")
+        await pilot.press("backspace", *"1.5", "enter")
+        assert using[-1].own.temperature == 1.5
+        assert said(screen, "#said-temperature") == ""
+        assert said(screen, "#origin-temperature") == "this conversation"
+        await pilot.press("up", "ctrl+r", "down")
+        assert using[-1].own.temperature is None
+        await pilot.press("f8")
+        assert using[-1].own == Sampling() and using[-1].preset == "code"
+        await pilot.press("escape")
+        assert not screen.is_current
+
+
+async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
+    using: list[Using] = []
+    screen = ParametersScreen(Using.new(Defaults(NOBODY)), using.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        screen.query_one("#value-top_p").focus()
+        await pilot.press(*"7", "escape")
+        assert screen.is_current and "at most 1" in said(screen, "#said-top_p")
+        await pilot.press("escape")
+        assert screen.is_current and screen.query_one("#value-top_p", Value).value == ""
+        await pilot.press(*"0.7", "escape")
+        assert not screen.is_current
+    assert [one.own.top_p for one in using] == [0.7]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (10, 2)])
+async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
+    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
+    async with Bare(screen).run_test(size=size) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        if size == (80, 24):
+            last = screen.query_one("#value-stop")
+            assert last.region.bottom <= 24 and last.region.height == 1
+        await pilot.press("up")
+        assert screen.focused is screen.query_one("#value-stop")
+
+
+async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: Running) -> None:
+    write(
+        tmp_path,
+        f'[servers.lab]\nbase_url = "{server.url}"\n'
+        '[servers.shut]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NO_SUCH_KEY"\n',
+    )
+    settings = load({"QCHAT_HOME": str(tmp_path)})
+    chosen: list[Choice] = []
+    screen = ModelPicker(settings, NOBODY, chosen.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        options = screen.query_one(OptionList)
+
+        def lines() -> list[str]:
+            return [str(option.prompt) for option in options.options]
+
+        await wait_until(lambda: any("large" in line for line in lines()))
+        await wait_until(lambda: any("Nothing answers" in line for line in lines()))
+        assert any("● lab" in line and " ms" in line for line in lines())
+        assert any("○ shut" in line and "NO_SUCH_KEY is not set" in line for line in lines())
+        assert any("large" in line and "40,960 tokens" in line for line in lines())
+        screen.query_one(Input).value = "large"
+        await pilot.press("enter")
+        assert [(one.endpoint.name, one.model) for one in chosen] == [("lab", "large")]
+        assert not screen.is_current
+
+
+async def test_a_server_with_several_models_asks_which(server: Running) -> None:
+    chosen: list[Choice] = []
+    screen = ModelPicker(None, Endpoint(server.base_url), chosen.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: screen.query_one(OptionList).option_count == 3)
+        await pilot.press("enter")
+        assert "several models" in said(screen, ".note") and chosen == []
+        await pilot.press("down", "enter")
+        assert chosen[0].model == "small"
+
+
+async def test_an_address_is_typed(server: Running) -> None:
+    chosen: list[Choice] = []
+    screen = ModelPicker(None, NOBODY, chosen.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        screen.query_one(Input).value = "ftp://x"
+        await pilot.press("enter")
+        assert "must start with http" in said(screen, ".note")
+        screen.query_one(Input).value = server.url
+        await pilot.press("enter")
+        options = screen.query_one(OptionList)
+        assert screen.marked == "1" and "Enter takes it" in said(screen, ".note")
+        await wait_until(lambda: options.option_count == 4)
+        assert screen.marked == "1"
+        screen.query_one(Input).value = "small"
+        await pilot.press("enter")
+        assert [(one.endpoint.base_url, one.model) for one in chosen] == [
+            (server.base_url, "small")
+        ]
+
+
+async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> None:
+    prompts = Prompts(Paths.find({"QCHAT_HOME": str(tmp_path)}))
+    prompts.write("french", "Answer in French.")
+    (prompts.folder / "broken.md").write_bytes(b"\xff")
+
+    async def pick(typed: str, *keys: str) -> Wish | None:
+        screen = PromptPicker(prompts, "Answer in French.")
+        app = Bare(screen)
+        async with app.run_test(size=(80, 24)) as pilot:
+            assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
+            screen.query_one(Input).value = typed
+            await pilot.press(*keys)
+            assert app.results or "no name" in said(screen, ".note")
+            return wish(str(app.results[0])) if app.results else None
+
+    assert await pick("", "enter") == Wish(None)
+    assert await pick("fren", "enter") == Wish("french")
+    assert await pick("fren", "ctrl+e") == Wish("french", edit=True)
+    assert await pick("broken", "enter") == Wish("broken", edit=True)
+    assert await pick("new one", "enter") == Wish("new one", edit=True)
+    assert await pick("../x", "enter") is None

@@ -1,0 +1,166 @@
+"""A server that goes and comes back, and one that is not there at all."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.widgets import OptionList
+
+from qchat.errors import EngineError
+from qchat.sampling import Sampling
+from qchat.settings import load
+from qchat.store import open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.message import State
+from qchat.tui.offer_screen import Offer
+from qchat.tui.servers import Looker
+from qchat.tui.start import Start
+from qchat.tui.starting import Starting, free_port
+from qchat.wire import Endpoint, Secret
+
+from ..faults import Running, running
+from .test_app import chat, last_state, texts, type_in
+from .test_uses import said
+from .waiting import wait_until
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with running() as found:
+        yield found
+
+
+async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.probe.reachable)
+            server.down()
+            await type_in(app, "anybody there?")
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            assert app.conversation.unanswered and "asks again" in app.transcript.messages[-1].note
+            await wait_until(lambda: app.probe.reachable is False)
+            await wait_until(lambda: "does not answer any more" in said(app))
+            assert app._status.parts[0].text.startswith("○")
+            await pilot.press(*"draft")  # one can write meanwhile
+            server.up()
+            await wait_until(lambda: app.probe.reachable)
+            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            assert texts(app)[-1] == "echo: anybody there?" and not app.conversation.unanswered
+            assert app.composer.text == "draft"
+
+
+def test_a_look(server: Running) -> None:
+    looker = Looker(Endpoint(server.base_url))
+    found = looker.look()
+    assert found.seconds and not found.trouble and found.context(None) == 40_960
+    assert found.context("demo") == 40_960 and found.context("other") is None
+    server.down()
+    gone = looker.look()
+    assert gone.seconds is None and "Nothing answers" in gone.trouble
+    server.up()
+    assert looker.look().models == found.models
+    looker.close()
+
+
+def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        found = Looker(Endpoint(url), seconds=0.2).look()
+        assert found.seconds is None and "went silent" in found.trouble
+    with running(api_key="right" * 8) as server:
+        found = Looker(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
+        assert found.seconds is not None and "refused the key" in found.trouble
+
+
+async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
+    start = Start(
+        Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "",
+        settings=load({"QCHAT_HOME": str(tmp_path)}),
+    )  # fmt: skip
+    with open_store(tmp_path) as store:
+        app = ChatApp(lambda: store, start)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: "F5 starts a server" in app.transcript.placeholder)
+            assert any("F5" in part.text for part in app._status.parts)
+            await pilot.press("f5")
+            await wait_until(lambda: isinstance(app.screen, Offer))
+            offer = app.screen
+            assert isinstance(offer, Offer)
+            await wait_until(lambda: offer._here is not None)
+            lines = [str(option.prompt) for option in offer.query_one(OptionList).options]
+            assert "Another address" in lines[-1]
+            assert offer._here is not None
+            if offer._here.trouble:  # there is no vLLM here
+                assert "No server can be started here" in lines[0] and len(lines) == 2
+            else:
+                assert "Start the demo model" in lines[0] and len(lines) == 3
+            await pilot.press("escape")
+            assert list(app.offers.notes()) == []
+
+
+async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
+    with chat(tmp_path / "data", "http://127.0.0.1:9/v1") as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await type_in(app, "/start ./no-such-folder")
+            await wait_until(lambda: "no-such-folder did not start: " in said(app))
+            assert app.offers.starting is None and app.offers.left == [] and app.offers.doing == ""
+
+
+async def test_what_was_started_is_asked_and_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is replaced by one that is ready at once; tests/e2e has the real one."""
+    script = tmp_path / "ready.py"
+    script.write_text("")
+    monkeypatch.setattr("qchat.tui.starting.QCHAT", (sys.executable, str(script)))
+    with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await type_in(app, "/start Qwen/Qwen3-0.6B")
+            await wait_until(lambda: app.offers.left)
+            [(model, url)] = app.offers.left
+            assert app.current.using.endpoint.base_url == f"{url}/v1"
+            await wait_until(lambda: "is ready at" in said(app))
+            await app.conversation.new()
+            assert app.current.using.endpoint.base_url == f"{url}/v1"
+    stop = f"{model} runs on at {url}. It is stopped by: qchat stop Qwen3-0.6B"
+    assert list(app.offers.notes()) == [stop]
+
+
+def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is replaced by one that writes phases and waits for Ctrl+C, as it does."""
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import sys, time\n"
+        "print('A note.', file=sys.stderr)\n"
+        "print('[   0 s] Loading weights (1 of 2 files)', file=sys.stderr, flush=True)\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    )
+    monkeypatch.setattr("qchat.tui.starting.QCHAT", (sys.executable, str(script)))
+    starting = Starting("demo")
+    phases: list[str] = []
+
+    def told() -> None:
+        phases.append(starting.phase)
+        starting.stop()
+
+    with pytest.raises(EngineError, match="The start of demo was stopped"):
+        starting.wait(told)
+    assert phases == ["Loading weights (1 of 2 files)"]
+
+
+def test_the_port_is_free() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        assert port != taken.getsockname()[1]
+        with socket.socket() as tried:
+            tried.bind(("127.0.0.1", port))

@@ -1,0 +1,255 @@
+"""What a person changes of what is asked reaches the server, and stays with the conversation."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qchat.prompts import Prompts
+from qchat.sampling import Sampling
+from qchat.settings import load
+from qchat.store import Message as Stored
+from qchat.store import open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.info import Info, rows_of
+from qchat.tui.message import State
+from qchat.tui.model_picker import ModelPicker
+from qchat.tui.parameters_screen import ParametersScreen
+from qchat.tui.pick import Pick
+from qchat.tui.start import Start
+from qchat.tui.using import Origin
+from qchat.wire import Endpoint
+
+from ..faults import Running, running
+from .test_app import chat as plain_chat
+from .test_app import last_state, texts, type_in
+from .waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Running]:
+    with running(models=("small", "large"), max_model_len=4_000) as found:
+        yield found
+
+
+@contextmanager
+def chat(home: Path, url: str, sampling: Sampling, *, go_on: bool = False) -> Iterator[ChatApp]:
+    settings = load({"QCHAT_HOME": str(home)})
+    start = Start(Endpoint(url), "small", sampling, None, go_on, "", settings=settings)
+    with open_store(settings.paths.data) as store:
+        yield ChatApp(lambda: store, start)
+
+
+async def command(app: ChatApp, text: str) -> None:
+    """Send a command, and wait until it has been taken."""
+    await type_in(app, text)
+    await wait_until(lambda: app.composer.text == "")
+
+
+async def ask(app: ChatApp, text: str) -> None:
+    before = len(texts(app))
+    await type_in(app, text)
+    await wait_until(
+        lambda: len(texts(app)) == before + 2 and last_state(app) is not State.STREAMING
+    )
+
+
+def body(server: Running) -> dict[str, Any]:
+    last = server.log.records[-1].body
+    assert isinstance(last, dict)
+    return last
+
+
+def said(app: ChatApp) -> str:
+    return " ".join(str(one.message) for one in app._notifications)
+
+
+async def test_commands_change_what_is_asked_and_it_is_kept(
+    tmp_path: Path, server: Running
+) -> None:
+    prompts = Prompts(load({"QCHAT_HOME": str(tmp_path)}).paths)
+    prompts.write("terse", "Answer in one word.")
+    with chat(tmp_path, server.base_url, Sampling(seed=4)) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await command(app, "/set temperature 0.2")
+            await command(app, "/set stop=END, ###")
+            await command(app, "/think on")
+            await command(app, "/preset creative")
+            await command(app, "/system terse")
+            await wait_until(lambda: app.current.using.system == "Answer in one word.")
+            await ask(app, "one")
+            asked = body(server)
+            assert asked["messages"][0] == {"role": "system", "content": "Answer in one word."}
+            assert asked["temperature"] == 0.2 and asked["seed"] == 4 and asked["top_p"] == 0.95
+            assert asked["stop"] == ["END", "###"] and "max_tokens" not in asked
+            assert asked["chat_template_kwargs"] == {"enable_thinking": True}
+            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
+            await command(app, "/model large")
+            await command(app, "/set temperature")
+            await wait_until(lambda: app.current.using.value("temperature")[0] == 0.9)
+            await command(app, "/system none")
+            await pilot.press("ctrl+g")  # on, then off
+            await ask(app, "two")
+            assert body(server)["model"] == "large"
+            assert body(server)["chat_template_kwargs"] == {"enable_thinking": False}
+            assert body(server)["messages"][0]["role"] == "user"
+            first, _question, second = [one.id for one in app.transcript.messages[1:]]
+            get = app.conversation.keeper.store.messages.get
+            used = [(await app.conversation.keeper.run(get, one)).used for one in (first, second)]
+            assert [one.get("system") for one in used] == ["Answer in one word.", None]
+            assert used[0]["request"]["stop"] == ["END", "###"]
+            await pilot.press("ctrl+n")  # the model stays, what was said for the other does not
+            await wait_until(lambda: app.conversation.key is None)
+            assert app.current.using.model == "large"
+            assert app.current.using.own == Sampling(seed=4)
+            await pilot.press("ctrl+q")
+            await wait_until(lambda: not app.is_running)
+    with chat(tmp_path, server.base_url, Sampling(top_k=7), go_on=True) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: len(texts(app)) == 4)
+            using = app.current.using
+            assert using.value("stop") == (("END", "###"), Origin.CONVERSATION)
+            assert using.value("preset") == ("creative", Origin.CONVERSATION)
+            assert using.value("thinking") == (False, Origin.CONVERSATION)
+            assert using.value("top_k") == (7, Origin.COMMAND)
+            assert (using.own.seed, using.system) == (4, None)
+            await app.conversation.show(None)
+            assert app.current.using.own == Sampling(top_k=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/set temperature 9", "between 0 and 2, not 9"),
+        ("/set warmth 1", "no parameter 'warmth'"),
+        ("/think maybe", "on, off or auto"),
+        ("/preset odd", "no preset 'odd'"),
+        ("/system nosuch", "no system prompt 'nosuch'"),
+        ("/model nosuch", "has no model 'nosuch'; it has small, large"),
+        ("/server nosuch", "no server 'nosuch'"),
+        ("/server ftp://x", "must start with http"),
+    ],
+)
+async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
+    tmp_path: Path, server: Running, text: str, words: str
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
+            before = app.current.using
+            await type_in(app, text)
+            await wait_until(lambda: words in said(app))
+            assert app.current.using == before
+
+
+async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: Running) -> None:
+    with plain_chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: any("F7 chooses" in part.text for part in app._status.parts))
+            await ask(app, "one")
+            assert "choose one with /model: small, large" in app.transcript.messages[-1].error
+            await command(app, "/model large")
+            assert not any("F7" in part.text for part in app._status.parts)
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            assert body(server)["model"] == "large"
+
+
+async def test_the_screens_open_by_key_and_change_the_conversation(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("f3")
+            await wait_until(lambda: isinstance(app.screen, ParametersScreen))
+            await pilot.press("right", "escape")
+            assert app.current.using.preset == "qwen3-thinking"
+            await command(app, "/preset")
+            await wait_until(lambda: isinstance(app.screen, Pick))
+            await pilot.press(*"code", "enter")
+            await wait_until(lambda: app.current.using.preset == "code")
+            await pilot.press("f7")
+            await wait_until(lambda: isinstance(app.screen, ModelPicker))
+            await wait_until(lambda: isinstance(app.screen, ModelPicker) and app.screen._looks)
+            await pilot.press(*"large", "enter")
+            await wait_until(lambda: app.current.using.model == "large")
+
+
+async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url, Sampling(temperature=0.5, max_tokens=900)) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("f6")
+            await wait_until(lambda: "no answer here" in said(app))
+            await ask(app, "hi [[answer:reasoning=reasoning;length=30]]")
+            await pilot.press("f6")
+            await wait_until(lambda: isinstance(app.screen, Info))
+            assert isinstance(app.screen, Info)
+            rows = dict(app.screen.rows)
+            assert rows["model"] == "small" and rows["server"] == server.base_url
+            assert rows["ended"] == "complete (stop)"
+            assert rows["temperature"] == "0.5" and rows["max_tokens"] == "900"
+            assert int(rows["completion_tokens"]) >= 30 and "took" in rows and "speed" in rows
+            await pilot.press("escape")
+
+
+async def test_the_context_is_counted_and_warned_of(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.probe.context == 4_000)
+            await ask(app, "hi [[answer:length=30]]")
+            used = app.current.context
+            assert used is not None and 30 < used < 100
+            part = next(part for part in app._status.parts if "/4,000" in part.text)
+            assert part.text.startswith(f"{used:,}/4,000") and not part.warns
+            await ask(app, "more [[answer:length=3500]]")
+            part = next(part for part in app._status.parts if "/4,000" in part.text)
+            assert part.warns
+            await wait_until(lambda: "tokens are used" in said(app))
+
+
+async def test_the_time_of_thinking_is_shown_while_it_comes(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await type_in(app, "hi [[answer:reasoning=reasoning;rate=12]]")
+            await wait_until(lambda: texts(app) and app.transcript.messages[-1].reasoning)
+            await wait_until(lambda: app.transcript.messages[-1].thought_seconds)
+            assert last_state(app) is State.STREAMING and texts(app)[-1] == ""
+            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            last = app.transcript.messages[-1]
+            assert last.thought_seconds is not None and last.thought_seconds > 0
+
+
+def test_the_info_of_any_answer_that_is_stored() -> None:
+    odd = {"server": None, "system": "Be brief.", "request": {"stop": ["\x1b[31m"], "n": 1}}
+    usage = {
+        "prompt_tokens": 3,
+        "prompt_tokens_details": {},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+        "x": "y",
+    }
+    with_all = Stored(
+        1, "c", None, "assistant", "", None, state=_store_state("error"), created=0.0,
+        error="It broke.", used=odd, usage=usage, timings={"total_seconds": 1},
+    )  # fmt: skip
+    rows = dict(rows_of(with_all))
+    assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
+    assert rows["server"] == "-" and rows["took"] == "1.00 s"
+    assert rows["completion_tokens_details.reasoning_tokens"] == "2"
+    assert "tokens" not in rows
+    bare = Stored(1, "c", None, "assistant", "", None, _store_state("stopped"), 0.0)
+    assert dict(rows_of(bare))["tokens"] == "the server did not say"
+
+
+def _store_state(name: str) -> Any:
+    from qchat.store import State as StoreState
+
+    return StoreState(name)
