@@ -86,6 +86,8 @@ class ChatApp(App[int], inherit_bindings=False):
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        self._variables = self.get_css_variables()
+        self.stylesheet.set_variables(self._variables)
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
 
@@ -101,6 +103,13 @@ class ChatApp(App[int], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, none reach the terminal."""
         return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Another theme; the first one's colours were there before anything was parsed."""
+        variables = self.get_css_variables()
+        if variables != self._variables:
+            self._variables = variables
+            super().refresh_css(animate)
 
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
@@ -126,8 +135,6 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
-        gc.freeze()  # what is loaded by now stays; a collection need not look through it
-        gc.enable()
         self.run_worker(_warm_up, thread=True)
         self.spawn(self._show_list())
         self.spawn(self.probe.watch())
@@ -343,8 +350,12 @@ async def _awaited(work: Awaitable[object]) -> None:
 
 def _warm_up() -> None:
     # What the first question and the first answer need not wait for.
-    import markdown_it  # noqa: F401
+    try:
+        import markdown_it  # noqa: F401
 
-    from .. import client  # noqa: F401
-    from . import answering  # noqa: F401
-    from .markdown import Renderer  # noqa: F401
+        from .. import client  # noqa: F401
+        from . import answering  # noqa: F401
+        from .markdown import Renderer  # noqa: F401
+    finally:
+        gc.freeze()  # what is loaded by now stays: looking through it would take 50 ms each time
+        gc.enable()

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
@@ -34,6 +34,7 @@ class Column(ScrollView, can_focus=True):
     `selection`, `dragging` and `cursor` are set by the widget that is made of this one.
     """
 
+    FOCUS_ON_CLICK = False  # a person who has selected something types on
     ALLOW_SELECT = False  # it selects by itself, in places that stay right while text comes in
     DEFAULT_CSS = """
     Column {
@@ -60,11 +61,12 @@ class Column(ScrollView, can_focus=True):
         self._pending: dict[int, tuple[list[str], list[str]]] = {}
         self._safe: dict[int, tuple[Sanitizer, Sanitizer]] = {}
         self._flush_timer: Timer | None = None
-        self._flush_cost = 0.0
+        self._flush_costs = (0.0, 0.0)  # seconds of the last two
         self.selection: tuple[Place, Place] | None = None
         self.dragging: Place | None = None
         self.cursor: tuple[int, int] | None = None
         self.placeholder = ""
+        self._base = Style()
 
     # -- what it shows ---------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class Column(ScrollView, can_focus=True):
         if reasoning:
             thoughts.append(safe_thought.feed(reasoning))
         if self._flush_timer is None:
-            pause = max(FLUSH_SECONDS, 2 * self._flush_cost)
+            pause = max(FLUSH_SECONDS, 2 * min(self._flush_costs))  # one slow one is chance
             self._flush_timer = self.set_timer(pause, self.flush)
 
     def flush(self) -> None:
@@ -127,7 +129,7 @@ class Column(ScrollView, can_focus=True):
             self._layout.changed(index)
         if pending:
             self._after_change()
-        self._flush_cost = time.perf_counter() - began
+        self._flush_costs = (self._flush_costs[1], time.perf_counter() - began)
 
     def replace(self, index: int, message: Message) -> None:
         """The whole of a message anew: it has ended, or what came was thinking."""
@@ -265,6 +267,11 @@ class Column(ScrollView, can_focus=True):
 
     # -- drawing ---------------------------------------------------------------------------
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows to draw anew. Their style is the same, and Textual looks it up each time."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One row of the window."""
         width = self.size.width
@@ -274,7 +281,7 @@ class Column(ScrollView, can_focus=True):
         return strip
 
     def _row(self, y: int, width: int) -> Strip:
-        base = self.rich_style
+        base = self._base
         row = self.scroll_offset.y + y
         if not self._layout.messages and self.placeholder:
             return self._placeholder_row(y, width)
@@ -308,9 +315,9 @@ class Column(ScrollView, can_focus=True):
         lines = self._layout.renderer.plain(self.placeholder, palette.dim)
         at = y - max(0, (self.rows - len(lines)) // 3)
         if not 0 <= at < len(lines):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
         strip = Strip([Segment(" " * self._margin), *lines[at].segments])
-        return strip.adjust_cell_length(width).apply_style(self.rich_style)
+        return strip.adjust_cell_length(width).apply_style(self._base)
 
     def _selected_span(self, place: Place) -> tuple[int, int] | None:
         """The cells of a row that are selected."""
@@ -339,6 +346,6 @@ class Column(ScrollView, can_focus=True):
         cells = cell_len(text)
         if cells > width:
             return strip
-        style = self.rich_style + self._layout.palette.bullet + Style(reverse=True)
+        style = self._base + self._layout.palette.bullet + Style(reverse=True)
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])

@@ -1,6 +1,7 @@
 """`qchat tui`: the chat in the terminal."""
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ Examples:
   qchat tui --continue
   qchat tui --base-url http://127.0.0.1:8000 --model demo
   qchat tui --preset qwen3-thinking --system "Answer in French."
+  qchat tui --web
 
 \b
 Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be opened.
@@ -45,12 +47,25 @@ Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be op
     is_flag=True,
     help=_("Go on with the last conversation."),
 )
+@click.option(
+    "--web",
+    is_flag=True,
+    help=_("Show the chat in a browser on this machine, at an address that works once."),
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help=_("Port for --web, on 127.0.0.1; a free one if not given."),
+)
 @options.system
 @options.server_options
 @options.sampling_options
 def tui(
     question: tuple[str, ...],
     go_on: bool,
+    web: bool,
+    port: int,
     system: str | None,
     server: str | None,
     base_url: str | None,
@@ -63,14 +78,21 @@ def tui(
     from .. import wire
     from ..prompts import Prompts
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_browser = _in_browser()
+    if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(
             _("qchat tui needs a terminal; for a pipe or a script there is qchat ask.")
         )
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    if in_browser:
+        from ..lifeline import die_with_parent
+
+        die_with_parent(signal.SIGTERM)
+    elif web:
+        return _serve_web(question, port)
     prompt = settings.tui.system_prompt
-    os.environ.setdefault("TEXTUAL_FPS", "120")  # a typed letter waits for half a frame at most
+    os.environ.setdefault("TEXTUAL_FPS", "240")  # a typed letter waits 4 ms at most to be drawn
 
     import gc
     from contextlib import ExitStack
@@ -108,3 +130,22 @@ def tui(
         for note in app.offers.notes():
             click.echo(note)
         return code
+
+
+def _in_browser() -> bool:
+    """Whether `qchat tui --web` started this process for a page."""
+    return os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
+
+
+def _serve_web(question: tuple[str, ...], port: int) -> int:
+    from importlib.util import find_spec
+
+    if question:
+        raise UsageError(_("--web takes no first question: every page would ask it again."))
+    if find_spec("textual_serve") is None:
+        raise UsageError(
+            _("--web needs textual-serve: {command}.").format(command="pip install 'qchat[web]'")
+        )
+    from .web import serve
+
+    return serve(port)

@@ -1,23 +1,27 @@
 """The transcript against a chat of one `Markdown` widget per message, side by side.
 
-    python -m tests.bench.transcript [--exchanges N]
+    python -m tests.bench.transcript [--exchanges N] [--theirs N] [--seconds N]
 
 The app runs headless, with a compositor and a driver that throws its output away; times are those
 of the event loop from the call to the end of the repaint it causes. Nothing goes through
-`Pilot.press`. A frame is 16.6 ms (60 a second).
+`Pilot.press`. A frame is 16.6 ms (60 a second). The Markdown chat gets fewer exchanges: it takes
+minutes for as many.
 """
 
 import argparse
 import asyncio
 import gc
 import os
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TEXTUAL_FPS", "120")  # as `qchat tui` sets it, before Textual is imported
+os.environ.setdefault("TEXTUAL_FPS", "240")  # as `qchat tui` sets it, before Textual is imported
 
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
@@ -26,21 +30,10 @@ from textual.widgets import Markdown, TextArea
 from qchat.tui.message import Message, State
 from qchat.tui.transcript import Transcript
 
-FRAME = 1 / 60
+from . import figures
+from .texts import ANSWER, FRAME
+
 SIZE = (120, 40)
-ANSWER = """## An answer
-
-A paragraph with **some** words and `code`, long enough to be wrapped once on a screen of this
-width, as answers are.
-
-- first point
-- second point, with a [link](https://example.com)
-
-```python
-def add(a: int, b: int) -> int:
-    return a + b
-```
-"""
 
 
 def conversation(exchanges: int) -> list[Message]:
@@ -64,6 +57,7 @@ class Theirs(App[None]):
     def compose(self) -> ComposeResult:
         """The widgets."""
         yield VerticalScroll()
+        yield TextArea()
 
 
 async def painted(app: App[Any]) -> None:
@@ -111,7 +105,7 @@ async def append_theirs(exchanges: int, rounds: int) -> list[float]:
         return times
 
 
-async def opening(count: int) -> float:
+async def opening_ours(count: int) -> float:
     """Seconds from `load` to the painted screen for so many messages."""
     app = Ours()
     messages = conversation(count // 2)
@@ -124,6 +118,18 @@ async def opening(count: int) -> float:
         return time.perf_counter() - began
 
 
+async def opening_theirs(count: int) -> float:
+    """The same for widgets."""
+    app = Theirs()
+    async with app.run_test(size=SIZE):
+        await painted(app)
+        began = time.perf_counter()
+        widgets = [Markdown(message.text) for message in conversation(count // 2)]
+        await app.query_one(VerticalScroll).mount_all(widgets)
+        await painted(app)
+        return time.perf_counter() - began
+
+
 STREAMS: dict[str, tuple[str, str]] = {
     "list": ("", "- a **point** of the list with a few words\n"),
     "fence": ("```python\n", "    value = compute(1, 'two')  # why\n"),
@@ -131,25 +137,64 @@ STREAMS: dict[str, tuple[str, str]] = {
 }
 
 
-async def streaming(kind: str, rate: float, seconds: float) -> tuple[float, float, list[float]]:
-    """(worst lag, share of a core, delays of a key) of a stream of `rate` tokens a second.
+@dataclass
+class Streamed:
+    """What a stream cost: CPU in shares of a core, seconds, and MiB that the process grew by."""
 
-    The lag is the age of the oldest text that is not painted yet. A token is four characters.
-    A key is what a person types: the time from its event to the end of the repaint.
+    cpu: float
+    keys: list[float]
+    grown: float
+    lag: float = 0.0
+
+
+async def fed(
+    app: App[Any], feed: Callable[[str], Awaitable[None]], line: str, rate: float, seconds: float
+) -> Streamed:
+    """Feed so many tokens a second, of four characters each, and type a letter ten times a second.
+
+    A key is timed from its event to the end of the repaint.
     """
+    area = app.query_one(TextArea)
+    keys: list[float] = []
+    sent = 0
+    grown, cpu, began = resident(), time.process_time(), time.perf_counter()
+    last_key = began
+    while (now := time.perf_counter()) - began < seconds:
+        due = int((now - began) * rate) - sent
+        if due > 0:
+            at = range(sent, sent + due)
+            await feed("".join(line[4 * n % len(line) :][:4].ljust(4, line[0]) for n in at))
+            sent += due
+        if now - last_key > 0.1:
+            last_key = now
+            key_began = time.perf_counter()
+            area.insert("x")
+            await painted(app)
+            keys.append(time.perf_counter() - key_began)
+        await asyncio.sleep(max(1 / rate, 0.01))
+    share = (time.process_time() - cpu) / (time.perf_counter() - began)
+    return Streamed(share, keys, resident() - grown)
+
+
+def resident() -> float:
+    """MiB of memory that the process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+async def streaming_ours(kind: str, exchanges: int, rate: float, seconds: float) -> Streamed:
+    """A stream; the lag is the greatest age of text that was not painted yet."""
     head, line = STREAMS[kind]
     app = Ours()
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
-        area = app.query_one(TextArea)
-        transcript.load(conversation(1000))
+        transcript.load(conversation(exchanges))
         index = transcript.append(Message("assistant", state=State.STREAMING))
         transcript.stream(index, head)
         transcript.flush()
         await painted(app)
         oldest: float | None = None
         worst = 0.0
-        keys: list[float] = []
         original = transcript.flush
 
         def flush() -> None:
@@ -164,31 +209,32 @@ async def streaming(kind: str, rate: float, seconds: float) -> tuple[float, floa
 
             app.screen.call_after_refresh(note)
 
+        async def feed(text: str) -> None:
+            nonlocal oldest
+            oldest = oldest or time.perf_counter()
+            transcript.stream(index, text)
+
         transcript.flush = flush  # type: ignore[method-assign]
-        source = line * 100
-        at = 0
-        began = time.perf_counter()
-        cpu = time.process_time()
-        step = max(1 / rate, 0.01)
-        sent = 0
-        last_key = began
-        while (now := time.perf_counter()) - began < seconds:
-            due = int((now - began) * rate) - sent
-            if due > 0:
-                text = "".join(source[(at + 4 * i) % len(source) :][:4] for i in range(due))
-                at += 4 * due
-                sent += due
-                oldest = oldest or now
-                transcript.stream(index, text)
-            if now - last_key > 0.1:
-                last_key = now
-                key_began = time.perf_counter()
-                area.insert("x")
-                await painted(app)
-                keys.append(time.perf_counter() - key_began)
-            await asyncio.sleep(step)
-        share = (time.process_time() - cpu) / (time.perf_counter() - began)
-        return worst, share, keys
+        streamed = await fed(app, feed, line * 100, rate, seconds)
+        streamed.lag = worst
+        return streamed
+
+
+async def streaming_theirs(kind: str, exchanges: int, rate: float, seconds: float) -> Streamed:
+    """The same through `Markdown.get_stream`."""
+    head, line = STREAMS[kind]
+    app = Theirs()
+    async with app.run_test(size=SIZE):
+        scroll = app.query_one(VerticalScroll)
+        await scroll.mount_all([Markdown(message.text) for message in conversation(exchanges)])
+        last = Markdown(head)
+        await scroll.mount(last)
+        scroll.anchor()
+        stream = Markdown.get_stream(last)
+        try:
+            return await fed(app, stream.write, line * 100, rate, seconds)
+        finally:
+            await stream.stop()
 
 
 async def idle(seconds: float) -> float:
@@ -202,24 +248,19 @@ async def idle(seconds: float) -> float:
         return (time.process_time() - cpu) / (time.perf_counter() - began)
 
 
-class _Report:
-    def __init__(self) -> None:
-        self.missed = 0
-
-    def line(self, what: str, value: float, target: float, unit: str = "") -> None:
-        """One figure and whether it holds."""
-        fine = value <= target
-        self.missed += not fine
-        verdict = "met" if fine else "MISSED"
-        print(f"{what:58} {value:8.2f}{unit}  target {target:g}{unit}: {verdict}", flush=True)
+def slowest(keys: list[float]) -> float:
+    """The 95th percentile, in frames."""
+    return statistics.quantiles(keys, n=20)[-1] / FRAME
 
 
 def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """The result of an app that ran to its end."""
+    """The result of an app that ran to its end; what the ones before left is not looked through."""
 
     async def whole() -> Any:
         return await function(*args)
 
+    gc.collect()
+    gc.freeze()  # as the chat does once it is loaded
     return asyncio.run(whole())
 
 
@@ -228,28 +269,49 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exchanges", type=int, default=1000)
     parser.add_argument("--theirs", type=int, default=40, help="exchanges of the Markdown chat")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each stream")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each fast stream")
+    parser.add_argument("--streams", default="list,fence,table", help="the kinds of fast streams")
     options = parser.parse_args()
-    report = _Report()
-    ours = statistics.median(ran(append_ours, options.exchanges, 30))
-    few = statistics.median(ran(append_ours, options.theirs, 30))
-    theirs = statistics.median(ran(append_theirs, options.theirs, 10))
-    report.line(f"a chunk after {options.exchanges} exchanges / a frame", ours / FRAME, 1.2)
-    print(f"  at {options.theirs}: ours {few * 1e3:.1f} ms, Markdown {theirs * 1e3:.1f} ms")
-    report.line("opening 10,000 messages", ran(opening, 10_000), 0.5, " s")
-    gc.freeze()  # as the chat does: the modules' objects are not looked through again
+    many, few = options.exchanges, options.theirs
+    found: list[figures.Figure] = []
+
+    def add(name: str, value: float, target: float, unit: str = "x") -> None:
+        found.append(figures.Figure(name, value, target, unit, less=True))
+
+    chunk = statistics.median(ran(append_ours, many, 30))
+    add(f"a chunk after {many:,} exchanges / a frame", chunk / FRAME, 1.2)
+    add("drawing a conversation of 10,000 messages", ran(opening_ours, 10_000) * 1e3, 500, "ms")
+    for kind in filter(None, options.streams.split(",")):
+        fast: Streamed = ran(streaming_ours, kind, many, 1000.0, options.seconds)
+        print(f"1,000 tokens/s in one {kind}: CPU {fast.cpu:.0%} of a core", flush=True)
+        add(f"1,000 tokens/s in one {kind}: worst lag", fast.lag * 1e3, 150, "ms")
+        add(f"1,000 tokens/s in one {kind}: memory grown", fast.grown, 64, "MiB")
+    slow: Streamed = ran(streaming_ours, "list", many, 100.0, 10.0)
+    add("100 tokens/s: CPU of the transcript", slow.cpu * 100, 40, "%")
+    add("typing meanwhile, 95% / a frame", slowest(slow.keys), 1.0)
+    add("CPU at rest, transcript alone", ran(idle, 3.0) * 100, 1.0, "%")
+    beside(few)
+    return figures.end(found)
+
+
+def beside(exchanges: int) -> None:
+    """Print what the Markdown chat takes for the same."""
+    print(f"after {exchanges} exchanges:{'':15}ours      Markdown")
+
+    def line(what: str, ours: float, theirs: float, unit: str) -> None:
+        print(f"  {what:24} {ours:8.2f}  {theirs:12.2f} {unit}", flush=True)
+
+    times = [ran(append_ours, exchanges, 10), ran(append_theirs, exchanges, 10)]
+    line("a chunk", *(statistics.median(each) * 1e3 for each in times), "ms")
+    opened = ran(opening_ours, 2 * exchanges), ran(opening_theirs, 2 * exchanges)
+    line("opening", *(each * 1e3 for each in opened), "ms")
     for kind in STREAMS:
-        # Other processes only ever add to a lag: of two runs the better one.
-        runs = [ran(streaming, kind, 1000.0, options.seconds) for _run in range(2)]
-        lag, share, _keys = min(runs)
-        report.line(f"1,000 tokens/s in one {kind}: worst lag", lag * 1e3, 150, " ms")
-        print(f"  CPU {share:.0%} of a core")
-    lag, share, keys = ran(streaming, "list", 100.0, options.seconds)
-    report.line("100 tokens/s: CPU", share * 100, 40, "%")
-    slow = statistics.quantiles(keys, n=20)[-1]
-    report.line("typing meanwhile, 95th percentile / a frame", slow / FRAME, 1.0)
-    report.line("idle: CPU", ran(idle, 3.0) * 100, 1.0, "%")
-    return int(report.missed > 0)
+        both = [
+            ran(stream, kind, exchanges, 100.0, 4.0)
+            for stream in (streaming_ours, streaming_theirs)
+        ]
+        line(f"100 tokens/s, a {kind}", *(each.cpu * 100 for each in both), "% of a core")
+        line("  typing meanwhile, 95%", *(slowest(each.keys) for each in both), "frames")
 
 
 if __name__ == "__main__":

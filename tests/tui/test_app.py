@@ -73,6 +73,16 @@ async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: 
     ]
 
 
+async def test_a_click_on_the_transcript_leaves_the_keys_to_the_composer(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.click(app.transcript)
+            await pilot.press("a")
+            assert app.composer.text == "a"
+
+
 @pytest.mark.parametrize("form", ["reasoning", "reasoning_content", "inline", "unopened"])
 async def test_thinking_comes_apart_however_it_arrives(
     tmp_path: Path, server: Running, form: str

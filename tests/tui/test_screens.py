@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 
-from qchat.settings import load
+from qchat.sampling import Sampling
+from qchat.settings import Tui, load
 from qchat.store import State, open_store
 from qchat.tui.app import ChatApp
+from qchat.tui.start import Start
 from qchat.tui.themes import THEMES, first_theme
+from qchat.wire import Endpoint
 
 from ..test_settings import write
 from .screens import assert_screen, screen
@@ -151,3 +155,16 @@ def test_every_theme_can_be_set(tmp_path: Path) -> None:
     for name in ("auto", *THEMES):
         write(tmp_path, f'[tui]\ntheme = "{name}"\n')
         assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
+
+
+@pytest.mark.parametrize(("name", "dark"), [("light", False), ("high-contrast", True)])
+async def test_the_theme_of_the_settings_is_the_first(
+    tmp_path: Path, name: str, dark: bool
+) -> None:
+    with open_store(tmp_path) as store:
+        start = Start(Endpoint(NOWHERE), None, Sampling(), None, False, "", Tui(theme=name))
+        app = ChatApp(lambda: store, start)
+        async with app.run_test(size=(80, 24)):
+            assert app.theme == name
+            assert app.has_class("-dark-mode") is dark
+            assert app.screen.styles.background == Color.parse(THEMES[name].background or "")

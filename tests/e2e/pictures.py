@@ -1,0 +1,120 @@
+"""Takes the chat's pictures for README.md: the real app, and what the demo model really answers.
+
+    qchat serve demo --detach
+    python -m tests.e2e.pictures [--base-url URL]
+
+Writes examples/chat.svg, chat-search.svg and chat-light.svg.
+"""
+
+import argparse
+import asyncio
+import html
+import re
+import tempfile
+from pathlib import Path
+
+from rich.cells import cell_len
+
+from qchat.sampling import Sampling
+from qchat.settings import Tui
+from qchat.store import Store, open_store
+from qchat.tui.app import ChatApp
+from qchat.tui.message import State
+from qchat.tui.start import Start
+from qchat.wire import Endpoint
+
+from ..tui.screens import screen
+from ..tui.test_app import last_state, type_in
+from ..tui.waiting import wait_until
+
+FOLDER = Path(__file__).parents[2] / "examples"
+SIZE = (110, 30)
+CELL = 12.2  # how wide rich draws a letter
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
+QUESTIONS = (
+    "什么是区块链技术？",
+    "Explain the seasons with emoji",
+    "Write FizzBuzz in Python",
+    "Which sampling parameters should I use with Qwen3?",
+    "Compare Qwen3 models in a table",
+    "Show me the quadratic formula",
+)
+SECOND = "Write a Fibonacci function in Python"
+THOUGHT = "What is 17 times 24?"
+
+
+def keep(app: ChatApp, name: str) -> None:
+    """The screen as a picture that asks no other host for a font."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="qchat tui"), flags=re.S)
+    svg = re.sub(r'textLength="[^"]*"([^>]*)>([^<]*)<', _measured, svg)
+    svg = svg.replace("Fira Code, monospace", FONT)
+    (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _measured(found: re.Match[str]) -> str:
+    # Rich gives a Chinese character the width of a letter.
+    wide = cell_len(html.unescape(found[2])) * CELL
+    return f'textLength="{wide:.1f}"{found[1]}>{found[2]}<'
+
+
+async def ask(app: ChatApp, question: str) -> None:
+    """Ask, and wait for the whole answer."""
+    before = len(app.transcript.messages)
+    await type_in(app, question)
+    await wait_until(lambda: len(app.transcript.messages) == before + 2, 60)
+    await wait_until(lambda: last_state(app) is State.COMPLETE, 60)
+
+
+def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
+    """The app, which answers the same each time."""
+    sampling = Sampling(temperature=0, thinking=thinking)
+    return ChatApp(
+        lambda: store,
+        Start(Endpoint(url, name="demo"), None, sampling, None, False, "", Tui(theme=theme)),
+    )
+
+
+async def conversation_and_search(app: ChatApp) -> None:
+    """A conversation with some others beside it, and a search."""
+    async with app.run_test(size=SIZE) as pilot:
+        await wait_until(lambda: app.probe.reachable, 60)
+        for question in QUESTIONS:
+            await type_in(app, "/new")
+            await wait_until(lambda: not app.transcript.messages)
+            await ask(app, question)
+        await ask(app, SECOND)
+        await pilot.pause(1.0)  # the title comes after the answer
+        keep(app, "chat")
+        await pilot.press("ctrl+f", *"python")
+        await pilot.pause(1.0)
+        keep(app, "chat-search")
+
+
+async def thinking(app: ChatApp) -> None:
+    """An answer that was thought about."""
+    async with app.run_test(size=SIZE) as pilot:
+        await wait_until(lambda: app.probe.reachable, 60)
+        await ask(app, THOUGHT)
+        await pilot.press("ctrl+t")
+        await wait_until(lambda: "17 times 20" in screen(app))
+        await pilot.pause()
+        keep(app, "chat-light")
+
+
+async def take(url: str, folder: Path) -> None:
+    """All of them."""
+    with open_store(folder) as store:
+        await conversation_and_search(chat(url, store, "dark", thinking=False))
+        await thinking(chat(url, store, "light", thinking=True))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(take(parser.parse_args().base_url, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
