@@ -1,6 +1,7 @@
 """What is said of an answer once it has ended."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from ..i18n import _
 from ..sanitize import one_line
@@ -11,11 +12,14 @@ if TYPE_CHECKING:
     from ..store import Message as Stored
 
 
+_MOST_TOKENS: Final = 10**12
+
+
 def figures(end: Ended) -> str:
     """Tokens a second from the server's own count, hidden below ten; the first token's time."""
     parts = []
-    tokens = (end.usage or {}).get("completion_tokens")
-    if isinstance(tokens, int) and tokens >= 10 and end.first_token is not None:
+    tokens = _count((end.usage or {}).get("completion_tokens"))
+    if tokens >= 10 and end.first_token is not None:
         seconds = end.total - end.first_token
         if seconds > 0:
             parts.append(_("{n:.1f} tok/s").format(n=(tokens - 1) / seconds))
@@ -26,33 +30,44 @@ def figures(end: Ended) -> str:
 
 def reasoning_tokens(usage: dict[str, Any] | None) -> int | None:
     details = (usage or {}).get("completion_tokens_details")
-    tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return tokens if isinstance(tokens, int) and tokens > 0 else None
+    return _count(details.get("reasoning_tokens")) or None if isinstance(details, dict) else None
+
+
+def _count(value: object) -> int:
+    """A number of tokens as a server gives it, 0 where it is none that can be."""
+    return value if isinstance(value, int) and 0 < value <= _MOST_TOKENS else 0
 
 
 def shown(stored: "Stored") -> Message:
-    """A stored message as it is drawn."""
-    seconds = stored.timings.get("reasoning_seconds")
-    return Message(
-        stored.role,
+    """A stored message as it is drawn, an answer with its figures below it."""
+    state = State(stored.state.value)
+    if stored.role != "assistant":
+        return Message(stored.role, stored.content, state=state, id=stored.id)
+    seconds = stored.timings
+    end = Ended(
         stored.content,
         stored.reasoning or "",
-        State(stored.state.value),
+        stored.model,
+        stored.usage,
+        stored.finish_reason,
+        _seconds(seconds.get("first_token_seconds")),
+        _seconds(seconds.get("total_seconds")) or 0.0,
         stored.error or "",
-        one_line(stored.model or "") if stored.role == "assistant" else "",
-        thought_seconds=seconds if isinstance(seconds, float) else None,
-        thought_tokens=reasoning_tokens(stored.usage),
-        id=stored.id,
     )
+    return replace(ended(end, state, _seconds(seconds.get("reasoning_seconds"))), id=stored.id)
 
 
-def ended(end: Ended, state: State, thought: float | None, *, again: str) -> Message:
+def _seconds(value: object) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def ended(end: Ended, state: State, thought: float | None, *, again: str = "") -> Message:
     """An answer that has ended, with its figures below it; `again` is the key that asks again."""
     note = " · ".join(part for part in (one_line(end.model or ""), figures(end)) if part)
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
-        note = _("{key} asks again").format(key=again)
+        note = _("{key} asks again").format(key=again) if again else ""
     return Message(
         "assistant",
         end.content,
