@@ -1,5 +1,6 @@
 """The wire's rules: addresses, keys, proxies, and which server is used."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,16 @@ def test_a_broken_proxy_is_refused_without_its_password() -> None:
     with pytest.raises(UsageError, match="HTTPS_PROXY is not a proxy") as caught:
         proxy_for("https://h/v1", {"HTTPS_PROXY": "http://me:pass1234@"})
     assert "pass1234" not in str(caught.value)
+
+
+def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert wire.answers(Endpoint(f"{address}/v1"))
+        assert wire.answers(Endpoint("https://server.invalid/v1", proxy=address))
+    assert not wire.answers(Endpoint("http://127.0.0.1:1/v1"))
+    assert not wire.answers(Endpoint(f"{address}/v1", proxy="http://127.0.0.1:1"))
+
+
+def test_a_name_that_cannot_be_answers_nothing() -> None:
+    assert not wire.answers(Endpoint(f"http://{'a' * 64}.example/v1"))
