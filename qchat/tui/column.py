@@ -142,6 +142,14 @@ class Column(ScrollView, can_focus=True):
         self._keep_marks(index, lead, before)
         self._after_change()
 
+    def annotate(self, index: int, message: Message) -> None:
+        """Other figures, the same text."""
+        view = self._layout.messages[index]
+        view.message = message
+        view.rebuild(self._layout.width)
+        self._layout.changed(index)
+        self._after_change()
+
     def _keep_marks(self, index: int, lead: int, before: Message) -> None:
         """No selection and no cursor in a message whose places mean another text than before."""
         view = self._layout.messages[index]
