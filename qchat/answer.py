@@ -170,14 +170,19 @@ def stream_answer(
 
 def consume(client: Client, body: Json, take: Callable[[Json], None], progress: Progress) -> None:
     """Ask, and give each chunk to `take`, which feeds `progress`. Raises `ServerError`."""
-    for chunk in client.stream(body):
-        try:
-            take(chunk)
-        except (TypeError, AttributeError, KeyError) as e:
-            said = _("a part of the answer has not the shape of the chat API")
-            raise ServerError(Failure(Code.BAD_RESPONSE, said), client.endpoint) from e
-        if progress.finish_reason is not None and not progress.wants_usage:
-            return  # the answer is whole: what breaks after it does no harm
+    try:
+        for chunk in client.stream(body):
+            try:
+                take(chunk)
+            except (TypeError, AttributeError, KeyError) as e:
+                said = _("a part of the answer has not the shape of the chat API")
+                raise ServerError(Failure(Code.BAD_RESPONSE, said), client.endpoint) from e
+            if progress.finish_reason is not None and not progress.wants_usage:
+                return
+    except ServerError:
+        if progress.finish_reason is None:
+            raise
+        # The answer is whole: what breaks after it does no harm.
     if progress.finish_reason is None:
         if progress.choices:
             failure = Failure(Code.DISCONNECTED, _("the stream ended before the answer did"))

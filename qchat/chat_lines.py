@@ -11,6 +11,9 @@ from .sanitize import one_line
 if TYPE_CHECKING:
     from .store import Conversation, Hit, Imported
 
+FORMS: Final = {"md": "markdown", "markdown": "markdown", "json": "json", "jsonl": "jsonl"}
+"""Forms of an export, by what a person writes and by the ends of files' names."""
+
 _MARK: Final = ("\x1b[1;4m", "\x1b[0m")
 _DIM: Final = ("\x1b[2m", "\x1b[0m")
 

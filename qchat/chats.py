@@ -10,6 +10,7 @@ import click
 
 from .chat_changes import archive, pin, rename
 from .chat_choice import chosen, opened, tell
+from .chat_lines import FORMS
 from .errors import Exit, UsageError
 from .i18n import _, plural
 
@@ -185,7 +186,7 @@ Examples:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["markdown", "json", "jsonl"]),
+    type=click.Choice(list(dict.fromkeys(FORMS.values()))),
     help=_("By default what the file's name says, else json."),
 )
 @click.option("-o", "--output", metavar="FILE", help=_("The file; - is standard output."))

@@ -4,6 +4,7 @@ What is written holds the source text, but nothing that a terminal takes for a c
 Markdown such characters are dropped or shown, in JSON they are escaped, so nothing is lost.
 """
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from .chat_lines import FORMS
 from .console import json_text
 from .errors import EngineError, UsageError
 from .i18n import _
@@ -28,13 +30,12 @@ from .store import (
     parse_messages,
 )
 
-FORMATS: Final = ("markdown", "json", "jsonl")
-_SUFFIXES: Final = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".jsonl": "jsonl"}
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
 
 
 def format_of(path: Path) -> str | None:
     """The format that a file's name says, or None."""
-    return _SUFFIXES.get(path.suffix.lower())
+    return FORMS.get(path.suffix.lower().removeprefix("."))
 
 
 def exported(store: Store, ids: Iterable[str], form: str, *, reasoning: bool) -> Iterator[str]:
@@ -82,30 +83,43 @@ def write(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
     """Write a file, whole or not at all, for the owner alone. Raises `UsageError` where it exists
     and `overwrite` is not said, `EngineError` where it can't be written."""
     exists = _("{path} exists; say --force to replace it.").format(path=path)
-    if path.is_dir():
-        raise UsageError(_("{path} is a folder; give the name of a file.").format(path=path))
-    if not overwrite and os.path.lexists(path):
+    if not overwrite and os.path.lexists(path) and not path.is_dir():
         raise UsageError(exists)
-    scratch: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
-        ) as file:
-            scratch = Path(file.name)
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            scratch.replace(path)
+        if path.is_dir():
+            raise UsageError(_("{path} is a folder; give the name of a file.").format(path=path))
+        if overwrite and path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as file:  # a pipe or a device stays what it is
+                file.writelines(pieces)
         else:
-            os.link(scratch, path)  # unlike a rename it never replaces what came meanwhile
+            _write_whole(pieces, Path(os.path.realpath(path)) if overwrite else path, overwrite)
     except FileExistsError:
         raise UsageError(exists) from None
     except FileNotFoundError as e:
         raise UsageError(_("There is no folder {path}.").format(path=path.parent)) from e
     except OSError as e:
         raise EngineError(_("Can't write {path}: {why}.").format(path=path, why=e.strerror)) from e
+
+
+def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
+    scratch: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
+        ) as file:
+            scratch = Path(file.name)
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite:
+            try:
+                os.link(scratch, path)  # unlike a rename it never replaces what came meanwhile
+                return
+            except OSError as e:
+                if e.errno not in _NO_LINKS:
+                    raise
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
+        scratch.replace(path)
     finally:
         if scratch is not None:
             with suppress(OSError):

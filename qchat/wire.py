@@ -368,15 +368,16 @@ def _excepted(parts: SplitResult, no_proxy: str) -> bool:
 
 
 def answers(endpoint: Endpoint, seconds: float = 1.0) -> bool:
-    """Whether something listens at the endpoint's address; quick, without a request."""
+    """Whether something listens at the endpoint's address, or at its proxy's; quick, without a
+    request."""
     import socket
 
-    parts = urlsplit(endpoint.base_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        parts = urlsplit(endpoint.proxy or endpoint.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         with socket.create_connection((parts.hostname or "", port), timeout=seconds):
             return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that can't be one
         return False
 
 

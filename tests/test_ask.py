@@ -10,17 +10,25 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 import pytest
 
 from qchat import cli
+from qchat.answer import Json, Progress, consume, events
+from qchat.client import ServerError
+from qchat.errors import Code, Failure
+from qchat.wire import Endpoint
 
 from .faults import Running, running
+
+if TYPE_CHECKING:
+    from qchat.client import Client
 
 ENTRY = [
     sys.executable,
@@ -452,3 +460,24 @@ def test_a_proxy_that_is_not_there(tmp_path: Path) -> None:
     done = in_process(args, environ, None)
     assert done.returncode == 3 and b"proxy" in done.stderr
     assert b"pass1234" not in done.stderr
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_breaks_after_the_last_word_does_no_harm(finished: bool) -> None:
+    class Breaking:
+        endpoint = Endpoint("http://127.0.0.1:1/v1")
+
+        def stream(self, body: Json) -> Iterator[Json]:
+            reason = "stop" if finished else None
+            yield {"choices": [{"delta": {"content": "all"}, "finish_reason": reason}]}
+            raise ServerError(Failure(Code.DISCONNECTED, "gone"), self.endpoint)
+
+    progress = Progress(wants_usage=True)
+
+    def take(chunk: Json) -> None:
+        list(events(progress, chunk))
+
+    client = cast("Client", Breaking())
+    with nullcontext() if finished else pytest.raises(ServerError):
+        consume(client, {}, take, progress)
+    assert progress.splitter.answer.content == "all"

@@ -1,9 +1,11 @@
 """`qchat chats`: what is printed, where, and the exit codes."""
 
+import errno
 import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from unittest import mock
 
@@ -235,3 +237,35 @@ def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:
 def test_changes_that_cannot_be(capsys: Capsys, chat: str, args: list[str]) -> None:
     code, out, err = run(capsys, *[chat if arg == "ID" else arg for arg in args])
     assert (code, out) == (2, "") and err
+
+
+def test_force_leaves_links_and_pipes_what_they_are(
+    capsys: Capsys, tmp_path: Path, chat: str
+) -> None:
+    target = tmp_path / "target.json"
+    target.write_text("old")
+    (tmp_path / "link.json").symlink_to(target)
+    assert run(capsys, "export", "-o", "link.json")[0] == 2
+    assert run(capsys, "export", "-o", "link.json", "--force")[0] == 0
+    assert (tmp_path / "link.json").is_symlink() and chat in target.read_text()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()), daemon=True)
+    reader.start()
+    assert run(capsys, "export", "-o", "pipe", "--force")[0] == 0
+    reader.join(20)
+    assert pipe.is_fifo() and chat in got[0]
+
+
+def test_a_file_system_without_links_will_do(
+    capsys: Capsys, tmp_path: Path, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert run(capsys, "export", "-o", "a.json")[0] == 0
+    assert chat in (tmp_path / "a.json").read_text()
+    assert run(capsys, "export", "-o", "a.json")[0] == 2
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.json"]

@@ -1,5 +1,6 @@
 """The wire's rules: addresses, keys, proxies, and which server is used."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -288,3 +289,16 @@ def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -
     what, advice = told(failure, Endpoint("http://lab/v1"))
     assert "It says why" in what
     assert ("key" in what + advice) == advises
+
+
+def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert wire.answers(Endpoint(f"{address}/v1"))
+        assert wire.answers(Endpoint("https://server.invalid/v1", proxy=address))
+    assert not wire.answers(Endpoint("http://127.0.0.1:1/v1"))
+    assert not wire.answers(Endpoint(f"{address}/v1", proxy="http://127.0.0.1:1"))
+
+
+def test_a_name_that_cannot_be_answers_nothing() -> None:
+    assert not wire.answers(Endpoint(f"http://{'a' * 64}.example/v1"))

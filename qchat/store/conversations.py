@@ -11,7 +11,7 @@ from .database import Database, unknown
 from .index import index_title, unindex_title
 from .records import Conversation, Json
 from .rows import copy_path, remove_all
-from .text import storable
+from .text import maybe_storable, storable
 
 # No i, l, o, u: what is read off a screen and typed is not mistaken.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -130,11 +130,11 @@ class Conversations:
 
     def set_system(self, key: str, system: str | None) -> Conversation:
         """The system prompt, None for none."""
-        return self._set(key, system=None if system is None else storable(system))
+        return self._set(key, system=maybe_storable(system))
 
     def set_server(self, key: str, server: str | None, model: str | None) -> Conversation:
         """The server's name and the model that the next question goes to."""
-        return self._set(key, server=server, model=model)
+        return self._set(key, server=maybe_storable(server), model=maybe_storable(model))
 
     def set_settings(self, key: str, settings: Json) -> Conversation:
         """Sampling parameters and the thinking switch, as a JSON object of the caller's."""
@@ -230,11 +230,11 @@ def insert(
             updated,
             int(pinned),
             int(archived),
-            server,
-            model,
+            maybe_storable(server),
+            maybe_storable(model),
             source,
             json.dumps(settings),
-            None if system is None else storable(system),
+            maybe_storable(system),
             storable(draft),
         ),
     )

@@ -23,6 +23,7 @@ class Database:
         self._clock = clock
         self._connection = connection
         self._lock = threading.RLock()
+        self._file = _identity(path)
 
     def now(self) -> int:
         """Milliseconds since 1970."""
@@ -38,13 +39,17 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """The connection in a transaction: all of it is on disk at the end, or nothing.
 
-        A `write` within a `write` is part of it. Raises `StoreError`.
+        A `write` within a `write` is part of it. Raises `StoreError`, also where the file is not
+        the one that was opened: what is written to one that was set aside is never seen again.
         """
         with self._lock, self._explained():
             connection = self._connection
             if connection.in_transaction:
                 yield connection
                 return
+            if _identity(self.path) != self._file:
+                text = _("{path} was set aside or replaced by another program; start qchat again.")
+                raise StoreError(Trouble.DAMAGED, text.format(path=self.path))
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -73,6 +78,15 @@ class Database:
                 Trouble.OTHER,
                 _("The memory did not suffice to read {path}.").format(path=self.path),
             ) from e
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has this name; opening it would drop SQLite's own locks."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def suspect(path: Path) -> None:

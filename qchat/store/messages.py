@@ -14,7 +14,7 @@ from .database import Database
 from .errors import StoreError, Trouble
 from .index import index_message, unindex_message
 from .records import Json, Message, Node, State
-from .text import storable
+from .text import maybe_storable, storable
 from .writers import Writer
 
 
@@ -147,9 +147,9 @@ class Messages:
                 "model = coalesce(?, model), usage = ?, timings = ?, extra = ? WHERE id = ?",
                 (
                     state,
-                    error if error is None else storable(error),
-                    finish_reason,
-                    model,
+                    maybe_storable(error),
+                    maybe_storable(finish_reason),
+                    maybe_storable(model),
                     rows.dumped(usage),
                     rows.dumped(timings),
                     rows.dumped(extra),

@@ -131,27 +131,59 @@ def parse_messages(value: Any) -> Parsed:
 def load(database: Database, parsed: Iterable[Parsed]) -> Imported:
     """Add conversations, all or none. One that is here already, unchanged or from an earlier
     import, is not doubled; one whose id is taken by another gets a new id."""
-    added: list[str] = []
-    known = 0
+    found = list(parsed)
+    same = _unchanged(database, found)
     with database.write() as c:
-        here = _here(c)
-        for one in parsed:
-            if one.source in here:
-                known += 1
+        added = [
+            _add(c, one, database.now())
+            for one in found
+            if one.source not in same and not _imported(c, one.source)
+        ]
+    return Imported(tuple(added), len(found) - len(added))
+
+
+def _imported(c: sqlite3.Connection, source: str) -> bool:
+    return bool(
+        c.execute(
+            "SELECT 1 FROM conversations WHERE source = ? AND deleted IS NULL", (source,)
+        ).fetchone()
+    )
+
+
+def _unchanged(database: Database, found: Iterable[Parsed]) -> set[str]:
+    """The sources of what is here as it was written out. Nobody waits for this: it may take long
+    where lines have to be compared with every conversation."""
+    same: set[str] = set()
+    paths: set[str] | None = None
+    for one in found:
+        with database.read() as c:
+            if _imported(c, one.source):
                 continue
-            here.add(one.source)
-            added.append(_add(c, one, database.now()))
-    return Imported(tuple(added), known)
+            if key := one.document.get("id"):
+                if _is_here(c, key) and parse(_dump(c, key)).source == one.source:
+                    same.add(one.source)
+                continue
+        if paths is None:
+            paths = _paths(database)
+        if one.source in paths:
+            same.add(one.source)
+    return same
 
 
-def _here(c: sqlite3.Connection) -> set[str]:
+def _is_here(c: sqlite3.Connection, key: str) -> bool:
+    found = c.execute("SELECT 1 FROM conversations WHERE id = ? AND deleted IS NULL", (key,))
+    return found.fetchone() is not None
+
+
+def _paths(database: Database) -> set[str]:
+    """The source that each conversation has as a line of messages."""
+    with database.read() as c:
+        keys = [row[0] for row in c.execute("SELECT id FROM conversations WHERE deleted IS NULL")]
     found: set[str] = set()
-    ids = c.execute("SELECT id, source FROM conversations WHERE deleted IS NULL").fetchall()
-    for key, source in ids:
-        if source is not None:
-            found.add(source)
-        found.add(parse(_dump(c, key)).source)
-        found.add(_digest({"messages": _path_messages(c, key)}))
+    for key in keys:
+        with database.read() as c:
+            if _is_here(c, key):  # another process may have deleted it
+                found.add(_digest({"messages": _path_messages(c, key)}))
     return found
 
 

@@ -13,7 +13,7 @@ from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
 from .records import ROLES, Json, Message, Node, State
-from .text import storable
+from .text import maybe_storable, storable
 
 COLUMNS: Final = (
     "id, conversation, parent, role, content, reasoning, state, created, error, finish_reason, "
@@ -45,8 +45,7 @@ def insert(
     if role not in ROLES:
         raise ValueError(f"unknown role {role!r}")
     content = storable(content)
-    reasoning = None if reasoning is None else storable(reasoning)
-    error = None if error is None else storable(error)
+    reasoning = maybe_storable(reasoning)
     cursor = c.execute(
         "INSERT INTO messages (conversation, parent, role, state, created, chars, lines, "
         "reasoning_chars, writer, model, finish_reason, error, used, usage, timings, extra, "
@@ -59,9 +58,9 @@ def insert(
             created,
             *_sizes(content, reasoning),
             writer,
-            model,
-            finish_reason,
-            error,
+            maybe_storable(model),
+            maybe_storable(finish_reason),
+            maybe_storable(error),
             dumped(used),
             dumped(usage),
             dumped(timings),
@@ -211,7 +210,7 @@ def no_message(message: int) -> StoreError:
 def set_text(c: sqlite3.Connection, message: int, content: str, reasoning: str | None) -> None:
     """Store the text of an answer that is still on its way."""
     content = storable(content)
-    reasoning = None if reasoning is None else storable(reasoning)
+    reasoning = maybe_storable(reasoning)
     c.execute(
         "UPDATE messages SET chars = ?, lines = ?, reasoning_chars = ?, content = ?, "
         "reasoning = ? WHERE id = ?",

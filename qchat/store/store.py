@@ -19,6 +19,7 @@ from .portable import Imported, Parsed
 from .records import Hit, Json
 from .rows import stop, writers_of_streaming
 from .search import search
+from .text import storable
 from .writers import Writer, is_dead, sweep
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Store:
     def remember(self, key: str, value: str) -> None:
         """Keep a small text under a name."""
         with self._db.write() as c:
-            c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+            c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, storable(value)))
 
     def changes(self) -> int:
         """A number that differs from the last one when another process has written."""

@@ -34,6 +34,11 @@ def storable(text: str) -> str:
     return text if text.isascii() else _surrogates.sub("\ufffd", text)
 
 
+def maybe_storable(text: str | None) -> str | None:
+    """The same of a text that may be missing."""
+    return None if text is None else storable(text)
+
+
 def spaced(text: str) -> str:
     """What is indexed: words next to an escape sequence are words, too.
 

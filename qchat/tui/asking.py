@@ -153,6 +153,7 @@ class Asking:
                 self.reasoning.append(event.text)
             elif isinstance(event, Reclassified):
                 self.content.clear()
+                self.first_content = None  # that was thinking, too
                 self.reasoning[:] = [event.reasoning]
         self._take(found)
 

@@ -27,7 +27,10 @@ def copy(
     for command in _programs(environ):
         if _run(command, text):
             if command[0] == "tmux":
-                return True, _("Copied {size} to tmux and the terminal.").format(size=size)
+                return True, _(
+                    "Copied {size} to tmux's buffer. They reach the terminal's clipboard where "
+                    "tmux's set-clipboard allows it."
+                ).format(size=size)
             return True, _("Copied {size}.").format(size=size)
     data = text.encode("utf-8", "replace")
     if len(data) > OSC_MAX:

@@ -125,8 +125,10 @@ class Column(ScrollView, can_focus=True):
         pending, self._pending = self._pending, {}
         for index, (texts, thoughts) in pending.items():
             view = self._layout.messages[index]
+            lead, before = view.lead, view.message
             view.feed("".join(texts), "".join(thoughts), self._layout.width)
             self._layout.changed(index)
+            self._keep_marks(index, lead, before)
         if pending:
             self._after_change()
         self._flush_costs = (self._flush_costs[1], time.perf_counter() - began)
@@ -135,8 +137,11 @@ class Column(ScrollView, can_focus=True):
         """The whole of a message anew: it has ended, or what came was thinking."""
         self._pending.pop(index, None)
         self._safe.pop(index, None)
-        self._layout.messages[index].replace_text(message, self._layout.width)
+        view = self._layout.messages[index]
+        lead, before = view.lead, view.message
+        view.replace_text(message, self._layout.width)
         self._layout.changed(index)
+        self._keep_marks(index, lead, before)
         self._after_change()
 
     def annotate(self, index: int, message: Message) -> None:
@@ -146,6 +151,21 @@ class Column(ScrollView, can_focus=True):
         view.rebuild(self._layout.width)
         self._layout.changed(index)
         self._after_change()
+
+    def _keep_marks(self, index: int, lead: int, before: Message) -> None:
+        """No selection and no cursor in a message whose places mean another text than before."""
+        view = self._layout.messages[index]
+        grown = view.lead >= lead and (view.lead == lead or not before.text.strip())
+        same = view.message.text.startswith(before.text)
+        if grown and same and view.message.reasoning.startswith(before.reasoning):
+            return
+        if self.cursor is not None and self.cursor[0] == index:
+            self.cursor = None
+        if self.selection is not None and index in (place.message for place in self.selection):
+            self.selection = None
+        if self.dragging is not None and self.dragging.message == index:
+            self.dragging = None
+            self.release_mouse()
 
     # -- scrolling -------------------------------------------------------------------------
 

@@ -51,20 +51,24 @@ def edited(text: str, editor: list[str]) -> str:
     """The text after the editor has ended. Blocks; the terminal is the editor's meanwhile.
 
     The text stands in a file that only its owner can read, in a folder of its own, and is gone
-    afterwards. Raises `UsageError` where the editor fails (what it wrote is not used then), or
-    where what it wrote can't be read (the file is left then).
+    afterwards. Raises `UsageError` where the editor fails, or where what it wrote can't be read;
+    what it wrote is not used then, and its file is left.
     """
+    data = text.encode("utf-8", "replace")
     try:
         folder = Path(tempfile.mkdtemp(prefix="qchat-"))  # 0700
         file = folder / "question.md"
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(text.encode("utf-8", "replace"))
+            out.write(data)
     except OSError as e:
         words = _("Can't make a file for the editor: {why}.")
         raise UsageError(words.format(why=e.strerror)) from e
     try:
         _run([*editor, str(file)])
-    except UsageError:
+    except UsageError as e:
+        if _differs(file, data):
+            words = _("{why} What the editor wrote is in {file}.")
+            raise UsageError(words.format(why=e, file=file)) from e
         shutil.rmtree(folder, ignore_errors=True)
         raise
     text = _read(file)
@@ -81,6 +85,14 @@ def _run(words: list[str]) -> None:
     if code:
         text = _("The editor {name} ended with an error ({code}); the text is as it was.")
         raise UsageError(text.format(name=words[0], code=code))
+
+
+def _differs(file: Path, data: bytes) -> bool:
+    """Whether the editor has written before it failed."""
+    try:
+        return file.read_bytes() != data
+    except OSError:
+        return False
 
 
 def _read(file: Path) -> str:

@@ -1,7 +1,8 @@
 """What is said of an answer once it has ended."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from ..i18n import _
 from ..sanitize import one_line
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ..store import Message as Stored
 
 Usage = Mapping[str, Any]
+
+_MOST_TOKENS: Final = 10**12
 
 
 def figures(usage: Usage | None, first_token: float | None, total: float | None) -> tuple[str, ...]:
@@ -30,56 +33,68 @@ def figures_of(end: Ended) -> tuple[str, ...]:
 
 def stored_figures(stored: "Stored") -> tuple[str, ...]:
     """The same for a stored answer."""
-    timings = stored.timings
-    return figures(stored.usage, timings.get("first_token_seconds"), timings.get("total_seconds"))
+    first_token, total = (_seconds(stored, f"{name}_seconds") for name in ("first_token", "total"))
+    return figures(stored.usage, first_token, total)
 
 
 def tokens_per_second(
     usage: Usage | None, first_token: float | None, total: float | None
 ) -> float | None:
     """The server's count over the time from the first token to the end; None below ten tokens."""
-    tokens = (usage or {}).get("completion_tokens")
-    if not isinstance(tokens, int) or tokens < 10 or first_token is None or total is None:
+    tokens = _count((usage or {}).get("completion_tokens")) or 0
+    if tokens < 10 or first_token is None or total is None:
         return None
     return (tokens - 1) / (total - first_token) if total > first_token else None
 
 
 def tokens_of(usage: Usage | None) -> int | None:
     """Tokens of a question, all before it, and its answer; None where the server did not say."""
-    asked, answered = ((usage or {}).get(f"{name}_tokens") for name in ("prompt", "completion"))
-    return asked + answered if isinstance(asked, int) and isinstance(answered, int) else None
+    names = ("prompt_tokens", "completion_tokens")
+    asked, answered = (_count((usage or {}).get(name)) for name in names)
+    return None if asked is None or answered is None else asked + answered
 
 
 def reasoning_tokens(usage: Usage | None) -> int | None:
     """Tokens of the thinking, where the server tells them apart."""
     details = (usage or {}).get("completion_tokens_details")
-    tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return tokens if isinstance(tokens, int) and tokens > 0 else None
+    return _count(details.get("reasoning_tokens")) or None if isinstance(details, dict) else None
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens as a server gives it, None where it is none that can be."""
+    return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
 def shown(stored: "Stored") -> Message:
-    """A stored message as it is drawn."""
-    seconds = stored.timings.get("reasoning_seconds")
-    return Message(
-        stored.role,
+    """A stored message as it is drawn, an answer with its figures below it."""
+    state = State(stored.state.value)
+    if stored.role != "assistant":
+        return Message(stored.role, stored.content, state=state, id=stored.id)
+    end = Ended(
         stored.content,
         stored.reasoning or "",
-        State(stored.state.value),
+        stored.model,
+        stored.usage,
+        stored.finish_reason,
+        _seconds(stored, "first_token_seconds"),
+        _seconds(stored, "total_seconds") or 0.0,
         stored.error or "",
-        " · ".join([one_line(stored.model), *stored_figures(stored)]) if stored.model else "",
-        thought_seconds=seconds if isinstance(seconds, float) else None,
-        thought_tokens=reasoning_tokens(stored.usage),
-        id=stored.id,
     )
+    return replace(ended(end, state, _seconds(stored, "reasoning_seconds")), id=stored.id)
 
 
-def ended(end: Ended, state: State, thought: float | None, *, again: str) -> Message:
+def _seconds(stored: "Stored", name: str) -> float | None:
+    value = stored.timings.get(name)
+    return value if isinstance(value, float) else None
+
+
+def ended(end: Ended, state: State, thought: float | None, *, again: str = "") -> Message:
     """An answer that has ended, with its figures below it; `again` is the key that asks again."""
     note = " · ".join(part for part in (one_line(end.model or ""), *figures_of(end)) if part)
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
-        note = _("{key} asks again").format(key=again)
+        note = _("{key} asks again").format(key=again) if again else ""
     return Message(
         "assistant",
         end.content,

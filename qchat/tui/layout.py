@@ -4,7 +4,7 @@ Heights of what was never seen are guessed and set right as it comes into view. 
 text are `Place`s: they stay right whatever happens to the heights above them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .heights import Heights
@@ -162,20 +162,14 @@ class Layout:
         return max(0, self.total - rows)
 
     def block(self, place: Place) -> Block:
-        """The block of a place, drawn."""
-        self.draw(place)
-        self.draw(place)
-        return self.messages[place.message].blocks[place.block]
+        """The block of a place, drawn; where the message has fewer blocks, its last."""
+        self.draw(Place(place.message, 0, 0))
+        blocks = self.messages[place.message].blocks
+        number = min(place.block, len(blocks) - 1)
+        self.draw(Place(place.message, number, 0))
+        return blocks[number]
 
     def line(self, place: Place) -> Line | None:
         """The line of a place that was settled."""
         lines = self.messages[place.message].blocks[place.block].lines
         return lines[place.line] if lines and place.line < len(lines) else None
-
-    def blocks(self, first: int = 0) -> Iterator[tuple[int, int, Block]]:
-        """Every block from a message on, with its message and its index there."""
-        for index in range(first, len(self.messages)):
-            view = self.messages[index]
-            self.draw(Place(index, 0, 0))
-            for number, block in enumerate(view.blocks):
-                yield index, number, block

@@ -66,12 +66,13 @@ class Block:
     strips: list[object] = field(default_factory=list)
 
 
+_AFTER = (Part.BODY, Part.FOOT)
 _PLAIN_LINES = 16
 _PLAIN_CHARS = 4_000
 
 
 class PlainSplitter:
-    """As `Splitter`, for text that is no Markdown: pieces of a few lines each."""
+    """As `Splitter`, for text that is no Markdown: pieces of a few lines each, joined the text."""
 
     def __init__(self) -> None:
         self.closed: list[str] = []
@@ -88,9 +89,9 @@ class PlainSplitter:
             lines = self._open[:at].split("\n")
             if len(lines) > _PLAIN_LINES:
                 at = sum(len(line) + 1 for line in lines[:_PLAIN_LINES]) - 1
-            cut = at + (self._open[at] in "\n ")
+            at += self._open[at] in "\n "
             self.closed.append(self._open[:at])
-            self._open = self._open[cut:]
+            self._open = self._open[at:]
 
     @property
     def tail(self) -> str:
@@ -122,6 +123,11 @@ class MessageView:
     def streams(self) -> bool:
         """Whether more may come."""
         return self.message.state is State.STREAMING
+
+    @property
+    def lead(self) -> int:
+        """How many blocks stand before those of the text."""
+        return next((n for n, b in enumerate(self.blocks) if b.part in _AFTER), len(self.blocks))
 
     @property
     def references(self) -> dict[str, str]:
@@ -325,7 +331,8 @@ def _plain_block(part: Part, text: str, width: int) -> Block:
 
 def _plain_piece(text: str) -> Piece:
     piece = Piece(Kind.FLOW, closed=True)
-    piece.lines = piece.raw = text.split("\n")
+    *whole, rest = text.split("\n")
+    piece.lines = piece.raw = [line + "\n" for line in whole] + [rest] * bool(rest)
     return piece
 
 

@@ -48,7 +48,7 @@ def code_at(layout: Layout, index: int, number: int) -> str:
         if block.piece is not None and (block.piece is head or block.piece.head is head)
         for line in block.piece.lines
     ]
-    return "\n".join(lines)
+    return "".join(lines).removesuffix("\n")
 
 
 def line_with(layout: Layout, index: int, words: Sequence[str]) -> tuple[int, int]:

@@ -38,7 +38,9 @@ def _joint(before: tuple[int, Block] | None, index: int, block: Block) -> str:
     if message != index or last.part is not block.part:
         return "\n\n"
     piece = block.piece
-    assert piece is not None
+    assert piece is not None and last.piece is not None
+    if last.piece.goes_on:
+        return ""
     apart = piece.gap or (block.part is Part.BODY and piece.kind is Kind.CODE and not piece.head)
     return "\n\n" if apart else "\n"
 
@@ -57,7 +59,11 @@ def _block_text(layout: Layout, here: Place, start: Place, end: Place) -> str | 
         return None
     if begin <= _begins(lines) and stop >= _ends(lines):
         return block.piece.source
-    return _words(lines, begin, stop)
+    words = _words(lines, begin, stop)
+    if words is None or not block.piece.goes_on or stop < _ends(lines):
+        return words
+    source = block.piece.source
+    return words + source[len(source.rstrip()) :]  # the space at which its last line was cut
 
 
 def _begins(lines: list[Line]) -> tuple[int, int]:

@@ -174,3 +174,17 @@ def test_a_read_only_folder_is_said(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
+
+
+def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path) -> None:
+    chat = fill(tmp_path)
+    with open_store(tmp_path) as living:
+        path = tmp_path / "chats.db"
+        with path.open("r+b") as file:
+            file.write(b"x" * 100)
+        with open_store(tmp_path) as fresh:
+            assert fresh.aside is not None
+            with pytest.raises(StoreError, match="start qchat again") as caught:
+                living.messages.add(chat.id, "user", "typed later")
+            assert caught.value.trouble is Trouble.DAMAGED
+            fresh.conversations.create(title="goes on")

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from qchat.store import Conversation, State, Store, StoreError, Trouble, open_store
+from qchat.store import (
+    Conversation,
+    Parsed,
+    State,
+    Store,
+    StoreError,
+    Trouble,
+    open_store,
+    parse_document,
+    parse_messages,
+)
 
 
 @pytest.fixture
@@ -203,3 +213,39 @@ def test_lone_surrogates_and_nul_are_stored(store: Store, chat: Conversation) ->
     made = store.messages.add(chat.id, "user", "a\0b\ud800c")
     assert store.messages.get(made.id).content == "a\0b\ufffdc"
     assert [hit.message for hit in store.search("b")] == [made.id]
+
+
+def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: Conversation) -> None:
+    bad, good = "a\ud800", "a\ufffd"
+    assert store.conversations.set_server(chat.id, bad, bad).model == good
+    made = store.conversations.create(title=bad, server=bad, model=bad, system=bad)
+    assert (made.server, made.model) == (good, good)
+    answer = store.messages.begin(made.id, model=bad)
+    assert answer.model == good
+    done = store.messages.finish(answer.id, State.ERROR, bad, finish_reason=bad, model=bad)
+    assert (done.finish_reason, done.model) == (good, good)
+    store.remember("note", bad)
+    assert store.recall("note") == good
+    with open_store(store.path.parent.parent / "other") as other:
+        assert other.load([parse_document(store.dump(made.id))]).added == (made.id,)
+
+
+def test_an_import_holds_the_lock_for_what_it_adds_alone(store: Store, chat: Conversation) -> None:
+    def line(n: int) -> Parsed:
+        return parse_messages({"messages": [{"role": "user", "content": f"line {n}"}]})
+
+    def statements(*parsed: Parsed) -> int:
+        said: list[str] = []
+        connection = store._db._connection
+        connection.set_trace_callback(said.append)
+        store.load(parsed)
+        connection.set_trace_callback(None)
+        return len(said) - said.index("BEGIN IMMEDIATE")
+
+    document = parse_document({"title": "a", "messages": [], "id": "0000000000"})
+    before = statements(line(1), document)
+    for n in range(10, 40):
+        store.messages.add(chat.id, "user", f"text {n}")
+        store.load([line(n)])
+    other = parse_document({"title": "b", "messages": [], "id": "0000000001"})
+    assert statements(line(2), other) == before

@@ -54,3 +54,13 @@ def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="EDITOR"):
         editor.command({})
+
+
+def test_what_was_written_before_it_failed_is_left(tmp_path: Path) -> None:
+    body = "open(path, 'w').write('a long text')\nos.kill(os.getpid(), 1)"
+    with pytest.raises(UsageError, match=r"as it was\. What the editor wrote") as caught:
+        editor.edited("a", script(tmp_path, body))
+    left = Path(next(w for w in str(caught.value).split() if ".md" in w).removesuffix("."))
+    assert left.read_text() == "a long text"
+    left.unlink()
+    left.parent.rmdir()

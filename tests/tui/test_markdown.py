@@ -231,3 +231,34 @@ def test_the_palettes_name_colours_that_exist(theme: str) -> None:
     assert re.fullmatch(r"[a-z-]+", found.pygments)
     lines = Renderer(found, 40).lines(pieces("```py\nx = 1\n```")[0])
     assert any(segment.style for segment in lines[-1].segments)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["&#x202e;", "&#13;", "&#10;", "&#27;]0;x&#7;", "&#x9b;2J", "&#xfeff;", "&NewLine;"],
+)
+@pytest.mark.parametrize(
+    "form", ["a{}b", "**a{}b**", "[a{}b](http://x)", "![a{}b](c)", "|a{}b|c|\n|-|-|\n|d{}|e|"]
+)
+def test_what_an_entity_stands_for_is_made_safe(form: str, sign: str) -> None:
+    for line in at_once(form.replace("{}", sign), 60):
+        assert clean(line.text) == line.text
+        assert "\n" not in line.text
+    assert sum("a" in line for line in shown(form.replace("{}", sign))) == 1
+
+
+@pytest.mark.parametrize("sign", ["%1b]0;pwn%07", "%C2%9b2J", "%E2%80%AE", "%0d", "%0a"])
+def test_an_address_is_not_decoded_to_a_command(sign: str) -> None:
+    for text in (f"<https://example.com/{sign}>", f"|a|b|\n|-|-|\n|<https://x.y/{sign}>|c|"):
+        for line in at_once(text, 80):
+            assert clean(line.text) == line.text
+            assert "\n" not in line.text
+
+
+def test_the_pieces_of_a_long_line_are_the_line() -> None:
+    for line in ("word " * 5_000, "x" * 20_000, "a " + " " * 9_000 + "b", "> " + "word " * 3_000):
+        whole = f"before\n\n{line.rstrip()}\n\nafter"
+        found = [piece for piece in pieces(whole) if "before" not in piece.source]
+        joined = "".join(p.source + ("" if p.goes_on else "\n") for p in found)
+        assert joined == f"{line.rstrip()}\nafter\n"
+        assert max(len(piece.source) for piece in found) <= 17_000

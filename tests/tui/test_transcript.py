@@ -4,6 +4,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
+from qchat.tui.layout import Place
 from qchat.tui.message import Message, State
 from qchat.tui.transcript import Transcript
 
@@ -256,3 +257,70 @@ async def test_a_change_of_theme_redraws() -> None:
         await settled(pilot)
         after = {s.style for y in range(6) for s in app.transcript.render_line(y)}
         assert before != after
+
+
+async def test_an_empty_message_can_be_jumped_to() -> None:
+    app = Shown([Message("user", "a"), Message("user", ""), Message("assistant", "b")])
+    async with app.run_test(size=(60, 10)) as pilot:
+        await settled(pilot)
+        for index in range(3):
+            app.transcript.cursor = (index, 1)
+            await pilot.press("p", "c", "n", "n")
+        assert app.copied == []
+
+
+async def test_copied_code_is_as_it_was_written() -> None:
+    code = "all: prog\n\tcc -o prog\n\n" + "long = " + "'word' " * 4_000 + "\nend\n\n" + "y\n" * 80
+    nested = "".join(f"  {line}\n" if line else "\n" for line in code.split("\n")[:-1])
+    messages = [
+        Message("assistant", f"```make\n{code}```"),
+        Message("assistant", f"- item\n  ```make\n{nested}  ```"),
+    ]
+    app = Shown(messages)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settled(pilot)
+        for _time in range(2):
+            await pilot.press("{", "c")
+        await settled(pilot)
+        assert app.copied == [code.removesuffix("\n")] * 2
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("line", ["word " * 4_000 + "end", "x" * 18_000])
+async def test_a_long_line_is_copied_as_one(role: str, line: str) -> None:
+    app = Shown([Message(role, line)])
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settled(pilot)
+        transcript = app.transcript
+        last = len(transcript._layout.messages[0].blocks)
+        end = Place(0, last - 1, 10_000, 10_000)
+        transcript.selection = (Place(0, 1, 0, 0), end)
+        assert transcript.selected == line
+        transcript.selection = (Place(0, 1, 0, 4), end)
+        assert transcript.selected == line[2 if role == "user" else 4 :]
+
+
+@pytest.mark.parametrize("how", ["begins", "replaced"])
+async def test_what_is_marked_in_thinking_is_let_go_when_it_folds(how: str) -> None:
+    thought = "I wonder\n" * 40
+    coming = Message("assistant", reasoning=thought, state=State.STREAMING)
+    app = Shown([Message("user", "q"), coming])
+    async with app.run_test(size=(60, 30)) as pilot:
+        await settled(pilot)
+        transcript = app.transcript
+        marks = (Place(1, 2, 0, 2), Place(1, 3, 1, 5))
+        transcript.selection, transcript.cursor = marks, (1, 2)
+        transcript.stream(1, reasoning="and more\n")
+        transcript.flush()
+        assert transcript.selected.startswith("I wonder") and transcript.cursor == (1, 2)
+        if how == "begins":
+            transcript.stream(1, "The answer\n\n")
+            transcript.flush()
+        else:
+            transcript.replace(1, Message("assistant", "The answer", reasoning="else"))
+        assert transcript.selection is None and transcript.cursor is None
+        shift = 2 if how == "begins" else 1
+        transcript.selection = (Place(1, shift, 0, 0), Place(1, shift, 1, 10))
+        transcript.stream(1, "goes on")
+        transcript.flush()
+        assert transcript.selection is not None

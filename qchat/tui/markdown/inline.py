@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from ...sanitize import clean
 from .latex import MAX_CHARS, to_unicode
 from .line import Span
 from .palette import Palette
@@ -78,14 +79,16 @@ class _Walk:
     def take(self, token: "Token") -> None:
         """Add what one token shows."""
         palette, style, kind = self._palette, self._styles[-1], token.type
-        if kind == "text" or kind == "html_inline":
+        if kind == "text":
             self._add(token.content, style)
+        elif kind == "html_inline":
+            self._add_lines(token.content, style)
         elif kind == "code_inline":
             self._add(token.content, style + palette.code)
         elif kind == "formula":
-            self._add(formula_text(token.content, token.markup), style + palette.math)
+            self._add_lines(formula_text(token.content, token.markup), style + palette.math)
         elif kind in ("softbreak", "hardbreak"):
-            self._add("\n", style)
+            self._add_lines("\n", style)
         elif kind == "image":
             self._image(token, style)
         elif kind == "link_open":
@@ -107,7 +110,12 @@ class _Walk:
         return styles.get(kind, palette.strong)
 
     def _add(self, text: str, style: Style) -> None:
-        if text:
+        """Text that stands in one line: a newline in it was an entity or a percent sign."""
+        self._add_lines(clean(text).replace("\n", " "), style)
+
+    def _add_lines(self, text: str, style: Style) -> None:
+        # Not safe any more: the parser has decoded entities and percent signs by now.
+        if text := clean(text):
             self.spans.append((text.replace("\t", "    "), style))
 
     def _image(self, token: "Token", style: Style) -> None:

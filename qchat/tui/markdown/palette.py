@@ -23,17 +23,14 @@ class Palette:
     math: Style
     bullet: Style
     bar: Style
-    quote: Style
     rule: Style
     code_block: Style
     label: Style
     table_head: Style
     you: Style
-    model: Style
     thought: Style
     good: Style
     bad: Style
-    mark: Style
     pygments: str
 
 
@@ -65,17 +62,14 @@ def palette(
         math=Style(color=code, italic=True),
         bullet=Style(color=accent),
         bar=faint,
-        quote=Style(italic=True),
         rule=faint,
         code_block=Style(bgcolor=code_back),
         label=faint + Style(bgcolor=code_back),
         table_head=Style(bold=True),
         you=Style(color=you, bold=True),
-        model=Style(color=accent, bold=True),
         thought=faint + Style(italic=True),
         good=Style(color=good),
         bad=Style(color=bad, bold=True),
-        mark=Style(reverse=True),
         pygments=style,
     )
 

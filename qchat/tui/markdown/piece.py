@@ -22,7 +22,9 @@ class Piece:
     `source` is the text as it came, `body` what is to be drawn (without the indentation of the
     list around it). `indent` counts cells to the left, `marker` stands at their end. `gap`: a
     blank line stands before. `info` is the language of code. A piece whose block began in an
-    earlier one has that in `head`, and the one just before in `before`.
+    earlier one has that in `head`, and the one just before in `before`. `raw` and `lines` are the
+    source and what is drawn, each line with its newline; without one the line goes on, in the
+    next entry or the next piece: it was too long for one.
     """
 
     kind: Kind
@@ -41,17 +43,22 @@ class Piece:
     @property
     def body(self) -> str:
         """What is drawn."""
-        return "\n".join(self.lines)
+        return "".join(self.lines).removesuffix("\n")
 
     @property
     def source(self) -> str:
         """The text as it came, without the last newline."""
-        return "\n".join(self.raw)
+        return "".join(self.raw).removesuffix("\n")
 
-    def add(self, raw: str, line: str) -> None:
-        """One more line."""
-        self.raw.append(raw)
-        self.lines.append(line)
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last line goes on in the next piece."""
+        return bool(self.raw) and not self.raw[-1].endswith("\n")
+
+    def add(self, raw: str, line: str, end: str = "\n") -> None:
+        """One more line, or with ``end=""`` a part of one."""
+        self.raw.append(raw + end)
+        self.lines.append(line + end)
         self.chars += len(line) + 1
 
 
@@ -62,9 +69,13 @@ def indentation(raw: str) -> tuple[int, str]:
     return len(before.expandtabs(4)) if before else 0, rest
 
 
-def dedent(raw: str, column: int, margin: int) -> str:
+def dedent(raw: str, margin: int) -> str:
     """The line without `margin` columns of its indentation, or without all of a smaller one."""
-    return " " * max(0, column - margin) + raw.lstrip(" \t")
+    at = column = 0
+    while column < margin and raw[at : at + 1] in (" ", "\t"):
+        column += 4 - column % 4 if raw[at] == "\t" else 1
+        at += 1
+    return " " * (column - margin) + raw[at:]
 
 
 def cells(row: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.style import Style
 
 from .code import highlight, language
-from .inline import formula_text, parser, spans_of
+from .inline import parser, spans_of
 from .latex import to_unicode
 from .line import Line, Span, line_of
 from .palette import Palette
@@ -256,4 +256,4 @@ def _rows(piece: Piece, count: int) -> Iterator[list[str]]:
         yield row + [""] * (count - len(row))
 
 
-__all__ = ["MIN_WIDTH", "Renderer", "formula_text", "wants_gap"]
+__all__ = ["MIN_WIDTH", "Renderer", "wants_gap"]

@@ -69,12 +69,12 @@ class Splitter:
             self._line += rest
         while len(self._line) > PIECE_CHARS:
             part, self._line = _first_part(self._line)
-            self._scan.line(part, self.closed)
+            self._scan.line(part, self.closed, whole=False)
 
     def _whole_line(self, line: str) -> None:
         while len(line) > PIECE_CHARS:
             part, line = _first_part(line)
-            self._scan.line(part, self.closed)
+            self._scan.line(part, self.closed, whole=False)
         self._scan.line(line, self.closed)
         if _definition(line):
             self._note_reference(line)
@@ -110,16 +110,16 @@ def pieces(text: str) -> list[Piece]:
 
 
 def _first_part(line: str) -> tuple[str, str]:
-    """A line that is too long: its first part, cut at a space where there is one, and the rest."""
-    at = line.rfind(" ", PIECE_CHARS // 2, PIECE_CHARS)
-    at = PIECE_CHARS if at < 0 else at
-    return line[:at], line[at:].removeprefix(" ")
+    """A line that is too long: its first part, cut after a space where there is one, and the
+    rest."""
+    at = line.rfind(" ", PIECE_CHARS // 2, PIECE_CHARS) + 1 or PIECE_CHARS
+    return line[:at], line[at:]
 
 
 class _Scan:
     """Where the reading stands: the piece that is open, the items around it."""
 
-    __slots__ = ("_blank", "_fence", "_items", "_last", "_marker", "_open", "_until")
+    __slots__ = ("_blank", "_fence", "_items", "_last", "_marker", "_newline", "_open", "_until")
 
     def __init__(self) -> None:
         self._open: Piece | None = None
@@ -129,6 +129,7 @@ class _Scan:
         self._marker = ""  # of an item whose text has not begun
         self._fence = ""
         self._until = ""  # what ends a formula
+        self._newline = "\n"  # of the line that is read, empty where only a part of it is
 
     def copy(self) -> "_Scan":
         """A reading of its own from here; what is open is copied, closed pieces are shared."""
@@ -147,9 +148,15 @@ class _Scan:
             self._begin(Kind.FLOW, out).add("", "")
         self._end(out)
 
-    def line(self, raw: str, out: list[Piece]) -> None:
-        """One line, without its newline."""
-        if self._fence:
+    def line(self, raw: str, out: list[Piece], *, whole: bool = True) -> None:
+        """One line, without its newline; or a part of one, the rest of which comes next."""
+        goes_on = not self._newline
+        self._newline = "\n" if whole else ""
+        if goes_on and self._open is not None and (self._fence or not raw.strip(" \t")):
+            if len(self._open.lines) >= CODE_LINES:
+                self._go_on(out)
+            self._open.add(raw, raw, self._newline)
+        elif self._fence:
             self._code_line(raw, out)
         elif self._until:
             self._math_line(raw, out)
@@ -189,10 +196,10 @@ class _Scan:
     def _code_line(self, raw: str, out: list[Piece]) -> None:
         piece = self._open
         assert piece is not None
-        column, rest = indentation(raw)
+        _column, rest = indentation(raw)
         ends = rest.rstrip(" \t")
         if ends.startswith(self._fence) and not ends.strip(self._fence[0]):
-            piece.raw.append(raw)
+            piece.raw.append(raw + self._newline)
             self._fence = ""
             self._end(out)
             return
@@ -202,12 +209,12 @@ class _Scan:
             piece = self._open
             assert piece is not None
         margin = self._items[-1].content if self._items else 0
-        piece.add(raw, dedent(raw, column, margin))
+        piece.add(raw, dedent(raw, margin), self._newline)
 
     def _math_line(self, raw: str, out: list[Piece]) -> None:
         piece = self._open
         assert piece is not None
-        piece.add(raw, raw.strip())
+        piece.add(raw, raw.strip(), self._newline)
         if raw.rstrip().endswith(self._until) or len(piece.lines) >= MATH_LINES:
             self._until = ""
             self._end(out)
@@ -234,7 +241,7 @@ class _Scan:
             self._item(raw, column, marker, rest, out)
             return
         margin = self._items[-1].content if self._items else 0
-        self._plain_line(raw, rest, dedent(raw, column, margin), out)
+        self._plain_line(raw, rest, dedent(raw, margin), out)
 
     def _interrupts(self, column: int, marker: "re.Match[str]", rest: str) -> bool:
         """Whether a marker within a paragraph starts a list."""
@@ -247,7 +254,7 @@ class _Scan:
         piece = self._open
         if self._items and column < self._items[-1].marker + 2:
             return False
-        return bool(piece and piece.kind is Kind.FLOW and piece.lines[-1] and _setext(rest))
+        return bool(piece and piece.kind is Kind.FLOW and piece.lines[-1].strip() and _setext(rest))
 
     def _leave(self, out: list[Piece]) -> None:
         if self._marker:
@@ -283,7 +290,7 @@ class _Scan:
         self._items.append(_Item(column, column + gap, cells, sign, number))
         self._marker = shown
         if not text.strip():
-            self._begin(Kind.FLOW, out).add(raw, "")
+            self._begin(Kind.FLOW, out).add(raw, "", self._newline)
             return
         inner = len(raw) - len(text)
         nested = None if _rule(text) else _marker(text)
@@ -301,7 +308,7 @@ class _Scan:
         fence = _fence(rest)
         if fence and not (fence[1][0] == "`" and "`" in fence[2]):
             piece = self._begin(Kind.CODE, out, fence[2].strip())
-            piece.raw.append(raw)
+            piece.raw.append(raw + self._newline)
             self._fence = fence[1]
             return
         math = _math_open(rest)
@@ -326,7 +333,7 @@ class _Scan:
                 assert piece is not None
             else:
                 piece = self._begin(Kind.FLOW, out)
-        piece.add(raw, line)
+        piece.add(raw, line, self._newline)
         if _heading(rest) and len(piece.lines) == 1:
             self._end(out)
 
@@ -337,7 +344,7 @@ class _Scan:
         whole = inside.endswith(until) and len(inside) > len(until)
         if not whole and until in inside:
             return False  # a formula within a sentence
-        self._begin(Kind.MATH, out).add(raw, text)
+        self._begin(Kind.MATH, out).add(raw, text, self._newline)
         if whole:
             self._end(out)
         else:
@@ -353,12 +360,12 @@ class _Scan:
             self._go_on(out)
             piece = self._open
             assert piece is not None
-        piece.add(raw, text)
+        piece.add(raw, text, self._newline)
 
     def _table_begins(self, raw: str, rest: str, out: list[Piece]) -> bool:
         piece = self._open
         assert piece is not None
-        head = piece.lines[-1]
+        head = piece.lines[-1].removesuffix("\n")
         if "|" not in head or not _delimiter(rest) or len(cells(head)) != len(cells(rest)):
             return False
         head_raw = piece.raw[-1]
@@ -370,8 +377,8 @@ class _Scan:
             table = piece
             table.kind = Kind.TABLE
             table.lines, table.raw, table.chars = [], [], 0
-        table.add(head_raw, head.strip())
-        table.add(raw, rest)
+        table.add(head_raw.removesuffix("\n"), head.strip())
+        table.add(raw, rest, self._newline)
         return True
 
     def _row(self, raw: str, rest: str, out: list[Piece]) -> None:
@@ -381,4 +388,4 @@ class _Scan:
             self._go_on(out)
             piece = self._open
             assert piece is not None
-        piece.add(raw, rest)
+        piece.add(raw, rest, self._newline)
