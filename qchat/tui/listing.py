@@ -133,8 +133,8 @@ class Listing(ScrollView, Generic[T], can_focus=True):
     # -- drawing ---------------------------------------------------------------------------
 
     def draw(self, item: T, line: int) -> Spans:
-        """A line of an item: safe texts with their styles."""
-        raise NotImplementedError
+        """A line of an item: safe texts with their styles. Each kind of list has its own."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its items are drawn")
 
     def render_line(self, y: int) -> Strip:
         """One row of the window."""

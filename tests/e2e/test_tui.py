@@ -14,9 +14,8 @@ import pytest
 from ..faults import running
 
 # These type into a real terminal, which tmux is; tests/tui runs the screens without one.
-pytestmark = pytest.mark.skipif(
-    shutil.which("tmux") is None, reason="tmux, the terminal that is typed into, is not installed"
-)
+NO_TMUX = "tmux, the terminal that is typed into, is not installed"
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason=NO_TMUX)
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
 

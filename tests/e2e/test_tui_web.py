@@ -23,9 +23,8 @@ from ..faults import running
 
 pytest.importorskip("textual_serve", reason="textual-serve is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="chromium, the browser that opens the page, is not installed"
-)
+NO_CHROMIUM = "chromium, the browser that opens the page, is not installed"
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
 _FLAGS = (

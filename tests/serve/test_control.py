@@ -21,9 +21,8 @@ from qchat.errors import EngineError, UsageError
 from qchat.processes import running
 from qchat.settings import Paths
 
-LINUX = pytest.mark.skipif(
-    sys.platform != "linux", reason="who a process is, is read from /proc, as vLLM's servers are"
-)
+NO_PROC = "who a process is, is read from Linux's /proc"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason=NO_PROC)
 # Holds the lock of a server, as a supervisor that has not written its record yet.
 HOLDER = """
 import signal, sys, time

@@ -21,24 +21,10 @@ from qchat.wire import Endpoint, Secret
 from tests import faults
 
 from .findings import by_check
+from .stand_in import RECORD
 
 KEY = "k" * LEAST
 STREAM = "latency=0.05;rate=100;length=30"
-RECORD = Record(
-    name="demo",
-    model="demo",
-    served_name="demo",
-    url="http://127.0.0.1:1",
-    host="127.0.0.1",
-    port=1,
-    key="none",
-    state=records.READY,
-    started=0.0,
-    supervisor=1,
-    mark="m",
-    temporary="",
-    log="",
-)
 
 
 def target(url: str, key: str | None = None, model: str | None = None) -> Target:

@@ -13,25 +13,9 @@ from pathlib import Path
 import pytest
 from qchat.serve import records, state
 from qchat.serve.health import Bounded, Word, health
-from qchat.serve.records import Record
 
 from .findings import FakeNvml
-
-RECORD = Record(
-    name="demo",
-    model="demo",
-    served_name="demo",
-    url="http://127.0.0.1:1",
-    host="127.0.0.1",
-    port=1,
-    key="none",
-    state=records.READY,
-    started=0.0,
-    supervisor=1,
-    mark="no such mark",
-    temporary="",
-    log="/nowhere",
-)
+from .stand_in import RECORD
 
 
 @contextmanager

@@ -23,10 +23,11 @@ from qchat.machine import Machine
 from qchat.processes import family, running
 from qchat.settings import Paths
 
+from .stand_in import RECORD
+
 # vLLM's servers run on Linux; elsewhere there is no /proc to find a marked process in.
-MARKED = pytest.mark.skipif(
-    sys.platform != "linux", reason="a server's processes are found by a mark read from /proc"
-)
+NO_PROC = "a server's processes are found by a mark read from Linux's /proc"
+MARKED = pytest.mark.skipif(sys.platform != "linux", reason=NO_PROC)
 
 # Says and answers what vLLM does at the end of its start, and leaves a grandchild that no signal
 # to its parent reaches.
@@ -236,21 +237,7 @@ def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: Stor
 
 
 def record(temporary: str = "/nowhere") -> Record:
-    return Record(
-        name="demo",
-        model="demo",
-        served_name="demo",
-        url="http://127.0.0.1:1",
-        host="127.0.0.1",
-        port=1,
-        key="none",
-        state=records.READY,
-        started=0.0,
-        supervisor=1,
-        mark="x",
-        temporary=temporary,
-        log="/nowhere/log",
-    )
+    return replace(RECORD, temporary=temporary)
 
 
 @MARKED
