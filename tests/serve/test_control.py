@@ -21,6 +21,8 @@ from qchat.errors import EngineError, UsageError
 from qchat.processes import running
 from qchat.settings import Paths
 
+from .stand_in import RECORD
+
 NO_PROC = "who a process is, is read from Linux's /proc"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason=NO_PROC)
 # Holds the lock of a server, as a supervisor that has not written its record yet.
@@ -65,20 +67,8 @@ SLEEPER = "import time; print(flush=True); time.sleep(60)"
 
 
 def record(name: str = "demo", state: str = records.READY, supervisor: int = 1) -> Record:
-    return Record(
-        name=name,
-        model="demo",
-        served_name="demo",
-        url="http://127.0.0.1:1",
-        host="127.0.0.1",
-        port=1,
-        key="none",
-        state=state,
-        started=0.0,
-        supervisor=supervisor,
-        mark=f"no such mark {name}",
-        temporary="/nowhere",
-        log="/nowhere/log",
+    return replace(
+        RECORD, name=name, state=state, supervisor=supervisor, mark=f"no such mark {name}"
     )
 
 
