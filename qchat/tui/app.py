@@ -20,9 +20,11 @@ from .composer import Composer
 from .conversation import Conversation
 from .copies import Copies
 from .keymap import Keymap
+from .notes import Notes
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
+from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
 from .transcript import Transcript
 
@@ -66,11 +68,14 @@ class ChatApp(App[int], inherit_bindings=False):
         self.copies = Copies(self)
         self._sidebar: Sidebar | None = None
         self.chats = Chats(self)
+        self.talk = Talk(self)
+        self._notes = Notes(id="notes")
         self.rooms: dict[str, object] = {
             "app": self,
             "chats": self.chats,
             "composer": self.composer,
             "conversation": self.conversation,
+            "talk": self.talk,
             "transcript": self.transcript,
         }
         self._quit_asked = 0.0
@@ -97,6 +102,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
+        yield self._notes
         yield Choices()
         yield self.composer
         yield self._status
@@ -169,6 +175,8 @@ class ChatApp(App[int], inherit_bindings=False):
         if self._sidebar is not None:
             self._sidebar.changed()
         self._status.show(self.conversation, reachable, self.keymap.shown("interrupt"))
+        waiting = [message.text for message in self.conversation.waiting]
+        self._notes.tell(waiting, self.keymap.shown("unqueue"), self.talk.note)
         if reachable is not None:
             endpoint = self.conversation.endpoint
             self.transcript.placeholder = welcome(
@@ -191,7 +199,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
-        if action.handler.startswith(("conversation.", "chats.")) and not self.conversation.opened:
+        rooms = ("conversation.", "chats.", "talk.")
+        if action.handler.startswith(rooms) and not self.conversation.opened:
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
@@ -246,9 +255,21 @@ class ChatApp(App[int], inherit_bindings=False):
         if isinstance(found, slash.Command):
             self.composer.take()
             self.perform(found.action, found.argument)
+        elif self.talk.edits:
+            if not self._still_coming():
+                self.composer.take()
+                self.spawn(self.talk.send(found))
+        elif self.conversation.answering is not None:
+            draft = self.composer.draft
+            self.composer.take()
+            self.conversation.queue(found, draft)
         elif not self._still_coming():
             self.composer.take()
             self.conversation.send(found)
+
+    def on_composer_escaped(self) -> None:
+        """Leave the editing of a message."""
+        self.talk.cancel()
 
     def on_composer_older(self) -> None:
         """Up at the first line."""

@@ -14,6 +14,7 @@ from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
 from .message import Message, State
+from .queue import Waiting, joined
 from .start import Start
 
 if TYPE_CHECKING:
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
     from .answering import Answering
     from .app import ChatApp
     from .asking import Ended
-    from .keeper import Keeper, Loaded
+    from .keeper import Begun, Keeper, Loaded
 
 
 class Conversation:
     """What is asked, of whom, and what becomes of the answers; a room of actions.
 
     `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `endpoint`, `model`, `sampling` and `system` hold for the next question. All methods run on the
-    loop of the screen.
+    `endpoint`, `model`, `sampling` and `system` hold for the next question. `waiting` is what was
+    sent while the answer came. `order` is held while something is stored and asked, or another is
+    opened: one at a time. All methods run on the loop of the screen.
     """
 
     def __init__(self, app: "ChatApp", start: Start) -> None:
@@ -43,7 +45,8 @@ class Conversation:
         self.figures = ""
         self._keeper: Keeper | None = None
         self._answers: dict[str, Answering] = {}
-        self._order = asyncio.Lock()  # storing and asking, or opening another: one at a time
+        self.waiting: list[Waiting] = []
+        self.order = asyncio.Lock()
         self._sending = 0
 
     @property
@@ -69,7 +72,7 @@ class Conversation:
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way here, or about to be."""
-        return self.answering is not None or self._sending > 0 or self._order.locked()
+        return self.answering is not None or self._sending > 0 or self.order.locked()
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -94,13 +97,13 @@ class Conversation:
         """
         if key == self.key and message is None:
             return
-        async with self._order:
+        async with self.order:
             await self._load(key, message)
         if message is not None:
             self._app.transcript.go_to_message(message, words)
 
     async def _load(self, key: str | None, message: int | None) -> None:
-        """Read and show it; `_order` is held."""
+        """Read and show it; `order` is held."""
         if message is not None:
             await self.keeper.run(self.keeper.store.messages.show, message)
         while True:
@@ -114,10 +117,16 @@ class Conversation:
         draft = self._keep_draft()
         if (left := self.answering) is not None:
             left.at = None
+        self.waiting.clear()  # it stands in the draft that was kept
+        self._app.talk.leave()
         self._show(loaded)
         self._app.composer.draft = Draft.parsed(loaded.draft)
         if draft is not None:
             await draft
+
+    async def read_again(self) -> None:
+        """Show the path as it is in the store now; `order` is held. Raises `StoreError`."""
+        await self._load(self.key, None)
 
     def _show(self, loaded: "Loaded") -> None:
         from .figures import shown
@@ -126,7 +135,7 @@ class Conversation:
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
         self.figures = ""
-        messages = [shown(stored) for stored in loaded.messages]
+        messages = [shown(stored, loaded.versions.get(stored.id)) for stored in loaded.messages]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
             coming.at = ids.index(coming.answer) if coming.answer in ids else None
@@ -154,7 +163,7 @@ class Conversation:
 
     async def ask(self, text: str) -> None:
         """Store a question and ask it. Raises `StoreError`."""
-        async with self._order:
+        async with self.order:
             stored = await self.keeper.question(
                 self.key,
                 text,
@@ -162,34 +171,78 @@ class Conversation:
                 server=self.endpoint.name,
                 model=self.model,
             )
+            shown = self._app.transcript.messages
             if self.key is None:
                 self.key = stored.conversation
                 self.title = one_line(text)
+            elif not shown or stored.parent != shown[-1].id:
+                await self.read_again()  # it stands elsewhere than what is shown would have it
+                await self.answer()
+                return
             self._app.transcript.append(Message("user", text, id=stored.id))
-            await self._answer(stored.conversation)
+            await self.answer()
+
+    def queue(self, text: str, draft: Draft) -> None:
+        """Ask it when the answer that comes has ended."""
+        self.waiting.append(Waiting(text, draft))
+        self._app.changed()
+
+    def unqueue(self) -> None:
+        """What waits goes back into the field, before what stands there."""
+        if self.waiting:
+            composer = self._app.composer
+            composer.draft = joined(self.waiting, composer.draft)
+            self.waiting.clear()
+            self._app.changed()
+            composer.focus()
+
+    async def _ask_next(self, waiting: Waiting) -> None:
+        try:
+            await self.ask(waiting.text)
+        except QchatError:
+            self.waiting.insert(0, waiting)
+            self.unqueue()
+            raise
+        finally:
+            self._sending -= 1
+        if (draft := self._keep_draft()) is not None:
+            await draft  # storing a question empties the draft, in which the others stand
 
     async def retry(self) -> None:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         if self.key is None or self.busy:
             return
-        async with self._order:
+        async with self.order:
             count = await self.keeper.again(self.key)
             if count is not None:
                 self._app.transcript.truncate(count)
-                await self._answer(self.key)
+                await self.answer()
 
-    async def _answer(self, conversation: str) -> None:
-        """Ask for an answer to the path that is shown; `_order` is held."""
+    async def answer(self) -> None:
+        """Ask for an answer to the path that is shown; `order` is held. Raises `StoreError`."""
+        assert self.key is not None
+        begun = await self.keeper.begin(self.key, self.model)
+        message = Message("assistant", state=State.STREAMING, id=begun.answer)
+        at = self._app.transcript.append(replace(message, version=begun.version))
+        self._ask(self.key, begun, at)
+
+    async def go_on(self, answer: int) -> None:
+        """Go on with the last answer; `order` is held. Raises `StoreError`."""
+        assert self.key is not None
+        begun = await self.keeper.resume(self.key, answer)
+        transcript = self._app.transcript
+        at = len(transcript.messages) - 1
+        transcript.replace(at, self._ask(self.key, begun, at).message())
+
+    def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
         from .answering import Answering
         from .asking import Asking, Request
 
-        answer, messages = await self.keeper.begin(conversation, self.model)
         transcript = self._app.transcript
-        at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
         transcript.action_end()
-        coming = Answering(conversation, self.title, answer, at)
+        coming = Answering(conversation, self.title, begun, at)
         self.figures = ""
-        request = Request(self.endpoint, self.model, messages, self.sampling)
+        request = Request(self.endpoint, self.model, begun.messages, self.sampling, begun.text)
         coming.asking = Asking(
             request,
             lambda events: coming.draw(transcript, events),
@@ -197,6 +250,7 @@ class Conversation:
         )
         self._answers[conversation] = coming
         self._app.changed()
+        return coming
 
     def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
         from .figures import ended, figures
@@ -207,13 +261,25 @@ class Conversation:
         if coming.at is not None:
             self.figures = figures(end)
             again = self._app.keymap.shown("retry")
-            message = replace(ended(end, state, thought, again=again), id=coming.answer)
+            message = replace(
+                ended(end, state, thought, again=again), id=coming.answer, version=coming.version
+            )
             self._app.transcript.flush()
             self._app.transcript.replace(coming.at, message)
         elif state is not State.STOPPED:
             text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
             self._app.say(text.format(title=one_line(coming.title)))
+        if coming.conversation == self.key:
+            self._after(state)
         self._app.changed()
+
+    def _after(self, state: State) -> None:
+        """What waits for the answer that is shown is asked now, if that went well."""
+        if state is not State.COMPLETE:
+            self.unqueue()
+        elif self.waiting:
+            self._sending += 1
+            self._app.spawn(self._ask_next(self.waiting.pop(0)))
 
     def stop(self, key: str | None = None) -> bool:
         """Stop the answer that comes here, or in another conversation; what came is kept.
@@ -255,7 +321,8 @@ class Conversation:
                 self._keeper.close()
 
     def _keep_draft(self) -> "Future[object] | None":
-        return self.keeper.keep_draft(self.key, self._app.composer.draft.dumped())
+        draft = joined(self.waiting, self._app.composer.draft)
+        return self.keeper.keep_draft(self.key, draft.dumped())
 
     # -- other actions ---------------------------------------------------------------------
 

@@ -30,8 +30,8 @@ def reasoning_tokens(usage: dict[str, Any] | None) -> int | None:
     return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
-def shown(stored: "Stored") -> Message:
-    """A stored message as it is drawn."""
+def shown(stored: "Stored", version: tuple[int, int] | None = None) -> Message:
+    """A stored message as it is drawn; `version` as in `Message`."""
     seconds = stored.timings.get("reasoning_seconds")
     return Message(
         stored.role,
@@ -43,6 +43,7 @@ def shown(stored: "Stored") -> Message:
         thought_seconds=seconds if isinstance(seconds, float) else None,
         thought_tokens=reasoning_tokens(stored.usage),
         id=stored.id,
+        version=version,
     )
 
 
