@@ -26,6 +26,7 @@ from .start import Start, welcome
 from .status import Status
 from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
+from .titles import Titles
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self._sidebar: Sidebar | None = None
         self.chats = Chats(self)
         self.talk = Talk(self)
+        self.titles = Titles(self, wanted=start.tui.titles)
         self._notes = Notes(id="notes")
         self.rooms: dict[str, object] = {
             "app": self,

@@ -58,7 +58,7 @@ class Asking:
         events: "Callable[[list[Event]], None]",
         ended: Callable[[Ended], None],
     ) -> None:
-        self._request = request
+        self.request = request
         self._take = events
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -87,7 +87,7 @@ class Asking:
         from ..answer import Progress
 
         progress = Progress(wants_usage=True)
-        content, reasoning = self._request.begun
+        content, reasoning = self.request.begun
         if content:
             progress.splitter = Continuation()
         error = ""
@@ -122,7 +122,7 @@ class Asking:
         from ..client import Client
         from ..models import only_model
 
-        request = self._request
+        request = self.request
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():

@@ -242,6 +242,7 @@ class Conversation:
         transcript.action_end()
         coming = Answering(conversation, self.title, begun, at)
         self.figures = ""
+        self._app.titles.stop()
         request = Request(self.endpoint, self.model, begun.messages, self.sampling, begun.text)
         coming.asking = Asking(
             request,
@@ -271,6 +272,10 @@ class Conversation:
             self._app.say(text.format(title=one_line(coming.title)))
         if coming.conversation == self.key:
             self._after(state)
+        if state is State.COMPLETE and not self.busy:
+            request = coming.asking.request
+            give = self._app.titles.give(coming.conversation, request.endpoint, request.model)
+            self._app.spawn(give)
         self._app.changed()
 
     def _after(self, state: State) -> None:
@@ -298,6 +303,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """However the window ends: nothing more is drawn."""
+        self._app.titles.stop()
         for coming in self._answers.values():
             coming.asking.stop()
 

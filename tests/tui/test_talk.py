@@ -13,6 +13,7 @@ from qchat.tui.app import ChatApp
 from qchat.tui.chips import Chip, Draft
 from qchat.tui.message import State
 from qchat.tui.queue import Waiting, joined
+from qchat.tui.titles import as_title
 
 from ..faults import Running, running
 from .screens import screen
@@ -254,11 +255,13 @@ def test_what_waits_is_joined_with_the_draft() -> None:
 
 async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, server: Running) -> None:
     server.reset_log()
-    question = "x [[answer:rate=200;length=100]]"
+    question = "x [[answer:rate=60;length=150]]"
     with chat(tmp_path, server.base_url, question=question) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
-            await pilot.press(*"second", "enter", *"third", "enter")
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+            await type_in(app, "second")
+            await wait_until(lambda: not app.composer.text)
+            await type_in(app, "third")
             await wait_until(lambda: len(app.conversation.waiting) == 2)
             assert app.composer.text == "" and len(texts(app)) == 2
             assert "⋯ second" in screen(app) and "⋯ third" in screen(app)
@@ -275,11 +278,15 @@ async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, serve
 async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: str) -> None:
     question = "x [[answer:rate=50;length=4000]]"
     if way == "fail":
-        question = "x [[answer:rate=50;length=4000]] [[fault:reset_mid_body;after=60]]"
+        question = "x [[answer:rate=50;length=4000]] [[fault:reset_mid_body;after=200]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
-            await pilot.press(*"two", "enter", *"three", "enter", *"rest")
+            await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+            await type_in(app, "two")
+            await wait_until(lambda: not app.composer.text)
+            await type_in(app, "three")
+            await wait_until(lambda: not app.composer.text)
+            app.composer.text = "rest"
             await wait_until(lambda: len(app.conversation.waiting) == 2)
             if way == "stop":
                 await pilot.press("ctrl+c")
@@ -302,9 +309,11 @@ async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: st
 async def test_what_waits_is_a_draft_every_second(tmp_path: Path, server: Running) -> None:
     question = "x [[answer:rate=50;length=4000]]"
     with chat(tmp_path, server.base_url, question=question) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
-            await pilot.press(*"two", "enter", *"rest")
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+            await type_in(app, "two")
+            await wait_until(lambda: not app.composer.text)
+            app.composer.text = "rest"
             key = app.conversation.key
             assert key is not None
             store = app.conversation.keeper.store  # as after kill -9
@@ -335,3 +344,59 @@ async def ask_more(app: ChatApp, question: str) -> None:
     await type_in(app, question)
     await wait_until(lambda: texts(app) and texts(app)[-1] == f"echo: {question}")
     await wait_until(lambda: last_state(app) is State.COMPLETE and not app.conversation.busy)
+
+
+# -- titles --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ("Why the Sky Is Blue", "Why the Sky Is Blue"),
+        ('\n**Title: "Blue sky."**\nIt is short.', 'Title: "Blue sky'),
+        ("Title: Sky", "Sky"),
+        ("“天空为何是蓝色的”。", "天空为何是蓝色的"),
+        ("\x1b[31mred\x1b[0m [bold]b[/]", "red [bold]b[/]"),
+        ("", ""),
+        ("word " * 30, ""),
+    ],
+)
+def test_a_title_is_one_short_line(answer: str, title: str) -> None:
+    assert as_title(answer) == title
+
+
+async def test_the_model_gives_a_title_and_a_persons_stays(tmp_path: Path, server: Running) -> None:
+    server.reset_log()
+    question = "sky [[answer:text=Blue above]]"
+    with chat(tmp_path, server.base_url, titles=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await ask(app, pilot, question)
+            await wait_until(lambda: app.conversation.title == "Blue above")
+            store = app.conversation.keeper.store
+            last = store.conversations.last()
+            assert last is not None and last.title == "Blue above" and not last.named
+            await type_in(app, "/rename Mine")
+            await wait_until(lambda: app.conversation.title == "Mine")
+            await ask(app, pilot, "more")
+            await pilot.press("ctrl+n")
+            await wait_until(lambda: app.conversation.key is None)
+            await ask(app, pilot, "other [[answer:text=New one]]")
+            await wait_until(lambda: app.conversation.title == "New one")
+            assert sorted(c.title for c in store.conversations.list()) == ["Mine", "New one"]
+    titles = [record for record in server.log.records if "title" in record.prompt]
+    assert len(titles) == 2
+    body = titles[0].body
+    assert body is not None and body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+async def test_a_title_is_never_in_the_way(tmp_path: Path, server: Running) -> None:
+    server.reset_log()
+    with chat(tmp_path, server.base_url, titles=True) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            # The title takes as long as the answer did: two seconds for each word.
+            await ask(app, pilot, "[[answer:length=2;rate=0.5]]")
+            await wait_until(lambda: any("title" in r.prompt for r in server.log.records))
+            await ask_more(app, "next")
+            await wait_until(lambda: "gone" in server.log.outcomes)
+            assert app.conversation.title.startswith("[[answer")
+            assert not toasts(app)
