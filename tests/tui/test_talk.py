@@ -263,12 +263,13 @@ async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, serve
             await wait_until(lambda: not app.composer.text)
             await type_in(app, "third")
             await wait_until(lambda: len(app.conversation.waiting) == 2)
+            await wait_until(lambda: "⋯ second" in screen(app) and "⋯ third" in screen(app))
             assert app.composer.text == "" and len(texts(app)) == 2
-            assert "⋯ second" in screen(app) and "⋯ third" in screen(app)
             await answered(app, 6)
             assert texts(app)[2:] == ["second", "echo: second", "third", "echo: third"]
             assert "⋯" not in screen(app)
-    assert server.log.max_in_flight == 1
+    asked = [record for record in server.log.records if record.prompt in (question, *texts(app))]
+    assert [record.prompt for record in asked] == [question, "second", "third"]
     with open_store(tmp_path) as store:
         last = store.conversations.last()
         assert last is not None and last.draft == ""
