@@ -12,7 +12,14 @@ from .client import Client, ServerError
 from .console import json_text, styled
 from .errors import Code, Exit, Failure
 from .i18n import _
-from .reasoning import ContentDelta, Event, ReasoningDelta, ReasoningSplitter, Reclassified
+from .reasoning import (
+    ContentDelta,
+    Continuation,
+    Event,
+    ReasoningDelta,
+    ReasoningSplitter,
+    Reclassified,
+)
 from .sanitize import Sanitizer
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ _RESET: Final = "\x1b[0m"
 class Progress:
     """What is known of an answer so far. Times are seconds since the request was sent."""
 
-    splitter: ReasoningSplitter = field(default_factory=ReasoningSplitter)
+    splitter: ReasoningSplitter | Continuation = field(default_factory=ReasoningSplitter)
     model: str | None = None
     usage: Json | None = None
     finish_reason: str | None = None

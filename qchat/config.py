@@ -98,6 +98,8 @@ def template() -> str:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
@@ -113,7 +115,7 @@ def _show(settings: Settings) -> None:
     rows += [
         (
             f"tui.{name}",
-            str(getattr(settings.tui, name)) or "-",
+            _toml(getattr(settings.tui, name)).strip('"') or "-",
             settings.where(f"tui.{name}"),
         )
         for name in TUI_KEYS

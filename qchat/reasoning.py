@@ -260,6 +260,36 @@ class ReasoningSplitter:
         return [ReasoningDelta(kept)]
 
 
+class Continuation:
+    """As `ReasoningSplitter`, for the rest of an answer whose text has begun: all is content.
+
+    The text goes on in the midst of a sentence, so white space at its beginning counts; and a
+    server that waits for a ``</think>`` calls it reasoning.
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+
+    @property
+    def answer(self) -> Answer:
+        """What has been passed on until now."""
+        return Answer("".join(self._content) or None, None)
+
+    def feed(self, delta: Mapping[str, object]) -> list[Event]:
+        """The events of one delta, none included. Raises TypeError as ``split`` does."""
+        content, reasoning = _texts(delta)
+        if not (text := reasoning + content):
+            return []
+        self._content.append(text)
+        return [ContentDelta(text)]
+
+    def finish(self) -> list[Event]:
+        """Nothing is held back."""
+        return []
+
+
 class _CodeScan:
     """Where a Markdown text stands, read piece by piece: inside code, inside a pair of tags."""
 

@@ -40,6 +40,7 @@ TUI_KEYS: Mapping[str, str] = {
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
     "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
+    "titles": _("whether the model gives new conversations a title: true or false"),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "enter": ("send", "newline"),
@@ -114,6 +115,7 @@ class Tui:
     enter: str = "send"
     attach_kib: int = 256
     theme: str = "auto"
+    titles: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
     system_prompt: str = ""
 
@@ -295,12 +297,15 @@ class _ConfigFile:
         return value
 
     def like(self, default: str | int, *path: str) -> Any:
-        """A value of the same kind as `default`; numbers are at least 1."""
+        """A value of the same kind as `default`; whole numbers are at least 1."""
         value: Any = self.table
         for part in path:
             value = value[part]
         key = path[-1]
-        if isinstance(default, str):
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise self.error(path, _("{key} must be true or false").format(key=key))
+        elif isinstance(default, str):
             choices = _CHOICES.get(key)
             if choices is None:
                 return self.text(*path, empty=True)

@@ -99,6 +99,7 @@ def test_servers(tmp_path: Path) -> None:
         ("[tui]\nenter = 'sned'", 2, ['"send" or "newline"']),
         ("[tui]\nattach_kib = 0", 2, ["attach_kib", "above 0"]),
         ("[tui]\nattach_kib = true", 2, ["attach_kib", "above 0"]),
+        ("[tui]\ntitles = 1", 2, ["titles", "true or false"]),
         ("[tui]\nattach_kbi = 8", 2, ["'attach_kbi'", "'attach_kib'"]),
         ("[tui]\nsystem_prompt = 3", 2, ["system_prompt must be text"]),
         ("tui = 3", 1, ["[tui]"]),

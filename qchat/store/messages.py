@@ -211,6 +211,17 @@ class Messages:
             )
             return [row[0] for row in found]
 
+    def versions(self, conversation: str) -> dict[int, tuple[int, int]]:
+        """Of the messages that have siblings: which one it is, from 1, and of how many."""
+        with self._db.read() as c:
+            found = c.execute(
+                "SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY parent ORDER BY id), "
+                "count(*) OVER (PARTITION BY parent) AS n FROM messages WHERE conversation = ?) "
+                "WHERE n > 1",
+                (conversation,),
+            )
+            return {row[0]: (row[1], row[2]) for row in found}
+
     def show(self, message: int) -> int:
         """Make the path go through this message, down to the newest of what follows it.
 

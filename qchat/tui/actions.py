@@ -8,6 +8,7 @@ from typing import Final
 
 from ..i18n import _
 from .action import ANSWERS, CONVERSATIONS, COPYING, LIST, MOVING, WINDOW, WRITING, Action
+from .message_actions import MESSAGES
 from .model_actions import MODELS
 
 _ROWS: Final = (
@@ -88,6 +89,7 @@ _ROWS: Final = (
         slash="import",
         argument="FILE",
     ),
+    *MESSAGES,
     Action(
         "retry",
         _("ask the last question again"),

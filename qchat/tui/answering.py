@@ -2,11 +2,15 @@
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
 from .asking import Asking, Ended
 from .message import Message, State
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from .keeper import Begun
 
 
 class Answering:
@@ -18,11 +22,13 @@ class Answering:
 
     asking: Asking
 
-    def __init__(self, conversation: str, title: str, answer: int, at: int | None) -> None:
+    def __init__(self, conversation: str, title: str, begun: "Begun", at: int | None) -> None:
         self.conversation = conversation
         self.title = title
-        self.answer = answer
+        self.answer = begun.answer
+        self.version = begun.version
         self.at = at
+        self._before = begun.before
         self._saved = ("", "")
         self._answers = False
 
@@ -42,7 +48,14 @@ class Answering:
     def message(self) -> Message:
         """The answer as it is drawn now."""
         content, reasoning = self.text
-        return Message("assistant", content, reasoning, State.STREAMING, id=self.answer)
+        return Message(
+            "assistant",
+            content,
+            reasoning,
+            State.STREAMING,
+            id=self.answer,
+            version=self.version,
+        )
 
     def draw(self, transcript: Transcript, events: list[Event]) -> None:
         """More has come."""
@@ -54,9 +67,7 @@ class Answering:
             elif isinstance(event, ReasoningDelta):
                 transcript.stream(self.at, reasoning=event.text)
             elif isinstance(event, Reclassified):
-                shown = Message(
-                    "assistant", reasoning=event.reasoning, state=State.STREAMING, id=self.answer
-                )
+                shown = replace(self.message(), text="", reasoning=event.reasoning)
                 transcript.replace(self.at, shown)
         if self.asking.first_content is not None and not self._answers:
             self._answers = True
@@ -75,6 +86,9 @@ class Answering:
 
     def thought(self, end: Ended) -> float | None:
         """Seconds of thinking before the answer began, where it thought."""
+        if self._before is not None:
+            seconds = self._before.timings.get("reasoning_seconds")
+            return seconds if isinstance(seconds, float) else None
         first = self.asking.first_content
         return first - self.asking.started if end.reasoning and first is not None else None
 

@@ -22,11 +22,14 @@ from .conversation import Conversation
 from .copies import Copies
 from .current import Current
 from .keymap import Keymap
+from .notes import Notes
 from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
+from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
+from .titles import Titles
 from .transcript import Transcript
 from .uses import Uses
 
@@ -72,12 +75,16 @@ class ChatApp(App[int], inherit_bindings=False):
         self.offers = Offers(self, start)
         self._sidebar: Sidebar | None = None
         self.chats = Chats(self)
+        self.talk = Talk(self)
+        self.titles = Titles(self, wanted=start.tui.titles)
+        self._notes = Notes(id="notes")
         self.rooms: dict[str, object] = {
             "app": self,
             "chats": self.chats,
             "composer": self.composer,
             "conversation": self.conversation,
             "offers": self.offers,
+            "talk": self.talk,
             "transcript": self.transcript,
             "uses": self.uses,
         }
@@ -114,6 +121,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
+        yield self._notes
         yield Choices()
         yield self.composer
         yield self._status
@@ -184,6 +192,8 @@ class ChatApp(App[int], inherit_bindings=False):
         shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
         wanting = doing or self._wanting()
         self._status.show(self.conversation, self.current, self.probe, wanting, shown("interrupt"))
+        waiting = [message.text for message in self.conversation.waiting]
+        self._notes.tell(waiting, shown("unqueue"), self.talk.note)
         if look is not None:
             endpoint = self.current.using.endpoint
             self.transcript.placeholder = welcome(
@@ -216,7 +226,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
         room, _dot, method = action.handler.partition(".")
-        if room in ("conversation", "chats", "uses") and not self.conversation.opened:
+        if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
         if not action.while_coming and self._still_coming():
             return
@@ -270,9 +280,21 @@ class ChatApp(App[int], inherit_bindings=False):
         if isinstance(found, slash.Command):
             self.composer.take()
             self.perform(found.action, found.argument)
+        elif self.talk.edits:
+            if not self._still_coming():
+                self.composer.take()
+                self.spawn(self.talk.send(found))
+        elif self.conversation.answering is not None:
+            draft = self.composer.draft
+            self.composer.take()
+            self.conversation.queue(found, draft)
         elif not self._still_coming():
             self.composer.take()
             self.conversation.send(found)
+
+    def on_composer_escaped(self) -> None:
+        """Leave the editing of a message."""
+        self.talk.cancel()
 
     def on_composer_older(self) -> None:
         """Up at the first line."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import QchatError
-from ..reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
+from ..reasoning import ContentDelta, Continuation, Event, ReasoningDelta, Reclassified
 from ..sampling import Sampling
 from ..wire import Endpoint
 
@@ -22,12 +22,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked, of whom; `model` None means the server's only one."""
+    """What is asked, of whom; `model` None means the server's only one.
+
+    `begun`, content and reasoning of an answer, is to be gone on with: it is the last of the
+    `messages`, and the answer begins with it.
+    """
 
     endpoint: Endpoint
     model: str | None
     messages: list[Json]
     sampling: Sampling
+    begun: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,15 @@ class Asking:
         events: "Callable[[list[Event]], None]",
         ended: Callable[[Ended], None],
     ) -> None:
-        self._request = request
+        self.request = request
         self._take = events
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # Textual's timers look for the app in it
         self._stopped = threading.Event()
         self._client: Client | None = None
-        self.content: list[str] = []
-        self.reasoning: list[str] = []
+        self.content: list[str] = [text for text in request.begun[:1] if text]
+        self.reasoning: list[str] = [text for text in request.begun[1:] if text]
         self.started = time.monotonic()
         self.first_content: float | None = None
         threading.Thread(target=self._run, name="asking", daemon=True).start()
@@ -82,6 +87,9 @@ class Asking:
         from ..answer import Progress
 
         progress = Progress(wants_usage=True)
+        content, reasoning = self.request.begun
+        if content:
+            progress.splitter = Continuation()
         error = ""
         try:
             self._stream(progress)
@@ -97,8 +105,8 @@ class Asking:
         progress.total = time.monotonic() - self.started
         answer = progress.splitter.answer
         end = Ended(
-            answer.content or "",
-            answer.reasoning or "",
+            content + (answer.content or ""),
+            reasoning + (answer.reasoning or ""),
             progress.model,
             progress.usage,
             progress.finish_reason,
@@ -114,7 +122,7 @@ class Asking:
         from ..client import Client
         from ..models import only_model
 
-        request = self._request
+        request = self.request
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():
@@ -123,6 +131,8 @@ class Asking:
             self.started = time.monotonic()  # what was imported before is not the server's time
             body = request.sampling.fill({"model": progress.model, "messages": request.messages})
             body = {"stream_options": {"include_usage": True}, **body}
+            if request.begun[0]:
+                body |= {"continue_final_message": True, "add_generation_prompt": False}
 
             def take(chunk: Json) -> None:
                 if self._stopped.is_set():

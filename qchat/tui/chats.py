@@ -62,6 +62,14 @@ class Chats:
             self._app.conversation.title = changed.title
         await self._changed(chat_lines.renamed(changed))
 
+    async def give_title(self, key: str, title: str) -> None:
+        """A title that a model has made; one of the person's own stays. Raises `StoreError`."""
+        rename = self._keeper.store.conversations.rename
+        changed = await self._keeper.run(rename, key, title, named=False)
+        if key == self._app.conversation.key:
+            self._app.conversation.title = changed.title
+        await self._app.sidebar.read()
+
     async def pin(self) -> None:
         """On top, or no longer. Raises `QchatError`."""
         store = self._keeper.store.conversations

@@ -50,6 +50,9 @@ class Composer(ChipField):
             self.text = text
             self.typed = typed
 
+    class Escaped(Event):
+        """Escape, which means nothing in the field itself."""
+
     class Older(Event):
         """Earlier questions are wanted; answer by `walk`."""
 
@@ -118,6 +121,8 @@ class Composer(ChipField):
                 self.insert("\n")
         elif key == "shift+enter":
             self.insert("\n")
+        elif key == "escape":
+            self.post_message(self.Escaped())
         elif key == "up" and self._at_first_row:
             self._older()
         elif key == "down" and self._at_last_row and self._history is not None:

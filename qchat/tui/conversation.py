@@ -14,20 +14,23 @@ from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
 from .message import Message, State
+from .queue import Waiting, joined
 
 if TYPE_CHECKING:
     from ..store import Store
     from .answering import Answering
     from .app import ChatApp
     from .asking import Ended
-    from .keeper import Keeper, Loaded
+    from .keeper import Begun, Keeper, Loaded
 
 
 class Conversation:
     """What is asked, of whom, and what becomes of the answers; a room of actions.
 
     `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `unanswered` says that the last question failed. All methods run on the loop of the screen.
+    `unanswered` says that the last question failed. `waiting` is what was sent while the answer
+    came. `order` is held while something is stored and asked, or another is opened: one at a time.
+    All methods run on the loop of the screen.
     """
 
     def __init__(self, app: "ChatApp") -> None:
@@ -38,7 +41,8 @@ class Conversation:
         self.unanswered = False
         self._keeper: Keeper | None = None
         self._answers: dict[str, Answering] = {}
-        self._order = asyncio.Lock()  # storing and asking, or opening another: one at a time
+        self.waiting: list[Waiting] = []
+        self.order = asyncio.Lock()
         self._sending = 0
 
     @property
@@ -64,7 +68,7 @@ class Conversation:
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way here, or about to be."""
-        return self.answering is not None or self._sending > 0 or self._order.locked()
+        return self.answering is not None or self._sending > 0 or self.order.locked()
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -89,13 +93,13 @@ class Conversation:
         """
         if key == self.key and message is None:
             return
-        async with self._order:
+        async with self.order:
             await self._load(key, message)
         if message is not None:
             self._app.transcript.go_to_message(message, words)
 
     async def _load(self, key: str | None, message: int | None) -> None:
-        """Read and show it; `_order` is held."""
+        """Read and show it; `order` is held."""
         if message is not None:
             await self.keeper.run(self.keeper.store.messages.show, message)
         while True:
@@ -109,10 +113,16 @@ class Conversation:
         draft = self._keep_draft()
         if (left := self.answering) is not None:
             left.at = None
+        self.waiting.clear()  # it stands in the draft that was kept
+        self._app.talk.leave()
         self._show(loaded)
         self._app.composer.draft = Draft.parsed(loaded.draft)
         if draft is not None:
             await draft
+
+    async def read_again(self) -> None:
+        """Show the path as it is in the store now; `order` is held. Raises `StoreError`."""
+        await self._load(self.key, None)
 
     def _show(self, loaded: "Loaded", *, first: bool = False) -> None:
         from .figures import shown, stored_figures
@@ -124,7 +134,7 @@ class Conversation:
         last = loaded.messages[-1] if loaded.messages else None
         self.figures = stored_figures(last) if last is not None else ()
         self.unanswered = last is not None and last.state == State.ERROR.value
-        messages = [shown(stored) for stored in loaded.messages]
+        messages = [shown(stored, loaded.versions.get(stored.id)) for stored in loaded.messages]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
             coming.at = ids.index(coming.answer) if coming.answer in ids else None
@@ -152,38 +162,83 @@ class Conversation:
 
     async def ask(self, text: str) -> None:
         """Store a question and ask it. Raises `StoreError`."""
-        async with self._order:
+        async with self.order:
             stored = await self.keeper.question(self.key, text, self._app.current.using)
+            shown = self._app.transcript.messages
             if self.key is None:
                 self.key = stored.conversation
                 self.title = one_line(text)
+            elif not shown or stored.parent != shown[-1].id:
+                await self.read_again()  # it stands elsewhere than what is shown would have it
+                await self.answer()
+                return
             self._app.transcript.append(Message("user", text, id=stored.id))
-            await self._answer(stored.conversation)
+            await self.answer()
+
+    def queue(self, text: str, draft: Draft) -> None:
+        """Ask it when the answer that comes has ended."""
+        self.waiting.append(Waiting(text, draft))
+        self._app.changed()
+
+    def unqueue(self) -> None:
+        """What waits goes back into the field, before what stands there."""
+        if self.waiting:
+            composer = self._app.composer
+            composer.draft = joined(self.waiting, composer.draft)
+            self.waiting.clear()
+            self._app.changed()
+            composer.focus()
+
+    async def _ask_next(self, waiting: Waiting) -> None:
+        try:
+            await self.ask(waiting.text)
+        except QchatError:
+            self.waiting.insert(0, waiting)
+            self.unqueue()
+            raise
+        finally:
+            self._sending -= 1
+        if (draft := self._keep_draft()) is not None:
+            await draft  # storing a question empties the draft, in which the others stand
 
     async def retry(self) -> None:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         if self.key is None or self.busy:
             return
-        async with self._order:
+        async with self.order:
             count = await self.keeper.again(self.key)
             if count is not None:
                 self._app.transcript.truncate(count)
-                await self._answer(self.key)
+                await self.answer()
 
-    async def _answer(self, conversation: str) -> None:
-        """Ask for an answer to the path that is shown; `_order` is held."""
+    async def answer(self) -> None:
+        """Ask for an answer to the path that is shown; `order` is held. Raises `StoreError`."""
+        assert self.key is not None
+        begun = await self.keeper.begin(self.key, self._app.current.using)
+        message = Message("assistant", state=State.STREAMING, id=begun.answer)
+        at = self._app.transcript.append(replace(message, version=begun.version))
+        self._ask(self.key, begun, at)
+
+    async def go_on(self, answer: int) -> None:
+        """Go on with the last answer; `order` is held. Raises `StoreError`."""
+        assert self.key is not None
+        begun = await self.keeper.resume(self.key, answer)
+        transcript = self._app.transcript
+        at = len(transcript.messages) - 1
+        transcript.replace(at, self._ask(self.key, begun, at).message())
+
+    def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
         from .answering import Answering
         from .asking import Asking, Request
 
-        using = self._app.current.using
-        answer, messages = await self.keeper.begin(conversation, using)
         transcript = self._app.transcript
-        at = transcript.append(Message("assistant", state=State.STREAMING, id=answer))
         transcript.action_end()
-        coming = Answering(conversation, self.title, answer, at)
+        coming = Answering(conversation, self.title, begun, at)
         self.figures = ()
         self.unanswered = False
-        request = Request(using.endpoint, using.model, messages, using.sampling)
+        self._app.titles.stop()
+        using = self._app.current.using
+        request = Request(using.endpoint, using.model, begun.messages, using.sampling, begun.text)
         coming.asking = Asking(
             request,
             lambda events: coming.draw(transcript, events),
@@ -191,6 +246,7 @@ class Conversation:
         )
         self._answers[conversation] = coming
         self._app.changed()
+        return coming
 
     def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
         from .figures import ended, figures_of, tokens_of
@@ -203,7 +259,9 @@ class Conversation:
             self._app.current.filled(tokens_of(end.usage))
             self.unanswered = bool(end.error)
             again = self._app.keymap.shown("retry")
-            message = replace(ended(end, state, thought, again=again), id=coming.answer)
+            message = replace(
+                ended(end, state, thought, again=again), id=coming.answer, version=coming.version
+            )
             self._app.transcript.flush()
             self._app.transcript.replace(coming.at, message)
         elif state is not State.STOPPED:
@@ -211,7 +269,21 @@ class Conversation:
             self._app.say(text.format(title=one_line(coming.title)))
         if end.error:
             self._app.probe.wake()
+        if coming.conversation == self.key:
+            self._after(state)
+        if state is State.COMPLETE and not self.busy:
+            request = coming.asking.request
+            give = self._app.titles.give(coming.conversation, request.endpoint, request.model)
+            self._app.spawn(give)
         self._app.changed()
+
+    def _after(self, state: State) -> None:
+        """What waits for the answer that is shown is asked now, if that went well."""
+        if state is not State.COMPLETE:
+            self.unqueue()
+        elif self.waiting:
+            self._sending += 1
+            self._app.spawn(self._ask_next(self.waiting.pop(0)))
 
     def stop(self, key: str | None = None) -> bool:
         """Stop the answer that comes here, or in another conversation; what came is kept.
@@ -230,6 +302,7 @@ class Conversation:
 
     def abandon(self) -> None:
         """However the window ends: nothing more is drawn."""
+        self._app.titles.stop()
         for coming in self._answers.values():
             coming.asking.stop()
 
@@ -254,7 +327,8 @@ class Conversation:
                 self._keeper.close()
 
     def _keep_draft(self) -> "Future[object] | None":
-        return self.keeper.keep_draft(self.key, self._app.composer.draft.dumped())
+        draft = joined(self.waiting, self._app.composer.draft)
+        return self.keeper.keep_draft(self.key, draft.dumped())
 
     # -- other actions ---------------------------------------------------------------------
 

@@ -65,11 +65,11 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
-def shown(stored: "Stored") -> Message:
-    """A stored message as it is drawn, an answer with its figures below it."""
+def shown(stored: "Stored", version: tuple[int, int] | None = None) -> Message:
+    """A stored message as it is drawn, an answer with its figures; `version` as in `Message`."""
     state = State(stored.state.value)
     if stored.role != "assistant":
-        return Message(stored.role, stored.content, state=state, id=stored.id)
+        return Message(stored.role, stored.content, state=state, id=stored.id, version=version)
     end = Ended(
         stored.content,
         stored.reasoning or "",
@@ -80,7 +80,8 @@ def shown(stored: "Stored") -> Message:
         _seconds(stored, "total_seconds") or 0.0,
         stored.error or "",
     )
-    return replace(ended(end, state, _seconds(stored, "reasoning_seconds")), id=stored.id)
+    message = ended(end, state, _seconds(stored, "reasoning_seconds"))
+    return replace(message, id=stored.id, version=version)
 
 
 def _seconds(stored: "Stored", name: str) -> float | None:

@@ -5,7 +5,7 @@ is stored first.
 """
 
 from asyncio import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..store import Conversation, Store, StoreThread, title_of
@@ -22,11 +22,33 @@ _DRAFT: Final = "draft"  # of a conversation that has not begun
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A conversation as it stands in the store; `record` None is one that has not begun."""
+    """A conversation as it stands in the store; `record` None is one that has not begun.
+
+    `versions` says of messages that have siblings which one each is, and of how many.
+    """
 
     record: Conversation | None
     messages: list[Stored]
     draft: str
+    versions: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer to ask for: its id, the messages to send, which version it is of how many.
+
+    `before` is the answer that is to be gone on with, where it is not a new one.
+    """
+
+    answer: int
+    messages: list[Json]
+    version: tuple[int, int] | None
+    before: Stored | None = None
+
+    @property
+    def text(self) -> tuple[str, str]:
+        """Content and reasoning of the answer that is gone on with."""
+        return (self.before.content, self.before.reasoning or "") if self.before else ("", "")
 
 
 class Keeper:
@@ -45,7 +67,8 @@ class Keeper:
             record = self.store.conversations.get(conversation)
             nodes = self.store.messages.path(conversation)
             messages = self.store.messages.bodies([node.id for node in nodes])
-            loaded = Loaded(record, messages, record.draft)
+            versions = self.store.messages.versions(conversation)
+            loaded = Loaded(record, messages, record.draft, versions)
         self._drafts[conversation] = loaded.draft
         return loaded
 
@@ -84,8 +107,8 @@ class Keeper:
                 return count
         return None
 
-    async def begin(self, conversation: str, using: Using) -> tuple[int, list[Json]]:
-        """Begin an answer: its id, and the messages to send."""
+    async def begin(self, conversation: str, using: Using) -> Begun:
+        """Begin an answer to the path that is shown."""
         messages = await self.run(self.store.for_api, conversation)
         used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
         if asked := using.asked():
@@ -94,7 +117,20 @@ class Keeper:
             used["system"] = using.system
         begin = self.store.messages.begin
         answer = await self.run(begin, conversation, model=using.model, used=used)
-        return answer.id, messages
+        versions = await self.run(self.store.messages.versions, conversation)
+        return Begun(answer.id, messages, versions.get(answer.id))
+
+    async def resume(self, conversation: str, answer: int) -> Begun:
+        """Begin to go on with the last answer.
+
+        Space at its end is left out: the model writes it again.
+        """
+        before = await self.run(self.store.messages.resume, answer)
+        before = replace(before, content=before.content.rstrip())
+        messages = await self.run(self.store.for_api, conversation)
+        messages[-1] = before.for_api()
+        versions = await self.run(self.store.messages.versions, conversation)
+        return Begun(answer, messages, versions.get(answer), before)
 
     def use(self, conversation: str, using: Using) -> "Future[Conversation]":
         """Keep what the next question is asked with."""

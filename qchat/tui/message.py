@@ -31,7 +31,7 @@ class Message:
 
     `note` is a line of figures below an answer; `error` a sentence for a person.
     `thought_seconds` and `thought_tokens` are shown where the thinking is folded. `id` is that
-    of the store.
+    of the store. `version` says which one it is, and of how many, where there are several.
     """
 
     role: str
@@ -43,6 +43,7 @@ class Message:
     thought_seconds: float | None = None
     thought_tokens: int | None = None
     id: int | None = None
+    version: tuple[int, int] | None = None
 
 
 class Part(Enum):
@@ -183,7 +184,8 @@ class MessageView:
         self.message = _safe(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
         references = len(self.references)
-        if not same or not self.is_split:
+        goes_on = self.streams and old.state is not State.STREAMING
+        if not same or goes_on or not self.is_split:
             self.is_split = False
             self._known.clear()
             self.split(width)
@@ -234,7 +236,7 @@ class MessageView:
                 self._add(Block(Part.BODY, piece, height=_guess(piece.body, width)))
         elif self._body.tail:
             self._add(_plain_block(Part.BODY, self._body.tail, width))
-        if self.message.role == "assistant":
+        if self.message.role == "assistant" or self.message.version:
             self._add(Block(Part.FOOT))
 
     def _add(self, block: Block) -> None:
@@ -302,6 +304,12 @@ class MessageView:
 
         palette, message = renderer.palette, self.message
         spans: list[Span] = []
+        version = ""
+        if message.version is not None:
+            version = _("version {n} of {of}").format(n=message.version[0], of=message.version[1])
+        if message.role != "assistant":
+            yield line_of([(version, palette.dim)], [("▌ ", palette.you)])
+            return
         if message.state is State.STREAMING:
             if not message.text and not message.reasoning:
                 yield line_of([(_("Waiting for the first word …"), palette.dim)])
@@ -312,6 +320,8 @@ class MessageView:
             spans.append(("✗ " + one_line(message.error or _("It failed.")), palette.bad))
         if message.note:
             spans.append(((" · " if spans else "") + one_line(message.note), palette.dim))
+        if version:
+            spans.append(((" · " if spans else "") + version, palette.dim))
         if not message.text and message.state is State.COMPLETE:
             spans.insert(0, (_("The answer is empty.") + (" " if spans else ""), palette.dim))
         if spans:

@@ -79,6 +79,13 @@ class Transcript(Column):
         self.cursor = (index, 1)
         self._go_to(Place(index, 0, 0))
 
+    @property
+    def marked(self) -> int | None:
+        """The message at the mark, if that is to be seen."""
+        if self.cursor is None or not self._in_view(self.cursor):
+            return None
+        return self.cursor[0]
+
     def _in_view(self, cursor: tuple[int, int]) -> bool:
         row = self._layout.row(Place(*cursor, 0))
         return self.scroll_offset.y - 1 <= row < self.scroll_offset.y + self.rows

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from qchat.settings import private_dir
+
 from ..faults import running
 
 # These type into a real terminal, which tmux is; tests/tui runs the screens without one.
@@ -26,6 +28,8 @@ class Terminal:
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "tmux"
         self._home = folder / "home"
+        config = private_dir(self._home / "config") / "config.toml"
+        config.write_text("[tui]\ntitles = false\n")
 
     def tmux(self, *args: str) -> str:
         command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *args]

@@ -226,12 +226,22 @@ def _make_choice(ask: Ask, style: Style, prompt: str, number: int) -> Choice:
     if style.length:
         words = words[: style.length]
         words += [f" w{number}" for number in range(len(words), style.length)]
+    if begun := _begun(ask.body):
+        whole = "".join(words)
+        words = _tokens(whole[len(begun) :] if whole.startswith(begun) else f" {whole}")
     finish = "tool_calls" if tool else "stop"
     if ask.max_tokens is not None and len(reasoning) + len(words) > ask.max_tokens:
         reasoning = reasoning[: ask.max_tokens]
         words = words[: ask.max_tokens - len(reasoning)]
         finish = "length"
     return Choice(reasoning, words, tool, style.finish or finish)
+
+
+def _begun(body: Mapping[str, Any]) -> str:
+    """The beginning of an answer that is to be gone on with."""
+    if not body.get("continue_final_message"):
+        return ""
+    return _message_text(body["messages"][-1].get("content"))
 
 
 def usage(ask: Ask, choices: Sequence[Choice]) -> dict[str, Any]:

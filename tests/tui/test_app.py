@@ -9,6 +9,7 @@ from textual.events import Paste
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
+from qchat.settings import Tui
 from qchat.store import State as StoreState
 from qchat.store import Store, open_store
 from qchat.tui.actions import ACTIONS
@@ -30,9 +31,12 @@ def server() -> Iterator[Running]:
 
 
 @contextmanager
-def chat(folder: Path, url: str, *, go_on: bool = False, question: str = "") -> Iterator[ChatApp]:
+def chat(
+    folder: Path, url: str, *, go_on: bool = False, question: str = "", titles: bool = False
+) -> Iterator[ChatApp]:
+    start = Start(Endpoint(url), None, Sampling(), None, go_on, question, Tui(titles=titles))
     with open_store(folder) as store:
-        yield ChatApp(lambda: store, Start(Endpoint(url), None, Sampling(), None, go_on, question))
+        yield ChatApp(lambda: store, start)
 
 
 def texts(app: ChatApp) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
-from qchat.settings import load
+from qchat.settings import Tui, load
 from qchat.store import Message as Stored
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
@@ -37,7 +37,8 @@ def server() -> Iterator[Running]:
 @contextmanager
 def chat(home: Path, url: str, sampling: Sampling, *, go_on: bool = False) -> Iterator[ChatApp]:
     settings = load({"QCHAT_HOME": str(home)})
-    start = Start(Endpoint(url), "small", sampling, None, go_on, "", settings=settings)
+    tui = Tui(titles=False)
+    start = Start(Endpoint(url), "small", sampling, None, go_on, "", tui, settings=settings)
     with open_store(settings.paths.data) as store:
         yield ChatApp(lambda: store, start)
 
