@@ -158,10 +158,10 @@ def test_what_vllm_tells_is_read() -> None:
 @pytest.mark.parametrize("slots", [8, 200])
 def test_a_run_finds_what_a_server_can_take(slots: int) -> None:
     write("in.jsonl", *({"prompt": f"row {n}"} for n in range(3000)))
-    with faults.running(answers="latency=0.4", slots=slots) as server:
-        limit = [] if slots > 8 else ["--limit", "200"]
+    limit = [] if slots > 8 else ["--limit", "300"]
+    with faults.running(answers=f"latency={0.1 if limit else 0.4}", slots=slots) as server:
         assert batch("in.jsonl", "--base-url", server.url, *limit) == 0
-        once_each("in.results.jsonl", 200 if limit else 3000)
+        once_each("in.results.jsonl", 300 if limit else 3000)
         if slots == 8:
             assert server.log.max_in_flight == FIRST
         else:

@@ -6,8 +6,8 @@ openai SDK, and `--concurrency auto` against the best of several fixed numbers.
 The server is the demo model's (`python -m qchat.serve.launcher`), started for this. All clients are
 processes of their own and ask the same rows of 32 tokens; a rate counts from the first request to
 the last answer written. The SDK gets fewer rows, since it was
-seen to stall, and no figure: its rate is printed. Rounds go through all
-clients in turn; the median of the rounds' ratios counts.
+seen to stall, and no figure: its rate is printed. A sweep finds the best fixed number first; the
+rounds then put that, `auto` and the loop side by side, and the median of their ratios counts.
 """
 
 import json
@@ -29,6 +29,7 @@ from .whole import write_rows
 FIXED = (32, 64, 128, 256, 512)
 SIDE_BY_SIDE = 256
 SDK_ROWS = 300
+SWEEP_ROWS = 1200
 
 
 @contextmanager
@@ -87,25 +88,28 @@ def loop(name: str, url: str, rows: Path, concurrency: int) -> float:
 
 def main(rounds: int, count: int) -> int:
     """Measure and print."""
-    rates: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name, server(Path(name) / "vllm.log") as url:
-        rows, few = Path(name) / "in.jsonl", Path(name) / "few.jsonl"
-        write_rows(rows, count, "demo")
-        write_rows(few, SDK_ROWS, "demo")
+        few, some, rows = (Path(name) / f"{n}.jsonl" for n in (SDK_ROWS, SWEEP_ROWS, "all"))
+        for path, n in ((few, SDK_ROWS), (some, SWEEP_ROWS), (rows, count)):
+            write_rows(path, n, "demo")
         qchat(url, few, "64")  # a server's first answers are slow
-
-        def measure(who: str, rate: float) -> None:
-            rates.setdefault(who, []).append(rate)
-            print(f"  {who:14} {rate:6.1f} rows/s", flush=True)
-
+        print("sweep")
+        sweep = {n: _said(f"qchat {n}", qchat(url, some, str(n))) for n in FIXED}
+        best = max(sweep, key=lambda n: sweep[n])
+        clients = {
+            "aiohttp": lambda: loop("aiohttp", url, rows, SIDE_BY_SIDE),
+            **{
+                f"qchat {n}": lambda n=n: qchat(url, rows, str(n))
+                for n in sorted({SIDE_BY_SIDE, best})
+            },
+            "qchat auto": lambda: qchat(url, rows, "auto"),
+        }
+        rates: dict[str, list[float]] = {who: [] for who in clients}
         for number in range(1, rounds + 1):
             print(f"round {number}")
-            measure("aiohttp", loop("aiohttp", url, rows, SIDE_BY_SIDE))
-            for fixed in FIXED if number % 2 else FIXED[::-1]:
-                measure(f"qchat {fixed}", qchat(url, rows, str(fixed)))
-            measure("qchat auto", qchat(url, rows, "auto"))
-        measure("openai SDK", loop("openai", url, few, 64))
-    best = max((f"qchat {fixed}" for fixed in FIXED), key=lambda who: statistics.median(rates[who]))
+            for who in list(clients)[:: 1 if number % 2 else -1]:
+                rates[who].append(_said(who, clients[who]()))
+        _said("openai SDK", loop("openai", url, few, 64))
 
     def ratio(one: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True))
@@ -117,11 +121,18 @@ def main(rounds: int, count: int) -> int:
                 ratio(f"qchat {SIDE_BY_SIDE}", "aiohttp"),
                 0.97,
             ),
-            figures.Figure(f"auto over the best fixed ({best})", ratio("qchat auto", best), 0.97),
+            figures.Figure(
+                f"auto over the best fixed ({best})", ratio("qchat auto", f"qchat {best}"), 0.97
+            ),
         ]
     )
 
 
+def _said(who: str, rate: float) -> float:
+    print(f"  {who:14} {rate:6.1f} rows/s", flush=True)
+    return rate
+
+
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(*(numbers + [3, 2000][len(numbers) :])))
+    sys.exit(main(*(numbers + [6, 2000][len(numbers) :])))
