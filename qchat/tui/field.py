@@ -9,6 +9,7 @@ from textual.widgets import TextArea
 
 from ..sanitize import clean
 from .chips import Chip, Chips, Draft, is_large
+from .in_order import bound_here
 
 _CHIP_STYLE: Final = "reverse"
 
@@ -52,6 +53,9 @@ class ChipField(TextArea):
         result = self._replace_via_keyboard(text, *self.selection)
         if result is not None:
             self.move_cursor(result.end_location)
+
+    async def _on_key(self, event: events.Key) -> None:
+        await bound_here(self, event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Insert a small text as it is, a large one as a chip."""

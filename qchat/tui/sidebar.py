@@ -13,6 +13,7 @@ from ..chat_lines import title
 from ..i18n import _
 from ..sanitize import one_line
 from ..store import Conversation as Stored
+from .in_order import LineField
 from .listing import PLAIN, Listing, Spans
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Conversations(Listing[Stored]):
         self.refresh()
 
 
-class Title(Input):
+class Title(LineField):
     """The field for another title, over its line."""
 
     def on_blur(self) -> None:

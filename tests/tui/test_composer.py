@@ -251,6 +251,15 @@ async def test_what_enter_does(enter: str, sends: list[str], begins: list[str]) 
             assert desk.sent.pop() == "a\n" * len(begins) + "b"
 
 
+async def test_keys_that_arrive_together_keep_their_order() -> None:
+    desk = Desk()
+    async with desk.run_test():
+        for key in ("a", "b", "c", "backspace", "d", "left", "left", "x", "home", "y", "end", "z"):
+            desk.post_message(events.Key(key, key if len(key) == 1 else None))
+        await wait_until(lambda: "z" in desk.field.text)
+        assert desk.field.text == "yaxbdz"
+
+
 async def test_a_paste_without_brackets_is_not_sent_line_by_line() -> None:
     desk = Desk()
     async with desk.run_test():
