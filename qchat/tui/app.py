@@ -4,6 +4,7 @@ import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -12,30 +13,29 @@ from textual.filter import LineFilter, NoColor
 
 from ..errors import QchatError, UsageError
 from ..i18n import _
-from . import slash
 from .action import Action
 from .actions import ACTIONS
-from .chats import Chats
 from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
-from .copies import Copies
 from .current import Current
 from .keymap import Keymap
 from .notes import Notes
-from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
-from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
-from .titles import Titles
 from .transcript import Transcript
-from .uses import Uses
 
 if TYPE_CHECKING:
     from ..store import Store
+    from .chats import Chats
+    from .copies import Copies
+    from .offers import Offers
     from .sidebar import Sidebar
+    from .talk import Talk
+    from .titles import Titles
+    from .uses import Uses
 
 _CHECKPOINT_SECONDS = 1.0
 _QUIT_SECONDS = 2.0
@@ -44,7 +44,7 @@ _QUIT_SECONDS = 2.0
 class ChatApp(App[int], inherit_bindings=False):
     """One window on one conversation at a time.
 
-    `rooms` are the objects whose methods `Action.handler` names.
+    What is not needed to paint the first screen is imported and made when it is first wanted.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -70,24 +70,8 @@ class ChatApp(App[int], inherit_bindings=False):
         self.current = Current(self, start)
         self.conversation = Conversation(self)
         self.probe = Probe(self)
-        self.copies = Copies(self)
-        self.uses = Uses(self, start)
-        self.offers = Offers(self, start)
         self._sidebar: Sidebar | None = None
-        self.chats = Chats(self)
-        self.talk = Talk(self)
-        self.titles = Titles(self, wanted=start.tui.titles)
         self._notes = Notes(id="notes")
-        self.rooms: dict[str, object] = {
-            "app": self,
-            "chats": self.chats,
-            "composer": self.composer,
-            "conversation": self.conversation,
-            "offers": self.offers,
-            "talk": self.talk,
-            "transcript": self.transcript,
-            "uses": self.uses,
-        }
         self._quit_asked = 0.0
         self._unknown = ""
         for theme in THEMES.values():
@@ -106,6 +90,48 @@ class ChatApp(App[int], inherit_bindings=False):
         if self._sidebar is None:
             self._sidebar = Sidebar(self)
         return self._sidebar
+
+    @cached_property
+    def chats(self) -> "Chats":
+        """What is done with whole conversations."""
+        from .chats import Chats
+
+        return Chats(self)
+
+    @cached_property
+    def copies(self) -> "Copies":
+        """The way to the clipboard."""
+        from .copies import Copies
+
+        return Copies(self)
+
+    @cached_property
+    def offers(self) -> "Offers":
+        """The servers that are started from here."""
+        from .offers import Offers
+
+        return Offers(self, self._start)
+
+    @cached_property
+    def talk(self) -> "Talk":
+        """What is done with single messages."""
+        from .talk import Talk
+
+        return Talk(self)
+
+    @cached_property
+    def titles(self) -> "Titles":
+        """What gives conversations their titles."""
+        from .titles import Titles
+
+        return Titles(self, wanted=self._start.tui.titles)
+
+    @cached_property
+    def uses(self) -> "Uses":
+        """What is changed of what the next question is asked with."""
+        from .uses import Uses
+
+        return Uses(self, self._start)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, none reach the terminal."""
@@ -129,7 +155,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
-        self.changed()
+        self._show_status()
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
@@ -190,8 +216,7 @@ class ChatApp(App[int], inherit_bindings=False):
         if self._sidebar is not None:
             self._sidebar.changed()
         shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
-        wanting = doing or self._wanting()
-        self._status.show(self.conversation, self.current, self.probe, wanting, shown("interrupt"))
+        self._show_status(doing)
         waiting = [message.text for message in self.conversation.waiting]
         self._notes.tell(waiting, shown("unqueue"), self.talk.note)
         if look is not None:
@@ -201,6 +226,11 @@ class ChatApp(App[int], inherit_bindings=False):
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
+
+    def _show_status(self, doing: str = "") -> None:
+        doing = doing or self._wanting()
+        stop_key = self.keymap.shown("interrupt")
+        self._status.show(self.conversation, self.current, self.probe, doing, stop_key)
 
     def _wanting(self) -> str:
         """What there is to do before a question can be answered."""
@@ -235,12 +265,16 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
-            done = getattr(self.rooms[room], method)(*values)
+            done = getattr(self.room(room), method)(*values)
         except QchatError as e:
             self.say(str(e), error=True, seconds=10)
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
+
+    def room(self, name: str) -> object:
+        """The object whose methods `Action.handler` names."""
+        return self if name == "app" else getattr(self, name)
 
     def _ask_for(self, action: Action) -> None:
         from .wanted import Wanted
@@ -260,6 +294,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Enter: a command, or a question."""
+        from . import slash
+
         if not self.conversation.opened:
             return  # it is just being opened; what was written stays
         try:

@@ -2,9 +2,8 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import UsageError
 from ..i18n import _
@@ -53,8 +52,7 @@ def size_of(count: int) -> str:
     return _("{n:,} KiB").format(n=round(count / 1024))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A path that may be meant: as it is to be written, folders with a slash at the end."""
 
     path: str

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..i18n import _
-from .servers import Look, Looker
 from .threads import apart
 
 if TYPE_CHECKING:
     from .app import ChatApp
+    from .servers import Look, Looker
 
 _UP_SECONDS: Final = 15.0
 _DOWN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # the last one for as long as it takes
@@ -25,7 +25,8 @@ class Probe:
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
         self.last: Look | None = None
-        self._looker = Looker(app.current.using.endpoint)
+        self._endpoint = app.current.using.endpoint
+        self._looker: Looker | None = None
         self._wake = asyncio.Event()
         self._lost: float | None = None
         self._tries = 0
@@ -61,14 +62,16 @@ class Probe:
     def moved(self) -> None:
         """The conversation has another server now, perhaps."""
         endpoint = self._app.current.using.endpoint
-        if endpoint == self._looker.endpoint:
+        if endpoint == self._endpoint:
             return
         self.last = self._lost = None
-        self._looker = Looker(endpoint)
+        self._endpoint, self._looker = endpoint, None
         self.wake()
 
     async def _look(self) -> None:
-        looker = self._looker
+        from .servers import Looker
+
+        looker = self._looker = self._looker or Looker(self._endpoint)
         found = await apart(looker.look)
         if looker is not self._looker:
             looker.close()

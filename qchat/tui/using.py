@@ -2,8 +2,8 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import parameters, wire
 from ..i18n import _
@@ -28,8 +28,7 @@ class Origin(enum.Enum):
     SERVER = "server"
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What a conversation begins with, from the command line and the configuration.
 
     `options` are the sampling options of the command line; `preset` and `prompt`, a system prompt,
@@ -41,7 +40,7 @@ class Defaults:
     endpoint: Endpoint
     model: str | None = None
     system: str | None = None
-    options: Sampling = field(default_factory=Sampling)
+    options: Sampling = Sampling()
     preset: str | None = None
     prompt: str | None = None
     chosen: bool = False
