@@ -168,7 +168,7 @@ def starts_and_stops(trial: Trial, rounds: int) -> list[figures.Figure]:
 
     ready = statistics.median(a / b for a, b in zip(starts[OURS], starts[BY_HAND], strict=True))
     own = statistics.median(a - b for a, b in zip(starts[OURS], starts[LAUNCHER], strict=True))
-    print(f"of a start, {own:.2f} s are before the launcher", flush=True)
+    print(f"beyond the command that it prints: {own:.2f} s of a start", flush=True)
     beyond = statistics.median(stops[OURS]) - statistics.median(stops[LAUNCHER])
     return [
         figures.Figure(
