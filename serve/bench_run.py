@@ -225,7 +225,7 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
     while concurrency <= LONGEST_SWEEP:
         yield Closed(concurrency)
         tokens = phases[-1]["output_tokens_per_second"]
-        if tokens < ENOUGH * best or not phases[-1]["valid"]:
+        if tokens <= ENOUGH * best:  # so, too, where there are none, or the client is the limit
             return
         concurrency, best = 2 * concurrency, tokens
 
