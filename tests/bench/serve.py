@@ -180,7 +180,7 @@ def starts_and_stops(trial: Trial, rounds: int) -> list[figures.Figure]:
 
 def answers(trial: Trial) -> list[figures.Figure]:
     """`qchat status` with one server, and with three."""
-    found = []
+    found: list[figures.Figure] = []
     try:
         for names in (("one",), ("two", "three")):
             for name in names:
