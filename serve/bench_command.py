@@ -164,13 +164,13 @@ def _measure(said: dict[str, Any]) -> int:
 
     from .bench_report import Live
     from .bench_run import bench as run
+    from .bench_run import signals_restored
 
-    try:
+    with signals_restored():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run(job, Live(sys.stderr)))
-    except asyncio.CancelledError:  # told to stop twice
-        return Exit.INTERRUPTED
-    _write(said, job, result)
+        _write(said, job, result)
+    _draw(said["plot"], job, result)  # takes its time, so Ctrl-C may end it
     return result.ended
 
 
@@ -283,7 +283,7 @@ def _check_file(name: "str | Path | None") -> None:
 
 
 def _write(said: dict[str, Any], job: "Job", result: "Result") -> None:
-    from . import bench_plot, bench_report
+    from . import bench_report
 
     phases = result.phases
     to_stdout = "-" in (said["json_file"], said["csv_file"])
@@ -293,12 +293,17 @@ def _write(said: dict[str, Any], job: "Job", result: "Result") -> None:
         _put(said["json_file"], bench_report.to_json(_head(said, job, result), phases))
     if said["csv_file"] is not None and phases:
         _put(said["csv_file"], bench_report.to_csv(phases))
-    if said["plot"] is not None and phases:
-        title = f"{result.model}  {job.endpoint.base_url}"
-        try:
-            bench_plot.draw(said["plot"], title, phases)
-        except OSError as e:
-            raise _cant_write(said["plot"], e) from e
+
+
+def _draw(file: Path | None, job: "Job", result: "Result") -> None:
+    from . import bench_plot
+
+    if file is None or not result.phases:
+        return
+    try:
+        bench_plot.draw(file, f"{result.model}  {job.endpoint.base_url}", result.phases)
+    except OSError as e:
+        raise _cant_write(file, e) from e
 
 
 def _put(name: str, text: str) -> None:

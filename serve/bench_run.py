@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from .bench_load import Closed, Load, Measured, Terms, measure
 from .bench_prompts import Row, Shape, random_texts, rows_of, texts_of
 
 T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ENOUGH = 1.05
 """A sweep ends where twice the requests at a time give less than this many times the tokens."""
@@ -61,25 +64,22 @@ class Result:
 
 
 class Told:
-    """That a signal told us to stop: the first ends the measurement, the second everything."""
+    """That a signal told us to stop. More signals change nothing: it ends at once as it is."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.exit = Exit.OK
 
     def __enter__(self) -> "Told":
-        self._main = asyncio.current_task()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(signum, self._tell, signum)
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(signum)
 
     def _tell(self, signum: int) -> None:
-        if self.event.is_set() and self._main is not None:
-            self._main.cancel()
         self.exit = Exit.INTERRUPTED if signum == signal.SIGINT else Exit.TERMINATED
         self.event.set()
 
@@ -112,7 +112,11 @@ class Watcher:
 
 
 async def bench(job: Job, watcher: Watcher) -> Result:
-    """Measure. Raises `QchatError` where the server can't be measured at all."""
+    """Measure. Raises `QchatError` where the server can't be measured at all.
+
+    When something was measured the signals are ignored from then on, for it to be written; wrap it
+    in `signals_restored`.
+    """
     result = Result("", [], [])
     with Told() as told:
         async with Client(job.endpoint, job.timeout) as client:
@@ -126,7 +130,21 @@ async def bench(job: Job, watcher: Watcher) -> Result:
                     gc.unfreeze()
         if told.event.is_set():
             result.ended = told.exit
+    if result.phases:
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
     return result
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Afterwards signals do what they did before."""
+    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
 
 
 async def _prepare(
@@ -207,7 +225,7 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
     while concurrency <= LONGEST_SWEEP:
         yield Closed(concurrency)
         tokens = phases[-1]["output_tokens_per_second"]
-        if tokens < ENOUGH * best or not phases[-1]["valid"]:
+        if tokens <= ENOUGH * best:  # so, too, where there are none, or the client is the limit
             return
         concurrency, best = 2 * concurrency, tokens
 

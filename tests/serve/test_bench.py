@@ -1,5 +1,6 @@
 """`qchat bench` as a command, against the server that misbehaves on order."""
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -8,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,29 +114,56 @@ def test_a_server_that_goes_away_ends_the_bench(home: Path) -> None:
     assert phase["answered"] == 4 and set(phase["errors"]) == {"disconnected"}
 
 
-def test_ctrl_c_prints_what_was_measured(home: Path) -> None:
-    file = home / "a.json"
-    words = ["--concurrency", "2", "--duration", "5m", "--warm-up", "0", "--json", str(file)]
-    with faults.running(answers=ANSWERS) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qchat", *bench(server, *words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "QCHAT_HOME": str(home)},
-        )
+@contextlib.contextmanager
+def asking(server: faults.Running, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """A bench of five minutes as a process, when some answers have come."""
+    words = ("--concurrency", "2", "--duration", "5m", "--warm-up", "0", *words)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qchat", *bench(server, *words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
         assert process.stderr is not None
         while "2 at a time" not in (said := process.stderr.readline()):
             assert said
         while sum(server.log.answered.values()) < 8:
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_prints_what_was_measured(home: Path, signum: int, code: int) -> None:
+    file = home / "a.json"
+    with faults.running(answers=ANSWERS) as server, asking(server, "--json", str(file)) as process:
+        process.send_signal(signum)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "mean latency" in out and "Traceback" not in err
     (phase,) = phases(file)
     assert phase["answered"] >= 3 and phase["failed"] == 0 and 1 <= phase["cut"] <= 2
     assert json.loads(file.read_text())["complete"] is False
+
+
+def test_a_second_ctrl_c_leaves_the_results_whole(home: Path) -> None:
+    file = home / "a.json"
+    os.mkfifo(file)  # so that it stands in writing until somebody reads
+    with faults.running(answers=ANSWERS) as server, asking(server, "--json", str(file)) as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert "total requests" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        _rest, err = process.communicate(timeout=60)
+    with os.fdopen(reader) as written:
+        (phase,) = json.load(written)["phases"]
+    assert process.returncode == 130
+    assert phase["answered"] >= 3 and "Traceback" not in err
 
 
 def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -314,14 +314,20 @@ async def test_options_that_a_server_refuses_are_left_out() -> None:
         await accepted("temperature")
 
 
-def test_a_sweep_ends_where_more_requests_bring_no_more_tokens() -> None:
-    rates, phases = iter([100.0, 190.0, 300.0, 310.0, 999.0]), list[dict[str, Any]]()
-    tried = []
+@pytest.mark.parametrize(
+    ("rates", "wanted"),
+    [([100.0, 190.0, 300.0, 310.0, 999.0], [1, 2, 4, 8]), ([0.0, 999.0], [1])],
+)
+def test_a_sweep_ends_where_more_requests_bring_no_more_tokens(
+    rates: list[float], wanted: list[int]
+) -> None:
+    phases, tried, given = list[dict[str, Any]](), [], iter(rates)
     for load in bench_run._sweep(phases):
         assert isinstance(load, Closed)
         tried.append(load.concurrency)
-        phases.append({"output_tokens_per_second": next(rates), "valid": True})
-    assert tried == [1, 2, 4, 8]
+        # A busy machine makes a client late for a moment: no reason to end.
+        phases.append({"output_tokens_per_second": next(given), "valid": len(tried) > 1})
+    assert tried == wanted
 
 
 def test_the_exit_code_says_the_worst() -> None:
