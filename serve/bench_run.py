@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import Code, Exit
-from ..i18n import _
+from ..i18n import _, plural
 from ..models import the_only
 from ..processes import open_files
 from ..sampling import Sampling
@@ -55,12 +55,13 @@ class Job:
 
 @dataclass(slots=True)
 class Result:
-    """Phases as `bench_figures.of` gives them, and how it ended."""
+    """Phases as `bench_figures.of` gives them, and how it ended; `lost`: the server went away."""
 
     model: str
     notes: list[str]
     phases: list[Json]
     ended: Exit = Exit.OK
+    lost: bool = False
 
 
 class Told:
@@ -211,12 +212,25 @@ async def _phases(
         result.phases.append(phase)
         watcher.end(phase)
         result.ended = max(result.ended, _exit(measured, phase))
+        result.lost = measured.lost
         if measured.lost or measured.stopped:
             break
+    if result.lost:
+        result.notes.append(_went_away(result.phases[-1]["name"], len(job.loads), result))
+        watcher.note(result.notes[-1])
     if job.rows and asked > len(job.rows):
         text = _("The lines were asked {n:.1f} times over: a server's prefix cache knew them.")
         result.notes.append(text.format(n=asked / len(job.rows)))
         watcher.note(result.notes[-1])
+
+
+def _went_away(name: str, loads: int, result: Result) -> str:
+    said = _("The server went away ({name}).").format(name=name)
+    left = loads - len(result.phases)
+    if left > 0:
+        text = plural("{n} load was not measured.", "{n} loads were not measured.", left)
+        said += " " + text.format(n=left)
+    return said
 
 
 def _sweep(phases: list[Json]) -> Iterator[Load]:
