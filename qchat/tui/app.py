@@ -89,6 +89,7 @@ class ChatApp(App[int], inherit_bindings=False):
             "uses": self.uses,
         }
         self._quit_asked = 0.0
+        self._leaving = False
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -180,7 +181,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self.say(str(e), error=True, seconds=10)
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """A sentence in the corner, for a while."""
+        """A sentence in the corner, for a while; it does not stand there twice."""
+        if any(note.message == text and not note.has_expired for note in self._notifications):
+            return
         self.notify(
             text, severity="error" if error else "information", markup=False, timeout=seconds
         )
@@ -225,6 +228,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
+        if self._leaving:
+            return
         room, _dot, method = action.handler.partition(".")
         if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
@@ -260,8 +265,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Enter: a command, or a question."""
-        if not self.conversation.opened:
-            return  # it is just being opened; what was written stays
+        if self._leaving or not self.conversation.opened:
+            return  # it is just being opened, or closed; what was written stays
         try:
             found = slash.parse(event.typed)
             if event.text != event.typed:  # it has chips, and a command takes no hidden text
@@ -289,8 +294,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self.composer.take()
             self.conversation.queue(found, draft)
         elif not self._still_coming():
+            draft = self.composer.draft
             self.composer.take()
-            self.conversation.send(found)
+            self.conversation.send(found, draft)
 
     def on_composer_escaped(self) -> None:
         """Leave the editing of a message."""
@@ -318,13 +324,27 @@ class ChatApp(App[int], inherit_bindings=False):
         self.say(_("Press {key} again to quit.").format(key=key), seconds=_QUIT_SECONDS)
 
     def leave(self) -> None:
-        """Quit; what has come and what is written are kept."""
+        """Quit; what has come and what is written are kept.
+
+        Where that is not possible, it has to be asked for again.
+        """
+        self._leaving = True
         self.conversation.stop_all()
         self.run_worker(self._leave(), exit_on_error=True)
 
     async def _leave(self) -> None:
-        await self._told(self.conversation.close())
-        self.exit(0)
+        try:
+            await self.conversation.close()
+        except QchatError as e:
+            if self.failure is None:
+                self.failure, self._leaving = e, False
+                text = _("What is written can't be kept. {key} again quits without it.")
+                text = text.format(key=self.keymap.shown("leave"))
+                self.say(f"{e} {text}", error=True, seconds=10)
+                return
+        else:
+            self.failure = None
+        self.exit(int(self.failure.exit_code) if self.failure is not None else 0)
 
     async def show_info(self) -> None:
         """What is known of the answer at the cursor, or of the last one on the screen."""

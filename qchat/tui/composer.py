@@ -15,7 +15,7 @@ from ..i18n import _
 from ..sanitize import clean
 from ..settings import Tui
 from .attach import Candidate, candidates
-from .chips import Draft
+from .chips import Draft, folded
 from .choices import Choices
 from .field import ChipField
 from .history import History
@@ -68,6 +68,7 @@ class Composer(ChipField):
         self._enter_waits: Timer | None = None
         self._history: History | None = None
         self._written = Draft()
+        self._asked: Draft | None = None  # what stood here when earlier questions were asked for
         self._recalled: str | None = None
         self._offered: list[Candidate] = []
         self._dismissed = ""
@@ -82,8 +83,25 @@ class Composer(ChipField):
         return self._options.attach_kib * 1024
 
     def take(self) -> None:
-        """Empty the field; what it held has been kept elsewhere."""
-        self.write("")
+        """Empty the field; what it held has been kept elsewhere.
+
+        Where that was an earlier question, what was being written before comes back.
+        """
+        self.draft = self._written if self._recalls else Draft()
+
+    @property
+    def unsent(self) -> Draft:
+        """What is to be kept: beneath an earlier question, what was being written before."""
+        return self._written if self._recalls else self.draft
+
+    @property
+    def _recalls(self) -> bool:
+        return self._history is not None and self.text == self._recalled
+
+    def fill(self, draft: Draft) -> None:
+        """Something else to write; the walk through earlier questions ends."""
+        self._history = self._asked = None
+        super().fill(draft)
 
     # -- keys ------------------------------------------------------------------------------
 
@@ -171,24 +189,28 @@ class Composer(ChipField):
 
     def _older(self) -> None:
         if self._history is None:
+            self._asked = self.draft
             self.post_message(self.Older())
         else:
             self._step(1)
 
     def walk(self, questions: list[str]) -> None:
-        """Begin to walk through these, newest first; what is written is kept at the near end."""
-        self._written = self.draft
-        self._history = History([q for q in questions if q != self._written.text])
+        """Begin to walk through these, newest first; what is written is kept at the near end.
+
+        Nothing happens where that is no longer what stood there when they were asked for.
+        """
+        if self._history is None:
+            if self.draft != self._asked:
+                return
+            self._written = self.draft
+            self._history = History([q for q in questions if q != self._written.text])
         self._step(1)
 
     def _step(self, count: int) -> None:
         if self._history is None or not self._history.step(count):
             return
         question = self._history.shown
-        if question is None:
-            self.draft = self._written
-        else:
-            self.write(question)
+        super().fill(self._written if question is None else folded(question))
         if count > 0:
             # Up again goes on; within a question of several lines it would be a line at a time.
             self.move_cursor((0, len(self.document.get_line(0))))
