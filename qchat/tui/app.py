@@ -10,8 +10,9 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
 
-from ..errors import QchatError, UsageError
+from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
+from ..sanitize import one_line
 from . import slash
 from .action import Action
 from .actions import ACTIONS
@@ -29,6 +30,7 @@ from .start import Start, welcome
 from .status import Status
 from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
+from .threads import apart
 from .titles import Titles
 from .transcript import Transcript
 from .uses import Uses
@@ -56,12 +58,17 @@ class ChatApp(App[int], inherit_bindings=False):
     def __init__(
         self, open_store: "Callable[[], Store]", start: Start, keymap: Keymap | None = None
     ) -> None:
-        """`open_store` is called after the first paint; `failure` then says why it did not work."""
+        """`open_store` is called after the first paint.
+
+        `failure` is why that did not work, or why what was written could not be kept; `fault` the
+        first error of qchat's own, with which the chat went on.
+        """
         super().__init__()
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
+        self.fault: Exception | None = None
         self.transcript = Transcript(id="transcript")
         self.composer = Composer(
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
@@ -90,6 +97,7 @@ class ChatApp(App[int], inherit_bindings=False):
         }
         self._quit_asked = 0.0
         self._leaving = False
+        self._sent_early = False
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -131,17 +139,20 @@ class ChatApp(App[int], inherit_bindings=False):
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
         self.changed()
-        self.call_after_refresh(self._after_first_paint)
+        self.call_after_refresh(lambda: self.spawn(self._open()))
 
-    def _after_first_paint(self) -> None:
+    async def _open(self) -> None:
         try:
-            store = self._open_store()
+            store = await apart(self._open_store)  # another qchat may be at it, for seconds
             last = store.conversations.last() if self._start.go_on else None
             self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
             self.failure = e
             self.exit(int(e.exit_code))
             return
+        except Exception:
+            self.exit(int(Exit.ENGINE))
+            raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(_warm_up, thread=True)
@@ -150,6 +161,8 @@ class ChatApp(App[int], inherit_bindings=False):
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.conversation.send(self._start.question)
+        elif self._sent_early:
+            self.composer.send()
 
     async def _show_list(self) -> None:
         await self.screen_stack[0].mount(self.sidebar, before=0)
@@ -177,8 +190,20 @@ class ChatApp(App[int], inherit_bindings=False):
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+        except Exception as e:
+            self._tell(e)
+
+    def _tell(self, error: Exception) -> None:
+        """Say what went wrong; the chat goes on, whatever it was."""
+        text = str(error)
+        if not isinstance(error, QchatError):
+            if self._leaving:
+                return  # what was still on its way met a store that is closed
+            self.fault = self.fault or error
+            text = _("{kind}: {what}. This is a fault of qchat's own; the chat goes on.")
+            what = one_line(str(error)).rstrip(".")
+            text = text.format(kind=type(error).__name__, what=what)
+        self.say(text, error=True, seconds=10)
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
         """A sentence in the corner, for a while; it does not stand there twice."""
@@ -241,8 +266,8 @@ class ChatApp(App[int], inherit_bindings=False):
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
             done = getattr(self.rooms[room], method)(*values)
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+        except Exception as e:
+            self._tell(e)
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
@@ -265,6 +290,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Enter: a command, or a question."""
+        if not self.conversation.opened:
+            self._sent_early = True
         if self._leaving or not self.conversation.opened:
             return  # it is just being opened, or closed; what was written stays
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from textual import events, work
@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
 from ..settings import Tui
-from .attach import Candidate, candidates
+from .attach import Candidate, absolute, candidates
 from .chips import Draft, folded
 from .choices import Choices
 from .field import ChipField
@@ -113,31 +113,28 @@ class Composer(ChipField):
             self._enter_waits.stop()
             self._enter_waits = None
             self.insert("\n")
-        if event.key == "enter" and burst and not self._newline_first:
+        if burst and self._sends(event.key):
             event.stop()
             event.prevent_default()
-            self._enter_waits = self.set_timer(_WAIT_SECONDS, self._send_waiting)
+            self._enter_waits = self.set_timer(_WAIT_SECONDS, partial(self._go_on, event.key))
         elif self._own_key(event.key):
             event.stop()
             event.prevent_default()
         else:
             await super()._on_key(event)
 
+    def _sends(self, key: str) -> bool:
+        return (
+            key in ("ctrl+j", "ctrl+enter", "alt+enter") if self._newline_first else key == "enter"
+        )
+
     def _own_key(self, key: str) -> bool:
         """Do what a key means here; whether it means something."""
         if self._offered and self._choosing_key(key):
             return True
-        if key == "enter":
-            if self._newline_first:
-                self.insert("\n")
-            else:
-                self._send()
-        elif key in ("ctrl+j", "ctrl+enter", "alt+enter"):
-            if self._newline_first:
-                self._send()
-            else:
-                self.insert("\n")
-        elif key == "shift+enter":
+        if self._sends(key):
+            self.send()
+        elif key in ("enter", "ctrl+j", "ctrl+enter", "alt+enter", "shift+enter"):
             self.insert("\n")
         elif key == "escape":
             self.post_message(self.Escaped())
@@ -149,12 +146,12 @@ class Composer(ChipField):
             return False
         return True
 
-    def _send_waiting(self) -> None:
+    def _go_on(self, key: str) -> None:
         self._enter_waits = None
-        if not (self._offered and self._choosing_key("enter")):
-            self._send()
+        self._own_key(key)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what is written, if anything is."""
         if not self.text.strip():
             return
         try:
@@ -245,7 +242,7 @@ class Composer(ChipField):
 
     @work(exclusive=True, group="names")
     async def _look_up(self, written: str) -> None:
-        found = await asyncio.to_thread(candidates, written, Path.cwd())
+        found = await asyncio.to_thread(candidates, written)
         if self._mentioned() == written:
             self._offer(found)
 
@@ -280,9 +277,8 @@ class Composer(ChipField):
         if candidate.is_folder:
             self.replace(f"@{candidate.path}", start, (row, column))
             return
-        path = Path.cwd() / Path(candidate.path).expanduser()
         try:
-            chip = self.chips.attach(path, candidate.path, self.limit)
+            chip = self.chips.attach(absolute(candidate.path), candidate.path, self.limit)
         except UsageError as e:
             self._dismissed = written
             self.notify(str(e), severity="error", markup=False, timeout=10)

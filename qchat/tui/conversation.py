@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import QchatError
+from ..errors import EngineError, QchatError
 from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
@@ -190,10 +190,9 @@ class Conversation:
     async def _store(self, asked: Waiting) -> None:
         """Store a question behind what is shown, and show it; `order` is held."""
         shown = self._app.transcript.messages
-        parent = shown[-1].id if shown else None
+        parent, using = shown[-1].id if shown else None, self._app.current.using
         try:
-            keep = self.keeper.question
-            stored, version = await keep(self.key, parent, asked.text, self._app.current.using)
+            stored, version = await self.keeper.question(self.key, parent, asked.text, using)
         except Exception:
             self.waiting.insert(0, asked)  # what was written is never lost
             raise
@@ -202,6 +201,7 @@ class Conversation:
                 self._app.follow(draft)  # what was written meanwhile goes on in here
             self.key = stored.conversation
             self.title = one_line(asked.text)
+            self._app.current.begun(using)
         self._app.transcript.append(Message("user", asked.text, id=stored.id, version=version))
 
     def queue(self, text: str, draft: Draft) -> None:
@@ -363,9 +363,11 @@ class Conversation:
     async def close(self) -> None:
         """Wait until all is written, then nothing more is.
 
-        Raises `StoreError` where the draft can't be kept; then it goes on.
+        Raises `QchatError` where the draft can't be kept; then it goes on.
         """
         if self._keeper is None:
+            if self._app.composer.text:
+                raise EngineError(_("The stored conversations are still being opened."))
             return
         async with self.order:  # what was sent before is stored
             if (draft := self._keep_draft()) is not None:

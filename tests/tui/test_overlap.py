@@ -1,19 +1,25 @@
 """Things that overlap: a slow or failing store, keys in a hurry, two windows. Nothing is lost."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
+from qchat.sampling import Sampling
+from qchat.settings import Tui
 from qchat.store import State as StoreState
 from qchat.store import open_store
+from qchat.store.opening import door
 from qchat.tui.app import ChatApp
 from qchat.tui.message import State
+from qchat.tui.start import Start
+from qchat.wire import Endpoint
 
 from ..faults import Running, running
 from .held import failing, held
+from .screens import screen
 from .test_app import chat, last_state, stored, texts, type_in
 from .test_sidebar import NOWHERE, filled
 from .test_talk import answered, ask, toasts, versions
@@ -330,3 +336,91 @@ async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
             app.spawn(app.talk.undo())
         await wait_until(lambda: "Nothing was taken out" in toasts(app))
         await wait_until(lambda: texts(app) == ["question of three"])
+
+
+# -- opening -------------------------------------------------------------------------------
+
+
+async def test_while_another_qchat_opens_the_store_one_writes_and_nothing_is_lost(
+    tmp_path: Path, server: Running
+) -> None:
+    start = Start(Endpoint(server.base_url), None, Sampling(), None, False, "", Tui(titles=False))
+    with ExitStack() as stack:
+        app = ChatApp(lambda: stack.enter_context(open_store(tmp_path)), start)
+        async with app.run_test(size=(80, 24)) as pilot:
+            with door(tmp_path):
+                await pilot.press(*"mine", "enter", "ctrl+q")
+                await wait_until(lambda: "still being opened" in toasts(app))
+                assert app.composer.text == "mine" and not app.conversation.opened
+            await answered(app, 2)
+            assert texts(app) == ["mine", "echo: mine"] and app.composer.text == ""
+            await pilot.press("ctrl+q")
+            await wait_until(lambda: not app.is_running)
+            assert app.return_value == 0 and app.failure is None
+
+
+# -- what else goes wrong ------------------------------------------------------------------
+
+
+async def test_a_fault_of_qchats_own_is_a_sentence_and_the_chat_goes_on(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with window(tmp_path, server.base_url) as (app, pilot):
+
+        def broken(*_args: object) -> None:
+            raise KeyError("of \x1b[31mred")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(app.conversation.keeper, "questions", broken)
+            await pilot.press(*"mine", "up")
+            await wait_until(lambda: "KeyError" in toasts(app))
+            patch.setattr(app.chats, "list", broken)
+            await pilot.press("ctrl+l")
+        assert "the chat goes on" in toasts(app) and "\x1b" not in toasts(app)
+        assert isinstance(app.fault, KeyError) and app.composer.text == "mine"
+        await pilot.press("enter")
+        await answered(app, 2)
+
+
+async def test_a_working_directory_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    (gone / "notes").write_text("x")
+    monkeypatch.chdir(gone)
+    async with window(tmp_path / "data") as (app, pilot):
+        await pilot.press(*"@no")
+        await wait_until(lambda: app.composer._offered)
+        (gone / "notes").unlink()
+        gone.rmdir()
+        await pilot.press("tab")
+        await wait_until(lambda: "No such file" in toasts(app))
+        await pilot.press("x")
+        await wait_until(lambda: not app.composer._offered)
+        assert app.composer.text == "@nox" and app.fault is None
+
+
+async def test_a_failed_answer_says_how_to_ask_again_after_a_restart(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        key = store.conversations.create(title="t").id
+        store.messages.add(key, "user", "one")
+        answer = store.messages.begin(key).id
+        store.messages.finish(answer, StoreState.ERROR, "", error="It broke off.")
+    async with window(tmp_path, go_on=True) as (app, _pilot):
+        await wait_until(lambda: "Ctrl+R asks again" in screen(app))
+
+
+async def test_what_was_set_before_a_conversation_began_is_there_again(
+    tmp_path: Path, server: Running
+) -> None:
+    (key,) = filled(tmp_path, "one")
+    async with window(tmp_path, server.base_url) as (app, _pilot):
+        await type_in(app, "/set temperature 0.5")
+        await wait_until(lambda: app.current.using.sampling.temperature == 0.5)
+        await app.conversation.show(key)
+        assert app.current.using.sampling.temperature is None
+        await app.conversation.show(None)
+        assert app.current.using.sampling.temperature == 0.5
+        await ask(app, _pilot, "two")
+        await app.conversation.show(None)
+        assert app.current.using.sampling.temperature is None
