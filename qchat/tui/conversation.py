@@ -5,8 +5,8 @@ An answer that is on its way when another conversation is opened goes on in its 
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -160,12 +160,13 @@ class Conversation:
         self._sending += 1  # at once: a stop may come before the rest
         self._app.spawn(self._send(Waiting(text, draft or Draft(text))))
 
-    @contextmanager
-    def asks(self) -> Iterator[None]:
-        """Around what ends in an answer being asked for, which `stop` can prevent meanwhile."""
+    @asynccontextmanager
+    async def asks(self) -> AsyncIterator[None]:
+        """`order`, for what ends in an answer being asked for; meanwhile `stop` prevents that."""
         self._sending += 1
         try:
-            yield
+            async with self.order:
+                yield
         finally:
             self._sent()
 
@@ -227,12 +228,11 @@ class Conversation:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         if self.key is None or self.busy:
             return
-        with self.asks():
-            async with self.order:
-                shown = self._app.transcript.messages
-                questions = [at for at, message in enumerate(shown) if message.role == "user"]
-                if questions:
-                    await self.answer(questions[-1] + 1)
+        async with self.asks():
+            shown = self._app.transcript.messages
+            questions = [at for at, message in enumerate(shown) if message.role == "user"]
+            if questions:
+                await self.answer(questions[-1] + 1)
 
     async def answer(self, count: int) -> None:
         """Ask for an answer to the first `count` messages that are shown; `order` is held.
@@ -247,12 +247,16 @@ class Conversation:
             self.unanswered = True
             self.unqueue()
             self._app.changed()
+            text = _("Stopped before it was asked; {key} asks it.")
+            self._app.say(text.format(key=self._app.keymap.shown("retry")))
             return
         begun = await self.keeper.begin(self.key, question, self._app.current.using)
         transcript.truncate(count)
         message = Message("assistant", state=State.STREAMING, id=begun.answer)
         at = transcript.append(replace(message, version=begun.version))
         self._ask(self.key, begun, at)
+        if self._unwanted:
+            self.stop()
 
     async def go_on(self, answer: int) -> None:
         """Go on with the last answer; `order` is held. Raises `QchatError`."""
@@ -261,6 +265,8 @@ class Conversation:
         transcript = self._app.transcript
         at = len(transcript.messages) - 1
         transcript.replace(at, self._ask(self.key, begun, at).message())
+        if self._unwanted:
+            self.stop()
 
     def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
         from .answering import Answering
@@ -281,8 +287,6 @@ class Conversation:
         )
         self._answers[conversation] = coming
         self._app.changed()
-        if self._unwanted:
-            self.stop()
         return coming
 
     def _close(self, coming: "Answering", end: "Ended", state: State) -> None:

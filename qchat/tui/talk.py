@@ -68,7 +68,7 @@ class Talk:
         from ..store import State
 
         conversation = self._conversation
-        async with conversation.order:
+        async with conversation.asks():
             shown = self._app.transcript.messages
             if not shown or shown[-1].role != "assistant" or shown[-1].id is None:
                 raise UsageError(_("There is no answer to go on with."))
@@ -125,8 +125,7 @@ class Talk:
         edited, self._editing = self._editing, None
         assert edited is not None
         try:
-            with self._conversation.asks():
-                await self._send(edited, text)
+            await self._send(edited, text)
         except Exception:
             self._editing = edited
             self._conversation.put_back(Draft(text))  # what was written is never lost
@@ -135,7 +134,7 @@ class Talk:
 
     async def _send(self, edited: "Stored", text: str) -> None:
         conversation = self._conversation
-        async with conversation.order:
+        async with conversation.asks():
             made = await conversation.keeper.another(edited, text)
             await conversation.read_again()
             if edited.role == "user":

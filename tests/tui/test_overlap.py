@@ -126,8 +126,27 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
             await pilot.press("ctrl+c")
         await wait_until(lambda: texts(app) == ["mine"] and not app.conversation.busy)
         assert not [record for record in server.log.records if record.prompt == "mine"]
+        assert "Ctrl+R asks it" in toasts(app)
         await pilot.press("ctrl+r")  # a stop is for one question
         await answered(app, 2)
+
+
+async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
+    tmp_path: Path, server: Running
+) -> None:
+    with open_store(tmp_path) as store:
+        key = store.conversations.create(title="t").id
+        store.messages.add(key, "user", "one")
+        answer = store.messages.begin(key).id
+        store.messages.finish(answer, StoreState.STOPPED, "It begins")
+    async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
+        with held(app):
+            await pilot.press("alt+g")
+            await wait_until(lambda: app.conversation.busy)
+            await pilot.press("ctrl+c")
+        await wait_until(lambda: not app.conversation.busy)
+        assert (texts(app)[1], last_state(app)) == ("It begins", State.STOPPED)
+    assert stored(tmp_path)[1] == ("assistant", "It begins", None, StoreState.STOPPED)
 
 
 async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_elsewhere(
