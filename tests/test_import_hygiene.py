@@ -101,7 +101,7 @@ from qchat.tui.start import Start
 from qchat.wire import Endpoint
 
 class Painted(ChatApp):
-    def _after_first_paint(self):
+    async def _open(self):
         print("textual" in sys.modules, sorted(LATE & set(sys.modules)), file=sys.stderr)
         self.exit(0)
 

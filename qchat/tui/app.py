@@ -11,8 +11,9 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
 
-from ..errors import QchatError, UsageError
+from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
+from ..sanitize import one_line
 from .action import Action
 from .actions import ACTIONS
 from .choices import Choices
@@ -25,6 +26,7 @@ from .probe import Probe
 from .start import Start, welcome
 from .status import Status
 from .themes import THEMES, first_theme, theme_after
+from .threads import apart
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -56,12 +58,17 @@ class ChatApp(App[int], inherit_bindings=False):
     def __init__(
         self, open_store: "Callable[[], Store]", start: Start, keymap: Keymap | None = None
     ) -> None:
-        """`open_store` is called after the first paint; `failure` then says why it did not work."""
+        """`open_store` is called after the first paint.
+
+        `failure` is why that did not work, or why what was written could not be kept; `fault` the
+        first error of qchat's own, with which the chat went on.
+        """
         super().__init__()
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
+        self.fault: Exception | None = None
         self.transcript = Transcript(id="transcript")
         self.composer = Composer(
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
@@ -73,6 +80,8 @@ class ChatApp(App[int], inherit_bindings=False):
         self._sidebar: Sidebar | None = None
         self._notes = Notes(id="notes")
         self._quit_asked = 0.0
+        self._leaving = False
+        self._sent_early = False
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -156,17 +165,20 @@ class ChatApp(App[int], inherit_bindings=False):
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
         self._show_status()
-        self.call_after_refresh(self._after_first_paint)
+        self.call_after_refresh(lambda: self.spawn(self._open()))
 
-    def _after_first_paint(self) -> None:
+    async def _open(self) -> None:
         try:
-            store = self._open_store()
+            store = await apart(self._open_store)  # another qchat may be at it, for seconds
             last = store.conversations.last() if self._start.go_on else None
             self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
             self.failure = e
             self.exit(int(e.exit_code))
             return
+        except Exception:
+            self.exit(int(Exit.ENGINE))
+            raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(_warm_up, thread=True)
@@ -175,6 +187,8 @@ class ChatApp(App[int], inherit_bindings=False):
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.conversation.send(self._start.question)
+        elif self._sent_early:
+            self.composer.send()
 
     async def _show_list(self) -> None:
         await self.screen_stack[0].mount(self.sidebar, before=0)
@@ -202,11 +216,25 @@ class ChatApp(App[int], inherit_bindings=False):
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+        except Exception as e:
+            self._tell(e)
+
+    def _tell(self, error: Exception) -> None:
+        """Say what went wrong; the chat goes on, whatever it was."""
+        text = str(error)
+        if not isinstance(error, QchatError):
+            if self._leaving:
+                return  # what was still on its way met a store that is closed
+            self.fault = self.fault or error
+            text = _("{kind}: {what}. This is a fault of qchat's own; the chat goes on.")
+            what = one_line(str(error)).rstrip(".")
+            text = text.format(kind=type(error).__name__, what=what)
+        self.say(text, error=True, seconds=10)
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """A sentence in the corner, for a while."""
+        """A sentence in the corner, for a while; it does not stand there twice."""
+        if any(note.message == text and not note.has_expired for note in self._notifications):
+            return
         self.notify(
             text, severity="error" if error else "information", markup=False, timeout=seconds
         )
@@ -255,6 +283,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
+        if self._leaving:
+            return
         room, _dot, method = action.handler.partition(".")
         if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
@@ -266,8 +296,8 @@ class ChatApp(App[int], inherit_bindings=False):
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
             done = getattr(self.room(room), method)(*values)
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+        except Exception as e:
+            self._tell(e)
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
@@ -297,7 +327,9 @@ class ChatApp(App[int], inherit_bindings=False):
         from . import slash
 
         if not self.conversation.opened:
-            return  # it is just being opened; what was written stays
+            self._sent_early = True
+        if self._leaving or not self.conversation.opened:
+            return  # it is just being opened, or closed; what was written stays
         try:
             found = slash.parse(event.typed)
             if event.text != event.typed:  # it has chips, and a command takes no hidden text
@@ -325,8 +357,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self.composer.take()
             self.conversation.queue(found, draft)
         elif not self._still_coming():
+            draft = self.composer.draft
             self.composer.take()
-            self.conversation.send(found)
+            self.conversation.send(found, draft)
 
     def on_composer_escaped(self) -> None:
         """Leave the editing of a message."""
@@ -354,13 +387,27 @@ class ChatApp(App[int], inherit_bindings=False):
         self.say(_("Press {key} again to quit.").format(key=key), seconds=_QUIT_SECONDS)
 
     def leave(self) -> None:
-        """Quit; what has come and what is written are kept."""
+        """Quit; what has come and what is written are kept.
+
+        Where that is not possible, it has to be asked for again.
+        """
+        self._leaving = True
         self.conversation.stop_all()
         self.run_worker(self._leave(), exit_on_error=True)
 
     async def _leave(self) -> None:
-        await self._told(self.conversation.close())
-        self.exit(0)
+        try:
+            await self.conversation.close()
+        except QchatError as e:
+            if self.failure is None:
+                self.failure, self._leaving = e, False
+                text = _("What is written can't be kept. {key} again quits without it.")
+                text = text.format(key=self.keymap.shown("leave"))
+                self.say(f"{e} {text}", error=True, seconds=10)
+                return
+        else:
+            self.failure = None
+        self.exit(int(self.failure.exit_code) if self.failure is not None else 0)
 
     async def show_info(self) -> None:
         """What is known of the answer at the cursor, or of the last one on the screen."""

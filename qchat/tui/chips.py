@@ -123,6 +123,14 @@ def is_large(text: str) -> bool:
     return len(text) > LARGE_CHARS or text.count("\n") >= LARGE_LINES
 
 
+def folded(text: str) -> Draft:
+    """A text as it is put into the field, a very large one as a chip."""
+    if not is_large(text):
+        return Draft(text)
+    chip = Chips().fold(text)
+    return Draft(chip.label, (chip,))
+
+
 def _fenced(name: str, text: str) -> str:
     """A file in a fence that is longer than any in it."""
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in _fences(text))])

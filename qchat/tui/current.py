@@ -28,7 +28,7 @@ class Current:
     def __init__(self, app: "ChatApp", start: Start) -> None:
         self._app = app
         self._defaults = start.defaults()
-        self.using = self._fresh = Using.new(self._defaults)
+        self.using = self._fresh = self._unbegun = Using.new(self._defaults)
         self.context: int | None = None
 
     def take_up(self, loaded: "Loaded", *, first: bool) -> None:
@@ -42,7 +42,7 @@ class Current:
 
     def _used_by(self, record: "Record | None", first: bool) -> Using:
         if record is None:
-            return self._fresh
+            return self._unbegun
         try:
             return Using.of(self._defaults, record, first=first)
         except UsageError as e:
@@ -55,12 +55,21 @@ class Current:
         self._app.probe.moved()
         self._app.changed()
         conversation = self._app.conversation
-        if conversation.key is not None:
+        if conversation.key is None:
+            self._unbegun = using  # it is there again, as the draft is, when one comes back
+        else:
             self._app.follow(conversation.keeper.use(conversation.key, using))
+
+    def begun(self, asked: Using) -> None:
+        """The conversation that is shown has begun, and was stored with this."""
+        self._unbegun = self._fresh
+        if self.using != asked:  # it was changed meanwhile
+            self.use(self.using)
 
     def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
         """Ask this model of this server, and in the conversations that begin in this window."""
         self._fresh = replace(self._fresh, endpoint=endpoint, model=model)
+        self._unbegun = replace(self._unbegun, endpoint=endpoint, model=model)
         self.use(replace(self.using, endpoint=endpoint, model=model))
 
     def filled(self, tokens: int | None) -> None:

@@ -8,7 +8,7 @@ from textual.document._document import EditResult, Location, Selection
 from textual.widgets import TextArea
 
 from ..sanitize import clean
-from .chips import Chip, Chips, Draft, is_large
+from .chips import Chip, Chips, Draft, folded, is_large
 from .in_order import bound_here
 
 _CHIP_STYLE: Final = "reverse"
@@ -36,17 +36,17 @@ class ChipField(TextArea):
 
     @draft.setter
     def draft(self, draft: Draft) -> None:
+        self.fill(draft)
+
+    def fill(self, draft: Draft) -> None:
+        """Put this into the field in place of what is there."""
         self.chips = Chips(draft.chips)
         self.text = draft.text
         self.move_cursor(self.document.end)
 
     def write(self, text: str) -> None:
         """Put a text into the field in place of what is there, a very large one as a chip."""
-        self.draft = Draft()
-        if is_large(text):
-            text = self.chips.fold(text).label
-        self.text = text
-        self.move_cursor(self.document.end)
+        self.draft = folded(text)
 
     def put(self, text: str) -> None:
         """Insert at the cursor, in place of what is selected."""

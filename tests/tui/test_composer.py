@@ -260,14 +260,19 @@ async def test_keys_that_arrive_together_keep_their_order() -> None:
         assert desk.field.text == "yaxbdz"
 
 
-async def test_a_paste_without_brackets_is_not_sent_line_by_line() -> None:
-    desk = Desk()
+@pytest.mark.parametrize(
+    ("enter", "key", "end"), [("send", "enter", "\r"), ("newline", "ctrl+j", "\n")]
+)
+async def test_a_paste_without_brackets_is_not_sent_line_by_line(
+    enter: str, key: str, end: str
+) -> None:
+    desk = Desk(Tui(enter=enter))
     async with desk.run_test():
-        for character in "one\rtwo":
-            key = "enter" if character == "\r" else character
-            desk.field.post_message(events.Key(key, character))
+        for character in f"one{end}two":
+            name = key if character == end else character
+            desk.field.post_message(events.Key(name, character))
         await wait_until(lambda: desk.field.text == "one\ntwo")
         assert desk.sent == []
-        for key in ("x", "enter"):
-            desk.field.post_message(events.Key(key, key[0] if key == "x" else "\r"))
+        for name, character in (("x", "x"), (key, end)):
+            desk.field.post_message(events.Key(name, character))
         await wait_until(lambda: desk.sent == ["one\ntwox"])
