@@ -1,6 +1,5 @@
 """The chat on the screen: what it is made of, and how an action gets to its room."""
 
-import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -17,6 +16,7 @@ from ..sanitize import one_line
 from .action import Action
 from .actions import ACTIONS
 from .choices import Choices
+from .collector import Collector
 from .composer import Composer
 from .conversation import Conversation
 from .current import Current
@@ -79,6 +79,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.probe = Probe(self)
         self._sidebar: Sidebar | None = None
         self._notes = Notes(id="notes")
+        self._collector = Collector()
         self._quit_asked = 0.0
         self._leaving = False
         self._sent_early = False
@@ -181,14 +182,29 @@ class ChatApp(App[int], inherit_bindings=False):
             raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
-        self.run_worker(_warm_up, thread=True)
+        self.run_worker(self._warm_up, thread=True)
         self.spawn(self._show_list())
         self.spawn(self.probe.watch())
-        self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
+        self.set_interval(_CHECKPOINT_SECONDS, self._every_second)
         if self._start.question:
             self.conversation.send(self._start.question)
         elif self._sent_early:
             self.composer.send()
+
+    def _warm_up(self) -> None:
+        # What the first question and the first answer need not wait for.
+        try:
+            import markdown_it  # noqa: F401
+
+            from .. import client  # noqa: F401
+            from . import answering  # noqa: F401
+            from .markdown import Renderer  # noqa: F401
+        finally:
+            self._collector.loaded()
+
+    def _every_second(self) -> None:
+        self.conversation.checkpoint()
+        self._collector.tick(busy=self.conversation.answers)
 
     async def _show_list(self) -> None:
         await self.screen_stack[0].mount(self.sidebar, before=0)
@@ -202,6 +218,7 @@ class ChatApp(App[int], inherit_bindings=False):
     def on_unmount(self) -> None:
         """However the window ends: nothing more is drawn."""
         self.conversation.abandon()
+        self._collector.close()
 
     # -- for the rooms ---------------------------------------------------------------------
 
@@ -451,16 +468,3 @@ class ChatApp(App[int], inherit_bindings=False):
 
 async def _awaited(work: Awaitable[object]) -> None:
     await work
-
-
-def _warm_up() -> None:
-    # What the first question and the first answer need not wait for.
-    try:
-        import markdown_it  # noqa: F401
-
-        from .. import client  # noqa: F401
-        from . import answering  # noqa: F401
-        from .markdown import Renderer  # noqa: F401
-    finally:
-        gc.freeze()  # what is loaded by now stays: looking through it would take 50 ms each time
-        gc.enable()

@@ -63,6 +63,11 @@ class Conversation:
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
+    @property
+    def answers(self) -> bool:
+        """Whether an answer is on its way anywhere."""
+        return bool(self._answers)
+
     def answers_in(self, key: str) -> bool:
         """Whether an answer is on its way in this conversation."""
         return key in self._answers

@@ -27,6 +27,7 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown, TextArea
 
+from qchat.tui.collector import Collector
 from qchat.tui.message import Message, State
 from qchat.tui.transcript import Transcript
 
@@ -260,8 +261,12 @@ def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         return await function(*args)
 
     gc.collect()
-    gc.freeze()  # as the chat does once it is loaded
-    return asyncio.run(whole())
+    collector = Collector()
+    collector.loaded()  # as in the chat
+    try:
+        return asyncio.run(whole())
+    finally:
+        collector.close()
 
 
 def main() -> int:
