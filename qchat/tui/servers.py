@@ -76,8 +76,8 @@ class Looker:
         except ServerError as e:
             answered = e.failure.status is not None
             return Look(time.monotonic() - began if answered else None, trouble=str(e))
-        models = tuple(_model(said) for said in found)
-        return Look(time.monotonic() - began, models)
+        models = {said["id"]: _model(said) for said in found}  # some servers list one twice
+        return Look(time.monotonic() - began, tuple(models.values()))
 
     def close(self) -> None:
         """Close the connection."""

@@ -11,6 +11,9 @@ from textual.widgets import Input, OptionList, Static
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
+from qchat.store import Message as Stored
+from qchat.store import State
+from qchat.tui.info import Info, rows_of
 from qchat.tui.model_picker import Choice, ModelPicker
 from qchat.tui.parameters_screen import ParametersScreen, Value
 from qchat.tui.prompt_picker import PromptPicker, Wish, wish
@@ -137,6 +140,31 @@ async def test_a_server_with_several_models_asks_which(server: Running) -> None:
         assert "several models" in said(screen, ".note") and chosen == []
         await pilot.press("down", "enter")
         assert chosen[0].model == "small"
+
+
+async def test_a_model_that_is_listed_twice_is_one() -> None:
+    with running(models=("demo", "demo", "demo\x1b[2J")) as server:
+        screen = ModelPicker(None, Endpoint(server.base_url), lambda _choice: None)
+        async with Bare(screen).run_test(size=(80, 24)):
+            options = screen.query_one(OptionList)
+            await wait_until(lambda: options.option_count > 1)
+            assert [str(option.prompt).split()[0] for option in options.options[1:]] == [
+                "demo",
+                "demo",
+            ]
+
+
+async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_values() -> None:
+    usage = {"\x1b]0;mine\x07evil\n": 1, "x" * 3_000: 2, "prompt_tokens": 3}
+    screen = Info(
+        rows_of(Stored(1, "c", None, "assistant", "", None, State.STOPPED, 0.0, usage=usage))
+    )
+    async with Bare(screen).run_test(size=(80, 24)):
+        lines = [str(line.content) for line in screen.query(Static)]
+        assert any(line.split() == ["evil", "1"] for line in lines)
+        tokens = next(line for line in lines if line.startswith("prompt_tokens"))
+        assert tokens.endswith(" 3") and len(tokens) < 60
+        assert "\x1b" not in "".join(lines)
 
 
 async def test_an_address_is_typed(server: Running) -> None:
