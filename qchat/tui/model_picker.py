@@ -14,6 +14,7 @@ from . import servers
 from .pick import Item, Pick
 from .servers import Known, Look
 from .threads import apart
+from .using import Gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,12 @@ class ModelPicker(Pick):
         )
         self._settings = settings
         self._chosen = chosen
-        self._known = [Known(current.name or current.base_url, current)]
+        name = current.name or current.base_url
+        self._known = [
+            Known(name, None, current.trouble)
+            if isinstance(current, Gone)
+            else Known(name, current)
+        ]
         self._looks: dict[str, Look] = {}
 
     def on_mount(self) -> None:

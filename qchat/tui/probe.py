@@ -6,10 +6,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..i18n import _
-from .servers import Look, Looker
+from .servers import Look, Looker, unlocked
 from .threads import apart
 
 if TYPE_CHECKING:
+    from ..wire import Endpoint
     from .app import ChatApp
 
 _UP_SECONDS: Final = 15.0
@@ -69,14 +70,24 @@ class Probe:
 
     async def _look(self) -> None:
         looker = self._looker
-        found = await apart(looker.look)
+        found, key = await apart(looker.look), None
+        if found.locked and not self.reachable:
+            key = await self._with_key(looker.endpoint)
         if looker is not self._looker:
             looker.close()
+            return
+        if key is not None:
+            self._app.current.unlocked(looker.endpoint, key)  # which looks again
             return
         before, self.last = self.reachable, found
         if before != self.reachable:
             self._tell(before)
         self._app.changed()
+
+    async def _with_key(self, endpoint: "Endpoint") -> "Endpoint | None":
+        """A server that `qchat serve` runs here, with its key."""
+        settings = self._app.current.using.defaults.settings
+        return None if settings is None else await apart(lambda: unlocked(settings, endpoint))
 
     def _tell(self, before: bool | None) -> None:
         if self.reachable:

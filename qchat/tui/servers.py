@@ -17,6 +17,7 @@ from ..errors import QchatError
 from ..i18n import _
 from ..settings import Server, Settings
 from ..wire import Endpoint
+from .using import Gone
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 5.0
 _STATUS_SECONDS: Final = 20.0
 _READY: Final = "ready"
+_LOCKED: Final = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ class Look:
     """What a look at a server found.
 
     `seconds` is how long ``GET /models`` took; None where nobody answered. `trouble` is a sentence
-    where it can't be used, '' where it can.
+    where it can't be used, '' where it can; `locked` where that is for want of a key.
     """
 
     seconds: float | None = None
     models: tuple[Model, ...] = ()
     trouble: str = ""
+    locked: bool = False
 
     def context(self, model: str | None) -> int | None:
         """The limit of a model in tokens; `model` None is the only one."""
@@ -64,6 +67,8 @@ class Looker:
 
     def look(self) -> Look:
         """Look now; never raises for what a server does."""
+        if isinstance(self.endpoint, Gone):
+            return Look(trouble=self.endpoint.trouble)
         if not self.endpoint.proxy and not wire.answers(self.endpoint):
             return Look(trouble=nobody(self.endpoint))
         from ..client import Client, ServerError
@@ -74,8 +79,12 @@ class Looker:
         try:
             found = self._client.models()
         except ServerError as e:
-            answered = e.failure.status is not None
-            return Look(time.monotonic() - began if answered else None, trouble=str(e))
+            status, taken = e.failure.status, time.monotonic() - began
+            return Look(
+                None if status is None else taken,
+                trouble=str(e),
+                locked=status == _LOCKED and self.endpoint.api_key is None,
+            )
         models = {said["id"]: _model(said) for said in found}  # some servers list one twice
         return Look(time.monotonic() - began, tuple(models.values()))
 
@@ -133,6 +142,16 @@ def running(settings: Settings) -> Iterator[Known]:
         if known.endpoint is not None:  # a conversation keeps its address: the name may be gone
             known = Known(name, replace(known.endpoint, name=None, origin="option"))
         yield known
+
+
+def unlocked(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
+    """The server at this address with its key, where `qchat serve` runs it; else None."""
+    if not endpoint.is_local:
+        return None
+    found = (one.endpoint for one in running(settings) if one.endpoint is not None)
+    keys = (one.api_key for one in found if one.base_url == endpoint.base_url and one.api_key)
+    key = next(keys, None)
+    return None if key is None else replace(endpoint, api_key=key)
 
 
 def _server(name: str, url: str, key: object) -> Server:

@@ -10,7 +10,7 @@ from ..prompts import Prompts
 from ..sampling import PRESETS
 from ..sanitize import clean, one_line
 from ..wire import Endpoint
-from .using import Using, endpoint_named
+from .using import Gone, Using, endpoint_named
 
 if TYPE_CHECKING:
     from .app import ChatApp
@@ -43,6 +43,8 @@ class Uses:
         if not name:
             self._pick_server()
             return
+        if isinstance(self._using.endpoint, Gone):
+            raise UsageError(self._using.endpoint.trouble)
         last = self._app.probe.last
         offered = [one.name for one in last.models] if last is not None else []
         if offered and name not in offered:
