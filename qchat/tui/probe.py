@@ -29,6 +29,7 @@ class Probe:
         self._looker = Looker(app.current.using.endpoint)
         self._wake = asyncio.Event()
         self._lost: float | None = None
+        self._looking = False
         self._tries = 0
 
     @property
@@ -65,12 +66,18 @@ class Probe:
         if endpoint == self._looker.endpoint:
             return
         self.last = self._lost = None
+        if self._looking:
+            self._looker.leave()  # and `_look` closes it
+        else:
+            self._looker.close()
         self._looker = Looker(endpoint)
         self.wake()
 
     async def _look(self) -> None:
         looker = self._looker
+        self._looking = True
         found, key = await apart(looker.look), None
+        self._looking = False
         if found.locked and not self.reachable:
             key = await self._with_key(looker.endpoint)
         if looker is not self._looker:
@@ -79,8 +86,9 @@ class Probe:
         if key is not None:
             self._app.current.unlocked(looker.endpoint, key)  # which looks again
             return
-        before, self.last = self.reachable, found
-        if before != self.reachable:
+        before, last, self.last = self.reachable, self.last, found
+        trouble = last.trouble if last is not None else ""
+        if before != self.reachable or (self.reachable and found.trouble != trouble):
             self._tell(before)
         self._app.changed()
 

@@ -6,6 +6,7 @@ All of this waits for a network or a process: it is for a thread.
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -60,10 +61,12 @@ class Looker:
     """Looks at one server, over a connection of its own. Not for two threads at once."""
 
     def __init__(self, endpoint: Endpoint, *, seconds: float = LOOK_SECONDS) -> None:
-        """A server that is silent for `seconds` does not answer."""
+        """A server that is silent for `seconds` does not answer; one that has not told all in
+        twice the time is too slow."""
         self.endpoint = endpoint
         self._seconds = seconds
         self._client: Client | None = None
+        self._left = False
 
     def look(self) -> Look:
         """Look now; never raises for what a server does."""
@@ -75,18 +78,40 @@ class Looker:
 
         if self._client is None:
             self._client = Client(self.endpoint, self._seconds)
+        if self._left:
+            self._client.break_off()
+        late = threading.Event()
+        clock = threading.Timer(2 * self._seconds, self._give_up, (self._client, late))
+        clock.daemon = True
+        clock.start()
         began = time.monotonic()
         try:
             found = self._client.models()
         except ServerError as e:
+            self.close()  # it may have been broken off
             status, taken = e.failure.status, time.monotonic() - began
+            if late.is_set():
+                return Look(taken, trouble=_slow(self.endpoint, 2 * self._seconds))
             return Look(
                 None if status is None else taken,
                 trouble=str(e),
                 locked=status == _LOCKED and self.endpoint.api_key is None,
             )
+        finally:
+            clock.cancel()
         models = {said["id"]: _model(said) for said in found}  # some servers list one twice
         return Look(time.monotonic() - began, tuple(models.values()))
+
+    @staticmethod
+    def _give_up(client: "Client", late: threading.Event) -> None:
+        late.set()
+        client.break_off()
+
+    def leave(self) -> None:
+        """End a look that is on its way, from another thread."""
+        self._left = True
+        if (client := self._client) is not None:
+            client.break_off()
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,6 +124,11 @@ def nobody(endpoint: Endpoint) -> str:
     """A sentence for an address where nobody listens."""
     text = _("Nothing answers at {url}. Check the address, and that the server runs.")
     return text.format(url=endpoint.base_url)
+
+
+def _slow(endpoint: Endpoint, seconds: float) -> str:
+    text = _("{url} is too slow: its list of models has not come in {n:g} s.")
+    return text.format(url=endpoint.base_url, n=seconds)
 
 
 def look(endpoint: Endpoint) -> Look:

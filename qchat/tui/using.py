@@ -197,8 +197,8 @@ def endpoint_named(defaults: Defaults, server: str | None) -> Endpoint:
     if defaults.settings is None:
         return Endpoint(wire.normalise(server, _("The server of this conversation")))
     if server == wire.LOCAL_URL:
-        found = wire.local_endpoint(defaults.settings)
-    elif "://" in server:
+        return wire.local_endpoint(defaults.settings)
+    if "://" in server:
         found = wire.resolve(defaults.settings, base_url=server)
     else:
         found = wire.resolve(defaults.settings, server=server)
