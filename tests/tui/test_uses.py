@@ -14,7 +14,7 @@ from qchat.settings import Tui, load
 from qchat.store import Message as Stored
 from qchat.store import State as StoreState
 from qchat.store import open_store
-from qchat.tui import servers
+from qchat.tui import editor, servers
 from qchat.tui.app import ChatApp
 from qchat.tui.info import Info, rows_of
 from qchat.tui.message import State
@@ -254,6 +254,69 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
                 await app.conversation.show(first)
                 await ask(app, "three")
                 assert texts(app)[-1] == "echo: three"
+
+
+async def test_the_parameters_screen_leaves_the_server_that_came_meanwhile(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, "http://127.0.0.1:9/v1", Sampling()) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("f3")
+            await wait_until(lambda: isinstance(app.screen, ParametersScreen))
+            app.uses.connect(Endpoint(server.base_url), "large")
+            await pilot.press("right", "escape")
+            using = app.current.using
+            assert using.preset == "qwen3-thinking"
+            assert (using.endpoint.base_url, using.model) == (server.base_url, "large")
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ("/set stop a=b", ("a=b",)),
+        ("/set stop=a=b", ("a=b",)),
+        ("/set stop = a b", ("a b",)),
+        ('/set STOP ["=", "\\n"]', ("=", "\n")),
+    ],
+)
+async def test_a_value_is_set_as_it_is_written(
+    tmp_path: Path, server: Running, text: str, stop: tuple[str, ...]
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await command(app, text)
+            await wait_until(lambda: app.current.using.own.stop == stop)
+
+
+async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        prompts = app.uses._prompts
+        begun: list[str] = []
+
+        async def elsewhere(_app: object, text: str) -> str:
+            begun.append(text)
+            if len(begun) > 1:
+                prompts.folder.rename(prompts.folder.with_name("away"))
+                prompts.folder.write_text("in the way")
+            return f"Answer in French, please {len(begun)}.\n"
+
+        monkeypatch.setattr(editor, "elsewhere", elsewhere)
+        prompts.write("empty", "")
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await app.uses._edit("empty")
+            assert (
+                prompts.read("empty") == app.current.using.system == "Answer in French, please 1."
+            )
+            await app.uses._edit("empty")
+            assert app.current.using.system == "Answer in French, please 2."
+            await wait_until(lambda: "Can't make the folder" in said(app))
+            assert "all the same" in said(app)
+            assert begun == ["", "Answer in French, please 1."]
 
 
 async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Running) -> None:
