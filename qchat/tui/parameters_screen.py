@@ -128,7 +128,7 @@ class ParametersScreen(ModalScreen[None]):
                 shown = "none"
             if field is taken or not field.untaken:  # else the person is just writing there
                 field.before = shown
-                if field.value != shown and not field.has_focus:
+                if field.value != shown and not (field is taken and field.has_focus):
                     field.value = shown
             # What holds without a word of the person's stands dim in the empty field.
             field.placeholder = "" if own else parameters.shown(value) or "-"

@@ -94,8 +94,8 @@ class Talk:
         if self._editing is None:
             return ""
         if self._editing.role == "user":
-            return _("Editing: it is sent as another version. Escape leaves it.")
-        return _("Editing: sent, the model goes on from it. Escape leaves it.")
+            return _("Editing a question: sent as a new version. Escape leaves it.")
+        return _("Editing an answer: the model goes on from it. Escape leaves.")
 
     async def edit(self, role: str) -> None:
         """Put a question or an answer into the field, to be sent as another version."""

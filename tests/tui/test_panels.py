@@ -98,9 +98,11 @@ async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None
 
 async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
     using: list[Using] = []
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), using.append)
+    before = Using.new(Defaults(NOBODY)).with_preset("code")
+    screen = ParametersScreen(before, using.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: isinstance(screen.focused, Value))
+        assert screen.query_one("#value-preset", Value).value == "code"
         first, second, third = (
             screen.query_one(f"#value-{name}", Value) for name in ("top_p", "top_k", "min_p")
         )
