@@ -148,7 +148,11 @@ class ChatApp(App[int], inherit_bindings=False):
         self.spawn(self.probe.watch())
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
-            self.conversation.send(self._start.question)
+            self.spawn(self._ask_first(self._start.question))
+
+    async def _ask_first(self, question: str) -> None:
+        await self.probe.key_looked_for()
+        self.conversation.send(question)
 
     async def _show_list(self) -> None:
         await self.screen_stack[0].mount(self.sidebar, before=0)

@@ -30,6 +30,7 @@ class Probe:
         self._wake = asyncio.Event()
         self._lost: float | None = None
         self._looking = False
+        self._looked = asyncio.Event()
         self._tries = 0
 
     @property
@@ -54,6 +55,12 @@ class Probe:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
+
+    async def key_looked_for(self) -> None:
+        """Until it is known whether a server on this machine has a key that is found here."""
+        endpoint = self._app.current.using.endpoint
+        if endpoint.is_local and endpoint.api_key is None:
+            await self._looked.wait()
 
     def wake(self) -> None:
         """Look now: something has changed."""
@@ -86,6 +93,7 @@ class Probe:
         if key is not None:
             self._app.current.unlocked(looker.endpoint, key)  # which looks again
             return
+        self._looked.set()
         before, last, self.last = self.reachable, self.last, found
         trouble = last.trouble if last is not None else ""
         if before != self.reachable or (self.reachable and found.trouble != trouble):
