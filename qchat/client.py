@@ -179,7 +179,10 @@ class Client:
             raise self._error(e) from e
 
     def _error(self, error: Exception) -> Exception:
-        failure = failure_of(error)
+        if isinstance(error, BrokenPipeError):  # `_trace`'s, while a body was read
+            failure: Failure | None = Failure(Code.DISCONNECTED, _("it was broken off"))
+        else:
+            failure = failure_of(error)
         return error if failure is None else ServerError(failure, self.endpoint)
 
 

@@ -6,7 +6,7 @@ Every part reads this table: the retry rule, the errors file, the progress line,
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .i18n import _
 
@@ -69,8 +69,7 @@ class Code(enum.StrEnum):
     POISON = "poison"
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """One row of the table. A failure of scope SERVER or RUN is never a row's own fault."""
 
     scope: Scope

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import UsageError
 from .i18n import _
@@ -34,8 +34,7 @@ _SAME = {"max_tokens": "max_completion_tokens"}  # either name says it
 _TEMPLATE = "chat_template_kwargs"
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """The numbers that a parameter may have, `low` and `high` among them unless it is `above` low.
 
     `whole` numbers only, or any.

@@ -36,6 +36,7 @@ nothing is swallowed. The work is linear in the length of the text.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -79,10 +80,20 @@ _UNFINISHED = (
 )
 _FLAG = rf"{_BLACK_FLAG}[{_TAG_LETTERS}]{{3,6}}+{_CANCEL_TAG}"
 
-_WHOLE = re.compile(rf"(?P<drop>{_SEQUENCE})|\r\n?|(?P<keep>{_FLAG})|[{_UNSAFE}]")
-_CHUNK = re.compile(
-    rf"(?P<drop>{_SEQUENCE})|(?P<open>{_UNFINISHED})|\r\n?|(?P<keep>{_FLAG})|[{_UNSAFE}]"
-)
+
+# Each takes a while to compile, and most text needs neither.
+@functools.cache
+def _whole() -> re.Pattern[str]:
+    return re.compile(rf"(?P<drop>{_SEQUENCE})|\r\n?|(?P<keep>{_FLAG})|[{_UNSAFE}]")
+
+
+@functools.cache
+def _chunk() -> re.Pattern[str]:
+    return re.compile(
+        rf"(?P<drop>{_SEQUENCE})|(?P<open>{_UNFINISHED})|\r\n?|(?P<keep>{_FLAG})|[{_UNSAFE}]"
+    )
+
+
 _chunk_end = re.compile(rf"{_BLACK_FLAG}\Z").search
 
 
@@ -112,7 +123,7 @@ def clean(text: str) -> str:
 
     ``clean(clean(text)) == clean(text)``, and text without an unsafe character is returned as is.
     """
-    return _WHOLE.sub(_replace, text) if _suspect(text) else text
+    return _whole().sub(_replace, text) if _suspect(text) else text
 
 
 def one_line(text: str) -> str:
@@ -140,7 +151,7 @@ class Sanitizer:
             self._held = ""
         elif not _suspect(chunk) and not _chunk_end(chunk):
             return chunk
-        return _CHUNK.sub(self._replace, chunk)
+        return _chunk().sub(self._replace, chunk)
 
     def finish(self) -> str:
         """The rest, once the last chunk has been fed."""

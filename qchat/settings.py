@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import UsageError
 from .i18n import _
@@ -20,8 +20,7 @@ CONFIG_NAME = "config.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A setting: its name in config.toml, its variable, and what it is for."""
 
     name: str
@@ -49,8 +48,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 _KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """Where qchat keeps things; nothing is created before it is needed (`private_dir`)."""
 
     config: Path
@@ -93,8 +91,7 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """A `[servers.NAME]` section as written; `qchat.wire.resolve` checks and uses it."""
 
     name: str
@@ -234,8 +231,7 @@ def _server(file: "_ConfigFile", name: str) -> Server:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _ConfigFile:
+class _ConfigFile(NamedTuple):
     path: Path
     table: dict[str, Any]
     lines: Mapping[tuple[str, ...], int]

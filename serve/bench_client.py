@@ -144,6 +144,9 @@ class Client:
             record.failure = lost(e)
         except ValueError as e:  # orjson's too
             record.failure = Failure(Code.BAD_RESPONSE, str(e))
+        except (LookupError, TypeError, AttributeError):
+            said = _("a part of the answer has not the shape of the API")
+            record.failure = Failure(Code.BAD_RESPONSE, said)
         if record.failure is not None:
             said = without_key(record.failure.message, self.endpoint)
             record.failure = Failure(record.failure.code, said, record.failure.status)
@@ -159,7 +162,11 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
 
 
 async def _read(content: aiohttp.StreamReader, record: Record) -> Failure | None:
-    """Read server-sent events to the end. Raises `ValueError` where they hold no JSON."""
+    """Read server-sent events to the end.
+
+    Raises `ValueError` where they hold no JSON; `LookupError`, `TypeError` or `AttributeError`
+    where it is of another shape.
+    """
     rest, heard, ended, chunks = b"", False, False, 0
     while data := await content.readany():
         now = clock()
@@ -189,9 +196,10 @@ async def _read(content: aiohttp.StreamReader, record: Record) -> Failure | None
                         record.gaps.append(now - record.last)
                     record.last = now
             usage = chunk.get("usage")
-            if usage:
-                record.prompt_tokens = usage.get("prompt_tokens") or 0
-                record.completion_tokens = usage.get("completion_tokens") or 0
+            if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
+                prompt = usage.get("prompt_tokens")
+                record.prompt_tokens = prompt if isinstance(prompt, int) else 0
+                record.completion_tokens = usage["completion_tokens"]
                 record.counted = True
     if not record.counted:
         record.completion_tokens = chunks

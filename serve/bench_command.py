@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..wire import Endpoint
     from .bench_figures import Limits
     from .bench_load import Load
-    from .bench_run import Job, Result
+    from .bench_run import Job
 
 _INPUT, _OUTPUT = 256, 128  # tokens of a random prompt and its answer, unless told
 _DRAIN = 30.0  # seconds, or as long as was measured, for what is in flight at the end
@@ -150,27 +150,22 @@ def _measure(said: dict[str, Any]) -> int:
     from .. import settings as settings_
 
     job = _job(said, settings_.load())
-    for name in ("json_file", "csv_file", "plot"):
-        _check_file(said[name])
-    if said["plot"] is not None:
-        from . import bench_plot
-
-        bench_plot.check(said["plot"])
 
     # Imported here, not above: `qchat bench --help` needs none of it.
     import asyncio
 
     import uvloop  # a third less processor time a chunk
 
+    from . import bench_output
     from .bench_report import Live
     from .bench_run import bench as run
+    from .bench_run import signals_restored
 
-    try:
+    bench_output.check(said)
+    with signals_restored():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run(job, Live(sys.stderr)))
-    except asyncio.CancelledError:  # told to stop twice
-        return Exit.INTERRUPTED
-    _write(said, job, result)
+        bench_output.write(said, job, result)
     return result.ended
 
 
@@ -194,6 +189,8 @@ def _job(said: dict[str, Any], settings: "Settings") -> "Job":
         output_len = _OUTPUT
     path = CHAT if said["endpoint"] == "chat" else COMPLETIONS
     rows = [] if said["dataset"] is None else dataset(said["dataset"], path)
+    if said["limits"] and not said["goodput"]:
+        raise _unexpected(said["limits"][0])
     limits = _limits((*said["goodput"], *said["limits"]))
     loads = _loads(said)
     endpoint = _endpoint(said, settings)
@@ -256,8 +253,8 @@ def _limits(words: tuple[str, ...]) -> "Limits | None":
     for word in ",".join(words).split(",") if words else ():
         name, colon, ms = word.partition(":")
         name = _LATENCY_NAMES.get(name, name)
-        if not colon:
-            raise UsageError(_("{word!r} is not expected here; see --help.").format(word=word))
+        if not colon or ms.startswith("//"):
+            raise _unexpected(word)
         if name not in ("ttft", "tpot", "latency"):
             text = _("--goodput: {name!r} is none of ttft, tpot, latency.")
             raise UsageError(text.format(name=name))
@@ -268,81 +265,5 @@ def _limits(words: tuple[str, ...]) -> "Limits | None":
     return Limits(most) if most else None
 
 
-def _check_file(name: "str | Path | None") -> None:
-    """That it can be written, before minutes are spent measuring."""
-    import os
-
-    if name is None or str(name) == "-":
-        return
-    file = Path(name)
-    folder = file.absolute().parent
-    if not folder.is_dir():
-        raise UsageError(_("There is no folder {folder}.").format(folder=folder))
-    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
-        raise UsageError(_("{file} can't be written.").format(file=file))
-
-
-def _write(said: dict[str, Any], job: "Job", result: "Result") -> None:
-    from . import bench_plot, bench_report
-
-    phases = result.phases
-    to_stdout = "-" in (said["json_file"], said["csv_file"])
-    if phases:
-        click.echo(bench_report.text(phases), err=to_stdout)
-    if said["json_file"] is not None and phases:
-        _put(said["json_file"], bench_report.to_json(_head(said, job, result), phases))
-    if said["csv_file"] is not None and phases:
-        _put(said["csv_file"], bench_report.to_csv(phases))
-    if said["plot"] is not None and phases:
-        title = f"{result.model}  {job.endpoint.base_url}"
-        try:
-            bench_plot.draw(said["plot"], title, phases)
-        except OSError as e:
-            raise _cant_write(said["plot"], e) from e
-
-
-def _put(name: str, text: str) -> None:
-    if name == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        Path(name).write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise _cant_write(name, e) from e
-
-
-def _cant_write(name: object, error: OSError) -> UsageError:
-    return UsageError(_("Can't write {file}: {why}.").format(file=name, why=error.strerror))
-
-
-def _head(said: dict[str, Any], job: "Job", result: "Result") -> dict[str, Any]:
-    """What was measured and how, for the JSON file."""
-    import dataclasses
-    import os
-    import platform
-    from datetime import UTC, datetime
-
-    from .. import __version__
-    from .bench_compare import FORMAT
-
-    return {
-        "qchat_bench": FORMAT,
-        "qchat": __version__,
-        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "server": job.endpoint.base_url,
-        "client_machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "notes": result.notes,
-        "complete": result.ended not in (Exit.INTERRUPTED, Exit.TERMINATED),
-        "settings": {
-            "model": result.model,
-            "endpoint": job.path,
-            "dataset": None if said["dataset"] is None else str(said["dataset"]),
-            "input_len": None if job.rows else job.input_len,
-            "output_len": job.output_len,
-            "sampling": dataclasses.asdict(job.sampling),
-            "duration": job.terms.duration if job.terms.requests is None else None,
-            "requests": job.terms.requests,
-            "warm_up": job.terms.warm_up,
-            "seed": job.terms.seed,
-        },
-    }
+def _unexpected(word: str) -> UsageError:
+    return UsageError(_("{word!r} is not expected here; see --help.").format(word=word))

@@ -4,9 +4,11 @@ The noise of a figure is what it varies by between the parts of its own window (
 what differs from run to run for other reasons, such as a busy machine, is not in it.
 """
 
+import itertools
 import json
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def read(path: Path) -> Json:
         result = json.loads(path.read_bytes())
     except OSError as e:
         raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=e.strerror)) from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
     if not _is_result(result):
         raise UsageError(_("{file} is no result of qchat bench --json.").format(file=path))
@@ -50,27 +52,40 @@ def _is_result(value: Json) -> bool:
             value["qchat_bench"] == FORMAT
             and isinstance(value["settings"], dict)
             and all(
-                comparable(phase) and {"name", "load", "slices", "why_invalid"} <= phase.keys()
+                {"name", "load"} <= phase.keys()
+                and isinstance(phase["why_invalid"], list)
+                and all(map(_is_figure, comparable(phase).values()))
+                and all(map(_is_figure, _varying(phase["slices"])))
                 for phase in value["phases"]
             )
         )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, OverflowError):
         return False
 
 
+def _varying(slices: list[Json]) -> Iterator[object]:
+    return (part[name] for part in slices for name in SHOWN if part.get(name) is not None)
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+
+
 def compare(a: Json, b: Json) -> str:
-    """A table for each load that both have. Raises `UsageError` where they have none."""
-    others = {json.dumps(phase["load"]): phase for phase in b["phases"]}
+    """A table for each load that both have, in order. Raises `UsageError` where they have none."""
+    others = defaultdict[str, list[Json]](list)  # the same load may be there several times
+    for phase in b["phases"]:
+        others[json.dumps(phase["load"])].append(phase)
     parts = list(_differences(a["settings"], b["settings"]))
     found = False
     for phase in a["phases"]:
-        other = others.pop(json.dumps(phase["load"]), None)
-        if other is None:
-            parts.append(_("{name}: only in the first.").format(name=phase["name"]))
-        else:
+        if same := others[json.dumps(phase["load"])]:
             found = True
-            parts.append(f"{phase['name']}\n{_table(phase, other)}")
-    parts += [_("{name}: only in the second.").format(name=p["name"]) for p in others.values()]
+            parts.append(f"{phase['name']}\n{_table(phase, same.pop(0))}")
+        else:
+            parts.append(_("{name}: only in the first.").format(name=phase["name"]))
+    left = itertools.chain.from_iterable(others.values())
+    parts += [_("{name}: only in the second.").format(name=phase["name"]) for phase in left]
     if not found:
         raise UsageError(_("The two results have no load in common."))
     return "\n\n".join(parts)

@@ -75,7 +75,8 @@ class Measured:
 
     `records` are all requests that ended, those of the warm-up among them; `cut` were broken off.
     `cpu` is this process' processor time in seconds, over `cpu_span` seconds of the window; `lags`
-    say how late the event loop was, in seconds, each `TICK`. `lost`: the server went away.
+    say how late the event loop was, in seconds, each `TICK`. `lost`: the server went away; `end` is
+    then when it was first not there.
     """
 
     load: Load
@@ -125,6 +126,7 @@ class _Run:
         self._left = terms.requests
         self._gate = asyncio.Semaphore(terms.places)
         self._gone = 0  # failures in a row where nobody was there
+        self._gone_at = 0.0  # the first of them
         begin = clock() + terms.warm_up
         end = begin + terms.duration if self._left is None else float("inf")
         self.measured = Measured(load, begin, end)
@@ -137,7 +139,7 @@ class _Run:
         try:
             await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
             now.stopped = self._stop.is_set()
-            now.end = min(now.end, clock())
+            now.end = min(now.end, self._gone_at if now.lost else clock())
         finally:
             for task in (work, stopped, observer):
                 task.cancel()
@@ -200,8 +202,10 @@ class _Run:
             raise
         self.measured.records.append(record)
         nobody = record.failure is not None and record.failure.code in _GONE
-        self._gone = self._gone + 1 if nobody else 0
-        self.measured.lost = self.measured.lost or self._gone >= self._too_many
+        if not self.measured.lost:
+            self._gone_at = self._gone_at if self._gone else clock()
+            self._gone = self._gone + 1 if nobody else 0
+            self.measured.lost = self._gone >= self._too_many
         return record
 
     @property

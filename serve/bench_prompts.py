@@ -156,7 +156,7 @@ async def random_texts(
 ) -> tuple[RandomTexts, str]:
     """Texts whose prompts have `tokens` tokens, template included, and a note for the person.
 
-    The server's /tokenize counts; where there is none, words do. Raises `UsageError` where the
+    The server's /tokenize counts; where it does not, words do. Raises `UsageError` where the
     template alone is longer.
     """
     count = _Counter(client, shape)
@@ -164,15 +164,18 @@ async def random_texts(
         return await _exact(count, tokens, seed)
     except EngineError:
         note = _(
-            "The server has no /tokenize: prompts are of {n} words; below is what that was in "
-            "tokens."
+            "The server's /tokenize does not count: prompts are of {n} words; below is what that "
+            "was in tokens."
         )
         return RandomTexts(tokens - 1, seed), note.format(n=tokens)
 
 
 async def _exact(count: "_Counter", tokens: int, seed: int) -> tuple[RandomTexts, str]:
     first = RandomTexts(0).first
-    empty = await count(first)
+    try:
+        empty = await count(first)
+    except UsageError as e:  # so short a text is not at fault: the question is not understood
+        raise EngineError(str(e)) from e
     if tokens < empty:
         text = _("--input-len: the shortest prompt of this model has {n} tokens.")
         raise UsageError(text.format(n=empty))

@@ -4,11 +4,12 @@ import asyncio
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import Code, Exit
-from ..i18n import _
+from ..i18n import _, plural
 from ..models import the_only
 from ..processes import open_files
 from ..sampling import Sampling
@@ -19,6 +20,8 @@ from .bench_load import Closed, Load, Measured, Terms, measure
 from .bench_prompts import Row, Shape, random_texts, rows_of, texts_of
 
 T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ENOUGH = 1.05
 """A sweep ends where twice the requests at a time give less than this many times the tokens."""
@@ -52,34 +55,32 @@ class Job:
 
 @dataclass(slots=True)
 class Result:
-    """Phases as `bench_figures.of` gives them, and how it ended."""
+    """Phases as `bench_figures.of` gives them, and how it ended; `lost`: the server went away."""
 
     model: str
     notes: list[str]
     phases: list[Json]
     ended: Exit = Exit.OK
+    lost: bool = False
 
 
 class Told:
-    """That a signal told us to stop: the first ends the measurement, the second everything."""
+    """That a signal told us to stop. More signals change nothing: it ends at once as it is."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.exit = Exit.OK
 
     def __enter__(self) -> "Told":
-        self._main = asyncio.current_task()
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(signum, self._tell, signum)
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for signum in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(signum)
 
     def _tell(self, signum: int) -> None:
-        if self.event.is_set() and self._main is not None:
-            self._main.cancel()
         self.exit = Exit.INTERRUPTED if signum == signal.SIGINT else Exit.TERMINATED
         self.event.set()
 
@@ -112,7 +113,11 @@ class Watcher:
 
 
 async def bench(job: Job, watcher: Watcher) -> Result:
-    """Measure. Raises `QchatError` where the server can't be measured at all."""
+    """Measure. Raises `QchatError` where the server can't be measured at all.
+
+    When something was measured the signals are ignored from then on, for it to be written; wrap it
+    in `signals_restored`.
+    """
     result = Result("", [], [])
     with Told() as told:
         async with Client(job.endpoint, job.timeout) as client:
@@ -126,7 +131,21 @@ async def bench(job: Job, watcher: Watcher) -> Result:
                     gc.unfreeze()
         if told.event.is_set():
             result.ended = told.exit
+    if result.phases:
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
     return result
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Afterwards signals do what they did before."""
+    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
 
 
 async def _prepare(
@@ -193,12 +212,25 @@ async def _phases(
         result.phases.append(phase)
         watcher.end(phase)
         result.ended = max(result.ended, _exit(measured, phase))
+        result.lost = measured.lost
         if measured.lost or measured.stopped:
             break
+    if result.lost:
+        result.notes.append(_went_away(result.phases[-1]["name"], len(job.loads), result))
+        watcher.note(result.notes[-1])
     if job.rows and asked > len(job.rows):
         text = _("The lines were asked {n:.1f} times over: a server's prefix cache knew them.")
         result.notes.append(text.format(n=asked / len(job.rows)))
         watcher.note(result.notes[-1])
+
+
+def _went_away(name: str, loads: int, result: Result) -> str:
+    said = _("The server went away ({name}).").format(name=name)
+    left = loads - len(result.phases)
+    if left > 0:
+        text = plural("{n} load was not measured.", "{n} loads were not measured.", left)
+        said += " " + text.format(n=left)
+    return said
 
 
 def _sweep(phases: list[Json]) -> Iterator[Load]:
@@ -207,7 +239,7 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
     while concurrency <= LONGEST_SWEEP:
         yield Closed(concurrency)
         tokens = phases[-1]["output_tokens_per_second"]
-        if tokens < ENOUGH * best or not phases[-1]["valid"]:
+        if tokens <= ENOUGH * best:  # so, too, where there are none, or the client is the limit
             return
         concurrency, best = 2 * concurrency, tokens
 

@@ -94,14 +94,20 @@ def files(folder: Path) -> Findings:
     config = _json(folder / "config.json")
     if isinstance(config, Finding):
         yield config
-    elif not isinstance(config, dict) or not config.get("architectures"):
+    elif (name := _architecture(config)) is None:
         text = _("{file} names no architecture.").format(file=folder / "config.json")
         yield problem("model_config", text, _DOWNLOAD)
     else:
         text = _("{folder} holds a {name}.")
-        yield ok("model_config", text.format(folder=folder, name=config["architectures"][0]))
+        yield ok("model_config", text.format(folder=folder, name=name))
     yield _weights(folder)
     yield _tokenizer(folder)
+
+
+def _architecture(config: Any) -> str | None:
+    names = config.get("architectures") if isinstance(config, dict) else None
+    first = names[0] if isinstance(names, list) and names else None
+    return first if isinstance(first, str) else None
 
 
 def _json(file: Path) -> Any:
@@ -121,11 +127,12 @@ def _weights(folder: Path) -> Finding:
         index = _json(folder / _INDEX)
         if isinstance(index, Finding):
             return index
-        try:
-            names = sorted(set(index["weight_map"].values()))
-        except (TypeError, KeyError, AttributeError):
+        weights = index.get("weight_map") if isinstance(index, dict) else None
+        named: list[Any] = list(weights.values()) if isinstance(weights, dict) else [None]
+        if not all(isinstance(name, str) for name in named):
             text = _("{file} does not name the files of the weights.")
             return problem("weights", text.format(file=folder / _INDEX), _DOWNLOAD)
+        names = sorted(set(named))
     if not names:
         if any(folder.glob("*.bin")):
             text = _("{folder} has its weights as *.bin; vLLM reads them, more slowly.")
@@ -164,7 +171,7 @@ def _damage(file: Path) -> str | None:
         missing = 8 + length + end - size
     except OSError as error:
         return error.strerror or str(error)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return _("this is no safetensors file, or it is cut off")
     if missing > 0:
         return _("{n:,} bytes are missing at its end").format(n=missing)

@@ -2,14 +2,15 @@
 
 import contextlib
 import itertools
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import Code
+from ..errors import Code, Failure
 from ..i18n import _, plural
 from ..settings import Paths
 from ..wire import Endpoint, Secret
@@ -89,21 +90,53 @@ def of_state(record: Record) -> Finding | None:
 def server(target: Target, seconds: float) -> Findings:
     """Reachable, well, key, models, an answer in one piece and one in a stream.
 
-    `seconds` without a byte are a failure. What follows from an earlier failure is not asked.
+    `seconds` without a byte are a failure, and so is what is not whole after twice as many. What
+    follows from an earlier failure is not asked.
     """
     from ..client import Client, ServerError
 
     with Client(target.endpoint, seconds) as client:
         try:
-            yield _health(client, target)
+            with _whole(client, seconds):
+                found = _health(client, target)
+            yield found
             yield from _key(target, seconds)
-            model, said = _model(client, target)
-            yield said
-            if model is not None:
-                yield _chat(client, model, target)
-                yield _stream(client, model, target)
+            with _whole(client, seconds):
+                model, found = _model(client, target)
+            yield found
+            if model is None:
+                return
+            for ask in (_chat, _stream):
+                with _whole(client, seconds):
+                    found = ask(client, model, target)
+                yield found
         except ServerError as error:
             yield _failed(error, target)
+
+
+@contextlib.contextmanager
+def _whole(client: "Client", seconds: float) -> Iterator[None]:
+    """An end for what comes drop by drop: after twice `seconds`. Raises `ServerError`."""
+    from ..client import ServerError
+
+    limit, too_long = 2 * seconds, threading.Event()
+
+    def end() -> None:
+        too_long.set()
+        client.break_off()
+
+    timer = threading.Timer(limit, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except ServerError as error:
+        if not too_long.is_set():
+            raise
+        text = _("no whole answer within {n:g} s").format(n=limit)
+        raise ServerError(Failure(Code.NO_PROGRESS, text), client.endpoint) from error
+    finally:
+        timer.cancel()
 
 
 def _failed(error: "ServerError", target: Target) -> Finding:
@@ -155,7 +188,10 @@ def _key(target: Target, seconds: float) -> Findings:
         text = _("The key goes to {url} in clear text.").format(url=endpoint.base_url)
         yield warning("tls", text, _("Put TLS in front of the server, and use https://."))
     try:
-        with Client(replace(endpoint, api_key=None), seconds) as client:
+        with (
+            Client(replace(endpoint, api_key=None), seconds) as client,
+            _whole(client, seconds),
+        ):
             client.models()
     except ServerError as error:
         if error.failure.code is Code.UNAUTHORIZED and has_key:

@@ -23,7 +23,8 @@ _OF_QCHAT = f"{ENVIRONMENT}=1"
 _TITLE = "VLLM::"  # of its engine and its workers
 _MODULES = ("vllm.entrypoints.", "qchat.serve.launcher")
 _REAPERS = ("systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "conmon")
-_SECRET = re.compile(r"(.*-)?(api-?key|token|secret|password)")
+# As it is abbreviated, too: vLLM takes --hf-t for --hf-token.
+_SECRET = re.compile(r"(.*[-.])?(api-?key|token|secret|password)|hf-t.*")
 
 
 def members(first: int | None, mark: str) -> list[int]:
@@ -127,6 +128,17 @@ def masked(words: Sequence[str]) -> tuple[str, ...]:
             shown.append("***" if hides and not is_option else word)
         hides = bool(is_secret) and not equals if is_option else hides
     return tuple(shown)
+
+
+def secret(words: Sequence[str]) -> str | None:
+    """The option among `words` whose value is a key or a token, as it was written; None: none."""
+    last = ""
+    for word, shown in zip(words, masked(words), strict=True):
+        if word.startswith("-"):
+            last = word.partition("=")[0]
+        if word != shown:
+            return last or word.partition("=")[0]
+    return None
 
 
 def _is_vllm(words: list[str]) -> bool:

@@ -14,7 +14,7 @@ import click
 from ..errors import UsageError
 from ..i18n import _
 from ..machine import Machine
-from . import filling, keys, plan
+from . import filling, keys, plan, tree
 
 KEYS, METRICS_KEY = "keys", "prometheus.key"
 _DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")
@@ -35,8 +35,8 @@ def write(
 ) -> None:
     """Write the files for `order` and say what to do next. Files that are there stay as they are.
 
-    Raises `UsageError` for what can't be served, for names that can't stand in the files, and where
-    a file is there with another text; then nothing is written.
+    Raises `UsageError` for what can't be served, for a token among vLLM's options, for names that
+    can't stand in the files, and where a file is there with another text; then nothing is written.
     """
     folder = folder.absolute()
     if not _DOMAIN.fullmatch(domain):
@@ -44,7 +44,16 @@ def write(
     _check(workers)
     if workers and generate_key:
         raise UsageError(_("The keys belong to the servers: make them there, not with --worker."))
+    if workers and order.model is None:
+        raise UsageError(_("Name the MODEL that the servers of --worker have."))
     deployment = _deployment(folder, order, machine, domain, workers, generate_key, gpu, environ)
+    option = tree.secret(order.extra)
+    if option is not None:
+        text = _(
+            "{option} can't stand after the -- here: everybody could read it in the files. Give a "
+            "token of the model hub in the environment, as HF_TOKEN; the files say where."
+        )
+        raise UsageError(text.format(option=option))
     for path in (folder, deployment.keys, deployment.model_folder):
         if path is not None and not _PATH.fullmatch(str(path)):
             text = _("The path {path!r} has characters that not every file can hold; use another.")
@@ -138,7 +147,7 @@ def _check(workers: tuple[str, ...]) -> None:
             parts, port = urlsplit(""), None
         schemes.add(parts.scheme)
         plain = re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", worker)
-        if plain is None or port is None or not parts.hostname:
+        if plain is None or not port or not parts.hostname:
             text = _("--worker is http://HOST:PORT, and {url!r} is not.")
             raise UsageError(text.format(url=worker))
     if len(schemes) > 1:
@@ -154,7 +163,10 @@ def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int
     try:
         for name, text in (texts | private).items():
             path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True)
+                if path.parent != folder:
+                    path.parent.chmod(0o755)
             mode = 0o600 if name in private else 0o755 if name.endswith(".sh") else 0o644
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             written.append(path)
@@ -162,6 +174,8 @@ def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int
                 out.write(text)
                 if name in private:
                     os.fchown(descriptor, owner, -1)
+                else:  # whatever the umask: others read it, such as who runs in the containers
+                    os.fchmod(descriptor, mode)
         if (folder / "compose").is_dir():
             data = folder / "compose" / "prometheus-data"
             data.mkdir(mode=0o700, exist_ok=True)

@@ -93,8 +93,26 @@ def test_the_list_would_show_a_heavy_import(tmp_path: Path) -> None:
     assert "aiohttp" in json.loads(done.stderr.splitlines()[-1])[1]
 
 
-def test_the_chat_is_painted_before_the_sdk_is_imported() -> None:
-    late = "{'openai', 'pygments', 'sqlite3'}"
-    program = f"import sys, qchat.tui.app; print(sorted({late} & set(sys.modules)))"
+_PAINTED = """
+import sys
+from qchat.sampling import Sampling
+from qchat.tui.app import ChatApp
+from qchat.tui.start import Start
+from qchat.wire import Endpoint
+
+class Painted(ChatApp):
+    async def _open(self):
+        print("textual" in sys.modules, sorted(LATE & set(sys.modules)), file=sys.stderr)
+        self.exit(0)
+
+start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+Painted(lambda: None, start).run(headless=True)
+"""
+
+
+def test_the_chat_is_painted_before_what_it_does_not_need_is_imported() -> None:
+    rooms = ("chats", "copies", "offers", "servers", "sidebar", "slash", "talk", "titles", "uses")
+    late = {"openai", "pygments", "sqlite3", *(f"qchat.tui.{room}" for room in rooms)}
+    program = f"LATE = {late!r}\n{_PAINTED}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert "True []" in done.stderr, done.stderr

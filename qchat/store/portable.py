@@ -53,11 +53,11 @@ def dump(database: Database, conversation: str) -> Json:
         return _dump(c, conversation)
 
 
-def path_messages(database: Database, conversation: str) -> list[Json]:
-    """What is shown, as the chat API takes it, the system prompt first. Empty answers are left
-    out: no API takes them back."""
+def path_messages(database: Database, conversation: str, to: int | None = None) -> list[Json]:
+    """The path to message `to` (None: what is shown), as the chat API takes it, the system prompt
+    first. Empty answers are left out: no API takes them back."""
     with database.read() as c:
-        return _path_messages(c, conversation)
+        return _path_messages(c, conversation, to)
 
 
 def parse(document: Any) -> Parsed:
@@ -262,11 +262,11 @@ def _dump_message(message: Message, numbers: dict[int | None, int | None]) -> Js
     return said | {name: getattr(message, name) for name in _TABLES if getattr(message, name)}
 
 
-def _path_messages(c: sqlite3.Connection, conversation: str) -> list[Json]:
+def _path_messages(c: sqlite3.Connection, conversation: str, to: int | None = None) -> list[Json]:
     found = get_conversation(c, conversation)
     by_id = {m.id: m for m in rows.all_of(c, conversation)}
     path: list[Json] = []
-    at = found.leaf
+    at = found.leaf if to is None else to
     while at is not None:
         if by_id[at].content or by_id[at].extra:
             path.append(by_id[at].for_api())

@@ -77,9 +77,12 @@ class Store:
         """A conversation with all its branches as a JSON value (see `portable`)."""
         return portable.dump(self._db, conversation)
 
-    def for_api(self, conversation: str) -> list[Json]:
-        """What is shown as the chat API's messages: the system prompt, and those with a text."""
-        return portable.path_messages(self._db, conversation)
+    def for_api(self, conversation: str, to: int | None = None) -> list[Json]:
+        """What is shown as the chat API's messages: the system prompt, and those with a text.
+
+        With `to` the path to this message of the conversation, whatever is shown.
+        """
+        return portable.path_messages(self._db, conversation, to)
 
     def load(self, parsed: Iterable[Parsed]) -> Imported:
         """Add what `parse_document` and `parse_messages` gave: all or none, nothing doubled."""

@@ -1,7 +1,6 @@
 """What an action is, and the groups in which the help shows them."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..i18n import _
 
@@ -16,8 +15,7 @@ LIST: Final = _("In the list of conversations")
 GROUPS: Final = (WRITING, CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW, LIST)
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """Something that a person can do.
 
     `keys` are the default ones, as Textual names them, apart by commas; `slash` is the command

@@ -1,7 +1,7 @@
 """The table of all that a person can do: keys, help, palette and slash commands come from it.
 
 A new action is a row here, or in one of the tables that are put in here, and a method in a fitting
-room (`ChatApp.rooms` names them).
+room (`ChatApp.room` finds it).
 """
 
 from typing import Final

@@ -4,38 +4,40 @@ import gc
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
 
-from ..errors import QchatError, UsageError
+from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
-from . import slash
+from ..sanitize import one_line
 from .action import Action
 from .actions import ACTIONS
-from .chats import Chats
 from .choices import Choices
 from .composer import Composer
 from .conversation import Conversation
-from .copies import Copies
 from .current import Current
 from .keymap import Keymap
 from .notes import Notes
-from .offers import Offers
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
-from .talk import Talk
 from .themes import THEMES, first_theme, theme_after
-from .titles import Titles
+from .threads import apart
 from .transcript import Transcript
-from .uses import Uses
 
 if TYPE_CHECKING:
     from ..store import Store
+    from .chats import Chats
+    from .copies import Copies
+    from .offers import Offers
     from .sidebar import Sidebar
+    from .talk import Talk
+    from .titles import Titles
+    from .uses import Uses
 
 _CHECKPOINT_SECONDS = 1.0
 _QUIT_SECONDS = 2.0
@@ -44,7 +46,7 @@ _QUIT_SECONDS = 2.0
 class ChatApp(App[int], inherit_bindings=False):
     """One window on one conversation at a time.
 
-    `rooms` are the objects whose methods `Action.handler` names.
+    What is not needed to paint the first screen is imported and made when it is first wanted.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -56,12 +58,17 @@ class ChatApp(App[int], inherit_bindings=False):
     def __init__(
         self, open_store: "Callable[[], Store]", start: Start, keymap: Keymap | None = None
     ) -> None:
-        """`open_store` is called after the first paint; `failure` then says why it did not work."""
+        """`open_store` is called after the first paint.
+
+        `failure` is why that did not work, or why what was written could not be kept; `fault` the
+        first error of qchat's own, with which the chat went on.
+        """
         super().__init__()
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
         self.failure: QchatError | None = None
+        self.fault: Exception | None = None
         self.transcript = Transcript(id="transcript")
         self.composer = Composer(
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
@@ -70,25 +77,11 @@ class ChatApp(App[int], inherit_bindings=False):
         self.current = Current(self, start)
         self.conversation = Conversation(self)
         self.probe = Probe(self)
-        self.copies = Copies(self)
-        self.uses = Uses(self, start)
-        self.offers = Offers(self, start)
         self._sidebar: Sidebar | None = None
-        self.chats = Chats(self)
-        self.talk = Talk(self)
-        self.titles = Titles(self, wanted=start.tui.titles)
         self._notes = Notes(id="notes")
-        self.rooms: dict[str, object] = {
-            "app": self,
-            "chats": self.chats,
-            "composer": self.composer,
-            "conversation": self.conversation,
-            "offers": self.offers,
-            "talk": self.talk,
-            "transcript": self.transcript,
-            "uses": self.uses,
-        }
         self._quit_asked = 0.0
+        self._leaving = False
+        self._sent_early = False
         self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -106,6 +99,48 @@ class ChatApp(App[int], inherit_bindings=False):
         if self._sidebar is None:
             self._sidebar = Sidebar(self)
         return self._sidebar
+
+    @cached_property
+    def chats(self) -> "Chats":
+        """What is done with whole conversations."""
+        from .chats import Chats
+
+        return Chats(self)
+
+    @cached_property
+    def copies(self) -> "Copies":
+        """The way to the clipboard."""
+        from .copies import Copies
+
+        return Copies(self)
+
+    @cached_property
+    def offers(self) -> "Offers":
+        """The servers that are started from here."""
+        from .offers import Offers
+
+        return Offers(self, self._start)
+
+    @cached_property
+    def talk(self) -> "Talk":
+        """What is done with single messages."""
+        from .talk import Talk
+
+        return Talk(self)
+
+    @cached_property
+    def titles(self) -> "Titles":
+        """What gives conversations their titles."""
+        from .titles import Titles
+
+        return Titles(self, wanted=self._start.tui.titles)
+
+    @cached_property
+    def uses(self) -> "Uses":
+        """What is changed of what the next question is asked with."""
+        from .uses import Uses
+
+        return Uses(self, self._start)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, none reach the terminal."""
@@ -129,18 +164,21 @@ class ChatApp(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         """Show what there is; the rest waits for the first paint."""
         self.composer.focus()
-        self.changed()
-        self.call_after_refresh(self._after_first_paint)
+        self._show_status()
+        self.call_after_refresh(lambda: self.spawn(self._open()))
 
-    def _after_first_paint(self) -> None:
+    async def _open(self) -> None:
         try:
-            store = self._open_store()
+            store = await apart(self._open_store)  # another qchat may be at it, for seconds
             last = store.conversations.last() if self._start.go_on else None
             self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
             self.failure = e
             self.exit(int(e.exit_code))
             return
+        except Exception:
+            self.exit(int(Exit.ENGINE))
+            raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(_warm_up, thread=True)
@@ -149,6 +187,8 @@ class ChatApp(App[int], inherit_bindings=False):
         self.set_interval(_CHECKPOINT_SECONDS, self.conversation.checkpoint)
         if self._start.question:
             self.spawn(self._ask_first(self._start.question))
+        elif self._sent_early:
+            self.composer.send()
 
     async def _ask_first(self, question: str) -> None:
         await self.probe.key_looked_for()
@@ -180,11 +220,25 @@ class ChatApp(App[int], inherit_bindings=False):
     async def _told(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+        except Exception as e:
+            self._tell(e)
+
+    def _tell(self, error: Exception) -> None:
+        """Say what went wrong; the chat goes on, whatever it was."""
+        text = str(error)
+        if not isinstance(error, QchatError):
+            if self._leaving:
+                return  # what was still on its way met a store that is closed
+            self.fault = self.fault or error
+            text = _("{kind}: {what}. This is a fault of qchat's own; the chat goes on.")
+            what = one_line(str(error)).rstrip(".")
+            text = text.format(kind=type(error).__name__, what=what)
+        self.say(text, error=True, seconds=10)
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """A sentence in the corner, for a while."""
+        """A sentence in the corner, for a while; it does not stand there twice."""
+        if any(note.message == text and not note.has_expired for note in self._notifications):
+            return
         self.notify(
             text, severity="error" if error else "information", markup=False, timeout=seconds
         )
@@ -194,8 +248,7 @@ class ChatApp(App[int], inherit_bindings=False):
         if self._sidebar is not None:
             self._sidebar.changed()
         shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
-        wanting = doing or self._wanting()
-        self._status.show(self.conversation, self.current, self.probe, wanting, shown("interrupt"))
+        self._show_status(doing)
         waiting = [message.text for message in self.conversation.waiting]
         self._notes.tell(waiting, shown("unqueue"), self.talk.note)
         if look is not None:
@@ -205,6 +258,11 @@ class ChatApp(App[int], inherit_bindings=False):
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
+
+    def _show_status(self, doing: str = "") -> None:
+        doing = doing or self._wanting()
+        stop_key = self.keymap.shown("interrupt")
+        self._status.show(self.conversation, self.current, self.probe, doing, stop_key)
 
     def _wanting(self) -> str:
         """What there is to do before a question can be answered."""
@@ -229,6 +287,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
+        if self._leaving:
+            return
         room, _dot, method = action.handler.partition(".")
         if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
@@ -239,12 +299,16 @@ class ChatApp(App[int], inherit_bindings=False):
             return
         values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
-            done = getattr(self.rooms[room], method)(*values)
-        except QchatError as e:
-            self.say(str(e), error=True, seconds=10)
+            done = getattr(self.room(room), method)(*values)
+        except Exception as e:
+            self._tell(e)
             return
         if inspect.iscoroutine(done):
             self.spawn(done)
+
+    def room(self, name: str) -> object:
+        """The object whose methods `Action.handler` names."""
+        return self if name == "app" else getattr(self, name)
 
     def _ask_for(self, action: Action) -> None:
         from .wanted import Wanted
@@ -264,8 +328,12 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Enter: a command, or a question."""
+        from . import slash
+
         if not self.conversation.opened:
-            return  # it is just being opened; what was written stays
+            self._sent_early = True
+        if self._leaving or not self.conversation.opened:
+            return  # it is just being opened, or closed; what was written stays
         try:
             found = slash.parse(event.typed)
             if event.text != event.typed:  # it has chips, and a command takes no hidden text
@@ -293,8 +361,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self.composer.take()
             self.conversation.queue(found, draft)
         elif not self._still_coming():
+            draft = self.composer.draft
             self.composer.take()
-            self.conversation.send(found)
+            self.conversation.send(found, draft)
 
     def on_composer_escaped(self) -> None:
         """Leave the editing of a message."""
@@ -322,13 +391,27 @@ class ChatApp(App[int], inherit_bindings=False):
         self.say(_("Press {key} again to quit.").format(key=key), seconds=_QUIT_SECONDS)
 
     def leave(self) -> None:
-        """Quit; what has come and what is written are kept."""
+        """Quit; what has come and what is written are kept.
+
+        Where that is not possible, it has to be asked for again.
+        """
+        self._leaving = True
         self.conversation.stop_all()
         self.run_worker(self._leave(), exit_on_error=True)
 
     async def _leave(self) -> None:
-        await self._told(self.conversation.close())
-        self.exit(0)
+        try:
+            await self.conversation.close()
+        except QchatError as e:
+            if self.failure is None:
+                self.failure, self._leaving = e, False
+                text = _("What is written can't be kept. {key} again quits without it.")
+                text = text.format(key=self.keymap.shown("leave"))
+                self.say(f"{e} {text}", error=True, seconds=10)
+                return
+        else:
+            self.failure = None
+        self.exit(int(self.failure.exit_code) if self.failure is not None else 0)
 
     async def show_info(self) -> None:
         """What is known of the answer at the cursor, or of the last one on the screen."""

@@ -2,9 +2,8 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import UsageError
 from ..i18n import _
@@ -53,8 +52,7 @@ def size_of(count: int) -> str:
     return _("{n:,} KiB").format(n=round(count / 1024))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A path that may be meant: as it is to be written, folders with a slash at the end."""
 
     path: str
@@ -65,22 +63,30 @@ class Candidate:
         return self.path.endswith("/")
 
 
-def candidates(written: str, folder: Path) -> list[Candidate]:
-    """The paths that go on what is written, seen from `folder`: at most eight, the likeliest first.
+def absolute(written: str) -> Path:
+    """Where a path is that a person wrote. Raises `UsageError` where that can't be said."""
+    try:
+        return Path.cwd() / Path(written).expanduser()
+    except (OSError, RuntimeError) as e:  # the working directory is gone; no such home
+        why = e.strerror if isinstance(e, OSError) else str(e).rstrip(".")
+        raise UsageError(_("Can't read {path}: {why}.").format(path=written, why=why)) from e
+
+
+def candidates(written: str) -> list[Candidate]:
+    """The paths that go on what is written: at most eight, the likeliest first.
 
     Hidden files are offered where their dot is written; case doesn't matter. What can't be read
     offers nothing.
     """
     head, slash, start = written.rpartition("/")
     try:
-        where = folder / Path(head + slash).expanduser()
-        with os.scandir(where) as entries:
+        with os.scandir(absolute(head + slash)) as entries:
             names = [
                 entry.name + "/" * _is_folder(entry)
                 for entry, _number in zip(entries, range(_LOOKED_AT), strict=False)
                 if _matches(entry.name, start)
             ]
-    except (OSError, RuntimeError, ValueError):  # no such home, a NUL in the name
+    except (OSError, UsageError, ValueError):  # a NUL in the name
         return []
     low = start.lower()
     names.sort(key=lambda name: (not name.lower().startswith(low), name.lower()))

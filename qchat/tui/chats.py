@@ -98,7 +98,8 @@ class Chats:
         if key == conversation.key:
             await conversation.show(None)
         deleted = await self._keeper.run(self._keeper.store.conversations.delete, key)
-        self._deleted.append(key)
+        if key not in self._deleted:
+            self._deleted.append(key)
         way = self._app.keymap.shown("list_restore" if self._app.sidebar.in_use else "restore")
         said = _("Deleted: {title}. Back with {way}")
         await self._changed(said.format(title=chat_lines.title(deleted), way=way))
@@ -110,8 +111,12 @@ class Chats:
                 _("Nothing was deleted here; for earlier ones there is qchat chats restore.")
             )
         restore = self._keeper.store.conversations.restore
-        restored = await self._keeper.run(restore, self._deleted[-1])
-        self._deleted.pop()
+        key = self._deleted.pop()  # now: another one may be asked for before this is done
+        try:
+            restored = await self._keeper.run(restore, key)
+        except Exception:
+            self._deleted.append(key)
+            raise
         await self._changed(chat_lines.restored(restored))
 
     async def _changed(self, said: str) -> None:

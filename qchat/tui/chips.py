@@ -7,9 +7,8 @@ and put in its place when the question is sent.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..i18n import _
 from .attach import read_text, size_of
@@ -20,8 +19,7 @@ _MARK: Final = "\x1e"  # begins a stored draft that has more than its text
 _fences = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE).findall
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(NamedTuple):
     """One word in the field, and what it stands for: a text, or the file of this path.
 
     `name` is how the question calls the file.
@@ -33,8 +31,7 @@ class Chip:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is being written: the text with the labels in it, and its chips."""
 
     text: str = ""
@@ -44,7 +41,8 @@ class Draft:
         """As it is stored: a plain text as it stands."""
         if not self.chips and not self.text.startswith(_MARK):
             return self.text
-        return _MARK + json.dumps(asdict(self), ensure_ascii=False)
+        said = {"text": self.text, "chips": [chip._asdict() for chip in self.chips]}
+        return _MARK + json.dumps(said, ensure_ascii=False)
 
     @classmethod
     def parsed(cls, stored: str) -> "Draft":
@@ -123,6 +121,14 @@ class Chips:
 def is_large(text: str) -> bool:
     """Whether a pasted text is folded."""
     return len(text) > LARGE_CHARS or text.count("\n") >= LARGE_LINES
+
+
+def folded(text: str) -> Draft:
+    """A text as it is put into the field, a very large one as a chip."""
+    if not is_large(text):
+        return Draft(text)
+    chip = Chips().fold(text)
+    return Draft(chip.label, (chip,))
 
 
 def _fenced(name: str, text: str) -> str:

@@ -125,10 +125,10 @@ def tui(
 
         app = ChatApp(opened, start, keymap)
         code = app.run() or 0
-        if app.failure is not None:
-            raise app.failure
         for note in app.offers.notes():
-            click.echo(note)
+            click.echo(note, err=in_browser)  # there stdout is the page's
+        if (wrong := app.failure or app.fault) is not None:
+            raise wrong
         return code
 
 

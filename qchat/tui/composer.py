@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from textual import events, work
@@ -14,8 +14,8 @@ from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
 from ..settings import Tui
-from .attach import Candidate, candidates
-from .chips import Draft
+from .attach import Candidate, absolute, candidates
+from .chips import Draft, folded
 from .choices import Choices
 from .field import ChipField
 from .history import History
@@ -68,6 +68,7 @@ class Composer(ChipField):
         self._enter_waits: Timer | None = None
         self._history: History | None = None
         self._written = Draft()
+        self._asked: Draft | None = None  # what stood here when earlier questions were asked for
         self._recalled: str | None = None
         self._offered: list[Candidate] = []
         self._dismissed = ""
@@ -82,8 +83,25 @@ class Composer(ChipField):
         return self._options.attach_kib * 1024
 
     def take(self) -> None:
-        """Empty the field; what it held has been kept elsewhere."""
-        self.write("")
+        """Empty the field; what it held has been kept elsewhere.
+
+        Where that was an earlier question, what was being written before comes back.
+        """
+        self.draft = self._written if self._recalls else Draft()
+
+    @property
+    def unsent(self) -> Draft:
+        """What is to be kept: beneath an earlier question, what was being written before."""
+        return self._written if self._recalls else self.draft
+
+    @property
+    def _recalls(self) -> bool:
+        return self._history is not None and self.text == self._recalled
+
+    def fill(self, draft: Draft) -> None:
+        """Something else to write; the walk through earlier questions ends."""
+        self._history = self._asked = None
+        super().fill(draft)
 
     # -- keys ------------------------------------------------------------------------------
 
@@ -95,31 +113,28 @@ class Composer(ChipField):
             self._enter_waits.stop()
             self._enter_waits = None
             self.insert("\n")
-        if event.key == "enter" and burst and not self._newline_first:
+        if burst and self._sends(event.key):
             event.stop()
             event.prevent_default()
-            self._enter_waits = self.set_timer(_WAIT_SECONDS, self._send_waiting)
+            self._enter_waits = self.set_timer(_WAIT_SECONDS, partial(self._go_on, event.key))
         elif self._own_key(event.key):
             event.stop()
             event.prevent_default()
         else:
             await super()._on_key(event)
 
+    def _sends(self, key: str) -> bool:
+        return (
+            key in ("ctrl+j", "ctrl+enter", "alt+enter") if self._newline_first else key == "enter"
+        )
+
     def _own_key(self, key: str) -> bool:
         """Do what a key means here; whether it means something."""
         if self._offered and self._choosing_key(key):
             return True
-        if key == "enter":
-            if self._newline_first:
-                self.insert("\n")
-            else:
-                self._send()
-        elif key in ("ctrl+j", "ctrl+enter", "alt+enter"):
-            if self._newline_first:
-                self._send()
-            else:
-                self.insert("\n")
-        elif key == "shift+enter":
+        if self._sends(key):
+            self.send()
+        elif key in ("enter", "ctrl+j", "ctrl+enter", "alt+enter", "shift+enter"):
             self.insert("\n")
         elif key == "escape":
             self.post_message(self.Escaped())
@@ -131,12 +146,12 @@ class Composer(ChipField):
             return False
         return True
 
-    def _send_waiting(self) -> None:
+    def _go_on(self, key: str) -> None:
         self._enter_waits = None
-        if not (self._offered and self._choosing_key("enter")):
-            self._send()
+        self._own_key(key)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what is written, if anything is."""
         if not self.text.strip():
             return
         try:
@@ -171,24 +186,28 @@ class Composer(ChipField):
 
     def _older(self) -> None:
         if self._history is None:
+            self._asked = self.draft
             self.post_message(self.Older())
         else:
             self._step(1)
 
     def walk(self, questions: list[str]) -> None:
-        """Begin to walk through these, newest first; what is written is kept at the near end."""
-        self._written = self.draft
-        self._history = History([q for q in questions if q != self._written.text])
+        """Begin to walk through these, newest first; what is written is kept at the near end.
+
+        Nothing happens where that is no longer what stood there when they were asked for.
+        """
+        if self._history is None:
+            if self.draft != self._asked:
+                return
+            self._written = self.draft
+            self._history = History([q for q in questions if q != self._written.text])
         self._step(1)
 
     def _step(self, count: int) -> None:
         if self._history is None or not self._history.step(count):
             return
         question = self._history.shown
-        if question is None:
-            self.draft = self._written
-        else:
-            self.write(question)
+        super().fill(self._written if question is None else folded(question))
         if count > 0:
             # Up again goes on; within a question of several lines it would be a line at a time.
             self.move_cursor((0, len(self.document.get_line(0))))
@@ -223,7 +242,7 @@ class Composer(ChipField):
 
     @work(exclusive=True, group="names")
     async def _look_up(self, written: str) -> None:
-        found = await asyncio.to_thread(candidates, written, Path.cwd())
+        found = await asyncio.to_thread(candidates, written)
         if self._mentioned() == written:
             self._offer(found)
 
@@ -258,9 +277,8 @@ class Composer(ChipField):
         if candidate.is_folder:
             self.replace(f"@{candidate.path}", start, (row, column))
             return
-        path = Path.cwd() / Path(candidate.path).expanduser()
         try:
-            chip = self.chips.attach(path, candidate.path, self.limit)
+            chip = self.chips.attach(absolute(candidate.path), candidate.path, self.limit)
         except UsageError as e:
             self._dismissed = written
             self.notify(str(e), severity="error", markup=False, timeout=10)

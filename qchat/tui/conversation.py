@@ -5,11 +5,12 @@ An answer that is on its way when another conversation is opened goes on in its 
 
 import asyncio
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import QchatError
+from ..errors import EngineError, QchatError
 from ..i18n import _
 from ..sanitize import one_line
 from .chips import Draft
@@ -44,6 +45,7 @@ class Conversation:
         self.waiting: list[Waiting] = []
         self.order = asyncio.Lock()
         self._sending = 0
+        self._unwanted = False  # an answer to what is just being sent
 
     @property
     def opened(self) -> bool:
@@ -80,8 +82,7 @@ class Conversation:
         loaded = keeper.load(key)
         self._keeper = keeper
         self._show(loaded, first=True)
-        if not self._app.composer.text:
-            self._app.composer.draft = Draft.parsed(loaded.draft)
+        self.put_back(Draft.parsed(loaded.draft))
 
     async def show(
         self, key: str | None, message: int | None = None, words: Sequence[str] = ()
@@ -110,15 +111,19 @@ class Conversation:
         if key == self.key:
             self._show(loaded)
             return
-        draft = self._keep_draft()
+        draft, kept = self._draft, self._keep_draft()
         if (left := self.answering) is not None:
             left.at = None
         self.waiting.clear()  # it stands in the draft that was kept
         self._app.talk.leave()
         self._show(loaded)
         self._app.composer.draft = Draft.parsed(loaded.draft)
-        if draft is not None:
-            await draft
+        if kept is not None:
+            try:
+                await kept
+            except QchatError:
+                self.put_back(draft)
+                raise
 
     async def read_again(self) -> None:
         """Show the path as it is in the store now; `order` is held. Raises `StoreError`."""
@@ -133,8 +138,13 @@ class Conversation:
         self.title = record.title if record is not None else ""
         last = loaded.messages[-1] if loaded.messages else None
         self.figures = stored_figures(last) if last is not None else ()
-        self.unanswered = last is not None and last.state == State.ERROR.value
-        messages = [shown(stored, loaded.versions.get(stored.id)) for stored in loaded.messages]
+        self.unanswered = last is not None and (
+            last.role == "user" or last.state == State.ERROR.value
+        )
+        again = self._app.keymap.shown("retry")
+        messages = [
+            shown(stored, loaded.versions.get(stored.id), again=again) for stored in loaded.messages
+        ]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
             coming.at = ids.index(coming.answer) if coming.answer in ids else None
@@ -145,35 +155,55 @@ class Conversation:
 
     # -- asking ----------------------------------------------------------------------------
 
-    def send(self, text: str) -> None:
-        """Ask a question of the person's; what was written comes back where that fails."""
-        self._sending += 1
-        self._app.spawn(self._sent(text))
+    def send(self, text: str, draft: Draft | None = None) -> None:
+        """Ask a question of the person's; where it can't be kept, its `draft` comes back."""
+        self._sending += 1  # at once: a stop may come before the rest
+        self._app.spawn(self._send(Waiting(text, draft or Draft(text))))
 
-    async def _sent(self, text: str) -> None:
+    @asynccontextmanager
+    async def asks(self) -> AsyncIterator[None]:
+        """`order`, for what ends in an answer being asked for; meanwhile `stop` prevents that."""
+        self._sending += 1
         try:
-            await self.ask(text)
-        except QchatError:
-            if not self._app.composer.text:
-                self._app.composer.write(text)  # what was written is never lost
+            async with self.order:
+                yield
+        finally:
+            self._sent()
+
+    def _sent(self) -> None:
+        self._sending -= 1
+        if not self._sending:
+            self._unwanted = False
+
+    async def _send(self, asked: Waiting) -> None:
+        try:
+            async with self.order:
+                await self._store(asked)
+                await self.answer(len(self._app.transcript.messages))
+        except Exception:
+            self.unqueue()
             raise
         finally:
-            self._sending -= 1
+            self._sent()
+        if (draft := self._keep_draft()) is not None:
+            await draft  # storing a question empties the draft, in which the others stand
 
-    async def ask(self, text: str) -> None:
-        """Store a question and ask it. Raises `StoreError`."""
-        async with self.order:
-            stored = await self.keeper.question(self.key, text, self._app.current.using)
-            shown = self._app.transcript.messages
-            if self.key is None:
-                self.key = stored.conversation
-                self.title = one_line(text)
-            elif not shown or stored.parent != shown[-1].id:
-                await self.read_again()  # it stands elsewhere than what is shown would have it
-                await self.answer()
-                return
-            self._app.transcript.append(Message("user", text, id=stored.id))
-            await self.answer()
+    async def _store(self, asked: Waiting) -> None:
+        """Store a question behind what is shown, and show it; `order` is held."""
+        shown = self._app.transcript.messages
+        parent, using = shown[-1].id if shown else None, self._app.current.using
+        try:
+            stored, version = await self.keeper.question(self.key, parent, asked.text, using)
+        except Exception:
+            self.waiting.insert(0, asked)  # what was written is never lost
+            raise
+        if self.key is None:
+            if (draft := self.keeper.keep_draft(None, "")) is not None:
+                self._app.follow(draft)  # what was written meanwhile goes on in here
+            self.key = stored.conversation
+            self.title = one_line(asked.text)
+            self._app.current.begun(using)
+        self._app.transcript.append(Message("user", asked.text, id=stored.id, version=version))
 
     def queue(self, text: str, draft: Draft) -> None:
         """Ask it when the answer that comes has ended."""
@@ -183,49 +213,60 @@ class Conversation:
     def unqueue(self) -> None:
         """What waits goes back into the field, before what stands there."""
         if self.waiting:
-            composer = self._app.composer
-            composer.draft = joined(self.waiting, composer.draft)
+            self._app.composer.draft = self._draft
             self.waiting.clear()
             self._app.changed()
-            composer.focus()
+            self._app.composer.focus()
 
-    async def _ask_next(self, waiting: Waiting) -> None:
-        try:
-            await self.ask(waiting.text)
-        except QchatError:
-            self.waiting.insert(0, waiting)
-            self.unqueue()
-            raise
-        finally:
-            self._sending -= 1
-        if (draft := self._keep_draft()) is not None:
-            await draft  # storing a question empties the draft, in which the others stand
+    def put_back(self, draft: Draft) -> None:
+        """Into the field, before what stands there."""
+        if draft.text:
+            composer = self._app.composer
+            composer.draft = joined([Waiting(draft.text, draft)], composer.unsent)
 
     async def retry(self) -> None:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         if self.key is None or self.busy:
             return
-        async with self.order:
-            count = await self.keeper.again(self.key)
-            if count is not None:
-                self._app.transcript.truncate(count)
-                await self.answer()
+        async with self.asks():
+            shown = self._app.transcript.messages
+            questions = [at for at, message in enumerate(shown) if message.role == "user"]
+            if questions:
+                await self.answer(questions[-1] + 1)
 
-    async def answer(self) -> None:
-        """Ask for an answer to the path that is shown; `order` is held. Raises `StoreError`."""
+    async def answer(self, count: int) -> None:
+        """Ask for an answer to the first `count` messages that are shown; `order` is held.
+
+        The others go. Raises `QchatError`.
+        """
         assert self.key is not None
-        begun = await self.keeper.begin(self.key, self._app.current.using)
+        transcript = self._app.transcript
+        question = transcript.messages[count - 1].id
+        assert question is not None
+        if self._unwanted:
+            self.unanswered = True
+            self.unqueue()
+            self._app.changed()
+            text = _("Stopped before it was asked; {key} asks it.")
+            self._app.say(text.format(key=self._app.keymap.shown("retry")))
+            return
+        begun = await self.keeper.begin(self.key, question, self._app.current.using)
+        transcript.truncate(count)
         message = Message("assistant", state=State.STREAMING, id=begun.answer)
-        at = self._app.transcript.append(replace(message, version=begun.version))
+        at = transcript.append(replace(message, version=begun.version))
         self._ask(self.key, begun, at)
+        if self._unwanted:
+            self.stop()
 
     async def go_on(self, answer: int) -> None:
-        """Go on with the last answer; `order` is held. Raises `StoreError`."""
+        """Go on with the last answer; `order` is held. Raises `QchatError`."""
         assert self.key is not None
         begun = await self.keeper.resume(self.key, answer)
         transcript = self._app.transcript
         at = len(transcript.messages) - 1
         transcript.replace(at, self._ask(self.key, begun, at).message())
+        if self._unwanted:
+            self.stop()
 
     def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
         from .answering import Answering
@@ -282,21 +323,25 @@ class Conversation:
         if state is not State.COMPLETE:
             self.unqueue()
         elif self.waiting:
-            self._sending += 1
-            self._app.spawn(self._ask_next(self.waiting.pop(0)))
+            self.send(*self.waiting.pop(0))
 
     def stop(self, key: str | None = None) -> bool:
         """Stop the answer that comes here, or in another conversation; what came is kept.
 
-        False where none comes.
+        What is just being sent is kept, and not answered. False where there is nothing to stop.
         """
         coming = self._answers.get(key or self.key or "")
         if coming is not None:
             self._close(coming, coming.cut(), State.STOPPED)
-        return coming is not None
+        elif self._sending and key in (None, self.key):
+            self._unwanted = True
+        else:
+            return False
+        return True
 
     def stop_all(self) -> None:
         """Stop the answers everywhere."""
+        self._unwanted = self._sending > 0
         for coming in list(self._answers.values()):
             self._close(coming, coming.cut(), State.STOPPED)
 
@@ -310,6 +355,8 @@ class Conversation:
 
     def checkpoint(self) -> None:
         """Keep what has come and what is written; called every second."""
+        if not self.opened:
+            return  # no longer
         for coming in self._answers.values():
             coming.tick(self._app.transcript)
             if (text := coming.unsaved()) is not None:
@@ -318,17 +365,27 @@ class Conversation:
             self._app.follow(draft)
 
     async def close(self) -> None:
-        """Keep the draft, wait until all is written. Raises `StoreError`."""
-        if self._keeper is not None:
-            try:
-                if (draft := self._keep_draft()) is not None:
-                    await draft
-            finally:
-                self._keeper.close()
+        """Wait until all is written, then nothing more is.
+
+        Raises `QchatError` where the draft can't be kept; then it goes on.
+        """
+        if self._keeper is None:
+            if self._app.composer.text:
+                raise EngineError(_("The stored conversations are still being opened."))
+            return
+        async with self.order:  # what was sent before is stored
+            if (draft := self._keep_draft()) is not None:
+                await draft
+            self._keeper.close()
+            self._keeper = None
+
+    @property
+    def _draft(self) -> Draft:
+        """What waits, and what is being written."""
+        return joined(self.waiting, self._app.composer.unsent)
 
     def _keep_draft(self) -> "Future[object] | None":
-        draft = joined(self.waiting, self._app.composer.draft)
-        return self.keeper.keep_draft(self.key, draft.dumped())
+        return self.keeper.keep_draft(self.key, self._draft.dumped())
 
     # -- other actions ---------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class Current:
     def __init__(self, app: "ChatApp", start: Start) -> None:
         self._app = app
         self._defaults = start.defaults()
-        self.using = self._fresh = Using.new(self._defaults)
+        self.using = self._fresh = self._unbegun = Using.new(self._defaults)
         self.context: int | None = None
 
     def take_up(self, loaded: "Loaded", *, first: bool) -> None:
@@ -42,7 +42,7 @@ class Current:
     def _used_by(self, loaded: "Loaded", first: bool) -> Using:
         record = loaded.record
         if record is None:
-            return self._fresh
+            return self._unbegun
         server = record.server or _last_server(loaded)
         try:
             endpoint = endpoint_named(self._defaults, server)
@@ -62,13 +62,22 @@ class Current:
         self._app.probe.moved()
         self._app.changed()
         conversation = self._app.conversation
-        if conversation.key is not None:
+        if conversation.key is None:
+            self._unbegun = using  # it is there again, as the draft is, when one comes back
+        else:
             self._app.follow(conversation.keeper.use(conversation.key, using))
+
+    def begun(self, asked: Using) -> None:
+        """The conversation that is shown has begun, and was stored with this."""
+        self._unbegun = self._fresh
+        if self.using != asked:  # it was changed meanwhile
+            self.use(self.using)
 
     def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
         """Ask this model of this server, and in the conversations that begin in this window."""
         self._remember(endpoint)
         self._fresh = replace(self._fresh, endpoint=endpoint, model=model)
+        self._unbegun = replace(self._unbegun, endpoint=endpoint, model=model)
         self.use(replace(self.using, endpoint=endpoint, model=model))
 
     def unlocked(self, before: "Endpoint", endpoint: "Endpoint") -> None:
@@ -76,6 +85,8 @@ class Current:
         self._remember(endpoint)
         if self._fresh.endpoint == before:
             self._fresh = replace(self._fresh, endpoint=endpoint)
+        if self._unbegun.endpoint == before:
+            self._unbegun = replace(self._unbegun, endpoint=endpoint)
         if self.using.endpoint == before:
             self.using = replace(self.using, endpoint=endpoint)
         self._app.probe.moved()
@@ -83,7 +94,7 @@ class Current:
     def _remember(self, endpoint: "Endpoint") -> None:
         if endpoint.name is None:  # those with a name are configured
             used = {**self._defaults.used, endpoint.base_url: endpoint}
-            self._defaults = replace(self._defaults, used=used)
+            self._defaults = self._defaults._replace(used=used)
 
     def filled(self, tokens: int | None) -> None:
         """So much of the context is used; it is said when it comes near the limit."""

@@ -8,7 +8,8 @@ from textual.document._document import EditResult, Location, Selection
 from textual.widgets import TextArea
 
 from ..sanitize import clean
-from .chips import Chip, Chips, Draft, is_large
+from .chips import Chip, Chips, Draft, folded, is_large
+from .in_order import bound_here
 
 _CHIP_STYLE: Final = "reverse"
 
@@ -35,23 +36,26 @@ class ChipField(TextArea):
 
     @draft.setter
     def draft(self, draft: Draft) -> None:
+        self.fill(draft)
+
+    def fill(self, draft: Draft) -> None:
+        """Put this into the field in place of what is there."""
         self.chips = Chips(draft.chips)
         self.text = draft.text
         self.move_cursor(self.document.end)
 
     def write(self, text: str) -> None:
         """Put a text into the field in place of what is there, a very large one as a chip."""
-        self.draft = Draft()
-        if is_large(text):
-            text = self.chips.fold(text).label
-        self.text = text
-        self.move_cursor(self.document.end)
+        self.draft = folded(text)
 
     def put(self, text: str) -> None:
         """Insert at the cursor, in place of what is selected."""
         result = self._replace_via_keyboard(text, *self.selection)
         if result is not None:
             self.move_cursor(result.end_location)
+
+    async def _on_key(self, event: events.Key) -> None:
+        await bound_here(self, event)
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Insert a small text as it is, a large one as a chip."""

@@ -65,7 +65,7 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
-def shown(stored: "Stored", version: tuple[int, int] | None = None) -> Message:
+def shown(stored: "Stored", version: tuple[int, int] | None = None, *, again: str = "") -> Message:
     """A stored message as it is drawn, an answer with its figures; `version` as in `Message`."""
     state = State(stored.state.value)
     if stored.role != "assistant":
@@ -80,7 +80,7 @@ def shown(stored: "Stored", version: tuple[int, int] | None = None) -> Message:
         _seconds(stored, "total_seconds") or 0.0,
         stored.error or "",
     )
-    message = ended(end, state, _seconds(stored, "reasoning_seconds"))
+    message = ended(end, state, _seconds(stored, "reasoning_seconds"), again=again)
     return replace(message, id=stored.id, version=version)
 
 

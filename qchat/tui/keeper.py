@@ -8,6 +8,8 @@ from asyncio import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..errors import UsageError
+from ..i18n import _
 from ..store import Conversation, Store, StoreThread, title_of
 from ..store import Message as Stored
 from ..store import State as StoreState
@@ -16,6 +18,7 @@ from .message import State
 from .using import Using
 
 Json = dict[str, Any]
+Version = tuple[int, int]
 
 _DRAFT: Final = "draft"  # of a conversation that has not begun
 
@@ -30,7 +33,7 @@ class Loaded:
     record: Conversation | None
     messages: list[Stored]
     draft: str
-    versions: dict[int, tuple[int, int]] = field(default_factory=dict)
+    versions: dict[int, Version] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Begun:
 
     answer: int
     messages: list[Json]
-    version: tuple[int, int] | None
+    version: Version | None
     before: Stored | None = None
 
     @property
@@ -57,7 +60,7 @@ class Keeper:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.run = StoreThread()
-        self._drafts: dict[str | None, str] = {}
+        self._drafts: dict[str | None, str | None] = {}  # None: it is not known what is stored
 
     def load(self, conversation: str | None) -> Loaded:
         """The messages on the path that is shown, and what was being written."""
@@ -72,24 +75,42 @@ class Keeper:
         self._drafts[conversation] = loaded.draft
         return loaded
 
-    async def question(self, conversation: str | None, text: str, using: Using) -> Stored:
-        """Store a question, and begin a conversation for it where there is none."""
-        run, store = self.run, self.store
-        if conversation is None:
-            made = await run(
-                store.conversations.create,
-                title=title_of(text),
-                system=using.system,
-                server=using.server,
-                model=using.model,
-                settings=using.settings(),
-            )
-            await run(store.remember, _DRAFT, "")
-            self._drafts[None] = ""
-            conversation = made.id
-        stored = await run(store.messages.add, conversation, "user", text)
+    def question(
+        self, conversation: str | None, parent: int | None, text: str, using: Using
+    ) -> "Future[tuple[Stored, Version | None]]":
+        """Store a question behind `parent`, and begin a conversation for it where there is none.
+
+        Its draft is emptied. Raises `UsageError` where the conversation was deleted.
+        """
         self._drafts[conversation] = ""
-        return stored
+        return self.run(self._question, conversation, parent, text, using)
+
+    def _question(
+        self, conversation: str | None, parent: int | None, text: str, using: Using
+    ) -> tuple[Stored, Version | None]:
+        store = self.store
+        if conversation is not None:
+            self._check(conversation)
+            stored = store.messages.add(conversation, "user", text, parent=parent)
+            return stored, store.messages.versions(conversation).get(stored.id)
+        made = store.conversations.create(
+            title=title_of(text),
+            system=using.system,
+            server=using.server,
+            model=using.model,
+            settings=using.settings(),
+        )
+        stored = store.messages.add(made.id, "user", text)
+        store.remember(_DRAFT, "")
+        return stored, None
+
+    def _check(self, conversation: str) -> None:
+        if self.store.conversations.get(conversation).deleted is not None:
+            text = _(
+                "This conversation was deleted elsewhere. To bring it back: "
+                "qchat chats restore {id}"
+            )
+            raise UsageError(text.format(id=conversation))
 
     async def questions(self, conversation: str | None) -> list[str]:
         """Earlier questions, newest first: those of this conversation, then those of all."""
@@ -97,40 +118,58 @@ class Keeper:
         own = [] if conversation is None else await self.run(ask, conversation)
         return own + await self.run(ask)
 
-    async def again(self, conversation: str) -> int | None:
-        """Go back to the last question; returns how many messages stand until there."""
-        nodes = await self.run(self.store.messages.path, conversation)
-        for count in range(len(nodes), 0, -1):
-            if nodes[count - 1].role == "user":
-                leaf = nodes[count - 1].id
-                await self.run(self.store.messages.set_leaf, conversation, leaf)
-                return count
-        return None
+    def another(self, old: Stored, text: str) -> "Future[Stored]":
+        """Store another version of a message. Raises `UsageError` as `question` does."""
+        return self.run(self._another, old, text)
 
-    async def begin(self, conversation: str, using: Using) -> Begun:
-        """Begin an answer to the path that is shown."""
-        messages = await self.run(self.store.for_api, conversation)
+    def _another(self, old: Stored, text: str) -> Stored:
+        self._check(old.conversation)
+        return self.store.messages.add(
+            old.conversation,
+            old.role,
+            text,
+            parent=old.parent,
+            reasoning=old.reasoning,
+            model=old.model,
+        )
+
+    def begin(self, conversation: str, question: int, using: Using) -> "Future[Begun]":
+        """Begin an answer to a question, whatever is shown in another window.
+
+        Raises `UsageError` where the conversation was deleted.
+        """
+        return self.run(self._begin, conversation, question, using)
+
+    def _begin(self, conversation: str, question: int, using: Using) -> Begun:
+        self._check(conversation)
+        store = self.store
+        messages = store.for_api(conversation, question)
         used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
         if asked := using.asked():
             used["request"] = asked
         if using.system:
             used["system"] = using.system
-        begin = self.store.messages.begin
-        answer = await self.run(begin, conversation, model=using.model, used=used)
-        versions = await self.run(self.store.messages.versions, conversation)
-        return Begun(answer.id, messages, versions.get(answer.id))
+        answer = store.messages.begin(conversation, parent=question, model=using.model, used=used)
+        version = store.messages.versions(conversation).get(answer.id)
+        return Begun(answer.id, messages, version)
 
-    async def resume(self, conversation: str, answer: int) -> Begun:
+    def resume(self, conversation: str, answer: int) -> "Future[Begun]":
         """Begin to go on with the last answer.
 
-        Space at its end is left out: the model writes it again.
+        Space at its end is left out: the model writes it again. Raises `UsageError` where the
+        conversation was deleted.
         """
-        before = await self.run(self.store.messages.resume, answer)
+        return self.run(self._resume, conversation, answer)
+
+    def _resume(self, conversation: str, answer: int) -> Begun:
+        self._check(conversation)
+        before = self.store.messages.resume(answer)
         before = replace(before, content=before.content.rstrip())
-        messages = await self.run(self.store.for_api, conversation)
+        messages = self.store.for_api(conversation, answer)
         messages[-1] = before.for_api()
-        versions = await self.run(self.store.messages.versions, conversation)
-        return Begun(answer, messages, versions.get(answer), before)
+        return Begun(
+            answer, messages, self.store.messages.versions(conversation).get(answer), before
+        )
 
     def use(self, conversation: str, using: Using) -> "Future[Conversation]":
         """Keep what the next question is asked with."""
@@ -166,13 +205,22 @@ class Keeper:
         )
 
     def keep_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":
-        """Keep what is being written; None where it has not changed."""
+        """Keep what is being written; None where it has not changed since it was kept."""
         if draft == self._drafts.get(conversation, ""):
             return None
         self._drafts[conversation] = draft
+        kept: Future[Any]
         if conversation is None:
-            return self.run(self.store.remember, _DRAFT, draft)
-        return self.run(self.store.conversations.set_draft, conversation, draft)
+            kept = self.run(self.store.remember, _DRAFT, draft)
+        else:
+            kept = self.run(self.store.conversations.set_draft, conversation, draft)
+
+        def look(done: "Future[Any]") -> None:
+            if self._drafts[conversation] == draft and (done.cancelled() or done.exception()):
+                self._drafts[conversation] = None  # it is kept when it is asked for again
+
+        kept.add_done_callback(look)
+        return kept
 
     def close(self) -> None:
         """Wait until all is written."""

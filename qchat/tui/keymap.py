@@ -87,10 +87,11 @@ class Keymap:
         """The table as Markdown."""
         about = _(
             "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings "
-            "turns Enter and Ctrl+J round). @ and the name of a text file attach it; Up and Down "
-            "at the edges of the field bring earlier questions. Drag with the mouse to select: a "
-            "whole paragraph is copied as Markdown, a part as its words. Two clicks take a word, "
-            "three a paragraph. Tab goes to the conversation and back."
+            "turns Enter and Ctrl+J round). @ and a part of a text file's name, without spaces, "
+            "offer names; Tab or Enter attaches the one that is marked. Up and Down at the edges "
+            "of the field bring earlier questions. Drag with the mouse to select: a whole "
+            "paragraph is copied as Markdown, a part as its words. Two clicks take a word, three a "
+            "paragraph. Tab goes to the list where it is shown, to the conversation, and back."
         )
         parts = [f"## {_('Keys and commands')}", about]
         for group in GROUPS:

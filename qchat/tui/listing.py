@@ -136,6 +136,12 @@ class Listing(ScrollView, Generic[T], can_focus=True):
         """A line of an item: safe texts with their styles. Each kind of list has its own."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its items are drawn")
 
+    def look(self, number: int) -> Style:
+        """How an item stands out: the one that is chosen does."""
+        if number != self.at:
+            return PLAIN
+        return Style(reverse=True) if self.has_focus else BOLD
+
     def render_line(self, y: int) -> Strip:
         """One row of the window."""
         width, base = self.scrollable_content_region.width, self.rich_style
@@ -147,10 +153,7 @@ class Listing(ScrollView, Generic[T], can_focus=True):
         heading, number, line = self._rows[row]
         if heading:
             return _strip([(f" {heading}", BOLD + DIM)], width, base)
-        style = base
-        if number == self.at:
-            style += Style(reverse=True) if self.has_focus else BOLD
-        return _strip(self.draw(self.items[number], line), width, style)
+        return _strip(self.draw(self.items[number], line), width, base + self.look(number))
 
     def notify_style_update(self) -> None:
         """Another theme."""

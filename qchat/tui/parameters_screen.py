@@ -10,19 +10,20 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message as Event
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from .. import parameters
 from ..errors import UsageError
 from ..i18n import _
 from ..sampling import PRESETS
+from .in_order import LineField
 from .using import Origin, Using
 
 _NAMES: Final = ("preset", "thinking", *(n for n in parameters.NAMES if n != "thinking"))
 _CHOICES: Final = {"preset": ("", *PRESETS, "none"), "thinking": ("", "on", "off")}
 
 
-class Value(Input):
+class Value(LineField):
     """One value. Left and right go through the choices of those that have some."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..i18n import _
-from .servers import Look, Looker, unlocked
 from .threads import apart
 
 if TYPE_CHECKING:
     from ..wire import Endpoint
     from .app import ChatApp
+    from .servers import Look, Looker
 
 _UP_SECONDS: Final = 15.0
 _DOWN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # the last one for as long as it takes
@@ -26,7 +26,8 @@ class Probe:
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
         self.last: Look | None = None
-        self._looker = Looker(app.current.using.endpoint)
+        self._endpoint = app.current.using.endpoint
+        self._looker: Looker | None = None
         self._wake = asyncio.Event()
         self._lost: float | None = None
         self._looking = False
@@ -70,18 +71,20 @@ class Probe:
     def moved(self) -> None:
         """The conversation has another server now, perhaps."""
         endpoint = self._app.current.using.endpoint
-        if endpoint == self._looker.endpoint:
+        if endpoint == self._endpoint:
             return
         self.last = self._lost = None
-        if self._looking:
+        if self._looker is not None and self._looking:
             self._looker.leave()  # and `_look` closes it
-        else:
+        elif self._looker is not None:
             self._looker.close()
-        self._looker = Looker(endpoint)
+        self._endpoint, self._looker = endpoint, None
         self.wake()
 
     async def _look(self) -> None:
-        looker = self._looker
+        from .servers import Looker
+
+        looker = self._looker = self._looker or Looker(self._endpoint)
         self._looking = True
         found, key = await apart(looker.look), None
         self._looking = False
@@ -102,6 +105,8 @@ class Probe:
 
     async def _with_key(self, endpoint: "Endpoint") -> "Endpoint | None":
         """A server that `qchat serve` runs here, with its key."""
+        from .servers import unlocked
+
         settings = self._app.current.using.defaults.settings
         return None if settings is None else await apart(lambda: unlocked(settings, endpoint))
 

@@ -14,6 +14,7 @@ from ..chat_lines import date
 from ..i18n import _
 from ..sanitize import one_line
 from ..store import Hit, StoreError
+from .in_order import LineField
 from .listing import DIM, PLAIN, Listing, Spans
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Search(ModalScreen[None]):
         self._window = app
         self._pause: Timer | None = None
         self._asked = ""
-        self._field = Input(
+        self._field = LineField(
             words, placeholder=_("Search all conversations"), compact=True, select_on_focus=False
         )
         self._hits = Hits()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.style import Style
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -13,7 +14,8 @@ from ..chat_lines import title
 from ..i18n import _
 from ..sanitize import one_line
 from ..store import Conversation as Stored
-from .listing import PLAIN, Listing, Spans
+from .in_order import LineField
+from .listing import BOLD, PLAIN, Listing, Spans
 
 if TYPE_CHECKING:
     from .app import ChatApp
@@ -64,6 +66,12 @@ class Conversations(Listing[Stored]):
         mark = "›" if item.id == talk.key else "…" if talk.answers_in(item.id) else " "
         return [(f"{mark} {title(item)}", PLAIN)]
 
+    def look(self, number: int) -> Style:
+        """While the person is elsewhere, the conversation that is shown stands out."""
+        if self.has_focus:
+            return super().look(number)
+        return BOLD if self.items[number].id == self._window.conversation.key else PLAIN
+
     def on_focus(self) -> None:
         """What is chosen looks different."""
         self.refresh()
@@ -73,7 +81,7 @@ class Conversations(Listing[Stored]):
         self.refresh()
 
 
-class Title(Input):
+class Title(LineField):
     """The field for another title, over its line."""
 
     def on_blur(self) -> None:
@@ -158,6 +166,7 @@ class Sidebar(Vertical):
         if not self.has_class("-over"):
             self._want(True)
         self.display = True
+        self._choose_shown()
         self.screen.set_focus(self.list)
         self._follow()
 
@@ -211,7 +220,8 @@ class Sidebar(Vertical):
         self._stale = False
         found = await keeper.run(keeper.store.conversations.list, archived=self.archived)
         chosen = self.list.chosen
-        wanted = chosen.id if chosen is not None else self._window.conversation.key
+        shown = self._window.conversation.key
+        wanted = chosen.id if chosen is not None and self.in_use else shown
         place = {conversation.id: number for number, conversation in enumerate(found)}
         at = place.get(wanted or "", self.list.at)
         names = headings(found, self.clock())
@@ -219,6 +229,11 @@ class Sidebar(Vertical):
             names = {0: _("Archived")}
         self.list.empty = _("Nothing is archived.") if self.archived else _("No conversations yet.")
         self.list.put(found, names, at)
+
+    def _choose_shown(self) -> None:
+        for number, conversation in enumerate(self.list.items):
+            if conversation.id == self._window.conversation.key:
+                self.list.choose(number)
 
     async def show_archived(self) -> None:
         """The archived ones, or the others again."""

@@ -1,17 +1,18 @@
 """How a chat begins: what the command line said, and what an empty screen says."""
 
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import wire
 from ..i18n import _
 from ..sampling import Sampling
 from ..settings import Settings, Tui
-from .servers import Look
 from .using import Defaults
 
+if TYPE_CHECKING:
+    from .servers import Look
 
-@dataclass(frozen=True, slots=True)
-class Start:
+
+class Start(NamedTuple):
     """What the command line said; `go_on` asks for the last conversation.
 
     `sampling` is what its options say, without the configuration's preset; `chosen` whether it
@@ -24,7 +25,7 @@ class Start:
     system: str | None
     go_on: bool
     question: str
-    tui: Tui = field(default_factory=Tui)
+    tui: Tui = Tui()
     chosen: bool = False
     settings: Settings | None = None
     prompt: str | None = None
@@ -45,7 +46,7 @@ class Start:
 
 
 def welcome(
-    endpoint: wire.Endpoint, look: Look, doing: str, *, start_key: str, help_key: str
+    endpoint: wire.Endpoint, look: "Look", doing: str, *, start_key: str, help_key: str
 ) -> str:
     """The words on an empty screen: how to begin, or how to get a server.
 

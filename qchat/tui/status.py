@@ -1,7 +1,7 @@
 """The line at the bottom: the server, the model, thinking, the context, the figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -12,11 +12,12 @@ from ..i18n import _
 from ..sanitize import one_line
 from .conversation import Conversation
 from .current import NEAR, Current
-from .probe import Probe
+
+if TYPE_CHECKING:
+    from .probe import Probe
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Some words of the line. Where the line is too long, the part of the least `weight` goes
     first; `warns` makes it stand out."""
 
@@ -40,7 +41,7 @@ class Status(Static):
         self,
         conversation: Conversation,
         current: Current,
-        probe: Probe,
+        probe: "Probe",
         doing: str,
         stop_key: str,
     ) -> None:
@@ -70,7 +71,7 @@ def fitting(parts: Sequence[Part], width: int) -> list[Part]:
 
 
 def _parts(
-    conversation: Conversation, current: Current, probe: Probe, doing: str, stop_key: str
+    conversation: Conversation, current: Current, probe: "Probe", doing: str, stop_key: str
 ) -> Sequence[Part]:
     endpoint = current.using.endpoint
     sign = {None: "…", True: "●", False: "○"}[probe.reachable]

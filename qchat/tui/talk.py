@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .. import chat_lines
 from ..errors import UsageError
 from ..i18n import _, plural
+from .chips import Draft
 
 if TYPE_CHECKING:
     from ..store import Message as Stored
@@ -67,7 +68,7 @@ class Talk:
         from ..store import State
 
         conversation = self._conversation
-        async with conversation.order:
+        async with conversation.asks():
             shown = self._app.transcript.messages
             if not shown or shown[-1].role != "assistant" or shown[-1].id is None:
                 raise UsageError(_("There is no answer to go on with."))
@@ -112,7 +113,7 @@ class Talk:
         """Leave the editing; the message stays as it was."""
         if self.edits:
             self.leave()
-            self._app.composer.take()
+            self._app.composer.draft = Draft()
 
     def leave(self) -> None:
         """What is written is an ordinary draft from now on."""
@@ -125,28 +126,19 @@ class Talk:
         assert edited is not None
         try:
             await self._send(edited, text)
-        except BaseException:
+        except Exception:
             self._editing = edited
-            if not self._app.composer.text:
-                self._app.composer.write(text)  # what was written is never lost
+            self._conversation.put_back(Draft(text))  # what was written is never lost
             self._app.changed()
             raise
 
     async def _send(self, edited: "Stored", text: str) -> None:
-        conversation, add = self._conversation, self._store.messages.add
-        async with conversation.order:
-            made = await conversation.keeper.run(
-                add,
-                edited.conversation,
-                edited.role,
-                text,
-                parent=edited.parent,
-                reasoning=edited.reasoning,
-                model=edited.model,
-            )
+        conversation = self._conversation
+        async with conversation.asks():
+            made = await conversation.keeper.another(edited, text)
             await conversation.read_again()
             if edited.role == "user":
-                await conversation.answer()
+                await conversation.answer(len(self._app.transcript.messages))
             else:
                 await conversation.go_on(made.id)
 
@@ -192,13 +184,16 @@ class Talk:
         if not self._taken:
             raise UsageError(_("Nothing was taken out here."))
         conversation = self._conversation
-        taken = self._taken[-1]
-        await conversation.show(taken.conversation)
-        async with conversation.order:
-            leaf = self._store.messages.set_leaf
-            await conversation.keeper.run(leaf, taken.conversation, taken.leaf)
-            self._taken.pop()
-            await conversation.read_again()
+        taken = self._taken.pop()  # now: another one may be asked for before this is done
+        try:
+            await conversation.show(taken.conversation)
+            async with conversation.order:
+                leaf = self._store.messages.set_leaf
+                await conversation.keeper.run(leaf, taken.conversation, taken.leaf)
+                await conversation.read_again()
+        except Exception:
+            self._taken.append(taken)
+            raise
         self._app.say(_("It is there again."))
 
     async def fork(self) -> None:

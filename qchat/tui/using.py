@@ -2,8 +2,9 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import parameters, wire
 from ..i18n import _
@@ -38,8 +39,7 @@ class Gone(Endpoint):
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What a conversation begins with, from the command line and the configuration.
 
     `options` are the sampling options of the command line; `preset` and `prompt`, a system prompt,
@@ -52,12 +52,12 @@ class Defaults:
     endpoint: Endpoint
     model: str | None = None
     system: str | None = None
-    options: Sampling = field(default_factory=Sampling)
+    options: Sampling = Sampling()
     preset: str | None = None
     prompt: str | None = None
     chosen: bool = False
     settings: Settings | None = None
-    used: Mapping[str, Endpoint] = field(default_factory=dict)
+    used: Mapping[str, Endpoint] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

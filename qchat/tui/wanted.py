@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from .action import Action
+from .in_order import LineField
 
 
 class Wanted(ModalScreen[str | None]):
@@ -33,7 +34,7 @@ class Wanted(ModalScreen[str | None]):
         """What it is for, and the field."""
         with Vertical():
             yield Static(self._action.about, markup=False)
-            yield Input(placeholder=self._action.argument, compact=True)
+            yield LineField(placeholder=self._action.argument, compact=True)
 
     @on(Input.Submitted)
     def _given(self, event: Input.Submitted) -> None:

@@ -23,6 +23,8 @@ BENCHES = {
     "offline --model generated --rows 400 --rounds 5": "the same with a model of 60M parameters",
     "whole": "whole runs, start included, against `vllm run-batch`",
     "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
+    "access": "the access layer of `qchat serve` against the same vLLM without it",
+    "serve": "`qchat serve` against vLLM by hand until it is ready; `qchat status` and `stop`",
     "http": "through a real server: aiohttp, the openai SDK, and how many requests at a time",
 }
 FOLDER = Path("build/bench")

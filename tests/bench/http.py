@@ -32,17 +32,30 @@ SDK_ROWS = 300
 SWEEP_ROWS = 1200
 
 
-@contextmanager
-def server(log: Path) -> Iterator[str]:
-    """The base URL of the demo model's server, while it lives."""
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(log: Path, *words: str, **environ: str) -> Iterator[str]:
+    """The base URL of the demo model's server, while it lives. `words` are options of
+    vLLM's, `environ` variables for it."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     line = [sys.executable, "-m", "qchat.serve.launcher", "--model", "demo"]
     line += ["--port", str(port), "--parent-pid", str(os.getpid())]
+    line += ["--", *words] if words else []
     with log.open("wb") as said:
-        process = subprocess.Popen(line, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            line,
+            env={**os.environ, **environ},
+            stdout=said,
+            stderr=said,
+            stdin=subprocess.DEVNULL,
+        )
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         end = time.monotonic() + 240

@@ -3,11 +3,13 @@
     python -m tests.bench.loops aiohttp|openai URL ROWS.jsonl OUT.jsonl CONCURRENCY
 
 Each reads OpenAI batch lines, asks for all of them, and writes the answers as lines: no checks, no
-retries, no resume. Prints rows a second from the first request to the last line, as JSON.
+retries, no resume. The key is QCHAT_BENCH_KEY, if any. Prints rows a second from the first request
+to the last line, as JSON.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,11 +19,13 @@ import aiohttp
 import orjson
 from openai import AsyncOpenAI
 
+KEY = os.environ.get("QCHAT_BENCH_KEY", "none")
+
 
 async def bare(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: int) -> None:
     """Workers over one aiohttp session."""
     todo = iter(bodies)
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
     with out.open("wb") as file:
         async with aiohttp.ClientSession(
@@ -43,7 +47,7 @@ async def bare(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: i
 async def sdk(url: str, bodies: list[dict[str, Any]], out: Path, concurrency: int) -> None:
     """`asyncio.gather` over the SDK, no more at once than `concurrency`."""
     gate = asyncio.Semaphore(concurrency)
-    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none") as client:
+    async with AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY) as client:
 
         async def ask(body: dict[str, Any]) -> str:
             extra = {"extra_body": {"ignore_eos": True}} if body.pop("ignore_eos", False) else {}

@@ -1,5 +1,6 @@
 """`qchat bench` as a command, against the server that misbehaves on order."""
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -8,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,38 +106,100 @@ def test_errors_are_counted_by_cause(home: Path, capsys: pytest.CaptureFixture[s
     assert "failed 11" in out and "1 failed: no_progress (no whole answer within 1 s)" in out
 
 
-def test_a_server_that_goes_away_ends_the_bench(home: Path) -> None:
+def test_a_server_that_goes_away_ends_the_bench(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = home / "a.json"
     with faults.running("reset:skip=5") as server:
-        words = ["--concurrency", "8", "--duration", "60s", "--warm-up", "0", "--json", str(file)]
-        assert cli.run(bench(server, *words)) == 3
+        words = ["--concurrency", "8,16,32", "--duration", "60s", "--warm-up", "0"]
+        assert cli.run(bench(server, *words, "--json", str(file))) == 3
     (phase,) = phases(file)
     assert phase["answered"] == 4 and set(phase["errors"]) == {"disconnected"}
+    said = "The server went away (8 at a time). 2 loads were not measured."
+    assert said in capsys.readouterr().err
+    whole = json.loads(file.read_text())
+    assert whole["complete"] is False and said in whole["notes"]
 
 
-def test_ctrl_c_prints_what_was_measured(home: Path) -> None:
-    file = home / "a.json"
-    words = ["--concurrency", "2", "--duration", "5m", "--warm-up", "0", "--json", str(file)]
-    with faults.running(answers=ANSWERS) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qchat", *bench(server, *words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "QCHAT_HOME": str(home)},
-        )
+@contextlib.contextmanager
+def asking(server: faults.Running, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """A bench of five minutes as a process, when some answers have come."""
+    words = ("--concurrency", "2", "--duration", "5m", "--warm-up", "0", *words)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qchat", *bench(server, *words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
         assert process.stderr is not None
         while "2 at a time" not in (said := process.stderr.readline()):
             assert said
         while sum(server.log.answered.values()) < 8:
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_prints_what_was_measured(home: Path, signum: int, code: int) -> None:
+    file = home / "a.json"
+    with faults.running(answers=ANSWERS) as server, asking(server, "--json", str(file)) as process:
+        process.send_signal(signum)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "mean latency" in out and "Traceback" not in err
     (phase,) = phases(file)
     assert phase["answered"] >= 3 and phase["failed"] == 0 and 1 <= phase["cut"] <= 2
     assert json.loads(file.read_text())["complete"] is False
+
+
+def test_a_second_ctrl_c_leaves_the_results_whole(home: Path) -> None:
+    file = home / "a.json"
+    os.mkfifo(file)  # so that it stands in writing until somebody reads
+    with faults.running(answers=ANSWERS) as server, asking(server, "--json", str(file)) as process:
+        for _moment in range(20):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+        _rest, err = process.communicate(timeout=60)
+    with os.fdopen(reader) as written:
+        (phase,) = json.load(written)["phases"]
+    assert process.returncode == 130
+    assert phase["answered"] >= 3 and "Traceback" not in err
+
+
+def test_whoever_reads_the_report_may_leave_early(home: Path) -> None:
+    file = home / "a.json"
+    words = ["--concurrency", "1", "--requests", "2", "--warm-up", "0", "--json", str(file)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with faults.running(answers="length=2") as server, os.fdopen(writer, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "qchat", *bench(server, *words)],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "QCHAT_HOME": str(home)},
+            timeout=60,
+        )
+    assert "Traceback" not in done.stderr
+    assert phases(file)[0]["answered"] == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_file_that_cannot_be_written_costs_nothing_else(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = home / "a.csv"
+    words = ["--concurrency", "1", "--requests", "2", "--warm-up", "0", "--csv", str(table)]
+    with faults.running(answers="length=2") as server:
+        assert cli.run(bench(server, *words, "--json", "/dev/full")) == 2
+    out, err = capsys.readouterr()
+    assert "Can't write /dev/full: No space left" in err
+    assert "mean latency" in out and "1 at a time" in table.read_text()
 
 
 def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +226,11 @@ def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["--goodput", "speed:3"], "'speed' is none of"),
         (["--goodput", "ttft:fast"], "milliseconds after the colon"),
         (["--goodput", "ttft:1", "stray"], "'stray' is not expected"),
+        (["--goodput", "ttft:1", "http://lab"], "'http://lab' is not expected"),
+        (["http://lab:8000"], "'http://lab:8000' is not expected"),
+        (["lab:8000"], "'lab:8000' is not expected"),
+        (["--json", "-", "--csv", "-"], "--json and --csv name the same file"),
+        (["--json", "a.svg", "--plot", "./a.svg"], "--json and --plot name the same file"),
         (["--dataset", "/no/such.jsonl"], "Can't read /no/such.jsonl"),
         (["--dataset", "x", "--input-len", "3"], "--input-len is for random texts"),
         (["--output-len", "3", "--max-tokens", "3"], "not both"),
@@ -176,6 +246,16 @@ def test_bad_input_is_one_sentence(
     base = [] if "--base-url" in words else ["--base-url", "http://127.0.0.1:9"]
     assert cli.run(["bench", *base, *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_result_does_not_overwrite_what_is_asked(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (rows := home / "in.jsonl").write_text('"a"\n')
+    words = ["--base-url", "http://127.0.0.1:9", "--dataset", str(rows), "--json", str(rows)]
+    assert cli.run(["bench", *words]) == 2
+    assert "--dataset and --json name the same file" in capsys.readouterr().err
+    assert rows.read_text() == '"a"\n'
 
 
 def test_an_unreachable_server(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:

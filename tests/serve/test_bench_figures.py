@@ -170,10 +170,40 @@ def test_comparing_names_other_settings_and_loads() -> None:
         bench_compare.compare(one, other)
 
 
+def test_a_load_that_was_measured_twice_is_compared_twice() -> None:
+    one, other = result(1.0), result(1.0)
+    one["phases"] += result(1.0)["phases"]
+    other["phases"] += [*result(1.5)["phases"], *result(1.0)["phases"]]
+    first, second, left = bench_compare.compare(one, other).split("\n\n")
+    assert verdict(first, "tpot_ms mean").startswith("1.000 ")
+    assert verdict(second, "tpot_ms mean").startswith("1.500 ")
+    assert left == "2 at a time: only in the second."
+
+
+@pytest.mark.parametrize("bad", ["x", -1.0, float("nan"), 10**400, {}])
+@pytest.mark.parametrize("where", ["phase", "latency", "slice"])
+def test_figures_that_are_no_numbers_are_refused(where: str, bad: Any, tmp_path: Path) -> None:
+    whole = result(1.0)
+    (phase,) = whole["phases"]
+    if where == "phase":
+        phase["qps"] = bad
+    else:
+        (phase["slices"][0] if where == "slice" else phase)["ttft_ms.mean"] = bad
+        phase["ttft_ms"]["mean"] = bad if where == "latency" else 1.0
+    (file := tmp_path / "a.json").write_text(json.dumps(whole))
+    with pytest.raises(UsageError, match="is no result"):
+        bench_compare.read(file)
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     broken = json.dumps({**result(1.0), "phases": [{"name": "x"}]})
-    files = [("{}", "is no result"), ("[]", "is no result"), (broken, "is no result")]
+    files = [
+        ("{}", "is no result"),
+        ("[]", "is no result"),
+        (broken, "is no result"),
+        ("[" * 100_000, "is not JSON"),
+    ]
     for content, said in [*files, ("[", "is not JSON")]:
         file.write_text(content)
         with pytest.raises(UsageError, match=said):

@@ -1,25 +1,20 @@
-"""The parts of `qchat bench`: when requests are due, how a stream is read, what is asked."""
+"""The parts of `qchat bench`: when requests are due, how a stream is read, how it ends."""
 
 import asyncio
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import orjson
 import pytest
-from aiohttp import StreamReader
+from aiohttp import ClientSession, StreamReader
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve import bench_client, bench_load, bench_prompts, bench_run
-from qchat.serve.bench_client import CHAT, COMPLETIONS, Ask, Client, Record, clock
+from qchat.serve import bench_client, bench_load, bench_run
+from qchat.serve.bench_client import CHAT, Ask, Client, Record, clock
 from qchat.serve.bench_load import Closed, Open, Terms, measure
-from qchat.serve.bench_prompts import RandomTexts, Shape
 
-from qchat.errors import Code, Exit, Failure, UsageError
-from qchat.sampling import Sampling
+from qchat.errors import Code, Exit, Failure
 from qchat.wire import Endpoint
 
 ASK = Ask(CHAT, b"{}")
@@ -133,6 +128,8 @@ async def test_a_server_that_is_gone_ends_it() -> None:
     gone = Slow(0, Failure(Code.UNREACHABLE, "nobody there"))
     done = await run(gone, Closed(8), Terms(60, 0))
     assert done.lost and len(done.records) >= 26
+    first, second, *_more = sorted(record.last for record in done.records)
+    assert first <= done.end <= second  # what came after is no part of the measurement
 
 
 def event(**chunk: Any) -> bytes:
@@ -184,6 +181,58 @@ def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert record.first + sum(record.gaps) == pytest.approx(record.last)
 
 
+class Answering:
+    """A server whose every answer is this body."""
+
+    status = 200
+
+    def __init__(self, body: bytes) -> None:
+        self.content = Pieces([body])
+
+    def post(self, *_args: Any, **_options: Any) -> "Answering":
+        return self
+
+    async def __aenter__(self) -> "Answering":
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": {"a": 1}},
+        {"choices": ["x"]},
+        {"choices": 7},
+        {"choices": [{"delta": ["role"]}]},
+        {"choices": [{"delta": 7}]},
+    ],
+)
+async def test_an_odd_chunk_costs_its_request_alone(chunk: Any) -> None:
+    client = Client(Endpoint("http://127.0.0.1:9/v1"), 5)
+    client._session = cast(ClientSession, Answering(delta(content="a") + event(**chunk)))
+    failure = (await client.answer(ASK, 0.0)).failure
+    assert failure is not None and failure.code is Code.BAD_RESPONSE
+    assert "not the shape" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "counted"),
+    [
+        ("many", (0, 1), False),
+        ({"prompt_tokens": "5", "completion_tokens": "6"}, (0, 1), False),
+        ({"prompt_tokens": None, "completion_tokens": 6}, (0, 6), True),
+        ([5], (0, 1), False),
+    ],
+)
+def test_only_numbers_count_tokens(usage: Any, tokens: tuple[int, int], counted: bool) -> None:
+    record, failure = read(delta(content="a", finish="stop"), event(choices=[], usage=usage))
+    assert failure is None
+    assert (record.prompt_tokens, record.completion_tokens) == tokens
+    assert record.counted == counted
+
+
 @pytest.mark.parametrize(
     ("stream", "code"),
     [
@@ -206,122 +255,20 @@ def test_a_server_that_counts_no_tokens_has_its_chunks_counted() -> None:
     assert (record.completion_tokens, record.counted) == (1, False)
 
 
-SHAPE = Shape(CHAT, "m", Sampling(temperature=0.5), output_tokens=9)
-
-
-def test_a_body_says_what_it_must(tmp_path: Path) -> None:
-    file = tmp_path / "in.jsonl"
-    rows: list[Any] = [
-        "a",
-        {"prompt": "b", "top_p": 0.5, "label": 7},
-        {"messages": [{"role": "user", "content": "c"}], "max_completion_tokens": 3},
-        {"custom_id": "x", "url": COMPLETIONS, "body": {"prompt": "d", "model": "other"}},
-    ]
-    file.write_text("\n\n".join(map(json.dumps, rows)))
-    asks = bench_prompts.rows_of(bench_prompts.dataset(file, CHAT), SHAPE)
-    bodies = [json.loads(ask.body) for ask in itertools.islice(asks, 4)]
-    for body in bodies:
-        assert (body["model"], body["stream"], body["max_tokens"]) == ("m", True, 9)
-        assert body["ignore_eos"] and body["stream_options"] == {"include_usage": True}
-        assert body["temperature"] == 0.5 and "max_completion_tokens" not in body
-    said = [b.get("prompt") or b["messages"][0]["content"] for b in bodies]
-    assert said == ["a", "b", "c", "d"]
-    assert bodies[1]["top_p"] == 0.5 and "label" not in bodies[1]
-    assert json.loads(next(asks).body) == bodies[0]  # and again from the beginning
-    free = json.loads(replace(SHAPE, output_tokens=None, options=()).text("a").body)
-    assert not {"max_tokens", "ignore_eos", "stream_options"} & free.keys()
-
-
 @pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("{", "not valid JSON"),
-        ("7", "neither an object nor text"),
-        ("null", "neither an object nor text"),
-        ('{"text": "a"}', "no body, messages or prompt"),
-        ('{"url": "/v1/embeddings", "body": {}}', "the url must be /v1/chat"),
-    ],
+    ("rates", "wanted"),
+    [([100.0, 190.0, 300.0, 310.0, 999.0], [1, 2, 4, 8]), ([0.0, 999.0], [1])],
 )
-def test_a_bad_line_is_named(line: str, said: str, tmp_path: Path) -> None:
-    file = tmp_path / "in.jsonl"
-    file.write_text(f'"fine"\n\n{line}\n')
-    with pytest.raises(UsageError, match=f"line 3: .*{said}"):
-        bench_prompts.dataset(file, CHAT)
-    file.write_text("\n")
-    with pytest.raises(UsageError, match="has no lines"):
-        bench_prompts.dataset(file, CHAT)
-
-
-class Tokenizer:
-    """/tokenize of a server: five tokens of template, then one for each three characters."""
-
-    endpoint = Endpoint("http://127.0.0.1:9/v1")
-
-    async def json(self, method: str, url: str, body: Any) -> Any:
-        assert (method, url) == ("POST", "http://127.0.0.1:9/tokenize")
-        words = body["messages"][0]["content"].split(" ")
-        return {"count": 5 + sum((len(word) + 2) // 3 for word in words)}
-
-
-async def test_random_texts_have_the_tokens_asked_for_and_begin_differently() -> None:
-    server = cast(Client, Tokenizer())
-    texts, note = await bench_prompts.random_texts(server, SHAPE, 50, seed=1)
-    made = list(itertools.islice(texts.texts(), 30))
-    for text in made:
-        answer = await server.json(
-            "POST", "http://127.0.0.1:9/tokenize", {"messages": [{"content": text}]}
-        )
-        assert answer == {"count": 50}
-    assert "50 tokens" in note and len({text[:20] for text in made}) > 25
-    with pytest.raises(UsageError, match="has 7 tokens"):
-        await bench_prompts.random_texts(server, SHAPE, 6, seed=1)
-
-
-def test_random_texts_without_a_tokenizer_have_words() -> None:
-    assert len(next(RandomTexts(room=9).texts()).split()) == 10
-
-
-class Picky:
-    """A server that does not take what its name says, and fails first where told."""
-
-    def __init__(self, *refused: str, failures: int = 0) -> None:
-        self.refused, self.failures = refused, failures
-
-    async def answer(self, ask: Ask, scheduled: float) -> Record:
-        failure = None
-        if self.failures:
-            self.failures -= 1
-            failure = Failure(Code.SERVER_ERROR, "hiccup", 500)
-        for name in self.refused:
-            if name.encode() in ask.body:
-                failure = Failure(Code.INVALID_REQUEST, f"Unknown parameter: {name}", 400)
-        return Record(scheduled, failure=failure)
-
-    def error(self, failure: Failure) -> Exception:
-        return UsageError(failure.message)
-
-
-async def test_options_that_a_server_refuses_are_left_out() -> None:
-    async def accepted(*refused: str, **more: int) -> tuple[Shape, list[str]]:
-        return await bench_run._accepted(cast(Client, Picky(*refused, **more)), SHAPE)
-
-    assert await accepted() == (SHAPE, [])
-    shape, notes = await accepted("ignore_eos", "stream_options")
-    assert shape.options == () and len(notes) == 2
-    shape, notes = await accepted("ignore_eos", failures=1)
-    assert shape.options == ("stream_options",) and "does not take ignore_eos" in notes[0]
-    with pytest.raises(UsageError, match="temperature"):
-        await accepted("temperature")
-
-
-def test_a_sweep_ends_where_more_requests_bring_no_more_tokens() -> None:
-    rates, phases = iter([100.0, 190.0, 300.0, 310.0, 999.0]), list[dict[str, Any]]()
-    tried = []
+def test_a_sweep_ends_where_more_requests_bring_no_more_tokens(
+    rates: list[float], wanted: list[int]
+) -> None:
+    phases, tried, given = list[dict[str, Any]](), [], iter(rates)
     for load in bench_run._sweep(phases):
         assert isinstance(load, Closed)
         tried.append(load.concurrency)
-        phases.append({"output_tokens_per_second": next(rates), "valid": True})
-    assert tried == [1, 2, 4, 8]
+        # A busy machine makes a client late for a moment: no reason to end.
+        phases.append({"output_tokens_per_second": next(given), "valid": len(tried) > 1})
+    assert tried == wanted
 
 
 def test_the_exit_code_says_the_worst() -> None:

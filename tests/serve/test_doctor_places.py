@@ -131,7 +131,17 @@ class TestModel:
         found = self.look(folder)["weights"]
         assert found.level is Level.PROBLEM and f"{lost:,} bytes are missing" in found.text
 
-    @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x02\0\0\0\0\0\0\0[]", b"version"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\xff" * 100,
+            b"\x02\0\0\0\0\0\0\0[]",
+            b"version",
+            (100_000).to_bytes(8, "little") + b"[" * 100_000,
+        ],
+        ids=["empty", "long header", "list", "text", "deep"],
+    )
     def test_weights_that_are_none(self, folder: Path, content: bytes) -> None:
         file = folder / "model.safetensors"
         file.unlink()
@@ -152,6 +162,14 @@ class TestModel:
         [
             ("config.json", '{"architectures": [', "model_files", "problem"),
             ("config.json", "[]", "model_config", "problem"),
+            *(
+                ("config.json", f'{{"architectures": {one}}}', "model_config", "problem")
+                for one in ("[]", "true", '"Qwen3"', '{"a": 1}', "[7]")
+            ),
+            *(
+                ("model.safetensors.index.json", one, "weights", "problem")
+                for one in ("[]", '{"weight_map": {"a": 5}}', '{"weight_map": ["a"]}')
+            ),
             ("model.safetensors", None, "weights", "problem"),
             ("model.safetensors.index.json", "{}", "weights", "problem"),
             ("tokenizer.json", None, "tokenizer", "problem"),

@@ -55,6 +55,8 @@ def test_a_good_one() -> None:
         ("null_content", "chat", "warning"),
         ("hang_mid_stream:seconds=5,skip=1", "no_progress", "problem"),
         ("cut_stream:skip=1", "disconnected", "problem"),
+        ("slow_loris:seconds=0.1", "no_progress", "problem"),
+        ("slow_loris:seconds=0.1,skip=1", "no_progress", "problem"),
     ],
 )
 def test_one_that_fails(order: str, check: str, level: str) -> None:

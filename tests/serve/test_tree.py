@@ -18,6 +18,8 @@ KEY = "sk-very-secret"
         (["vllm", "serve", "--api-key", KEY, KEY, "--port", "1"], "--api-key *** *** --port 1"),
         (["vllm", "serve", f"--api-key={KEY}", "m"], "--api-key=*** m"),
         (["x", "--hf_token", KEY], "--hf_token ***"),
+        (["x", "--hf-tok", KEY], "--hf-tok ***"),
+        (["x", "--extra.token", KEY], "--extra.token ***"),
         (["env", f"OPENAI_API_KEY={KEY}", "x"], "env OPENAI_API_KEY=*** x"),
         (["x", "--max-num-batched-tokens", "8192"], "--max-num-batched-tokens 8192"),
         (["x", "--tokenizer", "t", "a=b"], "--tokenizer t a=b"),
@@ -26,6 +28,20 @@ KEY = "sk-very-secret"
 def test_keys_in_a_command_line_are_not_shown(words: list[str], shown: str) -> None:
     said = " ".join(tree.masked(words))
     assert said.endswith(shown) and KEY not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["--seed", "1", "--hf-token", KEY], "--hf-token"),
+        ([f"--hf_token={KEY}"], "--hf_token"),
+        (["--hf-token"], None),  # vLLM then takes the token that is stored
+        (["--tokenizer", "t"], None),
+        ([], None),
+    ],
+)
+def test_the_option_with_a_secret_is_named(words: list[str], option: str | None) -> None:
+    assert tree.secret(words) == option
 
 
 class Processes:

@@ -1,13 +1,9 @@
-"""What `qchat serve --write-deploy` writes, looked at by the programs that it is for."""
+"""What `qchat serve --write-deploy` writes, with which rights, and what it refuses."""
 
-import json
 import os
 import re
-import shutil
 import stat
-import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +11,12 @@ from typing import Any
 import pytest
 from qchat.serve import access, filling, keys
 
-from qchat import cli, vllm_start
-from qchat.machine import Gpu, Machine
+from qchat import cli
 
-ROOT = Path(__file__).resolve().parents[2]
-H100 = Gpu(0, "NVIDIA H100", 81_559, 81_000, (9, 0))
+from .deploying import WORKERS, compose_file, names, write
+
+pytestmark = pytest.mark.usefixtures("machine")
+
 SERVER = {
     "README.md",
     "alerts.yml",
@@ -44,48 +41,6 @@ IN_FRONT = {
     "prometheus.yml",
     "vllm-router.service",
 }
-WORKERS = ["--worker", "http://10.0.0.5:8000", "--worker", "http://10.0.0.6:8000"]
-
-
-@pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """This machine has no GPU, or one: by default none."""
-    for name in ("QCHAT_API_KEY", "VLLM_API_KEY", "CREDENTIALS_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-
-    def become(gpu: bool) -> None:
-        found = Machine((H100,) if gpu else (), 24_000, 20_000, 16)
-        monkeypatch.setattr(
-            vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", not gpu)
-        )
-        monkeypatch.setattr("qchat.serve.command._machine", lambda cpu: found)
-
-    become(gpu=False)
-    return become
-
-
-def write(*words: str) -> Path:
-    assert cli.run(["serve", "--write-deploy", "service", *words]) == 0
-    return Path("service").absolute()
-
-
-def names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def program(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed (apt-get install {package})")
-    return found
-
-
-def passes(*command: str, folder: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def test_the_files_of_a_server_and_of_the_machine_in_front(capsys: Any) -> None:
@@ -157,12 +112,6 @@ def printed(words: list[str]) -> str:
     result = CliRunner().invoke(serve, words, standalone_mode=False)
     assert result.exception is None, result.output
     return result.stdout
-
-
-def compose_file(folder: Path, name: str = "compose.yaml") -> dict[str, Any]:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (vLLM brings it)")
-    found: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
-    return found
 
 
 class TestNothingIsOverwritten:
@@ -239,12 +188,37 @@ def test_keys_are_private_made_on_request_alone_and_in_no_other_file(
         (["--detach"], "give it alone"),
         (["--print-command"], "give it alone"),
         (["--", "--port", "1"], "--port belongs to qchat"),
+        (["--worker", "http://a:0"], "http://HOST:PORT"),
+        (["--", "--api-key", "hf_secret"], "--api-key belongs to qchat"),
+        (["--", "--hf-token", "hf_secret"], "--hf-token can't stand after the --"),
+        (["--", "--seed", "1", "--hf_tok=hf_secret"], "--hf_tok can't stand after the --"),
     ],
 )
 def test_what_is_refused(words: list[str], said: str, capsys: Any) -> None:
     assert cli.run(["serve", "demo", "--write-deploy", "service", *words]) == 2
-    assert said in capsys.readouterr().err
+    err = " ".join(capsys.readouterr().err.split())
+    assert said in err and "hf_secret" not in err
     assert not Path("service").exists()
+
+
+def test_the_machine_in_front_needs_the_name_of_the_model(capsys: Any) -> None:
+    assert cli.run(["serve", "--write-deploy", "service", *WORKERS]) == 2
+    assert "Name the MODEL" in capsys.readouterr().err and not Path("service").exists()
+
+
+def test_others_read_what_is_not_secret_whatever_the_umask(capsys: Any) -> None:
+    before = os.umask(0o077)
+    try:
+        folder = write("demo", "--generate-key")
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in names(folder)}
+    private = {"keys", "prometheus.key"}
+    assert {name for name, mode in modes.items() if mode == 0o600} == private
+    assert {name for name, mode in modes.items() if mode == 0o755} == {"check-service.sh"}
+    assert {modes[name] for name in modes.keys() - private - {"check-service.sh"}} == {0o644}
+    assert stat.S_IMODE((folder / "compose").stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "compose" / "prometheus-data").stat().st_mode) == 0o700
 
 
 def test_a_path_that_not_every_format_can_hold_is_refused(capsys: Any) -> None:
@@ -256,21 +230,6 @@ def test_a_path_that_not_every_format_can_hold_is_refused(capsys: Any) -> None:
 def test_a_domain_without_a_folder_is_refused(capsys: Any) -> None:
     assert cli.run(["serve", "demo", "--domain", "a.example"]) == 2
     assert "are for --write-deploy" in capsys.readouterr().err
-
-
-def test_systemd_takes_the_units() -> None:
-    analyze = program("systemd-analyze", "systemd")
-    folder = write("demo", "--generate-key")
-    passes(analyze, "verify", str(folder / "qchat.service"))
-    assert cli.run(["serve", "demo", "--write-deploy", "front", *WORKERS]) == 0
-    unit = Path("front/vllm-router.service")
-    text = unit.read_text("utf-8")
-    assert "--worker-urls http://10.0.0.5:8000 http://10.0.0.6:8000\n" in text
-    unit.write_text(text.replace("/opt/vllm-router/bin/vllm-router", sys.executable))
-    passes(analyze, "verify", str(unit.absolute()))
-    unit.write_text(text.replace("DynamicUser=yes", "DynamicUsr=yes"))  # it does look
-    done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True)
-    assert "DynamicUsr" in done.stderr
 
 
 def test_homes_are_seen_through_links(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,156 +256,6 @@ def test_a_line_of_a_unit_is_quoted(words: list[str], line: str) -> None:
     assert filling.unit_line(words) == line
 
 
-def test_prometheus_takes_the_configuration() -> None:
-    promtool = program("promtool", "prometheus")
-    folder = write("demo", "--generate-key")
-    assert "SUCCESS: 6 rules found" in passes(
-        promtool, "check", "config", "prometheus.yml", folder=folder
-    )
-    shutil.copy(folder / "alerts.yml", folder / "compose")  # mounted beside it there
-    shutil.copy(folder / "prometheus.key", folder / "compose")
-    passes(promtool, "check", "config", "prometheus.yml", folder=folder / "compose")
-    assert cli.run(["serve", "demo", "--write-deploy", "front", *WORKERS]) == 0
-    shutil.copy(folder / "prometheus.key", "front")
-    passes(promtool, "check", "config", "prometheus.yml", folder=Path("front"))
-    text = Path("front/prometheus.yml").read_text()
-    assert '["10.0.0.5:8000", "10.0.0.6:8000"]' in text
-
-
-A = '{job="qchat", instance="a"'
-ERRORS, FINE = (f'http_requests_total{A}, status="{kind}xx"}}' for kind in (5, 2))
-FIRST = {
-    le: f'vllm:time_to_first_token_seconds_bucket{A}, le="{le}"}}' for le in ("5", "40", "+Inf")
-}
-
-# What Prometheus sees for an hour, a minute each, when something is wrong, and when all is well.
-HOURS = {
-    "QchatServerDown": ({f"up{A}}}": "0x60"}, {f"up{A}}}": "1x60"}),
-    "QchatServerRestarts": (
-        {f"process_start_time_seconds{A}}}": "1x50 2x4 3x4 4x60"},
-        {f"process_start_time_seconds{A}}}": "1x50 2x60"},
-    ),
-    "QchatQueueGrows": (
-        {f"vllm:num_requests_waiting{A}}}": "0+1x60"},
-        {f"vllm:num_requests_waiting{A}}}": "90-1x60"},
-    ),
-    "QchatKVCacheFull": (
-        {f"vllm:kv_cache_usage_perc{A}}}": "0.99x60"},
-        {f"vllm:kv_cache_usage_perc{A}}}": "0.5x60"},
-    ),
-    "QchatErrors": (
-        {ERRORS: "0+9x60", FINE: "0+99x60"},
-        {ERRORS: "0+1x60", FINE: "0+99x60"},
-    ),
-    "QchatSlowFirstToken": (
-        {FIRST["5"]: "0x60", FIRST["40"]: "0+9x60", FIRST["+Inf"]: "0+9x60"},
-        {FIRST["5"]: "0+9x60", FIRST["40"]: "0+9x60", FIRST["+Inf"]: "0+9x60"},
-    ),
-}
-
-
-@pytest.mark.parametrize("alert", HOURS)
-def test_each_alert_comes_when_it_should_and_not_when_all_is_well(alert: str) -> None:
-    promtool = program("promtool", "prometheus")
-    folder = write("demo")
-    ill, well = HOURS[alert]
-    tests = [check(alert, ill, on=True), check(alert, well, on=False)]
-    (folder / "test.yml").write_text(json.dumps({"rule_files": ["alerts.yml"], "tests": tests}))
-    passes(promtool, "test", "rules", "test.yml", folder=folder)
-
-
-def test_no_alert_is_left_out() -> None:
-    text = (write("demo") / "alerts.yml").read_text("utf-8")
-    assert re.findall(r"alert: (\w+)", text) == list(HOURS)
-
-
-def check(alert: str, series: dict[str, str], on: bool) -> dict[str, Any]:
-    """A test of promtool's: whether one alert of this name, or none, is on after an hour."""
-    expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if on else []
-    return {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": held} for name, held in series.items()],
-        "promql_expr_test": [
-            {
-                "expr": f'sum by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing"}})',
-                "eval_time": "60m",
-                "exp_samples": expected,
-            }
-        ],
-    }
-
-
-def test_compose_takes_its_files(machine: Callable[[bool], None]) -> None:
-    machine(True)
-    folder = write("Qwen3-32B", "--generate-key")
-    compose = program("docker-compose", "docker-compose")
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME")}
-    done = subprocess.run(
-        [compose, "config"], cwd=folder / "compose", env=kept, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (vLLM brings it)")
-    services = yaml.safe_load(done.stdout)["services"]
-    assert services["qchat"]["image"] == "qchat:gpu" and services["qchat"]["build"]["args"] == {
-        "EXTRA": "gpu",
-        "UID": str(os.getuid() or filling.NOBODY),
-    }
-
-
-def test_the_containers_are_closed_and_what_they_mount_is_there() -> None:
-    folder = write("demo", "--generate-key")
-    found = compose_file(folder)
-    services = found["services"]
-    assert [name for name, one in services.items() if "ports" in one] == ["nginx", "prometheus"]
-    assert services["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
-    for one in services.values():
-        assert one["read_only"] and one["cap_drop"] == ["ALL"]
-        for volume in one["volumes"]:
-            source = volume.partition(":")[0]
-            if source.startswith(".") and source != "../tls":  # that is brought by the person
-                assert (folder / "compose" / source).exists(), source
-    logs = re.findall(r"access_log (\S+)", (folder / "compose" / "nginx.conf").read_text("utf-8"))
-    assert logs == ["/dev/stdout"]  # the container's own disk is read-only
-    assert found["secrets"]["keys"]["file"] == str(folder / "keys")
-    dockerfile = (folder / "compose" / "Dockerfile").read_text()
-    ignored = (folder / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
-    for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE):
-        for source in line.split():
-            assert (ROOT / source).exists() and f"!{source}" in ignored, source
-    secret = found["services"]["qchat"]["command"]
-    assert secret[secret.index("--api-key-file") + 1] == "/run/secrets/keys"
-
-
-def test_the_dashboard_is_whole() -> None:
-    """Grafana is not here to read it: its structure, and each query by Prometheus' own reader."""
-    folder = write("demo")
-    board = json.loads((folder / "grafana-dashboard.json").read_text())
-    panels = board["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 12
-    variables = {one["name"] for one in board["templating"]["list"]} | {"__rate_interval"}
-    taken: set[tuple[int, int]] = set()
-    queries = []
-    for panel in panels:
-        at = panel["gridPos"]
-        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
-        assert not cells & taken and at["x"] + at["w"] <= 24
-        taken |= cells
-        assert panel["type"] == "timeseries" and panel["title"] and panel["description"]
-        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
-        for target in panel["targets"]:
-            assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
-            queries.append(target["expr"])
-    assert {name for query in queries for name in re.findall(r"\$(\w+)", query)} <= variables
-    promtool = program("promtool", "prometheus")
-    rules = [
-        {"record": f"r:{n}", "expr": query.replace("$__rate_interval", "1m")}
-        for n, query in enumerate(queries)
-    ]
-    Path("rules.json").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
-    said = passes(promtool, "check", "rules", "rules.json", folder=Path.cwd())
-    assert f"{len(queries)} rules found" in said
-
-
 def test_origins_let_browsers_ask_first() -> None:
     assert "OPTIONS" not in filling.allowed(False)
     lines = filling.allowed(True).splitlines()
@@ -454,22 +263,3 @@ def test_origins_let_browsers_ask_first() -> None:
     posts = {line.replace("~^POST", "~^OPTIONS") for line in lines if "~^POST" in line}
     assert len(posts) == sum(1 for method, _p in access.WITH_KEY if method == "POST") + 1
     assert posts <= set(lines) and not any("metrics" in line for line in lines)
-
-
-def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", reason="setuptools is not installed")
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("qchat", "batch", "serve"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    program_text = (
-        "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
-    )
-    passes(sys.executable, "-c", program_text, str(tmp_path), folder=source)
-    (wheel,) = tmp_path.glob("*.whl")
-    deploy = ROOT / "serve" / "deploy"
-    with zipfile.ZipFile(wheel) as packed:
-        there = {name.removeprefix("qchat/serve/deploy/") for name in packed.namelist()}
-    assert names(deploy) <= there

@@ -35,7 +35,7 @@ def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
     for action in ACTIONS.values():
         room, _dot, method = action.handler.partition(".")
         values = (*action.values, *(["text"] if action.argument else []))
-        inspect.signature(getattr(app.rooms[room], method)).bind(*values)
+        inspect.signature(getattr(app.room(room), method)).bind(*values)
         assert action.group in GROUPS and action.about
         assert action.keys or action.slash
 

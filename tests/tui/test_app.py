@@ -59,7 +59,7 @@ def stored(folder: Path) -> list[tuple[str, str, str | None, StoreState]]:
 
 async def type_in(app: ChatApp, text: str) -> None:
     app.composer.text = text
-    app.composer._send()
+    app.composer.send()
 
 
 async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:

@@ -251,14 +251,28 @@ async def test_what_enter_does(enter: str, sends: list[str], begins: list[str]) 
             assert desk.sent.pop() == "a\n" * len(begins) + "b"
 
 
-async def test_a_paste_without_brackets_is_not_sent_line_by_line() -> None:
+async def test_keys_that_arrive_together_keep_their_order() -> None:
     desk = Desk()
     async with desk.run_test():
-        for character in "one\rtwo":
-            key = "enter" if character == "\r" else character
-            desk.field.post_message(events.Key(key, character))
+        for key in ("a", "b", "c", "backspace", "d", "left", "left", "x", "home", "y", "end", "z"):
+            desk.post_message(events.Key(key, key if len(key) == 1 else None))
+        await wait_until(lambda: "z" in desk.field.text)
+        assert desk.field.text == "yaxbdz"
+
+
+@pytest.mark.parametrize(
+    ("enter", "key", "end"), [("send", "enter", "\r"), ("newline", "ctrl+j", "\n")]
+)
+async def test_a_paste_without_brackets_is_not_sent_line_by_line(
+    enter: str, key: str, end: str
+) -> None:
+    desk = Desk(Tui(enter=enter))
+    async with desk.run_test():
+        for character in f"one{end}two":
+            name = key if character == end else character
+            desk.field.post_message(events.Key(name, character))
         await wait_until(lambda: desk.field.text == "one\ntwo")
         assert desk.sent == []
-        for key in ("x", "enter"):
-            desk.field.post_message(events.Key(key, key[0] if key == "x" else "\r"))
+        for name, character in (("x", "x"), (key, end)):
+            desk.field.post_message(events.Key(name, character))
         await wait_until(lambda: desk.sent == ["one\ntwox"])

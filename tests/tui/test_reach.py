@@ -57,6 +57,28 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
             assert app.composer.text == "draft"
 
 
+async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.probe.reachable)
+            await type_in(app, "x [[answer:rate=50;length=4000]]")
+            await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+            await type_in(app, "next")
+            await wait_until(lambda: app.conversation.waiting)
+            server.down()
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            assert "w4" in texts(app)[1] and app.composer.text == "next"
+            await wait_until(lambda: app.probe.reachable is False)
+            server.up()
+            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.STREAMING and "w2" in texts(app)[1])
+            assert app.composer.text == "next"
+            await pilot.press("ctrl+c")
+
+
 def test_a_look(server: Running) -> None:
     looker = Looker(Endpoint(server.base_url))
     found = looker.look()
@@ -117,8 +139,9 @@ async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
 ) -> None:
     with dripping() as url, chat(tmp_path, url) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.probe._looker._client)
+            await wait_until(lambda: app.probe._looker and app.probe._looker._client)
             left = app.probe._looker
+            assert left is not None
             app.current.prefer(Endpoint(server.base_url), None)
             await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
             assert left._client is None

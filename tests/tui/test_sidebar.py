@@ -86,6 +86,30 @@ async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
             await wait_until(lambda: app.sidebar.display)
 
 
+async def test_the_conversation_that_is_shown_stands_out(tmp_path: Path) -> None:
+    one, two = filled(tmp_path, "one", "two")
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await wait_until(lambda: listed(app) == ["two", "one"])
+
+            def standing_out() -> list[str]:
+                items = app.sidebar.list.items
+                return [c.id for n, c in enumerate(items) if app.sidebar.list.look(n)]
+
+            for key in (two, one):
+                await app.conversation.show(key)
+                assert standing_out() == [key]
+            await pilot.press("ctrl+n")
+            await wait_until(lambda: app.conversation.key is None)
+            assert standing_out() == []
+            await app.conversation.show(one)
+            await pilot.press("ctrl+l")
+            await wait_until(lambda: app.sidebar.list.has_focus)
+            assert standing_out() == [one]  # the keys begin where one is
+            await pilot.press("up")
+            assert standing_out() == [two]
+
+
 async def test_put_away_is_remembered(tmp_path: Path) -> None:
     filled(tmp_path, "one")
     for wanted in (True, False):

@@ -321,26 +321,6 @@ async def test_what_waits_is_a_draft_every_second(tmp_path: Path, server: Runnin
             await wait_until(lambda: store.conversations.get(key).draft == "two\n\nrest")
 
 
-# -- two windows ---------------------------------------------------------------------------
-
-
-async def test_a_question_after_another_windows_is_shown_behind_it(
-    tmp_path: Path, server: Running
-) -> None:
-    with chat(tmp_path, server.base_url) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await ask(app, pilot, "one")
-            key = app.conversation.key
-            assert key is not None
-            with open_store(tmp_path) as other:
-                other.messages.add(key, "user", "from the other window")
-                other.messages.add(key, "assistant", "its answer")
-            await ask_more(app, "two")
-            assert texts(app) == [
-                *("one", "echo: one", "from the other window", "its answer", "two", "echo: two")
-            ]
-
-
 async def ask_more(app: ChatApp, question: str) -> None:
     await type_in(app, question)
     await wait_until(lambda: texts(app) and texts(app)[-1] == f"echo: {question}")

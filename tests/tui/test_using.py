@@ -115,9 +115,9 @@ def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
     )
     defaults = Defaults(HERE, used={keyed.base_url: keyed})
     assert endpoint_named(defaults, plain.base_url) is keyed
-    assert endpoint_named(replace(defaults, endpoint=plain), None) is keyed
+    assert endpoint_named(defaults._replace(endpoint=plain), None) is keyed
     lab = replace(plain, name="lab")
-    assert endpoint_named(replace(defaults, endpoint=lab), "lab") is lab
+    assert endpoint_named(defaults._replace(endpoint=lab), "lab") is lab
 
 
 def test_the_usual_address_is_kept_as_an_address(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A line as it stands on the screen, and how it came from the line of the source."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -11,8 +11,7 @@ Span = tuple[str, Style | None]
 """A run of text in one style; it may hold newlines before it is wrapped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """Segments from left to right.
 
     `lead` is the number of cells at the beginning that are not text (bars, bullets, indentation).

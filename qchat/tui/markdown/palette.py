@@ -1,12 +1,11 @@
 """The styles of a transcript, by what they mean. Everything stays readable without colours."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.style import Style
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(NamedTuple):
     """A style for each kind of text; `pygments` names the style for code."""
 
     text: Style
