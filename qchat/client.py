@@ -206,6 +206,8 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(Code.DISCONNECTED, str(cause or error))
     if isinstance(error, openai.APIError):  # an error object in the middle of a stream
         return _failure_in_stream(error)
+    if isinstance(error, BrokenPipeError):  # `break_off` came while a body was read
+        return Failure(Code.DISCONNECTED, _("the connection was ended from here"))
     if isinstance(error, UnicodeDecodeError) and error.reason == "unexpected end of data":
         return Failure(Code.DISCONNECTED, _("the stream ended within a character"))
     if isinstance(error, ValueError):  # JSON or text that can't be decoded

@@ -74,8 +74,8 @@ def _row(model: dict[str, Any]) -> tuple[str, str, str]:
 
 def only_model(client: "Client", way: str = "--model") -> str:
     """The server's model where it has one; `way` and errors as in `the_only`."""
-    names = [str(model["id"]) for model in client.models()]
-    return the_only(names, client.endpoint.base_url, way)
+    names = dict.fromkeys(str(model["id"]) for model in client.models())
+    return the_only(list(names), client.endpoint.base_url, way)
 
 
 def the_only(names: Sequence[str], url: str, way: str = "--model") -> str:

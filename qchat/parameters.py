@@ -157,6 +157,8 @@ def from_json(said: Mapping[str, Any]) -> Sampling:
     for name, value in said.items():
         if name == "stop" and isinstance(value, list):
             value = tuple(value)
+        elif name == "stop" or (name == "thinking" and not isinstance(value, bool)):
+            continue
         try:
             sampling = dataclasses.replace(sampling, **{name: value})
         except (UsageError, TypeError, AttributeError):

@@ -1,5 +1,6 @@
 """System prompts as files: ``prompts/NAME.md`` beside config.toml."""
 
+import contextlib
 import difflib
 import os
 import re
@@ -8,10 +9,12 @@ from typing import Final
 
 from .errors import UsageError
 from .i18n import _
+from .sanitize import clean
 from .settings import Paths, private_dir
 
 _NAME: Final = re.compile(r"[\w][\w .-]*")
 _MOST: Final = 1 << 20  # bytes; a longer one is no prompt
+_LONGEST: Final = 252  # bytes of a name, which ".md" makes as long as a file's may be
 
 
 class Prompts:
@@ -34,17 +37,33 @@ class Prompts:
         if not _NAME.fullmatch(name):
             text = _("{name!r} is no name of a system prompt: letters, digits, space, - _ and .")
             raise UsageError(text.format(name=name))
+        if len(name.encode()) > _LONGEST:
+            text = _("The name of a system prompt has {most} bytes at most, not {n}.")
+            raise UsageError(text.format(most=_LONGEST, n=len(name.encode())))
         return self.folder / f"{name}.md"
 
     def read(self, name: str) -> str:
         """The text of a prompt. Raises `UsageError` where there is none, or it can't be read."""
         file = self.file(name)
+        text = self._text(file)
+        if text is None:
+            raise UsageError(self._missing(name, file))
+        if not text:
+            raise UsageError(_("{file} is empty.").format(file=file))
+        return text
+
+    def draft(self, name: str) -> str:
+        """What an editor begins with: '' where there is nothing yet. Raises `UsageError` where it
+        can't be read."""
+        return self._text(self.file(name)) or ""
+
+    def _text(self, file: Path) -> str | None:
         try:
             with file.open("rb") as opened:
                 data = opened.read(_MOST + 1)
             text = data.decode("utf-8-sig").replace("\r\n", "\n").strip()
         except FileNotFoundError:
-            raise UsageError(self._missing(name, file)) from None
+            return None
         except OSError as e:
             said = _("Can't read {file}: {why}.")
             raise UsageError(said.format(file=file, why=e.strerror)) from e
@@ -52,8 +71,6 @@ class Prompts:
             raise UsageError(_("{file} is not UTF-8 text.").format(file=file)) from None
         if len(data) > _MOST:
             raise UsageError(_("{file} is larger than 1 MiB.").format(file=file))
-        if not text:
-            raise UsageError(_("{file} is empty.").format(file=file))
         return text
 
     def write(self, name: str, text: str) -> Path:
@@ -61,22 +78,25 @@ class Prompts:
         whole. Raises `UsageError`."""
         file = self.file(name)
         private_dir(self.folder)
-        fresh = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        fresh = file.with_name(f".{os.getpid()}.tmp")
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as out:
                 out.write(text.rstrip("\n") + "\n")
             fresh.replace(file)
         except OSError as e:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
             said = _("Can't write {file}: {why}.")
             raise UsageError(said.format(file=file, why=e.strerror)) from e
         return file
 
     def named(self, text: str) -> str | None:
         """The name of the prompt that has this text, None where none has it."""
+        wanted = clean(text).strip()
         for name in self.names():
             try:
-                if self.read(name) == text.strip():
+                if clean(self.read(name)).strip() == wanted:
                     return name
             except UsageError:
                 continue

@@ -404,6 +404,8 @@ def test_the_only_model_or_the_choice(tmp_path: Path) -> None:
         assert several.log.answered == {}
         assert Asker(tmp_path, several)("hi", "-m", "two").returncode == 0
         assert Asker(tmp_path, several)("hi", QCHAT_MODEL="one").returncode == 0
+    with running(models=("one", "one")) as doubled:
+        assert Asker(tmp_path, doubled)("hi").returncode == 0
 
 
 def test_keys(tmp_path: Path) -> None:

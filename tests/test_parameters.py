@@ -89,3 +89,4 @@ def test_what_a_conversation_keeps_comes_back(values: dict[str, Any]) -> None:
 def test_values_of_another_version_are_left_out() -> None:
     said = {"temperature": 9, "top_p": 0.5, "warmth": 1, "stop": [1], "preset": ["x"], "seed": "1"}
     assert parameters.from_json(said) == Sampling(top_p=0.5)
+    assert parameters.from_json({"thinking": "x", "stop": "END", "seed": 1}) == Sampling(seed=1)

@@ -47,3 +47,30 @@ def test_what_is_wrong_is_one_sentence(prompts: Prompts) -> None:
     with pytest.raises(UsageError, match=r"huge\.md is larger"):
         prompts.read("huge")
     assert prompts.named("Answer in French.") == "french"  # the broken ones don't hinder it
+
+
+def test_an_editor_begins_with_what_can_be_read(prompts: Prompts) -> None:
+    assert prompts.draft("new") == ""
+    prompts.write("terse", "Answer in one word.")
+    assert prompts.draft("terse") == "Answer in one word."
+    (prompts.folder / "empty.md").write_text(" \n")
+    assert prompts.draft("empty") == ""
+    (prompts.folder / "odd.md").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UsageError, match=r"odd\.md is not UTF-8"):
+        prompts.draft("odd")
+
+
+def test_a_prompt_that_can_not_be_written_leaves_nothing_behind(prompts: Prompts) -> None:
+    longest = "n" * 252
+    assert prompts.write(longest, "x").stem == longest
+    with pytest.raises(UsageError, match="252 bytes at most, not 253"):
+        prompts.write("n" * 253, "x")
+    (prompts.folder / "odd.md").mkdir()
+    with pytest.raises(UsageError, match=r"Can't write .*odd\.md"):
+        prompts.write("odd", "x")
+    assert {file.name for file in prompts.folder.iterdir()} == {"odd.md", f"{longest}.md"}
+
+
+def test_a_prompt_is_known_by_what_is_sent_of_it(prompts: Prompts) -> None:
+    prompts.write("odd", "Answer\x1b[31m in red.\x07 ")
+    assert prompts.named("Answer in red.␇") == "odd"

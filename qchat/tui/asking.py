@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import QchatError
+from ..errors import QchatError, UsageError
 from ..reasoning import ContentDelta, Continuation, Event, ReasoningDelta, Reclassified
 from ..sampling import Sampling
 from ..wire import Endpoint
+from .using import Gone
 
 if TYPE_CHECKING:
     from ..answer import Progress
@@ -123,6 +124,8 @@ class Asking:
         from ..models import only_model
 
         request = self.request
+        if isinstance(request.endpoint, Gone):
+            raise UsageError(request.endpoint.trouble)
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():

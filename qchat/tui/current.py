@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ..i18n import _
 from .start import Start
-from .using import Using
+from .using import Gone, Using, endpoint_named
 
 if TYPE_CHECKING:
-    from ..store import Conversation as Record
     from ..wire import Endpoint
     from .app import ChatApp
     from .keeper import Loaded
@@ -35,19 +34,27 @@ class Current:
         """This conversation is shown now; with `first` the command line counts more than it."""
         from .figures import tokens_of
 
-        self.using = self._used_by(loaded.record, first)
+        self.using = self._used_by(loaded, first)
         counts = (tokens_of(stored.usage) for stored in reversed(loaded.messages))
         self.context = next(filter(None, counts), None)
         self._app.probe.moved()
 
-    def _used_by(self, record: "Record | None", first: bool) -> Using:
+    def _used_by(self, loaded: "Loaded", first: bool) -> Using:
+        record = loaded.record
         if record is None:
             return self._unbegun
+        server = record.server or _last_server(loaded)
         try:
-            return Using.of(self._defaults, record, first=first)
+            endpoint = endpoint_named(self._defaults, server)
         except UsageError as e:
-            self._app.say(str(e), error=True, seconds=10)
-            return Using.of(self._defaults, replace(record, server=None), first=first)
+            text = _("The server of this conversation can't be asked: {why} {key} chooses one.")
+            why = str(e).removeprefix("--server: ")
+            trouble = text.format(why=why, key=self._app.keymap.shown("model"))
+            endpoint = Gone("", name=server, trouble=trouble)
+        using = Using.of(self._defaults, record, endpoint, first=first)
+        if isinstance(using.endpoint, Gone):
+            self._app.say(using.endpoint.trouble, error=True, seconds=10)
+        return using
 
     def use(self, using: Using) -> None:
         """Ask with this from now on; it is kept with the conversation."""
@@ -68,9 +75,26 @@ class Current:
 
     def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
         """Ask this model of this server, and in the conversations that begin in this window."""
+        self._remember(endpoint)
         self._fresh = replace(self._fresh, endpoint=endpoint, model=model)
         self._unbegun = replace(self._unbegun, endpoint=endpoint, model=model)
         self.use(replace(self.using, endpoint=endpoint, model=model))
+
+    def unlocked(self, before: "Endpoint", endpoint: "Endpoint") -> None:
+        """A server's key has been found: it is asked with it wherever it was asked without."""
+        self._remember(endpoint)
+        if self._fresh.endpoint == before:
+            self._fresh = replace(self._fresh, endpoint=endpoint)
+        if self._unbegun.endpoint == before:
+            self._unbegun = replace(self._unbegun, endpoint=endpoint)
+        if self.using.endpoint == before:
+            self.using = replace(self.using, endpoint=endpoint)
+        self._app.probe.moved()
+
+    def _remember(self, endpoint: "Endpoint") -> None:
+        if endpoint.name is None:  # those with a name are configured
+            used = {**self._defaults.used, endpoint.base_url: endpoint}
+            self._defaults = self._defaults._replace(used=used)
 
     def filled(self, tokens: int | None) -> None:
         """So much of the context is used; it is said when it comes near the limit."""
@@ -83,3 +107,9 @@ class Current:
             )
             key = self._app.keymap.shown("new")
             self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
+
+
+def _last_server(loaded: "Loaded") -> str | None:
+    """The server of the last answer; what was imported may have none."""
+    found = (stored.used.get("server") for stored in reversed(loaded.messages))
+    return next((server for server in found if server and isinstance(server, str)), None)

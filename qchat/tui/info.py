@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str]
 _SHOWN: Final = 1000  # characters of a system prompt
+_WIDEST: Final = 44  # columns for the names
 
 
 class Info(ModalScreen[None]):
@@ -37,15 +38,15 @@ class Info(ModalScreen[None]):
 
     def __init__(self, rows: "Iterator[Row]") -> None:
         super().__init__()
-        self.rows = list(rows)
+        self.rows = [(one_line(name), one_line(value)) for name, value in rows]
 
     def compose(self) -> ComposeResult:
         """All of it; the arrows scroll."""
-        wide = max(len(name) for name, _value in self.rows) + 2
+        wide = min(max(len(name) for name, _value in self.rows), _WIDEST) + 2
         with VerticalScroll() as box:
             box.border_title = Content(_("This answer"))
             for name, value in self.rows:
-                line = Content.styled(name.ljust(wide), "$text-muted") + Content(one_line(value))
+                line = Content.styled(name.ljust(wide), "$text-muted") + Content(value)
                 yield Static(line, markup=False)
 
 

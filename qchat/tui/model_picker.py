@@ -9,11 +9,14 @@ from .. import wire
 from ..errors import UsageError
 from ..i18n import _
 from ..settings import Settings
-from ..wire import Endpoint
+from ..wire import Endpoint, Secret
 from . import servers
 from .pick import Item, Pick
 from .servers import Known, Look
 from .threads import apart
+from .using import Gone
+
+_Key = tuple[str, Secret | None]  # address and key: what makes two servers different
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,13 @@ class ModelPicker(Pick):
         )
         self._settings = settings
         self._chosen = chosen
-        self._known = [Known(current.name or current.base_url, current)]
-        self._looks: dict[str, Look] = {}
+        name = current.name or current.base_url
+        self._known = [
+            Known(name, None, current.trouble)
+            if isinstance(current, Gone)
+            else Known(name, current)
+        ]
+        self._looks: dict[_Key, Look] = {}
 
     def on_mount(self) -> None:
         """Look at what is known at once, and ask what else there is."""
@@ -56,8 +64,8 @@ class ModelPicker(Pick):
         self._add(await apart(lambda: list(servers.running(settings))))
 
     def _add(self, found: Iterable[Known]) -> None:
-        urls = {one.endpoint.base_url for one in self._known if one.endpoint is not None}
-        new = [one for one in found if one.endpoint is None or one.endpoint.base_url not in urls]
+        keys = {_key(one) for one in self._known}
+        new = [one for one in found if one.endpoint is None or _key(one) not in keys]
         self._known += new
         self._look_at(new)
         self.show(list(self._lines()))
@@ -65,15 +73,15 @@ class ModelPicker(Pick):
     def _look_at(self, known: Sequence[Known]) -> None:
         for one in known:
             if one.endpoint is not None:
-                self.run_worker(self._look(one.endpoint), exit_on_error=True)
+                self.run_worker(self._look(_key(one), one.endpoint), exit_on_error=True)
 
-    async def _look(self, endpoint: Endpoint) -> None:
-        self._looks[endpoint.base_url] = await apart(lambda: servers.look(endpoint))
+    async def _look(self, key: _Key, endpoint: Endpoint) -> None:
+        self._looks[key] = await apart(lambda: servers.look(endpoint))
         self.show(list(self._lines()))
 
     def _lines(self) -> Iterator[Item]:
         for number, one in enumerate(self._known):
-            look = self._looks.get(one.endpoint.base_url) if one.endpoint is not None else None
+            look = self._looks.get(_key(one))
             yield _line(number, one, look)
             for model in look.models if look is not None else ():
                 context = _("{n:,} tokens").format(n=model.context) if model.context else ""
@@ -95,7 +103,7 @@ class ModelPicker(Pick):
         if one.endpoint is None:
             self.say(one.trouble, bad=True)
             return
-        look = self._looks.get(one.endpoint.base_url)
+        look = self._looks.get(_key(one))
         offered = [found.name for found in look.models] if look is not None else []
         if not model and len(offered) > 1 and one.endpoint.model not in offered:
             self.say(_("It has several models; choose one below it."))
@@ -115,9 +123,9 @@ class ModelPicker(Pick):
         field = self.query_one(Input)
         with field.prevent(Input.Changed):
             field.value = ""
-        self._add([Known(endpoint.base_url, endpoint)])
-        urls = [one.endpoint.base_url if one.endpoint else "" for one in self._known]
-        self.mark(str(urls.index(endpoint.base_url)))
+        typed = Known(endpoint.base_url, endpoint)
+        self._add([typed])
+        self.mark(str([_key(one) for one in self._known].index(_key(typed))))
         self.say(_("{url} is in the list now; Enter takes it.").format(url=endpoint.base_url))
 
     def _endpoint(self, address: str) -> Endpoint:
@@ -128,6 +136,11 @@ class ModelPicker(Pick):
         found = wire.resolve(self._settings, base_url=address)
         assert found is not None
         return replace(found, model=None)
+
+
+def _key(known: Known) -> _Key:
+    endpoint = known.endpoint
+    return ("", None) if endpoint is None else (endpoint.base_url, endpoint.api_key)
 
 
 def _line(number: int, one: Known, look: Look | None) -> Item:

@@ -44,6 +44,11 @@ class Value(LineField):
         self.parameter = parameter
         self.before = ""
 
+    @property
+    def untaken(self) -> bool:
+        """Whether something is written that does not hold yet."""
+        return self.value.strip() != self.before
+
     def on_blur(self) -> None:
         """Leaving it is as good as Enter."""
         self.post_message(self.Left(self))
@@ -114,17 +119,17 @@ class ParametersScreen(ModalScreen[None]):
         """Show the values."""
         self._show()
 
-    def _show(self) -> None:
+    def _show(self, taken: Value | None = None) -> None:
         for name in _NAMES:
             field = self.query_one(f"#value-{name}", Value)
             value, origin = self._using.value(name)
             own = origin in (Origin.CONVERSATION, Origin.COMMAND)
-            if not field.has_class("-bad"):
-                shown = parameters.shown(value) if own else ""
-                if name == "preset" and own and value is None:
-                    shown = "none"
+            shown = parameters.shown(value) if own else ""
+            if name == "preset" and own and value is None:
+                shown = "none"
+            if field is taken or not field.untaken:  # else the person is just writing there
                 field.before = shown
-                if field.value != shown:
+                if field.value != shown and not (field is taken and field.has_focus):
                     field.value = shown
             # What holds without a word of the person's stands dim in the empty field.
             field.placeholder = "" if own else parameters.shown(value) or "-"
@@ -142,7 +147,7 @@ class ParametersScreen(ModalScreen[None]):
     @on(Value.Left)
     def _take(self, event: Value.Left) -> None:
         field = event.field
-        if field.value.strip() == field.before:
+        if not field.untaken:
             self._wrong(field, "")
             return
         try:
@@ -151,7 +156,7 @@ class ParametersScreen(ModalScreen[None]):
             self._wrong(field, str(e))
             return
         self._wrong(field, "")
-        self._show()
+        self._show(field)
         self._changed(self._using)
 
     def _wrong(self, field: Value, said: str) -> None:
@@ -184,6 +189,7 @@ class ParametersScreen(ModalScreen[None]):
         """Take back all that is said."""
         self._using = self._using.reset()
         for field in self.query(Value):
+            field.value = field.before = ""
             self._wrong(field, "")
         self._show()
         self._changed(self._using)
@@ -191,16 +197,15 @@ class ParametersScreen(ModalScreen[None]):
     def action_leave(self) -> None:
         """Close; where the field holds something wrong, first put back what was there."""
         field = self.focused
-        if isinstance(field, Value):
-            if field.has_class("-bad"):
-                field.value = field.before
-                self._wrong(field, "")
-                return
-            if field.value.strip() != field.before:
-                self._take(Value.Left(field))
-                if field.has_class("-bad"):
-                    return
-        self.dismiss(None)
+        if field is not None and field.has_class("-bad"):
+            assert isinstance(field, Value)
+            field.value = field.before
+            self._wrong(field, "")
+            return
+        for one in self.query(Value):  # that one was left may not be known yet
+            self._take(Value.Left(one))
+        if field is None or not field.has_class("-bad"):
+            self.dismiss(None)
 
 
 def _short(name: str) -> str:

@@ -68,6 +68,7 @@ class Pick(ModalScreen[str | None]):
         self._items = list(items)
         self._hint = hint
         self._note = note
+        self._moved = False  # whether the mark stands where the person wants it
 
     def compose(self) -> ComposeResult:
         """The field has the focus, and the keys that move go to the list."""
@@ -94,14 +95,15 @@ class Pick(ModalScreen[str | None]):
         return options.highlighted_option.id if options.highlighted_option is not None else None
 
     def mark(self, key: str) -> None:
-        """Mark the line of this key, if it is shown."""
+        """Mark the line of this key, if it is shown, for the person."""
+        self._moved = True
         options = self.query_one(OptionList)
         found = [n for n, option in enumerate(options.options) if option.id == key]
         if found:
             options.highlighted = found[0]
 
     def show(self, items: Sequence[Item]) -> None:
-        """Another list; the line that is marked stays so."""
+        """Another list; a line that the person has marked stays so."""
         self._items = list(items)
         if self.is_mounted:
             self._fill()
@@ -113,7 +115,8 @@ class Pick(ModalScreen[str | None]):
         note.set_class(bad, "-bad")
 
     def _fill(self) -> None:
-        options, marked = self.query_one(OptionList), self.marked or ""
+        options = self.query_one(OptionList)
+        marked = self.marked if self._moved else None
         words = self.typed.lower().split()
         shown = [item for item in self._items if self.fits(item, words)]
         options.clear_options()
@@ -121,7 +124,8 @@ class Pick(ModalScreen[str | None]):
             Option(item.content(), id=item.key or None, disabled=not item.key) for item in shown
         )
         options.highlighted = next((n for n, item in enumerate(shown) if item.key), None)
-        self.mark(marked)
+        if marked is not None:
+            self.mark(marked)
 
     def fits(self, item: Item, words: Sequence[str]) -> bool:
         """Whether a line is shown for what is typed."""
@@ -148,6 +152,7 @@ class Pick(ModalScreen[str | None]):
 
     def action_move(self, step: int) -> None:
         """Mark another line."""
+        self._moved = True
         options = self.query_one(OptionList)
         for _step in range(abs(step)):
             if step > 0:

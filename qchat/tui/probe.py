@@ -9,6 +9,7 @@ from ..i18n import _
 from .threads import apart
 
 if TYPE_CHECKING:
+    from ..wire import Endpoint
     from .app import ChatApp
     from .servers import Look, Looker
 
@@ -29,6 +30,8 @@ class Probe:
         self._looker: Looker | None = None
         self._wake = asyncio.Event()
         self._lost: float | None = None
+        self._looking = False
+        self._looked = asyncio.Event()
         self._tries = 0
 
     @property
@@ -54,6 +57,12 @@ class Probe:
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
 
+    async def key_looked_for(self) -> None:
+        """Until it is known whether a server on this machine has a key that is found here."""
+        endpoint = self._app.current.using.endpoint
+        if endpoint.is_local and endpoint.api_key is None:
+            await self._looked.wait()
+
     def wake(self) -> None:
         """Look now: something has changed."""
         self._tries = 0
@@ -65,6 +74,10 @@ class Probe:
         if endpoint == self._endpoint:
             return
         self.last = self._lost = None
+        if self._looker is not None and self._looking:
+            self._looker.leave()  # and `_look` closes it
+        elif self._looker is not None:
+            self._looker.close()
         self._endpoint, self._looker = endpoint, None
         self.wake()
 
@@ -72,14 +85,30 @@ class Probe:
         from .servers import Looker
 
         looker = self._looker = self._looker or Looker(self._endpoint)
-        found = await apart(looker.look)
+        self._looking = True
+        found, key = await apart(looker.look), None
+        self._looking = False
+        if found.locked and not self.reachable:
+            key = await self._with_key(looker.endpoint)
         if looker is not self._looker:
             looker.close()
             return
-        before, self.last = self.reachable, found
-        if before != self.reachable:
+        if key is not None:
+            self._app.current.unlocked(looker.endpoint, key)  # which looks again
+            return
+        self._looked.set()
+        before, last, self.last = self.reachable, self.last, found
+        trouble = last.trouble if last is not None else ""
+        if before != self.reachable or (self.reachable and found.trouble != trouble):
             self._tell(before)
         self._app.changed()
+
+    async def _with_key(self, endpoint: "Endpoint") -> "Endpoint | None":
+        """A server that `qchat serve` runs here, with its key."""
+        from .servers import unlocked
+
+        settings = self._app.current.using.defaults.settings
+        return None if settings is None else await apart(lambda: unlocked(settings, endpoint))
 
     def _tell(self, before: bool | None) -> None:
         if self.reachable:

@@ -52,7 +52,15 @@ class PromptPicker(Pick):
             try:
                 yield Item(name, sign[name == named] + name, self._prompts.read(name)[:200])
             except UsageError as e:
-                yield Item(f"edit:{name}", sign[False] + name, str(e), bad=True)
+                key = f"edit:{name}" if self._can_be_edited(name) else ""
+                yield Item(key, sign[False] + name, str(e), bad=True)
+
+    def _can_be_edited(self, name: str) -> bool:
+        try:
+            self._prompts.draft(name)
+        except UsageError:
+            return False
+        return True
 
     def picked(self, key: str | None) -> None:
         """Choose; a name that is none yet is written."""
@@ -70,7 +78,7 @@ class PromptPicker(Pick):
 
     def _write(self, name: str) -> None:
         try:
-            self._prompts.file(name)
+            self._prompts.draft(name)
         except UsageError as e:
             self.say(str(e), bad=True)
             return

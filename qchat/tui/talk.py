@@ -95,8 +95,8 @@ class Talk:
         if self._editing is None:
             return ""
         if self._editing.role == "user":
-            return _("Editing a question: sent, it is asked as another version. Escape leaves it.")
-        return _("Editing an answer: sent, the model goes on from its end. Escape leaves it.")
+            return _("Editing a question: sent as a new version. Escape leaves it.")
+        return _("Editing an answer: the model goes on from it. Escape leaves.")
 
     async def edit(self, role: str) -> None:
         """Put a question or an answer into the field, to be sent as another version."""

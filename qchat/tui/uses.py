@@ -1,7 +1,8 @@
 """What a person changes of what the next question is asked with; a room of actions."""
 
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .. import parameters, wire
 from ..errors import UsageError
@@ -10,7 +11,7 @@ from ..prompts import Prompts
 from ..sampling import PRESETS
 from ..sanitize import clean, one_line
 from ..wire import Endpoint
-from .using import Using, endpoint_named
+from .using import Gone, Using, endpoint_named
 
 if TYPE_CHECKING:
     from .app import ChatApp
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .start import Start
 
 _NONE = "none"
+_SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAME=VALUE
 
 
 class Uses:
@@ -43,6 +45,8 @@ class Uses:
         if not name:
             self._pick_server()
             return
+        if isinstance(self._using.endpoint, Gone):
+            raise UsageError(self._using.endpoint.trouble)
         last = self._app.probe.last
         offered = [one.name for one in last.models] if last is not None else []
         if offered and name not in offered:
@@ -87,16 +91,21 @@ class Uses:
         """All of them on a screen."""
         from .parameters_screen import ParametersScreen
 
-        self._app.push_screen(ParametersScreen(self._using, self._use))
+        self._app.push_screen(ParametersScreen(self._using, self._changed))
+
+    def _changed(self, using: Using) -> None:
+        # The server may have become another one while the screen was open.
+        self._use(replace(self._using, own=using.own, plain=using.plain))
 
     async def set(self, said: str) -> None:
         """One of them: ``NAME VALUE``; no value, or ``default``, takes it back."""
-        name, _space, value = said.replace("=", " ", 1).partition(" ")
-        if not name:
+        found = _SET.fullmatch(said.strip())
+        if found is None:
             raise UsageError(_("Write a name and a value, such as: /set temperature 0.2"))
-        using = self._using.with_text(name.lower(), value)
-        now = parameters.shown(using.value(name.lower())[0]) or _("as the server likes")
-        self._use(using, _("{name}: {value}").format(name=name.lower(), value=one_line(now)))
+        name, value = found[1].lower(), found[2]
+        using = self._using.with_text(name, value)
+        now = parameters.shown(using.value(name)[0]) or _("as the server likes")
+        self._use(using, _("{name}: {value}").format(name=name, value=one_line(now)))
 
     async def preset(self, name: str) -> None:
         """The preset of this name, or one to pick."""
@@ -170,13 +179,17 @@ class Uses:
         from . import editor
 
         prompts = self._prompts
-        before = prompts.read(name) if prompts.file(name).exists() else ""
-        text = await editor.elsewhere(self._app, before)
-        if not text.strip():
+        text = (await editor.elsewhere(self._app, prompts.draft(name))).strip()
+        if not text:
             self._app.say(_("Nothing was written; nothing is changed."))
             return
-        prompts.write(name, text)
-        self._use_prompt(name)
+        try:
+            prompts.write(name, text)
+            self._use_prompt(name)
+        except UsageError as e:
+            said = _("{why} This conversation uses what was written all the same.")
+            self._app.say(said.format(why=e), error=True, seconds=10)
+            self._use(replace(self._using, system=clean(text)))
 
 
 def _preset_values(name: str) -> str:

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import parameters, wire
@@ -28,6 +29,16 @@ class Origin(enum.Enum):
     SERVER = "server"
 
 
+@dataclass(frozen=True, slots=True)
+class Gone(Endpoint):
+    """A server that a conversation names and that can't be asked: it has no address.
+
+    `trouble` says why, and what to do.
+    """
+
+    trouble: str = ""
+
+
 class Defaults(NamedTuple):
     """What a conversation begins with, from the command line and the configuration.
 
@@ -35,6 +46,7 @@ class Defaults(NamedTuple):
     are the configuration's.
     `chosen` says that the command line named the server: it then counts for a conversation that
     has another one, as do `model`, `system` and `options` where they are said.
+    `used` are servers that were found in this window, by address; they may have a key.
     """
 
     endpoint: Endpoint
@@ -45,6 +57,7 @@ class Defaults(NamedTuple):
     prompt: str | None = None
     chosen: bool = False
     settings: Settings | None = None
+    used: Mapping[str, Endpoint] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +87,14 @@ class Using:
         )
 
     @classmethod
-    def of(cls, defaults: Defaults, record: "Conversation", *, first: bool) -> "Using":
-        """As a conversation was left. With `first` what the command line says counts more.
-
-        Raises `UsageError` where its server is not configured any more.
-        """
+    def of(
+        cls, defaults: Defaults, record: "Conversation", endpoint: Endpoint, *, first: bool
+    ) -> "Using":
+        """As a conversation of this server was left. With `first` what the command line says
+        counts more."""
         found = cls(
             defaults,
-            endpoint_named(defaults, record.server),
+            endpoint,
             record.model,
             record.system,
             parameters.from_json(record.settings),
@@ -109,10 +122,8 @@ class Using:
         return replace(self.own, preset=self.preset)
 
     @property
-    def server(self) -> str | None:
-        """The server as the store keeps it; None is the usual address on this machine."""
-        if self.endpoint.origin == "default":
-            return None
+    def server(self) -> str:
+        """The server as the store keeps it: its name, or its address where it has none."""
         return self.endpoint.name or self.endpoint.base_url
 
     def settings(self) -> Json:
@@ -176,12 +187,17 @@ class Using:
 
 
 def endpoint_named(defaults: Defaults, server: str | None) -> Endpoint:
-    """The server that the store has by this name or address. Raises `UsageError`."""
+    """The server that the store has by this name or address; None is a conversation that was never
+    asked, and the window's own. Raises `UsageError`."""
     current = defaults.endpoint
     if server is None or server in (current.name, current.base_url):
-        return current
+        return current if current.name else defaults.used.get(current.base_url, current)
+    if server in defaults.used:
+        return defaults.used[server]
     if defaults.settings is None:
         return Endpoint(wire.normalise(server, _("The server of this conversation")))
+    if server == wire.LOCAL_URL:
+        return wire.local_endpoint(defaults.settings)
     if "://" in server:
         found = wire.resolve(defaults.settings, base_url=server)
     else:

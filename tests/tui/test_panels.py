@@ -11,11 +11,17 @@ from textual.widgets import Input, OptionList, Static
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
+from qchat.store import Message as Stored
+from qchat.store import State
+from qchat.tui import servers
+from qchat.tui.info import Info, rows_of
 from qchat.tui.model_picker import Choice, ModelPicker
 from qchat.tui.parameters_screen import ParametersScreen, Value
+from qchat.tui.pick import Item, Pick
 from qchat.tui.prompt_picker import PromptPicker, Wish, wish
+from qchat.tui.servers import Known
 from qchat.tui.using import Defaults, Using
-from qchat.wire import Endpoint
+from qchat.wire import Endpoint, Secret
 
 from ..faults import Running, running
 from ..test_settings import write
@@ -90,6 +96,27 @@ async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None
     assert [one.own.top_p for one in using] == [0.7]
 
 
+async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
+    using: list[Using] = []
+    before = Using.new(Defaults(NOBODY)).with_preset("code")
+    screen = ParametersScreen(before, using.append)
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        assert screen.query_one("#value-preset", Value).value == "code"
+        first, second, third = (
+            screen.query_one(f"#value-{name}", Value) for name in ("top_p", "top_k", "min_p")
+        )
+        first.focus()
+        first.value, second.value, third.value = "0.50", "7", "0.1"  # faster than it is taken
+        third.focus()
+        await wait_until(lambda: using)
+        assert (first.value, second.value, third.value) == ("0.5", "7", "0.1")
+        await pilot.press("escape")
+        assert not screen.is_current
+    last = using[-1].own
+    assert (last.top_p, last.top_k, last.min_p) == (0.5, 7, 0.1)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (10, 2)])
 async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
     screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
@@ -139,6 +166,59 @@ async def test_a_server_with_several_models_asks_which(server: Running) -> None:
         assert chosen[0].model == "small"
 
 
+async def test_a_model_that_is_listed_twice_is_one() -> None:
+    with running(models=("demo", "demo", "demo\x1b[2J")) as server:
+        screen = ModelPicker(None, Endpoint(server.base_url), lambda _choice: None)
+        async with Bare(screen).run_test(size=(80, 24)):
+            options = screen.query_one(OptionList)
+            await wait_until(lambda: options.option_count > 1)
+            assert [str(option.prompt).split()[0] for option in options.options[1:]] == [
+                "demo",
+                "demo",
+            ]
+
+
+async def test_the_same_address_with_a_key_is_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    with running(api_key=key) as guarded:
+        keyed = Endpoint(guarded.base_url, api_key=Secret(key))
+        monkeypatch.setattr(servers, "running", lambda _settings: iter([Known("mine", keyed)]))
+        chosen: list[Choice] = []
+        settings = load({"QCHAT_HOME": str(tmp_path)})
+        screen = ModelPicker(settings, Endpoint(guarded.base_url), chosen.append)
+        async with Bare(screen).run_test(size=(80, 24)) as pilot:
+            options = screen.query_one(OptionList)
+            await wait_until(lambda: options.option_count == 3)  # the two, and the one's model
+            await pilot.press("down", "enter")
+            assert [one.endpoint for one in chosen] == [keyed]
+
+
+async def test_the_mark_stays_at_the_first_line_until_it_is_moved() -> None:
+    screen = Pick("", [Item("b", "b"), Item("c", "c")], hint="", note="")
+    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: screen.marked == "b")
+        screen.show([Item("a", "a"), Item("b", "b"), Item("c", "c")])
+        assert screen.marked == "a"
+        await pilot.press("down")
+        screen.show([Item("0", "0"), Item("a", "a"), Item("b", "b")])
+        assert screen.marked == "b"
+
+
+async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_values() -> None:
+    usage = {"\x1b]0;mine\x07evil\n": 1, "x" * 3_000: 2, "prompt_tokens": 3}
+    screen = Info(
+        rows_of(Stored(1, "c", None, "assistant", "", None, State.STOPPED, 0.0, usage=usage))
+    )
+    async with Bare(screen).run_test(size=(80, 24)):
+        lines = [str(line.content) for line in screen.query(Static)]
+        assert any(line.split() == ["evil", "1"] for line in lines)
+        tokens = next(line for line in lines if line.startswith("prompt_tokens"))
+        assert tokens.endswith(" 3") and len(tokens) < 60
+        assert "\x1b" not in "".join(lines)
+
+
 async def test_an_address_is_typed(server: Running) -> None:
     chosen: list[Choice] = []
     screen = ModelPicker(None, NOBODY, chosen.append)
@@ -163,20 +243,23 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
     prompts = Prompts(Paths.find({"QCHAT_HOME": str(tmp_path)}))
     prompts.write("french", "Answer in French.")
     (prompts.folder / "broken.md").write_bytes(b"\xff")
+    (prompts.folder / "empty.md").write_bytes(b"")
 
-    async def pick(typed: str, *keys: str) -> Wish | None:
+    async def pick(typed: str, *keys: str, words: str = "no name") -> Wish | None:
         screen = PromptPicker(prompts, "Answer in French.")
         app = Bare(screen)
         async with app.run_test(size=(80, 24)) as pilot:
             assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
             screen.query_one(Input).value = typed
             await pilot.press(*keys)
-            assert app.results or "no name" in said(screen, ".note")
+            assert app.results or words in said(screen, ".note")
             return wish(str(app.results[0])) if app.results else None
 
     assert await pick("", "enter") == Wish(None)
     assert await pick("fren", "enter") == Wish("french")
     assert await pick("fren", "ctrl+e") == Wish("french", edit=True)
-    assert await pick("broken", "enter") == Wish("broken", edit=True)
+    assert await pick("broken", "enter", words="is not UTF-8") is None
+    assert await pick("empty", "enter") == Wish("empty", edit=True)
     assert await pick("new one", "enter") == Wish("new one", edit=True)
     assert await pick("../x", "enter") is None
+    assert await pick("n" * 253, "enter", words="252 bytes at most") is None

@@ -2,7 +2,9 @@
 
 import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,51 @@ def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with running(api_key="right" * 8) as server:
         found = Looker(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
         assert found.seconds is not None and "refused the key" in found.trouble
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The address of a server whose list of models never ends."""
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            while not ended.wait(0.05):
+                connection.sendall(b" ")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=listening.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        ended.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_look_at_a_server_that_drips_has_an_end() -> None:
+    with dripping() as url:
+        looker = Looker(Endpoint(url), seconds=0.2)
+        for _time in range(2):
+            found = looker.look()
+            assert found.seconds is not None and "too slow" in found.trouble
+
+
+async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
+    tmp_path: Path, server: Running
+) -> None:
+    with dripping() as url, chat(tmp_path, url) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.probe._looker and app.probe._looker._client)
+            left = app.probe._looker
+            assert left is not None
+            app.current.prefer(Endpoint(server.base_url), None)
+            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
+            assert left._client is None
 
 
 async def test_offers_where_nobody_answers(tmp_path: Path) -> None:

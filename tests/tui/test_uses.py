@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Static
 
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
 from qchat.settings import Tui, load
 from qchat.store import Message as Stored
+from qchat.store import State as StoreState
 from qchat.store import open_store
+from qchat.tui import editor, servers
 from qchat.tui.app import ChatApp
 from qchat.tui.info import Info, rows_of
 from qchat.tui.message import State
@@ -20,7 +23,7 @@ from qchat.tui.parameters_screen import ParametersScreen
 from qchat.tui.pick import Pick
 from qchat.tui.start import Start
 from qchat.tui.using import Origin
-from qchat.wire import Endpoint
+from qchat.wire import LOCAL_URL, Endpoint
 
 from ..faults import Running, running
 from .test_app import chat as plain_chat
@@ -35,10 +38,12 @@ def server() -> Iterator[Running]:
 
 
 @contextmanager
-def chat(home: Path, url: str, sampling: Sampling, *, go_on: bool = False) -> Iterator[ChatApp]:
+def chat(
+    home: Path, url: str, sampling: Sampling, *, go_on: bool = False, question: str = ""
+) -> Iterator[ChatApp]:
     settings = load({"QCHAT_HOME": str(home)})
     tui = Tui(titles=False)
-    start = Start(Endpoint(url), "small", sampling, None, go_on, "", tui, settings=settings)
+    start = Start(Endpoint(url), "small", sampling, None, go_on, question, tui, settings=settings)
     with open_store(settings.paths.data) as store:
         yield ChatApp(lambda: store, start)
 
@@ -181,6 +186,140 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
             await wait_until(lambda: app.current.using.model == "large")
 
 
+async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling(), go_on=True) as app:
+        store = app._open_store()
+        made = store.conversations.create(title="secret", server="lab", model="big")
+        async with app.run_test(size=(100, 24)) as pilot:
+            await wait_until(lambda: "no server 'lab'" in said(app) and "F7 chooses" in said(app))
+            await wait_until(lambda: app.probe.last is not None)
+            assert app._status.parts[0].text == "○ lab"
+            await ask(app, "for nobody else")
+            assert "F7 chooses one" in app.transcript.messages[-1].error
+            assert "for nobody else" not in server.log.answered
+            await command(app, "/set seed 3")
+            await wait_until(lambda: store.conversations.get(made.id).settings == {"seed": 3})
+            assert store.conversations.get(made.id).server == "lab"
+            await command(app, "/model small")
+            await pilot.press("f7", "enter")
+            assert app.current._fresh.server == server.base_url
+            assert isinstance(app.screen, ModelPicker)
+            assert "no server 'lab'" in str(app.screen.query_one(".note", Static).content)
+            await pilot.press("escape")
+            await command(app, f"/server {server.base_url}")
+            await command(app, "/model small")
+            await pilot.press("ctrl+r")
+            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            assert store.conversations.get(made.id).server == server.base_url
+
+
+async def test_what_was_asked_of_this_machine_never_goes_elsewhere(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling(), go_on=True) as app:
+        store = app._open_store()
+        key = store.conversations.create(title="local").id  # as they were kept once
+        question = store.messages.add(key, "user", "hi").id
+        used = {"server": LOCAL_URL}
+        answer = store.messages.begin(key, model="m", used=used)
+        assert answer.parent == question
+        store.messages.finish(answer.id, StoreState.COMPLETE, "hello", None)
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: len(texts(app)) == 2)
+            assert app.current.using.endpoint.base_url == LOCAL_URL
+
+
+async def test_the_key_of_a_server_that_runs_here_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    with running(models=("small",), api_key=key) as guarded:
+        (tmp_path / "key").write_text(key)
+        (tmp_path / "key").chmod(0o600)
+        record = {
+            "name": "demo",
+            "state": "ready",
+            "url": guarded.url,
+            "key": str(tmp_path / "key"),
+        }
+        monkeypatch.setattr(servers, "_records", lambda: [record])
+        with chat(tmp_path, guarded.base_url, Sampling(), question="one") as app:
+            async with app.run_test(size=(80, 24)):
+                await wait_until(lambda: last_state(app) is State.COMPLETE)
+                assert "wants a key" not in said(app)
+                first = app.conversation.key
+                await app.conversation.show(None)
+                await ask(app, "two")
+                await app.conversation.show(first)
+                await ask(app, "three")
+                assert texts(app)[-1] == "echo: three"
+
+
+async def test_the_parameters_screen_leaves_the_server_that_came_meanwhile(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, "http://127.0.0.1:9/v1", Sampling()) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: app.conversation.opened)
+            await pilot.press("f3")
+            await wait_until(lambda: isinstance(app.screen, ParametersScreen))
+            app.uses.connect(Endpoint(server.base_url), "large")
+            await pilot.press("right", "escape")
+            using = app.current.using
+            assert using.preset == "qwen3-thinking"
+            assert (using.endpoint.base_url, using.model) == (server.base_url, "large")
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ("/set stop a=b", ("a=b",)),
+        ("/set stop=a=b", ("a=b",)),
+        ("/set stop = a b", ("a b",)),
+        ('/set STOP ["=", "\\n"]', ("=", "\n")),
+    ],
+)
+async def test_a_value_is_set_as_it_is_written(
+    tmp_path: Path, server: Running, text: str, stop: tuple[str, ...]
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await command(app, text)
+            await wait_until(lambda: app.current.using.own.stop == stop)
+
+
+async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat(tmp_path, server.base_url, Sampling()) as app:
+        prompts = app.uses._prompts
+        begun: list[str] = []
+
+        async def elsewhere(_app: object, text: str) -> str:
+            begun.append(text)
+            if len(begun) > 1:
+                prompts.folder.rename(prompts.folder.with_name("away"))
+                prompts.folder.write_text("in the way")
+            return f"Answer in French, please {len(begun)}.\n"
+
+        monkeypatch.setattr(editor, "elsewhere", elsewhere)
+        prompts.write("empty", "")
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: app.conversation.opened)
+            await app.uses._edit("empty")
+            assert (
+                prompts.read("empty") == app.current.using.system == "Answer in French, please 1."
+            )
+            await app.uses._edit("empty")
+            assert app.current.using.system == "Answer in French, please 2."
+            await wait_until(lambda: "Can't make the folder" in said(app))
+            assert "all the same" in said(app)
+            assert begun == ["", "Answer in French, please 1."]
+
+
 async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url, Sampling(temperature=0.5, max_tokens=900)) as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -251,6 +390,4 @@ def test_the_info_of_any_answer_that_is_stored() -> None:
 
 
 def _store_state(name: str) -> Any:
-    from qchat.store import State as StoreState
-
     return StoreState(name)

@@ -1,6 +1,7 @@
 """What a conversation uses: who says it, and that it is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.settings import load
 from qchat.store import open_store
-from qchat.tui.using import Defaults, Origin, Using
-from qchat.wire import Endpoint
+from qchat.tui.using import Defaults, Origin, Using, endpoint_named
+from qchat.wire import LOCAL_URL, Endpoint, Secret, local_endpoint
 
 from ..test_settings import write
 
@@ -74,7 +75,7 @@ def test_kept_and_found_again(tmp_path: Path, preset: str) -> None:
         made = store.conversations.create(
             system="s", server=using.server, model="other", settings=using.settings()
         )
-        again = Using.of(defaults, store.conversations.get(made.id), first=False)
+        again = Using.of(defaults, store.conversations.get(made.id), HERE, first=False)
     assert (again.own, again.plain, again.preset) == (using.own, using.plain, using.preset)
     assert (again.endpoint, again.model, again.system) == (HERE, "other", "s")
     json.dumps(using.settings())
@@ -87,21 +88,38 @@ def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
         made = store.conversations.create(
             system="s", server=HERE.base_url, model="old", settings={"temperature": 0.1, "seed": 3}
         )
-    first = Using.of(defaults, made, first=True)
+    first = Using.of(defaults, made, HERE, first=True)
     assert (first.endpoint, first.model, first.system) == (other, "new", "new system")
     assert (first.own.temperature, first.own.seed) == (0.9, 3)
-    later = Using.of(defaults, made, first=False)
+    later = Using.of(defaults, made, HERE, first=False)
     assert (later.endpoint.base_url, later.model, later.system) == (HERE.base_url, "old", "s")
     assert later.own.temperature == 0.1
 
 
-def test_a_server_by_name_and_one_that_is_gone(tmp_path: Path) -> None:
+def test_a_server_by_name_by_address_and_one_that_is_gone(tmp_path: Path) -> None:
     write(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
     settings = load({"QCHAT_HOME": str(tmp_path)})
     defaults = Defaults(HERE, settings=settings)
-    with open_store(tmp_path / "data") as store:
-        made = store.conversations.create(server="lab", model=None)
-        assert Using.of(defaults, made, first=False).endpoint.base_url == "http://127.0.0.1:7/v1"
-        gone = store.conversations.create(server="lba", model=None)
+    assert endpoint_named(defaults, "lab").base_url == "http://127.0.0.1:7/v1"
+    assert endpoint_named(defaults, HERE.base_url) is endpoint_named(defaults, None) is HERE
+    local = endpoint_named(defaults, LOCAL_URL)
+    assert (local.base_url, local.origin) == (LOCAL_URL, "default")
     with pytest.raises(UsageError, match=r"no server 'lba'.*'lab'"):
-        Using.of(defaults, gone, first=False)
+        endpoint_named(defaults, "lba")
+
+
+def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
+    plain, keyed = (
+        Endpoint("http://127.0.0.1:8/v1"),
+        Endpoint("http://127.0.0.1:8/v1", api_key=Secret("k" * 32)),
+    )
+    defaults = Defaults(HERE, used={keyed.base_url: keyed})
+    assert endpoint_named(defaults, plain.base_url) is keyed
+    assert endpoint_named(defaults._replace(endpoint=plain), None) is keyed
+    lab = replace(plain, name="lab")
+    assert endpoint_named(defaults._replace(endpoint=lab), "lab") is lab
+
+
+def test_the_usual_address_is_kept_as_an_address(tmp_path: Path) -> None:
+    local = local_endpoint(load({"QCHAT_HOME": str(tmp_path)}))
+    assert Using.new(Defaults(local)).server == LOCAL_URL
