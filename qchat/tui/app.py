@@ -52,7 +52,7 @@ class ChatApp(App[int], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Screen { background: $background; layers: default over; }
-    ToastRack { align: right top; }
+    ToastRack { dock: top; align: right top; }
     """
 
     def __init__(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .answering import Answering
     from .app import ChatApp
     from .asking import Ended
+    from .figures import Ways
     from .keeper import Begun, Keeper, Loaded
 
 
@@ -146,9 +147,9 @@ class Conversation:
         self.unanswered = last is not None and (
             last.role == "user" or last.state == State.ERROR.value
         )
-        again = self._app.keymap.shown("retry")
+        ways = self._ways
         messages = [
-            shown(stored, loaded.versions.get(stored.id), again=again) for stored in loaded.messages
+            shown(stored, loaded.versions.get(stored.id), ways=ways) for stored in loaded.messages
         ]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
@@ -157,6 +158,13 @@ class Conversation:
                 messages[coming.at] = coming.message()
         self._app.transcript.load(messages)
         self._app.changed()
+
+    @property
+    def _ways(self) -> "Ways":
+        from .figures import Ways
+
+        shown = self._app.keymap.shown
+        return Ways(shown("retry"), shown("continue"))
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -304,9 +312,10 @@ class Conversation:
             self.figures = figures_of(end)
             self._app.current.filled(tokens_of(end.usage))
             self.unanswered = bool(end.error)
-            again = self._app.keymap.shown("retry")
             message = replace(
-                ended(end, state, thought, again=again), id=coming.answer, version=coming.version
+                ended(end, state, thought, ways=self._ways),
+                id=coming.answer,
+                version=coming.version,
             )
             self._app.transcript.flush()
             self._app.transcript.replace(coming.at, message)

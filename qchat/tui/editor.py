@@ -38,13 +38,20 @@ async def elsewhere(app: App[Any], text: str) -> str:
     """The text after the person has gone on with it in their editor; the loop goes on meanwhile,
     so that what comes is stored, and nothing is drawn over the editor. Raises `UsageError`."""
     words = command()
+    failure: Exception | None = None
     try:
         with Interrupts(), app.batch_update(), app.suspend():
-            return await asyncio.to_thread(edited, text, words)
+            try:
+                text = await asyncio.to_thread(edited, text, words)
+            except Exception as e:  # within: Textual takes the terminal back only without an error
+                failure = e
     except SuspendNotSupported:
         raise UsageError(_("An editor can't be opened here; it needs the terminal.")) from None
     finally:
         app.refresh(layout=True)
+    if failure is not None:
+        raise failure
+    return text
 
 
 def edited(text: str, editor: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..i18n import _
 from ..sanitize import one_line
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from ..store import Message as Stored
 
 Usage = Mapping[str, Any]
+
+
+class Ways(NamedTuple):
+    """The keys that ask again, and that go on with an answer; '' where there are none."""
+
+    again: str = ""
+    go_on: str = ""
+
+
+NO_WAYS: Final = Ways()
+
 
 _MOST_TOKENS: Final = 10**12
 
@@ -65,7 +76,9 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
-def shown(stored: "Stored", version: tuple[int, int] | None = None, *, again: str = "") -> Message:
+def shown(
+    stored: "Stored", version: tuple[int, int] | None = None, *, ways: Ways = NO_WAYS
+) -> Message:
     """A stored message as it is drawn, an answer with its figures; `version` as in `Message`."""
     state = State(stored.state.value)
     if stored.role != "assistant":
@@ -80,7 +93,7 @@ def shown(stored: "Stored", version: tuple[int, int] | None = None, *, again: st
         _seconds(stored, "total_seconds") or 0.0,
         stored.error or "",
     )
-    message = ended(end, state, _seconds(stored, "reasoning_seconds"), again=again)
+    message = ended(end, state, _seconds(stored, "reasoning_seconds"), ways=ways)
     return replace(message, id=stored.id, version=version)
 
 
@@ -89,13 +102,16 @@ def _seconds(stored: "Stored", name: str) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def ended(end: Ended, state: State, thought: float | None, *, again: str = "") -> Message:
-    """An answer that has ended, with its figures below it; `again` is the key that asks again."""
+def ended(end: Ended, state: State, thought: float | None, *, ways: Ways = NO_WAYS) -> Message:
+    """An answer that has ended, with its figures below it, or the ways on where it failed."""
     note = " · ".join(part for part in (one_line(end.model or ""), *figures_of(end)) if part)
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
-        note = _("{key} asks again").format(key=again) if again else ""
+        said = [_("{key} asks again").format(key=ways.again)] if ways.again else []
+        if ways.go_on and end.content.strip():
+            said.append(_("{key} goes on with what came").format(key=ways.go_on))
+        note = " · ".join(said)
     return Message(
         "assistant",
         end.content,

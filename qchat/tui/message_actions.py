@@ -79,7 +79,7 @@ MESSAGES: Final = (
         _("a new conversation with all up to the mark, else with the whole of it"),
         CONVERSATIONS,
         "talk.fork",
-        keys="alt+f",
+        keys="alt+k",
         slash="fork",
         while_coming=False,
     ),

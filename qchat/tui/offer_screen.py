@@ -50,7 +50,7 @@ class Offer(Pick):
         self._settings = settings
         self._starting = starting
         self._here: Here | None = None
-        self.running: list[servers.Known] = []
+        self.running: list[servers.Known] | None = None  # not known yet
         note = _("Enter chooses · Escape leaves · a server that is started here runs on afterwards")
         super().__init__(
             _("A server"), list(self._lines()), hint=_("A word of the list"), note=note
@@ -65,7 +65,9 @@ class Offer(Pick):
         settings = self._settings
         if settings is not None:
             self.running = await apart(lambda: list(servers.running(settings)))
-            self.show(list(self._lines()))
+        else:
+            self.running = []
+        self.show(list(self._lines()))
         self._here = await apart(here)
         self.show(list(self._lines()))
 
@@ -73,14 +75,16 @@ class Offer(Pick):
         if self._starting is not None:
             text = _("Stop the start of {model}").format(model=self._starting.model)
             yield Item("stop", text, self._starting.phase)
-        for number, one in enumerate(self.running):
+        if self.running is None:
+            yield Item("", _("looking what runs here …"))
+        for number, one in enumerate(self.running or ()):
             if one.endpoint is not None:
                 text = _("Ask {name}, which runs here").format(name=one.name)
                 yield Item(f"use {number}", text, one.endpoint.base_url)
         found = self._here
         if found is not None and found.trouble:
             yield Item("", _("No server can be started here"), found.trouble, bad=True)
-        elif self._starting is None:
+        elif self._starting is None and self.running is not None:
             about = _("tiny; needs no GPU, no network")
             yield Item(f"run {DEMO}", _("Start the demo model"), about)
             yield from _best(found)

@@ -64,7 +64,7 @@ class Offers:
         if word == "run":
             self._app.spawn(self.offer(rest))
         elif word == "use":
-            endpoint = screen.running[int(rest)].endpoint
+            endpoint = (screen.running or [])[int(rest)].endpoint
             assert endpoint is not None
             self._app.uses.connect(replace(endpoint, model=None), None)
         elif word == "stop" and self.starting is not None:

@@ -47,6 +47,8 @@ class Talk:
         transcript = self._app.transcript
         messages = transcript.messages
         last = len(messages) - 1 if transcript.marked is None else transcript.marked
+        if role == "assistant" and last < len(messages) - 1 and messages[last].role == "user":
+            last += 1  # the mark is at a question: its answer
         for message in reversed(messages[: last + 1]):
             if message.id is not None and role in ("", message.role):
                 return message.id

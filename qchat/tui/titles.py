@@ -80,4 +80,5 @@ def as_title(text: str) -> str:
     lines = clean(text).strip().splitlines()
     title = one_line(lines[0]) if lines else ""
     title = title.removeprefix(_("Title:")).strip(" \t#*_`\"'“”„«»「」《》.。")
-    return title if len(title) <= _LONGEST else ""
+    words = sum(character.isalpha() for character in title) >= 2  # a number is no title
+    return title if words and len(title) <= _LONGEST else ""

@@ -102,6 +102,21 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
         terminal.gone()
 
 
+def test_an_editor_that_fails_gives_the_terminal_back(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDITOR", "false")
+    monkeypatch.delenv("VISUAL", raising=False)
+    terminal.start("--base-url", "http://127.0.0.1:9")
+    terminal.wait_for("F5 starts a server")
+    terminal.keys("a draft", "M-e")
+    terminal.wait_for("ended with an error")
+    terminal.keys(" goes on")
+    terminal.wait_for("a draft goes on")
+    terminal.keys("C-q")
+    terminal.gone()
+
+
 @pytest.mark.vllm
 def test_without_a_server_one_is_started_and_it_answers(terminal: Terminal) -> None:
     try:
@@ -115,7 +130,8 @@ def test_without_a_server_one_is_started_and_it_answers(terminal: Terminal) -> N
         terminal.wait_for("starting demo")
         terminal.wait_for("● 127.0.0.1:", 240.0)
         terminal.keys("C-r")
-        assert "PagedAttention" in terminal.wait_for("/4,096 (")  # the status line comes last
+        terminal.wait_for("/4,096 (")
+        terminal.wait_for("PagedAttention")  # a note lies over it for a while
         terminal.keys("C-q")
         terminal.gone()
         assert '"state": "ready"' in terminal.qchat("status", "--json")  # it was left running

@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 
 import pytest
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
@@ -27,6 +28,14 @@ def closed() -> Store:
 def keymap(home: Path, keys: str) -> Keymap:
     write(home, f"[tui.keys]\n{keys}\n")
     return Keymap(load({"QCHAT_HOME": str(home)}))
+
+
+def test_no_key_is_another_one_to_a_terminal() -> None:
+    for action in ACTIONS.values():
+        for key in action.keys.split(","):
+            letter = key.removeprefix("alt+")
+            if len(letter) == 1 and letter != key:
+                assert f"\x1b{letter}" not in ANSI_SEQUENCES_KEYS, key
 
 
 def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:

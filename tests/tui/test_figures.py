@@ -9,7 +9,7 @@ from qchat.sampling import Sampling
 from qchat.store import Message as Stored
 from qchat.store import State as Kept
 from qchat.tui.asking import Asking, Ended, Request
-from qchat.tui.figures import ended, figures_of, shown, stored_figures, tokens_of
+from qchat.tui.figures import Ways, ended, figures_of, shown, stored_figures, tokens_of
 from qchat.tui.message import State
 from qchat.tui.palette import _has
 from qchat.wire import Endpoint
@@ -24,13 +24,22 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
         *(4, "conversation", 3, "assistant", "text", "thought", Kept.COMPLETE, 0.0, None),
         *("length", "demo", {}, {}, USAGE, timings),
     )
-    live = ended(END, State.COMPLETE, 0.25, again="R")
+    live = ended(END, State.COMPLETE, 0.25, ways=Ways("R", "G"))
     assert "10.0 tok/s" in live.note and live.thought_tokens == 7
     assert shown(stored) == replace(live, id=4)
     bare = replace(stored, timings={}, usage={}, finish_reason=None)
     assert shown(bare).note == "demo"
     odd = replace(stored, timings={"total_seconds": "long", "first_token_seconds": []})
     assert stored_figures(odd) == () and shown(odd).note.endswith("demo")
+
+
+def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
+    failed = replace(END, error="It broke.")
+    assert ended(failed, State.ERROR, None, ways=Ways("R", "G")).note == (
+        "R asks again · G goes on with what came"
+    )
+    nothing = replace(failed, content="")
+    assert ended(nothing, State.ERROR, None, ways=Ways("R", "G")).note == "R asks again"
 
 
 @pytest.mark.parametrize("count", [10**400, -5, "21", None, [], 1.5])

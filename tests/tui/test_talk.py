@@ -148,6 +148,10 @@ async def test_an_edited_question_is_another_version(tmp_path: Path, server: Run
             await pilot.press("alt+p")
             await wait_until(lambda: texts(app) == ["one", "echo: one", "two", "echo: two"])
             assert versions(app)[2] == (1, 2)
+            await pilot.press("alt+a")  # the mark is at the question now: its answer is meant
+            await wait_until(lambda: app.composer.text == "echo: two")
+            await pilot.press("escape")
+            await wait_until(lambda: app.composer.text == "")
             await pilot.press("alt+p")  # around
             await wait_until(lambda: texts(app)[2] == "two!")
             await type_in(app, "/after")
@@ -227,7 +231,7 @@ async def test_a_fork_goes_on_by_itself(tmp_path: Path, server: Running) -> None
             await ask(app, pilot, "one", "two")
             first = app.conversation.key
             app.transcript.go_to_message(app.transcript.messages[1].id or 0)
-            await pilot.press("alt+f")
+            await pilot.press("alt+k")
             await wait_until(lambda: app.conversation.key != first)
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await ask(app, pilot, "three")
@@ -339,6 +343,7 @@ async def ask_more(app: ChatApp, question: str) -> None:
         ("“天空为何是蓝色的”。", "天空为何是蓝色的"),
         ("\x1b[31mred\x1b[0m [bold]b[/]", "red [bold]b[/]"),
         ("", ""),
+        ("1", ""),
         ("word " * 30, ""),
     ],
 )
