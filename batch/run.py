@@ -203,7 +203,8 @@ class _Run:
         self._screen.say(chosen.reason)
         self._say_start(plan, tally)
         if tally.done == tally.total:
-            self._screen.say(_("All {n} rows are done already.").format(n=tally.total))
+            text = _("All {n} rows are done already{failed}.")
+            self._screen.say(text.format(n=tally.total, failed=_failed(tally)))
             self._say_results(tally)
             sink.close("finished")
             return _code(tally)
@@ -326,15 +327,23 @@ class _Run:
             return
         self._screen.say(_("Results: {path}").format(path=self._output.results))
         if tally.all_failed:
-            self._screen.warn(_("Errors:  {path}").format(path=self._output.errors))
+            text = plural(
+                "Errors:  {path} ({n} row; --retry-failed asks it again)",
+                "Errors:  {path} ({n} rows; --retry-failed asks them again)",
+                tally.all_failed,
+            )
+            self._screen.warn(text.format(path=self._output.errors, n=tally.all_failed))
 
     def _where(self, tally: Tally) -> str:
         if isinstance(self._output, Stdout):
-            return _("{done} of {total} rows are done.").format(done=tally.done, total=tally.total)
+            text = _("{done} of {total} rows are done{failed}.")
+            return text.format(done=tally.done, total=tally.total, failed=_failed(tally))
         # The very command to type; what was to be done once is no reason to do so again.
         command = shlex.join(word for word in self._command if word not in ONCE)
-        text = _("{done} of {total} rows are done and kept; to go on:\n  {command}")
-        return text.format(done=tally.done, total=tally.total, command=command)
+        text = _("{done} of {total} rows are done and kept{failed}; to go on:\n  {command}")
+        return text.format(
+            done=tally.done, total=tally.total, failed=_failed(tally), command=command
+        )
 
     def _open_rows(self, plan: Plan, sink: Sink, tally: Tally) -> Iterator[Request]:
         """The rows still to ask; bad ones are recorded on the way."""
@@ -367,3 +376,7 @@ def _new_log(settings: Settings, kind: str) -> Path:
 
 def _code(tally: Tally) -> Exit:
     return Exit.ROWS_FAILED if tally.all_failed else Exit.OK
+
+
+def _failed(tally: Tally) -> str:
+    return _(" ({n} of them failed)").format(n=tally.all_failed) if tally.all_failed else ""

@@ -14,11 +14,17 @@ from tests.batch.commands import batch, command, place, read, write
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_retry_failed_asks_again_what_failed_for_good(server: faults.Running) -> None:
+def test_retry_failed_asks_again_what_failed_for_good(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
     write("in.jsonl", "a", "b [[fault:400;times=1]]", {"no": "request"})
     assert batch("in.jsonl", "--base-url", server.url) == 1
     assert {row["line"] for row in read("in.results.errors.jsonl")} == {2, 3}
+    capfd.readouterr()
     assert batch("in.jsonl", "--base-url", server.url) == 1
+    said = capfd.readouterr().err
+    assert "All 3 rows are done already (2 of them failed)." in said
+    assert "(2 rows; --retry-failed asks them again)" in said
     assert server.log.attempts["b [[fault:400;times=1]]"] == 1
     assert batch("in.jsonl", "--base-url", server.url, "--retry-failed") == 1
     assert sorted(map(place, read("in.results.jsonl"))) == [1, 2]
