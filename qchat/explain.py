@@ -9,13 +9,16 @@ from .sanitize import one_line
 from .wire import Endpoint
 
 _SAID_MAX: Final = 500  # characters of a server's own words in an error
+_LEAST_KEY: Final = 8  # characters: a shorter key is a word that anybody may say, such as "wrong"
 
 
 def without_key(text: str, endpoint: Endpoint) -> str:
-    """`text` with the endpoint's key masked: some servers repeat the key they refuse."""
-    if endpoint.api_key is None:
+    """`text` with the endpoint's key masked: some servers repeat the key they refuse.
+    One that is short stays, for it may be a word of the server's own."""
+    key = endpoint.api_key
+    if key is None or len(key.reveal()) < _LEAST_KEY:
         return text
-    return text.replace(endpoint.api_key.reveal(), str(endpoint.api_key))
+    return text.replace(key.reveal(), str(key))
 
 
 def explain(failure: Failure, endpoint: Endpoint) -> str:

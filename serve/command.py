@@ -1,6 +1,7 @@
 """`qchat serve`: start a vLLM server and look after it."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -325,11 +326,14 @@ def _ready(plan: "Plan") -> None:
 
     url = f"{plan.url}/v1"
     click.echo(_("{name} is ready at {url}").format(name=plan.served_name, url=url), err=True)
-    if plan.key == "none":
-        line = f"qchat ask --base-url {url} Hello"
-        click.echo(_("Try: {command}").format(command=line), err=True)
-    elif plan.key == "variable":
+    line = f"qchat ask --base-url {url} Hello"
+    if plan.key == "variable":
         line = f"qchat ask --base-url {url} --api-key-env {keys.VARIABLE} Hello"
-        click.echo(_("Try: {command}").format(command=line), err=True)
-    else:
+    elif plan.key != "none":
         click.echo(_("Its keys are in {file}").format(file=plan.key), err=True)
+        if not keys.is_key_alone(Path(plan.key)):
+            return
+        # Through the shell: on a command line others could read the key.
+        key = f"QCHAT_KEY=$(cat {shlex.quote(plan.key)})"
+        line = f"{key} qchat ask --base-url {url} --api-key-env QCHAT_KEY Hello"
+    click.echo(_("Try: {command}").format(command=line), err=True)

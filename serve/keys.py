@@ -107,6 +107,14 @@ def one_of(path: Path) -> str:
     return next(words[-1] for words in lines if words and not words[0].startswith("#"))
 
 
+def is_key_alone(path: Path) -> bool:
+    """Whether the file is one key and nothing else, as `qchat serve --generate-key` makes it."""
+    try:
+        return len(_text(path).split()) == 1
+    except UsageError:
+        return False
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -18,9 +18,11 @@ from .records import READY, Record
 
 PATIENCE = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
 _STATS = re.compile(
+    r"(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\b.*"
     r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
 )
 _FRESH = 15.0  # seconds: vLLM writes its figures every ten while it works
+_IDLE = 0.0, 0, 0
 
 
 def states(servers: Sequence[Record]) -> list[dict[str, Any]]:
@@ -50,8 +52,9 @@ def _state(
     used: dict[int, int] | None,
 ) -> dict[str, Any]:
     said = {k: v for k, v in asdict(record).items() if k not in ("mark", "temporary")}
-    rate, running, waiting = figures(Path(record.log))
-    if record.state == READY and word is None:
+    is_ready = record.state == READY
+    rate, running, waiting = figures(Path(record.log)) if is_ready else _IDLE
+    if is_ready and word is None:
         word = Health(Word.SILENT, PATIENCE * 1000)
     return said | {
         "health": None if word is None else str(word.word),
@@ -81,11 +84,24 @@ def _share(pids: Sequence[int], used: dict[int, int] | None) -> int | None:
 def figures(log: Path) -> tuple[float, int, int]:
     """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old."""
     try:
-        if time.time() - log.stat().st_mtime > _FRESH:
-            return 0.0, 0, 0
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 65536))
             found = _STATS.findall(file.read().decode("utf-8", "replace"))
     except OSError:
-        return 0.0, 0, 0
-    return (float(found[-1][0]), int(found[-1][1]), int(found[-1][2])) if found else (0.0, 0, 0)
+        return _IDLE
+    if not found:
+        return _IDLE
+    *written, rate, running, waiting = found[-1]
+    return (float(rate), int(running), int(waiting)) if _is_fresh(written) else _IDLE
+
+
+def _is_fresh(written: Sequence[str]) -> bool:
+    """Whether that month, day, hour, minute and second, which vLLM writes in local time, is now.
+    Not the file's own time: other lines follow, as of a start or of each look at /health."""
+    now = time.time()
+    year = time.localtime(now).tm_year
+    month, day, hour, minute, second = map(int, written)
+    moments = (
+        time.mktime((year - back, month, day, hour, minute, second, 0, 0, -1)) for back in (0, 1)
+    )
+    return any(abs(now - moment) <= _FRESH for moment in moments)

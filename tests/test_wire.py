@@ -291,6 +291,18 @@ def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -
     assert ("key" in what + advice) == advises
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("wrong", "The key wrong is wrong."),  # a short key is a word of the server's own
+        ("longer-k", "The key **** is wrong."),
+    ],
+)
+def test_a_refused_key_is_masked_and_a_common_word_is_not(key: str, said: str) -> None:
+    failure = from_status(401, {"error": {"message": f"The key {key} is wrong."}})
+    assert said in told(failure, Endpoint("http://lab/v1", Secret(key)))[0]
+
+
 def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -1,13 +1,19 @@
 """`qchat serve` up to the point where something would be started."""
 
+import os
 import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from qchat.serve.command import _ready
 from qchat.serve.plan import Plan
 
 from qchat import cli, vllm_start
 from qchat.machine import Machine
+from tests import faults
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +122,33 @@ def test_a_generated_key_is_private_kept_and_never_shown(
     assert said.err.count("Made a key") == 1
     assert file.read_text().strip() not in said.out + said.err + repr(plans)
     assert [plan.key for plan in plans] == [str(file), str(file)]
+
+
+def test_the_command_to_try_with_a_generated_key(
+    home: Path,
+    unused_port: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr(
+        "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
+    )
+    monkeypatch.setenv("QCHAT_HOME", str(home / "a home"))
+    assert cli.run(["serve", "demo", "--port", str(unused_port), "--generate-key"]) == 0
+    file = Path(plans[0].key)
+    key = file.read_text().strip()
+    with faults.running(api_key=key) as server:
+        plan = replace(plans[0], port=server.port)
+        _ready(plan)
+        said = capsys.readouterr().err
+        line = said.rpartition("Try: ")[2]
+        assert "qchat ask" in line and key not in said
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", line], env={**os.environ, "PATH": path}, capture_output=True, text=True
+        )
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    file.write_text(f"ada {key}\n")  # a file of several people: `cat` shows more than a key
+    _ready(plan)
+    assert "Try:" not in capsys.readouterr().err

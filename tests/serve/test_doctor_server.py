@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qchat.serve import doctor_sections, doctor_server, records
@@ -15,7 +16,7 @@ from qchat.serve.finding import Finding, Level
 from qchat.serve.keys import LEAST
 from qchat.serve.records import Record, Store
 
-from qchat import wire
+from qchat import answer, wire
 from qchat.settings import Paths
 from qchat.wire import Endpoint, Secret
 from tests import faults
@@ -127,6 +128,41 @@ def test_when_pieces_came() -> None:
     late = [time for n in range(8) for time in burst(0.02 + 0.012 * n, 5)]
     assert not Arrivals(late).held_back  # one that is read late, by a busy machine
     assert not Arrivals(burst(0.5, 2)).held_back  # too few to tell
+    assert Arrivals([0.5], tokens=30).held_back
+    assert not Arrivals([0.5], tokens=2).held_back
+
+
+@pytest.mark.parametrize(("late", "level"), [(1, Level.OK), (2, Level.WARNING)])
+def test_a_stream_that_is_read_late(
+    monkeypatch: pytest.MonkeyPatch, late: int, level: Level
+) -> None:
+    """The first one or two streams come together at our end: only two make a warning."""
+    asked: list[int] = []
+    original = answer.consume
+
+    def consume(client: Any, body: Any, take: Any, progress: Any) -> None:
+        asked.append(body["max_tokens"])
+        delay = [0.8] if len(asked) <= late else []
+
+        def take_late(chunk: Any) -> None:
+            if delay:
+                time.sleep(delay.pop())  # the whole answer is there by then
+            take(chunk)
+
+        original(client, body, take_late, progress)
+
+    with faults.running(answers=STREAM) as server:
+        monkeypatch.setattr("qchat.answer.consume", consume)
+        found = by_check(doctor_server.server(target(server.url), 10))
+    assert found["stream"].level is level
+    assert len(asked) == 2 and asked[1] > asked[0]
+
+
+def test_a_second_stream_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with faults.running("cut_stream:skip=2", answers="length=30") as server:
+        monkeypatch.setattr(Arrivals, "held_back", True)
+        found = by_check(doctor_server.server(target(server.url), 10))
+    assert found["stream"].level is Level.WARNING
 
 
 @contextmanager

@@ -115,12 +115,40 @@ def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
         forever.set()
 
 
+def stats(ago: float, rate: float, running: int, waiting: int) -> str:
+    """vLLM's line, written so many seconds ago, and lines that come after it without any load."""
+    then = time.strftime("%m-%d %H:%M:%S", time.localtime(time.time() - ago))
+    return (
+        f"(APIServer pid=7) INFO {then} [loggers.py:335] Engine 000: Avg prompt throughput: "
+        f"9.8 tokens/s, Avg generation throughput: {rate} tokens/s, Running: {running} reqs, "
+        f"Waiting: {waiting} reqs, GPU KV cache usage: 0.0%\n"
+        '(APIServer pid=7) INFO:     127.0.0.1:5 - "GET /health HTTP/1.1" 200 OK\n'
+    )
+
+
 def test_figures_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    line = "Avg generation throughput: {} tokens/s, Running: {} reqs, Waiting: {} reqs, GPU KV\n"
-    log.write_text(line.format("1.0", 9, 9) + line.format("412.5", 3, 1))
+    log.write_text(stats(11, 1.0, 9, 9) + stats(1, 412.5, 3, 1))
     assert state.figures(log) == (412.5, 3, 1)
-    old = time.time() - 60
-    os.utime(log, (old, old))
+    log.write_text(stats(60, 412.5, 3, 1))  # the file itself is fresh
+    assert state.figures(log) == (0.0, 0, 0)
+    log.write_text("nothing yet\n")
     assert state.figures(log) == (0.0, 0, 0)
     assert state.figures(tmp_path / "none") == (0.0, 0, 0)
+
+
+def test_figures_over_new_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    new_year = time.mktime((2027, 1, 1, 0, 0, 0, 0, 0, -1))
+    monkeypatch.setattr(time, "time", lambda: new_year + 2)
+    log.write_text(stats(4, 412.5, 3, 1))
+    assert "12-31 23:59:58" in log.read_text()
+    assert state.figures(log) == (412.5, 3, 1)
+
+
+def test_only_a_ready_server_is_busy(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(stats(1, 412.5, 3, 1))
+    for said, running in (records.READY, 3), (records.RESTARTING, 0), (records.STARTING, 0):
+        (one,) = state.states([replace(RECORD, state=said, log=str(log))])
+        assert one["running"] == running
