@@ -36,6 +36,9 @@ LONG_RUN = 20_000
 """Rows from which on the model is compiled on the CPU: 10 s of start (40 s the first time) for 5
 to 10% more rows/s."""
 
+# 255: vLLM's own thread, which watches the engine too, read the code from the pipe at the same
+# moment (multiprocessing.popen_forkserver). It is not known, and says nothing about rows.
+_KILLED = frozenset({-signal.SIGKILL, 255})
 _LAST_BREATH = 2.0  # seconds to learn how an engine that is lost has ended
 _SHUTDOWN = 10.0  # seconds that vLLM gets to end by itself
 
@@ -260,8 +263,7 @@ class Offline:
     def _death(self) -> Failure:
         for process in self._processes:
             process.join(_LAST_BREATH)
-        killed = any(process.exitcode == -signal.SIGKILL for process in self._processes)
-        if killed:
+        if any(process.exitcode in _KILLED for process in self._processes):
             text = _("vLLM's engine was killed (out of memory, most of the time).")
             return Failure(Code.ENGINE_KILLED, text)
         cause = None
