@@ -36,8 +36,7 @@ LONG_RUN = 20_000
 """Rows from which on the model is compiled on the CPU: 10 s of start (40 s the first time) for 5
 to 10% more rows/s."""
 
-# 255: vLLM's own thread, which watches the engine too, read the code from the pipe at the same
-# moment (multiprocessing.popen_forkserver). It is not known, and says nothing about rows.
+# 255: the fork server was killed too, so that nobody was left to tell how the engine ended.
 _KILLED = frozenset({-signal.SIGKILL, 255})
 _LAST_BREATH = 2.0  # seconds to learn how an engine that is lost has ended
 _SHUTDOWN = 10.0  # seconds that vLLM gets to end by itself

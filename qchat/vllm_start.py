@@ -20,9 +20,12 @@ import importlib.metadata
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import connection, forkserver, popen_forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +224,40 @@ def forked_engines() -> Iterator[None]:
     import vllm.v1.engine.utils as engine_utils
 
     original = engine_utils.get_mp_context
-    engine_utils.get_mp_context = lambda: multiprocessing.get_context("forkserver")
+    engine_utils.get_mp_context = _ForkServerContext
     try:
         yield
     finally:
         engine_utils.get_mp_context = original
+
+
+class _Popen(popen_forkserver.Popen):
+    """A forked process whose end two threads may ask for at once.
+
+    Its exit code is read from a pipe. vLLM's own thread reads it as well as ours, and of two that
+    read together Python gives the true code to one and 255 to the other, and keeps either.
+    """
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        self._reading = threading.Lock()
+        super().__init__(process_obj)
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        timeout = 0 if flag == os.WNOHANG else None
+        if self.returncode is None and not connection.wait([self.sentinel], timeout):
+            return None
+        with self._reading:
+            return super().poll(flag)
+
+
+class _Process(ForkServerProcess):
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> popen_forkserver.Popen:  # noqa: N802
+        return _Popen(process_obj)
+
+
+class _ForkServerContext(ForkServerContext):
+    Process = _Process
 
 
 def fork_server_pid() -> int | None:

