@@ -1,7 +1,6 @@
 """The chat on the screen: what it is made of, and how an action gets to its room."""
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from textual import events
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
 
-from ..errors import Exit, QchatError, UsageError
+from ..errors import Exit, QchatError
 from ..i18n import _
 from ..sanitize import one_line
 from .action import Action
@@ -21,11 +20,12 @@ from .composer import Composer
 from .conversation import Conversation
 from .current import Current
 from .keymap import Keymap
+from .leaving import Leaving
 from .notes import Notes
 from .probe import Probe
 from .start import Start, welcome
 from .status import Status
-from .themes import THEMES, first_theme, theme_after
+from .themes import THEMES, first_theme
 from .threads import apart
 from .transcript import Transcript
 
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from .chats import Chats
     from .copies import Copies
     from .offers import Offers
+    from .screens import Screens
+    from .sending import Sending
     from .sidebar import Sidebar
     from .talk import Talk
     from .titles import Titles
     from .uses import Uses
 
 _CHECKPOINT_SECONDS = 1.0
-_QUIT_SECONDS = 2.0
 
 
 class ChatApp(App[int], inherit_bindings=False):
@@ -77,13 +78,11 @@ class ChatApp(App[int], inherit_bindings=False):
         self.current = Current(self, start)
         self.conversation = Conversation(self)
         self.probe = Probe(self)
+        self.leaving = Leaving(self)
         self._sidebar: Sidebar | None = None
         self._notes = Notes(id="notes")
         self._collector = Collector()
-        self._quit_asked = 0.0
-        self._leaving = False
         self._sent_early = False
-        self._unknown = ""
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = first_theme(start.tui.theme, no_color=self.no_color)
@@ -121,6 +120,20 @@ class ChatApp(App[int], inherit_bindings=False):
         from .offers import Offers
 
         return Offers(self, self._start)
+
+    @cached_property
+    def screens(self) -> "Screens":
+        """What is laid over the conversation."""
+        from .screens import Screens
+
+        return Screens(self)
+
+    @cached_property
+    def sending(self) -> "Sending":
+        """What Enter does."""
+        from .sending import Sending
+
+        return Sending(self)
 
     @cached_property
     def talk(self) -> "Talk":
@@ -244,7 +257,7 @@ class ChatApp(App[int], inherit_bindings=False):
         """Say what went wrong; the chat goes on, whatever it was."""
         text = str(error)
         if not isinstance(error, QchatError):
-            if self._leaving:
+            if self.leaving.begun:
                 return  # what was still on its way met a store that is closed
             self.fault = self.fault or error
             text = _("{kind}: {what}. This is a fault of qchat's own; the chat goes on.")
@@ -304,12 +317,12 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Do it, if it can be done now; the ways to an action all lead through here."""
-        if self._leaving:
+        if self.leaving.begun:
             return
         room, _dot, method = action.handler.partition(".")
         if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
             return  # it is just being opened; what was written stays
-        if not action.while_coming and self._still_coming():
+        if not action.while_coming and self.still_coming():
             return
         if action.needs_argument and not argument:
             self._ask_for(action)
@@ -325,7 +338,7 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def room(self, name: str) -> object:
         """The object whose methods `Action.handler` names."""
-        return self if name == "app" else getattr(self, name)
+        return getattr(self, name)
 
     def _ask_for(self, action: Action) -> None:
         from .wanted import Wanted
@@ -336,7 +349,7 @@ class ChatApp(App[int], inherit_bindings=False):
 
         self.push_screen(Wanted(action), given)
 
-    def _still_coming(self) -> bool:
+    def still_coming(self) -> bool:
         """Whether an answer is on its way; then that is said."""
         if self.conversation.busy:
             text = _("The answer is still coming; {key} stops it.")
@@ -344,43 +357,11 @@ class ChatApp(App[int], inherit_bindings=False):
         return self.conversation.busy
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
-        """Enter: a command, or a question."""
-        from . import slash
-
+        """Enter. While the window opens or closes, what was written stays."""
         if not self.conversation.opened:
             self._sent_early = True
-        if self._leaving or not self.conversation.opened:
-            return  # it is just being opened, or closed; what was written stays
-        try:
-            found = slash.parse(event.typed)
-            if event.text != event.typed:  # it has chips, and a command takes no hidden text
-                if isinstance(found, slash.Command):
-                    raise UsageError(
-                        _("A command takes no chip; write it out. Enter again sends it as it is.")
-                    )
-                found = event.text
-        except UsageError as e:
-            if self._unknown != event.text:
-                self._unknown = event.text
-                self.say(str(e), error=True, seconds=8)
-                return
-            found = event.text
-        self._unknown = ""
-        if isinstance(found, slash.Command):
-            self.composer.take()
-            self.perform(found.action, found.argument)
-        elif self.talk.edits:
-            if not self._still_coming():
-                self.composer.take()
-                self.spawn(self.talk.send(found))
-        elif self.conversation.answering is not None:
-            draft = self.composer.draft
-            self.composer.take()
-            self.conversation.queue(found, draft)
-        elif not self._still_coming():
-            draft = self.composer.draft
-            self.composer.take()
-            self.conversation.send(found, draft)
+        elif not self.leaving.begun:
+            self.sending.sent(event.text, event.typed)
 
     def on_composer_escaped(self) -> None:
         """Leave the editing of a message."""
@@ -394,80 +375,6 @@ class ChatApp(App[int], inherit_bindings=False):
     def on_transcript_copied(self, event: Transcript.Copied) -> None:
         """A key copied something."""
         self.spawn(self.copies.copy(event.text))
-
-    def interrupt(self) -> None:
-        """Copy what is selected; else stop the answer; else quit, asked twice."""
-        if self.copies.selected() or self.conversation.stop():
-            return
-        now = time.monotonic()
-        if now - self._quit_asked < _QUIT_SECONDS:
-            self.leave()
-            return
-        self._quit_asked = now
-        key = self.keymap.shown("interrupt")
-        self.say(_("Press {key} again to quit.").format(key=key), seconds=_QUIT_SECONDS)
-
-    def leave(self) -> None:
-        """Quit; what has come and what is written are kept.
-
-        Where that is not possible, it has to be asked for again.
-        """
-        self._leaving = True
-        self.conversation.stop_all()
-        self.run_worker(self._leave(), exit_on_error=True)
-
-    async def _leave(self) -> None:
-        try:
-            await self.conversation.close()
-        except QchatError as e:
-            if self.failure is None:
-                self.failure, self._leaving = e, False
-                text = _("What is written can't be kept. {key} again quits without it.")
-                text = text.format(key=self.keymap.shown("leave"))
-                self.say(f"{e} {text}", error=True, seconds=10)
-                return
-        else:
-            self.failure = None
-        self.exit(int(self.failure.exit_code) if self.failure is not None else 0)
-
-    async def show_info(self) -> None:
-        """What is known of the answer at the cursor, or of the last one on the screen."""
-        from .info import Info, rows_of
-
-        number = self.transcript.answer_in_view()
-        if number is None:
-            self.say(_("There is no answer here yet."))
-            return
-        keeper = self.conversation.keeper
-        answer = await keeper.run(keeper.store.messages.get, number)
-        self.push_screen(Info(rows_of(answer)))
-
-    def palette(self) -> None:
-        """Find an action or a conversation."""
-        from .palette import open_palette
-
-        if len(self.screen_stack) == 1:
-            self.sidebar.back()
-            self.push_screen(open_palette())
-
-    def choose_theme(self, name: str) -> None:
-        """Another theme. Raises `UsageError` for an unknown one."""
-        if name and name not in THEMES:
-            names = ", ".join(THEMES)
-            raise UsageError(
-                _("There is no theme {name!r}: {names}").format(name=name, names=names)
-            )
-        self.theme = name or theme_after(self.theme)
-        self.say(_("Theme: {name}").format(name=self.theme))
-
-    def show_help(self) -> None:
-        """The table of actions over the conversation, and back."""
-        from .help import Help
-
-        if isinstance(self.screen, Help):
-            self.pop_screen()
-        elif len(self.screen_stack) == 1:
-            self.push_screen(Help(self.keymap.help_text()))
 
 
 async def _awaited(work: Awaitable[object]) -> None:

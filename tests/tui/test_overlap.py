@@ -74,7 +74,7 @@ async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
         with held(app) as go:
-            app.leave()
+            app.leaving.leave()
             await type_in(app, "mine")
             await pilot.pause()
             go.set()
