@@ -278,7 +278,12 @@ class _Run:
         if repairs.torn:
             screen.say(_("Cut an unfinished last line that a crash left; its row is asked again."))
         if repairs.damaged:
-            text = _("{n} damaged lines of the results are set aside in {path}.")
+            text = plural(
+                "{n} damaged line of the results is set aside in {path}; its row is asked again.",
+                "{n} damaged lines of the results are set aside in {path}; their rows are asked "
+                "again.",
+                repairs.damaged,
+            )
             screen.warn(text.format(n=repairs.damaged, path=files.damaged))
         if repairs.changed:
             text = plural(
