@@ -30,12 +30,15 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ChatServer(Server):
     """Starts the chat once for every page that comes in with the cookie."""
 
-    def __init__(self, command: str, port: int) -> None:
-        """`command` is a shell's; `port` is the one that is listened on, never 0."""
+    def __init__(self, command: str, port: int, *, again: str) -> None:
+        """`command` is a shell's, `again` the one for a page that is loaded once more; `port` is
+        the one that is listened on, never 0."""
         super().__init__(command, host=HOST, port=port, title="qchat", public_url=_origin(port))
         self.token: str | None = secrets.token_urlsafe(32)
         self._cookie = f"qchat-{port}"  # browsers share cookies between the ports of a host
         self._pass = secrets.token_urlsafe(32)
+        self._again = again
+        self._loaded = False
         self._chats: set[asyncio.Task[object]] = set()
 
     @property
@@ -93,6 +96,13 @@ class ChatServer(Server):
             "Referrer-Policy": "no-referrer",
         }
 
+    async def handle_index(self, request: web.Request) -> web.StreamResponse:
+        """The page, which opens the websocket."""
+        if self._loaded:
+            self.command = self._again
+        self._loaded = True
+        return await super().handle_index(request)
+
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """One chat, until the page goes or the server ends."""
         task = asyncio.current_task()
@@ -126,8 +136,9 @@ def serve(port: int) -> int:
                     port=port, reason=e.strerror
                 )
             ) from None
-        command = "exec " + shlex.join([sys.executable, "-P", "-m", "qchat", *sys.argv[1:]])
-        server = ChatServer(command, listener.getsockname()[1])
+        words = [sys.executable, "-P", "-m", "qchat", *sys.argv[1:]]
+        command, again = (f"exec {shlex.join(line)}" for line in (words, [*words, "--continue"]))
+        server = ChatServer(command, listener.getsockname()[1], again=again)
         click.echo(_("Open this address in a browser on this machine (it works once):"))
         click.echo(server.address)
         click.echo(_("Ctrl-C ends it."), err=True)

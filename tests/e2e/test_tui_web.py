@@ -179,6 +179,9 @@ async def test_a_question_in_the_browser_is_answered(
         await tab.type("hello page")
         await tab.enter()
         await tab.wait(lambda: "echo: hello page" in tab.received)
+        tab.received = ""
+        await tab.call("Page.reload")  # goes on with the conversation
+        await tab.wait(lambda: "echo: hello page" in tab.received)
         assert tab.hosts <= {"127.0.0.1", ""}
         assert not tab.failed
         chats = below(process)
