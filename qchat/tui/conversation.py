@@ -88,7 +88,8 @@ class Conversation:
         loaded = keeper.load(key)
         self._keeper = keeper
         self._show(loaded, first=True)
-        self.put_back(Draft.parsed(loaded.draft))
+        self.put_back(loaded.draft)
+        self._app.talk.take_up(loaded.edited)
 
     async def show(
         self, key: str | None, message: int | None = None, words: Sequence[str] = ()
@@ -121,9 +122,9 @@ class Conversation:
         if (left := self.answering) is not None:
             left.at = None
         self.waiting.clear()  # it stands in the draft that was kept
-        self._app.talk.leave()
         self._show(loaded)
-        self._app.composer.draft = Draft.parsed(loaded.draft)
+        self._app.composer.draft = loaded.draft
+        self._app.talk.take_up(loaded.edited)
         if kept is not None:
             try:
                 await kept
@@ -396,7 +397,8 @@ class Conversation:
     @property
     def _draft(self) -> Draft:
         """What waits, and what is being written."""
-        return joined(self.waiting, self._app.composer.unsent)
+        draft = joined(self.waiting, self._app.composer.unsent)
+        return draft._replace(edits=self._app.talk.edited) if draft.text.strip() else draft
 
     def _keep_draft(self) -> "Future[object] | None":
         return self.keeper.keep_draft(self.key, self._draft.dumped())
