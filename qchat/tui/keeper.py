@@ -103,15 +103,16 @@ class Keeper:
             self._check(conversation)
             stored = store.messages.add(conversation, "user", text, parent=parent)
             return stored, store.messages.versions(conversation).get(stored.id)
-        made = store.conversations.create(
-            title=title_of(text),
-            system=using.system,
-            server=using.server,
-            model=using.model,
-            settings=using.settings(),
-        )
-        stored = store.messages.add(made.id, "user", text)
-        store.remember(_DRAFT, "")
+        with store.together():  # else a question that fails would leave an empty conversation
+            made = store.conversations.create(
+                title=title_of(text),
+                system=using.system,
+                server=using.server,
+                model=using.model,
+                settings=using.settings(),
+            )
+            stored = store.messages.add(made.id, "user", text)
+            store.remember(_DRAFT, "")
         return stored, None
 
     def _check(self, conversation: str) -> None:
