@@ -70,7 +70,7 @@ class Chips:
 
     def fold(self, text: str) -> Chip:
         """A chip for a text."""
-        lines = text.count("\n") + 1
+        lines = _lines(text)
         if lines > LARGE_LINES:
             label = _("pasted {n:,} lines").format(n=lines)
         else:
@@ -125,7 +125,12 @@ class Chips:
 
 def is_large(text: str) -> bool:
     """Whether a pasted text is folded."""
-    return len(text) > LARGE_CHARS or text.count("\n") >= LARGE_LINES
+    return len(text) > LARGE_CHARS or _lines(text) > LARGE_LINES
+
+
+def _lines(text: str) -> int:
+    """How many there are; a line end at the end begins no other."""
+    return text.count("\n") + (not text.endswith("\n"))
 
 
 def folded(text: str) -> Draft:

@@ -413,6 +413,11 @@ class Conversation:
         await self.show(None)
         self._app.composer.focus()
 
+    async def write_elsewhere(self) -> None:
+        """Go on writing in the person's own editor, in the conversation that was asked for last."""
+        async with self.order:
+            self._app.composer.write_elsewhere()
+
     async def recall(self) -> None:
         """Walk through earlier questions."""
         self._app.composer.walk(await self.keeper.questions(self.key))

@@ -85,7 +85,6 @@ class ParametersScreen(ModalScreen[None]):
     ParametersScreen .note { color: $text-muted; height: auto; }
     ParametersScreen.-narrow .range { display: none; }
     ParametersScreen.-tiny .range, ParametersScreen.-tiny .origin { display: none; }
-    ParametersScreen.-tiny .name { width: 12; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,enter", "app.focus_next", show=False, priority=True),

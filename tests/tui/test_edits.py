@@ -1,18 +1,21 @@
-"""The editing of a message that is interrupted: it is still one afterwards."""
+"""Editing that something comes into: of a message, and in the person's own editor."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from qchat.store import open_store
+from qchat.tui import editor
 from qchat.tui.chips import Draft
 
 from ..faults import Running, running
-from .held import failing
+from .held import failing, held
 from .screens import screen
-from .test_app import texts
+from .test_app import texts, type_in
 from .test_overlap import window
+from .test_sidebar import filled
 from .test_talk import answered, ask, toasts, versions
 from .waiting import wait_until
 
@@ -94,3 +97,55 @@ async def test_a_draft_that_names_no_message_is_a_draft(tmp_path: Path, edits: s
         store.conversations.create(title="t", draft=draft)
     async with window(tmp_path, go_on=True) as (app, _pilot):
         assert app.composer.text == "mine" and not app.talk.edits
+
+
+class Editor:
+    """In place of the person's editor, which has a terminal of its own."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.given: list[str] = []
+        self.closed = asyncio.Event()
+        patch.setattr(editor, "elsewhere", self._elsewhere)
+
+    async def _elsewhere(self, _app: object, text: str) -> str:
+        self.given.append(text)
+        await self.closed.wait()
+        return text.upper()
+
+
+async def test_the_editor_waits_for_the_conversation_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = filled(tmp_path, "one", "two")
+    with open_store(tmp_path) as store:
+        store.conversations.set_draft(one, "of one")
+    async with window(tmp_path, go_on=True) as (app, pilot):
+        other = Editor(monkeypatch)
+        await pilot.press(*"of two")
+        with held(app):
+            app.spawn(app.conversation.show(one))
+            await pilot.press("alt+e")
+            await pilot.pause()
+            assert not other.given
+        await wait_until(lambda: other.given)
+        other.closed.set()
+        await wait_until(lambda: app.composer.text == "OF ONE")
+        await app.conversation.show(two)
+        assert other.given == ["of one"] and app.composer.text == "of two"
+
+
+async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with window(tmp_path, server.base_url) as (app, pilot):
+        other = Editor(monkeypatch)
+        await type_in(app, "x [[answer:rate=50;length=4000]]")
+        await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+        await type_in(app, "two")
+        await wait_until(lambda: app.conversation.waiting)
+        await pilot.press(*"rest", "alt+e")
+        await wait_until(lambda: other.given)
+        app.conversation.stop()
+        await wait_until(lambda: app.composer.text == "two\n\nrest")
+        other.closed.set()
+        await wait_until(lambda: app.composer.text == "two\n\nREST")

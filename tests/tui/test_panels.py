@@ -8,6 +8,7 @@ from textual.app import App
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
+from qchat import parameters
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
@@ -79,6 +80,16 @@ async def test_parameters_with_the_keyboard_alone() -> None:
         assert using[-1].own == Sampling() and using[-1].preset == "code"
         await pilot.press("escape")
         assert not screen.is_current
+
+
+async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
+    screen = ParametersScreen(Using.new(Defaults(NOBODY, preset="code")), lambda _using: None)
+    async with Bare(screen).run_test(size=(40, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        await pilot.pause()
+        lines = [strip.text for strip in screen._compositor.render_strips()]
+        for name in parameters.NAMES:
+            assert any(name in line for line in lines), name
 
 
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
