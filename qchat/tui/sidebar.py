@@ -158,7 +158,7 @@ class Sidebar(Vertical):
             "list_archive": _("archive"),
             "list_delete": _("delete"),
             "list_restore": _("bring back"),
-            "list_archived": _("archived ones"),
+            "list_archived": _("the others") if self.archived else _("archived ones"),
         }
         keys = [(self._window.keymap.shown(name), word) for name, word in words.items()]
         keys = [(_("Enter"), _("opens")), *keys, (_("Esc"), _("leaves"))]
@@ -285,6 +285,7 @@ class Sidebar(Vertical):
     async def show_archived(self) -> None:
         """The archived ones, or the others again."""
         self.archived = not self.archived
+        self._show_keys()
         self.list.at = 0
         await self.read()
 

@@ -92,6 +92,17 @@ async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
             assert any(name in line for line in lines), name
 
 
+@pytest.mark.parametrize("size", [(40, 15), (80, 12)])
+async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[int, int]) -> None:
+    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
+    async with Bare(screen).run_test(size=size) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        screen.query_one("#value-stop").focus()
+        await pilot.pause()
+        text = "".join(strip.text for strip in screen._compositor.render_strips())
+        assert "│ stop " in text and "Esc closes" in text
+
+
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
     using: list[Using] = []
     screen = ParametersScreen(Using.new(Defaults(NOBODY)), using.append)
