@@ -69,6 +69,7 @@ class Composer(ChipField):
         self._written = Draft()
         self._asked: Draft | None = None  # what stood here when earlier questions were asked for
         self._recalled: str | None = None
+        self._commands: list[str] = []  # of this window, the latest first; no store has them
         self._offered: list[Candidate] = []
         self._dismissed = ""
         self._folder = ""  # the last one that was taken; unlike what is typed it may have spaces
@@ -87,6 +88,8 @@ class Composer(ChipField):
 
         Where that was an earlier question, what was being written before comes back.
         """
+        if self.text.startswith("/") and not self.draft.chips:
+            self._commands.insert(0, self.text)
         self.draft = self._written if self._recalls else Draft()
 
     @property
@@ -197,7 +200,8 @@ class Composer(ChipField):
             self._step(1)
 
     def walk(self, questions: list[str]) -> None:
-        """Begin to walk through these, newest first; what is written is kept at the near end.
+        """Begin to walk through commands and these, newest first; what is written is kept at the
+        near end.
 
         Nothing happens where that is no longer what stood there when they were asked for.
         """
@@ -205,7 +209,8 @@ class Composer(ChipField):
             if self.draft != self._asked:
                 return
             self._written = self.draft
-            self._history = History([q for q in questions if q != self._written.text])
+            earlier = [*self._commands, *questions]
+            self._history = History([text for text in earlier if text != self._written.text])
         self._step(1)
 
     def _step(self, count: int) -> None:
