@@ -122,6 +122,7 @@ async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server
             await wait_until(lambda: last_state(app) is State.ERROR)
             answer = app.transcript.messages[-1]
             assert "broke off" in answer.error and answer.text.startswith("echo")
+            assert f"{answer.error} {answer.note}".lower().count("again") == 1
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
             assert texts(app)[1].startswith("echo: q")
