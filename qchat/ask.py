@@ -107,12 +107,13 @@ def ask(
     with open_store(settings.paths.data) as store:
         if store.notice:
             click.echo(_("Note: {text}").format(text=store.notice), err=True)
-        if go_on or conversation:
-            keeper = Keeper.going_on(store, conversation, system)
-        else:
-            keeper = Keeper.new(store, text, system)
         # Before anything is asked of a server: what was typed or piped in is on disk.
-        messages = keeper.ask(text)
+        with store.together():
+            if go_on or conversation:
+                keeper = Keeper.going_on(store, conversation, system)
+            else:
+                keeper = Keeper.new(store, text, system)
+            messages = keeper.ask(text)
         code = _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper)
         if not as_json:
             note = _("Saved. To go on: qchat ask --conversation {id}")

@@ -116,7 +116,9 @@ class Client:
     def _trace(self, event: str, info: Any) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
-        if self._broken_off and "close" not in event:
+        # Where something has failed already it may be a stream that nobody reads on: what is
+        # raised there reaches nobody.
+        if self._broken_off and "close" not in event and not event.endswith(".failed"):
             raise BrokenPipeError
 
     def models(self) -> list[Json]:

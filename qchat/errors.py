@@ -159,6 +159,11 @@ def error_message(body: Any) -> str:
     return error if isinstance(error, str) else str(error)
 
 
+def is_too_long(said: str) -> bool:
+    """Whether these are a server's words for a prompt beyond the model's context."""
+    return "context length" in said.lower()
+
+
 def from_status(status: int, body: Any, retry_after: float | None = None) -> Failure:
     """What an HTTP answer other than 200 means. `body` is the decoded JSON, or None."""
     said = error_message(body)
@@ -170,7 +175,7 @@ def from_status(status: int, body: Any, retry_after: float | None = None) -> Fai
         code = Code.SERVER_ERROR if status >= 500 else Code.INVALID_REQUEST
     if code is Code.NOT_FOUND and "model" in said.lower():
         code = Code.UNKNOWN_MODEL
-    if code is Code.INVALID_REQUEST and "context length" in said.lower():
+    if code is Code.INVALID_REQUEST and is_too_long(said):
         code = Code.CONTEXT_LENGTH
     message = said or _("The server answered with status {status}.").format(status=status)
     return Failure(code, message, status, retry_after)

@@ -72,11 +72,11 @@ _SENTENCES = {
     ),
     Code.DISCONNECTED: (
         _("{url} broke off the answer: {said}."),
-        _("Ask again; if it recurs, see its log."),
+        _("If it recurs, see its log."),
     ),
     Code.NO_PROGRESS: (
         _("{url} went silent: {said}."),
-        _("Ask again; if it recurs, see its log."),
+        _("If it recurs, see its log."),
     ),
     Code.BAD_RESPONSE: (
         _("{url} sent something that is no answer: {said}."),

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,19 @@ def test_the_question_is_stored_where_no_server_is(ask: Asker, tmp_path: Path) -
     assert done.returncode == 3
     _chat, messages = stored(tmp_path)
     assert [m.content for m in messages] == ["Why?"]
+
+
+def test_a_question_that_cannot_be_stored_leaves_no_conversation(
+    ask: Asker, tmp_path: Path
+) -> None:
+    with open_store(tmp_path / "data") as store:
+        path = store.path
+    with closing(sqlite3.connect(path)) as database:
+        refuses = "BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END"
+        database.execute(f"CREATE TRIGGER t BEFORE INSERT ON messages {refuses}")
+    assert ask("one", "--save", "-m", "demo").returncode == 3
+    with open_store(tmp_path / "data") as store:
+        assert store.conversations.list() == []
 
 
 def test_ctrl_c_keeps_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Conversations: making, listing, changing, deleting with undo, forking."""
 
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from .text import maybe_storable, storable
 # No i, l, o, u: what is read off a screen and typed is not mistaken.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH: Final = 10
+_number: Final = re.compile(r" \(\d\d?\)$")
 
 _COLUMNS: Final = (
     "id, title, named, created, updated, pinned, archived, deleted, system, server, model, "
@@ -171,13 +173,16 @@ class Conversations:
             return len(rows)
 
     def fork(self, key: str, at: int | None = None) -> Conversation:
-        """A new conversation with the path from the root to message `at` (the leaf if None)."""
+        """A new conversation with the path from the root to message `at` (the leaf if None).
+
+        Its title has a number: ``Title (2)``.
+        """
         with self._db.write() as c:
             old = get_conversation(c, key)
             now = self._db.now()
             new = insert(
                 c,
-                title=old.title,
+                title=_numbered(c, old.title),
                 named=old.named,
                 created=now,
                 updated=now,
@@ -286,6 +291,18 @@ def _conversation(row: Sequence[Any]) -> Conversation:
         leaf,
         messages,
     )
+
+
+def _numbered(c: sqlite3.Connection, title: str) -> str:
+    """A title with the first number from 2 on that no conversation has; '' stays."""
+    if not title:
+        return ""
+    words, number = _number.sub("", title), 2
+    while True:
+        numbered = f"{words} ({number})"
+        if not c.execute("SELECT 1 FROM conversations WHERE title = ?", (numbered,)).fetchone():
+            return numbered
+        number += 1
 
 
 def _set_title(c: sqlite3.Connection, key: str, old: str, new: str, named: bool) -> None:

@@ -1,9 +1,9 @@
 """The store: one object for one window."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -98,6 +98,12 @@ class Store:
         """Keep a small text under a name."""
         with self._db.write() as c:
             c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, storable(value)))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written within is on disk at the end, all of it or, where it fails, nothing."""
+        with self._db.write():
+            yield
 
     def changes(self) -> int:
         """A number that differs from the last one when another process has written."""

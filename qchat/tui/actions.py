@@ -195,7 +195,7 @@ _ROWS: Final = (
         "editor",
         _("write in your own editor ($VISUAL, $EDITOR)"),
         WRITING,
-        "composer.write_elsewhere",
+        "conversation.write_elsewhere",
         keys="alt+e",
         slash="editor",
     ),

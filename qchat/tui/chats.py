@@ -134,7 +134,7 @@ class Chats:
 
         form, name = asked_form(words)
         path = await self._keeper.run(write, self._keeper.store, self._target(), form, name)
-        self._app.say(_("Wrote {path}").format(path=path))
+        self._app.say(_("Wrote {path}").format(path=path.absolute()))
 
     async def import_(self, words: str) -> None:
         """Read a file; what is here already is not doubled. Raises `QchatError`."""

@@ -32,16 +32,21 @@ class Chip(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What is being written: the text with the labels in it, and its chips."""
+    """What is being written: the text with the labels in it, and its chips.
+
+    `edits` is the message of which it is to be another version, None where it is a new one.
+    """
 
     text: str = ""
     chips: tuple[Chip, ...] = ()
+    edits: int | None = None
 
     def dumped(self) -> str:
         """As it is stored: a plain text as it stands."""
-        if not self.chips and not self.text.startswith(_MARK):
+        if not self.chips and self.edits is None and not self.text.startswith(_MARK):
             return self.text
-        said = {"text": self.text, "chips": [chip._asdict() for chip in self.chips]}
+        chips = [chip._asdict() for chip in self.chips]
+        said = {"text": self.text, "chips": chips, "edits": self.edits}
         return _MARK + json.dumps(said, ensure_ascii=False)
 
     @classmethod
@@ -52,7 +57,7 @@ class Draft(NamedTuple):
         try:
             said = json.loads(stored[len(_MARK) :])
             chips = tuple(Chip(**chip) for chip in said["chips"])
-            return cls(said["text"], chips)
+            return cls(said["text"], chips, said.get("edits"))
         except (ValueError, TypeError, KeyError):
             return cls(stored)
 
@@ -65,7 +70,7 @@ class Chips:
 
     def fold(self, text: str) -> Chip:
         """A chip for a text."""
-        lines = text.count("\n") + 1
+        lines = _lines(text)
         if lines > LARGE_LINES:
             label = _("pasted {n:,} lines").format(n=lines)
         else:
@@ -120,7 +125,12 @@ class Chips:
 
 def is_large(text: str) -> bool:
     """Whether a pasted text is folded."""
-    return len(text) > LARGE_CHARS or text.count("\n") >= LARGE_LINES
+    return len(text) > LARGE_CHARS or _lines(text) > LARGE_LINES
+
+
+def _lines(text: str) -> int:
+    """How many there are; a line end at the end begins no other."""
+    return text.count("\n") + (not text.endswith("\n"))
 
 
 def folded(text: str) -> Draft:

@@ -22,7 +22,6 @@ from .history import History
 
 _BURST_SECONDS: Final = 0.01  # nobody types two keys so fast: it is a paste without brackets
 _WAIT_SECONDS: Final = 0.03
-_mention = re.compile(r"(?<!\S)@(\S*)$").search
 
 
 class Composer(ChipField):
@@ -70,8 +69,10 @@ class Composer(ChipField):
         self._written = Draft()
         self._asked: Draft | None = None  # what stood here when earlier questions were asked for
         self._recalled: str | None = None
+        self._commands: list[str] = []  # of this window, the latest first; no store has them
         self._offered: list[Candidate] = []
         self._dismissed = ""
+        self._folder = ""  # the last one that was taken; unlike what is typed it may have spaces
 
     @property
     def _newline_first(self) -> bool:
@@ -87,6 +88,8 @@ class Composer(ChipField):
 
         Where that was an earlier question, what was being written before comes back.
         """
+        if self.text.startswith("/") and not self.draft.chips:
+            self._commands.insert(0, self.text)
         self.draft = self._written if self._recalls else Draft()
 
     @property
@@ -166,13 +169,18 @@ class Composer(ChipField):
         """Go on writing in the person's own editor; answers go on coming meanwhile."""
         from . import editor
 
+        before = self.text
         try:
-            text = await editor.elsewhere(self.app, self.text)
+            text = clean(await editor.elsewhere(self.app, before))
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
-        else:
-            result = self.replace(clean(text), self.document.start, self.document.end)
-            self.move_cursor(result.end_location)
+            return
+        now = self.text
+        if now != before:  # something came back into the field meanwhile; nothing of it is lost
+            kept = now.removesuffix(before).rstrip()
+            text = "\n\n".join(filter(None, (kept, text)))
+        result = self.replace(text, self.document.start, self.document.end)
+        self.move_cursor(result.end_location)
 
     # -- earlier questions -----------------------------------------------------------------
 
@@ -192,7 +200,8 @@ class Composer(ChipField):
             self._step(1)
 
     def walk(self, questions: list[str]) -> None:
-        """Begin to walk through these, newest first; what is written is kept at the near end.
+        """Begin to walk through commands and these, newest first; what is written is kept at the
+        near end.
 
         Nothing happens where that is no longer what stood there when they were asked for.
         """
@@ -200,7 +209,8 @@ class Composer(ChipField):
             if self.draft != self._asked:
                 return
             self._written = self.draft
-            self._history = History([q for q in questions if q != self._written.text])
+            earlier = [*self._commands, *questions]
+            self._history = History([text for text in earlier if text != self._written.text])
         self._step(1)
 
     def _step(self, count: int) -> None:
@@ -227,9 +237,12 @@ class Composer(ChipField):
 
     def _mentioned(self) -> str | None:
         """The beginning of a file's name before the cursor."""
+        if not self.selection.is_empty or self._history is not None:
+            return None
         row, column = self.cursor_location
-        found = _mention(self.document.get_line(row)[:column])
-        return found[1] if found and self.selection.is_empty and self._history is None else None
+        mention = rf"(?<!\S)@({re.escape(self._folder)}\S*|\S*)$"
+        found = re.search(mention, self.document.get_line(row)[:column])
+        return found[1] if found else None
 
     def _offer_names(self) -> None:
         written = self._mentioned()
@@ -275,6 +288,7 @@ class Composer(ChipField):
         start = (row, column - len(written) - 1)
         self._offer([])
         if candidate.is_folder:
+            self._folder = candidate.path
             self.replace(f"@{candidate.path}", start, (row, column))
             return
         try:

@@ -46,7 +46,7 @@ class Conversation:
         self.waiting: list[Waiting] = []
         self.order = asyncio.Lock()
         self._sending = 0
-        self._unwanted = False  # an answer to what is just being sent
+        self._unwanted = asyncio.Event()  # an answer to what is just being sent
 
     @property
     def opened(self) -> bool:
@@ -88,7 +88,8 @@ class Conversation:
         loaded = keeper.load(key)
         self._keeper = keeper
         self._show(loaded, first=True)
-        self.put_back(Draft.parsed(loaded.draft))
+        self.put_back(loaded.draft)
+        self._app.talk.take_up(loaded.edited)
 
     async def show(
         self, key: str | None, message: int | None = None, words: Sequence[str] = ()
@@ -121,9 +122,9 @@ class Conversation:
         if (left := self.answering) is not None:
             left.at = None
         self.waiting.clear()  # it stands in the draft that was kept
-        self._app.talk.leave()
         self._show(loaded)
-        self._app.composer.draft = Draft.parsed(loaded.draft)
+        self._app.composer.draft = loaded.draft
+        self._app.talk.take_up(loaded.edited)
         if kept is not None:
             try:
                 await kept
@@ -164,7 +165,7 @@ class Conversation:
         from .figures import Ways
 
         shown = self._app.keymap.shown
-        return Ways(shown("retry"), shown("continue"))
+        return Ways(*map(shown, ("retry", "continue", "edit", "drop", "new")))
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class Conversation:
     def _sent(self) -> None:
         self._sending -= 1
         if not self._sending:
-            self._unwanted = False
+            self._unwanted.clear()
 
     async def _send(self, asked: Waiting) -> None:
         try:
@@ -256,7 +257,8 @@ class Conversation:
         transcript = self._app.transcript
         question = transcript.messages[count - 1].id
         assert question is not None
-        if self._unwanted:
+        await self._app.probe.key_looked_for(unless=self._unwanted)
+        if self._unwanted.is_set():
             self.unanswered = True
             self.unqueue()
             self._app.changed()
@@ -268,17 +270,18 @@ class Conversation:
         message = Message("assistant", state=State.STREAMING, id=begun.answer)
         at = transcript.append(replace(message, version=begun.version))
         self._ask(self.key, begun, at)
-        if self._unwanted:
+        if self._unwanted.is_set():
             self.stop()
 
     async def go_on(self, answer: int) -> None:
         """Go on with the last answer; `order` is held. Raises `QchatError`."""
         assert self.key is not None
+        await self._app.probe.key_looked_for(unless=self._unwanted)
         begun = await self.keeper.resume(self.key, answer)
         transcript = self._app.transcript
         at = len(transcript.messages) - 1
         transcript.replace(at, self._ask(self.key, begun, at).message())
-        if self._unwanted:
+        if self._unwanted.is_set():
             self.stop()
 
     def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
@@ -348,14 +351,15 @@ class Conversation:
         if coming is not None:
             self._close(coming, coming.cut(), State.STOPPED)
         elif self._sending and key in (None, self.key):
-            self._unwanted = True
+            self._unwanted.set()
         else:
             return False
         return True
 
     def stop_all(self) -> None:
         """Stop the answers everywhere."""
-        self._unwanted = self._sending > 0
+        if self._sending:
+            self._unwanted.set()
         for coming in list(self._answers.values()):
             self._close(coming, coming.cut(), State.STOPPED)
 
@@ -396,7 +400,8 @@ class Conversation:
     @property
     def _draft(self) -> Draft:
         """What waits, and what is being written."""
-        return joined(self.waiting, self._app.composer.unsent)
+        draft = joined(self.waiting, self._app.composer.unsent)
+        return draft._replace(edits=self._app.talk.edited) if draft.text.strip() else draft
 
     def _keep_draft(self) -> "Future[object] | None":
         return self.keeper.keep_draft(self.key, self._draft.dumped())
@@ -407,6 +412,11 @@ class Conversation:
         """A new conversation."""
         await self.show(None)
         self._app.composer.focus()
+
+    async def write_elsewhere(self) -> None:
+        """Go on writing in the person's own editor, in the conversation that was asked for last."""
+        async with self.order:
+            self._app.composer.write_elsewhere()
 
     async def recall(self) -> None:
         """Walk through earlier questions."""

@@ -1,9 +1,10 @@
 """What is said of an answer once it has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..errors import is_too_long
 from ..i18n import _
 from ..sanitize import one_line
 from .asking import Ended
@@ -16,10 +17,14 @@ Usage = Mapping[str, Any]
 
 
 class Ways(NamedTuple):
-    """The keys that ask again, and that go on with an answer; '' where there are none."""
+    """The keys that ask again, that go on with an answer, that edit the question, that take out
+    messages, and that begin a new conversation; '' where there are none."""
 
     again: str = ""
     go_on: str = ""
+    edit: str = ""
+    drop: str = ""
+    new: str = ""
 
 
 NO_WAYS: Final = Ways()
@@ -108,10 +113,7 @@ def ended(end: Ended, state: State, thought: float | None, *, ways: Ways = NO_WA
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
-        said = [_("{key} asks again").format(key=ways.again)] if ways.again else []
-        if ways.go_on and end.content.strip():
-            said.append(_("{key} goes on with what came").format(key=ways.go_on))
-        note = " · ".join(said)
+        note = " · ".join(words.format(key=key) for key, words in _ways_on(end, ways) if key)
     return Message(
         "assistant",
         end.content,
@@ -122,3 +124,15 @@ def ended(end: Ended, state: State, thought: float | None, *, ways: Ways = NO_WA
         thought_seconds=thought,
         thought_tokens=reasoning_tokens(end.usage),
     )
+
+
+def _ways_on(end: Ended, ways: Ways) -> Iterator[tuple[str, str]]:
+    """Where an answer failed: keys, and what each does about it."""
+    if is_too_long(end.error):  # the same once more fails once more
+        yield ways.edit, _("{key} edits the question")
+        yield ways.drop, _("{key} takes out messages")
+        yield ways.new, _("{key} begins anew")
+        return
+    yield ways.again, _("{key} asks again")
+    if end.content.strip():
+        yield ways.go_on, _("{key} goes on with what came")

@@ -14,6 +14,7 @@ from ..store import Conversation, Store, StoreThread, title_of
 from ..store import Message as Stored
 from ..store import State as StoreState
 from .asking import Ended
+from .chips import Draft
 from .message import State
 from .using import Using
 
@@ -27,13 +28,15 @@ _DRAFT: Final = "draft"  # of a conversation that has not begun
 class Loaded:
     """A conversation as it stands in the store; `record` None is one that has not begun.
 
-    `versions` says of messages that have siblings which one each is, and of how many.
+    `versions` says of messages that have siblings which one each is, and of how many; `edited` is
+    the message of which the draft is another version.
     """
 
     record: Conversation | None
     messages: list[Stored]
-    draft: str
+    draft: Draft
     versions: dict[int, Version] = field(default_factory=dict)
+    edited: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +68,22 @@ class Keeper:
     def load(self, conversation: str | None) -> Loaded:
         """The messages on the path that is shown, and what was being written."""
         if conversation is None:
-            loaded = Loaded(None, [], self.store.recall(_DRAFT))
-        else:
-            record = self.store.conversations.get(conversation)
-            nodes = self.store.messages.path(conversation)
-            messages = self.store.messages.bodies([node.id for node in nodes])
-            versions = self.store.messages.versions(conversation)
-            loaded = Loaded(record, messages, record.draft, versions)
-        self._drafts[conversation] = loaded.draft
-        return loaded
+            self._drafts[None] = written = self.store.recall(_DRAFT)
+            return Loaded(None, [], Draft.parsed(written))
+        record = self.store.conversations.get(conversation)
+        nodes = self.store.messages.path(conversation)
+        messages = self.store.messages.bodies([node.id for node in nodes])
+        versions = self.store.messages.versions(conversation)
+        self._drafts[conversation] = record.draft
+        draft = Draft.parsed(record.draft)
+        return Loaded(record, messages, draft, versions, self._edited(conversation, draft))
+
+    def _edited(self, conversation: str, draft: Draft) -> Stored | None:
+        if draft.edits is None:
+            return None
+        messages = self.store.messages  # what was imported may name any
+        found = (node.id for node in messages.tree(conversation) if node.id == draft.edits)
+        return next((messages.get(number) for number in found), None)
 
     def question(
         self, conversation: str | None, parent: int | None, text: str, using: Using
@@ -93,15 +103,16 @@ class Keeper:
             self._check(conversation)
             stored = store.messages.add(conversation, "user", text, parent=parent)
             return stored, store.messages.versions(conversation).get(stored.id)
-        made = store.conversations.create(
-            title=title_of(text),
-            system=using.system,
-            server=using.server,
-            model=using.model,
-            settings=using.settings(),
-        )
-        stored = store.messages.add(made.id, "user", text)
-        store.remember(_DRAFT, "")
+        with store.together():  # else a question that fails would leave an empty conversation
+            made = store.conversations.create(
+                title=title_of(text),
+                system=using.system,
+                server=using.server,
+                model=using.model,
+                settings=using.settings(),
+            )
+            stored = store.messages.add(made.id, "user", text)
+            store.remember(_DRAFT, "")
         return stored, None
 
     def _check(self, conversation: str) -> None:

@@ -89,9 +89,10 @@ class Keymap:
             "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings "
             "turns Enter and Ctrl+J round). @ and a part of a text file's name, without spaces, "
             "offer names; Tab or Enter attaches the one that is marked. Up and Down at the edges "
-            "of the field bring earlier questions. Drag with the mouse to select: a whole "
-            "paragraph is copied as Markdown, a part as its words. Two clicks take a word, three a "
-            "paragraph. Tab goes to the list where it is shown, to the conversation, and back."
+            "of the field bring earlier questions and commands. Drag with the mouse to select: a "
+            "whole paragraph is copied as Markdown, a part as its words. Two clicks take a word, "
+            "three a paragraph. Tab goes to the list where it is shown, to the conversation, and "
+            "back."
         )
         parts = [f"## {_('Keys and commands')}", about]
         for group in GROUPS:

@@ -84,8 +84,9 @@ class ParametersScreen(ModalScreen[None]):
     ParametersScreen .said { color: $text-error; height: auto; display: none; padding: 0 0 0 2; }
     ParametersScreen .note { color: $text-muted; height: auto; }
     ParametersScreen.-narrow .range { display: none; }
+    ParametersScreen.-short > Vertical { height: 100%; }
+    ParametersScreen.-short VerticalScroll { height: 1fr; }
     ParametersScreen.-tiny .range, ParametersScreen.-tiny .origin { display: none; }
-    ParametersScreen.-tiny .name { width: 12; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,enter", "app.focus_next", show=False, priority=True),
@@ -98,6 +99,7 @@ class ParametersScreen(ModalScreen[None]):
         """`changed` is called with each change as it is made."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (44, "-narrow"), (76, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (22, "-tall")]
         self._using = using
         self._changed = changed
 

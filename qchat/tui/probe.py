@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .servers import Look, Looker
 
 _UP_SECONDS: Final = 15.0
+_KEY_SECONDS: Final = 30.0
 _DOWN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # the last one for as long as it takes
 
 
@@ -57,11 +58,17 @@ class Probe:
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
 
-    async def key_looked_for(self) -> None:
-        """Until it is known whether a server on this machine has a key that is found here."""
+    async def key_looked_for(self, unless: asyncio.Event | None = None) -> None:
+        """Until it is known whether a server on this machine has a key that is found here; no
+        longer than half a minute, and not where `unless` is set."""
         endpoint = self._app.current.using.endpoint
-        if endpoint.is_local and endpoint.api_key is None:
-            await self._looked.wait()
+        if not endpoint.is_local or endpoint.api_key is not None or self._looked.is_set():
+            return
+        events = [self._looked] if unless is None else [self._looked, unless]
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        await asyncio.wait(waits, timeout=_KEY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     def wake(self) -> None:
         """Look now: something has changed."""
@@ -74,6 +81,7 @@ class Probe:
         if endpoint == self._endpoint:
             return
         self.last = self._lost = None
+        self._looked.clear()
         if self._looker is not None and self._looking:
             self._looker.leave()  # and `_look` closes it
         elif self._looker is not None:

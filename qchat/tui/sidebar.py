@@ -4,11 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from ..chat_lines import title
 from ..i18n import _
@@ -24,6 +25,8 @@ WIDE = 100
 """Columns from which there is room for the list beside the conversation."""
 _FOLLOW_SECONDS = 2.0
 _REMEMBERED = "sidebar"
+_HINTED_ROWS = 10
+"""Rows from which there is room for the keys below the list."""
 
 
 def headings(conversations: Sequence[Stored], now: float) -> dict[int, str]:
@@ -49,6 +52,17 @@ def headings(conversations: Sequence[Stored], now: float) -> dict[int, str]:
         if name != last:
             found[number] = last = name
     return found
+
+
+def lines_of(parts: Sequence[str], width: int) -> list[str]:
+    """The parts with dots between them, in lines of `width` cells; each part stays whole."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(f"{lines[-1]} · {part}") <= width:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 class Conversations(Listing[Stored]):
@@ -112,6 +126,8 @@ class Sidebar(Vertical):
         padding: 0 1;
     }
     Sidebar Title:focus { border: none; }
+    Sidebar Static { display: none; height: auto; padding: 0 1; color: $text-muted; }
+    Sidebar Static.-shown { display: block; }
     """
 
     def __init__(self, app: "ChatApp") -> None:
@@ -122,6 +138,7 @@ class Sidebar(Vertical):
         self.clock = time.time
         self.list = Conversations(app)
         self._field = Title(compact=True)
+        self._keys = Static(markup=False)
         self._renamed = ""
         self._seen = -1
         self._stale = True
@@ -129,9 +146,39 @@ class Sidebar(Vertical):
         self._wanted = True  # beside the conversation, where there is room
 
     def compose(self) -> ComposeResult:
-        """The list, and the field that is seldom seen."""
+        """The list, its keys while it has the focus, and the field that is seldom seen."""
         yield self.list
+        yield self._keys
         yield self._field
+
+    def _hints(self) -> list[str]:
+        words = {
+            "list_rename": _("title"),
+            "list_pin": _("pin"),
+            "list_archive": _("archive"),
+            "list_delete": _("delete"),
+            "list_restore": _("bring back"),
+            "list_archived": _("the others") if self.archived else _("archived ones"),
+        }
+        keys = [(self._window.keymap.shown(name), word) for name, word in words.items()]
+        keys = [(_("Enter"), _("opens")), *keys, (_("Esc"), _("leaves"))]
+        return [f"{key} {word}" for key, word in keys if key]
+
+    def _show_keys(self) -> None:
+        self._keys.set_class(self.in_use and self.size.height >= _HINTED_ROWS, "-shown")
+        self._keys.update("\n".join(lines_of(self._hints(), self.size.width - 2)))
+
+    def on_descendant_focus(self) -> None:
+        """The person is in the list."""
+        self._show_keys()
+
+    def on_descendant_blur(self) -> None:
+        """The person went elsewhere, perhaps within the list."""
+        self._show_keys()
+
+    def on_resize(self) -> None:
+        """More room, or less."""
+        self._show_keys()
 
     # -- being there -----------------------------------------------------------------------
 
@@ -238,6 +285,7 @@ class Sidebar(Vertical):
     async def show_archived(self) -> None:
         """The archived ones, or the others again."""
         self.archived = not self.archived
+        self._show_keys()
         self.list.at = 0
         await self.read()
 

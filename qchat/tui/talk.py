@@ -92,6 +92,11 @@ class Talk:
         return self._editing is not None
 
     @property
+    def edited(self) -> int | None:
+        """The id of that message."""
+        return None if self._editing is None else self._editing.id
+
+    @property
     def note(self) -> str:
         """What is to be known while a message is edited, else nothing."""
         if self._editing is None:
@@ -114,12 +119,12 @@ class Talk:
     def cancel(self) -> None:
         """Leave the editing; the message stays as it was."""
         if self.edits:
-            self.leave()
+            self.take_up(None)
             self._app.composer.draft = Draft()
 
-    def leave(self) -> None:
-        """What is written is an ordinary draft from now on."""
-        self._editing = None
+    def take_up(self, edited: "Stored | None") -> None:
+        """What is written is another version of this message; None: of none."""
+        self._editing = edited
         self._app.changed()
 
     async def send(self, text: str) -> None:

@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from ..i18n import _
 from .action import Action
 from .in_order import LineField
 
@@ -21,6 +22,7 @@ class Wanted(ModalScreen[str | None]):
     Wanted Vertical { width: 64; max-width: 100%; height: auto; padding: 1 2; background: $panel; }
     Wanted Input { border: none; margin-top: 1; }
     Wanted Input:focus { border: none; }
+    Wanted .note { color: $text-muted; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", show=False, priority=True),
@@ -31,10 +33,11 @@ class Wanted(ModalScreen[str | None]):
         self._action = action
 
     def compose(self) -> ComposeResult:
-        """What it is for, and the field."""
+        """What it is for, the field, and its keys."""
         with Vertical():
             yield Static(self._action.about, markup=False)
             yield LineField(placeholder=self._action.argument, compact=True)
+            yield Static(_("Enter does it · Escape leaves"), markup=False, classes="note")
 
     @on(Input.Submitted)
     def _given(self, event: Input.Submitted) -> None:

@@ -140,6 +140,26 @@ def test_a_fork_is_a_copy_of_the_path(store: Store, chat: Conversation) -> None:
     assert shown(store, chat) == ["Why?", "two", "And?"]
 
 
+def test_forks_are_told_apart_by_a_number(store: Store, chat: Conversation) -> None:
+    store.messages.add(chat.id, "user", "Why?")
+    copy = store.conversations.fork(chat.id)
+    titles = [store.conversations.fork(key).title for key in (chat.id, copy.id)]
+    assert [copy.title, *titles] == ["Sky (2)", "Sky (3)", "Sky (4)"]
+    store.conversations.delete(copy.id)  # it may come back
+    store.conversations.rename(chat.id, "1984 (1949)")
+    assert store.conversations.fork(chat.id).title == "1984 (1949) (2)"
+    store.conversations.rename(chat.id, "")
+    assert store.conversations.fork(chat.id).title == ""
+
+
+def test_what_is_written_together_is_there_or_not(store: Store, chat: Conversation) -> None:
+    with pytest.raises(StoreError), store.together():
+        made = store.conversations.create(title="t")
+        store.messages.add(made.id, "user", "Why?")
+        store.messages.get(10**6)
+    assert [c.id for c in store.conversations.list()] == [chat.id]
+
+
 def test_a_message_of_another_conversation_is_no_parent(store: Store, chat: Conversation) -> None:
     other = store.conversations.create()
     question = store.messages.add(other.id, "user", "Why?")

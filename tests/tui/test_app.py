@@ -122,6 +122,7 @@ async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server
             await wait_until(lambda: last_state(app) is State.ERROR)
             answer = app.transcript.messages[-1]
             assert "broke off" in answer.error and answer.text.startswith("echo")
+            assert f"{answer.error} {answer.note}".lower().count("again") == 1
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
             assert texts(app)[1].startswith("echo: q")
@@ -244,6 +245,20 @@ async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server
             assert texts(app)[2] == "/new"
             await type_in(app, "/new")
             await wait_until(lambda: texts(app) == [] and app.composer.text == "")
+
+
+async def test_up_brings_back_a_command_that_failed(tmp_path: Path, server: Running) -> None:
+    with chat(tmp_path, server.base_url, question="one") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await pilot.press(*"/set seed x", "enter")
+            await wait_until(lambda: "seed" in [*app._notifications][-1].message)
+            await pilot.press("up")
+            await wait_until(lambda: app.composer.text == "/set seed x")
+            await pilot.press("end", "backspace", "7", "enter")
+            await wait_until(lambda: app.current.using.sampling.seed == 7)
+            await pilot.press("up", "up", "up")
+            await wait_until(lambda: app.composer.text == "one")
 
 
 async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) -> None:

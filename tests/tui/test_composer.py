@@ -71,6 +71,17 @@ async def test_a_large_paste_is_a_chip_and_goes_out_whole() -> None:
         assert desk.field.text == "" and not desk.field.draft.chips
 
 
+@pytest.mark.parametrize(("lines", "end"), [(300, "\n"), (300, ""), (11, "\n")])
+async def test_the_line_end_of_the_last_line_begins_no_other(lines: int, end: str) -> None:
+    desk = Desk()
+    async with desk.run_test():
+        paste(desk, "\n".join("x" * lines) + end)
+        await wait_until(lambda: desk.field.text == f"[pasted {lines} lines]")
+        desk.field.draft = Draft()
+        paste(desk, "x\n" * 10)
+        await wait_until(lambda: desk.field.text == "x\n" * 10)
+
+
 async def test_a_chip_is_one_letter_for_the_cursor() -> None:
     desk = Desk()
     async with desk.run_test() as pilot:
@@ -154,6 +165,26 @@ async def test_files_are_completed_and_attached(folder: Path) -> None:
             "see `notes.txt` and `src/app.py` !\n\n`notes.txt`:\n\n```txt\nfirst\nsecond\n```\n\n"
             "`src/app.py`:\n\n`````py\nprint('```')\n```` x\n`````"
         ]
+
+
+async def test_names_go_on_in_a_folder_with_spaces(folder: Path) -> None:
+    inner = folder / "my notes" / "of may"
+    inner.mkdir(parents=True)
+    (inner / "day one.txt").write_text("x")
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await pilot.press(*"see @my", "space", *"@my")
+        await wait_until(lambda: desk.offered == ["my notes/"])
+        await pilot.press("tab")
+        await wait_until(lambda: desk.offered == ["my notes/of may/"])
+        await pilot.press("tab")
+        await wait_until(lambda: desk.offered == ["my notes/of may/day one.txt"])
+        await pilot.press(*"da")
+        await wait_until(lambda: desk.offered == ["my notes/of may/day one.txt"])
+        await pilot.press("tab")
+        assert desk.field.text == "see @my [@my notes/of may/day one.txt 1 B] "
+        await pilot.press(*"@notes.")
+        await wait_until(lambda: desk.offered == ["notes.txt"])
 
 
 async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:

@@ -40,6 +40,9 @@ def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
     )
     nothing = replace(failed, content="")
     assert ended(nothing, State.ERROR, None, ways=Ways("R", "G")).note == "R asks again"
+    said = "It answered: This model's maximum context length is 40 tokens. However, …"
+    too_long = ended(replace(nothing, error=said), State.ERROR, None, ways=Ways("R", "G", "E", "D"))
+    assert too_long.note == "E edits the question · D takes out messages"
 
 
 @pytest.mark.parametrize("count", [10**400, -5, "21", None, [], 1.5])

@@ -109,6 +109,7 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
             await wait_until(lambda: not app.conversation.busy)
         if where == "store":
             assert app.composer.text == "mine\n\nnext" and texts(app) == []
+            assert app.conversation.keeper.store.conversations.list() == []
         else:  # it is in the store: only its answer failed
             assert app.composer.text == "next" and texts(app) == ["mine"]
             await pilot.press("ctrl+r")

@@ -8,6 +8,7 @@ from textual.app import App
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
+from qchat import parameters
 from qchat.prompts import Prompts
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
@@ -79,6 +80,27 @@ async def test_parameters_with_the_keyboard_alone() -> None:
         assert using[-1].own == Sampling() and using[-1].preset == "code"
         await pilot.press("escape")
         assert not screen.is_current
+
+
+async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
+    screen = ParametersScreen(Using.new(Defaults(NOBODY, preset="code")), lambda _using: None)
+    async with Bare(screen).run_test(size=(40, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        await pilot.pause()
+        lines = [strip.text for strip in screen._compositor.render_strips()]
+        for name in parameters.NAMES:
+            assert any(name in line for line in lines), name
+
+
+@pytest.mark.parametrize("size", [(40, 15), (80, 12)])
+async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[int, int]) -> None:
+    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
+    async with Bare(screen).run_test(size=size) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, Value))
+        screen.query_one("#value-stop").focus()
+        await pilot.pause()
+        text = "".join(strip.text for strip in screen._compositor.render_strips())
+        assert "│ stop " in text and "Esc closes" in text
 
 
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:

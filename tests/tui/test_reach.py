@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from textual.widgets import OptionList
 
 from qchat.errors import EngineError
 from qchat.sampling import Sampling
-from qchat.settings import load
+from qchat.settings import Settings, Tui, load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.message import State
@@ -100,6 +101,53 @@ def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with running(api_key="right" * 8) as server:
         found = Looker(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
         assert found.seconds is not None and "refused the key" in found.trouble
+
+
+@pytest.mark.parametrize("way", ["early", "first", "stop", "other server"])
+async def test_a_question_waits_for_the_key_that_is_found_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What `qchat serve` says of its servers is replaced; tests/e2e has the real one."""
+    go, opens = threading.Event(), threading.Event()
+    settings = load({"QCHAT_HOME": str(tmp_path)})
+
+    def unlocked(_settings: Settings, endpoint: Endpoint) -> Endpoint:
+        go.wait(20)
+        return replace(endpoint, api_key=Secret("right" * 8))
+
+    monkeypatch.setattr("qchat.tui.servers.unlocked", unlocked)
+    with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
+        url = other.base_url if way == "other server" else server.base_url
+        start = Start(
+            *(Endpoint(url), None, Sampling(), None, False, "", Tui(titles=False)),
+            settings=settings,
+        )
+        app = ChatApp(lambda: opens.wait(20) and store, start)  # type: ignore[arg-type,return-value]
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press(*"mine")
+            if way == "early":
+                await pilot.press("enter")
+            opens.set()
+            await wait_until(lambda: app.conversation.opened)
+            if way == "other server":
+                await wait_until(lambda: app.probe.reachable)
+                app.current.prefer(Endpoint(server.base_url), None)
+            if way != "early":
+                await pilot.press("enter")
+            await wait_until(lambda: texts(app) == ["mine"])  # it is stored, and not asked
+            await pilot.press(*"next")
+            await pilot.pause()
+            assert texts(app) == ["mine"]
+            if way == "stop":
+                await pilot.press("ctrl+c")
+                await wait_until(lambda: not app.conversation.busy)
+                assert "Ctrl+R asks it" in said(app) and not go.is_set()
+                go.set()
+                await wait_until(lambda: app.probe.reachable)
+                await pilot.press("ctrl+r")
+            go.set()
+            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            assert texts(app)[1] == "echo: mine" and app.composer.text == "next"
 
 
 @contextmanager

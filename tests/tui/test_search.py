@@ -12,6 +12,7 @@ from qchat.tui.files import asked_form, free_name
 from qchat.tui.search import Hits, Search
 from qchat.tui.wanted import Wanted
 
+from .screens import screen
 from .test_app import chat, texts, type_in
 from .test_sidebar import NOWHERE, filled
 from .waiting import wait_until
@@ -101,6 +102,7 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await wait_until(lambda: said(app) == ["Renamed: Deep sky"])
             await type_in(app, "/rename")
             await wait_until(lambda: isinstance(app.screen, Wanted))
+            await wait_until(lambda: "Escape leaves" in screen(app))
             await pilot.press("x", "escape")
             await wait_until(lambda: len(app.screen_stack) == 1)
             assert app.conversation.title == "Deep sky"
@@ -118,6 +120,7 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 await type_in(app, command)
                 await wait_until(lambda: app.composer.text == "")
             await wait_until(lambda: len(said(app)) == 4)
+            assert f"Wrote {files / 'a-b-sky.md'}" in said(app)
             names = {"a-b-sky.md", "a-b-sky-2.md", "all.json", "x.jsonl"}
             assert {file.name for file in files.iterdir()} == names
             line = json.loads((files / "x.jsonl").read_text())

@@ -11,6 +11,7 @@ from qchat.tui.app import ChatApp
 from qchat.tui.sidebar import headings
 
 from .screens import screen
+from .test_actions import keymap
 from .test_app import chat, texts
 from .waiting import wait_until
 
@@ -67,6 +68,29 @@ async def test_open_with_keys_and_drafts_stay(tmp_path: Path) -> None:
             assert app.composer.text == "draft"
             await pilot.press("ctrl+l", "escape")
             assert not app.sidebar.display and app.composer.has_focus
+
+
+async def test_the_keys_of_the_list_are_told_while_it_has_the_focus(tmp_path: Path) -> None:
+    filled(tmp_path, "one")
+    with chat(tmp_path, NOWHERE) as app:
+        app.keymap = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
+        async with app.run_test(size=(120, 24)) as pilot:
+            await wait_until(lambda: listed(app) == ["one"])
+            assert "R title" not in screen(app)
+            await pilot.press("ctrl+l")
+            await wait_until(lambda: "Enter opens · R title" in screen(app))
+            assert "T pin" in screen(app) and "D delete" in screen(app)
+            assert "bring back" not in screen(app) and "V archived ones" in screen(app)
+            await pilot.press("v")
+            await wait_until(lambda: "V the others" in screen(app))
+            await pilot.press("v")
+            await pilot.press("escape")
+            await wait_until(lambda: "R title" not in screen(app))
+            await pilot.resize_terminal(40, 9)
+            await pilot.press("ctrl+l")
+            await wait_until(lambda: app.sidebar.in_use)
+            await pilot.pause()
+            assert "R title" not in screen(app) and "one" in screen(app)
 
 
 async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:

@@ -107,6 +107,24 @@ async def test_a_failure_on_the_way_keeps_what_there_was(tmp_path: Path, server:
     assert stored(tmp_path)[1] == ("assistant", "The begin", "It thought", StoreState.ERROR)
 
 
+async def test_a_question_beyond_the_context_names_what_helps(
+    tmp_path: Path, server: Running
+) -> None:
+    helps = "Alt+Q edits the question · Alt+D takes out messages · Ctrl+N begins anew"
+    with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            assert app.transcript.messages[1].note == helps
+            await pilot.press("alt+q")
+            await wait_until(lambda: app.composer.text.startswith("long"))
+            app.composer.text = "short"
+            await pilot.press("enter")
+            await answered(app, 2)
+            await pilot.press("alt+p")
+            await wait_until(lambda: last_state(app) is State.ERROR)
+            assert app.transcript.messages[1].note == helps  # as it is read again
+
+
 async def test_where_there_is_nothing_to_go_on_with_it_is_said(
     tmp_path: Path, server: Running
 ) -> None:
@@ -235,6 +253,7 @@ async def test_a_fork_goes_on_by_itself(tmp_path: Path, server: Running) -> None
             await wait_until(lambda: app.conversation.key != first)
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await ask(app, pilot, "three")
+            assert app.conversation.title == "one (2)"
             store = app.conversation.keeper.store
             assert first is not None and len(store.messages.path(first)) == 4
             assert len(store.conversations.list()) == 2
