@@ -1,5 +1,6 @@
 """`qchat serve`: start a vLLM server and look after it."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -175,10 +176,14 @@ def _write_deploy(
 
     key_file = _key_file(generate_key, said)
     cpu = bool(workers) or installed().cpu  # the machine in front runs no model
+    machine = None
+    if not workers:
+        with contextlib.suppress(EngineError):  # the GPU may be on the machine it is written for
+            machine = _machine(cpu)
     write_deploy.write(
         folder,
         plan.Order(key_file=key_file, **said),
-        None if workers else _machine(cpu),
+        machine,
         domain=domain,
         workers=workers,
         generate_key=generate_key,
