@@ -163,6 +163,7 @@ def serve(
         _generate(Path(plan.key))
     for note in plan.notes:
         click.echo(note, err=True)
+    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
     if detach:
         return _detached(plan, store, wait=not no_wait)
     return _attached(plan, store)
@@ -254,7 +255,6 @@ def _attached(plan: "Plan", store: "Store") -> int:
     from .show import Display
     from .supervise import Supervisor
 
-    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
     display = Display(sys.stderr, plan.model)
 
     def report(step: Step) -> None:
@@ -291,6 +291,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         return Exit.OK
     display = Display(sys.stderr, plan.model)
     progress, tail = Progress(), None
+    display(progress.step)
     try:
         while True:
             ended = supervisor.poll() is not None

@@ -28,7 +28,8 @@ STARTING, READY, RESTARTING, STOPPING, FAILED = (
 class Record:
     """What is known of a server. `supervisor` and `vllm` are process ids, `started` is seconds
     since 1970, `key` says where its keys are and is never one, `mark` stands in the environment
-    of all its processes, `temporary` is the folder of its temporary files."""
+    of all its processes, `temporary` is the folder of its temporary files, `utc_offset` the seconds
+    that the clock of its log is ahead of UTC."""
 
     name: str
     model: str
@@ -46,6 +47,7 @@ class Record:
     vllm: int | None = None
     restarts: int = 0
     message: str = ""
+    utc_offset: int | None = None
 
 
 class Store:

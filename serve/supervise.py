@@ -87,6 +87,7 @@ class Supervisor:
             mark=uuid.uuid4().hex,
             temporary=temporary,
             log=str(log),
+            utc_offset=_utc_offset(),
         )
         self._save()  # now, so that what a kill leaves of it is known
         restarts = 0
@@ -189,6 +190,9 @@ class Supervisor:
             self._wake.clear()
             if self._store.bound_log(self._plan.name, MOST_LOG):
                 self._offset = 0
+            if self._record is not None and self._record.utc_offset != _utc_offset():
+                with contextlib.suppress(EngineError):  # summer or winter time has begun
+                    self._save(utc_offset=_utc_offset())
 
     def _end(self) -> None:
         if self._record is not None and self._process is not None:
@@ -275,6 +279,10 @@ def _ended(code: int) -> str:
     if code < 0:
         return _("killed by {signal}").format(signal=signal.Signals(-code).name)
     return _("exit code {code}").format(code=code)
+
+
+def _utc_offset() -> int:
+    return time.localtime().tm_gmtoff
 
 
 def _text(log: Path, offset: int) -> str:

@@ -150,6 +150,12 @@ def test_an_engine_that_dies_is_started_again_and_a_killed_supervisor_leaves_not
     port = free_port()
     started = home.run("serve", "demo", "--port", str(port), "--detach")
     assert started.returncode == 0, started.stderr
+    shown = [line for line in started.stderr.splitlines() if line.startswith(("$", "["))]
+    assert "qchat.serve.launcher --model demo" in shown[0]
+    assert [line.partition("] ")[2] for line in shown[1:3]] == [
+        "Importing vLLM",
+        "Starting the engine",
+    ]
     record = home.record()
     try:
         engine = tree.members(record["vllm"], record["mark"])[-1]

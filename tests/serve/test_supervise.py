@@ -349,6 +349,36 @@ def test_a_log_that_grows_is_cut_while_the_server_runs(
 
 
 @MARKED
+def test_the_record_says_how_far_the_logs_clock_is_from_utc(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says it anew where summer time begins."""
+    clock = {"ahead": 3600}
+    said: list[int | None] = []
+    seen: list[int | None] = []
+    monkeypatch.setattr("qchat.serve.supervise.LOOK_AT_LOG", 0.02)
+    monkeypatch.setattr("qchat.serve.supervise._utc_offset", lambda: clock["ahead"])
+
+    def ahead() -> int | None:
+        return None if (found := store.read("demo")) is None else found.utc_offset
+
+    def report(step: Step) -> None:
+        said.append(ahead())
+        if step.phase is Phase.READY:
+            clock["ahead"] = 7200
+
+    def is_summer() -> bool:
+        found = ahead()
+        seen.append(found)
+        return found == 7200
+
+    thread = interrupt_when(is_summer)
+    assert Supervisor(standin(tmp_path, unused_port, "well"), store, report).run()
+    thread.join()
+    assert said == [3600, 3600] and seen[-1] == 7200
+
+
+@MARKED
 def test_words_that_vllm_does_not_take_are_wrong_usage(
     tmp_path: Path, store: Store, unused_port: int
 ) -> None:
