@@ -1,5 +1,6 @@
 """Looking after a server, with a stand-in that crashes and hangs on order; real vLLM is in e2e."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -197,6 +198,29 @@ def test_one_that_ignores_sigterm_is_killed(
     Supervisor(plan, store, report).run()
     thread.join()
     assert tree.members(None, marks[0]) == []
+
+
+@MARKED
+def test_a_server_without_its_engine_is_not_waited_for_long() -> None:
+    """vLLM ends its engine first and then waits for clients who wait for answers. Were all of the
+    patience spent on it, this would not end."""
+    deaf = "trap '' TERM; (exec -a VLLM::EngineCore sleep 600) & echo $!; while :; do wait; done"
+    with subprocess.Popen(["bash", "-c", deaf], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        engine = int(server.stdout.readline())
+        while b"VLLM::" not in Path(f"/proc/{engine}/cmdline").read_bytes():
+            time.sleep(0.01)
+
+        def end_the_engine() -> bool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
+            return False
+
+        try:
+            assert tree.stop(server.pid, "no such mark", 10_000.0, end_the_engine) == []
+        finally:
+            server.kill()
+    assert server.returncode == -signal.SIGKILL
 
 
 def test_a_second_server_of_the_same_name(tmp_path: Path, store: Store, unused_port: int) -> None:
