@@ -262,6 +262,9 @@ def _finish(store: "Store", record: "Record", asked: "Holder | None") -> str | N
     if left:
         text = _("Processes of {name} did not end: {pids}.")
         return text.format(name=name, pids=", ".join(map(str, left)))
-    if not store.forget(record):
-        return _("The record of {name} is in use; try again.").format(name=name)
+    try:
+        if not store.forget(record):
+            return _("The record of {name} is in use; try again.").format(name=name)
+    except EngineError as error:
+        return _("{name} has stopped, but: {why}").format(name=name, why=error)
     return None

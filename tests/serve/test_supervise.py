@@ -159,6 +159,27 @@ def test_a_crash_is_followed_by_a_start_and_it_is_said(
 
 
 @MARKED
+def test_a_server_whose_record_can_not_be_written_any_more_is_kept_up(
+    tmp_path: Path, store: Store, unused_port: int
+) -> None:
+    """As on a disk that has become full: a folder stands in the record's place."""
+    ready: list[int] = []
+
+    def report(step: Step) -> None:
+        if step.phase is Phase.READY:
+            if not ready:
+                store.file("demo").unlink()
+                store.file("demo").mkdir()
+            ready.append(len(ready))
+
+    plan = standin(tmp_path, unused_port, "crash,well")
+    thread = interrupt_when(lambda: len(ready) == 2)
+    assert Supervisor(plan, store, report, delay=0.01).run() == Exit.TERMINATED
+    thread.join()
+    assert len(ready) == 2 and not store.is_held("demo")
+
+
+@MARKED
 def test_a_server_that_always_crashes_is_given_up(
     tmp_path: Path, store: Store, unused_port: int
 ) -> None:
@@ -230,6 +251,17 @@ def test_a_second_server_of_the_same_name(tmp_path: Path, store: Store, unused_p
 
 
 @MARKED
+def test_a_second_server_on_the_same_port(tmp_path: Path, store: Store, unused_port: int) -> None:
+    """The first has not come so far as to listen."""
+    plan = standin(tmp_path, unused_port, "well")
+    other = replace(RECORD, name="other", port=unused_port, state=records.STARTING)
+    with store.held("other"):
+        store.register(other)
+        with pytest.raises(UsageError, match=r"is that of the server other \(starting\)"):
+            Supervisor(plan, store, lambda _step: None).run()
+    assert not (tmp_path / "starts").exists() and store.read("demo") is None
+
+
 def test_what_a_killed_supervisor_leaves_is_swept(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "qchat-serve-x"
     folder.mkdir()
@@ -363,7 +395,7 @@ def test_a_log_that_grows_is_cut_while_the_server_runs(
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervise.LOOK_AT_LOG", 0.02)
     monkeypatch.setattr("qchat.serve.supervise.MOST_LOG", 10)
-    old = store.log("demo").with_name("demo.1.log")
+    old = store.log("demo").with_name("demo.log.1")
     plan = standin(tmp_path, unused_port, "crash,well")
     thread = interrupt_when(lambda: state(store) == records.READY and old.exists())
     Supervisor(plan, store, lambda _step: None, delay=0.01).run()
