@@ -132,7 +132,11 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
         model = one.variant.model
     name = order.name or re.sub(r"[^A-Za-z0-9._-]", "-", served).lstrip("._-")[:64] or "server"
     if not _NAME.fullmatch(name):
-        raise UsageError(_("The name {name!r} may have letters, digits, - _ .").format(name=name))
+        text = _(
+            "{name!r} can't be a server's name: it may have letters of English, digits, - _ and ., "
+            "64 in all, and begins with a letter or a digit."
+        )
+        raise UsageError(text.format(name=name))
     key_file = order.key_file
     if order.key_folder is not None:
         key_file = order.key_folder.absolute() / f"{name}.key"
