@@ -181,7 +181,7 @@ def arithmetic(one: "Fit", machine: "Machine") -> str:
         (_("− weights") + each, _mib(one.weights_mib)),
         (_("− vLLM's own, an estimate"), _mib(one.reserve_mib)),
         (_("= room for the KV cache"), _mib(one.room_mib)),
-        (_("KV cache that is taken of it"), _mib(one.kv_mib)),
+        *([] if one.gpus else [(_("KV cache that is taken of it"), _mib(one.kv_mib))]),
         (
             per_token.format(
                 n=one.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim

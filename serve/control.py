@@ -204,7 +204,7 @@ def stop(name: str | None, every: bool) -> None:
     for one in wanted:
         if one not in records:
             known = ", ".join(records) or _("none")
-            text = _("No server is named {name}; running: {names}.")
+            text = _("No server is named {name}; there are: {names}.")
             raise UsageError(text.format(name=one, names=known))
     _stop(store, [records[one] for one in wanted])
 
