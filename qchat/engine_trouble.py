@@ -12,6 +12,7 @@ from pathlib import Path
 from .i18n import _
 
 _TAIL = 1 << 20  # bytes of log that are searched for a cause
+_FIELD = r"(\w+)\n  (\S.*?) \[type="  # of what pydantic refuses: a name, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,12 @@ def _signs() -> tuple[_Sign, ...]:
             r"error: argument (\S+?): ([^\n]+)",
             lambda m: _("vLLM does not accept {option}: {why}.").format(
                 option=m[1].rpartition("/")[2], why=m[2].strip().rstrip(".")
+            ),
+        ),
+        sign(
+            rf"validation errors? for \w+\n((?:{_FIELD}.*\n(?:    .*\n?)?)+)",
+            lambda m: _("vLLM does not accept these values: {fields}.").format(
+                fields="; ".join(f"{name}: {why}" for name, why in re.findall(_FIELD, m[1]))
             ),
         ),
         sign(

@@ -1,7 +1,8 @@
 """Whether a model fits a machine, and with how much context: pure arithmetic over typed values.
 
 On a GPU vLLM takes a share of the whole memory (its ``--gpu-memory-utilization``), and what the
-weights leave of it is KV cache. On the CPU weights and KV cache share the memory that is free.
+weights leave of it is KV cache. On the CPU weights and KV cache share the memory that is free, and
+the cache gets a size of its own: vLLM would take most of the machine's memory.
 """
 
 import itertools
@@ -30,6 +31,13 @@ CPU_CONTEXT = 32768
 """Tokens of context on the CPU unless more is asked for: the cache is taken at the start, and a
 CPU reads a prompt of that length for minutes."""
 
+USUAL_SEQUENCES = 256
+"""Requests in one step on a CPU, vLLM's default."""
+
+USUAL_TOKENS = 1024
+"""Of one conversation, to size the KV cache on the CPU."""
+
+_LEAST_CACHE = 64 << 20  # bytes
 OTHERS_MIB = 256  # left to others on a GPU that is in use already
 CPU_SLACK = (9, 8)  # the KV cache on the CPU gets an eighth more than a whole context
 
@@ -59,9 +67,10 @@ class Wish:
 class Fit:
     """The arithmetic for one variant. All `_mib` are per GPU where `gpus` is not 0 (the CPU).
 
-    `share` of the memory (on the CPU, of what is free) is `budget_mib`; `kv_bytes` is a token's
-    part of the KV cache, `limit` the longest context the model knows. `context` is what a server
-    should be given, in tokens; `refusal` says why it can't run, and is None where it can.
+    `share` of the memory (on the CPU, of what is free) is `budget_mib`, and `room_mib` is left of
+    it for the KV cache, of which a server takes `kv_mib`: `kv_tokens` of `kv_bytes` each. `limit`
+    is the longest context the model knows, `context` what a server should be given, in tokens;
+    `refusal` says why it can't run, and is None where it can.
     """
 
     recipe: Recipe
@@ -74,6 +83,7 @@ class Fit:
     reserve_mib: int
     kv_bytes: int
     limit: int
+    room_mib: int = 0
     kv_mib: int = 0
     kv_tokens: int = 0
     context: int = 0
@@ -203,7 +213,7 @@ def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: Wish) -> F
         kv_bytes=recipe.kv_bytes(),
         limit=_limit(recipe, wish),
     )
-    found = _rest(found, wish)
+    found = _rest(found, wish, machine.free_mib)
     if variant.precision is not Precision.BF16:
         text = _("On the CPU models run in BF16; {precision} weights need a GPU.")
         return replace(found, refusal=text.format(precision=_name(found)))
@@ -213,18 +223,42 @@ def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: Wish) -> F
     return found
 
 
-def _rest(found: Fit, wish: Wish) -> Fit:
+def cache_limit_on_cpu(free_mib: int) -> int:
+    """Bytes that the KV cache on the CPU may have, unless one whole context needs more."""
+    return (free_mib << 20) // 4
+
+
+def cache_on_cpu(per_token: int, context: int, sequences: int, most: int) -> int:
+    """Bytes of KV cache for a server on the CPU: room for every sequence of a step at 1,024
+    tokens, up to `most` bytes, but never less than one whole context needs."""
+    usual = sequences * min(context, USUAL_TOKENS) * per_token
+    slack, whole = CPU_SLACK
+    return max(min(usual, most), context * per_token * slack // whole, _LEAST_CACHE)
+
+
+def _rest(found: Fit, wish: Wish, free_mib: int = 0) -> Fit:
     """With what is left for the KV cache, the context, and the refusal where it is too little."""
     left = max(0, found.budget_mib - found.weights_mib - found.reserve_mib)
     room = (left << 20) if found.gpus else (left << 20) * CPU_SLACK[1] // CPU_SLACK[0]
     tokens = room // found.kv_bytes // BLOCK * BLOCK
     usual = found.limit if found.gpus or wish.yarn else min(CPU_CONTEXT, found.limit)
     context = wish.context or min(tokens if tokens < _STEP else tokens // _STEP * _STEP, usual)
-    found = replace(found, kv_mib=left, kv_tokens=tokens, context=context)
-    return replace(found, refusal=_too_little(found, wish))
+    taken = left
+    if not found.gpus:
+        most = cache_limit_on_cpu(free_mib)
+        size = cache_on_cpu(found.kv_bytes, context, USUAL_SEQUENCES, most)
+        taken = min(left, -(-size >> 20))
+    found = replace(
+        found,
+        room_mib=left,
+        kv_mib=taken,
+        kv_tokens=(taken << 20) // found.kv_bytes // BLOCK * BLOCK,
+        context=context,
+    )
+    return replace(found, refusal=_too_little(found, tokens, wish))
 
 
-def _too_little(found: Fit, wish: Wish) -> str | None:
+def _too_little(found: Fit, tokens: int, wish: Wish) -> str | None:
     if wish.yarn and found.recipe.yarn is None:
         return _("{model} has no YaRN setting.").format(model=found.recipe.name)
     if wish.context is not None and wish.context > found.limit:
@@ -240,7 +274,7 @@ def _too_little(found: Fit, wish: Wish) -> str | None:
             "{weights:,} MiB of weights and {reserve:,} MiB to work with need {needed:,} MiB; "
             "{budget:,} MiB can be had{each}."
         )
-    elif found.kv_tokens < wanted:
+    elif tokens < wanted:
         text = _(
             "{weights:,} MiB of weights leave {kv:,} MiB of {budget:,}{each} for the KV cache: "
             "{tokens:,} tokens, where {wanted:,} are needed."
@@ -252,8 +286,8 @@ def _too_little(found: Fit, wish: Wish) -> str | None:
         reserve=found.reserve_mib,
         needed=needed,
         budget=found.budget_mib,
-        kv=found.kv_mib,
-        tokens=found.kv_tokens,
+        kv=found.room_mib,
+        tokens=tokens,
         wanted=wanted,
         each=_(" on each of {n} GPUs").format(n=found.gpus) if found.gpus > 1 else "",
     )

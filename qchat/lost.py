@@ -25,4 +25,6 @@ def lost(error: Exception) -> Failure:
         return Failure(Code.UNREACHABLE, reason or str(error.os_error))
     if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
         return Failure(Code.UNREACHABLE, _("no connection in time"))
+    if isinstance(error, aiohttp.ClientPayloadError):  # its text is about HTTP's encodings
+        return Failure(Code.DISCONNECTED, _("the connection broke in the middle of the answer"))
     return Failure(Code.DISCONNECTED, str(error) or type(error).__name__)

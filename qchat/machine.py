@@ -7,7 +7,7 @@ a container's limit included.
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,11 @@ class Machine:
             )
         text = _("{cores} CPU cores, {free:,} of {total:,} MiB of memory free")
         return text.format(cores=self.cores, free=self.free_mib, total=self.memory_mib)
+
+    def at_rest(self) -> "Machine":
+        """The same machine with nothing else running on it: all of its memory is free."""
+        gpus = tuple(replace(gpu, free_mib=gpu.total_mib) for gpu in self.gpus)
+        return replace(self, gpus=gpus, free_mib=self.memory_mib)
 
 
 def detect(environ: Mapping[str, str] = os.environ) -> Machine:

@@ -133,3 +133,17 @@ def find(name: str) -> Found | None:
             if wanted in (variant.model.lower(), variant.model.lower().rpartition("/")[2]):
                 return Found(recipe, variant)
     return None
+
+
+def nearest(name: str) -> list[str]:
+    """What `name`, which means no recipe, may have been meant for, up to three names: those that
+    begin so, else those that are spelled alike."""
+    from difflib import get_close_matches
+
+    names = [recipe.name for recipe in known()]
+    names += [v.model.rpartition("/")[2] for recipe in known() for v in recipe.variants.values()]
+    spelled = {one.lower(): one for one in names}
+    wanted = name.lower().rpartition("/")[2]
+    begin = [one for lower, one in spelled.items() if lower.startswith(wanted)][:3]
+    near = (get_close_matches(wanted, spelled, 3, cutoff) for cutoff in (0.85, 0.7))
+    return begin or [spelled[one] for one in next(filter(None, near), [])]

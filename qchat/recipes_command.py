@@ -145,15 +145,15 @@ def _explain(name: str, machine: "Machine", wish: "Wish", as_json: bool) -> None
 
 def unknown_recipe(name: str) -> str:
     """A sentence for a name without a recipe, with the nearest ones."""
-    from difflib import get_close_matches
+    from .recipes import nearest
 
-    from .recipes import known
-
-    names = [recipe.name for recipe in known()]
-    near = get_close_matches(name, names, n=3, cutoff=0.4) or names
-    return _("There is no recipe {name!r}; did you mean {near}?").format(
-        name=name, near=_(" or ").join(near)
-    )
+    near = nearest(name)
+    if not near:
+        return _("There is no recipe {name!r}; qchat recipes lists those there are.").format(
+            name=name
+        )
+    text = _("There is no recipe {name!r}; did you mean {near}?")
+    return text.format(name=name, near=_(" or ").join(near))
 
 
 def arithmetic(one: "Fit", machine: "Machine") -> str:
@@ -180,7 +180,8 @@ def arithmetic(one: "Fit", machine: "Machine") -> str:
         *budget,
         (_("− weights") + each, _mib(one.weights_mib)),
         (_("− vLLM's own, an estimate"), _mib(one.reserve_mib)),
-        (_("= KV cache"), _mib(one.kv_mib)),
+        (_("= room for the KV cache"), _mib(one.room_mib)),
+        *([] if one.gpus else [(_("KV cache that is taken of it"), _mib(one.kv_mib))]),
         (
             per_token.format(
                 n=one.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim
@@ -215,6 +216,7 @@ def _values(one: "Fit") -> dict[str, Any]:
         "budget_mib": one.budget_mib,
         "weights_mib": one.weights_mib,
         "reserve_mib": one.reserve_mib,
+        "room_mib": one.room_mib,
         "kv_mib": one.kv_mib,
         "kv_bytes_per_token": one.kv_bytes,
         "context_limit": one.limit,

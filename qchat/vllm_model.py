@@ -6,15 +6,13 @@ from typing import Any
 
 from . import demo
 from .errors import EngineError, UsageError
+from .fit import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
 from .i18n import _
 from .machine import memory
 from .vllm_start import Options
 
-_MIB = 1 << 20
-_USUAL_SEQUENCES = 256  # vLLM's default for a CPU, offline
 _MANY_SEQUENCES = 512  # 7% more rows/s of 32 tokens on two cores; 1,024 gave nothing more
 _HUB_SECONDS = 15.0
-_USUAL_TOKENS = 1024  # of one conversation, to size the KV cache
 
 
 def locate(model: str) -> str:
@@ -104,8 +102,7 @@ def options_for(
 
 
 def _room_on_cpu(config: Any, given: Options, throughput: bool) -> dict[str, str]:
-    """Room for every sequence of a step at 1,024 tokens within a quarter of the free memory, but
-    never less than one whole context needs. Nothing where the model doesn't tell its shape."""
+    """The size of the KV cache, and of a step. Nothing where the model doesn't tell its shape."""
     layers = getattr(config, "num_hidden_layers", None)
     heads = getattr(config, "num_key_value_heads", None)
     dim = getattr(config, "head_dim", None)
@@ -114,15 +111,14 @@ def _room_on_cpu(config: Any, given: Options, throughput: bool) -> dict[str, str
         return {}
     per_token = 2 * layers * heads * dim * 2  # keys and values, two bytes each
     context = _number(given.get("max-model-len"), longest)
-    per_sequence = min(context, _USUAL_TOKENS) * per_token
-    within = memory()[1] * _MIB // 4
+    most = cache_limit_on_cpu(memory()[1])
     found: dict[str, str] = {}
-    sequences = _number(given.get("max-num-seqs"), _USUAL_SEQUENCES)
-    if throughput and _MANY_SEQUENCES * per_sequence <= within:
+    sequences = _number(given.get("max-num-seqs"), USUAL_SEQUENCES)
+    if throughput and _MANY_SEQUENCES * min(context, USUAL_TOKENS) * per_token <= most:
         found["max-num-seqs"] = str(_MANY_SEQUENCES)
         sequences = _number(given.get("max-num-seqs"), _MANY_SEQUENCES)
-    size = max(min(sequences * per_sequence, within), context * per_token * 9 // 8, 64 * _MIB)
-    return found | {"kv-cache-memory-bytes": str(int(size))}
+    size = cache_on_cpu(per_token, context, sequences, most)
+    return found | {"kv-cache-memory-bytes": str(size)}
 
 
 def _number(text: str | None, default: int) -> int:

@@ -253,8 +253,14 @@ def _limits(words: tuple[str, ...]) -> "Limits | None":
     for word in ",".join(words).split(",") if words else ():
         name, colon, ms = word.partition(":")
         name = _LATENCY_NAMES.get(name, name)
-        if not colon or ms.startswith("//"):
+        if ms.startswith("//"):
             raise _unexpected(word)
+        if not colon:
+            text = _(
+                "--goodput: {word!r} has not the form NAME:MS, such as ttft:200 or tpot:50; the "
+                "names are ttft, tpot, latency."
+            )
+            raise UsageError(text.format(word=word))
         if name not in ("ttft", "tpot", "latency"):
             text = _("--goodput: {name!r} is none of ttft, tpot, latency.")
             raise UsageError(text.format(name=name))

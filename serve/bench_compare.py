@@ -28,6 +28,11 @@ SHOWN = (
     ),
 )
 
+_BEYOND = 10
+"""Values beyond a percentile below which it is not judged: with fewer, two runs of the same server
+differ by more than their parts tell. In 400 simulated pairs each, the p99 of 500 requests was
+called better or worse in 3%, that of 1,000 in 1%, as it should be."""
+
 # Student's t for 99% on both sides, by degrees of freedom. 99, not 95: many figures are compared.
 _T = {3: 5.841, 4: 4.604, 5: 4.032, 6: 3.707, 7: 3.499, 8: 3.355, 9: 3.250}
 
@@ -54,6 +59,7 @@ def _is_result(value: Json) -> bool:
             and all(
                 {"name", "load"} <= phase.keys()
                 and isinstance(phase["why_invalid"], list)
+                and all(map(_is_figure, (phase["answered"], phase["output_tokens"])))
                 and all(map(_is_figure, comparable(phase).values()))
                 and all(map(_is_figure, _varying(phase["slices"])))
                 for phase in value["phases"]
@@ -105,10 +111,25 @@ def _table(a: Json, b: Json) -> str:
         x, y = first.get(name), second.get(name)
         if not x or not y:
             continue
-        verdict = _verdict(name, x, y, _noise(a, name), _noise(b, name))
+        verdict = _too_few(name, a, b) or _verdict(name, x, y, _noise(a, name), _noise(b, name))
         rows.append((name.replace(".", " "), f"{x:,.2f}", f"{y:,.2f}", f"{y / x:.3f}", verdict))
     invalid = [_("INVALID: {why}.").format(why=why) for p in (a, b) for why in p["why_invalid"]]
     return "\n".join([table(rows, right=(1, 2, 3)), *invalid])
+
+
+def _too_few(name: str, a: Json, b: Json) -> str | None:
+    """That too few values stand behind a percentile; None where there are enough."""
+    latency, _dot, stat = name.partition(".")
+    if not stat.startswith("p"):
+        return None
+    least = 100 * _BEYOND // (100 - int(stat[1:]))
+    if latency == "itl_ms":  # one for each token but the first
+        n = min(phase["output_tokens"] - phase["answered"] for phase in (a, b))
+        text = _("too few tokens to say ({n:,} of {least:,})")
+    else:
+        n = min(phase["answered"] for phase in (a, b))
+        text = _("too few requests to say ({n:,} of {least:,})")
+    return text.format(n=n, least=least) if n < least else None
 
 
 def _noise(phase: Json, name: str) -> tuple[float, int] | None:

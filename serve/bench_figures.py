@@ -65,7 +65,6 @@ def of(measured: Measured, limits: Limits | None = None) -> Json:
         f"{name}_ms": stats(values) for name, values in _latencies(answered, taken).items()
     }
     why = _why_invalid(client, latencies)
-    good = sum(map(limits.hold, taken)) if limits is not None else 0
     load = measured.load
     return {
         "load": (
@@ -86,15 +85,7 @@ def of(measured: Measured, limits: Limits | None = None) -> Json:
         "output_tokens": sum(record.completion_tokens for record in answered),
         "tokens_counted_by": _counted_by(answered),
         **latencies,
-        "goodput": (
-            None
-            if limits is None
-            else {
-                "limits_ms": dict(limits.most),
-                "qps": _per_second(good, seconds),
-                "share": good / len(own) if own else None,
-            }
-        ),
+        "goodput": None if limits is None else _goodput(measured, taken, len(own), limits),
         "client": client,
         "valid": not why,
         "why_invalid": why,
@@ -160,6 +151,23 @@ def _rates(measured: Measured, begin: float, end: float) -> Json:
         "sent_per_second": _per_second(sent, seconds),
         "output_tokens_per_second": _per_second(output, seconds),
         "prompt_tokens_per_second": _per_second(prompt, seconds),
+    }
+
+
+def _goodput(
+    measured: Measured, taken: Sequence[Mapping[str, float | None]], own: int, limits: Limits
+) -> Json:
+    """`qps` is of what ended within the window, as that of all requests is, and so never more;
+    `share` of the requests that were due in it."""
+    good = sum(
+        measured.begin <= record.last < measured.end and limits.hold(_taken(record))
+        for record in measured.records
+        if record.failure is None
+    )
+    return {
+        "limits_ms": dict(limits.most),
+        "qps": _per_second(good, measured.end - measured.begin),
+        "share": sum(map(limits.hold, taken)) / own if own else None,
     }
 
 

@@ -68,8 +68,9 @@ class Live(Watcher):
 def text(phases: Sequence[Json]) -> str:
     """All figures, and bars where there are several loads."""
     parts = [_phase(phase) for phase in phases]
-    if len(phases) > 1:
-        parts += [_bars(phases), _best(phases)]
+    with_answers = [phase for phase in phases if phase["answered"]]
+    if len(with_answers) > 1:
+        parts += [_bars(with_answers), _best(with_answers)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -85,12 +86,7 @@ def _phase(phase: Json) -> str:
         mean=_number(phase["mean_latency_ms"]),
         failed=phase["failed"],
     )
-    rows = [(_("ms"), *STATS)]
-    for name, about in LATENCIES.items():
-        values = phase[f"{name}_ms"]
-        label = about if name in ("latency", "queue") else f"{name.upper()} ({about})"
-        rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
-    lines = [head, table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
+    lines = [head, *_figures(phase)] if phase["answered"] else [head]
     for code, error in phase["errors"].items():
         said = _("{count:,} failed: {code} ({example})").format(
             count=error["count"], code=code, example=one_line(error["example"])
@@ -102,6 +98,15 @@ def _phase(phase: Json) -> str:
         _("INVALID: {why}. The client was the limit.").format(why=w) for w in phase["why_invalid"]
     ]
     return "\n".join(line for line in lines if line)
+
+
+def _figures(phase: Json) -> list[str]:
+    rows = [(_("ms"), *STATS)]
+    for name, about in LATENCIES.items():
+        values = phase[f"{name}_ms"]
+        label = about if name in ("latency", "queue") else f"{name.upper()} ({about})"
+        rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
+    return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 
 
 def _throughput(phase: Json) -> str:

@@ -225,7 +225,7 @@ async def _phases(
 
 
 def _went_away(name: str, loads: int, result: Result) -> str:
-    said = _("The server went away ({name}).").format(name=name)
+    said = _("The server went away ({name}); its log may say why.").format(name=name)
     left = loads - len(result.phases)
     if left > 0:
         text = plural("{n} load was not measured.", "{n} loads were not measured.", left)

@@ -1,5 +1,6 @@
 """`qchat serve`: start a vLLM server and look after it."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -162,6 +163,7 @@ def serve(
         _generate(Path(plan.key))
     for note in plan.notes:
         click.echo(note, err=True)
+    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
     if detach:
         return _detached(plan, store, wait=not no_wait)
     return _attached(plan, store)
@@ -175,10 +177,14 @@ def _write_deploy(
 
     key_file = _key_file(generate_key, said)
     cpu = bool(workers) or installed().cpu  # the machine in front runs no model
+    machine = None
+    if not workers:
+        with contextlib.suppress(EngineError):  # the GPU may be on the machine it is written for
+            machine = _machine(cpu)
     write_deploy.write(
         folder,
         plan.Order(key_file=key_file, **said),
-        None if workers else _machine(cpu),
+        machine,
         domain=domain,
         workers=workers,
         generate_key=generate_key,
@@ -249,7 +255,6 @@ def _attached(plan: "Plan", store: "Store") -> int:
     from .show import Display
     from .supervise import Supervisor
 
-    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
     display = Display(sys.stderr, plan.model)
 
     def report(step: Step) -> None:
@@ -286,6 +291,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         return Exit.OK
     display = Display(sys.stderr, plan.model)
     progress, tail = Progress(), None
+    display(progress.step)
     try:
         while True:
             ended = supervisor.poll() is not None

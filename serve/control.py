@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +12,15 @@ from ..errors import EngineError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .lock import Holder
+    from .phases import Tail
     from .records import Record, Store
 
 _ERRORS = re.compile(r"\b(ERROR|CRITICAL|Traceback|\w*Error:|\w*Exception:)")
+# What a line is that only speaks of an error: one of a lower level, or vLLM's advice on open files.
+_CALM = re.compile(r"(\(\w+ pid=\d+\) )?(DEBUG|INFO|WARNING|Found ulimit of)\b")
 
 
 def _store() -> "Store":
@@ -119,12 +123,23 @@ def _only(store: "Store", name: str | None) -> str:
 
 @click.command(
     help=_("Print the log of a server, vLLM's own words."),
-    epilog=_("\b\nExamples:\n  qchat logs\n  qchat logs -f demo\n  qchat logs --errors\n"),
+    epilog=_(
+        """\b
+Examples:
+  qchat logs
+  qchat logs -f demo
+  qchat logs -n 50
+  qchat logs --errors
+"""
+    ),
 )
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help=_("Go on as it grows."))
+@click.option(
+    "-n", "--lines", "most", type=click.IntRange(0), metavar="N", help=_("Only the last N lines.")
+)
 @click.option("--errors", is_flag=True, help=_("Only lines that tell of an error."))
-def logs(name: str | None, follow: bool, errors: bool) -> None:
+def logs(name: str | None, follow: bool, most: int | None, errors: bool) -> None:
     """Print it, made safe for a terminal: a log can hold what people asked."""
     from ..sanitize import clean
     from .phases import Tail
@@ -135,16 +150,35 @@ def logs(name: str | None, follow: bool, errors: bool) -> None:
     if "/" in name or not path.exists():
         raise UsageError(_("There is no log of a server named {name}.").format(name=name))
     tail = Tail(path)
+
+    def show(lines: "Iterator[str]") -> None:
+        for line in lines:
+            click.echo(clean(line))
+
+    there = _wanted(_there(tail, whole=not follow), errors)
+    show(there if most is None else iter(deque(there, most)))
+    if follow:
+        show(_wanted(_coming(tail), errors))
+
+
+def _there(tail: "Tail", whole: bool) -> "Iterator[str]":
+    """The lines up to now; with `whole` a last one without an end, too."""
+    while lines := tail.lines():
+        yield from lines
+    if whole:
+        yield from tail.rest()
+
+
+def _coming(tail: "Tail") -> "Iterator[str]":
     while True:
-        lines = tail.lines()
-        ends = not lines and not follow
-        for line in tail.rest() if ends else lines:
-            if not errors or _ERRORS.search(line):
-                click.echo(clean(line))
-        if ends:
-            return
-        if not lines:
-            time.sleep(0.2)
+        yield from tail.lines()
+        time.sleep(0.2)
+
+
+def _wanted(lines: "Iterator[str]", errors: bool) -> "Iterator[str]":
+    if not errors:
+        return lines
+    return (line for line in lines if _ERRORS.search(line) and not _CALM.match(line))
 
 
 @click.command(
@@ -170,7 +204,7 @@ def stop(name: str | None, every: bool) -> None:
     for one in wanted:
         if one not in records:
             known = ", ".join(records) or _("none")
-            text = _("No server is named {name}; running: {names}.")
+            text = _("No server is named {name}; there are: {names}.")
             raise UsageError(text.format(name=one, names=known))
     _stop(store, [records[one] for one in wanted])
 
@@ -228,6 +262,9 @@ def _finish(store: "Store", record: "Record", asked: "Holder | None") -> str | N
     if left:
         text = _("Processes of {name} did not end: {pids}.")
         return text.format(name=name, pids=", ".join(map(str, left)))
-    if not store.forget(record):
-        return _("The record of {name} is in use; try again.").format(name=name)
+    try:
+        if not store.forget(record):
+            return _("The record of {name} is in use; try again.").format(name=name)
+    except EngineError as error:
+        return _("{name} has stopped, but: {why}").format(name=name, why=error)
     return None

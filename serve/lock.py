@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..errors import EngineError
+from ..i18n import _
 from ..settings import private_dir
 
 _AGAIN = 0.2  # seconds: who only looks lets go at once
@@ -72,24 +74,37 @@ def _began(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def held(path: Path, *, named: bool) -> Iterator[None]:
-    """Hold the lock; with `named` this process stands in it. Raises `BlockingIOError`."""
-    # Not inherited: a server that outlived its supervisor must not look alive.
-    descriptor = os.open(
-        private_dir(path.parent) / path.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-    )
+def held(path: Path, *, named: bool, patience: float = _AGAIN) -> Iterator[None]:
+    """Hold the lock; with `named` this process stands in it. Raises `BlockingIOError` where another
+    holds it for `patience` seconds, `EngineError` where it can't be written."""
+    private_dir(path.parent)
+    with _explained(path):
+        # Not inherited: a server that outlived its supervisor must not look alive.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(descriptor)
-        if named:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
+        with _explained(path):
+            _take(descriptor, patience)
+            if named:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int) -> None:
-    deadline = time.monotonic() + _AGAIN
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        text = _("Can't write {file}, which says what runs: {why}.")
+        raise EngineError(text.format(file=path, why=error.strerror)) from error
+
+
+def _take(descriptor: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

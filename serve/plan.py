@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..fit import SHARE, Fit, Wish, choose, fit, next_best, ranked
 from ..i18n import _
 from ..machine import Machine
-from ..recipes import Found, find, known
+from ..recipes import Found, find, known, nearest
 from ..vllm_model import locate
 from . import access, keys, tree
 from .passed import named, refuse_owned
@@ -126,13 +126,17 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
         raise UsageError(text.format(host=order.host))
     model, found = _model(order, machine)
     one = None if found is None or machine is None else _fitting(found, order, machine)
-    words, notes = _options(order, found, one)
+    words, notes = _options(order, found, one, environ)
     served = order.served_model_name or _last_part(order.model or model)
     if one is not None:
         model = one.variant.model
     name = order.name or re.sub(r"[^A-Za-z0-9._-]", "-", served).lstrip("._-")[:64] or "server"
     if not _NAME.fullmatch(name):
-        raise UsageError(_("The name {name!r} may have letters, digits, - _ .").format(name=name))
+        text = _(
+            "{name!r} can't be a server's name: it may have letters of English, digits, - _ and ., "
+            "64 in all, and begins with a letter or a digit."
+        )
+        raise UsageError(text.format(name=name))
     key_file = order.key_file
     if order.key_folder is not None:
         key_file = order.key_folder.absolute() / f"{name}.key"
@@ -206,10 +210,7 @@ def _model(order: Order, machine: Machine | None) -> tuple[str, Found | None]:
     try:
         return locate(order.model), None
     except UsageError as error:
-        from difflib import get_close_matches
-
-        names = [recipe.name for recipe in known()]
-        near = get_close_matches(order.model, names, n=2, cutoff=0.6)
+        near = nearest(order.model)
         if not near or "/" in order.model:
             raise
         text = _("{why} Or did you mean {near}?")
@@ -240,7 +241,9 @@ def _fitting(found: Found, order: Order, machine: Machine) -> Fit:
     raise UsageError(text)
 
 
-def _options(order: Order, found: Found | None, one: Fit | None) -> tuple[list[str], list[str]]:
+def _options(
+    order: Order, found: Found | None, one: Fit | None, environ: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
     """vLLM's options, and notes on what was chosen."""
     given = named(order.extra)
     chosen: dict[str, str] = {}
@@ -269,6 +272,9 @@ def _options(order: Order, found: Found | None, one: Fit | None) -> tuple[list[s
             chosen.setdefault("gpu-memory-utilization", str(one.share))
         # On a GPU vLLM measures what is left when the weights are there, better than we compute.
         chosen.setdefault("max-model-len", "auto" if one.gpus else str(one.context))
+        sized = order.gpu_memory_utilization is not None or "VLLM_CPU_KVCACHE_SPACE" in environ
+        if not (one.gpus or sized or "max-num-seqs" in given):
+            chosen["kv-cache-memory-bytes"] = str(one.kv_mib << 20)  # as `recipes --explain` says
         place = _("{n} GPU").format(n=one.gpus) if one.gpus else _("the CPU")
         text = _("{model} ({precision}) on {place}, {context:,} tokens of context")
         notes.insert(

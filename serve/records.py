@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from ..errors import EngineError, UsageError
@@ -22,13 +23,15 @@ STARTING, READY, RESTARTING, STOPPING, FAILED = (
     "stopping",
     "failed",
 )
+_STARTS = 5.0  # seconds to wait for others that start: each takes a moment
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of a server. `supervisor` and `vllm` are process ids, `started` is seconds
     since 1970, `key` says where its keys are and is never one, `mark` stands in the environment
-    of all its processes, `temporary` is the folder of its temporary files."""
+    of all its processes, `temporary` is the folder of its temporary files, `utc_offset` the seconds
+    that the clock of its log is ahead of UTC."""
 
     name: str
     model: str
@@ -46,6 +49,7 @@ class Record:
     vllm: int | None = None
     restarts: int = 0
     message: str = ""
+    utc_offset: int | None = None
 
 
 class Store:
@@ -65,11 +69,11 @@ class Store:
         return self._logs / f"{name}.log"
 
     def new_log(self, name: str) -> Path:
-        """An empty private file; the log before is kept as ``NAME.1.log``. Raises `UsageError`."""
+        """An empty private file; the log before is kept as ``NAME.log.1``. Raises `UsageError`."""
         path = private_dir(self._logs) / f"{name}.log"
         try:
             with contextlib.suppress(FileNotFoundError):
-                path.replace(self._logs / f"{name}.1.log")
+                path.replace(self._logs / f"{name}.log.1")
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
         except OSError as error:
             text = _("Can't make the log {file}: {why}.")
@@ -77,9 +81,9 @@ class Store:
         return path
 
     def bound_log(self, name: str, most: int) -> bool:
-        """Where the log has grown beyond `most` bytes, keep it as ``NAME.1.log`` and go on with an
+        """Where the log has grown beyond `most` bytes, keep it as ``NAME.log.1`` and go on with an
         empty one, in the same file: vLLM has it open. Whether that was done."""
-        path, old = self.log(name), self._logs / f"{name}.1.log"
+        path, old = self.log(name), self._logs / f"{name}.log.1"
         try:
             if path.stat().st_size <= most:
                 return False
@@ -94,6 +98,26 @@ class Store:
         except OSError:
             return False
         return True
+
+    def register(self, record: Record) -> None:
+        """Write the record of a server that starts. Raises `UsageError` where another that lives
+        has its port: vLLM would share it with that one, and each get a part of the requests."""
+        starting = self._folder / ".starting.lock"  # no server's name begins so
+        try:
+            with lock.held(starting, named=False, patience=_STARTS):
+                self._refuse_a_shared_port(record)
+                self.write(record)
+        except BlockingIOError:
+            raise EngineError(_("Other servers are being started; try again.")) from None
+
+    def _refuse_a_shared_port(self, record: Record) -> None:
+        for other in self.all():
+            if other.name != record.name and _meet(other, record) and self.is_held(other.name):
+                text = _(
+                    "Port {port} is that of the server {name} ({state}). Give another --port, or "
+                    "stop that one: qchat stop {name}"
+                )
+                raise UsageError(text.format(port=record.port, name=other.name, state=other.state))
 
     def write(self, record: Record) -> None:
         """Replace the record at once: a reader sees the old one or the new one. Raises
@@ -119,8 +143,12 @@ class Store:
             return None
 
     def remove(self, name: str) -> None:
-        """Forget a server."""
-        self.file(name).unlink(missing_ok=True)
+        """Forget a server. Raises `EngineError` where its record can't be removed."""
+        try:
+            self.file(name).unlink(missing_ok=True)
+        except OSError as error:
+            text = _("Can't remove {file}: {why}.")
+            raise EngineError(text.format(file=self.file(name), why=error.strerror)) from error
 
     def all(self) -> list[Record]:
         """Every server that is known, by name."""
@@ -129,7 +157,8 @@ class Store:
 
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[None]:
-        """Be the supervisor of the server `name`. Raises `UsageError` where there is another."""
+        """Be the supervisor of the server `name`. Raises `UsageError` where there is another,
+        `EngineError` where it can't be written who is."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock.held(self._lock(name), named=True))
@@ -147,7 +176,7 @@ class Store:
 
     def forget(self, record: Record) -> bool:
         """Remove the record and the temporary files of a server without a supervisor, unless
-        another of its name has come; whether none is left of it."""
+        another of its name has come; whether none is left of it. Raises `EngineError`."""
         try:
             with lock.held(self._lock(record.name), named=False):
                 now = self.read(record.name)
@@ -160,16 +189,29 @@ class Store:
             return now is None or now.mark != record.mark
 
     def sweep(self) -> None:
-        """Remove what supervisors that were killed left: their folders and records."""
+        """Remove what supervisors that were killed left: their folders and records, as far as can
+        be."""
         for record in self.all():
             if record.state == FAILED or self.is_held(record.name):
                 continue
             last = self.supervisor(record.name)
             if last is None or last.is_near:
-                self.forget(record)
+                with contextlib.suppress(EngineError):  # such as a disk that can only be read
+                    self.forget(record)
 
     def _lock(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
+
+
+def _meet(one: Record, other: Record) -> bool:
+    """Whether two servers would listen in the same place: a name may mean any address."""
+    if one.port != other.port:
+        return False
+    try:
+        first, second = ip_address(one.host), ip_address(other.host)
+    except ValueError:
+        return True
+    return first == second or first.is_unspecified or second.is_unspecified
 
 
 def _private(path: str, flags: int) -> int:

@@ -3,6 +3,7 @@
 All of it is asked at once and waited for a bounded time: a server that hangs costs no more.
 """
 
+import calendar
 import re
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ _STATS = re.compile(
 )
 _FRESH = 15.0  # seconds: vLLM writes its figures every ten while it works
 _IDLE = 0.0, 0, 0
+_INNER = ("mark", "temporary", "utc_offset")  # of a record: nobody else's concern
 
 
 def states(servers: Sequence[Record]) -> list[dict[str, Any]]:
@@ -51,9 +53,9 @@ def _state(
     word: Health | None,
     used: dict[int, int] | None,
 ) -> dict[str, Any]:
-    said = {k: v for k, v in asdict(record).items() if k not in ("mark", "temporary")}
+    said = {k: v for k, v in asdict(record).items() if k not in _INNER}
     is_ready = record.state == READY
-    rate, running, waiting = figures(Path(record.log)) if is_ready else _IDLE
+    rate, running, waiting = figures(Path(record.log), record.utc_offset) if is_ready else _IDLE
     if is_ready and word is None:
         word = Health(Word.SILENT, PATIENCE * 1000)
     return said | {
@@ -81,8 +83,10 @@ def _share(pids: Sequence[int], used: dict[int, int] | None) -> int | None:
     return sum(found) if found else None
 
 
-def figures(log: Path) -> tuple[float, int, int]:
-    """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old."""
+def figures(log: Path, utc_offset: int | None = None) -> tuple[float, int, int]:
+    """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old.
+
+    `utc_offset`: seconds that the log's clock is ahead of UTC; None: as here."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 65536))
@@ -92,16 +96,18 @@ def figures(log: Path) -> tuple[float, int, int]:
     if not found:
         return _IDLE
     *written, rate, running, waiting = found[-1]
-    return (float(rate), int(running), int(waiting)) if _is_fresh(written) else _IDLE
+    if utc_offset is None:
+        utc_offset = time.localtime().tm_gmtoff
+    is_fresh = _is_fresh(written, utc_offset)
+    return (float(rate), int(running), int(waiting)) if is_fresh else _IDLE
 
 
-def _is_fresh(written: Sequence[str]) -> bool:
-    """Whether that month, day, hour, minute and second, which vLLM writes in local time, is now.
-    Not the file's own time: other lines follow, as of a start or of each look at /health."""
-    now = time.time()
-    year = time.localtime(now).tm_year
+def _is_fresh(written: Sequence[str], utc_offset: int) -> bool:
+    """Whether that month, day, hour, minute and second, which vLLM writes in its own local time,
+    is now. Not the file's own time: other lines follow, as of a start or of each look at /health.
+    """
+    now = time.time() + utc_offset
+    year = time.gmtime(now).tm_year
     month, day, hour, minute, second = map(int, written)
-    moments = (
-        time.mktime((year - back, month, day, hour, minute, second, 0, 0, -1)) for back in (0, 1)
-    )
+    moments = (calendar.timegm((year - back, month, day, hour, minute, second)) for back in (0, 1))
     return any(abs(now - moment) <= _FRESH for moment in moments)

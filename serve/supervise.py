@@ -56,12 +56,13 @@ class Supervisor:
         self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._record: Record | None = None
+        self._was_ready = False
         self._offset = 0  # in the log: where the output of the present process begins
 
     def run(self) -> Exit:
         """Serve until a signal. Raises `EngineError` where the server can't be had, `UsageError`
-        where another one of its name runs or vLLM takes no such options; nothing is left running
-        in any case."""
+        where another one has its name or its port or vLLM takes no such options; nothing is left
+        running in any case."""
         with self._store.held(self._plan.name), self._listening():
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
@@ -87,8 +88,9 @@ class Supervisor:
             mark=uuid.uuid4().hex,
             temporary=temporary,
             log=str(log),
+            utc_offset=_utc_offset(),
         )
-        self._save()  # now, so that what a kill leaves of it is known
+        self._store.register(self._record)  # now, so that what a kill leaves of it is known
         restarts = 0
         while True:
             self._offset = log.stat().st_size
@@ -96,6 +98,7 @@ class Supervisor:
             ready = self._wait_until_ready(log)
             if ready:
                 self._save(state=records.READY)
+                self._was_ready = True
                 self._report(Step(Phase.READY))
                 self._wait()
             if self._signals:
@@ -189,6 +192,8 @@ class Supervisor:
             self._wake.clear()
             if self._store.bound_log(self._plan.name, MOST_LOG):
                 self._offset = 0
+            if self._record is not None and self._record.utc_offset != _utc_offset():
+                self._save(utc_offset=_utc_offset())  # summer or winter time has begun
 
     def _end(self) -> None:
         if self._record is not None and self._process is not None:
@@ -207,7 +212,11 @@ class Supervisor:
     def _save(self, **changes: object) -> None:
         assert self._record is not None
         self._record = replace(self._record, **changes)  # type: ignore[arg-type]
-        self._store.write(self._record)
+        try:
+            self._store.write(self._record)
+        except EngineError:
+            if not self._was_ready:  # a server that works is worth more than its record
+                raise
 
     def _say(self, log: Path, text: str) -> None:
         stamp = time.strftime("%m-%d %H:%M:%S")
@@ -218,7 +227,8 @@ class Supervisor:
         with contextlib.suppress(EngineError):
             self._save(state=records.STOPPING)
         self._end()
-        self._store.remove(self._plan.name)
+        with contextlib.suppress(EngineError):  # what stays is swept later
+            self._store.remove(self._plan.name)
         if not self._signals:
             return Exit.OK
         return Exit.INTERRUPTED if self._signals[0] == signal.SIGINT else Exit.TERMINATED
@@ -275,6 +285,10 @@ def _ended(code: int) -> str:
     if code < 0:
         return _("killed by {signal}").format(signal=signal.Signals(-code).name)
     return _("exit code {code}").format(code=code)
+
+
+def _utc_offset() -> int:
+    return time.localtime().tm_gmtoff
 
 
 def _text(log: Path, offset: int) -> str:

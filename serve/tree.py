@@ -19,6 +19,10 @@ from ..processes import end, family, parent, running
 from ..sanitize import one_line
 
 MARK = "_QCHAT_SERVER"
+NO_ENGINE = 2.0
+"""Seconds for the rest of a server whose engines are gone: no answer can come any more, and vLLM
+would keep its connections open for as long as their clients wait."""
+
 _OF_QCHAT = f"{ENVIRONMENT}=1"
 _TITLE = "VLLM::"  # of its engine and its workers
 _MODULES = ("vllm.entrypoints.", "qchat.serve.launcher")
@@ -49,13 +53,16 @@ def stop(
 ) -> list[int]:
     """SIGTERM, up to `seconds` for a decent end, then SIGKILL; gives back what still runs.
 
-    `hurry` is asked meanwhile: True ends the patience.
+    `hurry` is asked meanwhile: True ends the patience. So does the end of the engines, soon.
     """
     if first is not None and running([first]):
+        engines = [pid for pid in members(first, mark) if _program(_words(pid)).startswith(_TITLE)]
         with contextlib.suppress(OSError):
             os.kill(first, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         while running([first]) and time.monotonic() < deadline and not hurry():
+            if engines and not running(engines):
+                engines, deadline = [], min(deadline, time.monotonic() + NO_ENGINE)
             time.sleep(0.02)
     if first is not None and not running([first]):
         first = None  # waited for meanwhile, perhaps: its id may be another's soon

@@ -35,10 +35,13 @@ def write(
 ) -> None:
     """Write the files for `order` and say what to do next. Files that are there stay as they are.
 
+    They are for later: what fits is judged by all the memory of `machine`, whoever has it now.
+
     Raises `UsageError` for what can't be served, for a token among vLLM's options, for names that
     can't stand in the files, and where a file is there with another text; then nothing is written.
     """
     folder = folder.absolute()
+    machine = None if machine is None else machine.at_rest()
     if not _DOMAIN.fullmatch(domain):
         raise UsageError(_("{name!r} is no domain name.").format(name=domain))
     _check(workers)
@@ -65,7 +68,7 @@ def write(
         click.echo(folder / name)
     if not texts and not private:
         click.echo(_("All of it is there already, as it would be written."))
-    for note in _notes(deployment):
+    for note in _notes(deployment, machine):
         click.echo(note, err=True)
     click.echo(_("\nNothing was started. Next:"))
     for command in _next(deployment):
@@ -189,10 +192,18 @@ def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int
         raise UsageError(text.format(file=where, why=error.strerror)) from error
 
 
-def _notes(one: filling.Deployment) -> list[str]:
+def _notes(one: filling.Deployment, machine: Machine | None) -> list[str]:
     found = list(one.plan.notes)
     if one.workers:
         return found
+    if machine is None:
+        text = _("Nothing is said of what fits: no GPU of this machine can be measured.")
+    else:
+        text = _(
+            "Judged by {machine}, as if nothing else ran on it; what the server finds when it "
+            "starts, here or on another machine, counts then."
+        ).format(machine=machine.description)
+    found.append(text)
     if filling.in_a_home(one.model_folder):
         text = _(
             "Python, qchat or the model is in somebody's home, where the service's own user may "

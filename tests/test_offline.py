@@ -177,6 +177,24 @@ class TestExplain:
                 "RuntimeError: Failed to infer device type, please set",
                 "finds no GPU",
             ),
+            (
+                "pydantic_core._pydantic_core.ValidationError: 2 validation errors for "
+                "SchedulerConfig\n"
+                "max_num_batched_tokens\n"
+                "  Input should be greater than or equal to 1 [type=greater_than_equal, "
+                "input_value=0, input_type=int]\n"
+                "    For further information visit https://errors.pydantic.dev/2.14/v/x\n"
+                "max_num_seqs\n"
+                "  Input should be less than 9 [type=less_than, input_value=9, input_type=int]\n",
+                "does not accept these values: max_num_batched_tokens: Input should be greater "
+                "than or equal to 1; max_num_seqs: Input should be less than 9.",
+            ),
+            (
+                "ValidationError: 1 validation error for ModelConfig\n"
+                "  Value error, User-specified max_model_len (9) is greater than the derived "
+                "max_model_len (max_position_embeddings=4 or ) [type=value_error, input_value=...]",
+                "context is 4 tokens",
+            ),
             ("all is well", None),
         ],
     )

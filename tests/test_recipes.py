@@ -20,7 +20,7 @@ from qchat.fit import (
     ranked,
 )
 from qchat.machine import Gpu, Machine
-from qchat.recipes import Precision, Recipe, find, known
+from qchat.recipes import Precision, Recipe, find, known, nearest
 from qchat.sampling import PRESETS
 
 ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
@@ -103,6 +103,22 @@ class TestRecipes:
     def test_names_of_none(self, name: str) -> None:
         assert find(name) is None
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("qwen3-9b", ["Qwen3-8B", "Qwen3-4B"]),
+            ("Qwen/Qwen3-32B-AQW", ["Qwen3-32B-AWQ"]),
+            (
+                "qwen3-30b",
+                ["Qwen3-30B-A3B-Instruct-2507", "Qwen3-30B-A3B-Thinking-2507", "Qwen3-30B-A3B"],
+            ),
+            ("demp", ["demo"]),
+            ("llama", []),
+        ],
+    )
+    def test_what_may_have_been_meant(self, name: str, meant: list[str]) -> None:
+        assert nearest(name) == meant
+
 
 class TestFit:
     @given(st.sampled_from(known()), machines, wishes)
@@ -114,7 +130,9 @@ class TestFit:
             if not one.fits:
                 continue
             cache = one.context * one.kv_bytes / 2**20
-            assert one.weights_mib + one.reserve_mib + cache <= one.budget_mib
+            assert cache <= one.kv_mib <= one.room_mib
+            assert one.weights_mib + one.reserve_mib + one.room_mib <= one.budget_mib
+            assert one.requests >= 1
             assert one.weights_mib * max(1, one.gpus) >= variant.weights_mib
             if here.gpus:
                 assert one.budget_mib <= SHARE * here.gpus[0].total_mib
@@ -314,6 +332,9 @@ class TestCommand:
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes", "--explain", "Qwen3-9B"]) == 2
         assert "did you mean Qwen3-8B" in capsys.readouterr().err
+        assert cli.run(["recipes", "--explain", "llama"]) == 2
+        said = capsys.readouterr().err
+        assert "qchat recipes lists those there are" in said and "Qwen3" not in said
 
     def test_a_real_run_without_tricks(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes"]) == 0

@@ -126,6 +126,14 @@ def test_it_can_be_seen_and_holds_its_name_and_port(served: tuple[Home, int, Pat
     assert other.returncode == 2 and f"process {one['vllm']} listens there" in other.stderr
 
 
+def test_recipes_promises_what_is_served(served: tuple[Home, int, Path]) -> None:
+    home, _port, _file = served
+    said = json.loads(home.run("recipes", "--explain", "demo", "--json").stdout)
+    tokens, context = said["kv_tokens"], said["context"]
+    words = f"KV cache size: {tokens:,} tokens, Maximum concurrency for {context:,} tokens"
+    assert words in home.run("logs", "demo").stdout
+
+
 def test_no_key_is_ever_seen(served: tuple[Home, int, Path]) -> None:
     home, _port, _file = served
     record = home.record()
@@ -150,6 +158,12 @@ def test_an_engine_that_dies_is_started_again_and_a_killed_supervisor_leaves_not
     port = free_port()
     started = home.run("serve", "demo", "--port", str(port), "--detach")
     assert started.returncode == 0, started.stderr
+    shown = [line for line in started.stderr.splitlines() if line.startswith(("$", "["))]
+    assert "qchat.serve.launcher --model demo" in shown[0]
+    assert [line.partition("] ")[2] for line in shown[1:3]] == [
+        "Importing vLLM",
+        "Starting the engine",
+    ]
     record = home.record()
     try:
         engine = tree.members(record["vllm"], record["mark"])[-1]

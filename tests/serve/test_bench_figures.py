@@ -103,6 +103,20 @@ def test_goodput_is_what_keeps_every_limit() -> None:
     assert "goodput 0.20 a second, 40.0%" in bench_report.text([phase])
 
 
+def test_goodput_is_never_more_than_what_was_answered() -> None:
+    """Both count what ended within the window: with a short one much of it was due before it, and
+    much that was due in it ends later."""
+    warm = answered(99.5, first=1.0, gaps=[0.5])
+    later = [answered(109.0 + n / 10, first=1.0, gaps=[0.5]) for n in range(9)]
+    phase = of(measured(warm, *later), Limits({"ttft": 1001}))
+    assert phase["goodput"]["qps"] == phase["qps"] == pytest.approx(0.1)
+    assert phase["goodput"]["share"] == 1.0
+    late = answered(99.0, first=2.0, gaps=[0.5])  # ended within it, but was not good
+    phase = of(measured(warm, late, *later), Limits({"ttft": 1001}))
+    assert phase["goodput"]["qps"] == pytest.approx(0.1)
+    assert phase["qps"] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("cpu", "lag", "wait", "why"),
     [
@@ -132,6 +146,18 @@ def test_nothing_measured_is_no_division_by_zero() -> None:
     assert bench_report.to_csv([phase]).count("\n") == 2
 
 
+def test_a_load_without_an_answer_has_no_table_and_no_bar() -> None:
+    good = of(measured(answered(101, first=1, gaps=[1])))
+    gone = of(measured(Record(101, 101, failure=Failure(Code.DISCONNECTED, "gone")), load=Open(5)))
+    said = bench_report.text([gone])
+    assert said.splitlines() == [
+        "5 a second, 10.0 s: total requests 1, QPS 0.00, mean latency - ms, failed 1",
+        "1 failed: disconnected (gone)",
+    ]
+    assert said in bench_report.text([good, gone])
+    assert "█" in bench_report.text([good, good]) and "█" not in bench_report.text([good, gone])
+
+
 def result(slower: float, requests: int = 100, **settings: Any) -> dict[str, Any]:
     """As a file holds it: a second token after 90 to 110 ms, times `slower`."""
     records = [
@@ -159,6 +185,18 @@ def test_comparing_says_what_is_more_than_noise() -> None:
     assert verdict(near, "tpot_ms mean").startswith("1.000 within noise")
     few = bench_compare.compare(result(1.0, requests=2), result(1.5, requests=2))
     assert verdict(few, "tpot_ms mean") == "1.500 too few requests to say"
+
+
+def test_a_percentile_with_little_behind_it_is_not_judged() -> None:
+    text = bench_compare.compare(result(1.0), result(1.5))
+    assert verdict(text, "tpot_ms p99") == "1.500 too few requests to say (100 of 1,000)"
+    assert verdict(text, "itl_ms p99") == "1.500 too few tokens to say (100 of 1,000)"
+    assert verdict(text, "tpot_ms p50") == "1.500 the second is worse"
+    text = bench_compare.compare(result(1.0, requests=1000), result(1.5, requests=1000))
+    assert verdict(text, "tpot_ms p99") == "1.500 the second is worse"
+    assert verdict(text, "itl_ms p99") == "1.500 the second is worse"
+    text = bench_compare.compare(result(1.0, requests=19), result(1.5))
+    assert verdict(text, "latency_ms p50").endswith("too few requests to say (19 of 20)")
 
 
 def test_comparing_names_other_settings_and_loads() -> None:

@@ -249,6 +249,22 @@ def test_what_is_no_whole_answer_is_a_failure(stream: bytes, code: Code) -> None
     assert failure is not None and failure.code is code
 
 
+async def test_an_answer_that_is_broken_off_is_said_in_plain_words() -> None:
+    """A chunk of it is announced and never comes."""
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\ndata: {")
+        writer.close()
+
+    server = await asyncio.start_server(half, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Client(Endpoint(f"http://127.0.0.1:{port}/v1"), 20) as client:
+        record = await client.answer(ASK, clock())
+    assert record.failure is not None and record.failure.code is Code.DISCONNECTED
+    assert record.failure.message == "the connection broke in the middle of the answer"
+
+
 def test_a_server_that_counts_no_tokens_has_its_chunks_counted() -> None:
     record, failure = read(event(choices=[{"text": "a", "finish_reason": "length"}]))
     assert failure is None

@@ -1,8 +1,10 @@
 """`qchat stop`, `qchat logs`, `qchat status` on servers that are records, locks and processes."""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,6 +180,122 @@ def test_a_last_line_without_an_end_is_printed(
     assert capsys.readouterr().out == "one\nValueError: two\n"
 
 
+@pytest.mark.parametrize(
+    ("host", "other", "meets"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "0.0.0.0", True),
+        ("::", "10.0.0.1", True),
+        ("localhost", "127.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+    ],
+)
+def test_two_that_start_do_not_share_a_port(
+    store: Store, host: str, other: str, meets: bool
+) -> None:
+    """Nobody listens there yet, and vLLM would let both do so."""
+    one = replace(record(), host=host, port=21)
+    two = replace(record("two"), host=other, port=21)
+    with store.held(one.name), store.held(two.name):
+        store.register(one)
+        if meets:
+            with pytest.raises(UsageError, match=r"that of the server demo \(ready\)"):
+                store.register(two)
+            assert store.read("two") is None
+        else:
+            store.register(two)
+        store.register(replace(two, port=22))
+    store.register(replace(two, port=21))  # the first has ended, whatever its record says
+    store.register(one)
+
+
+def test_a_log_that_is_kept_is_not_another_servers(store: Store) -> None:
+    """Such as that of Llama-3 and of Llama-3.1, when it was Llama-3.1.log."""
+    for name in ("demo", "demo.1", "demo.log.1", "demo.log"):
+        store.new_log(name).write_text(f"{name}\n")
+    store.new_log("demo")
+    for name in ("demo.1", "demo.log.1", "demo.log"):
+        assert store.log(name).read_text() == f"{name}\n"
+    store.log("demo").write_text("x" * 100)
+    assert store.bound_log("demo", 50)
+    for name in ("demo.1", "demo.log.1", "demo.log"):
+        assert store.log(name).read_text() == f"{name}\n"
+
+
+def test_a_lock_that_can_not_be_written(
+    store: Store, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk, or one that can only be read: a folder stands there in its place."""
+    store.write(record())
+    store.new_log("demo").write_text("vLLM's words\n")
+    (lock := home / "state" / "servers" / "demo.lock").mkdir()
+    assert cli.run(["status"]) == 0 and cli.run(["logs"]) == 0
+    out = capsys.readouterr().out
+    assert "demo" in out and "vLLM's words" in out
+    said = f"Can't write {lock}, which says what runs: Is a directory."
+    assert cli.run(["stop", "demo"]) == 3
+    assert f"Error: demo has stopped, but: {said}\n" == capsys.readouterr().err
+    with pytest.raises(EngineError, match=re.escape(said)), store.held("demo"):
+        pass
+
+
+def test_a_lock_on_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("qchat.serve.lock.os.write", full)
+    with pytest.raises(EngineError, match="No space left on device"), store.held("demo"):
+        pass
+
+
+def test_the_last_lines_of_a_log(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.new_log("demo").write_text("1 ERROR\n2\n3 ERROR\n4\n5")
+    for words, said in (
+        (["-n", "2"], "4\n5\n"),
+        (["--lines", "0"], ""),
+        (["-n", "9"], "1 ERROR\n2\n3 ERROR\n4\n5\n"),
+        (["-n", "1", "--errors"], "3 ERROR\n"),
+    ):
+        assert cli.run(["logs", "demo", *words]) == 0
+        assert capsys.readouterr().out == said
+    assert cli.run(["logs", "-n", "-1"]) == 2
+
+
+def test_the_last_lines_and_those_that_come(store: Store) -> None:
+    log = store.new_log("demo")
+    log.write_text("old\nlast\n")
+    command = [sys.executable, "-m", "qchat", "logs", "demo", "-n", "1", "-f"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        try:
+            assert follower.stdout is not None and follower.stdout.readline() == "last\n"
+            with log.open("a") as vllm:
+                vllm.write("new\n")
+            assert follower.stdout.readline() == "new\n"
+        finally:
+            follower.kill()
+
+
+def test_what_only_speaks_of_errors_is_none(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [
+        "(EngineCore pid=1) ERROR 11-25 02:02:14 [core.py:1] RuntimeError: the engine is dead",
+        "Traceback (most recent call last):",
+        "ValueError: no weights",
+        "[rank0]: torch.OutOfMemoryError: CUDA out of memory",
+    ]
+    others = [
+        "Found ulimit of 20000 and failed to automatically increase with error current limit "
+        "exceeds maximum limit. This can cause fd limit errors like `OSError: [Errno 24] Too many "
+        "open files`. Consider increasing with ulimit -n",
+        "(APIServer pid=7) WARNING 11-25 17:32:47 [a.py:1] fell back after ImportError: no triton",
+        '(APIServer pid=7) INFO:     127.0.0.1:5 - "GET /ERROR HTTP/1.1" 404 Not Found',
+    ]
+    store.new_log("demo").write_text("".join(f"{line}\n" for line in errors + others))
+    assert cli.run(["logs", "demo", "--errors"]) == 0
+    assert capsys.readouterr().out.splitlines() == errors
+
+
 def test_a_log_has_a_bound(home: Path, store: Store) -> None:
     log = store.new_log("demo")
     with log.open("ab") as vllm:
@@ -189,7 +307,7 @@ def test_a_log_has_a_bound(home: Path, store: Store) -> None:
         assert store.bound_log("demo", 100)
         vllm.write(b"z")
     assert log.read_bytes() == b"z"
-    old = log.with_name("demo.1.log")
+    old = log.with_name("demo.log.1")
     assert old.read_bytes() == b"x" * 100 + b"y" and old.stat().st_mode & 0o777 == 0o600
     assert not store.bound_log("none", 100)
 

@@ -14,7 +14,9 @@ from qchat.serve.passed import OWNED, named, refuse_owned
 from qchat.serve.plan import Order, Plan, is_loopback, make
 
 from qchat.errors import UsageError
+from qchat.fit import choose
 from qchat.machine import Gpu, Machine
+from qchat.recipes import find
 
 CPU = Machine((), 24_000, 20_000, 4)
 KEY = {"QCHAT_API_KEY": "k" * LEAST}
@@ -57,6 +59,25 @@ class TestPlan:
         assert plan.served_name == "qwen3-14b"
         assert value(plan, "max-model-len") == "auto"
         assert value(plan, "tensor-parallel-size") is None
+
+    def test_the_cache_on_the_cpu_is_what_the_arithmetic_promises(self) -> None:
+        """What a small machine has left beside the weights, not more; and a person's own word."""
+        found = find("Qwen3-4B")
+        assert found is not None
+        for machine in (CPU, Machine((), 16_000, 14_000, 4)):
+            promised = choose(found.recipe, machine)
+            plan = make(Order("Qwen3-4B"), machine, {})
+            assert value(plan, "kv-cache-memory-bytes") == str(promised.kv_mib << 20)
+            assert value(plan, "max-model-len") == str(promised.context)
+        assert promised.kv_mib == promised.room_mib
+        for own in (["--max-num-seqs", "7"], ["--kv-cache-memory-bytes=9"]):
+            plan = make(Order("demo", extra=tuple(own)), CPU, {})
+            assert plan.vllm[-len(own) :] == tuple(own)
+            assert value(plan, "kv-cache-memory-bytes") is None
+        sized = make(Order("demo"), CPU, {"VLLM_CPU_KVCACHE_SPACE": "4"})
+        assert value(sized, "kv-cache-memory-bytes") is None
+        sized = make(Order("demo", gpu_memory_utilization=0.5), CPU, {})
+        assert value(sized, "kv-cache-memory-bytes") is None
 
     def test_several_gpus(self) -> None:
         plan = make(Order("Qwen/Qwen3-32B"), gpus(4), {})

@@ -146,6 +146,29 @@ def test_figures_over_new_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert state.figures(log) == (412.5, 3, 1)
 
 
+def test_a_server_whose_clock_is_another_zones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`qchat status` under TZ=UTC, the server under one of China's or Nepal's time."""
+    log = tmp_path / "log"
+    for zone, offset in ("CST-8", 8 * 3600), ("NPT-5:45", 20_700), ("EST5", -5 * 3600):
+        with time_zone(monkeypatch, zone):
+            log.write_text(stats(1, 412.5, 3, 1))
+        with time_zone(monkeypatch, "UTC0"):
+            for said, running in (offset, 3), (offset + 3600, 0):
+                (one,) = state.states([replace(RECORD, log=str(log), utc_offset=said)])
+                assert one["running"] == running and "utc_offset" not in one
+
+
+@contextmanager
+def time_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()
+
+
 def test_only_a_ready_server_is_busy(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(stats(1, 412.5, 3, 1))

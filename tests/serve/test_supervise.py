@@ -1,5 +1,6 @@
 """Looking after a server, with a stand-in that crashes and hangs on order; real vLLM is in e2e."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -158,6 +159,27 @@ def test_a_crash_is_followed_by_a_start_and_it_is_said(
 
 
 @MARKED
+def test_a_server_whose_record_can_not_be_written_any_more_is_kept_up(
+    tmp_path: Path, store: Store, unused_port: int
+) -> None:
+    """As on a disk that has become full: a folder stands in the record's place."""
+    ready: list[int] = []
+
+    def report(step: Step) -> None:
+        if step.phase is Phase.READY:
+            if not ready:
+                store.file("demo").unlink()
+                store.file("demo").mkdir()
+            ready.append(len(ready))
+
+    plan = standin(tmp_path, unused_port, "crash,well")
+    thread = interrupt_when(lambda: len(ready) == 2)
+    assert Supervisor(plan, store, report, delay=0.01).run() == Exit.TERMINATED
+    thread.join()
+    assert len(ready) == 2 and not store.is_held("demo")
+
+
+@MARKED
 def test_a_server_that_always_crashes_is_given_up(
     tmp_path: Path, store: Store, unused_port: int
 ) -> None:
@@ -199,6 +221,29 @@ def test_one_that_ignores_sigterm_is_killed(
     assert tree.members(None, marks[0]) == []
 
 
+@MARKED
+def test_a_server_without_its_engine_is_not_waited_for_long() -> None:
+    """vLLM ends its engine first and then waits for clients who wait for answers. Were all of the
+    patience spent on it, this would not end."""
+    deaf = "trap '' TERM; (exec -a VLLM::EngineCore sleep 600) & echo $!; while :; do wait; done"
+    with subprocess.Popen(["bash", "-c", deaf], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        engine = int(server.stdout.readline())
+        while b"VLLM::" not in Path(f"/proc/{engine}/cmdline").read_bytes():
+            time.sleep(0.01)
+
+        def end_the_engine() -> bool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
+            return False
+
+        try:
+            assert tree.stop(server.pid, "no such mark", 10_000.0, end_the_engine) == []
+        finally:
+            server.kill()
+    assert server.returncode == -signal.SIGKILL
+
+
 def test_a_second_server_of_the_same_name(tmp_path: Path, store: Store, unused_port: int) -> None:
     plan = standin(tmp_path, unused_port, "well")
     with store.held("demo"), pytest.raises(UsageError, match="named demo runs already"):
@@ -206,6 +251,17 @@ def test_a_second_server_of_the_same_name(tmp_path: Path, store: Store, unused_p
 
 
 @MARKED
+def test_a_second_server_on_the_same_port(tmp_path: Path, store: Store, unused_port: int) -> None:
+    """The first has not come so far as to listen."""
+    plan = standin(tmp_path, unused_port, "well")
+    other = replace(RECORD, name="other", port=unused_port, state=records.STARTING)
+    with store.held("other"):
+        store.register(other)
+        with pytest.raises(UsageError, match=r"is that of the server other \(starting\)"):
+            Supervisor(plan, store, lambda _step: None).run()
+    assert not (tmp_path / "starts").exists() and store.read("demo") is None
+
+
 def test_what_a_killed_supervisor_leaves_is_swept(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "qchat-serve-x"
     folder.mkdir()
@@ -339,13 +395,43 @@ def test_a_log_that_grows_is_cut_while_the_server_runs(
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervise.LOOK_AT_LOG", 0.02)
     monkeypatch.setattr("qchat.serve.supervise.MOST_LOG", 10)
-    old = store.log("demo").with_name("demo.1.log")
+    old = store.log("demo").with_name("demo.log.1")
     plan = standin(tmp_path, unused_port, "crash,well")
     thread = interrupt_when(lambda: state(store) == records.READY and old.exists())
     Supervisor(plan, store, lambda _step: None, delay=0.01).run()
     thread.join()
     assert "startup complete" in old.read_text()
     assert store.log("demo").stat().st_size < 10
+
+
+@MARKED
+def test_the_record_says_how_far_the_logs_clock_is_from_utc(
+    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says it anew where summer time begins."""
+    clock = {"ahead": 3600}
+    said: list[int | None] = []
+    seen: list[int | None] = []
+    monkeypatch.setattr("qchat.serve.supervise.LOOK_AT_LOG", 0.02)
+    monkeypatch.setattr("qchat.serve.supervise._utc_offset", lambda: clock["ahead"])
+
+    def ahead() -> int | None:
+        return None if (found := store.read("demo")) is None else found.utc_offset
+
+    def report(step: Step) -> None:
+        said.append(ahead())
+        if step.phase is Phase.READY:
+            clock["ahead"] = 7200
+
+    def is_summer() -> bool:
+        found = ahead()
+        seen.append(found)
+        return found == 7200
+
+    thread = interrupt_when(is_summer)
+    assert Supervisor(standin(tmp_path, unused_port, "well"), store, report).run()
+    thread.join()
+    assert said == [3600, 3600] and seen[-1] == 7200
 
 
 @MARKED

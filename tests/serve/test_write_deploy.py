@@ -12,6 +12,8 @@ import pytest
 from qchat.serve import access, filling, keys
 
 from qchat import cli
+from qchat.errors import EngineError
+from qchat.machine import Gpu, Machine
 
 from .deploying import WORKERS, compose_file, names, write
 
@@ -81,6 +83,33 @@ def test_the_chosen_recipe_is_in_it(machine: Callable[[bool], None]) -> None:
 def test_a_recipe_that_does_not_fit_is_refused(capsys: Any) -> None:
     assert cli.run(["serve", "Qwen3-32B", "--write-deploy", "service"]) == 2
     assert not Path("service").exists() and "MiB" in capsys.readouterr().err
+
+
+def test_memory_that_others_have_now_does_not_count(
+    machine: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The files are for later. What was assumed is said."""
+    busy = Gpu(0, "NVIDIA H100", 81_559, 500, (9, 0))
+    for here, gpu in ((Machine((), 24_000, 500, 16), False), (Machine((busy,), 9, 9, 1), True)):
+        machine(gpu)
+        monkeypatch.setattr("qchat.serve.command._machine", lambda cpu, here=here: here)
+        assert cli.run(["serve", "Qwen3-4B", "--print-command"]) == 2
+        assert "can't run here" in capsys.readouterr().err
+        assert cli.run(["serve", "Qwen3-4B", "--write-deploy", f"service-{gpu}"]) == 0
+        assert here.at_rest().description in capsys.readouterr().err
+
+
+def test_without_the_gpu_that_vllm_is_for_nothing_is_judged(
+    machine: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def none(cpu: bool) -> None:
+        raise EngineError("no GPU")
+
+    machine(True)
+    monkeypatch.setattr("qchat.serve.command._machine", none)
+    folder = write("Qwen3-32B")
+    assert "Nothing is said of what fits" in capsys.readouterr().err
+    assert names(folder) == SERVER | {"compose/compose.gpu.yaml"}
 
 
 def test_what_is_started_is_what_was_asked_for(machine: Callable[[bool], None]) -> None:
