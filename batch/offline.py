@@ -141,7 +141,7 @@ class Offline:
             self._log_start = self._options.log.stat().st_size
         self._one_process = vllm_start.one_process(self._installed, self._options.arguments())
         # vLLM's sockets; a folder of ours is removed with what is in it when the engine ends.
-        self._folder = tempfile.TemporaryDirectory(prefix="qchat-", ignore_cleanup_errors=True)
+        self._folder = vllm_start.socket_folder()
         vllm_start.set_environment(Path(self._folder.name))
         self._imports = self._thread.call(self._import)
 

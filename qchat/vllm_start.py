@@ -20,7 +20,9 @@ import importlib.metadata
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, popen_forkserver
@@ -53,6 +55,8 @@ ENGINE_MODULES = (
     "vllm.model_executor.models.qwen3",
 )
 """What an engine process on the CPU needs."""
+
+_SOCKETS = "qchat-vllm-"
 
 Options = Mapping[str, str]
 """Options of vLLM's server: name without dashes → value, "" for an option without one."""
@@ -128,6 +132,17 @@ def import_modules(names: Sequence[str]) -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def socket_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for vLLM's sockets. Those of processes that were killed are removed, an hour later
+    and only empty ones: another container may use the same folder for temporary files."""
+    with contextlib.suppress(OSError):
+        for left in Path(tempfile.gettempdir()).glob(f"{_SOCKETS}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > 3600:
+                    left.rmdir()
+    return tempfile.TemporaryDirectory(prefix=_SOCKETS, ignore_cleanup_errors=True)
 
 
 def set_environment(temporary: Path | None = None) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +96,7 @@ def _order(arguments: Sequence[str]) -> Order:
 def _serve(order: Order) -> None:
     found = vllm_start.installed()
     model = locate(order.options["model"])
-    with tempfile.TemporaryDirectory(prefix="qchat-", ignore_cleanup_errors=True) as temporary:
+    with vllm_start.socket_folder() as temporary:
         vllm_start.set_environment(Path(temporary))
         _run(found, dict(order.options) | {"model": model}, order.extra)
 

