@@ -226,7 +226,8 @@ def export(
     help=_(
         """Read conversations from exports (json) and from lines of messages (jsonl).
 
-        All files are read or nothing is; what is here already is not doubled.
+        A database of qchat's (chats.db, or one that was set aside as damaged) is read, too, as far
+        as that is possible. All files are read or nothing is; what is here already is not doubled.
         """
     ),
     epilog=_(

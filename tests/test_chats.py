@@ -49,6 +49,36 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
 Capsys = pytest.CaptureFixture[str]
 
 
+def test_a_damaged_store_is_said_with_what_was_brought_back(
+    capsys: Capsys, chat: str, home: Path, tmp_path: Path
+) -> None:
+    data = home / "data" / "chats.db"
+    with data.open("r+b") as file:
+        file.write(bytes(4096))
+    code, out, err = run(capsys, "list")
+    assert code == 0
+    assert chat[:4] in out
+    (kept,) = (home / "data").glob("chats.damaged-*.db")
+    assert "1 conversation could be read" in err and str(kept) in err
+    code, out, err = run(capsys, "list")
+    assert (code, err) == (0, "")
+
+
+def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "other.db"
+    copy.write_bytes((home / "data" / "chats.db").read_bytes())
+    code, _out, err = run(capsys, "import", str(copy))
+    assert (code, err) == (0, "Imported 0 conversations. 1 was here already.\n")
+    run(capsys, "delete", chat, "--yes")
+    run(capsys, "purge", "--older-than", "0", "--yes")
+    code, _out, err = run(capsys, "import", str(copy))
+    assert (code, err) == (0, "Imported 1 conversation.\n")
+    assert "scatters" in run(capsys, "show", chat)[1]
+    copy.write_bytes(copy.read_bytes()[:16])
+    code, _out, err = run(capsys, "import", str(copy))
+    assert code == 2 and "no conversation of qchat's" in err
+
+
 def test_list_and_show(capsys: Capsys, chat: str) -> None:
     code, out, _err = run(capsys, "list")
     assert code == 0

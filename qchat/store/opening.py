@@ -67,10 +67,11 @@ def open_database(folder: Path, clock: Clock) -> Opened:
     connection = _file(path)
     try:
         _prepare(connection, path)
-    except sqlite3.Error as e:
-        if trouble_of(e) is not Trouble.DAMAGED:
+    except (sqlite3.Error, UnicodeDecodeError) as e:
+        if isinstance(e, sqlite3.Error) and not _is_damage(e):
             connection.close()
             raise explained(e, path) from e
+        # An error's own words may be damaged, too, and are then no text.
         # Renamed first: closing would write the log into the file and delete it.
         aside = _set_aside(path)
         connection.close()
@@ -113,7 +114,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         _look(connection, path)
     except (sqlite3.Error, MemoryError) as e:  # a damaged index may ask for any amount of memory
-        if isinstance(e, sqlite3.Error) and trouble_of(e) is not Trouble.DAMAGED:
+        if isinstance(e, sqlite3.Error) and not _is_damage(e):
             raise
         if not renew_index(connection):
             raise _damage(str(e)) from e
@@ -149,6 +150,13 @@ def _look(connection: sqlite3.Connection, path: Path) -> None:
             raise _damage(found)
         for table in ("message_text", "title_text"):
             connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    # SQLite's plain error (a table is missing, the format is unknown) is damage, too: what is asked
+    # at an opening is right.
+    plain = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return plain or trouble_of(error) is Trouble.DAMAGED
 
 
 def _damage(found: str) -> sqlite3.DatabaseError:
