@@ -13,7 +13,7 @@ import pytest
 from qchat.batch.rows import check_messages
 
 from qchat import cli
-from qchat.store import State, open_store
+from qchat.store import State, StoreError, Trouble, open_store
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
 
@@ -77,6 +77,20 @@ def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path:
     copy.write_bytes(copy.read_bytes()[:16])
     code, _out, err = run(capsys, "import", str(copy))
     assert code == 2 and "no conversation of qchat's" in err
+
+
+def test_what_only_reads_does_so_where_nothing_can_be_written(
+    capsys: Capsys, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a disk that is mounted read-only; tests/store mounts one.
+    refused = StoreError(Trouble.READ_ONLY, "Can't write to chats.lock.")
+    monkeypatch.setattr("qchat.store.store.door", mock.Mock(side_effect=refused))
+    for args in (["list"], ["search", "scatters"], ["show", chat], ["export", "--format", "json"]):
+        code, out, err = run(capsys, *args)
+        assert (code, err) == (0, "")
+        assert "天空" in out or "\\u5929\\u7a7a" in out
+    code, _out, err = run(capsys, "rename", chat, "other")
+    assert code == 2 and "Can't write" in err
 
 
 def test_list_and_show(capsys: Capsys, chat: str) -> None:

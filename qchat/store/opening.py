@@ -89,6 +89,37 @@ def open_database(folder: Path, clock: Clock) -> Opened:
     return Opened(Database(connection, path, clock), aside)
 
 
+def open_read_only(folder: Path, clock: Clock) -> Database:
+    """The file in `folder` as it is, where nothing can be written. Raises `StoreError`."""
+    path = folder / NAME
+    ways = ["mode=ro"]
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        # SQLite makes files of its own even for reading, unless it is told that nobody writes.
+        ways.append("mode=ro&immutable=1")
+    for way in ways:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{way}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            if _version(connection, path) != VERSION:
+                text = _("{path} has to be brought to this qchat's format, and can't be written.")
+                raise StoreError(Trouble.READ_ONLY, text.format(path=path))
+        except sqlite3.Error as e:
+            connection.close()
+            error = e
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return Database(connection, path, clock)
+    raise explained(error, path) from error
+
+
 def _file(path: Path) -> sqlite3.Connection:
     # The file is never opened here but through SQLite: closing it would drop SQLite's own locks.
     try:

@@ -12,9 +12,9 @@ from ..settings import private_dir
 from . import portable
 from .conversations import Conversations
 from .database import Clock, Database
-from .errors import StoreError
+from .errors import StoreError, Trouble
 from .messages import Messages
-from .opening import door, open_database
+from .opening import NAME, door, open_database, open_read_only
 from .portable import Imported, Parsed
 from .records import Hit, Json
 from .rows import stop, writers_of_streaming
@@ -138,12 +138,23 @@ class Store:
         self._db.close()
 
 
-def open_store(folder: Path, clock: Clock = time.time) -> Store:
+def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = False) -> Store:
     """Open the store in this folder (``Paths.data``), which is made if need be.
 
     Answers that dead processes left `STREAMING` become `STOPPED`; those of living ones are left
-    alone. Raises `StoreError`, `UsageError` where the folder can't be made.
+    alone. Where nothing can be written there, a store is had all the same if it is for
+    `only_reading`. Raises `StoreError`, `UsageError` where the folder can't be made.
     """
+    try:
+        return _open(folder, clock)
+    except StoreError as e:
+        if not only_reading or e.trouble is not Trouble.READ_ONLY or not (folder / NAME).exists():
+            raise
+    database = open_read_only(folder, clock)
+    return Store(database, Writer(folder / "writers"), salvaged=None, stopped=0)
+
+
+def _open(folder: Path, clock: Clock) -> Store:
     private_dir(folder)
     writers = folder / "writers"
     with door(folder):

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qchat.errors import Exit
+from qchat.errors import Exit, QchatError
 from qchat.store import Conversation, State, Store, StoreError, Trouble, open_store, salvage
 
 
@@ -302,6 +303,38 @@ def test_a_read_only_folder_is_said(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
+
+
+def test_a_read_only_folder_can_be_read(disk: Path) -> None:
+    chat = fill(disk, 3)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with open_store(disk, only_reading=True) as store:
+        assert len(store.messages.path(chat.id)) == 3
+        assert len(store.search("text")) == 3
+        with pytest.raises(StoreError) as caught:
+            store.conversations.rename(chat.id, "other")
+        assert caught.value.trouble is Trouble.READ_ONLY
+    empty = disk / "none"
+    with pytest.raises(QchatError):
+        open_store(empty, only_reading=True)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from qchat.store import open_store
+store = open_store(Path(sys.argv[1]))
+store.messages.add(sys.argv[2], "user", "the last text")
+os._exit(9)
+"""
+
+
+def test_what_a_killed_qchat_wrote_is_read_in_a_read_only_folder(disk: Path) -> None:
+    chat = fill(disk, 3)
+    subprocess.run([sys.executable, "-c", KILLED, str(disk), chat.id], check=False)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with open_store(disk, only_reading=True) as store:
+        assert len(store.messages.path(chat.id)) == 4
 
 
 def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path) -> None:
