@@ -302,7 +302,10 @@ def restore(conversations: tuple[str, ...]) -> None:
 
     with opened() as store:
         for c in [chosen(store, given) for given in conversations]:
-            tell(chat_lines.restored(store.conversations.restore(c.id)))
+            if c.deleted is None:
+                tell(chat_lines.not_deleted(c))
+            else:
+                tell(chat_lines.restored(store.conversations.restore(c.id)))
 
 
 @chats.command(

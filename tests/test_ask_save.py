@@ -91,13 +91,16 @@ def test_a_failed_answer_is_kept_as_an_error(ask: Asker, tmp_path: Path) -> None
     assert answer.state is State.ERROR
     assert answer.error is not None and answer.error in done.stderr.decode()
     assert answer.content == done.stdout.decode().rstrip("\n")
+    assert "saved, with what came of the answer" in done.stderr.decode()
 
 
 def test_the_question_is_stored_where_no_server_is(ask: Asker, tmp_path: Path) -> None:
     done = ask("Why?", "--save", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 3
-    _chat, messages = stored(tmp_path)
+    chat, messages = stored(tmp_path)
     assert [m.content for m in messages] == ["Why?"]
+    said = f"The question is saved, without an answer: qchat chats show {chat.id}"
+    assert said in done.stderr.decode()
 
 
 def test_ctrl_c_keeps_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:

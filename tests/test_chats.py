@@ -259,6 +259,26 @@ def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
     assert "chats.damaged-" in err
 
 
+def test_restore_says_what_was_never_away(capsys: Capsys, chat: str) -> None:
+    code, _out, err = run(capsys, "restore", chat)
+    assert (code, err.startswith("Not deleted: 天空")) == (0, True)
+    run(capsys, "archive", chat)
+    code, _out, err = run(capsys, "restore", chat)
+    assert code == 0 and f"qchat chats archive --off {chat}" in err
+    run(capsys, "delete", chat, "--yes")
+    assert run(capsys, "restore", chat)[2].startswith("Restored: ")
+
+
+def test_search_marks_what_is_archived(capsys: Capsys, chat: str) -> None:
+    assert "(archived)" not in run(capsys, "search", "scatters")[1]
+    run(capsys, "archive", chat)
+    for words in ("scatters", "sky"):  # a message, a title
+        assert "(archived)" in run(capsys, "search", words)[1].splitlines()[0]
+    assert [hit["archived"] for hit in json.loads(run(capsys, "search", "sky", "--json")[1])] == [
+        True
+    ]
+
+
 def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:
     assert run(capsys, "rename", chat[:4], "Why", f"blue{ESCAPE}?")[0] == 0
     assert run(capsys, "pin", chat)[0] == 0
