@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from qchat.batch.choose import Wish, choose
 from qchat.serve.records import READY, STARTING, Record, Store
 
 from qchat import wire
@@ -90,3 +91,12 @@ def test_what_answers_at_the_usual_address_comes_first(
     serves("second", "http://127.0.0.1:8")
     monkeypatch.setattr(wire, "LOCAL_URL", server.base_url)
     assert local_server(settings).origin == "default"
+
+
+@pytest.mark.parametrize("engine", ["http", "auto"])
+async def test_a_batch_that_names_nobody_is_told_who_is_here(
+    settings: Settings, serves: Serves, engine: str
+) -> None:
+    serves("second", "http://127.0.0.1:8")
+    with pytest.raises(UsageError, match=r"Running here: http://127\.0\.0\.1:8/v1 \(second\)\."):
+        await choose(Wish(engine=engine), settings, Path)
