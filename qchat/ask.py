@@ -117,7 +117,7 @@ def ask(
             code = _asked(
                 settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper
             )
-        except (QchatError, KeyboardInterrupt):
+        except (QchatError, OSError, KeyboardInterrupt):  # OSError: nobody takes the answer
             click.echo(_kept(keeper), err=True)
             raise
         if not as_json:

@@ -103,6 +103,19 @@ def test_the_question_is_stored_where_no_server_is(ask: Asker, tmp_path: Path) -
     assert said in done.stderr.decode()
 
 
+def test_a_reader_that_goes_leaves_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:
+    asking = ask.start("hi [[answer:rate=50;length=2000]]", "--save")
+    assert asking.stdout is not None and asking.stderr is not None
+    first = asking.stdout.read(4)
+    asking.stdout.close()
+    said = asking.stderr.read()
+    assert asking.wait(timeout=30) == 141
+    _chat, (_question, answer) = stored(tmp_path)
+    assert answer.state is State.STOPPED
+    assert answer.content.startswith(first.decode())
+    assert b"saved, with what came of the answer" in said
+
+
 def test_ctrl_c_keeps_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:
     asking = ask.start("hi [[answer:rate=20;length=2000]]", "--save")
     assert asking.stdout is not None
