@@ -6,27 +6,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..i18n import _
 from ..settings import private_dir
-from .database import Clock, Database, suspicion
+from .database import Clock, Database, suspect, suspicion
 from .errors import StoreError, Trouble, explained, trouble_of
 from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
+PENDING: Final = "damaged"  # the key of the note that names a file until what it holds is here
 BUSY_SECONDS: Final = 5.0  # how long a statement waits for another process
 DOOR_SECONDS: Final = 20.0  # how long an opening waits for another one (a migration may be long)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A database ready for use, and where a damaged one was set aside, if one was."""
-
-    database: Database
-    aside: Path | None
 
 
 @contextlib.contextmanager
@@ -58,10 +50,11 @@ def door(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def open_database(folder: Path, clock: Clock) -> Opened:
+def open_database(folder: Path, clock: Clock) -> Database:
     """Open or make the file in `folder`; hold `door` meanwhile. Raises `StoreError`.
 
-    A damaged file is renamed, with what belongs to it, and a fresh one begun.
+    A damaged file is renamed, with what belongs to it, and a fresh one begun, in which a note names
+    it (see `salvage.bring_back`).
     """
     path = folder / NAME
     connection = _file(path)
@@ -79,14 +72,16 @@ def open_database(folder: Path, clock: Clock) -> Opened:
         connection.close()
         raise
     else:
-        return Opened(Database(connection, path, clock), None)
+        return Database(connection, path, clock)
     connection = _file(path)
     try:
         _prepare(connection, path)
+        connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (PENDING, aside.name))
     except sqlite3.Error as e:
         connection.close()
+        _put_back(aside, path)
         raise explained(e, path) from e
-    return Opened(Database(connection, path, clock), aside)
+    return Database(connection, path, clock)
 
 
 def open_read_only(folder: Path, clock: Clock) -> Database:
@@ -216,3 +211,15 @@ def _set_aside(path: Path) -> Path:
         text = _("{path} is damaged and can't be renamed: {why}.")
         raise StoreError(Trouble.DAMAGED, text.format(path=path, why=e.strerror)) from e
     return aside
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    """Undo it, where nothing new could be begun: the next opening meets the damage again."""
+    with contextlib.suppress(OSError):
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm", ""):
+            part = aside.with_name(aside.name + suffix)
+            if part.exists():
+                part.rename(path.with_name(path.name + suffix))
+    suspect(path)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from . import rows
 from .database import Database
 from .errors import StoreError
+from .opening import PENDING
 from .portable import BadDocumentError, Parsed, add, iso, parse
 from .records import ROLES, Json, State
 from .schema import migrate
@@ -24,7 +25,6 @@ from .text import title_of
 
 _MAGIC: Final = b"SQLite format 3\0"
 
-_PENDING: Final = "damaged"  # the key of the note that names a file until it has been read
 _ONE_BY_ONE: Final = 4000  # numbers that are tried behind a row that can't be read; then it leaps
 _LAST: Final = 2**62
 # What a damaged file makes of a statement: an index may ask for any amount of memory.
@@ -48,13 +48,11 @@ class Salvaged:
     trouble: str = ""
 
 
-def bring_back(database: Database, aside: Path | None) -> Salvaged | None:
-    """Add what can be read of the file that was set aside now, or of one whose reading was cut off
-    before; None where there is neither. Raises `StoreError` where nothing can be written."""
-    with database.write() as c:
-        if aside is not None:
-            c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_PENDING, aside.name))
-        row = c.execute("SELECT value FROM notes WHERE key = ?", (_PENDING,)).fetchone()
+def bring_back(database: Database) -> Salvaged | None:
+    """Add what can be read of the file that was set aside, now or before an opening that was cut
+    off; None where there is none."""
+    with database.read() as c:
+        row = c.execute("SELECT value FROM notes WHERE key = ?", (PENDING,)).fetchone()
     if row is None:
         return None
     path = database.path.with_name(row[0])
@@ -66,7 +64,7 @@ def bring_back(database: Database, aside: Path | None) -> Salvaged | None:
                 c.execute("UPDATE conversations SET deleted = ? WHERE id = ?", (deleted, key))
                 conversations += 1
                 messages += len(parsed.document["messages"])
-            c.execute("DELETE FROM notes WHERE key = ?", (_PENDING,))
+            c.execute("DELETE FROM notes WHERE key = ?", (PENDING,))
     except StoreError as e:
         return Salvaged(path, trouble=str(e))
     return Salvaged(path, conversations, messages)

@@ -158,17 +158,17 @@ def _open(folder: Path, clock: Clock) -> Store:
     private_dir(folder)
     writers = folder / "writers"
     with door(folder):
-        opened = open_database(folder, clock)
+        database = open_database(folder, clock)
         try:
-            with opened.database.write() as c:
+            with database.write() as c:
                 dead = [name for name in writers_of_streaming(c) if is_dead(writers, name)]
                 stopped = stop(c, dead)
-            salvaged = bring_back(opened.database, opened.aside)
+            salvaged = bring_back(database)
             sweep(writers)
         except BaseException:
-            opened.database.close()
+            database.close()
             raise
-    return Store(opened.database, Writer(writers), salvaged=salvaged, stopped=stopped)
+    return Store(database, Writer(writers), salvaged=salvaged, stopped=stopped)
 
 
 class StoreThread:

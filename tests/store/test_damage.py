@@ -294,6 +294,39 @@ def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
         assert len(store.messages.path(chat.id)) == 3
 
 
+def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None:
+    chat = fill(disk, 3)
+    spoil(disk / "chats.db", 0)
+    ballast = disk / "ballast"
+    with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    for _time in range(2):
+        with pytest.raises(StoreError) as caught:
+            open_store(disk)
+        assert caught.value.trouble is Trouble.FULL
+    ballast.unlink()
+    with open_store(disk) as store:
+        assert store.notice is not None
+        assert len(store.messages.path(chat.id)) == 3
+
+
+def test_what_could_not_be_stored_is_brought_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = fill(tmp_path)
+    spoil(tmp_path / "chats.db", 0)
+    with monkeypatch.context() as patch:
+        full = StoreError(Trouble.FULL, "The disk is full.")
+        patch.setattr(salvage, "add", mock.Mock(side_effect=full))
+        with open_store(tmp_path) as store:
+            assert store.notice is not None and "The disk is full." in store.notice
+            store.conversations.create(title="new")
+    with open_store(tmp_path) as store:
+        assert len(store.messages.path(chat.id)) == 30
+        assert len(store.conversations.list()) == 2
+
+
 def test_a_read_only_folder_is_said(disk: Path) -> None:
     chat = fill(disk, 3)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
