@@ -59,7 +59,7 @@ def bring_back(database: Database) -> Salvaged | None:
     conversations = messages = 0
     try:
         with database.write() as c:
-            for parsed, deleted in readable(path):
+            for parsed, deleted in readable(path) if path.exists() else ():
                 key = add(c, parsed, database.now())
                 c.execute("UPDATE conversations SET deleted = ? WHERE id = ?", (deleted, key))
                 conversations += 1
@@ -67,6 +67,8 @@ def bring_back(database: Database) -> Salvaged | None:
             c.execute("DELETE FROM notes WHERE key = ?", (PENDING,))
     except StoreError as e:
         return Salvaged(path, trouble=str(e))
+    except OSError as e:
+        return Salvaged(path, trouble=f"{e.strerror}.")
     return Salvaged(path, conversations, messages)
 
 
@@ -81,11 +83,11 @@ def is_database(path: Path) -> bool:
 def readable(path: Path) -> Iterator[tuple[Parsed, int | None]]:
     """The conversations that can be read in a file of the store's, and when each was deleted
     (milliseconds since 1970) if it was. Never raises for what stands in the file, which stays as
-    it is."""
+    it is; raises `OSError` where no copy of it can be made."""
     with ExitStack() as stack:
         try:
             connection = _opened(path, stack)
-        except (*_UNREADABLE, OSError):
+        except _UNREADABLE:
             return
         yield from _conversations(connection)
 

@@ -311,16 +311,24 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
         assert len(store.messages.path(chat.id)) == 3
 
 
+@pytest.mark.parametrize(
+    "what, error, said",
+    [
+        ("add", StoreError(Trouble.FULL, "The disk is full."), "The disk is full."),
+        ("shutil", OSError(28, "No space left on device"), "No space left on device."),
+    ],
+)
 def test_what_could_not_be_stored_is_brought_back_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, said: str
 ) -> None:
     chat = fill(tmp_path)
     spoil(tmp_path / "chats.db", 0)
     with monkeypatch.context() as patch:
-        full = StoreError(Trouble.FULL, "The disk is full.")
-        patch.setattr(salvage, "add", mock.Mock(side_effect=full))
+        failing = mock.Mock(side_effect=error)
+        failing.copyfile = failing
+        patch.setattr(salvage, what, failing)
         with open_store(tmp_path) as store:
-            assert store.notice is not None and "The disk is full." in store.notice
+            assert store.notice is not None and said in store.notice
             store.conversations.create(title="new")
     with open_store(tmp_path) as store:
         assert len(store.messages.path(chat.id)) == 30
