@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import EngineError, UsageError
 from ..i18n import _
 from ..processes import open_files
+from ..running import listed, running
 from ..settings import Settings
 from ..wire import Endpoint, resolve
 from .concurrency import MOST, Adaptive, Concurrency, Fixed
@@ -75,7 +76,8 @@ async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) ->
     endpoints = _endpoints(wish, settings)
     if not endpoints:
         if wish.engine == "http":
-            raise UsageError(_("--engine http needs a server: give --base-url or --server."))
+            text = _("--engine http needs a server: give --base-url or --server.")
+            raise UsageError(text + _those_here(settings))
         return _offline(wish, settings, new_log, _("no server is configured"))
     concurrency = _concurrency(wish, len(endpoints))
     single = [Http(endpoint, concurrency()) for endpoint in endpoints]
@@ -146,7 +148,7 @@ def _offline(wish: Wish, settings: Settings, new_log: Callable[[], Path], why: s
             "Nothing says who shall answer ({why}): give --model NAME to run a model in this "
             "process, such as --model demo, or --base-url URL to ask a server."
         )
-        raise UsageError(text.format(why=why.rstrip(".")))
+        raise UsageError(text.format(why=why.rstrip(".")) + _those_here(settings))
     reason = _("Asking {model} through vLLM in this process ({why}).")
     log = new_log()
     options = OfflineOptions(engine_args=dict(wish.engine_args), log=log)
@@ -156,3 +158,9 @@ def _offline(wish: Wish, settings: Settings, new_log: Callable[[], Path], why: s
 
     why_so = reason.format(model=model, why=why.rstrip("."))
     return Choice(engine(), "offline", model, why_so, again=engine, log=log)
+
+
+def _those_here(settings: Settings) -> str:
+    """A sentence on the servers that could be given, or ''."""
+    found = list(running(settings))
+    return " " + _("Running here: {servers}.").format(servers=listed(found)) if found else ""

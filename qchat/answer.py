@@ -156,6 +156,11 @@ def stream_answer(
         error = e
     except KeyboardInterrupt:
         interrupted = True
+    except OSError:  # nobody reads it any more
+        if keeper is not None:
+            progress.splitter.finish()
+            _keep(keeper, progress, None, interrupted=True)
+        raise
     progress.total = time.monotonic() - started
     for event in progress.splitter.finish():
         printer.event(event)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from . import options
-from .errors import EngineError, UsageError
+from .errors import QchatError, UsageError
 from .i18n import _
 from .sampling import Sampling
 
@@ -114,11 +114,26 @@ def ask(
             else:
                 keeper = Keeper.new(store, text, system)
             messages = keeper.ask(text)
-        code = _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper)
+        try:
+            code = _asked(
+                settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper
+            )
+        except (QchatError, OSError, KeyboardInterrupt):  # OSError: nobody takes the answer
+            click.echo(_kept(keeper), err=True)
+            raise
         if not as_json:
             note = _("Saved. To go on: qchat ask --conversation {id}")
             click.echo(note.format(id=keeper.conversation.id), err=True)
         return code
+
+
+def _kept(keeper: "Keeper") -> str:
+    """A sentence on what is stored where there is no whole answer."""
+    if keeper.asked:
+        text = _("The question is saved, with what came of the answer: qchat chats show {id}")
+    else:
+        text = _("The question is saved, without an answer: qchat chats show {id}")
+    return text.format(id=keeper.conversation.id)
 
 
 def _asked(
@@ -131,14 +146,11 @@ def _asked(
     show_thinking: bool | None,
     keeper: "Keeper | None",
 ) -> int:
-    from . import wire
 
     if endpoint is None:
-        endpoint = wire.local_endpoint(settings)
-        if not wire.answers(endpoint):
-            from .explain import no_server
+        from .running import local_server
 
-            raise EngineError(no_server())
+        endpoint = local_server(settings)
 
     from .answer import Printer, stream_answer
     from .client import Client

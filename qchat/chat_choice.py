@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from .store import Conversation, Store
 
 
-def opened() -> "Store":
+def opened(*, only_reading: bool = False) -> "Store":
     """The store, with what is to be told about it. Raises `StoreError`, `UsageError`."""
     from .settings import load
     from .store import open_store
 
-    store = open_store(load().paths.data)
+    store = open_store(load().paths.data, only_reading=only_reading)
     if store.notice:
         tell(_("Note: {text}").format(text=store.notice))
     return store

@@ -46,6 +46,14 @@ def restored(conversation: "Conversation") -> str:
     return _("Restored: {title}").format(title=title(conversation))
 
 
+def not_deleted(conversation: "Conversation") -> str:
+    """That there is nothing to bring back."""
+    said = _("Not deleted: {title}")
+    if conversation.archived:
+        said = _("Not deleted, but archived: {title}. To undo: qchat chats archive --off {id}")
+    return said.format(title=title(conversation), id=conversation.id)
+
+
 def pinned(conversation: "Conversation") -> str:
     """That it was pinned, or let go."""
     said = _("Pinned: {title}") if conversation.pinned else _("No longer pinned: {title}")
@@ -89,6 +97,7 @@ def hit_object(hit: "Hit") -> dict[str, object]:
     return {
         "conversation": hit.conversation,
         "title": hit.title,
+        "archived": hit.archived,
         "message": hit.message,
         "role": hit.role,
         "created": hit.created,
@@ -100,10 +109,11 @@ def hit_object(hit: "Hit") -> dict[str, object]:
 def hit_lines(hit: "Hit", short: str, marked: bool) -> Sequence[str]:
     """A hit for a person; `marked` where escape sequences of our own may be used."""
     head = f"{short}  {date(hit.created)}  "
+    tail = " " + _("(archived)") if hit.archived else ""
     if hit.message is None:
-        return [head + _with_marks(hit, marked)]
+        return [head + _with_marks(hit, marked) + tail]
     name = one_line(hit.title) or _("Untitled")
-    return [head + (name.join(_DIM) if marked else name), "    " + _with_marks(hit, marked)]
+    return [head + (name.join(_DIM) if marked else name) + tail, "    " + _with_marks(hit, marked)]
 
 
 def _with_marks(hit: "Hit", marked: bool) -> str:

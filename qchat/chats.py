@@ -73,7 +73,7 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
 
     if archived and deleted:
         raise UsageError(_("Give --archived or --deleted, not both."))
-    with opened() as store:
+    with opened(only_reading=True) as store:
         found = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
         short = _shortener(store)
     if as_json:
@@ -126,7 +126,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     from . import chat_lines
     from .console import json_text, styled
 
-    with opened() as store:
+    with opened(only_reading=True) as store:
         hits = store.search(" ".join(words), limit=limit)
         short = _shortener(store)
     if as_json:
@@ -157,7 +157,7 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
     from .console import json_text
     from .exports import markdown
 
-    with opened() as store:
+    with opened(only_reading=True) as store:
         found = chosen(store, conversation)
         if as_json:
             click.echo(json_text(store.dump(found.id)))
@@ -203,7 +203,7 @@ def export(
     from .exports import exported, format_of, write
 
     path = None if output in (None, "-") else Path(str(output))
-    with opened() as store:
+    with opened(only_reading=True) as store:
         if conversations:
             ids = [chosen(store, given).id for given in conversations]
         else:
@@ -226,7 +226,8 @@ def export(
     help=_(
         """Read conversations from exports (json) and from lines of messages (jsonl).
 
-        All files are read or nothing is; what is here already is not doubled.
+        A database of qchat's (chats.db, or one that was set aside as damaged) is read, too, as far
+        as that is possible. All files are read or nothing is; what is here already is not doubled.
         """
     ),
     epilog=_(
@@ -301,7 +302,10 @@ def restore(conversations: tuple[str, ...]) -> None:
 
     with opened() as store:
         for c in [chosen(store, given) for given in conversations]:
-            tell(chat_lines.restored(store.conversations.restore(c.id)))
+            if c.deleted is None:
+                tell(chat_lines.not_deleted(c))
+            else:
+                tell(chat_lines.restored(store.conversations.restore(c.id)))
 
 
 @chats.command(

@@ -5,7 +5,9 @@ input, nothing was started · 3 engine or server unusable or lost (also a fault 
 130, 143 interrupted · 141 nobody reads the output any more, as for any command in a pipe.
 """
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -42,6 +44,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("qchat.config:config", _("Show the settings and where each came from.")),
     "completion": ("qchat.completion:completion", _("Print a completion script for your shell.")),
 }
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _ClosedPipeError(Exception):
@@ -147,6 +152,7 @@ def main(ctx: click.Context) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line on `argv` (without the program's name) and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # never die on a narrow encoding
@@ -168,6 +174,15 @@ def run(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _open_closed_streams() -> None:
+    """Give what was closed by the caller (``>&-``) to /dev/null, so that it can be written to, and
+    no file of ours is taken for it."""
+    for name, mode in (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, mode)  # the lowest that is free: the stream's own
+            setattr(sys, name, os.fdopen(number, "w" if mode else "r", encoding="utf-8"))
+
+
 def _invoke(args: list[str]) -> int:
     debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
     try:
@@ -187,6 +202,10 @@ def _invoke(args: list[str]) -> int:
         if debug:
             _traceback()
             return Exit.ENGINE
+        if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
+            # Files of our own are spoken of where they are written.
+            text = _("Can't write to standard output: {why}.")
+            return _fail(text.format(why=e.strerror), Exit.ENGINE)
         text = _("{kind}: {what}. Run again with --debug for the traceback.")
         what = " ".join(str(e).split()).rstrip(".")
         return _fail(text.format(kind=type(e).__name__, what=what), Exit.ENGINE)

@@ -26,8 +26,10 @@ from .store import (
     Json,
     Parsed,
     Store,
+    is_database,
     parse_document,
     parse_messages,
+    readable,
 )
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
@@ -127,12 +129,16 @@ def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
 
 
 def read(name: str) -> Iterator[Parsed]:
-    """The conversations in a file (``-`` is standard input), of either form.
+    """The conversations in a file (``-`` is standard input), of either form, or in a database of
+    the store's, as far as it can be read.
 
     Raises `UsageError` naming file and line.
     """
     shown = _("standard input") if name == "-" else name
     try:
+        if name != "-" and is_database(Path(name)):
+            yield from _stored(Path(name))
+            return
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as e:
         raise UsageError(_("Can't read {file}: {why}.").format(file=shown, why=e.strerror)) from e
@@ -151,6 +157,14 @@ def read(name: str) -> Iterator[Parsed]:
         if line.strip():
             where = f"{shown}:{number}"
             yield _checked(parse_messages, _json(line, where), where)
+
+
+def _stored(path: Path) -> Iterator[Parsed]:
+    found = [parsed for parsed, deleted in readable(path) if deleted is None]
+    if not found:
+        text = _("{file} is a database, and no conversation of qchat's can be read in it.")
+        raise UsageError(text.format(file=path))
+    yield from found
 
 
 def _whole(text: str) -> Json | None:

@@ -52,6 +52,11 @@ class Keeper:
             conversation = store.conversations.set_system(conversation.id, system)
         return cls(store, conversation)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the request went out."""
+        return self._answer is not None
+
     def ask(self, text: str) -> list[Json]:
         """Store the question; the messages to send."""
         self._store.messages.add(self.conversation.id, "user", text)

@@ -42,11 +42,9 @@ def models(
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
     if endpoint is None:
-        endpoint = wire.local_endpoint(settings)
-        if not wire.answers(endpoint):
-            from .explain import no_server
+        from .running import local_server
 
-            raise EngineError(no_server())
+        endpoint = local_server(settings)
 
     from .client import Client
     from .console import json_text, table

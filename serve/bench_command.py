@@ -220,15 +220,13 @@ def _job(said: dict[str, Any], settings: "Settings") -> "Job":
 
 def _endpoint(said: dict[str, Any], settings: "Settings") -> "Endpoint":
     from .. import wire
-    from ..errors import EngineError
-    from ..explain import no_server
 
     names = {name: said[name] for name in ("server", "base_url", "api_key_env")}
     endpoint = wire.resolve(settings, **names)
     if endpoint is None:
-        endpoint = wire.local_endpoint(settings)
-        if not wire.answers(endpoint):
-            raise EngineError(no_server())
+        from ..running import local_server
+
+        endpoint = local_server(settings)
     return endpoint
 
 

@@ -93,13 +93,29 @@ def test_a_failed_answer_is_kept_as_an_error(ask: Asker, tmp_path: Path) -> None
     assert answer.state is State.ERROR
     assert answer.error is not None and answer.error in done.stderr.decode()
     assert answer.content == done.stdout.decode().rstrip("\n")
+    assert "saved, with what came of the answer" in done.stderr.decode()
 
 
 def test_the_question_is_stored_where_no_server_is(ask: Asker, tmp_path: Path) -> None:
     done = ask("Why?", "--save", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 3
-    _chat, messages = stored(tmp_path)
+    chat, messages = stored(tmp_path)
     assert [m.content for m in messages] == ["Why?"]
+    said = f"The question is saved, without an answer: qchat chats show {chat.id}"
+    assert said in done.stderr.decode()
+
+
+def test_a_reader_that_goes_leaves_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:
+    asking = ask.start("hi [[answer:rate=50;length=2000]]", "--save")
+    assert asking.stdout is not None and asking.stderr is not None
+    first = asking.stdout.read(4)
+    asking.stdout.close()
+    said = asking.stderr.read()
+    assert asking.wait(timeout=30) == 141
+    _chat, (_question, answer) = stored(tmp_path)
+    assert answer.state is State.STOPPED
+    assert answer.content.startswith(first.decode())
+    assert b"saved, with what came of the answer" in said
 
 
 def test_a_question_that_cannot_be_stored_leaves_no_conversation(

@@ -13,7 +13,7 @@ import pytest
 from qchat.batch.rows import check_messages
 
 from qchat import cli
-from qchat.store import State, open_store
+from qchat.store import State, StoreError, Trouble, open_store
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
 
@@ -47,6 +47,50 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
 
 
 Capsys = pytest.CaptureFixture[str]
+
+
+def test_a_damaged_store_is_said_with_what_was_brought_back(
+    capsys: Capsys, chat: str, home: Path, tmp_path: Path
+) -> None:
+    data = home / "data" / "chats.db"
+    with data.open("r+b") as file:
+        file.write(bytes(4096))
+    code, out, err = run(capsys, "list")
+    assert code == 0
+    assert chat[:4] in out
+    (kept,) = (home / "data").glob("chats.damaged-*.db")
+    assert "1 conversation could be read" in err and str(kept) in err
+    code, out, err = run(capsys, "list")
+    assert (code, err) == (0, "")
+
+
+def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "other.db"
+    copy.write_bytes((home / "data" / "chats.db").read_bytes())
+    code, _out, err = run(capsys, "import", str(copy))
+    assert (code, err) == (0, "Imported 0 conversations. 1 was here already.\n")
+    run(capsys, "delete", chat, "--yes")
+    run(capsys, "purge", "--older-than", "0", "--yes")
+    code, _out, err = run(capsys, "import", str(copy))
+    assert (code, err) == (0, "Imported 1 conversation.\n")
+    assert "scatters" in run(capsys, "show", chat)[1]
+    copy.write_bytes(copy.read_bytes()[:16])
+    code, _out, err = run(capsys, "import", str(copy))
+    assert code == 2 and "no conversation of qchat's" in err
+
+
+def test_what_only_reads_does_so_where_nothing_can_be_written(
+    capsys: Capsys, chat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a disk that is mounted read-only; tests/store mounts one.
+    refused = StoreError(Trouble.READ_ONLY, "Can't write to chats.lock.")
+    monkeypatch.setattr("qchat.store.store.door", mock.Mock(side_effect=refused))
+    for args in (["list"], ["search", "scatters"], ["show", chat], ["export", "--format", "json"]):
+        code, out, err = run(capsys, *args)
+        assert (code, err) == (0, "")
+        assert "天空" in out or "\\u5929\\u7a7a" in out
+    code, _out, err = run(capsys, "rename", chat, "other")
+    assert code == 2 and "Can't write" in err
 
 
 def test_list_and_show(capsys: Capsys, chat: str) -> None:
@@ -213,6 +257,26 @@ def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
     assert code == 0
     assert "damaged" in err
     assert "chats.damaged-" in err
+
+
+def test_restore_says_what_was_never_away(capsys: Capsys, chat: str) -> None:
+    code, _out, err = run(capsys, "restore", chat)
+    assert (code, err.startswith("Not deleted: 天空")) == (0, True)
+    run(capsys, "archive", chat)
+    code, _out, err = run(capsys, "restore", chat)
+    assert code == 0 and f"qchat chats archive --off {chat}" in err
+    run(capsys, "delete", chat, "--yes")
+    assert run(capsys, "restore", chat)[2].startswith("Restored: ")
+
+
+def test_search_marks_what_is_archived(capsys: Capsys, chat: str) -> None:
+    assert "(archived)" not in run(capsys, "search", "scatters")[1]
+    run(capsys, "archive", chat)
+    for words in ("scatters", "sky"):  # a message, a title
+        assert "(archived)" in run(capsys, "search", words)[1].splitlines()[0]
+    assert [hit["archived"] for hit in json.loads(run(capsys, "search", "sky", "--json")[1])] == [
+        True
+    ]
 
 
 def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:

@@ -173,6 +173,26 @@ def test_a_process_and_a_closed_pipe() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(closed: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *ENTRY, "config", "path"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_standard_output_is_said() -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*ENTRY, "chats", "list", "--json"], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 3
+    assert done.stderr.decode().startswith("Error: Can't write to standard output: No space left")
+
+
 def test_a_narrow_encoding_is_survived(home: Path) -> None:
     folder = home / "config"
     folder.mkdir()

@@ -310,6 +310,9 @@ def test_answers_that_are_no_json_name_the_line(tmp_path: Path) -> None:
 # The scripts, run as a person runs them.
 
 
+PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
 def run_set_up(
     tmp_path: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -364,6 +367,7 @@ def test_unreachable_index_is_one_message(tmp_path: Path) -> None:
         PIP_NO_INDEX="0",
         PIP_FIND_LINKS="",
         PIP_EXTRA_INDEX_URL="",
+        **dict.fromkeys(PROXIES, ""),
     )
     assert done.returncode == 3, done.stderr
     assert "index can't be reached" in done.stderr

@@ -20,6 +20,7 @@ from .messages import LEAF, Leaf, Messages
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
 from .records import ROLES, Conversation, Hit, Json, Message, Node, State
+from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
 from .text import title_of
 
@@ -44,8 +45,10 @@ __all__ = [
     "StoreError",
     "StoreThread",
     "Trouble",
+    "is_database",
     "open_store",
     "parse_document",
     "parse_messages",
+    "readable",
     "title_of",
 ]

@@ -68,8 +68,8 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
         trouble = Trouble.FULL  # where its own small files find no room, SQLite says "I/O error"
     texts = {
         Trouble.DAMAGED: _(
-            "The conversations in {path} are damaged. Start qchat again: it sets a damaged file "
-            "aside and begins a new one."
+            "The conversations in {path} are damaged. Start qchat again: it sets the file aside "
+            "and brings back what can be read of it."
         ),
         Trouble.FULL: _(
             "The disk is full: {path} can't grow. What was stored is kept; make room and try again."

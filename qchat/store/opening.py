@@ -6,27 +6,19 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ..i18n import _
 from ..settings import private_dir
-from .database import Clock, Database, suspicion
+from .database import Clock, Database, suspect, suspicion
 from .errors import StoreError, Trouble, explained, trouble_of
 from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
+PENDING: Final = "damaged"  # the key of the note that names a file until what it holds is here
 BUSY_SECONDS: Final = 5.0  # how long a statement waits for another process
 DOOR_SECONDS: Final = 20.0  # how long an opening waits for another one (a migration may be long)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A database ready for use, and where a damaged one was set aside, if one was."""
-
-    database: Database
-    aside: Path | None
 
 
 @contextlib.contextmanager
@@ -58,19 +50,21 @@ def door(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def open_database(folder: Path, clock: Clock) -> Opened:
+def open_database(folder: Path, clock: Clock) -> Database:
     """Open or make the file in `folder`; hold `door` meanwhile. Raises `StoreError`.
 
-    A damaged file is renamed, with what belongs to it, and a fresh one begun.
+    A damaged file is renamed, with what belongs to it, and a fresh one begun, in which a note names
+    it (see `salvage.bring_back`).
     """
     path = folder / NAME
     connection = _file(path)
     try:
         _prepare(connection, path)
-    except sqlite3.Error as e:
-        if trouble_of(e) is not Trouble.DAMAGED:
+    except (sqlite3.Error, UnicodeDecodeError) as e:
+        if isinstance(e, sqlite3.Error) and not _is_damage(e):
             connection.close()
             raise explained(e, path) from e
+        # An error's own words may be damaged, too, and are then no text.
         # Renamed first: closing would write the log into the file and delete it.
         aside = _set_aside(path)
         connection.close()
@@ -78,14 +72,47 @@ def open_database(folder: Path, clock: Clock) -> Opened:
         connection.close()
         raise
     else:
-        return Opened(Database(connection, path, clock), None)
+        return Database(connection, path, clock)
     connection = _file(path)
     try:
         _prepare(connection, path)
+        connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (PENDING, aside.name))
     except sqlite3.Error as e:
         connection.close()
+        _put_back(aside, path)
         raise explained(e, path) from e
-    return Opened(Database(connection, path, clock), aside)
+    return Database(connection, path, clock)
+
+
+def open_read_only(folder: Path, clock: Clock) -> Database:
+    """The file in `folder` as it is, where nothing can be written. Raises `StoreError`."""
+    path = folder / NAME
+    ways = ["mode=ro"]
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        # SQLite makes files of its own even for reading, unless it is told that nobody writes.
+        ways.append("mode=ro&immutable=1")
+    for way in ways:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{way}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            if _version(connection, path) != VERSION:
+                text = _("{path} has to be brought to this qchat's format, and can't be written.")
+                raise StoreError(Trouble.READ_ONLY, text.format(path=path))
+        except sqlite3.Error as e:
+            connection.close()
+            error = e
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return Database(connection, path, clock)
+    raise explained(error, path) from error
 
 
 def _file(path: Path) -> sqlite3.Connection:
@@ -113,7 +140,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         _look(connection, path)
     except (sqlite3.Error, MemoryError) as e:  # a damaged index may ask for any amount of memory
-        if isinstance(e, sqlite3.Error) and trouble_of(e) is not Trouble.DAMAGED:
+        if isinstance(e, sqlite3.Error) and not _is_damage(e):
             raise
         if not renew_index(connection):
             raise _damage(str(e)) from e
@@ -151,6 +178,13 @@ def _look(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    # SQLite's plain error (a table is missing, the format is unknown) is damage, too: what is asked
+    # at an opening is right.
+    plain = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return plain or trouble_of(error) is Trouble.DAMAGED
+
+
 def _damage(found: str) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(found)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -177,3 +211,15 @@ def _set_aside(path: Path) -> Path:
         text = _("{path} is damaged and can't be renamed: {why}.")
         raise StoreError(Trouble.DAMAGED, text.format(path=path, why=e.strerror)) from e
     return aside
+
+
+def _put_back(aside: Path, path: Path) -> None:
+    """Undo it, where nothing new could be begun: the next opening meets the damage again."""
+    with contextlib.suppress(OSError):
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm", ""):
+            part = aside.with_name(aside.name + suffix)
+            if part.exists():
+                part.rename(path.with_name(path.name + suffix))
+    suspect(path)

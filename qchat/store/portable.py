@@ -135,7 +135,7 @@ def load(database: Database, parsed: Iterable[Parsed]) -> Imported:
     same = _unchanged(database, found)
     with database.write() as c:
         added = [
-            _add(c, one, database.now())
+            add(c, one, database.now())
             for one in found
             if one.source not in same and not _imported(c, one.source)
         ]
@@ -187,7 +187,7 @@ def _paths(database: Database) -> set[str]:
     return found
 
 
-def _add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
+def add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
     document = one.document
     key = document.get("id")
     if key and c.execute("SELECT 1 FROM conversations WHERE id = ?", (key,)).fetchone():
@@ -234,8 +234,8 @@ def _dump(c: sqlite3.Connection, conversation: str) -> Json:
         "id": found.id,
         "title": found.title,
         "named": found.named,
-        "created": _iso(found.created),
-        "updated": _iso(found.updated),
+        "created": iso(found.created),
+        "updated": iso(found.updated),
         "pinned": found.pinned,
         "archived": found.archived,
         "system": found.system,
@@ -256,7 +256,7 @@ def _dump_message(message: Message, numbers: dict[int | None, int | None]) -> Js
         "role": message.role,
         "content": message.content,
         "state": str(state),
-        "created": _iso(message.created),
+        "created": iso(message.created),
     }
     said |= {name: getattr(message, name) for name in _MAYBE if getattr(message, name) is not None}
     return said | {name: getattr(message, name) for name in _TABLES if getattr(message, name)}
@@ -337,7 +337,7 @@ def _moment(table: Json, name: str) -> str | None:
         moment = datetime.datetime.fromisoformat(value)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=datetime.UTC)
-        return _iso(moment.timestamp())
+        return iso(moment.timestamp())
     except (TypeError, ValueError, OverflowError):
         text = _("'{name}' must be a time such as 2026-01-31T12:00:00.000Z")
         raise BadDocumentError(text.format(name=name)) from None
@@ -346,7 +346,7 @@ def _moment(table: Json, name: str) -> str | None:
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
     moment = _EPOCH + datetime.timedelta(milliseconds=round(seconds * 1000))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -7,17 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from ..i18n import _
+from ..i18n import _, plural
 from ..settings import private_dir
 from . import portable
 from .conversations import Conversations
 from .database import Clock, Database
-from .errors import StoreError
+from .errors import StoreError, Trouble
 from .messages import Messages
-from .opening import door, open_database
+from .opening import NAME, door, open_database, open_read_only
 from .portable import Imported, Parsed
 from .records import Hit, Json
 from .rows import stop, writers_of_streaming
+from .salvage import Salvaged, bring_back
 from .search import search
 from .text import storable
 from .writers import Writer, is_dead, sweep
@@ -32,17 +33,18 @@ R = TypeVar("R")
 class Store:
     """Conversations and their messages, kept in one SQLite file.
 
-    `notice` is a sentence that the person should be told, or None: a damaged file was set aside
-    (`aside` is where). `stopped` counts answers that were cut off when another qchat died. The
-    methods may be called from any thread; each is one transaction.
+    `notice` is what the person should be told, or None: a damaged file was set aside (`aside` is
+    where), and so much of it was brought back. `stopped` counts answers that were cut off when
+    another qchat died. The methods may be called from any thread; each is one transaction.
     """
 
     def __init__(
-        self, database: Database, writer: Writer, *, aside: Path | None, stopped: int
+        self, database: Database, writer: Writer, *, salvaged: Salvaged | None, stopped: int
     ) -> None:
         self.path = database.path
-        self.aside = aside
+        self.aside = salvaged.path if salvaged else None
         self.stopped = stopped
+        self._salvaged = salvaged
         self._db = database
         self._writer = writer
         self.messages = Messages(database, writer)
@@ -57,12 +59,34 @@ class Store:
     @property
     def notice(self) -> str | None:
         """What to tell the person about the opening, or None."""
-        if self.aside is None:
+        found = self._salvaged
+        if found is None:
             return None
-        text = _(
-            "The stored conversations were damaged. They are kept as {path}; a new store is begun."
+        damaged = _("The stored conversations were damaged.")
+        if found.trouble:
+            text = _(
+                "The file is kept as {path}. What can be read of it could not be stored here, "
+                "which is tried again at the next start: {why}"
+            )
+        elif not found.conversations:
+            text = _(
+                "Nothing in them can be read; the file is kept as {path}. A new store is begun."
+            )
+        else:
+            text = plural(
+                "{n} conversation could be read and is here ({m} messages). If something is "
+                "missing, the damaged file is kept as {path}.",
+                "{n} conversations could be read and are here ({m} messages). If something is "
+                "missing, the damaged file is kept as {path}.",
+                found.conversations,
+            )
+        return (
+            damaged
+            + " "
+            + text.format(
+                n=found.conversations, m=f"{found.messages:,}", path=found.path, why=found.trouble
+            )
         )
-        return text.format(path=self.aside)
 
     def search(self, text: str, *, limit: int = 50, archived: bool = True) -> list[Hit]:
         """Where `text` stands: titles first, then messages, the newest first.
@@ -120,25 +144,37 @@ class Store:
         self._db.close()
 
 
-def open_store(folder: Path, clock: Clock = time.time) -> Store:
+def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = False) -> Store:
     """Open the store in this folder (``Paths.data``), which is made if need be.
 
     Answers that dead processes left `STREAMING` become `STOPPED`; those of living ones are left
-    alone. Raises `StoreError`, `UsageError` where the folder can't be made.
+    alone. Where nothing can be written there, a store is had all the same if it is for
+    `only_reading`. Raises `StoreError`, `UsageError` where the folder can't be made.
     """
+    try:
+        return _open(folder, clock)
+    except StoreError as e:
+        if not only_reading or e.trouble is not Trouble.READ_ONLY or not (folder / NAME).exists():
+            raise
+    database = open_read_only(folder, clock)
+    return Store(database, Writer(folder / "writers"), salvaged=None, stopped=0)
+
+
+def _open(folder: Path, clock: Clock) -> Store:
     private_dir(folder)
     writers = folder / "writers"
     with door(folder):
-        opened = open_database(folder, clock)
+        database = open_database(folder, clock)
         try:
-            with opened.database.write() as c:
+            with database.write() as c:
                 dead = [name for name in writers_of_streaming(c) if is_dead(writers, name)]
                 stopped = stop(c, dead)
+            salvaged = bring_back(database)
             sweep(writers)
         except BaseException:
-            opened.database.close()
+            database.close()
             raise
-    return Store(opened.database, Writer(writers), aside=opened.aside, stopped=stopped)
+    return Store(database, Writer(writers), salvaged=salvaged, stopped=stopped)
 
 
 class StoreThread:

@@ -8,11 +8,12 @@ from textual.widgets import Input
 from .. import wire
 from ..errors import UsageError
 from ..i18n import _
+from ..running import Known, running
 from ..settings import Settings
 from ..wire import Endpoint, Secret
 from . import servers
 from .pick import Item, Pick
-from .servers import Known, Look
+from .servers import Look
 from .threads import apart
 from .using import Gone
 
@@ -61,7 +62,7 @@ class ModelPicker(Pick):
             self.run_worker(self._ask_running(self._settings), exit_on_error=True)
 
     async def _ask_running(self, settings: Settings) -> None:
-        self._add(await apart(lambda: list(servers.running(settings))))
+        self._add(await apart(lambda: list(running(settings))))
 
     def _add(self, found: Iterable[Known]) -> None:
         keys = {_key(one) for one in self._known}

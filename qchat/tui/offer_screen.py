@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import EngineError
 from ..i18n import _
+from ..running import Known, running
 from ..settings import Settings
-from . import servers
 from .pick import Item, Pick
 from .threads import apart
 
@@ -50,7 +50,7 @@ class Offer(Pick):
         self._settings = settings
         self._starting = starting
         self._here: Here | None = None
-        self.running: list[servers.Known] | None = None  # not known yet
+        self.running: list[Known] | None = None  # not known yet
         note = _("Enter chooses · Escape leaves · a server that is started here runs on afterwards")
         super().__init__(
             _("A server"), list(self._lines()), hint=_("A word of the list"), note=note
@@ -64,7 +64,7 @@ class Offer(Pick):
     async def _look(self) -> None:
         settings = self._settings
         if settings is not None:
-            self.running = await apart(lambda: list(servers.running(settings)))
+            self.running = await apart(lambda: list(running(settings)))
         else:
             self.running = []
         self.show(list(self._lines()))

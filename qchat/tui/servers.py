@@ -3,20 +3,16 @@
 All of this waits for a network or a process: it is for a thread.
 """
 
-import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import wire
-from ..errors import QchatError
 from ..i18n import _
-from ..settings import Server, Settings
+from ..running import Known, known, running
+from ..settings import Settings
 from ..wire import Endpoint
 from .using import Gone
 
@@ -24,8 +20,6 @@ if TYPE_CHECKING:
     from ..client import Client
 
 LOOK_SECONDS: Final = 5.0
-_STATUS_SECONDS: Final = 20.0
-_READY: Final = "ready"
 _LOCKED: Final = 401
 
 
@@ -145,33 +139,10 @@ def _model(said: dict[str, Any]) -> Model:
     return Model(said["id"], context if isinstance(context, int) and context > 0 else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A server that could be asked; without an `endpoint` there is `trouble`, a sentence."""
-
-    name: str
-    endpoint: Endpoint | None
-    trouble: str = ""
-
-
 def configured(settings: Settings) -> Iterator[Known]:
     """The servers of the configuration."""
     for name in settings.servers:
-        yield _known(settings, name)
-
-
-def running(settings: Settings) -> Iterator[Known]:
-    """The servers that `qchat serve` has started and that are ready; asks `qchat status`."""
-    for record in _records():
-        name, url = str(record.get("name")), record.get("url")
-        if record.get("state") != _READY or not isinstance(url, str):
-            continue
-        known = _known(
-            replace(settings, servers={name: _server(name, url, record.get("key"))}), name
-        )
-        if known.endpoint is not None:  # a conversation keeps its address: the name may be gone
-            known = Known(name, replace(known.endpoint, name=None, origin="option"))
-        yield known
+        yield known(settings, name)
 
 
 def unlocked(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
@@ -182,39 +153,3 @@ def unlocked(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
     keys = (one.api_key for one in found if one.base_url == endpoint.base_url and one.api_key)
     key = next(keys, None)
     return None if key is None else replace(endpoint, api_key=key)
-
-
-def _server(name: str, url: str, key: object) -> Server:
-    if key == "variable":
-        return Server(name, url, api_key_env="QCHAT_API_KEY")
-    if isinstance(key, str) and key != "none":
-        return Server(name, url, api_key_file=Path(key))
-    return Server(name, url)
-
-
-def _records() -> list[dict[str, Any]]:
-    try:
-        done = subprocess.run(
-            [*QCHAT, "status", "--json"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_STATUS_SECONDS,
-            check=True,
-        )
-        said = json.loads(done.stdout)
-        return [one for one in said["servers"] if isinstance(one, dict)]
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError):
-        return []  # without it there are the others
-
-
-# -P: a folder `qchat` in the working directory is not this program.
-QCHAT: Final = (sys.executable, "-P", "-m", "qchat")
-"""The command, as a subprocess of this one runs it."""
-
-
-def _known(settings: Settings, name: str) -> Known:
-    try:
-        endpoint = wire.resolve(settings, server=name)
-    except QchatError as e:
-        return Known(name, None, str(e))
-    return Known(name, endpoint)

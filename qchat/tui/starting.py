@@ -10,8 +10,8 @@ from typing import Final
 
 from ..errors import EngineError
 from ..i18n import _
+from ..running import QCHAT
 from ..sanitize import one_line
-from .servers import QCHAT
 
 HOST: Final = "127.0.0.1"
 _USUAL_PORT: Final = 8000

@@ -1,15 +1,20 @@
 """Damage, full disks, read-only folders, newer and foreign files: said clearly, nothing lost."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from qchat.errors import Exit
-from qchat.store import Conversation, Store, StoreError, Trouble, open_store
+from qchat.errors import Exit, QchatError
+from qchat.store import Conversation, State, Store, StoreError, Trouble, open_store, salvage
 
 
 def fill(folder: Path, texts: int = 30) -> Conversation:
@@ -63,6 +68,130 @@ def test_damage_in_the_middle_is_set_aside_at_the_next_opening(tmp_path: Path) -
     else:
         pytest.fail("the damage was never said")
     assert len(aside(tmp_path)) == 1
+
+
+def spoil(path: Path, *pages: int) -> None:
+    """Zeroes over pages, counted from 0, as `dd` would write them."""
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek(page * 4096)
+            file.write(bytes(4096))
+    path.with_name("chats.db-suspect").touch()
+
+
+def pages_with(path: Path, text: bytes) -> list[int]:
+    data = path.read_bytes()
+    return [at // 4096 for at in range(0, len(data), 4096) if text in data[at : at + 4096]]
+
+
+def test_what_can_be_read_of_a_damaged_file_is_brought_back(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    with open_store(tmp_path) as store:
+        chat = store.conversations.create(title="天空", system="Be short.")
+        for n in range(60):
+            question = store.messages.add(chat.id, "user", f"question {n}. " + "x" * 500)
+        first = store.messages.begin(chat.id, model="demo")
+        store.messages.finish(first.id, State.STOPPED, "A long answer " + "y" * 9000, "hm")
+        other = store.messages.begin(chat.id, parent=question.id, model="demo")
+        store.messages.finish(other.id, State.COMPLETE, "Light scatters.")
+        gone = store.conversations.create(title="deleted")
+        store.conversations.delete(gone.id)
+    (lost,) = pages_with(path, b"question 30.")
+    spoil(path, lost)
+    with open_store(tmp_path) as store:
+        kept = store.messages.bodies(node.id for node in store.messages.path(chat.id))
+        assert store.notice is not None
+        assert "2 conversations could be read" in store.notice
+        assert str(store.aside) in store.notice
+        again = store.conversations.get(chat.id)
+        assert (again.title, again.system) == ("天空", "Be short.")
+        assert [m.content for m in kept][::60][0].startswith("question 0.")
+        assert 50 < len(kept) < 61
+        assert kept[-1].content == "Light scatters."
+        tree = store.messages.tree(chat.id)
+        assert [node.siblings for node in tree][-2:] == [2, 2]
+        (answer,) = store.messages.bodies([tree[-2].id])
+        assert (answer.state, answer.reasoning) == (State.STOPPED, "hm")
+        assert len(answer.content) == 9014
+        assert len(store.search("question 59")) == 1
+        assert [c.id for c in store.conversations.list(deleted=True)] == [gone.id]
+    with open_store(tmp_path) as store:
+        assert store.notice is None
+
+
+def test_without_its_first_page_a_file_is_read_all_the_same(tmp_path: Path) -> None:
+    chat = fill(tmp_path)
+    spoil(tmp_path / "chats.db", 0)
+    with open_store(tmp_path) as store:
+        assert store.aside is not None
+        assert len(store.messages.path(chat.id)) == 30
+        assert store.aside.read_bytes()[:4096] == bytes(4096)  # it stays as it was
+
+
+def test_messages_whose_conversation_is_lost_are_kept(tmp_path: Path) -> None:
+    chat = fill(tmp_path)
+    path = tmp_path / "chats.db"
+    with sqlite3.connect(path) as c:
+        (root,) = c.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'conversations'"
+        ).fetchone()
+    c.close()
+    spoil(path, root - 1)
+    with open_store(tmp_path) as store:
+        (found,) = store.conversations.list()
+        assert (found.id, found.messages) == (chat.id, 30)
+        assert found.title.startswith("text 0 ")
+
+
+def test_bringing_back_that_was_cut_off_is_done_at_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = fill(tmp_path)
+    spoil(tmp_path / "chats.db", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(salvage, "readable", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            open_store(tmp_path)
+    with open_store(tmp_path) as store:
+        assert store.notice is not None
+        assert len(store.messages.path(chat.id)) == 30
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    fill(folder)
+    return folder / "chats.db"
+
+
+@settings(max_examples=20)
+@given(blows=st.lists(st.tuples(st.integers(0, 25), st.binary(min_size=1, max_size=64))))
+def test_any_damage_is_read_without_an_error(
+    tmp_path_factory: pytest.TempPathFactory, whole: Path, blows: list[tuple[int, bytes]]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "chats.db"
+    shutil.copyfile(whole, path)
+    with path.open("r+b") as file:
+        for page, data in blows:
+            file.seek(page * 4096)
+            file.write((data * 4096)[:4096])
+    (folder / "chats.db-suspect").touch()
+    with open_store(folder) as store:
+        for chat in store.conversations.list():
+            store.dump(chat.id)
+        store.search("text")
+
+
+@pytest.mark.parametrize("at, data", [(47, b"\5"), (1254, b"\x80")])
+def test_small_damage_to_the_first_page(tmp_path: Path, at: int, data: bytes) -> None:
+    chat = fill(tmp_path)
+    with (tmp_path / "chats.db").open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+    with open_store(tmp_path) as store:
+        assert len(store.messages.path(chat.id)) == 30
+        assert store.notice is not None
 
 
 def test_a_suspicion_that_is_wrong_harms_nothing(tmp_path: Path) -> None:
@@ -165,6 +294,47 @@ def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
         assert len(store.messages.path(chat.id)) == 3
 
 
+def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None:
+    chat = fill(disk, 3)
+    spoil(disk / "chats.db", 0)
+    ballast = disk / "ballast"
+    with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    for _time in range(2):
+        with pytest.raises(StoreError) as caught:
+            open_store(disk)
+        assert caught.value.trouble is Trouble.FULL
+    ballast.unlink()
+    with open_store(disk) as store:
+        assert store.notice is not None
+        assert len(store.messages.path(chat.id)) == 3
+
+
+@pytest.mark.parametrize(
+    "what, error, said",
+    [
+        ("add", StoreError(Trouble.FULL, "The disk is full."), "The disk is full."),
+        ("shutil", OSError(28, "No space left on device"), "No space left on device."),
+    ],
+)
+def test_what_could_not_be_stored_is_brought_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, said: str
+) -> None:
+    chat = fill(tmp_path)
+    spoil(tmp_path / "chats.db", 0)
+    with monkeypatch.context() as patch:
+        failing = mock.Mock(side_effect=error)
+        failing.copyfile = failing
+        patch.setattr(salvage, what, failing)
+        with open_store(tmp_path) as store:
+            assert store.notice is not None and said in store.notice
+            store.conversations.create(title="new")
+    with open_store(tmp_path) as store:
+        assert len(store.messages.path(chat.id)) == 30
+        assert len(store.conversations.list()) == 2
+
+
 def test_a_read_only_folder_is_said(disk: Path) -> None:
     chat = fill(disk, 3)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -174,6 +344,38 @@ def test_a_read_only_folder_is_said(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
+
+
+def test_a_read_only_folder_can_be_read(disk: Path) -> None:
+    chat = fill(disk, 3)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with open_store(disk, only_reading=True) as store:
+        assert len(store.messages.path(chat.id)) == 3
+        assert len(store.search("text")) == 3
+        with pytest.raises(StoreError) as caught:
+            store.conversations.rename(chat.id, "other")
+        assert caught.value.trouble is Trouble.READ_ONLY
+    empty = disk / "none"
+    with pytest.raises(QchatError):
+        open_store(empty, only_reading=True)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from qchat.store import open_store
+store = open_store(Path(sys.argv[1]))
+store.messages.add(sys.argv[2], "user", "the last text")
+os._exit(9)
+"""
+
+
+def test_what_a_killed_qchat_wrote_is_read_in_a_read_only_folder(disk: Path) -> None:
+    chat = fill(disk, 3)
+    subprocess.run([sys.executable, "-c", KILLED, str(disk), chat.id], check=False)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with open_store(disk, only_reading=True) as store:
+        assert len(store.messages.path(chat.id)) == 4
 
 
 def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path) -> None:

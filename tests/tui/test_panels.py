@@ -14,7 +14,6 @@ from qchat.sampling import Sampling
 from qchat.settings import Paths, load
 from qchat.store import Message as Stored
 from qchat.store import State
-from qchat.tui import servers
 from qchat.tui.info import Info, rows_of
 from qchat.tui.model_picker import Choice, ModelPicker
 from qchat.tui.parameters_screen import ParametersScreen, Value
@@ -206,7 +205,8 @@ async def test_the_same_address_with_a_key_is_another_server(
     key = "k" * 32
     with running(api_key=key) as guarded:
         keyed = Endpoint(guarded.base_url, api_key=Secret(key))
-        monkeypatch.setattr(servers, "running", lambda _settings: iter([Known("mine", keyed)]))
+        mine = [Known("mine", keyed)]
+        monkeypatch.setattr("qchat.tui.model_picker.running", lambda _settings: iter(mine))
         chosen: list[Choice] = []
         settings = load({"QCHAT_HOME": str(tmp_path)})
         screen = ModelPicker(settings, Endpoint(guarded.base_url), chosen.append)

@@ -14,7 +14,7 @@ from qchat.settings import Tui, load
 from qchat.store import Message as Stored
 from qchat.store import State as StoreState
 from qchat.store import open_store
-from qchat.tui import editor, servers
+from qchat.tui import editor
 from qchat.tui.app import ChatApp
 from qchat.tui.info import Info, rows_of
 from qchat.tui.message import State
@@ -244,7 +244,7 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
             "url": guarded.url,
             "key": str(tmp_path / "key"),
         }
-        monkeypatch.setattr(servers, "_records", lambda: [record])
+        monkeypatch.setattr("qchat.running._records", lambda: [record])
         with chat(tmp_path, guarded.base_url, Sampling(), question="one") as app:
             async with app.run_test(size=(80, 24)):
                 await wait_until(lambda: last_state(app) is State.COMPLETE)
