@@ -81,25 +81,23 @@ async def test_parameters_with_the_keyboard_alone() -> None:
         assert not screen.is_current
 
 
+def drawn(screen: ParametersScreen) -> str:
+    return "\n".join(strip.text for strip in screen._compositor.render_strips())
+
+
 async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
     screen = ParametersScreen(Using.new(Defaults(NOBODY, preset="code")), lambda _using: None)
-    async with Bare(screen).run_test(size=(40, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        await pilot.pause()
-        lines = [strip.text for strip in screen._compositor.render_strips()]
-        for name in parameters.NAMES:
-            assert any(name in line for line in lines), name
+    async with Bare(screen).run_test(size=(40, 24)):
+        await wait_until(lambda: all(name in drawn(screen) for name in parameters.NAMES))
 
 
 @pytest.mark.parametrize("size", [(40, 15), (80, 12)])
 async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[int, int]) -> None:
     screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
-    async with Bare(screen).run_test(size=size) as pilot:
+    async with Bare(screen).run_test(size=size):
         await wait_until(lambda: isinstance(screen.focused, Value))
         screen.query_one("#value-stop").focus()
-        await pilot.pause()
-        text = "".join(strip.text for strip in screen._compositor.render_strips())
-        assert "│ stop " in text and "Esc closes" in text
+        await wait_until(lambda: "│ stop " in drawn(screen) and "Esc closes" in drawn(screen))
 
 
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
