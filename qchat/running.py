@@ -73,6 +73,12 @@ def local_server(settings: Settings) -> Endpoint:
     return found[0].endpoint
 
 
+def only_one(settings: Settings) -> Endpoint | None:
+    """The server that runs here, where it is one alone that can be asked."""
+    found = list(running(settings))
+    return found[0].endpoint if len(found) == 1 else None
+
+
 def listed(servers: list[Known]) -> str:
     """Their addresses and names, for a sentence."""
     return ", ".join(

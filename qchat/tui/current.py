@@ -80,8 +80,9 @@ class Current:
         self._unbegun = replace(self._unbegun, endpoint=endpoint, model=model)
         self.use(replace(self.using, endpoint=endpoint, model=model))
 
-    def unlocked(self, before: "Endpoint", endpoint: "Endpoint") -> None:
-        """A server's key has been found: it is asked with it wherever it was asked without."""
+    def found(self, before: "Endpoint", endpoint: "Endpoint") -> None:
+        """A server's key has been found, or the server itself: it is asked so wherever it was asked
+        as `before`."""
         self._remember(endpoint)
         if self._fresh.endpoint == before:
             self._fresh = replace(self._fresh, endpoint=endpoint)

@@ -94,15 +94,20 @@ class Probe:
 
         looker = self._looker = self._looker or Looker(self._endpoint)
         self._looking = True
-        found, key = await apart(looker.look), None
+        found, better = await apart(looker.look), None
         self._looking = False
         if found.locked and not self.reachable:
-            key = await self._with_key(looker.endpoint)
+            better = await self._with_key(looker.endpoint)
+        elif found.seconds is None and self.last is None and looker.endpoint.origin == "default":
+            better = await self._only_one()
         if looker is not self._looker:
             looker.close()
             return
-        if key is not None:
-            self._app.current.unlocked(looker.endpoint, key)  # which looks again
+        if better is not None:
+            if better.base_url != looker.endpoint.base_url:
+                text = _("Asking the server that runs here: {url}.")
+                self._app.say(text.format(url=better.base_url))
+            self._app.current.found(looker.endpoint, better)  # which looks again
             return
         self._looked.set()
         before, last, self.last = self.reachable, self.last, found
@@ -117,6 +122,13 @@ class Probe:
 
         settings = self._app.current.using.defaults.settings
         return None if settings is None else await apart(lambda: unlocked(settings, endpoint))
+
+    async def _only_one(self) -> "Endpoint | None":
+        """The only server that `qchat serve` runs here, for whoever chose none."""
+        from ..running import only_one
+
+        settings = self._app.current.using.defaults.settings
+        return None if settings is None else await apart(lambda: only_one(settings))
 
     def _tell(self, before: bool | None) -> None:
         if self.reachable:

@@ -257,6 +257,28 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
                 assert texts(app)[-1] == "echo: three"
 
 
+@pytest.mark.parametrize("n", [1, 2])
+async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Running, n: int
+) -> None:
+    record = {"name": "demo", "state": "ready", "url": server.url, "key": "none"}
+    monkeypatch.setattr("qchat.running._records", lambda: [record] * n)
+    settings = load({"QCHAT_HOME": str(tmp_path)})
+    nowhere = Endpoint("http://127.0.0.1:9/v1", origin="default")
+    start = Start(
+        *(nowhere, "small", Sampling(), None, False, "hello", Tui(titles=False)), settings=settings
+    )
+    with open_store(tmp_path) as store:
+        app = ChatApp(lambda: store, start)
+        async with app.run_test(size=(80, 24)):
+            if n == 1:
+                await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
+                assert f"runs here: {server.base_url}" in said(app)
+            else:
+                await wait_until(lambda: last_state(app) is State.ERROR)
+                assert app.current.using.endpoint == nowhere
+
+
 async def test_the_parameters_screen_leaves_the_server_that_came_meanwhile(
     tmp_path: Path, server: Running
 ) -> None:
