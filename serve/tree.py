@@ -55,8 +55,10 @@ def stop(
 
     `hurry` is asked meanwhile: True ends the patience. So does the end of the engines, soon.
     """
-    if first is not None and running([first]):
-        engines = [pid for pid in members(first, mark) if _program(_words(pid)).startswith(_TITLE)]
+    first = _still(first)
+    everyone = members(first, mark)
+    if first is not None:
+        engines = [pid for pid in everyone if _program(_words(pid)).startswith(_TITLE)]
         with contextlib.suppress(OSError):
             os.kill(first, signal.SIGTERM)
         deadline = time.monotonic() + seconds
@@ -64,17 +66,22 @@ def stop(
             if engines and not running(engines):
                 engines, deadline = [], min(deadline, time.monotonic() + NO_ENGINE)
             time.sleep(0.02)
-    if first is not None and not running([first]):
-        first = None  # waited for meanwhile, perhaps: its id may be another's soon
+    first = _still(first)
     left = members(first, mark)
     # Python's resource trackers remove shared memory when the others are gone; they end by
     # themselves.
     trackers = [pid for pid in left if "resource_tracker" in " ".join(_words(pid))]
     end([pid for pid in left if pid not in trackers])
+    # And who is just ending has no environment any more, which is what members are known by.
     deadline = time.monotonic() + 2.0
-    while running(trackers) and time.monotonic() < deadline:
+    while running({*trackers, *everyone}) and time.monotonic() < deadline:
         time.sleep(0.02)
     return end(members(first, mark))
+
+
+def _still(first: int | None) -> int | None:
+    """None once it has ended: it may be waited for by now, and its id be another's soon."""
+    return first if first is not None and running([first]) else None
 
 
 def memory_mib(pids: Iterable[int]) -> int:

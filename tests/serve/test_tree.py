@@ -1,12 +1,15 @@
 """Which processes are vLLM's, whose, and how their command lines are shown."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from qchat.serve import ports, tree
+
+from qchat.processes import running
 
 KEY = "sk-very-secret"
 
@@ -106,10 +109,19 @@ def test_a_process_that_was_waited_for_is_not_looked_at_again(
     child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", ""])
     os.waitpid(child, 0)
     assert tree.stop(child, "no such mark", 0.0) == []
-    assert looked == [None, None]
+    assert set(looked) == {None}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_who_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a process has no environment any more, so it is no member."""
+    with subprocess.Popen(["sleep", "9"]) as first, subprocess.Popen(["sleep", "0.5"]) as ending:
+        known = [ending.pid]
+        monkeypatch.setattr(tree, "members", lambda first, _mark: [] if first is None else known)
+        assert tree.stop(first.pid, "mark", 5.0) == []
+        assert running([ending.pid]) == []
+
+
 def test_whoever_has_a_port_is_shown_safely(tmp_path: Path) -> None:
     import subprocess
 
