@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .. import options
+from .. import cli_options as options
 from ..i18n import _
 from ..sampling import Sampling
 
@@ -181,12 +181,12 @@ def batch(
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
-    from .choose import Wish
-    from .feeder import RetryRule
-    from .lines import check_encoding
-    from .rows import Defaults
+    from .engines.selection import Wish
+    from .inputs.lines import check_encoding
+    from .inputs.rows import Defaults
+    from .inputs.template import Template
     from .run import Job, run, start_detached
-    from .template import Template
+    from .scheduler import RetryRule
 
     if status is not None:
         from .status import show

@@ -11,7 +11,7 @@ import click
 
 from ..errors import Exit
 from ..i18n import _
-from .lock import holder_of
+from .journal.lock import holder_of
 
 _LOOK = 0.1  # seconds between two looks at the run while it starts
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..sanitize import clean
-from .tally import Tally, details, duration, state_line, summary
+from .run_stats import Tally, details, duration, state_line, summary
 
 BAR = 24
 """Columns of the bar; left out where a terminal has no room for it."""

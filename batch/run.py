@@ -20,24 +20,24 @@ import uvloop
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
-from .asking import Asking
-from .choose import Choice, Wish, choose
-from .dedup import Dedup
 from .detach import detach
-from .engine_log import captured
-from .feeder import Record, RetryRule
-from .inputs import Input, Plan, find, keyed, rows, scan, short_digest
-from .journal import DiskTroubleError, Reload
-from .lock import Lock
-from .output import OutputFiles, check_folder, name_outputs, refuse_own_output
-from .plans import Plans
+from .engines.dedup import Dedup
+from .engines.engine_log import captured
+from .engines.selection import Choice, Wish, choose
+from .inputs.discovery import Input, Plan, find, keyed, rows, scan, short_digest
+from .inputs.rows import BadRow, Defaults
+from .inputs.scan_cache import Plans
+from .journal.journal import DiskTroubleError, Reload
+from .journal.lock import Lock
+from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
+from .journal.records import error_line, result_line
+from .journal.sink import Sink, StalledError, Stdout, open_ledger
 from .progress import JsonScreen, Screen
-from .records import error_line, result_line
 from .request import Outcome, Request
-from .rows import BadRow, Defaults
+from .run_stats import Tally
+from .runner import Asking
+from .scheduler import Record, RetryRule
 from .signals import Interrupted, exit_code, raising, terminated_after
-from .sink import Sink, StalledError, Stdout, open_ledger
-from .tally import Tally
 
 LOGS_KEPT = 20
 """Logs of the engine that are kept."""

@@ -11,10 +11,10 @@ import orjson
 from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
-from .lock import holder_of, is_held
-from .manifest import load_manifest, manifest_of
-from .output import OutputFiles
-from .tally import duration
+from .journal.lock import holder_of, is_held
+from .journal.manifest import load_manifest, manifest_of
+from .journal.output_files import OutputFiles
+from .run_stats import duration
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,25 +24,34 @@ _CLOSED_PIPE = 141  # 128 + SIGPIPE
 # name: (module:attribute, the line in `qchat --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "tui": ("qchat.tui.command:tui", _("Chat in the terminal.")),
-    "ask": ("qchat.ask:ask", _("Ask one question; the answer goes to standard output.")),
+    "ask": ("qchat.commands.ask:ask", _("Ask one question; the answer goes to standard output.")),
     "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
-    "chats": ("qchat.chats:chats", _("List, search, export and delete stored conversations.")),
+    "chats": (
+        "qchat.commands.chats:chats",
+        _("List, search, export and delete stored conversations."),
+    ),
     "serve": ("qchat.serve.command:serve", _("Start a vLLM server, and look after it.")),
     "status": ("qchat.serve.control:status", _("Show the servers that run here.")),
     "logs": ("qchat.serve.control:logs", _("Print the log of a server.")),
     "stop": ("qchat.serve.control:stop", _("Stop a server, with every process of it.")),
-    "doctor": ("qchat.serve.doctor:doctor", _("Check this machine, the settings and servers.")),
+    "doctor": (
+        "qchat.serve.doctor.command:doctor",
+        _("Check this machine, the settings and servers."),
+    ),
     "bench": (
-        "qchat.serve.bench_command:bench",
+        "qchat.serve.bench.command:bench",
         _("Measure a server: latencies, throughput, errors."),
     ),
-    "models": ("qchat.models:models", _("List what a server offers.")),
+    "models": ("qchat.commands.models:models", _("List what a server offers.")),
     "recipes": (
-        "qchat.recipes_command:recipes",
+        "qchat.commands.recipes:recipes",
         _("Show which models fit this machine, and how they would run."),
     ),
-    "config": ("qchat.config:config", _("Show the settings and where each came from.")),
-    "completion": ("qchat.completion:completion", _("Print a completion script for your shell.")),
+    "config": ("qchat.commands.config:config", _("Show the settings and where each came from.")),
+    "completion": (
+        "qchat.commands.completion:completion",
+        _("Print a completion script for your shell."),
+    ),
 }
 
 

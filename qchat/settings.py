@@ -92,7 +92,7 @@ def private_dir(path: Path) -> Path:
 
 
 class Server(NamedTuple):
-    """A `[servers.NAME]` section as written; `qchat.wire.resolve` checks and uses it."""
+    """A `[servers.NAME]` section as written; `qchat.api.endpoint.resolve` checks and uses it."""
 
     name: str
     base_url: str
@@ -105,8 +105,8 @@ class Server(NamedTuple):
 class Tui:
     """The `[tui]` section; `TUI_KEYS` says what each is for.
 
-    `keys` is `[tui.keys]` as written, the keys of an action by its name; `qchat.tui.keymap` checks
-    and uses it.
+    `keys` is `[tui.keys]` as written, the keys of an action by its name;
+    `qchat.tui.actions.keymap` checks and uses it.
     """
 
     enter: str = "send"

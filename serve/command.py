@@ -16,7 +16,7 @@ from ..errors import EngineError, Exit, QchatError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from ..machine import Machine
+    from ..engine.machine import Machine
     from ..settings import Paths
     from .plan import Plan
     from .records import Record, Store
@@ -172,7 +172,7 @@ def serve(
 def _write_deploy(
     folder: Path, domain: str, workers: tuple[str, ...], generate_key: bool, said: dict[str, Any]
 ) -> None:
-    from ..vllm_start import installed
+    from ..engine.vllm_startup import installed
     from . import plan, write_deploy
 
     key_file = _key_file(generate_key, said)
@@ -194,7 +194,7 @@ def _write_deploy(
 
 
 def _plan(generate_key: bool, paths: "Paths", said: dict[str, Any]) -> "Plan":
-    from ..vllm_start import installed
+    from ..engine.vllm_startup import installed
     from . import plan
 
     machine = _machine(cpu=installed().cpu)
@@ -213,7 +213,7 @@ def _key_file(generate_key: bool, said: dict[str, Any]) -> Path | None:
 
 def _machine(cpu: bool) -> "Machine | None":
     """This machine as the vLLM here would use it; None where its GPU can't be measured."""
-    from ..machine import detect
+    from ..engine.machine import detect
 
     machine = detect()
     if cpu:
@@ -252,8 +252,8 @@ def _generate(file: Path) -> None:
 
 def _attached(plan: "Plan", store: "Store") -> int:
     from .phases import Phase, Step
-    from .show import Display
-    from .supervise import Supervisor
+    from .start_display import Display
+    from .supervisor import Supervisor
 
     display = Display(sys.stderr, plan.model)
 
@@ -273,10 +273,10 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
     """Start a supervisor of its own; wait until the server is ready, or has failed."""
     from . import records
     from .phases import Phase, Progress, Tail
-    from .show import Display
+    from .start_display import Display
 
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", "qchat.serve.supervise"],
+        [sys.executable, "-m", "qchat.serve.supervisor"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE if wait else subprocess.DEVNULL,

@@ -47,8 +47,8 @@ def _store() -> "Store":
 def status(as_json: bool) -> None:
     """Print what the records, the logs, /proc and the servers themselves say."""
     from ..sanitize import one_line
-    from . import tree
-    from .state import states
+    from . import process_tree as tree
+    from .server_state import states
 
     found = _store().all()
     servers = states(found)
@@ -211,7 +211,7 @@ def stop(name: str | None, every: bool) -> None:
 
 def _stop(store: "Store", wanted: "Sequence[Record]") -> None:
     """All are asked to end before any is waited for. Raises `EngineError` for those that stay."""
-    from .supervise import PATIENCE
+    from .supervisor import PATIENCE
 
     troubles = []
     asked = {record.name: _ask(store, record.name, signal.SIGTERM) for record in wanted}
@@ -243,7 +243,7 @@ def _ask(store: "Store", name: str, signum: int) -> "Holder | None":
 
 def _finish(store: "Store", record: "Record", asked: "Holder | None") -> str | None:
     """End what is left of a server whose supervisor was asked; why that can't be, or None."""
-    from . import tree
+    from . import process_tree as tree
 
     name = record.name
     if asked is not None and not asked.is_near:

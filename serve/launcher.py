@@ -2,8 +2,8 @@
 
 vLLM's own server, with what qchat adds: it listens on this machine only (unless `qchat serve` has
 put the access layer around it), its parsers fit the model, it starts quickly on a CPU (see
-`qchat.vllm_start`), and with ``--parent-pid`` it ends with the process that started it. None of
-its own processes outlives it.
+`qchat.engine.vllm_startup`), and with ``--parent-pid`` it ends with the process that started it.
+None of its own processes outlives it.
 Options after ``--`` are vLLM's. Run as a module: vLLM's child processes import it again.
 """
 
@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import lifeline, vllm_start
+from .. import lifeline
+from ..engine import vllm_startup as vllm_start
+from ..engine.vllm_model import check_hub, locate, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
 from ..processes import leave
-from ..vllm_model import check_hub, locate, options_for
 from . import access, ports
-from .passed import named
+from .passthrough_args import named
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
     lifeline.tie_to_parent()

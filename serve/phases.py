@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..i18n import _
-from . import hub
+from . import hub_cache as hub
 
 
 class Phase(enum.IntEnum):

@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine.fit import SHARE, Fit, Wish, choose, fit, next_best, ranked
+from ..engine.machine import Machine
+from ..engine.recipes import Found, find, known, nearest
+from ..engine.vllm_model import locate
 from ..errors import UsageError
-from ..fit import SHARE, Fit, Wish, choose, fit, next_best, ranked
 from ..i18n import _
-from ..machine import Machine
-from ..recipes import Found, find, known, nearest
-from ..vllm_model import locate
-from . import access, keys, tree
-from .passed import named, refuse_owned
+from . import access, keys
+from . import process_tree as tree
+from .passthrough_args import named, refuse_owned
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

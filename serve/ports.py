@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..i18n import _
-from . import tree
+from . import process_tree as tree
 
 _LISTEN = "0A"  # the state in /proc/net/tcp
 

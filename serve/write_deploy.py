@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 import click
 
+from ..engine.machine import Machine
 from ..errors import UsageError
 from ..i18n import _
-from ..machine import Machine
-from . import filling, keys, plan, tree
+from . import deploy_templates as filling
+from . import keys, plan
+from . import process_tree as tree
 
 KEYS, METRICS_KEY = "keys", "prometheus.key"
 _DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")

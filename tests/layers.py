@@ -15,9 +15,9 @@ FORBIDDEN = {
 }
 VLLM_ALLOWED = frozenset(
     {
-        "batch/vllm_adapter.py",
-        "qchat/vllm_model.py",
-        "qchat/vllm_start.py",
+        "batch/engines/vllm_adapter.py",
+        "qchat/engine/vllm_model.py",
+        "qchat/engine/vllm_startup.py",
         "serve/launcher.py",
     }
 )

@@ -94,7 +94,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr("qchat.settings.load", fail)
-    monkeypatch.setattr("qchat.config.load", fail)
+    monkeypatch.setattr("qchat.commands.config.load", fail)
 
 
 @pytest.mark.parametrize(

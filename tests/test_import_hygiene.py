@@ -97,8 +97,8 @@ _PAINTED = """
 import sys
 from qchat.sampling import Sampling
 from qchat.tui.app import ChatApp
-from qchat.tui.start import Start
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
+from qchat.api.endpoint import Endpoint
 
 class Painted(ChatApp):
     async def _open(self):
@@ -110,9 +110,21 @@ Painted(lambda: None, start).run(headless=True)
 """
 
 
+_LATE_MODULES = (
+    "actions.slash",
+    "chat.conversation_actions",
+    "chat.message_actions",
+    "chat.settings_actions",
+    "chat.titles",
+    "copying",
+    "server_list",
+    "server_offers",
+    "sidebar",
+)
+
+
 def test_the_chat_is_painted_before_what_it_does_not_need_is_imported() -> None:
-    rooms = ("chats", "copies", "offers", "servers", "sidebar", "slash", "talk", "titles", "uses")
-    late = {"openai", "pygments", "sqlite3", *(f"qchat.tui.{room}" for room in rooms)}
+    late = {"openai", "pygments", "sqlite3", *(f"qchat.tui.{module}" for module in _LATE_MODULES)}
     program = f"LATE = {late!r}\n{_PAINTED}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "True []" in done.stderr, done.stderr

@@ -49,7 +49,7 @@ def test_a_bad_import_is_found(file: str, source: str, words: str) -> None:
         ("qchat/demo/a.py", "from ..i18n import _"),
         ("batch/a.py", "from ..errors import Code\nfrom .run import x\nfrom .. import settings"),
         ("serve/deploy/a.py", "from ...errors import Code\nfrom ..launcher import x"),
-        ("batch/vllm_adapter.py", "import vllm\nfrom vllm.v1 import engine"),
+        ("batch/engines/vllm_adapter.py", "import vllm\nfrom vllm.v1 import engine"),
         ("qchat/a.py", "batch = 1\nx = 'qchat.batch.command:batch'"),
         ("qchat/a.py", "import vllm_thing"),
     ],

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qchat import options
+from qchat import cli_options as options
 from qchat.errors import QchatError, UsageError
 from qchat.sampling import PRESETS, Sampling
 

@@ -12,34 +12,34 @@ from textual.filter import LineFilter, NoColor
 from ..errors import Exit, QchatError
 from ..i18n import _
 from ..sanitize import one_line
-from .action import Action
-from .actions import ACTIONS
-from .choices import Choices
-from .collector import Collector
-from .composer import Composer
-from .conversation import Conversation
-from .current import Current
-from .keymap import Keymap
-from .leaving import Leaving
-from .notes import Notes
-from .probe import Probe
-from .start import Start, welcome
-from .status import Status
+from .actions.action import Action
+from .actions.keymap import Keymap
+from .actions.table import ACTIONS
+from .chat.active_settings import Current
+from .chat.conversation import Conversation
+from .composer.completion_list import Choices
+from .composer.composer import Composer
+from .composer_notes import Notes
+from .garbage_collection import Collector
+from .launch import Start, welcome
+from .quitting import Leaving
+from .server_probe import Probe
+from .status_line import Status
 from .themes import THEMES, first_theme
 from .threads import apart
-from .transcript import Transcript
+from .transcript.transcript import Transcript
 
 if TYPE_CHECKING:
     from ..store import Store
-    from .chats import Chats
-    from .copies import Copies
-    from .offers import Offers
-    from .screens import Screens
-    from .sending import Sending
+    from .chat.conversation_actions import Chats
+    from .chat.message_actions import Talk
+    from .chat.settings_actions import Uses
+    from .chat.titles import Titles
+    from .copying import Copies
+    from .overlays import Screens
+    from .server_offers import Offers
     from .sidebar import Sidebar
-    from .talk import Talk
-    from .titles import Titles
-    from .uses import Uses
+    from .submission import Sending
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -104,56 +104,56 @@ class ChatApp(App[int], inherit_bindings=False):
     @cached_property
     def chats(self) -> "Chats":
         """What is done with whole conversations."""
-        from .chats import Chats
+        from .chat.conversation_actions import Chats
 
         return Chats(self)
 
     @cached_property
     def copies(self) -> "Copies":
         """The way to the clipboard."""
-        from .copies import Copies
+        from .copying import Copies
 
         return Copies(self)
 
     @cached_property
     def offers(self) -> "Offers":
         """The servers that are started from here."""
-        from .offers import Offers
+        from .server_offers import Offers
 
         return Offers(self, self._start)
 
     @cached_property
     def screens(self) -> "Screens":
         """What is laid over the conversation."""
-        from .screens import Screens
+        from .overlays import Screens
 
         return Screens(self)
 
     @cached_property
     def sending(self) -> "Sending":
         """What Enter does."""
-        from .sending import Sending
+        from .submission import Sending
 
         return Sending(self)
 
     @cached_property
     def talk(self) -> "Talk":
         """What is done with single messages."""
-        from .talk import Talk
+        from .chat.message_actions import Talk
 
         return Talk(self)
 
     @cached_property
     def titles(self) -> "Titles":
         """What gives conversations their titles."""
-        from .titles import Titles
+        from .chat.titles import Titles
 
         return Titles(self, wanted=self._start.tui.titles)
 
     @cached_property
     def uses(self) -> "Uses":
         """What is changed of what the next question is asked with."""
-        from .uses import Uses
+        from .chat.settings_actions import Uses
 
         return Uses(self, self._start)
 
@@ -210,8 +210,8 @@ class ChatApp(App[int], inherit_bindings=False):
         try:
             import markdown_it  # noqa: F401
 
-            from .. import client  # noqa: F401
-            from . import answering  # noqa: F401
+            from ..api import client  # noqa: F401
+            from .chat import pending_answer as answering  # noqa: F401
             from .markdown import Renderer  # noqa: F401
         finally:
             self._collector.loaded()
@@ -338,7 +338,7 @@ class ChatApp(App[int], inherit_bindings=False):
         return getattr(self, name)
 
     def _ask_for(self, action: Action) -> None:
-        from .wanted import Wanted
+        from .screens.argument_prompt import Wanted
 
         def given(words: str | None) -> None:
             if words:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import options
+from .. import cli_options as options
 from ..errors import UsageError
 from ..i18n import _
 from ..sampling import Sampling
@@ -75,8 +75,8 @@ def tui(
 ) -> int:
     """Open the screen. Raises `QchatError` for what is wrong before it."""
     from .. import settings as settings_
-    from .. import wire
-    from ..prompts import Prompts
+    from ..api import endpoint as wire
+    from ..system_prompts import Prompts
 
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
@@ -98,9 +98,9 @@ def tui(
     from contextlib import ExitStack
 
     gc.disable()  # until the first paint; what is imported stays
+    from .actions.keymap import Keymap
     from .app import ChatApp
-    from .keymap import Keymap
-    from .start import Start
+    from .launch import Start
 
     keymap = Keymap(settings)
 

@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from ..chat_lines import title
 from ..i18n import _
 from ..sanitize import one_line
 from ..store import Conversation as Stored
-from .in_order import LineField
-from .listing import BOLD, PLAIN, Listing, Spans
+from ..store.formatting import title
+from .composer.ordered_input import LineField
+from .screens.virtual_list import BOLD, PLAIN, Listing, Spans
 
 if TYPE_CHECKING:
     from .app import ChatApp

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qchat.batch import run as running
-from qchat.batch.choose import Choice
+from qchat.batch.engines.selection import Choice
 from qchat.batch.request import Json, Outcome, Request, Usage
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qchat.batch import run as running
-from qchat.batch.choose import Wish
+from qchat.batch.engines.selection import Wish
+from qchat.batch.inputs.rows import Defaults
 from qchat.batch.request import Json
-from qchat.batch.rows import Defaults
 
 from qchat.errors import QchatError, UsageError
 from qchat.settings import load

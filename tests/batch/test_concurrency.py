@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.batch.concurrency import FIRST, Adaptive, Fixed
-from qchat.batch.metrics import Load, load_of
+from qchat.batch.engines.concurrency import FIRST, Adaptive, Fixed
+from qchat.batch.engines.metrics import Load, load_of
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write

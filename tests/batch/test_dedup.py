@@ -4,13 +4,13 @@ import asyncio
 from collections import Counter
 
 import pytest
-from qchat.batch.dedup import Dedup
+from qchat.batch.engines.dedup import Dedup
 from qchat.batch.request import CHAT, Json, Kind, Outcome, Request, Usage, digest
 
 from qchat.errors import Code, Failure
 from tests import faults
 from tests.batch.commands import batch, once_each, read, write
-from tests.batch.test_feeder import Script
+from tests.batch.test_scheduler import Script
 
 OK = Outcome(body={"choices": ["yes"]}, usage=Usage(3, 5))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from qchat.batch.lock import Lock, holder_of, is_held
+from qchat.batch.journal.lock import Lock, holder_of, is_held
 from qchat.batch.status import lines, status
 
 from qchat.errors import UsageError

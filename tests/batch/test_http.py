@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from qchat.batch.concurrency import Fixed
-from qchat.batch.feeder import Feeder
-from qchat.batch.http import Http
+from qchat.batch.engines.concurrency import Fixed
+from qchat.batch.engines.http import Http
+from qchat.batch.engines.stall_detector import Watch
 from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
-from qchat.batch.watch import Watch
+from qchat.batch.scheduler import Feeder
 
+from qchat.api.endpoint import Endpoint, Secret, retry_after
 from qchat.errors import Code, EngineError
-from qchat.wire import Endpoint, Secret, retry_after
 from tests import faults
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.ids import IdTable
-from qchat.batch.inputs import BAD_ROW, NO_ROW, Input, find, rows, scan, short_digest
+from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, Input, find, rows, scan, short_digest
+from qchat.batch.inputs.id_table import IdTable
+from qchat.batch.inputs.rows import Defaults
 from qchat.batch.request import Request
-from qchat.batch.rows import Defaults
 
 from qchat.errors import UsageError
 
@@ -80,8 +80,8 @@ def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
 
 READ_STDIN = """
 import sys
-from qchat.batch.inputs import find, rows
-from qchat.batch.rows import Defaults
+from qchat.batch.inputs.discovery import find, rows
+from qchat.batch.inputs.rows import Defaults
 found = find(sys.argv[1:])
 for _pass in range(2):
     print([row.source for row in rows(found, Defaults(model="demo"))])

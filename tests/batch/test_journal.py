@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch import files as files_module
-from qchat.batch.inputs import BAD_ROW, NO_ROW, Plan, short_digest
-from qchat.batch.journal import (
+from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, Plan, short_digest
+from qchat.batch.journal.journal import (
     Appender,
     DiskTroubleError,
     Journal,
@@ -21,10 +20,11 @@ from qchat.batch.journal import (
     Repairs,
     cut_torn_line,
 )
-from qchat.batch.output import OutputFiles
-from qchat.batch.records import error_line, result_line
+from qchat.batch.journal.output_files import OutputFiles
+from qchat.batch.journal.records import error_line, result_line
 from qchat.batch.request import CHAT, Json, Kind, Request, digest
 
+from qchat import files as files_module
 from qchat.errors import Code, Failure
 
 BODY = {

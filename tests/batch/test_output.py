@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from qchat.batch import lock as lock_module
-from qchat.batch.inputs import Input
-from qchat.batch.lock import Lock
-from qchat.batch.manifest import Manifest, differences, load_manifest, recorded_settings
-from qchat.batch.output import (
+from qchat.batch.inputs.discovery import Input
+from qchat.batch.inputs.rows import Defaults
+from qchat.batch.journal import lock as lock_module
+from qchat.batch.journal.lock import Lock
+from qchat.batch.journal.manifest import Manifest, differences, load_manifest, recorded_settings
+from qchat.batch.journal.output_files import (
     OutputFiles,
     check_folder,
     name_outputs,
@@ -20,7 +21,6 @@ from qchat.batch.output import (
     refuse_own_output,
     set_aside,
 )
-from qchat.batch.rows import Defaults
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
@@ -124,7 +124,7 @@ def test_what_a_person_changed_is_named() -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from qchat.batch.lock import Lock
+from qchat.batch.journal.lock import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

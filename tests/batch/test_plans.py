@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.batch import plans, run
-from qchat.batch.inputs import Input, Plan
-from qchat.batch.plans import KEPT, Plans
-from qchat.batch.rows import Defaults
+from qchat.batch import run
+from qchat.batch.inputs import scan_cache as plans
+from qchat.batch.inputs.discovery import Input, Plan
+from qchat.batch.inputs.rows import Defaults
+from qchat.batch.inputs.scan_cache import KEPT, Plans
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from qchat.batch import progress
-from qchat.batch.engine import State
-from qchat.batch.metrics import Load
+from qchat.batch.engines.engine import State
+from qchat.batch.engines.metrics import Load
 from qchat.batch.progress import JsonScreen, Screen
 from qchat.batch.request import Outcome, Usage
-from qchat.batch.tally import Tally, details, duration, state_line, summary
+from qchat.batch.run_stats import Tally, details, duration, state_line, summary
 
 from qchat.errors import Code, Failure
 

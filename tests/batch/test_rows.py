@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch import lines
-from qchat.batch.lines import BadLineError, LineSource, check_encoding, open_text
+from qchat.batch.inputs import lines
+from qchat.batch.inputs.lines import BadLineError, LineSource, check_encoding, open_text
+from qchat.batch.inputs.rows import BadRow, Defaults, read
+from qchat.batch.inputs.template import Template
 from qchat.batch.request import CHAT, COMPLETIONS, Kind, Request, digest
-from qchat.batch.rows import BadRow, Defaults, read
-from qchat.batch.template import Template
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.batch.concurrency import Fixed
-from qchat.batch.http import Http
+from qchat.batch.engines.concurrency import Fixed
+from qchat.batch.engines.http import Http
+from qchat.batch.engines.servers import Servers
 from qchat.batch.request import CHAT, Kind, Request
-from qchat.batch.servers import Servers
 
+from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, EngineError
-from qchat.wire import Endpoint
 from tests import faults
 from tests.batch.commands import batch, place, read, write
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import jsonlines
 import orjson
-from qchat.batch.inputs import Plan, short_digest
-from qchat.batch.journal import Journal, Reload, parsed_lines
-from qchat.batch.output import OutputFiles
-from qchat.batch.records import result_line
+from qchat.batch.inputs.discovery import Plan, short_digest
+from qchat.batch.journal.journal import Journal, Reload, parsed_lines
+from qchat.batch.journal.output_files import OutputFiles
+from qchat.batch.journal.records import result_line
 from qchat.batch.request import CHAT, Kind, Request, digest
 
 ROUNDS = 5

@@ -33,10 +33,10 @@ def write_rows(path: Path, count: int) -> None:
 
 def run(path: Path) -> None:
     """One run in this process; prints what it took."""
-    from qchat.batch import journal
     from qchat.batch import run as running
-    from qchat.batch.choose import Wish
-    from qchat.batch.rows import Defaults
+    from qchat.batch.engines.selection import Wish
+    from qchat.batch.inputs.rows import Defaults
+    from qchat.batch.journal import journal
 
     from qchat.settings import load
     from tests.batch.echo import Echo, echoing

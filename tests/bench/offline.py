@@ -83,7 +83,7 @@ def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> N
     """`LLM.chat` over the whole list."""
     from vllm import LLM, SamplingParams
 
-    from qchat.vllm_model import locate, options_for
+    from qchat.engine.vllm_model import locate, options_for
 
     folder = locate(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
@@ -113,7 +113,7 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
     from vllm.usage.usage_lib import UsageContext
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    from qchat.vllm_model import locate, options_for
+    from qchat.engine.vllm_model import locate, options_for
 
     folder = locate(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
@@ -155,11 +155,11 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
     import uvloop
-    from qchat.batch.ahead import longest_first
-    from qchat.batch.feeder import Feeder
-    from qchat.batch.offline import LONG_RUN, Offline, OfflineOptions
-    from qchat.batch.records import result_line
+    from qchat.batch.engines.offline import LONG_RUN, Offline, OfflineOptions
+    from qchat.batch.journal.records import result_line
+    from qchat.batch.lookahead import longest_first
     from qchat.batch.request import CHAT, Kind, Outcome, Request, digest
+    from qchat.batch.scheduler import Feeder
 
     requests = [
         Request(0, n, str(n), Kind.MESSAGES, CHAT, row, {"messages": row["messages"]}, "")

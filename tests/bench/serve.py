@@ -25,8 +25,8 @@ from pathlib import Path
 
 from qchat.serve.access import VARIABLE
 
+from qchat.engine.vllm_model import locate, options_for
 from qchat.processes import end, family, running
-from qchat.vllm_model import locate, options_for
 
 from . import figures
 from .http import free_port

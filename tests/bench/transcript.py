@@ -27,9 +27,9 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown, TextArea
 
-from qchat.tui.collector import Collector
-from qchat.tui.message import Message, State
-from qchat.tui.transcript import Transcript
+from qchat.tui.garbage_collection import Collector
+from qchat.tui.transcript.message import Message, State
+from qchat.tui.transcript.transcript import Transcript
 
 from . import figures
 from .texts import ANSWER, FRAME

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qchat.vllm_model import locate, options_for
+from qchat.engine.vllm_model import locate, options_for
 
 from . import figures
 from .offline import bodies

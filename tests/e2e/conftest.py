@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import tree
+from qchat.serve import process_tree as tree
 from qchat.serve.keys import LEAST
 
 from qchat.processes import end, family, running

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
+from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
 from qchat.settings import Tui
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.message import State
-from qchat.tui.start import Start
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
+from qchat.tui.transcript.message import State
 
 from ..tui.screens import screen
 from ..tui.test_app import last_state, type_in

@@ -23,8 +23,8 @@ MODEL = "demo"
 OFFLINE = f"""
 import asyncio, sys
 from pathlib import Path
-from qchat.batch.engine_log import captured
-from qchat.batch.offline import Offline, OfflineOptions
+from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.offline import Offline, OfflineOptions
 
 async def main(terminal):
     engine = Offline({MODEL!r}, "demo", options=OfflineOptions(log=Path(sys.argv[1])))

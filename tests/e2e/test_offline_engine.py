@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from qchat.batch.engine_log import captured
-from qchat.batch.offline import Offline, OfflineOptions
+from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.offline import Offline, OfflineOptions
 from qchat.batch.request import CHAT, COMPLETIONS, Kind, Outcome, Request
 
 from qchat import demo
@@ -172,8 +172,8 @@ async def test_what_it_says_of_itself(engine: Offline) -> None:
 FAIL = """
 import asyncio, json, sys
 from pathlib import Path
-from qchat.batch.engine_log import captured
-from qchat.batch.offline import Offline, OfflineOptions
+from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.offline import Offline, OfflineOptions
 from qchat.errors import QchatError
 
 async def main():

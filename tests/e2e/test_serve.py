@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.serve import tree
+from qchat.serve import process_tree as tree
 from qchat.serve.keys import LEAST
 
 from qchat.processes import end

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
 from qchat.settings import Tui
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.message import Message, State
-from qchat.tui.start import Start
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
+from qchat.tui.transcript.message import Message, State
 
 from ..tui.waiting import wait_until
 from .conftest import Server

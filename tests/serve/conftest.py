@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat import vllm_start
-from qchat.machine import Gpu, Machine
+from qchat.engine import vllm_startup as vllm_start
+from qchat.engine.machine import Gpu, Machine
 
 H100 = Gpu(0, "NVIDIA H100", 81_559, 81_000, (9, 0))
 

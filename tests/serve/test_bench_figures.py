@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import bench_compare, bench_report
-from qchat.serve.bench_client import Record
-from qchat.serve.bench_figures import Limits, of, percentile, stats
-from qchat.serve.bench_load import Closed, Load, Measured, Open
+from qchat.serve.bench import compare as bench_compare
+from qchat.serve.bench import report as bench_report
+from qchat.serve.bench.client import Record
+from qchat.serve.bench.figures import Limits, of, percentile, stats
+from qchat.serve.bench.load import Closed, Load, Measured, Open
 
 from qchat.errors import Code, Failure, UsageError
 

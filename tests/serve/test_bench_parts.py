@@ -10,12 +10,14 @@ import pytest
 from aiohttp import ClientSession, StreamReader
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve import bench_client, bench_load, bench_run
-from qchat.serve.bench_client import CHAT, Ask, Client, Record, clock
-from qchat.serve.bench_load import Closed, Open, Terms, measure
+from qchat.serve.bench import client as bench_client
+from qchat.serve.bench import load as bench_load
+from qchat.serve.bench import run as bench_run
+from qchat.serve.bench.client import CHAT, Ask, Client, Record, clock
+from qchat.serve.bench.load import Closed, Open, Terms, measure
 
+from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, Exit, Failure
-from qchat.wire import Endpoint
 
 ASK = Ask(CHAT, b"{}")
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from qchat.serve import bench_prompts, bench_run
-from qchat.serve.bench_client import CHAT, COMPLETIONS, Ask, Client, Record
-from qchat.serve.bench_prompts import RandomTexts, Shape
+from qchat.serve.bench import prompts as bench_prompts
+from qchat.serve.bench import run as bench_run
+from qchat.serve.bench.client import CHAT, COMPLETIONS, Ask, Client, Record
+from qchat.serve.bench.prompts import RandomTexts, Shape
 
+from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, Failure, UsageError
 from qchat.sampling import Sampling
-from qchat.wire import Endpoint
 
 SHAPE = Shape(CHAT, "m", Sampling(temperature=0.5), output_tokens=9)
 

@@ -11,8 +11,9 @@ import pytest
 from qchat.serve.command import _ready
 from qchat.serve.plan import Plan
 
-from qchat import cli, vllm_start
-from qchat.machine import Machine
+from qchat import cli
+from qchat.engine import vllm_startup as vllm_start
+from qchat.engine.machine import Machine
 from tests import faults
 
 
@@ -98,7 +99,7 @@ def test_no_gpu_and_a_key_file_that_others_read(
     assert cli.run(["serve", "demo", "--api-key-file", str(file)]) == 2
     assert f"chmod 600 {file}" in capsys.readouterr().err
     monkeypatch.setattr(vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", cpu=False))
-    monkeypatch.setattr("qchat.machine.detect", lambda: Machine((), 8000, 8000, 2))
+    monkeypatch.setattr("qchat.engine.machine.detect", lambda: Machine((), 8000, 8000, 2))
     assert cli.run(["serve", "demo"]) == 3
     assert "this machine shows none. Look with nvidia-smi" in capsys.readouterr().err
 

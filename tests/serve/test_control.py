@@ -122,7 +122,7 @@ def test_a_server_of_another_machine_is_left_alone(
 def test_all_are_asked_before_one_is_waited_for_and_the_others_end_in_any_case(
     home: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("qchat.serve.supervise.PATIENCE", -4.5)
+    monkeypatch.setattr("qchat.serve.supervisor.PATIENCE", -4.5)
     asked: list[str] = []
     ask, finish = control._ask, control._finish
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import filling
+from qchat.serve import deploy_templates as filling
 
 from qchat import cli
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import (
-    doctor_sections,
-)
-from qchat.serve.finding import Finding, Findings, ok, problem, warning
+from qchat.serve.doctor import sections as doctor_sections
+from qchat.serve.doctor.finding import Finding, Findings, ok, problem, warning
 
-from qchat import cli, vllm_start, wire
-from qchat.machine import Gpu
+from qchat import cli
+from qchat.api import endpoint as wire
+from qchat.engine import vllm_startup as vllm_start
+from qchat.engine.machine import Gpu
 
 from .findings import HERE, levels
 

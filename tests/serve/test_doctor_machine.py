@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import (
-    doctor_install,
-    doctor_machine,
-    doctor_model,
-)
-from qchat.serve.finding import Level
+from qchat.serve.doctor import install as doctor_install
+from qchat.serve.doctor import machine as doctor_machine
+from qchat.serve.doctor import model as doctor_model
+from qchat.serve.doctor.finding import Level
 
-from qchat import lifeline, machine, nvml
-from qchat.machine import Gpu
+from qchat import lifeline
+from qchat.engine import machine, nvml
+from qchat.engine.machine import Gpu
 
 from .findings import HERE, L4, FakeNvml, by_check, levels
 

@@ -9,13 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import (
-    doctor_model,
-    doctor_ports,
-    doctor_settings,
-    tree,
-)
-from qchat.serve.finding import Finding, Level
+from qchat.serve import process_tree as tree
+from qchat.serve.doctor import model as doctor_model
+from qchat.serve.doctor import ports as doctor_ports
+from qchat.serve.doctor import settings as doctor_settings
+from qchat.serve.doctor.finding import Finding, Level
 from qchat.serve.keys import LEAST
 
 from qchat import demo

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import doctor_sections, doctor_server, records
-from qchat.serve.doctor_server import Arrivals, Target
-from qchat.serve.finding import Finding, Level
+from qchat.serve import records
+from qchat.serve.doctor import sections as doctor_sections
+from qchat.serve.doctor import server as doctor_server
+from qchat.serve.doctor.finding import Finding, Level
+from qchat.serve.doctor.server import Arrivals, Target
 from qchat.serve.keys import LEAST
 from qchat.serve.records import Record, Store
 
-from qchat import answer, wire
+from qchat.api import endpoint as wire
+from qchat.api.endpoint import Endpoint, Secret
+from qchat.api import stream as answer
 from qchat.settings import Paths
-from qchat.wire import Endpoint, Secret
 from tests import faults
 
 from .findings import by_check
@@ -152,7 +155,7 @@ def test_a_stream_that_is_read_late(
         original(client, body, take_late, progress)
 
     with faults.running(answers=STREAM) as server:
-        monkeypatch.setattr("qchat.answer.consume", consume)
+        monkeypatch.setattr("qchat.api.stream.consume", consume)
         found = by_check(doctor_server.server(target(server.url), 10))
     assert found["stream"].level is level
     assert len(asked) == 2 and asked[1] > asked[0]
@@ -223,7 +226,7 @@ class TestRecords:
     @pytest.fixture(autouse=True)
     def alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What else runs here, and at the usual port, is not these tests' matter."""
-        monkeypatch.setattr("qchat.serve.tree.foreign", lambda _marks: [])
+        monkeypatch.setattr("qchat.serve.process_tree.foreign", lambda _marks: [])
         monkeypatch.setattr(wire, "answers", lambda _endpoint: False)
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 

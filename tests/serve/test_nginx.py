@@ -9,7 +9,8 @@ from unittest import mock
 import pytest
 from qchat.serve.access import MOST_BYTES, OPEN, WITH_KEY
 
-from qchat import cli, vllm_start
+from qchat import cli
+from qchat.engine import vllm_startup as vllm_start
 from tests.faults import Running, running
 from tests.nginx import Front, nginx
 

@@ -10,13 +10,13 @@ import pytest
 from qchat.serve import ports
 from qchat.serve.access import Rules
 from qchat.serve.keys import LEAST
-from qchat.serve.passed import OWNED, named, refuse_owned
+from qchat.serve.passthrough_args import OWNED, named, refuse_owned
 from qchat.serve.plan import Order, Plan, is_loopback, make
 
+from qchat.engine.fit import choose
+from qchat.engine.machine import Gpu, Machine
+from qchat.engine.recipes import find
 from qchat.errors import UsageError
-from qchat.fit import choose
-from qchat.machine import Gpu, Machine
-from qchat.recipes import find
 
 CPU = Machine((), 24_000, 20_000, 4)
 KEY = {"QCHAT_API_KEY": "k" * LEAST}

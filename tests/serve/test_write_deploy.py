@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import access, filling, keys
+from qchat.serve import access, keys
+from qchat.serve import deploy_templates as filling
 
 from qchat import cli
+from qchat.engine.machine import Gpu, Machine
 from qchat.errors import EngineError
-from qchat.machine import Gpu, Machine
 
 from .deploying import WORKERS, compose_file, names, write
 

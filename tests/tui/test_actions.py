@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 
+from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.settings import load
 from qchat.store import Store
-from qchat.tui import slash
-from qchat.tui.action import GROUPS
-from qchat.tui.actions import _ROWS, ACTIONS, SLASHES
+from qchat.tui.actions import slash
+from qchat.tui.actions.action import GROUPS
+from qchat.tui.actions.keymap import Keymap
+from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
-from qchat.tui.keymap import Keymap
-from qchat.tui.start import Start
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
 
 from ..test_settings import write
 

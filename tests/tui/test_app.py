@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from textual.events import Paste
 
+from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.settings import Tui
 from qchat.store import State as StoreState
 from qchat.store import Store, open_store
-from qchat.tui.actions import ACTIONS
+from qchat.tui.actions.table import ACTIONS
 from qchat.tui.app import ChatApp
-from qchat.tui.help import Help
-from qchat.tui.message import State
-from qchat.tui.start import Start
-from qchat.tui.transcript import Transcript
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
+from qchat.tui.screens.help import Help
+from qchat.tui.transcript.message import State
+from qchat.tui.transcript.transcript import Transcript
 
 from ..faults import Running, running
 from .waiting import wait_until

@@ -8,9 +8,9 @@ from textual import events
 from textual.app import App, ComposeResult
 
 from qchat.settings import Tui
-from qchat.tui.chips import Draft
-from qchat.tui.choices import Choices
-from qchat.tui.composer import Composer
+from qchat.tui.composer.chips import Draft
+from qchat.tui.composer.completion_list import Choices
+from qchat.tui.composer.composer import Composer
 
 from .waiting import wait_until
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from qchat.store import open_store
-from qchat.tui import editor
-from qchat.tui.chips import Draft
+from qchat.tui.composer import external_editor as editor
+from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
 from .held import failing, held
 from .screens import screen
 from .test_app import texts, type_in
+from .test_message_actions import answered, ask, toasts, versions
 from .test_overlap import window
 from .test_sidebar import filled
-from .test_talk import answered, ask, toasts, versions
 from .waiting import wait_until
 
 

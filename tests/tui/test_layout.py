@@ -3,10 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qchat.tui.heights import Heights
-from qchat.tui.layout import Layout
 from qchat.tui.markdown import DARK
-from qchat.tui.message import Message, MessageView, PlainSplitter, State
+from qchat.tui.transcript.heights import Heights
+from qchat.tui.transcript.layout import Layout
+from qchat.tui.transcript.message import Message, MessageView, PlainSplitter, State
 
 
 @given(st.lists(st.integers(0, 9), max_size=60), st.data())

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
 from qchat.settings import Tui
 from qchat.store import State as StoreState
 from qchat.store import open_store
 from qchat.store.opening import door
 from qchat.tui.app import ChatApp
-from qchat.tui.message import State
-from qchat.tui.start import Start
-from qchat.wire import Endpoint
+from qchat.tui.launch import Start
+from qchat.tui.transcript.message import State
 
 from ..faults import Running, running
 from .held import failing, held
 from .screens import screen
 from .test_app import chat, last_state, stored, texts, type_in
+from .test_message_actions import answered, ask, toasts, versions
 from .test_sidebar import NOWHERE, filled
-from .test_talk import answered, ask, toasts, versions
 from .waiting import wait_until
 
 

@@ -9,19 +9,19 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from qchat import parameters
-from qchat.prompts import Prompts
+from qchat.api.endpoint import Endpoint, Secret
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
 from qchat.store import Message as Stored
 from qchat.store import State
-from qchat.tui.info import Info, rows_of
-from qchat.tui.model_picker import Choice, ModelPicker
-from qchat.tui.parameters_screen import ParametersScreen, Value
-from qchat.tui.pick import Item, Pick
-from qchat.tui.prompt_picker import PromptPicker, Wish, wish
-from qchat.tui.servers import Known
-from qchat.tui.using import Defaults, Using
-from qchat.wire import Endpoint, Secret
+from qchat.system_prompts import Prompts
+from qchat.tui.request_settings import Defaults, Using
+from qchat.tui.screens.answer_info import Info, rows_of
+from qchat.tui.screens.model_picker import Choice, ModelPicker
+from qchat.tui.screens.parameters import ParametersScreen, Value
+from qchat.tui.screens.pick_list import Item, Pick
+from qchat.tui.screens.prompt_picker import PromptPicker, Wish, wish
+from qchat.tui.server_list import Known
 
 from ..faults import Running, running
 from ..test_settings import write
@@ -204,7 +204,7 @@ async def test_the_same_address_with_a_key_is_another_server(
     with running(api_key=key) as guarded:
         keyed = Endpoint(guarded.base_url, api_key=Secret(key))
         mine = [Known("mine", keyed)]
-        monkeypatch.setattr("qchat.tui.model_picker.running", lambda _settings: iter(mine))
+        monkeypatch.setattr("qchat.tui.screens.model_picker.running", lambda _settings: iter(mine))
         chosen: list[Choice] = []
         settings = load({"QCHAT_HOME": str(tmp_path)})
         screen = ModelPicker(settings, Endpoint(guarded.base_url), chosen.append)

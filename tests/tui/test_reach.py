@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 from textual.widgets import OptionList
 
+from qchat.api.endpoint import Endpoint, Secret
 from qchat.errors import EngineError
 from qchat.sampling import Sampling
 from qchat.settings import Settings, Tui, load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.message import State
-from qchat.tui.offer_screen import Offer
-from qchat.tui.servers import Looker
-from qchat.tui.start import Start
-from qchat.tui.starting import Starting, free_port
-from qchat.wire import Endpoint, Secret
+from qchat.tui.launch import Start
+from qchat.tui.screens.offers import Offer
+from qchat.tui.server_list import Looker
+from qchat.tui.server_start import Starting, free_port
+from qchat.tui.transcript.message import State
 
 from ..faults import Running, running
 from .test_app import chat, last_state, texts, type_in
-from .test_uses import said
+from .test_settings_actions import said
 from .waiting import wait_until
 
 
@@ -115,7 +115,7 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
         go.wait(20)
         return replace(endpoint, api_key=Secret("right" * 8))
 
-    monkeypatch.setattr("qchat.tui.servers.unlocked", unlocked)
+    monkeypatch.setattr("qchat.tui.server_list.unlocked", unlocked)
     with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
         url = other.base_url if way == "other server" else server.base_url
         start = Start(
@@ -237,7 +237,7 @@ async def test_what_was_started_is_asked_and_runs_on(
     """The command is replaced by one that is ready at once; tests/e2e has the real one."""
     script = tmp_path / "ready.py"
     script.write_text("")
-    monkeypatch.setattr("qchat.tui.starting.QCHAT", (sys.executable, str(script)))
+    monkeypatch.setattr("qchat.tui.server_start.QCHAT", (sys.executable, str(script)))
     with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.opened)
@@ -261,7 +261,7 @@ def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "print('[   0 s] Loading weights (1 of 2 files)', file=sys.stderr, flush=True)\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
-    monkeypatch.setattr("qchat.tui.starting.QCHAT", (sys.executable, str(script)))
+    monkeypatch.setattr("qchat.tui.server_start.QCHAT", (sys.executable, str(script)))
     starting = Starting("demo")
     phases: list[str] = []
 

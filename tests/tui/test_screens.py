@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from textual.color import Color
 
+from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
 from qchat.settings import Tui, load
 from qchat.store import State, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.start import Start
+from qchat.tui.launch import Start
 from qchat.tui.themes import THEMES, first_theme
-from qchat.wire import Endpoint
 
 from ..test_settings import write
 from .screens import assert_screen, screen

@@ -8,9 +8,9 @@ import pytest
 from qchat.errors import UsageError
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.files import asked_form, free_name
-from qchat.tui.search import Hits, Search
-from qchat.tui.wanted import Wanted
+from qchat.tui.chat.transfer import asked_form, free_name
+from qchat.tui.screens.argument_prompt import Wanted
+from qchat.tui.screens.search import Hits, Search
 
 from .screens import screen
 from .test_app import chat, texts, type_in

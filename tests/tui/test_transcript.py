@@ -4,9 +4,9 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from qchat.tui.layout import Place
-from qchat.tui.message import Message, State
-from qchat.tui.transcript import Transcript
+from qchat.tui.transcript.layout import Place
+from qchat.tui.transcript.message import Message, State
+from qchat.tui.transcript.transcript import Transcript
 
 from .waiting import wait_until
 

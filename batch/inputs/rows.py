@@ -1,0 +1,263 @@
+"""Lines in, `Request`s out. A line decides its own kind; a bad line costs that line only."""
+
+import enum
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+import orjson
+
+from ...errors import UsageError
+from ...i18n import _
+from ...sampling import PARAMETERS, Sampling
+from ..request import CHAT, COMPLETIONS, Json, Kind, Request, digest
+from .lines import BadLineError, LineSource, open_text
+from .template import Template
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
+"""Columns that an answer adds to a line, `model` aside (a row may ask for a model by it)."""
+
+
+class OwnModel(enum.Enum):
+    """Marks that each row's own model is asked."""
+
+    PER_ROW = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the command line says for every row; a row's own values win, except over `model`.
+
+    `model` OwnModel.PER_ROW asks each row's own model, and `fallback_model` where it names none
+    (`offered` are those that a person could choose from).
+    """
+
+    model: str | OwnModel = OwnModel.PER_ROW
+    fallback_model: str | None = None
+    offered: tuple[str, ...] = ()
+    system: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    template: Template | None = None
+    prefix: str = ""
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A line that is no request: where it is, what is wrong, and the line as far as read."""
+
+    file: int
+    line: int
+    custom_id: str | None
+    message: str
+    source: Any
+
+
+Row = Request | BadRow
+
+
+def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
+    """Yield the rows of one input file, the `file`-th of the run, in order.
+
+    Raises `UsageError` when the file can't be read at all.
+    """
+    with open_text(path) as stream:
+        source = LineSource(stream, defaults.encoding)
+        reader = jsonlines.Reader(source, loads=_loads)
+        while True:
+            value: Any = None
+            try:
+                value = reader.read(allow_none=True)
+                yield _request(value, path, file, source.number, defaults)
+            except EOFError:
+                return
+            except jsonlines.InvalidLineError as error:
+                yield BadRow(file, source.number, None, _why(error), _said(error.line))
+            except BlockingError as error:
+                text = _("{path}, line {line} {reason}.")
+                raise UsageError(
+                    text.format(path=path, line=source.number, reason=error.message)
+                ) from None
+            except BadLineError as error:
+                custom_id = value.get("custom_id") if isinstance(value, dict) else None
+                yield BadRow(
+                    file,
+                    source.number,
+                    custom_id if isinstance(custom_id, str) else None,
+                    error.message,
+                    error.raw if value is None else value,
+                )
+            except OSError as error:
+                text = _("{path} can't be read further than line {line}: {reason}.")
+                raise UsageError(
+                    text.format(path=path, line=source.number, reason=error.strerror)
+                ) from None
+
+
+_LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
+
+
+def _loads(line: str | bytes) -> Any:
+    value = orjson.loads(line)
+    # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
+    # brackets here are levels that records put around a line.
+    text = line if isinstance(line, str) else line.decode()
+    if text.count("{") + text.count("[") > 200:
+        try:
+            orjson.dumps([[[[value]]]])
+        except orjson.JSONEncodeError:
+            raise ValueError(_("nested too deeply")) from None
+    if _LONG_NUMBER.search(text):
+        value = json.loads(text)  # orjson makes a float of a whole number beyond 64 bits
+    return value
+
+
+def _said(line: str | bytes) -> str:
+    """A line that is no request, as far as it can be shown."""
+    text = line if isinstance(line, str) else line.decode("utf-8", "replace")
+    return text.rstrip("\r\n")[:2000]
+
+
+def _why(error: jsonlines.InvalidLineError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, UnicodeDecodeError):
+        text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
+        return text.format(at=cause.start + 1)
+    if isinstance(cause, orjson.JSONDecodeError):
+        text = _("not valid JSON at column {column}: {reason}")
+        return text.format(column=cause.colno, reason=cause.msg)
+    return str(cause) or _("not valid JSON")
+
+
+def _request(value: Any, path: Path, file: int, line: int, defaults: Defaults) -> Request:
+    kind, endpoint, body = _parse(value, defaults.template)
+    custom_id = value.get("custom_id") if isinstance(value, dict) else None
+    if custom_id is None:
+        custom_id = f"{path.stem}-{line}"
+    elif not isinstance(custom_id, str):
+        raise BadLineError(_("'custom_id' must be a string"))
+    if kind is not Kind.OPENAI and isinstance(value, dict):
+        for name in ANSWER_COLUMNS:
+            if defaults.prefix + name in value:
+                text = _("has a column '{name}', which the answer would overwrite; use --prefix")
+                raise BlockingError(text.format(name=defaults.prefix + name))
+    body = _fill(body, endpoint, defaults)
+    return Request(file, line, custom_id, kind, endpoint, body, value, digest(endpoint, body))
+
+
+class BlockingError(BadLineError):
+    """Not this line alone is wrong but the command: the run must not start."""
+
+
+def _parse(value: Any, template: Template | None) -> tuple[Kind, str, Json]:
+    if template is not None:
+        if not isinstance(value, dict):
+            raise BadLineError(_("must be an object when --template is given"))
+        messages = [{"role": "user", "content": template.fill(value)}]
+        return Kind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+    if isinstance(value, str):
+        return Kind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
+    if not isinstance(value, dict):
+        raise BadLineError(_("must be an object or a string, not {what}").format(what=_type(value)))
+    if "body" in value:
+        return _parse_openai(value)
+    if "messages" in value:
+        check_messages(value["messages"])
+        return Kind.MESSAGES, CHAT, {"messages": value["messages"], **_parameters(value)}
+    if "prompt" in value:
+        prompt = value["prompt"]
+        if not isinstance(prompt, str):
+            raise BadLineError(
+                _("'prompt' must be a string, not {what}").format(what=_type(prompt))
+            )
+        messages = [{"role": "user", "content": _text(prompt)}]
+        return Kind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+    raise BadLineError(
+        _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
+    )
+
+
+def _parse_openai(value: Json) -> tuple[Kind, str, Json]:
+    body = value["body"]
+    if not isinstance(body, dict):
+        raise BadLineError(_("'body' must be an object, not {what}").format(what=_type(body)))
+    url = value.get("url", CHAT)
+    if url not in (CHAT, COMPLETIONS):
+        text = _("'url' is {url}; qchat batch answers {chat} and {completions}")
+        raise BadLineError(text.format(url=url, chat=CHAT, completions=COMPLETIONS))
+    if value.get("method", "POST") != "POST":
+        raise BadLineError(_("'method' must be POST"))
+    if url == CHAT:
+        check_messages(body.get("messages"))
+    elif not isinstance(body.get("prompt"), str | list):
+        raise BadLineError(_("'body.prompt' must be a string or a list of tokens"))
+    return Kind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
+
+
+def check_messages(messages: Any) -> None:
+    """Raise `BadLineError` unless this is a list of chat messages, as far as can be told early."""
+    if not isinstance(messages, list) or not messages:
+        raise BadLineError(_("'messages' must be a list with at least one message"))
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            text = _("'messages[{i}]' must be an object, not {what}")
+            raise BadLineError(text.format(i=index, what=_type(message)))
+        role = message.get("role")
+        if not isinstance(role, str) or role not in ROLES:
+            text = _("'messages[{i}].role' is {role}; known are {known}")
+            raise BadLineError(
+                text.format(i=index, role=orjson.dumps(role).decode(), known=", ".join(_known()))
+            )
+        content = message.get("content")
+        if not isinstance(content, str | list | None):
+            text = _("'messages[{i}].content' must be a string or a list, not {what}")
+            raise BadLineError(text.format(i=index, what=_type(content)))
+        if content is None and role != "assistant":
+            raise BadLineError(_("'messages[{i}].content' is missing").format(i=index))
+
+
+def _known() -> list[str]:
+    return sorted(ROLES)
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise BadLineError(_("the prompt is empty"))
+    return text
+
+
+def _parameters(value: Json) -> Json:
+    return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
+
+
+def _fill(body: Json, endpoint: str, defaults: Defaults) -> Json:
+    body = defaults.sampling.fill(body)
+    if defaults.system is not None and endpoint == CHAT:
+        first: Mapping[str, Any] = body["messages"][0]
+        if first["role"] not in ("system", "developer"):
+            system = {"role": "system", "content": defaults.system}
+            body["messages"] = [system, *body["messages"]]
+    model = body.get("model")
+    if isinstance(defaults.model, str):
+        body["model"] = defaults.model
+    elif model is None:
+        if defaults.fallback_model is None:
+            hint = _("one of {names}").format(names=", ".join(defaults.offered))
+            text = _("names no model; give --model{hint}")
+            raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
+        body["model"] = defaults.fallback_model
+    elif not isinstance(model, str):
+        raise BadLineError(_("'model' must be a string, not {what}").format(what=_type(model)))
+    return body
+
+
+def _type(value: Any) -> str:
+    """The JSON name of a value's type."""
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

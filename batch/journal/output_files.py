@@ -1,0 +1,120 @@
+"""The files of a run: their names, and the rule which of them may be touched."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UsageError
+from ...files import sync_folder
+from ...i18n import _
+from ..inputs.discovery import Input
+from .manifest import Manifest, manifest_of
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFiles:
+    """The files of one run, side by side in one folder."""
+
+    results: Path
+    errors: Path
+    manifest: Path
+    lock: Path
+    damaged: Path
+    changed: Path
+
+    @classmethod
+    def named(cls, results: Path) -> "OutputFiles":
+        """The files that go with ``NAME.jsonl``."""
+        stem = results.name.removesuffix(".jsonl")
+        return cls(
+            results,
+            results.with_name(f"{stem}.errors.jsonl"),
+            results.with_name(f"{stem}.manifest.json"),
+            results.with_name(f"{stem}.lock"),
+            results.with_name(f"{stem}.damaged.jsonl"),
+            results.with_name(f"{stem}.changed.jsonl"),
+        )
+
+
+def name_outputs(inputs: Sequence[Input], output: str | None) -> OutputFiles:
+    """The output files for these inputs and ``-o``. Raises `UsageError` when ``-o`` is needed."""
+    if output is not None:
+        if not output.endswith(".jsonl"):
+            text = _("-o {name}: give a name that ends in .jsonl, or - for standard output.")
+            raise UsageError(text.format(name=output))
+        return OutputFiles.named(Path(output))
+    if len(inputs) != 1 or str(inputs[0].path).startswith("/dev/fd/"):
+        raise UsageError(_("Several inputs, or standard input, need -o NAME.jsonl."))
+    path = inputs[0].path
+    return OutputFiles.named(path.with_name(f"{path.stem}.results.jsonl"))
+
+
+def refuse_own_output(inputs: Sequence[Input]) -> None:
+    """Raise `UsageError` for an input that is some run's output."""
+    for item in inputs:
+        beside = manifest_of(item.path)
+        if beside is not None:
+            text = _(
+                "{name} holds what an earlier run wrote ({manifest}); "
+                "copy it to another name to use it as input."
+            )
+            raise UsageError(text.format(name=item.name, manifest=beside.name))
+
+
+def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
+    """Raise `UsageError` for an existing output file that no manifest names as qchat's."""
+    for path, name in ((files.results, "results"), (files.errors, "errors")):
+        ours = manifest is not None and getattr(manifest, name) == path.name
+        if path.exists() and not ours:
+            text = _(
+                "{path} exists and is not known as qchat's output (no manifest names it). "
+                "Move it away, or give another -o."
+            )
+            raise UsageError(text.format(path=path))
+
+
+def set_aside(files: OutputFiles) -> list[Path]:
+    """Rename the files of an earlier run out of the way; returns the new names."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    moved: list[Path] = []
+    for path in (files.results, files.errors, files.damaged, files.changed, files.manifest):
+        if not path.exists():
+            continue
+        stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")
+        count, target = 1, path.with_name(f"{stem}.{stamp}{dot}{rest}")
+        while target.exists():
+            count += 1
+            target = path.with_name(f"{stem}.{stamp}-{count}{dot}{rest}")
+        path.rename(target)
+        moved.append(target)
+    sync_folder(files.results.parent)
+    return moved
+
+
+def check_folder(files: OutputFiles) -> None:
+    """Raise `UsageError` when the output's folder is missing or not writable."""
+    try:
+        _check_folder(files)
+    except OSError as error:  # a name that is too long, a loop of links, a lost mount
+        text = _("{path} can't be written: {reason}; give another -o.")
+        raise UsageError(text.format(path=files.results, reason=error.strerror)) from error
+
+
+def _check_folder(files: OutputFiles) -> None:
+    folder = files.results.parent
+    if not folder.is_dir():
+        text = _("There is no folder {folder} for the output; make it, or give another -o.")
+        raise UsageError(text.format(folder=folder))
+    writable = os.access(folder, os.W_OK | os.X_OK)
+    for path in (files.results, files.errors, files.manifest):
+        if path.is_dir():
+            raise UsageError(_("{path} is a folder; give another -o.").format(path=path))
+        writable = writable and (not path.exists() or os.access(path, os.W_OK))
+    if not writable and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        text = _("The file system of {folder} is read-only; give an -o elsewhere.")
+        raise UsageError(text.format(folder=folder))
+    if not writable:
+        text = _("No permission to write {path}; give an -o in a folder of yours.")
+        raise UsageError(text.format(path=files.results))

@@ -1,0 +1,399 @@
+"""Where requests go and with what key: one `Endpoint`, decided here for every command.
+
+Rules that hold for whoever sends: redirects are never followed, the proxy is the endpoint's and
+no other (client libraries must be told to ignore the environment), a key goes only to the server
+it belongs to and is masked wherever it could be printed.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from ..errors import UsageError
+from ..i18n import _
+from ..settings import Server, Settings
+
+OPENAI_URL = "https://api.openai.com/v1"
+LOCAL_URL = "http://127.0.0.1:8000/v1"  # where vLLM listens unless told otherwise
+_MASK = "****"
+
+
+class Secret:
+    """A key that can be used but not printed: repr, str and format are masked."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself; for a request header and nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({_MASK!r})"
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server as the command will use it.
+
+    `base_url` has no trailing slash. `origin` says who chose it: ``option``, the variable's name,
+    or ``FILE:LINE``. `proxy` is an ``http(s)://`` URL, or None for a direct connection.
+    """
+
+    base_url: str
+    api_key: Secret | None = None
+    model: str | None = None
+    name: str | None = None
+    origin: str = "option"
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+
+    def headers(self) -> dict[str, str]:
+        """The headers that every request carries. The key is in them: don't print."""
+        if self.api_key is None:
+            return {}
+        return {"Authorization": f"Bearer {self.api_key.reveal()}"}
+
+    def url(self, path: str) -> str:
+        """The URL of an OpenAI path such as ``/v1/chat/completions``; its ``/v1`` is base_url's."""
+        return f"{self.base_url}/{path.removeprefix('/v1').lstrip('/')}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server runs on this machine."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+
+def resolve(
+    settings: Settings,
+    *,
+    server: str | None = None,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+) -> Endpoint | None:
+    """The server to use, or None where nothing names one.
+
+    In this order: `base_url`, `server` (options), the setting `server`, the only `[servers.NAME]`
+    there is, ``OPENAI_BASE_URL``. The model is ``QCHAT_MODEL``, else the section's, else the
+    setting's; a command's `--model` comes before all of them. Raises `UsageError`.
+    """
+    if server is not None and base_url is not None:
+        raise UsageError(_("Give --server or --base-url, not both."))
+    if base_url is not None:
+        return _endpoint(settings, base_url, "option", "--base-url", api_key_env=api_key_env)
+    section = _section(settings, server)
+    if section is not None:
+        origin = settings.where(f"servers.{section.name}.base_url")
+        return _endpoint(
+            settings, section.base_url, origin, origin, section=section, api_key_env=api_key_env
+        )
+    variable = "OPENAI_BASE_URL"
+    if settings.environ.get(variable):
+        url = settings.environ[variable]
+        return _endpoint(settings, url, variable, variable, api_key_env=api_key_env)
+    if api_key_env is not None:
+        raise UsageError(_("--api-key-env needs a server: give --base-url or --server."))
+    return None
+
+
+def local_endpoint(settings: Settings) -> Endpoint:
+    """vLLM's usual address on this machine, to be tried where nothing is configured."""
+    return Endpoint(LOCAL_URL, model=settings.model, origin="default")
+
+
+def _section(settings: Settings, server: str | None) -> Server | None:
+    name, said_by = server, "--server"
+    if name is None:
+        name, said_by = settings.server, settings.where("server")
+    if name is not None:
+        if name in settings.servers:
+            return settings.servers[name]
+        import difflib
+
+        near = difflib.get_close_matches(name, settings.servers, n=1)
+        if near:
+            hint = _("did you mean {near!r}?").format(near=near[0])
+        elif settings.servers:
+            hint = _("configured are {names}.").format(names=", ".join(settings.servers))
+        else:
+            hint = _(
+                "none is configured; add [servers.{name}] to {file} or give --base-url."
+            ).format(name=name, file=settings.paths.config_file)
+        text = _("{said_by}: there is no server {name!r}; ").format(said_by=said_by, name=name)
+        raise UsageError(text + hint)
+    if len(settings.servers) > 1:
+        raise UsageError(
+            _(
+                "Several servers are configured ({names}); choose one with --server "
+                "or the setting server."
+            ).format(names=", ".join(settings.servers))
+        )
+    return next(iter(settings.servers.values()), None)
+
+
+def _endpoint(
+    settings: Settings,
+    url: str,
+    origin: str,
+    said_by: str,
+    *,
+    section: Server | None = None,
+    api_key_env: str | None,
+) -> Endpoint:
+    base_url = normalise(url, said_by)
+    model = settings.model
+    if section is not None and section.model and not settings.from_environment("model"):
+        model = section.model
+    return Endpoint(
+        base_url,
+        _key(settings, base_url, origin, section, api_key_env),
+        model,
+        section.name if section else None,
+        origin,
+        proxy_for(base_url, settings.environ),
+    )
+
+
+def _key(
+    settings: Settings, base_url: str, origin: str, section: Server | None, option: str | None
+) -> Secret | None:
+    environ = settings.environ
+    if option is not None:
+        return _key_from_variable(environ, option, "--api-key-env")
+    if section is not None and section.api_key_env is not None:
+        place = settings.where(f"servers.{section.name}.api_key_env")
+        return _key_from_variable(environ, section.api_key_env, place)
+    if section is not None and section.api_key_file is not None:
+        return _key_from_file(section.api_key_file)
+    # OpenAI's key goes to OpenAI, or where OPENAI_BASE_URL sends it; never to another server.
+    if "OPENAI_API_KEY" in environ and (origin == "OPENAI_BASE_URL" or _is_openai(base_url)):
+        return _checked_key(environ["OPENAI_API_KEY"], _("the variable OPENAI_API_KEY"))
+    return None
+
+
+def _is_openai(base_url: str) -> bool:
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    ours = host == "api.openai.com" or host.endswith(".api.openai.com")
+    return parts.scheme == "https" and ours and parts.port in (None, 443)
+
+
+def _key_from_variable(environ: Mapping[str, str], variable: str, said_by: str) -> Secret:
+    if variable not in environ:
+        if not variable.isidentifier():
+            raise UsageError(
+                _("{said_by} takes the name of a variable, not a key.").format(said_by=said_by)
+            )
+        raise UsageError(
+            _("{said_by}: the variable {name} is not set; put the server's key in it.").format(
+                said_by=said_by, name=shown_variable(variable)
+            )
+        )
+    return _checked_key(environ[variable], _("the variable {name}").format(name=variable))
+
+
+def shown_variable(name: str) -> str:
+    """A variable's name for a message; hidden where somebody may have written the key itself."""
+    usual = name.isidentifier() and name.isupper() and len(name) < 40
+    return name if usual else _("(name not shown)")
+
+
+def _key_from_file(path: Path) -> Secret:
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise UsageError(
+                    _("Others can read the key in {file}; run: chmod 600 {file}").format(file=path)
+                )
+            data = file.read(65536)
+    except OSError as e:
+        raise UsageError(
+            _("Can't read the key file {file}: {why}.").format(file=path, why=e.strerror)
+        ) from e
+    return _checked_key(data.decode("utf-8", "replace"), _("the file {file}").format(file=path))
+
+
+def _checked_key(text: str, place: str) -> Secret:
+    key = text.strip()
+    if not key:
+        raise UsageError(
+            _("The key in {place} is empty; put the key there or take it away.").format(place=place)
+        )
+    if not all("!" <= c <= "~" for c in key):
+        raise UsageError(
+            _("The key in {place} must be one word of plain ASCII characters.").format(place=place)
+        )
+    return Secret(key)
+
+
+def normalise(url: str, said_by: str = "--base-url") -> str:
+    """A base URL without a trailing slash; ``/v1`` is added where it has no path at all.
+
+    Raises `UsageError` in one sentence that starts with `said_by`.
+    """
+    text = url.strip()
+    why = _fault(text)
+    if why:
+        raise UsageError(f"{said_by}: {why}")
+    parts = urlsplit(text)
+    path = parts.path.rstrip("/") or "/v1"
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def _fault(text: str) -> str:
+    if not text:
+        return _("The address is empty.")
+    if not text.isprintable() or any(c.isspace() for c in text):
+        return _("There is a space or a control character in the address.")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as e:
+        return _("{url!r} is not an address: {why}.").format(url=_shown(text), why=e)
+    if "@" in parts.netloc:
+        return _("A name or password can't stand in the address; use --api-key-env for a key.")
+    if parts.scheme not in ("http", "https"):
+        if "://" in text:
+            return _("{url!r} must start with http:// or https://.").format(url=_shown(text))
+        return _("{url!r} has no http:// or https:// before it; did you mean http://{url}?").format(
+            url=_shown(text)
+        )
+    if not parts.hostname or port == 0:
+        return _("{url!r} names no host that could be reached.").format(url=text)
+    if parts.query or parts.fragment:
+        return _("The address ends before the ? or #; leave out what follows.")
+    for tail in ("/chat/completions", "/completions", "/models"):
+        if parts.path.rstrip("/").endswith(tail):
+            return _("Leave out {tail} at the end; the address is that of the whole API.").format(
+                tail=tail
+            )
+    return ""
+
+
+def _shown(text: str) -> str:
+    return text.rpartition("@")[2]  # what stands before an @ may be a password
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    import ipaddress
+
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or address.is_unspecified or bool(mapped and mapped.is_loopback)
+
+
+def proxy_for(base_url: str, environ: Mapping[str, str]) -> str | None:
+    """The proxy for a server: HTTPS_PROXY or HTTP_PROXY, then ALL_PROXY, unless NO_PROXY says no.
+
+    Loopback hosts never get one. Raises `UsageError` for a proxy that is not ``http(s)://``.
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if is_loopback(host) or _excepted(parts, _variable(environ, "no_proxy")[1]):
+        return None
+    variable, value = _variable(environ, f"{parts.scheme}_proxy", "all_proxy")
+    if not value:
+        return None
+    text = value if "://" in value else f"http://{value}"
+    scheme = text.partition("://")[0].lower()
+    if scheme not in ("http", "https"):
+        raise UsageError(
+            _(
+                "{variable} names a {scheme}:// proxy, which qchat does not speak; "
+                "set {wanted} to an http:// proxy, or name {host} in NO_PROXY."
+            ).format(
+                variable=variable, scheme=scheme, wanted=f"{parts.scheme.upper()}_PROXY", host=host
+            )
+        )
+    try:
+        fine = bool(urlsplit(text).hostname) and urlsplit(text).port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise UsageError(_("{variable} is not a proxy's address.").format(variable=variable))
+    return text
+
+
+def _variable(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
+    for name in names:
+        for spelling in (name, name.upper()):  # the order of curl and of Python
+            value = environ.get(spelling, "").strip()
+            if value:
+                return spelling, value
+    return "", ""
+
+
+def _excepted(parts: SplitResult, no_proxy: str) -> bool:
+    import ipaddress
+
+    host = (parts.hostname or "").rstrip(".").lower()
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    for entry in no_proxy.lower().replace(",", " ").split():
+        if entry == "*":
+            return True
+        name, colon, number = entry.rpartition(":")
+        if colon and number.isdigit() and ":" not in name.strip("[]"):
+            if int(number) != port:
+                continue
+            entry = name
+        entry = entry.strip("[]").removeprefix("*").lstrip(".")
+        if entry and (host == entry or host.endswith(f".{entry}")):
+            return True
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def answers(endpoint: Endpoint, seconds: float = 1.0) -> bool:
+    """Whether something listens at the endpoint's address, or at its proxy's; quick, without a
+    request."""
+    import socket
+
+    try:
+        parts = urlsplit(endpoint.proxy or endpoint.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname or "", port), timeout=seconds):
+            return True
+    except (OSError, ValueError):  # ValueError: a name that can't be one
+        return False
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a ``Retry-After`` header: a number, or a date from now. None when unreadable."""
+    if value is None:
+        return None
+    import email.utils
+    import time
+
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = date.timestamp() - time.time()
+    return max(0.0, seconds) if seconds < float("inf") else None

@@ -1,0 +1,32 @@
+"""`qchat completion`: the script that teaches a shell qchat's commands and options."""
+
+import click
+
+from ..i18n import _
+
+
+@click.command(
+    help=_("""Print the completion script for a shell, to be read by it at its start."""),
+    epilog=_(
+        """\b
+To install:
+  bash   qchat completion bash > ~/.local/share/bash-completion/completions/qchat
+         (make that folder first; it needs the package bash-completion. Without
+         it, put  eval "$(qchat completion bash)"  in ~/.bashrc)
+  zsh    qchat completion zsh > ~/.zfunc/_qchat
+         with  fpath+=(~/.zfunc); autoload -Uz compinit && compinit  in ~/.zshrc
+  fish   qchat completion fish > ~/.config/fish/completions/qchat.fish
+Then start a new shell.
+"""
+    ),
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script."""
+    from click.shell_completion import get_completion_class
+
+    from ..cli import main
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "qchat", "_QCHAT_COMPLETE").source())

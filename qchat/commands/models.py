@@ -1,0 +1,63 @@
+"""`qchat models`: what a server offers."""
+
+from typing import Any
+
+import click
+
+from .. import cli_options as options
+from ..i18n import _
+
+
+@click.command(
+    help=_("List the models that a server offers, with the longest context it gives them."),
+    epilog=_(
+        """\b
+Examples:
+  qchat models
+  qchat models --server lab
+  qchat models --base-url http://127.0.0.1:8000 --json | jq -r '.[].id'
+"""
+    ),
+)
+@options.server
+@options.base_url
+@options.api_key_env
+@click.option(
+    "--json", "as_json", is_flag=True, help=_("Print what the server says, as one JSON list.")
+)
+def models(
+    server: str | None, base_url: str | None, api_key_env: str | None, as_json: bool
+) -> None:
+    """Ask and print. Raises `QchatError`."""
+    from .. import settings as settings_
+    from ..api import endpoint as wire
+
+    settings = settings_.load()
+    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    if endpoint is None:
+        from ..api.local_servers import local_server
+
+        endpoint = local_server(settings)
+
+    from ..api.client import Client
+    from ..console import json_text, table
+
+    with Client(endpoint) as client:
+        found = client.models()
+    if as_json:
+        click.echo(json_text(found))
+    elif not found:
+        click.echo(_("{url} offers no models.").format(url=endpoint.base_url), err=True)
+    else:
+        heading = (_("MODEL"), _("CONTEXT"), _("OWNER"))
+        rows = [heading, *(_row(model) for model in found)]
+        click.echo(table(rows, right=(1,)))
+
+
+def _row(model: dict[str, Any]) -> tuple[str, str, str]:
+    context, owner = model.get("max_model_len"), model.get("owned_by")
+    return (
+        model["id"],
+        f"{context:,}" if isinstance(context, int) else "-",
+        owner if isinstance(owner, str) and owner else "-",
+    )

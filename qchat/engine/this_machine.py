@@ -1,0 +1,27 @@
+"""This machine as vLLM would use it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError
+from ..i18n import _
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+
+def here() -> "tuple[Machine, str | None]":
+    """This machine as vLLM would use it, and a word for a person on what it would not use."""
+    from . import machine as machine_
+    from .vllm_startup import installed
+
+    machine = machine_.detect()
+    note = machine.gpu_note
+    try:
+        cpu = installed().cpu
+    except EngineError as error:
+        return machine, str(error)
+    if cpu and machine.gpus:
+        note = _("The vLLM here is built for the CPU; it would not use the GPU.")
+        machine = replace(machine, gpus=())
+    return machine, note

@@ -1,0 +1,211 @@
+"""Conversations as files: Markdown, JSON, and lines of messages; and from the last two back.
+
+What is written holds the source text, but nothing that a terminal takes for a command: in
+Markdown such characters are dropped or shown, in JSON they are escaped, so nothing is lost.
+"""
+
+import errno
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ..console import json_text
+from ..errors import EngineError, UsageError
+from ..i18n import _
+from ..sanitize import clean, one_line
+from . import (
+    FORMAT,
+    FORMAT_VERSION,
+    BadDocumentError,
+    Json,
+    Parsed,
+    Store,
+    is_database,
+    parse_document,
+    parse_messages,
+    readable,
+)
+from .formatting import FORMS
+
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's name says, or None."""
+    return FORMS.get(path.suffix.lower().removeprefix("."))
+
+
+def exported(store: Store, ids: Iterable[str], form: str, *, reasoning: bool) -> Iterator[str]:
+    """The text of an export, in pieces."""
+    if form == "json":
+        yield f'{{"format": "{FORMAT}", "version": {FORMAT_VERSION}, "conversations": [\n'
+        for n, key in enumerate(ids):
+            yield (",\n" if n else "") + json_text(store.dump(key))
+        yield "\n]}\n"
+    elif form == "jsonl":
+        for key in ids:
+            if messages := store.for_api(key):
+                yield json_text({"messages": messages}) + "\n"
+    else:
+        for n, key in enumerate(ids):
+            yield ("\n" if n else "") + markdown(store, key, reasoning=reasoning)
+
+
+def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
+    """The path that is shown, a heading for each message."""
+    found = store.conversations.get(conversation)
+    parts = [f"# {one_line(found.title) or _('Untitled')}"]
+    if found.system:
+        parts += ["## " + _("System prompt"), clean(found.system).strip("\n")]
+    names = {"user": _("Question"), "assistant": _("Answer")}
+    path = store.messages.path(conversation)
+    for message in store.messages.bodies(node.id for node in path):
+        heading = names.get(message.role, message.role)
+        if message.model:
+            heading += f" ({one_line(message.model)})"
+        parts.append(f"## {heading}")
+        if reasoning and message.reasoning:
+            thought = clean(message.reasoning).strip("\n")
+            parts.append("\n".join(f"> {line}".rstrip() for line in thought.split("\n")))
+        if message.content:
+            parts.append(clean(message.content).strip("\n"))
+        if message.error:
+            parts.append("*" + one_line(message.error) + "*")
+        elif message.state != "complete":
+            parts.append("*" + _("(stopped here)") + "*")
+    return "\n\n".join(parts) + "\n"
+
+
+def write(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
+    """Write a file, whole or not at all, for the owner alone. Raises `UsageError` where it exists
+    and `overwrite` is not said, `EngineError` where it can't be written."""
+    exists = _("{path} exists; say --force to replace it.").format(path=path)
+    if not overwrite and os.path.lexists(path) and not path.is_dir():
+        raise UsageError(exists)
+    try:
+        if path.is_dir():
+            raise UsageError(_("{path} is a folder; give the name of a file.").format(path=path))
+        if overwrite and path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as file:  # a pipe or a device stays what it is
+                file.writelines(pieces)
+        else:
+            _write_whole(pieces, Path(os.path.realpath(path)) if overwrite else path, overwrite)
+    except FileExistsError:
+        raise UsageError(exists) from None
+    except FileNotFoundError as e:
+        raise UsageError(_("There is no folder {path}.").format(path=path.parent)) from e
+    except OSError as e:
+        raise EngineError(_("Can't write {path}: {why}.").format(path=path, why=e.strerror)) from e
+
+
+def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
+    scratch: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
+        ) as file:
+            scratch = Path(file.name)
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite:
+            try:
+                os.link(scratch, path)  # unlike a rename it never replaces what came meanwhile
+                return
+            except OSError as e:
+                if e.errno not in _NO_LINKS:
+                    raise
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
+        scratch.replace(path)
+    finally:
+        if scratch is not None:
+            with suppress(OSError):
+                scratch.unlink()
+
+
+def read(name: str) -> Iterator[Parsed]:
+    """The conversations in a file (``-`` is standard input), of either form, or in a database of
+    the store's, as far as it can be read.
+
+    Raises `UsageError` naming file and line.
+    """
+    shown = _("standard input") if name == "-" else name
+    try:
+        if name != "-" and is_database(Path(name)):
+            yield from _stored(Path(name))
+            return
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as e:
+        raise UsageError(_("Can't read {file}: {why}.").format(file=shown, why=e.strerror)) from e
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data[: e.start].count(b"\n") + 1
+        raise UsageError(
+            _("{file}:{line}: this is not UTF-8 text.").format(file=shown, line=line)
+        ) from e
+    whole = _whole(text)
+    if whole is not None:
+        yield from _documents(whole, shown)
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            where = f"{shown}:{number}"
+            yield _checked(parse_messages, _json(line, where), where)
+
+
+def _stored(path: Path) -> Iterator[Parsed]:
+    found = [parsed for parsed, deleted in readable(path) if deleted is None]
+    if not found:
+        text = _("{file} is a database, and no conversation of qchat's can be read in it.")
+        raise UsageError(text.format(file=path))
+    yield from found
+
+
+def _whole(text: str) -> Json | None:
+    """The export that a text is as a whole, or None where it is lines."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        # Lines, or a broken export: its first line is then reported.
+        return None
+    return value if isinstance(value, dict) and "messages" not in value else None
+
+
+def _documents(value: Json, shown: str) -> Iterator[Parsed]:
+    found = value.get("conversations")
+    if value.get("format") != FORMAT or not isinstance(found, list):
+        raise UsageError(
+            _(
+                "{file} is neither an export of qchat's nor lines such as "
+                '{{"messages": [{{"role": "user", "content": "…"}}]}}.'
+            ).format(file=shown)
+        )
+    if value.get("version") != FORMAT_VERSION:
+        text = _("{file} was written by another version of qchat (format {n}).")
+        raise UsageError(text.format(file=shown, n=value.get("version")))
+    for number, document in enumerate(found, start=1):
+        where = _("{file}, conversation {n}").format(file=shown, n=number)
+        yield _checked(parse_document, document, where)
+
+
+def _json(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except RecursionError:
+        raise UsageError(_("{where}: nested too deeply.").format(where=where)) from None
+    except ValueError as e:
+        raise UsageError(_("{where}: not valid JSON: {why}.").format(where=where, why=e)) from e
+
+
+def _checked(parse: Any, value: Any, where: str) -> Parsed:
+    try:
+        parsed: Parsed = parse(value)
+    except BadDocumentError as e:
+        raise UsageError(f"{where}: {e}.") from e
+    return parsed

@@ -1,0 +1,45 @@
+"""What an action needs, asked for in one line over the conversation."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from ...i18n import _
+from ..actions.action import Action
+from ..composer.ordered_input import LineField
+
+
+class Wanted(ModalScreen[str | None]):
+    """Gives what was written, None where the person thought better of it."""
+
+    DEFAULT_CSS = """
+    Wanted { align: center middle; }
+    Wanted Vertical { width: 64; max-width: 100%; height: auto; padding: 1 2; background: $panel; }
+    Wanted Input { border: none; margin-top: 1; }
+    Wanted Input:focus { border: none; }
+    Wanted .note { color: $text-muted; margin-top: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", show=False, priority=True),
+    ]
+
+    def __init__(self, action: Action) -> None:
+        super().__init__()
+        self._action = action
+
+    def compose(self) -> ComposeResult:
+        """What it is for, the field, and its keys."""
+        with Vertical():
+            yield Static(self._action.about, markup=False)
+            yield LineField(placeholder=self._action.argument, compact=True)
+            yield Static(_("Enter does it · Escape leaves"), markup=False, classes="note")
+
+    @on(Input.Submitted)
+    def _given(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.dismiss(event.value.strip() or None)

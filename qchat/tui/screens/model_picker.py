@@ -1,0 +1,157 @@
+"""Which server and model: those that are known, each looked at, and an address to type."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from textual.widgets import Input
+
+from ...api import endpoint as wire
+from ...api.endpoint import Endpoint, Secret
+from ...api.local_servers import Known, running
+from ...errors import UsageError
+from ...i18n import _
+from ...settings import Settings
+from .. import server_list as servers
+from ..request_settings import Gone
+from ..server_list import Look
+from ..threads import apart
+from .pick_list import Item, Pick
+
+_Key = tuple[str, Secret | None]  # address and key: what makes two servers different
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen; `model` None is the server's only one."""
+
+    endpoint: Endpoint
+    model: str | None
+
+
+class ModelPicker(Pick):
+    """Servers and below each its models, as they come to be known. Nothing waits for a server."""
+
+    def __init__(
+        self,
+        settings: Settings | None,
+        current: Endpoint,
+        chosen: "Callable[[Choice], None]",
+    ) -> None:
+        """`chosen` is called with what the person picks."""
+        super().__init__(
+            _("Server and model"),
+            hint=_("An address, or a word of the list"),
+            note=_("Enter chooses · Escape leaves · an address is tried by Enter"),
+        )
+        self._settings = settings
+        self._chosen = chosen
+        name = current.name or current.base_url
+        self._known = [
+            Known(name, None, current.trouble)
+            if isinstance(current, Gone)
+            else Known(name, current)
+        ]
+        self._looks: dict[_Key, Look] = {}
+
+    def on_mount(self) -> None:
+        """Look at what is known at once, and ask what else there is."""
+        super().on_mount()
+        self._look_at(self._known)
+        if self._settings is not None:
+            self._add(servers.configured(self._settings))
+            self.run_worker(self._ask_running(self._settings), exit_on_error=True)
+
+    async def _ask_running(self, settings: Settings) -> None:
+        self._add(await apart(lambda: list(running(settings))))
+
+    def _add(self, found: Iterable[Known]) -> None:
+        keys = {_key(one) for one in self._known}
+        new = [one for one in found if one.endpoint is None or _key(one) not in keys]
+        self._known += new
+        self._look_at(new)
+        self.show(list(self._lines()))
+
+    def _look_at(self, known: Sequence[Known]) -> None:
+        for one in known:
+            if one.endpoint is not None:
+                self.run_worker(self._look(_key(one), one.endpoint), exit_on_error=True)
+
+    async def _look(self, key: _Key, endpoint: Endpoint) -> None:
+        self._looks[key] = await apart(lambda: servers.look(endpoint))
+        self.show(list(self._lines()))
+
+    def _lines(self) -> Iterator[Item]:
+        for number, one in enumerate(self._known):
+            look = self._looks.get(_key(one))
+            yield _line(number, one, look)
+            for model in look.models if look is not None else ():
+                context = _("{n:,} tokens").format(n=model.context) if model.context else ""
+                yield Item(f"{number} {model.name}", model.name, context, indent=2)
+
+    def fits(self, item: Item, words: Sequence[str]) -> bool:
+        """An address that is typed leaves the list as it is."""
+        return "://" in self.typed or super().fits(item, words)
+
+    def picked(self, key: str | None) -> None:
+        """Choose; or try the address that was typed."""
+        if "://" in self.typed or (key is None and self.typed):
+            self._try(self.typed)
+            return
+        if key is None:
+            return
+        number, _space, model = key.partition(" ")
+        one = self._known[int(number)]
+        if one.endpoint is None:
+            self.say(one.trouble, bad=True)
+            return
+        look = self._looks.get(_key(one))
+        offered = [found.name for found in look.models] if look is not None else []
+        if not model and len(offered) > 1 and one.endpoint.model not in offered:
+            self.say(_("It has several models; choose one below it."))
+            return
+        usual = one.endpoint.model
+        if not model and usual is not None and (not offered or usual in offered):
+            model = usual
+        self._chosen(Choice(one.endpoint, model or None))
+        self.dismiss(key)
+
+    def _try(self, address: str) -> None:
+        try:
+            endpoint = self._endpoint(address)
+        except UsageError as e:
+            self.say(str(e), bad=True)
+            return
+        field = self.query_one(Input)
+        with field.prevent(Input.Changed):
+            field.value = ""
+        typed = Known(endpoint.base_url, endpoint)
+        self._add([typed])
+        self.mark(str([_key(one) for one in self._known].index(_key(typed))))
+        self.say(_("{url} is in the list now; Enter takes it.").format(url=endpoint.base_url))
+
+    def _endpoint(self, address: str) -> Endpoint:
+        said_by = _("The address")
+        if self._settings is None:
+            return Endpoint(wire.normalise(address, said_by))
+        wire.normalise(address, said_by)
+        found = wire.resolve(self._settings, base_url=address)
+        assert found is not None
+        return replace(found, model=None)
+
+
+def _key(known: Known) -> _Key:
+    endpoint = known.endpoint
+    return ("", None) if endpoint is None else (endpoint.base_url, endpoint.api_key)
+
+
+def _line(number: int, one: Known, look: Look | None) -> Item:
+    if one.endpoint is None:
+        return Item(str(number), f"○ {one.name}", one.trouble, bad=True)
+    about = "" if one.name == one.endpoint.base_url else one.endpoint.base_url
+    if look is None:
+        return Item(str(number), f"… {one.name}", about)
+    if look.trouble:
+        return Item(str(number), f"○ {one.name}", look.trouble, bad=True)
+    assert look.seconds is not None
+    figures = _("{n:.0f} ms").format(n=look.seconds * 1000)
+    return Item(str(number), f"● {one.name}", f"{about}  {figures}".strip())

@@ -1,0 +1,178 @@
+"""A list of which only the lines that are seen are drawn, however long it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message as Event
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ...i18n import _
+
+T = TypeVar("T")
+Spans = Sequence[tuple[str, Style]]
+
+DIM = Style(dim=True)
+BOLD = Style(bold=True)
+PLAIN = Style()
+
+
+class Listing(ScrollView, Generic[T], can_focus=True):
+    """Items of `LINES` lines each, with headings between them; one of the items is chosen."""
+
+    LINES: ClassVar[int] = 1
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Listing {
+        overflow-x: hidden;
+        scrollbar-size-vertical: 1;
+        scrollbar-background: $surface;
+        scrollbar-background-hover: $surface;
+        scrollbar-background-active: $surface;
+        scrollbar-color: $surface-lighten-2;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home,g", "edge(0)", show=False),
+        Binding("end,G", "edge(-1)", show=False),
+        Binding("enter", "open", show=False),
+    ]
+
+    class Opened(Event):
+        """An item is wanted: Enter, or a click; it is the one that is chosen."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.items: list[T] = []
+        self.at = 0
+        self.empty = ""
+        self._rows: list[tuple[str, int, int]] = []  # a heading, or an item and a line of it
+        self._first: list[int] = []
+
+    @property
+    def chosen(self) -> T | None:
+        """The item that is chosen, None where there are none."""
+        return self.items[self.at] if self.items else None
+
+    def put(self, items: Sequence[T], headings: Mapping[int, str], at: int = 0) -> None:
+        """Show these; a heading stands before the item of its number."""
+        self.items = list(items)
+        self._rows = []
+        self._first = []
+        for number in range(len(self.items)):
+            if number in headings:
+                self._rows.append((headings[number], 0, 0))
+            self._first.append(len(self._rows))
+            self._rows += [("", number, line) for line in range(self.LINES)]
+        self.virtual_size = Size(0, len(self._rows))
+        self.at = max(0, min(at, len(self.items) - 1))
+        self._follow()
+        self.refresh()
+
+    def choose(self, at: int) -> None:
+        """Choose an item, and bring it into view."""
+        self.at = max(0, min(at, len(self.items) - 1))
+        self._follow()
+        self.refresh()
+
+    def row_of(self, at: int) -> int:
+        """The line of the window where an item stands; it may be outside."""
+        return self._first[at] - self.scroll_offset.y
+
+    def _follow(self) -> None:
+        if not self.items or not self.size.height:
+            return
+        first = self._first[self.at]
+        heading = first - 1 if first and self._rows[first - 1][0] else first
+        top, rows = self.scroll_offset.y, self.size.height
+        if heading < top:
+            self.scroll_to(y=heading, animate=False, force=True)
+        elif first + self.LINES > top + rows:
+            self.scroll_to(y=first + self.LINES - rows, animate=False, force=True)
+
+    # -- keys and mouse --------------------------------------------------------------------
+
+    def action_move(self, step: int) -> None:
+        """One up or down."""
+        self.choose(self.at + step)
+
+    def action_page(self, step: int) -> None:
+        """A page up or down."""
+        self.choose(self.at + step * max(1, self.size.height // self.LINES - 1))
+
+    def action_edge(self, at: int) -> None:
+        """The first or the last."""
+        self.choose(at if at >= 0 else len(self.items) - 1)
+
+    def action_open(self) -> None:
+        """Open what is chosen."""
+        if self.items:
+            self.post_message(self.Opened())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click opens."""
+        row = self.scroll_offset.y + event.y
+        if event.button == 1 and row < len(self._rows) and not self._rows[row][0]:
+            self.choose(self._rows[row][1])
+            self.action_open()
+
+    def on_resize(self) -> None:
+        """What is chosen stays in view."""
+        self._follow()
+
+    # -- drawing ---------------------------------------------------------------------------
+
+    def draw(self, item: T, line: int) -> Spans:
+        """A line of an item: safe texts with their styles. Each kind of list has its own."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its items are drawn")
+
+    def look(self, number: int) -> Style:
+        """How an item stands out: the one that is chosen does."""
+        if number != self.at:
+            return PLAIN
+        return Style(reverse=True) if self.has_focus else BOLD
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the window."""
+        width, base = self.scrollable_content_region.width, self.rich_style
+        row = self.scroll_offset.y + y
+        if not self._rows and y == 0:
+            return _strip([(f" {self.empty}", DIM)], width, base)
+        if row >= len(self._rows):
+            return Strip.blank(width, base)
+        heading, number, line = self._rows[row]
+        if heading:
+            return _strip([(f" {heading}", BOLD + DIM)], width, base)
+        return _strip(self.draw(self.items[number], line), width, base + self.look(number))
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self.refresh()
+
+
+def _strip(spans: Spans, width: int, base: Style) -> Strip:
+    """Exactly `width` cells; what is longer ends in an ellipsis."""
+    segments: list[Segment] = []
+    left = width
+    for text, style in spans:
+        cells = cell_len(text)
+        if cells > left:
+            text = set_cell_size(text, max(0, left - 1)) + (_("…") if left else "")
+            cells = left
+        segments.append(Segment(text, base + style))
+        left -= cells
+        if left <= 0:
+            break
+    segments.append(Segment(" " * max(0, left), base))
+    return Strip(segments, width)

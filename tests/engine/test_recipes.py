@@ -1,0 +1,354 @@
+"""Recipes, the machine, and whether one fits the other."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qchat import cli, demo
+from qchat.engine import machine, recipes
+from qchat.engine.fit import (
+    CPU_SHARE,
+    LEAST_CONTEXT,
+    SHARE,
+    Fit,
+    Wish,
+    choose,
+    fit,
+    next_best,
+    ranked,
+)
+from qchat.engine.machine import Gpu, Machine
+from qchat.engine.recipes import Precision, Recipe, find, known, nearest
+from qchat.sampling import PRESETS
+
+ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
+
+
+def gpus(n: int, mib: int, capability: tuple[int, int] = ADA, free: int | None = None) -> Machine:
+    held = tuple(
+        Gpu(i, "GPU", mib, mib - 400 if free is None else free, capability) for i in range(n)
+    )
+    return Machine(held, 128_000, 120_000, 16)
+
+
+def cpu(free: int) -> Machine:
+    return Machine((), free + 1000, free, 8)
+
+
+machines = st.one_of(
+    st.builds(
+        gpus,
+        st.integers(1, 8),
+        st.integers(4_000, 200_000),
+        st.sampled_from([ADA, AMPERE, TURING]),
+    ),
+    st.builds(cpu, st.integers(500, 600_000)),
+)
+wishes = st.builds(
+    Wish,
+    context=st.none() | st.integers(1, 300_000),
+    gpus=st.none() | st.integers(1, 8),
+    yarn=st.booleans(),
+)
+
+
+class TestRecipes:
+    def test_bytes_of_the_cache_are_the_documented_ones(self) -> None:
+        kib = {recipe.name: recipe.kv_bytes() // 1024 for recipe in known()}
+        assert kib["Qwen3-0.6B"] == kib["Qwen3-1.7B"] == 112
+        assert kib["Qwen3-4B"] == kib["Qwen3-8B"] == 144
+        assert (kib["Qwen3-14B"], kib["Qwen3-32B"], kib["Qwen3-30B-A3B"]) == (160, 256, 96)
+
+    def test_every_recipe_is_whole(self) -> None:
+        names = [recipe.name for recipe in known()]
+        assert len(set(names)) == len(names)
+        for recipe in known():
+            assert recipe.preset in PRESETS
+            assert recipe.mode in ("hybrid", "thinking", "instruct")
+            assert (recipe.reasoning_parser is None) == (recipe.mode == "instruct")
+            assert Precision.BF16 in recipe.variants
+            sizes = [variant.weights_mib for variant in recipe.variants.values()]
+            assert sizes == sorted(sizes, reverse=True)
+
+    def test_the_demo_recipe_is_that_of_the_bundled_model(self) -> None:
+        config = json.loads((demo.path() / "config.json").read_text("utf-8"))
+        found = find("demo")
+        assert found is not None
+        recipe = found.recipe
+        assert recipe.layers == config["num_hidden_layers"]
+        assert recipe.kv_heads == config["num_key_value_heads"]
+        assert recipe.head_dim == config["head_dim"]
+        assert recipe.context == config["max_position_embeddings"]
+        size = (demo.path() / "model.safetensors").stat().st_size
+        assert recipe.variants[Precision.BF16].weights_mib == pytest.approx(size / 2**20, abs=1)
+
+    @pytest.mark.parametrize(
+        ("name", "recipe", "precision"),
+        [
+            ("Qwen3-32B", "Qwen3-32B", None),
+            ("qwen3-32b", "Qwen3-32B", None),
+            ("Qwen/Qwen3-32B", "Qwen3-32B", Precision.BF16),
+            ("Qwen/Qwen3-32B-AWQ", "Qwen3-32B", Precision.INT4),
+            ("Qwen3-4B-Instruct-2507-FP8", "Qwen3-4B-Instruct-2507", Precision.FP8),
+        ],
+    )
+    def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
+        found = find(name)
+        assert found is not None and found.recipe.name == recipe
+        assert (found.variant and found.variant.precision) == precision
+
+    @pytest.mark.parametrize("name", ["", "Qwen", "other/Qwen3-32B", "./Qwen3-32B", "Qwen3-32"])
+    def test_names_of_none(self, name: str) -> None:
+        assert find(name) is None
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("qwen3-9b", ["Qwen3-8B", "Qwen3-4B"]),
+            ("Qwen/Qwen3-32B-AQW", ["Qwen3-32B-AWQ"]),
+            (
+                "qwen3-30b",
+                ["Qwen3-30B-A3B-Instruct-2507", "Qwen3-30B-A3B-Thinking-2507", "Qwen3-30B-A3B"],
+            ),
+            ("demp", ["demo"]),
+            ("llama", []),
+        ],
+    )
+    def test_what_may_have_been_meant(self, name: str, meant: list[str]) -> None:
+        assert nearest(name) == meant
+
+
+class TestFit:
+    @given(st.sampled_from(known()), machines, wishes)
+    def test_what_fits_has_room_for_all_of_it(
+        self, recipe: Recipe, here: Machine, wish: Wish
+    ) -> None:
+        for variant in recipe.variants.values():
+            one = fit(recipe, variant, here, wish)
+            if not one.fits:
+                continue
+            cache = one.context * one.kv_bytes / 2**20
+            assert cache <= one.kv_mib <= one.room_mib
+            assert one.weights_mib + one.reserve_mib + one.room_mib <= one.budget_mib
+            assert one.requests >= 1
+            assert one.weights_mib * max(1, one.gpus) >= variant.weights_mib
+            if here.gpus:
+                assert one.budget_mib <= SHARE * here.gpus[0].total_mib
+                assert one.budget_mib < here.gpus[0].free_mib
+                assert 1 <= one.gpus <= min(len(here.gpus), variant.most_gpus)
+            else:
+                assert one.budget_mib <= CPU_SHARE * here.free_mib
+            assert min(LEAST_CONTEXT, one.limit) <= one.context <= one.limit or wish.context
+            if wish.context:
+                assert one.context == wish.context <= one.limit
+
+    @given(st.sampled_from(known()), machines, wishes)
+    def test_a_refusal_has_a_reason_and_more_memory_never_hurts(
+        self, recipe: Recipe, here: Machine, wish: Wish
+    ) -> None:
+        one = choose(recipe, here, wish)
+        assert one.fits == (one.refusal is None)
+        assert one.refusal is None or len(one.refusal) > 20
+        if one.fits:
+            more = Machine(
+                tuple(
+                    Gpu(g.index, g.name, g.total_mib * 2, g.free_mib * 2, g.capability)
+                    for g in here.gpus
+                ),
+                here.memory_mib * 2,
+                here.free_mib * 2,
+                here.cores,
+            )
+            assert choose(recipe, more, wish).fits
+
+    @given(machines)
+    def test_the_order(self, here: Machine) -> None:
+        found = ranked(known(), here)
+        assert len(found) == len(known())
+        fitting = [one.fits for one in found]
+        assert fitting == sorted(fitting, reverse=True)
+        if found[0].recipe.name == "demo":  # only where nothing real fits
+            assert sum(fitting) == 1
+
+    def test_32b_in_4_bits_on_24_gb_has_the_context_that_is_known(self) -> None:
+        one = fit_named("Qwen3-32B-AWQ", gpus(1, 24_564))
+        assert 9_000 < one.kv_tokens < 11_000
+
+    def test_a_card_that_is_in_use_gets_a_smaller_share(self) -> None:
+        whole = fit_named("Qwen3-4B", gpus(1, 24_564))
+        shared = fit_named("Qwen3-4B", gpus(1, 24_564, free=16_000))
+        assert shared.share < whole.share == SHARE
+        assert shared.budget_mib < 16_000
+
+    def test_the_fewest_gpus_that_are_enough(self) -> None:
+        assert fit_named("Qwen3-8B", gpus(4, 24_564)).gpus == 1
+        assert fit_named("Qwen/Qwen3-32B", gpus(4, 24_564)).gpus == 4
+        assert fit_named("Qwen3-32B-AWQ", gpus(4, 24_564)).gpus == 2
+
+    def test_a_head_of_the_cache_is_not_split(self) -> None:
+        found = find("Qwen3-30B-A3B")
+        assert found is not None
+        assert found.recipe.kv_bytes(4) == found.recipe.kv_bytes(8) == found.recipe.kv_bytes() // 4
+
+    @pytest.mark.parametrize(
+        ("name", "here", "wish", "said"),
+        [
+            ("Qwen/Qwen3-32B", gpus(1, 24_564), Wish(), "62,751 MiB of weights"),
+            ("Qwen3-8B-AWQ", gpus(1, 8_192), Wish(), "1,792 tokens, where 2,048"),
+            ("Qwen3-8B", gpus(1, 24_564, TURING), Wish(), "compute capability 7.5"),
+            ("Qwen3-8B", gpus(1, 24_564), Wish(context=50_000), "--yarn allows 131,072"),
+            ("Qwen3-1.7B", gpus(1, 24_564), Wish(yarn=True), "no YaRN"),
+            ("Qwen3-8B", gpus(1, 24_564), Wish(gpus=2), "this machine has 1"),
+            ("Qwen3-30B-A3B-FP8", gpus(4, 24_564), Wish(gpus=4), "at most 2 GPUs"),
+            ("Qwen3-8B-FP8", cpu(100_000), Wish(), "On the CPU models run in BF16"),
+            ("Qwen3-8B", cpu(10_000), Wish(), "15,947 MiB of weights"),
+        ],
+    )
+    def test_refusals(self, name: str, here: Machine, wish: Wish, said: str) -> None:
+        one = fit_named(name, here, wish)
+        assert one.refusal is not None and said in one.refusal
+
+    def test_the_next_one_that_can(self) -> None:
+        here = gpus(1, 24_564)
+        refused = fit_named("Qwen/Qwen3-32B", here)
+        instead = next_best(refused, ranked(known(), here))
+        assert instead is not None and instead.variant.model == "Qwen/Qwen3-32B-AWQ"
+        assert next_best(refused, []) is None
+
+    def test_yarn_stretches(self) -> None:
+        one = fit_named("Qwen3-8B", gpus(1, 81_559), Wish(yarn=True))
+        assert one.context == one.limit == 131_072
+
+    def test_on_a_cpu_what_would_crawl_comes_later(self) -> None:
+        names = [one.recipe.name for one in ranked(known(), cpu(250_000)) if one.fits]
+        assert names.index("Qwen3-30B-A3B") < names.index("Qwen3-4B") < names.index("Qwen3-32B")
+
+
+def fit_named(name: str, here: Machine, wish: Wish | None = None) -> Fit:
+    found = find(name)
+    assert found is not None
+    if found.variant is None:
+        return fit(found.recipe, found.recipe.variants[Precision.BF16], here, wish)
+    return fit(found.recipe, found.variant, here, wish)
+
+
+class TestMachine:
+    def test_this_one(self) -> None:
+        here = machine.detect()
+        assert 0 < here.free_mib <= here.memory_mib
+        assert here.cores >= 1
+        assert here.description
+
+    @pytest.mark.parametrize(
+        ("wanted", "places"),
+        [
+            (None, [0, 1, 2]),
+            ("", []),
+            ("2,0", [2, 0]),
+            ("0, 1", [0, 1]),
+            ("1,7,0", [1]),
+            ("-1", []),
+            ("GPU-b", [1]),
+            ("GPU-c,GPU-a", [2, 0]),
+        ],
+    )
+    def test_visible_as_cuda_reads_it(self, wanted: str | None, places: list[int]) -> None:
+        assert machine.visible(wanted, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
+
+    def test_a_container_has_less(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "memory.max").write_text(str(512 << 20))
+        (tmp_path / "memory.current").write_text(str(300 << 20))
+        (tmp_path / "memory.stat").write_text(f"file 1\ninactive_file {100 << 20}\n")
+        monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+        assert machine.memory() == (512, 312)
+
+    def test_gpus_through_nvml(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The shape of nvidia-ml-py's answers, as there may be no GPU here."""
+        monkeypatch.setitem(__import__("sys").modules, "pynvml", FakeNvml())
+        here = machine.detect({"CUDA_VISIBLE_DEVICES": "1"})
+        assert here.gpus == (Gpu(0, "NVIDIA L4", 23_034, 22_000, (8, 9)),)
+
+
+class FakeNvml:
+    """As much of pynvml as is asked for."""
+
+    class NVMLError(Exception):
+        pass
+
+    class Held:
+        total, free = 23_034 << 20, 22_000 << 20
+
+    def __getattr__(self, name: str) -> object:
+        answers: dict[str, object] = {
+            "nvmlDeviceGetCount": 2,
+            "nvmlDeviceGetHandleByIndex": object(),
+            "nvmlDeviceGetUUID": "GPU-x",
+            "nvmlDeviceGetName": b"NVIDIA L4",
+            "nvmlDeviceGetMemoryInfo": self.Held,
+            "nvmlDeviceGetCudaComputeCapability": (8, 9),
+        }
+        return lambda *_args: answers.get(name)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
+
+    def see(self, monkeypatch: pytest.MonkeyPatch, here: Machine) -> None:
+        monkeypatch.setattr("qchat.engine.this_machine.here", lambda: (here, None))
+
+    def test_table(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.see(monkeypatch, gpus(1, 24_564))
+        assert cli.run(["recipes"]) == 0
+        fit_, _between, refused = capsys.readouterr().out.partition("Do not fit:")
+        assert "Qwen/Qwen3-14B-FP8" in fit_
+        assert "Qwen3-30B-A3B (fp8): 30,296 MiB" in refused
+
+    def test_explain(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.see(monkeypatch, gpus(1, 24_564))
+        assert cli.run(["recipes", "--explain", "Qwen/Qwen3-32B"]) == 0
+        out = capsys.readouterr().out
+        assert "256 KiB a token: 64 layers × 8 KV heads × 128" in out
+        assert "It can't run here: 62,751 MiB" in out
+        assert "The next one that can: Qwen/Qwen3-32B-AWQ" in out
+
+    def test_json(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.see(monkeypatch, cpu(20_000))
+        assert cli.run(["recipes", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["machine"]["free_mib"] == 20_000
+        assert len(said["recipes"]) == len(recipes.known())
+        assert {one["fits"] for one in said["recipes"]} == {True, False}
+
+    def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.run(["recipes", "--explain", "Qwen3-9B"]) == 2
+        assert "did you mean Qwen3-8B" in capsys.readouterr().err
+        assert cli.run(["recipes", "--explain", "llama"]) == 2
+        said = capsys.readouterr().err
+        assert "qchat recipes lists those there are" in said and "Qwen3" not in said
+
+    def test_a_real_run_without_tricks(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.run(["recipes"]) == 0
+        assert "demo" in capsys.readouterr().out
+
+
+def test_properties_are_not_vacuous() -> None:
+    """Both outcomes of `fit` are common among the machines that are drawn."""
+    seen = set()
+
+    @given(st.sampled_from(known()), machines, wishes)
+    def look(recipe: Recipe, here: Machine, wish: Wish) -> None:
+        seen.add(choose(recipe, here, wish).fits)
+
+    look()
+    assert seen == {True, False}

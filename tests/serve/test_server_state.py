@@ -1,0 +1,178 @@
+"""How servers are now: their own word within a bounded time, and the memory of their processes."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from qchat.serve import records
+from qchat.serve import server_state as state
+from qchat.serve.health import Bounded, Word, health
+
+from .findings import FakeNvml
+from .stand_in import RECORD
+
+
+@contextmanager
+def answering(*parts: bytes) -> Iterator[str]:
+    """A server that says `parts` to each connection, and then keeps it open for ever."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _address = listener.accept()
+                except OSError:
+                    return
+                held.append(connection)
+                for part in parts:
+                    connection.sendall(part)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Word.OK),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Word.UNWELL),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Word.REFUSED),
+        (b"", Word.SILENT),
+    ],
+)
+def test_what_a_server_says(said: bytes, word: Word) -> None:
+    with answering(said) as url:
+        assert health(url, 20 if said else 0.05).word is word
+
+
+def test_nobody_listens(unused_port: int) -> None:
+    assert health(f"http://127.0.0.1:{unused_port}").word is Word.REFUSED
+    assert health(f"http://[::1]:{unused_port}").word is Word.REFUSED
+
+
+def test_questions_that_hang_do_not_keep_the_others() -> None:
+    forever = threading.Event()
+    try:
+        asked = Bounded([lambda: 1, lambda: int(forever.wait()), lambda: 3], 0.1)
+        assert asked.answers() == [1, None, 3]
+    finally:
+        forever.set()
+
+
+def test_servers_that_hang_and_one_that_does_not() -> None:
+    """The first three never send a whole answer: had they to be waited for, this would not end."""
+    with (
+        answering(b"") as hangs,
+        answering(b"HTTP/1.1 2") as begins,
+        answering(b"HTTP/1.1 200 OK\r\n\r\n") as well,
+    ):
+        urls = {"a": hangs, "b": begins, "c": hangs, "d": well}
+        servers = [replace(RECORD, name=name, url=url) for name, url in urls.items()]
+        servers.append(replace(RECORD, name="e", url=hangs, state=records.STARTING))
+        said = {one["name"]: one for one in state.states(servers)}
+    assert [said[name]["health"] for name in "abcde"] == ["silent"] * 3 + ["ok", None]
+    assert said["d"]["health_ms"] > 0 and said["a"]["health_ms"] is None
+    assert "mark" not in said["a"] and "temporary" not in said["a"]
+
+
+def test_memory_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(pid: int) -> object:
+        monkeypatch.setattr(state.tree, "members", lambda _first, _mark: [pid, os.getpid()])
+        (one,) = state.states([replace(RECORD, state=records.STARTING, vllm=pid)])
+        return one["gpu_memory_mib"]
+
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert look(7) is None
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    assert look(7) == 600  # 300 on each of two
+    assert look(9) is None  # in a container the driver knows processes by other ids
+
+
+def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    forever = threading.Event()
+
+    class Hanging(FakeNvml):
+        def nvmlInit(self) -> None:
+            forever.wait()
+
+    monkeypatch.setitem(sys.modules, "pynvml", Hanging())
+    try:
+        (one,) = state.states([replace(RECORD, state=records.STARTING)])
+        assert one["gpu_memory_mib"] is None
+    finally:
+        forever.set()
+
+
+def stats(ago: float, rate: float, running: int, waiting: int) -> str:
+    """vLLM's line, written so many seconds ago, and lines that come after it without any load."""
+    then = time.strftime("%m-%d %H:%M:%S", time.localtime(time.time() - ago))
+    return (
+        f"(APIServer pid=7) INFO {then} [loggers.py:335] Engine 000: Avg prompt throughput: "
+        f"9.8 tokens/s, Avg generation throughput: {rate} tokens/s, Running: {running} reqs, "
+        f"Waiting: {waiting} reqs, GPU KV cache usage: 0.0%\n"
+        '(APIServer pid=7) INFO:     127.0.0.1:5 - "GET /health HTTP/1.1" 200 OK\n'
+    )
+
+
+def test_figures_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(stats(11, 1.0, 9, 9) + stats(1, 412.5, 3, 1))
+    assert state.figures(log) == (412.5, 3, 1)
+    log.write_text(stats(60, 412.5, 3, 1))  # the file itself is fresh
+    assert state.figures(log) == (0.0, 0, 0)
+    log.write_text("nothing yet\n")
+    assert state.figures(log) == (0.0, 0, 0)
+    assert state.figures(tmp_path / "none") == (0.0, 0, 0)
+
+
+def test_figures_over_new_year(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    new_year = time.mktime((2027, 1, 1, 0, 0, 0, 0, 0, -1))
+    monkeypatch.setattr(time, "time", lambda: new_year + 2)
+    log.write_text(stats(4, 412.5, 3, 1))
+    assert "12-31 23:59:58" in log.read_text()
+    assert state.figures(log) == (412.5, 3, 1)
+
+
+def test_a_server_whose_clock_is_another_zones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`qchat status` under TZ=UTC, the server under one of China's or Nepal's time."""
+    log = tmp_path / "log"
+    for zone, offset in ("CST-8", 8 * 3600), ("NPT-5:45", 20_700), ("EST5", -5 * 3600):
+        with time_zone(monkeypatch, zone):
+            log.write_text(stats(1, 412.5, 3, 1))
+        with time_zone(monkeypatch, "UTC0"):
+            for said, running in (offset, 3), (offset + 3600, 0):
+                (one,) = state.states([replace(RECORD, log=str(log), utc_offset=said)])
+                assert one["running"] == running and "utc_offset" not in one
+
+
+@contextmanager
+def time_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_only_a_ready_server_is_busy(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(stats(1, 412.5, 3, 1))
+    for said, running in (records.READY, 3), (records.RESTARTING, 0), (records.STARTING, 0):
+        (one,) = state.states([replace(RECORD, state=said, log=str(log))])
+        assert one["running"] == running

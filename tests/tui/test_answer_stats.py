@@ -1,0 +1,73 @@
+"""What is said below an answer, as it ends and when it is read again."""
+
+from dataclasses import replace
+
+import pytest
+
+from qchat.api.endpoint import Endpoint
+from qchat.api.reasoning import ContentDelta, Reclassified
+from qchat.sampling import Sampling
+from qchat.store import Message as Stored
+from qchat.store import State as Kept
+from qchat.tui.actions.palette import _has
+from qchat.tui.answer_stats import Ways, ended, figures_of, shown, stored_figures, tokens_of
+from qchat.tui.chat.request_thread import Asking, Ended, Request
+from qchat.tui.transcript.message import State
+
+USAGE = {"completion_tokens": 21, "completion_tokens_details": {"reasoning_tokens": 7}}
+END = Ended("text", "thought", "demo", USAGE, "length", 0.5, 2.5)
+
+
+def test_a_stored_answer_has_the_figures_that_it_had() -> None:
+    timings = {"total_seconds": 2.5, "first_token_seconds": 0.5, "reasoning_seconds": 0.25}
+    stored = Stored(
+        *(4, "conversation", 3, "assistant", "text", "thought", Kept.COMPLETE, 0.0, None),
+        *("length", "demo", {}, {}, USAGE, timings),
+    )
+    live = ended(END, State.COMPLETE, 0.25, ways=Ways("R", "G"))
+    assert "10.0 tok/s" in live.note and live.thought_tokens == 7
+    assert shown(stored) == replace(live, id=4)
+    bare = replace(stored, timings={}, usage={}, finish_reason=None)
+    assert shown(bare).note == "demo"
+    odd = replace(stored, timings={"total_seconds": "long", "first_token_seconds": []})
+    assert stored_figures(odd) == () and shown(odd).note.endswith("demo")
+
+
+def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
+    failed = replace(END, error="It broke.")
+    assert ended(failed, State.ERROR, None, ways=Ways("R", "G")).note == (
+        "R asks again · G goes on with what came"
+    )
+    nothing = replace(failed, content="")
+    assert ended(nothing, State.ERROR, None, ways=Ways("R", "G")).note == "R asks again"
+    said = "It answered: This model's maximum context length is 40 tokens. However, …"
+    too_long = ended(replace(nothing, error=said), State.ERROR, None, ways=Ways("R", "G", "E", "D"))
+    assert too_long.note == "E edits the question · D takes out messages"
+
+
+@pytest.mark.parametrize("count", [10**400, -5, "21", None, [], 1.5])
+def test_a_count_that_cannot_be_is_not_shown(count: object) -> None:
+    usage = {"completion_tokens": count, "completion_tokens_details": {"reasoning_tokens": count}}
+    end = replace(END, usage=usage)
+    assert figures_of(end) == ("first after 0.50 s",)
+    assert tokens_of({"prompt_tokens": 1, "completion_tokens": count}) is None
+    assert ended(end, State.COMPLETE, None).thought_tokens is None
+
+
+async def test_thinking_that_was_not_opened_ends_where_the_answer_begins() -> None:
+    class Silent(Asking):
+        def _run(self) -> None:
+            pass
+
+    request = Request(Endpoint("http://127.0.0.1:1/v1"), "demo", [], Sampling())
+    asking = Silent(request, lambda _events: None, lambda _end: None)
+    asking._pass_on([ContentDelta("I wonder")])
+    asking._pass_on([Reclassified("I wonder")])
+    assert asking.first_content is None
+    asking._pass_on([ContentDelta("The answer")])
+    assert asking.first_content is not None
+
+
+def test_titles_are_sifted_by_their_letters_in_order() -> None:
+    assert _has("what is the sky", "wisky") and not _has("sky", "yks")
+    assert not _has("a" * 2_000, "a" * 30 + "q")  # a pattern would try for hours
