@@ -181,30 +181,32 @@ def batch(
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
-    from .engines.selection import Wish
+    from .engines.selection import EngineRequest
     from .inputs.lines import check_encoding
-    from .inputs.rows import Defaults
+    from .inputs.rows import RowDefaults
     from .inputs.template import Template
-    from .run import Job, run, start_detached
+    from .run import BatchJob, run, start_detached
     from .scheduler import RetryRule
 
     if status is not None:
-        from .status import show
+        from .status import show_status
 
-        return show(status, as_json=progress == "json")
+        return show_status(status, as_json=progress == "json")
     if not inputs:
         raise click.UsageError(_("Name a file of rows, or - for standard input."))
     check_encoding(encoding)
     settings = load()
-    defaults = Defaults(
+    defaults = RowDefaults(
         system=system,
         sampling=sampling.merged_over(Sampling(preset=settings.preset)),
         template=Template.parse(template) if template is not None else None,
         prefix=prefix,
         encoding=encoding,
     )
-    wish = Wish(engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args))
-    job = Job(
+    wish = EngineRequest(
+        engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
+    )
+    job = BatchJob(
         inputs,
         output,
         defaults,

@@ -14,7 +14,7 @@ MOST = 10
 
 
 @dataclass(slots=True)
-class Trial:
+class PoisonRowFinder:
     """What is known after the engine's deaths.
 
     `suspects` are the rows to ask next, few at a time (`width`), before any others: each was in

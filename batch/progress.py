@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..sanitize import clean
-from .run_stats import Tally, details, duration, state_line, summary
+from .run_stats import RunStats, details, duration, state_line, summary
 
 BAR = 24
 """Columns of the bar; left out where a terminal has no room for it."""
@@ -26,7 +26,7 @@ LOG_EVERY = 10.0
 """Seconds between two log lines when stderr is no terminal."""
 
 
-class Screen:
+class ProgressDisplay:
     """Writes to stderr, or to nothing with `quiet` (errors and warnings aside)."""
 
     def __init__(self, stream: TextIO, *, quiet: bool) -> None:
@@ -60,7 +60,7 @@ class Screen:
             yield
 
     @contextmanager
-    def counting(self, tally: Tally) -> Iterator[None]:
+    def counting(self, tally: RunStats) -> Iterator[None]:
         """Show the progress of a run."""
         self._logged = time.monotonic()
         if not self._live:
@@ -97,7 +97,7 @@ class Screen:
         ):
             yield
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: RunStats) -> None:
         """The end of a run."""
         self.say(summary(tally))
         if self._quiet:
@@ -108,7 +108,7 @@ class Screen:
         if table.row_count:
             self._console.print(table)
 
-    def tick(self, tally: Tally) -> None:
+    def tick(self, tally: RunStats) -> None:
         """Called now and then while a run goes on: a log line when it is time for one."""
         now = time.monotonic()
         if not self._live and now - self._logged >= LOG_EVERY:
@@ -116,7 +116,7 @@ class Screen:
             self.say(tally.line())
 
 
-class JsonScreen(Screen):
+class JsonProgress(ProgressDisplay):
     """The same for another program: an object a line, its `event` one of ``message``,
     ``warning``, ``progress`` (one a second while rows are asked) and ``summary``."""
 
@@ -138,11 +138,11 @@ class JsonScreen(Screen):
         self.say(text)
         yield
 
-    def tick(self, tally: Tally) -> None:
+    def tick(self, tally: RunStats) -> None:
         """The progress, called once a second."""
         self._event("progress", tally.as_json())
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: RunStats) -> None:
         """The end of a run."""
         self._event("summary", tally.as_json())
 

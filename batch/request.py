@@ -16,7 +16,7 @@ COMPLETIONS = "/v1/completions"
 Json = dict[str, Any]
 
 
-class Kind(enum.Enum):
+class RowKind(enum.Enum):
     """How an input line was written; decides how its answer is written."""
 
     OPENAI = "openai"
@@ -37,7 +37,7 @@ class Request:
     file: int
     line: int
     custom_id: str
-    kind: Kind
+    kind: RowKind
     endpoint: str
     body: Json
     source: Json | str

@@ -21,22 +21,30 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
 from .detach import detach
-from .engines.dedup import Dedup
+from .engines.dedup import DedupEngine
 from .engines.engine_log import captured
-from .engines.selection import Choice, Wish, choose
-from .inputs.discovery import Input, Plan, find, keyed, rows, scan, short_digest
-from .inputs.rows import BadRow, Defaults
-from .inputs.scan_cache import Plans
+from .engines.selection import EngineRequest, EngineSelection, select_engine
+from .inputs.discovery import (
+    InputFile,
+    InputScan,
+    expand_inputs,
+    iter_rows,
+    scan_inputs,
+    short_digest,
+    with_keys,
+)
+from .inputs.rows import InvalidRow, RowDefaults
+from .inputs.scan_cache import ScanCache
 from .journal.journal import DiskTroubleError, Reload
-from .journal.lock import Lock
+from .journal.lock import RunLock
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, StalledError, Stdout, open_ledger
-from .progress import JsonScreen, Screen
+from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .progress import JsonProgress, ProgressDisplay
 from .request import Outcome, Request
-from .run_stats import Tally
-from .runner import Asking
-from .scheduler import Record, RetryRule
+from .run_stats import RunStats
+from .runner import BatchRunner
+from .scheduler import RecordOutcome, RetryRule
 from .signals import Interrupted, exit_code, raising, terminated_after
 
 LOGS_KEPT = 20
@@ -50,13 +58,13 @@ ONCE = ("--restart", "--retry-failed", "--accept-changes")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BatchJob:
     """What the command line asks for."""
 
     inputs: tuple[str, ...]
     output: str | None
-    defaults: Defaults
-    wish: Wish
+    defaults: RowDefaults
+    wish: EngineRequest
     limit: int | None = None
     restart: bool = False
     retry_failed: bool = False
@@ -70,25 +78,25 @@ class Job:
     rule: RetryRule = field(default_factory=RetryRule)
 
 
-def start_detached(job: Job, settings: Settings, words: Sequence[str]) -> Exit:
+def start_detached(job: BatchJob, settings: Settings, words: Sequence[str]) -> Exit:
     """Start ``qchat WORDS``, which asks for `job`, in the background. Raises `UsageError`."""
     streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
     if job.output == "-" or streams:
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
-    files = name_outputs(find(job.inputs), job.output)
+    files = name_outputs(expand_inputs(job.inputs), job.output)
     return detach(words, files.lock, files.results, _new_log(settings, "detached"))
 
 
-def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
+def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     """Run to the end. `command` is what was typed, for the hint how to resume.
 
     Raises `UsageError` (nothing was started) and `EngineError` (can be resumed).
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
-    inputs = find(job.inputs)
+    inputs = expand_inputs(job.inputs)
     refuse_own_output(inputs)
     with raising(), terminated_after(job.time_limit):
         try:
@@ -100,7 +108,7 @@ def run(job: Job, settings: Settings, command: Sequence[str]) -> Exit:
 
 
 async def _run(
-    job: Job, settings: Settings, inputs: Sequence[Input], command: Sequence[str]
+    job: BatchJob, settings: Settings, inputs: Sequence[InputFile], command: Sequence[str]
 ) -> Exit:
     # Copies of stdout and stderr: while vLLM runs in this process, descriptors 1 and 2 go to
     # a log file (see engine_log.captured).
@@ -108,25 +116,25 @@ async def _run(
         os.fdopen(os.dup(1), "wb", buffering=0) as stdout,
         os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr,
     ):
-        screen = JsonScreen(stderr) if job.json else Screen(stderr, quiet=job.quiet)
+        screen = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
         if job.output == "-":
-            sink = Stdout(stdout.fileno(), screen.warn)
+            sink = StdoutSink(stdout.fileno(), screen.warn)
             return await _Run(job, inputs, sink, screen, command, _tell_nobody).run(settings)
         files = name_outputs(inputs, job.output)
         check_folder(files)
-        inputs = keyed(inputs, files.results.parent)
-        with Lock(files.lock) as lock:
+        inputs = with_keys(inputs, files.results.parent)
+        with RunLock(files.lock) as lock:
             if not lock.advisory:
                 text = _("This file system has no locks: never run two of these at once here.")
                 screen.warn(text)
 
-            def tell(tally: Tally) -> None:
+            def tell(tally: RunStats) -> None:
                 lock.tell({"progress": tally.as_json()})
 
             return await _Run(job, inputs, files, screen, command, tell).run(settings)
 
 
-def _tell_nobody(_tally: Tally) -> None:
+def _tell_nobody(_tally: RunStats) -> None:
     pass
 
 
@@ -135,12 +143,12 @@ class _Run:
 
     def __init__(
         self,
-        job: Job,
-        inputs: Sequence[Input],
-        output: OutputFiles | Stdout,
-        screen: Screen,
+        job: BatchJob,
+        inputs: Sequence[InputFile],
+        output: OutputFiles | StdoutSink,
+        screen: ProgressDisplay,
         command: Sequence[str],
-        tell: Callable[[Tally], None],
+        tell: Callable[[RunStats], None],
     ) -> None:
         self._job = job
         self._inputs = inputs
@@ -153,9 +161,9 @@ class _Run:
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        chosen = await choose(self._job.wish, settings, lambda: _new_log(settings, "batch"))
+        chosen = await select_engine(self._job.wish, settings, lambda: _new_log(settings, "batch"))
         if self._job.dedup:
-            chosen = chosen.around(Dedup)
+            chosen = chosen.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
             if chosen.log is not None:
                 stack.enter_context(captured(chosen.log))
@@ -168,20 +176,20 @@ class _Run:
                 offered=chosen.offered,
             )
             names = ", ".join(item.name for item in self._inputs)
-            plan = self._plan(Plans(settings.paths.cache / "plans"), names)
+            plan = self._plan(ScanCache(settings.paths.cache / "plans"), names)
             if plan.rows == 0:
                 self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
             return await self._go_on(plan, chosen, stack)
 
-    def _plan(self, plans: Plans, names: str) -> Plan:
+    def _plan(self, plans: ScanCache, names: str) -> InputScan:
         """What the first pass over the input found, now or when it was read before."""
         duplicates = self._job.allow_duplicates
         key = plans.key(self._inputs, self._defaults, self._job.limit, duplicates)
         plan = plans.load(key)
         if plan is None:
             with self._reading(names):
-                plan = scan(
+                plan = scan_inputs(
                     self._inputs,
                     self._defaults,
                     limit=self._job.limit,
@@ -197,9 +205,11 @@ class _Run:
             return contextlib.nullcontext()
         return self._screen.phase(_("Reading {names} ...").format(names=names))
 
-    async def _go_on(self, plan: Plan, chosen: Choice, stack: contextlib.AsyncExitStack) -> Exit:
+    async def _go_on(
+        self, plan: InputScan, chosen: EngineSelection, stack: contextlib.AsyncExitStack
+    ) -> Exit:
         sink = self._sink(plan, chosen)
-        tally = Tally(plan.rows, sink.answered, sink.failed)
+        tally = RunStats(plan.rows, sink.answered, sink.failed)
         self._screen.say(chosen.reason)
         self._say_start(plan, tally)
         if tally.done == tally.total:
@@ -209,7 +219,7 @@ class _Run:
             sink.close("finished")
             return _code(tally)
         state, failed = "interrupted", True
-        asking = Asking(
+        asking = BatchRunner(
             chosen,
             lambda: self._open_rows(plan, sink, tally),
             self._recorder(sink, tally),
@@ -254,11 +264,11 @@ class _Run:
         self._say_results(tally)
         return _code(tally)
 
-    def _sink(self, plan: Plan, chosen: Choice) -> Sink:
+    def _sink(self, plan: InputScan, chosen: EngineSelection) -> Sink:
         screen, files = self._screen, self._output
-        if isinstance(files, Stdout):
+        if isinstance(files, StdoutSink):
             return files
-        ledger, repairs, moved = open_ledger(
+        ledger, repairs, moved = open_file_sink(
             files,
             plan,
             self._inputs,
@@ -294,7 +304,7 @@ class _Run:
             screen.say(text.format(n=repairs.changed, path=files.changed))
         return ledger
 
-    def _recorder(self, sink: Sink, tally: Tally) -> Record:
+    def _recorder(self, sink: Sink, tally: RunStats) -> RecordOutcome:
         keys, prefix = self._keys, self._defaults.prefix
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
@@ -313,9 +323,9 @@ class _Run:
         return record
 
     def _stalled(self) -> bool:
-        return isinstance(self._output, Stdout) and self._output.writing
+        return isinstance(self._output, StdoutSink) and self._output.writing
 
-    def _say_start(self, plan: Plan, tally: Tally) -> None:
+    def _say_start(self, plan: InputScan, tally: RunStats) -> None:
         if plan.bad:
             text = plural(
                 "{n} line is no request; the errors file says why.",
@@ -327,8 +337,8 @@ class _Run:
             text = _("{done} of {total} rows are done already; going on with the rest.")
             self._screen.say(text.format(done=tally.done, total=tally.total))
 
-    def _say_results(self, tally: Tally) -> None:
-        if isinstance(self._output, Stdout):
+    def _say_results(self, tally: RunStats) -> None:
+        if isinstance(self._output, StdoutSink):
             return
         self._screen.say(_("Results: {path}").format(path=self._output.results))
         if tally.all_failed:
@@ -339,8 +349,8 @@ class _Run:
             )
             self._screen.warn(text.format(path=self._output.errors, n=tally.all_failed))
 
-    def _where(self, tally: Tally) -> str:
-        if isinstance(self._output, Stdout):
+    def _where(self, tally: RunStats) -> str:
+        if isinstance(self._output, StdoutSink):
             text = _("{done} of {total} rows are done{failed}.")
             return text.format(done=tally.done, total=tally.total, failed=_failed(tally))
         # The very command to type; what was to be done once is no reason to do so again.
@@ -350,15 +360,15 @@ class _Run:
             done=tally.done, total=tally.total, failed=_failed(tally), command=command
         )
 
-    def _open_rows(self, plan: Plan, sink: Sink, tally: Tally) -> Iterator[Request]:
+    def _open_rows(self, plan: InputScan, sink: Sink, tally: RunStats) -> Iterator[Request]:
         """The rows still to ask; bad ones are recorded on the way."""
-        for row in rows(self._inputs, self._defaults, self._job.limit):
+        for row in iter_rows(self._inputs, self._defaults, self._job.limit):
             marks = plan.digests[row.file]
             if row.line > len(marks):
                 continue  # appended to the input since: rows of the next run
             if not sink.is_open(row.file, row.line):
                 continue
-            if isinstance(row, BadRow):
+            if isinstance(row, InvalidRow):
                 failure = Failure(Code.INVALID_LINE, row.message)
                 line = error_line(row, failure, name=self._keys[row.file], attempts=0)
                 sink.add_error(row.file, row.line, line)
@@ -379,9 +389,9 @@ def _new_log(settings: Settings, kind: str) -> Path:
     return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-def _code(tally: Tally) -> Exit:
+def _code(tally: RunStats) -> Exit:
     return Exit.ROWS_FAILED if tally.all_failed else Exit.OK
 
 
-def _failed(tally: Tally) -> str:
+def _failed(tally: RunStats) -> str:
     return _(" ({n} of them failed)").format(n=tally.all_failed) if tally.all_failed else ""

@@ -10,12 +10,12 @@ from rich.cells import cell_len
 
 from ..errors import Code
 from ..i18n import _, plural
-from .engines.engine import State
+from .engines.engine import EngineState
 from .request import Outcome
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """Counts of a run; `done` includes rows that an earlier run had answered."""
 
     total: int
@@ -29,7 +29,7 @@ class Tally:
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    states: tuple[State, ...] = ()
+    states: tuple[EngineState, ...] = ()
     began: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
 
@@ -39,7 +39,7 @@ class Tally:
         self._samples.append((self.began, 0))
 
     def sample(
-        self, in_flight: int, retries: Mapping[Code, int], states: Iterable[State] = ()
+        self, in_flight: int, retries: Mapping[Code, int], states: Iterable[EngineState] = ()
     ) -> None:
         """Called once a second: what goes on, and a sample for the time to go."""
         self.in_flight = in_flight
@@ -140,7 +140,7 @@ class Tally:
         }
 
 
-def _state_as_json(state: State) -> dict[str, Any]:
+def _state_as_json(state: EngineState) -> dict[str, Any]:
     load = state.load
     return {
         "name": state.name,
@@ -154,7 +154,7 @@ def _state_as_json(state: State) -> dict[str, Any]:
     }
 
 
-def state_line(state: State) -> str:
+def state_line(state: EngineState) -> str:
     """How a server stands, for a person."""
     if not state.up:
         text = _("{name}: in trouble, {n} in flight, {answered} answered")
@@ -182,7 +182,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def summary(tally: Tally) -> str:
+def summary(tally: RunStats) -> str:
     """The last line of a run that came to its end."""
     text = plural(
         "{total} row: {answered} answered, {failed} failed. "
@@ -202,7 +202,7 @@ def summary(tally: Tally) -> str:
     )
 
 
-def details(tally: Tally) -> list[tuple[str, str]]:
+def details(tally: RunStats) -> list[tuple[str, str]]:
     """What the last line leaves out, a label and a value each; only what there is to tell."""
     rate = _("{n:,} ({rate:,.0f} a second)")
     found: list[tuple[str, str]] = []

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from ..errors import Code, Failure
 from ..i18n import _, plural
 from .engines.engine import Engine
-from .engines.selection import Choice
+from .engines.selection import EngineSelection
 from .journal.sink import Sink
 from .lookahead import longest_first
-from .poison import HopelessError, Trial
-from .progress import Screen
+from .poison import HopelessError, PoisonRowFinder
+from .progress import ProgressDisplay
 from .request import Outcome, Request
-from .run_stats import Tally
-from .scheduler import EngineDiedError, Feeder, Record, RetryRule
+from .run_stats import RunStats
+from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
 from .signals import calling
 
 SYNC_EVERY = 1.0
@@ -26,7 +26,7 @@ DRAIN = 5.0
 
 
 @dataclass(slots=True)
-class Asking:
+class BatchRunner:
     """All open rows through the chosen engine. `signum` is the signal that ended it, if one did.
 
     `open_rows` begins anew with each call; `record` takes each row that came to an end; `stalled`
@@ -34,16 +34,16 @@ class Asking:
     second.
     """
 
-    chosen: Choice
+    chosen: EngineSelection
     open_rows: Callable[[], Iterator[Request]]
-    record: Record
+    record: RecordOutcome
     rule: RetryRule
     uniform: bool
     sink: Sink
-    tally: Tally
-    screen: Screen
+    tally: RunStats
+    screen: ProgressDisplay
     stalled: Callable[[], bool]
-    tell: Callable[[Tally], None]
+    tell: Callable[[RunStats], None]
     signum: int | None = None
     _engine: Engine = field(init=False)
     _begun: bool = False
@@ -59,7 +59,7 @@ class Asking:
             self.sink.start()
             await self._ask(self.chosen.engine, longest_first(self.open_rows()))
             return
-        trial = Trial()
+        trial = PoisonRowFinder()
         await self._start(self.chosen.engine)
         self.sink.start()
         while True:
@@ -85,7 +85,7 @@ class Asking:
             await engine.start(self.tally.total - self.tally.done)
         self.screen.say(_("Ready: {engine}.").format(engine=engine.description))
 
-    async def _ask_all(self, engine: Engine, trial: Trial) -> None:
+    async def _ask_all(self, engine: Engine, trial: PoisonRowFinder) -> None:
         suspects = trial.begin(self._is_open)
         if suspects:
             await self._ask(engine, iter(suspects), trial.width)
@@ -99,7 +99,7 @@ class Asking:
         judged = any((row.file, row.line) == (file, line) for row, _outcome in self._judged)
         return not judged and self.sink.is_open(file, line)
 
-    def _judge(self, trial: Trial, error: EngineDiedError) -> None:
+    def _judge(self, trial: PoisonRowFinder, error: EngineDiedError) -> None:
         """After a death; raises `error` when the engine need not be started again."""
         if self._judged:  # it has answered nothing since the last one: it is the engine's fault
             raise error
@@ -129,7 +129,7 @@ class Asking:
 
     async def _ask(self, engine: Engine, rows: Iterator[Request], width: int | None = None) -> None:
         """Run a feeder, syncing and drawing beside it; the first signal drains it."""
-        feeder = Feeder(
+        feeder = RequestScheduler(
             engine,
             rows,
             self._ended,
@@ -146,7 +146,7 @@ class Asking:
         with self.screen.counting(self.tally):
             await self._feed(feeder)
 
-    async def _feed(self, feeder: Feeder) -> None:
+    async def _feed(self, feeder: RequestScheduler) -> None:
         feeding = asyncio.create_task(feeder.run())
         keeping = asyncio.create_task(self._keep(feeder))
         loop = asyncio.get_running_loop()
@@ -178,13 +178,13 @@ class Asking:
             if isinstance(end, Exception):
                 raise end
 
-    async def _keep(self, feeder: Feeder) -> None:
+    async def _keep(self, feeder: RequestScheduler) -> None:
         while True:
             await asyncio.sleep(SYNC_EVERY)
             await asyncio.to_thread(self.sink.sync)
             self._sample(feeder)
             self.screen.tick(self.tally)
 
-    def _sample(self, feeder: Feeder) -> None:
+    def _sample(self, feeder: RequestScheduler) -> None:
         self.tally.sample(feeder.in_flight, feeder.retries, feeder.engine.states())
         self.tell(self.tally)

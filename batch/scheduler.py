@@ -23,7 +23,7 @@ _AT_WORK = 2.0  # seconds; a request that has no answer for so long was not refu
 _HELD = 1000  # refusals that are held back at most
 _HIRING = 0.1  # seconds between two looks at the engine's window
 
-Record = Callable[[Request, Outcome, int], None]
+RecordOutcome = Callable[[Request, Outcome, int], None]
 """Called once for each row that came to an end: request, outcome, attempts."""
 
 
@@ -89,7 +89,7 @@ class EngineDiedError(RunFaultError):
 
 
 @dataclass(slots=True)
-class Feeder:
+class RequestScheduler:
     """One pass over `rows` through `engine`.
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
@@ -100,7 +100,7 @@ class Feeder:
 
     engine: Engine
     rows: Iterator[Request]
-    record: Record
+    record: RecordOutcome
     rule: RetryRule = field(default_factory=RetryRule)
     uniform: bool = True
     refusals: int = 20

@@ -18,7 +18,7 @@ from .run_stats import duration
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class RunStatus:
     """`state` is ``starting``, ``running``, ``finished``, ``interrupted``, ``lost`` (the engine or
     the server was) or ``killed`` (the run is gone without having said so).
 
@@ -36,7 +36,7 @@ class Status:
     progress: Mapping[str, Any] = field(default_factory=dict)
 
 
-def status(name: str) -> Status:
+def status(name: str) -> RunStatus:
     """The state of the run that writes `name`, or answers the input `name`. Raises `UsageError`."""
     files = _files(Path(name))
     held = is_held(files.lock)
@@ -62,7 +62,7 @@ def status(name: str) -> Status:
         rows, answered, failed = (int(progress[key]) for key in ("total", "answered", "failed"))
     if state not in ("running", "killed"):
         progress = {}
-    return Status(str(files.results), state, rows, answered, failed, holder, progress)
+    return RunStatus(str(files.results), state, rows, answered, failed, holder, progress)
 
 
 def _files(path: Path) -> OutputFiles:
@@ -72,7 +72,7 @@ def _files(path: Path) -> OutputFiles:
     return OutputFiles.named(path)
 
 
-def show(name: str, *, as_json: bool) -> None:
+def show_status(name: str, *, as_json: bool) -> None:
     """Print the state to standard output. Raises `UsageError`."""
     found = status(name)
     if as_json:
@@ -82,7 +82,7 @@ def show(name: str, *, as_json: bool) -> None:
         click.echo(clean(line))
 
 
-def lines(found: Status) -> list[str]:
+def lines(found: RunStatus) -> list[str]:
     """The state for a person."""
     done = found.answered + found.failed
     counts = _("{done} of {rows} rows are done, {failed} of them failed.").format(

@@ -9,9 +9,9 @@ def main() -> None:
 
     code = run()
     if "vllm" in sys.modules:
-        from .processes import leave
+        from .processes import exit_now
 
-        leave(code)
+        exit_now(code)
     sys.exit(code)
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def family(roots: Iterable[int]) -> list[int]:
+def process_family(roots: Iterable[int]) -> list[int]:
     """Process ids of `roots` and of everything below them; on systems without /proc the roots."""
     found = list(roots)
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        above = parent(int(folder.name))
+        above = parent_pid(int(folder.name))
         if above is not None:
             children.setdefault(above, []).append(int(folder.name))
     for pid in found:
@@ -25,7 +25,7 @@ def family(roots: Iterable[int]) -> list[int]:
     return found
 
 
-def parent(pid: int) -> int | None:
+def parent_pid(pid: int) -> int | None:
     """The process that `pid` belongs to now; None where it is gone, and without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
@@ -35,7 +35,7 @@ def parent(pid: int) -> int | None:
         return None
 
 
-def running(pids: Iterable[int]) -> list[int]:
+def alive(pids: Iterable[int]) -> list[int]:
     """Those that still run; a zombie does not."""
     return [pid for pid in pids if _runs(pid)]
 
@@ -54,18 +54,18 @@ def _runs(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
-def end(pids: Sequence[int], seconds: float = 3.0) -> list[int]:
+def kill_processes(pids: Sequence[int], seconds: float = 3.0) -> list[int]:
     """Kill those that still run and wait up to `seconds`; gives back those that remain."""
-    for pid in running(pids):
+    for pid in alive(pids):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + seconds
-    while (left := running(pids)) and time.monotonic() < deadline:
+    while (left := alive(pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """Exit now. For a process that has vLLM in it: taking its modules apart costs seconds.
 
     What is registered to run at exit (multiprocessing's temporary folders among it) is run.
@@ -79,7 +79,7 @@ def leave(code: int) -> NoReturn:
 _SPARE_FILES = 128  # for everything else that a process has open
 
 
-def open_files(wanted: int) -> int:
+def raise_file_limit(wanted: int) -> int:
     """Make room for `wanted` connections; returns how many can be open at once, `wanted` at most.
 
     Many systems begin with 1,024 open files a process and allow far more on request.

@@ -34,7 +34,7 @@ _SAME = {"max_tokens": "max_completion_tokens"}  # either name says it
 _TEMPLATE = "chat_template_kwargs"
 
 
-class Range(NamedTuple):
+class ParameterRange(NamedTuple):
     """The numbers that a parameter may have, `low` and `high` among them unless it is `above` low.
 
     `whole` numbers only, or any.
@@ -66,17 +66,17 @@ class Range(NamedTuple):
 
 
 # As vLLM has them, where it has a limit.
-RANGES: Mapping[str, Range] = MappingProxyType(
+RANGES: Mapping[str, ParameterRange] = MappingProxyType(
     {
-        "temperature": Range(0, 2),
-        "top_p": Range(0, 1, above=True),
-        "top_k": Range(-1, _INT64 - 1, whole=True),
-        "min_p": Range(0, 1),
-        "presence_penalty": Range(-2, 2),
-        "frequency_penalty": Range(-2, 2),
-        "repetition_penalty": Range(0, 2, above=True),
-        "max_tokens": Range(1, _INT64 - 1, whole=True),
-        "seed": Range(-_INT64, _INT64 - 1, whole=True),
+        "temperature": ParameterRange(0, 2),
+        "top_p": ParameterRange(0, 1, above=True),
+        "top_k": ParameterRange(-1, _INT64 - 1, whole=True),
+        "min_p": ParameterRange(0, 1),
+        "presence_penalty": ParameterRange(-2, 2),
+        "frequency_penalty": ParameterRange(-2, 2),
+        "repetition_penalty": ParameterRange(0, 2, above=True),
+        "max_tokens": ParameterRange(1, _INT64 - 1, whole=True),
+        "seed": ParameterRange(-_INT64, _INT64 - 1, whole=True),
     }
 )
 

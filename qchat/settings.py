@@ -91,7 +91,7 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-class Server(NamedTuple):
+class ServerProfile(NamedTuple):
     """A `[servers.NAME]` section as written; `qchat.api.endpoint.resolve` checks and uses it."""
 
     name: str
@@ -102,7 +102,7 @@ class Server(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tui:
+class TuiSettings:
     """The `[tui]` section; `TUI_KEYS` says what each is for.
 
     `keys` is `[tui.keys]` as written, the keys of an action by its name;
@@ -125,8 +125,8 @@ class Settings:
     server: str | None = None
     model: str | None = None
     preset: str | None = None
-    servers: Mapping[str, Server] = field(default_factory=dict)
-    tui: Tui = field(default_factory=Tui)
+    servers: Mapping[str, ServerProfile] = field(default_factory=dict)
+    tui: TuiSettings = field(default_factory=TuiSettings)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold keys
 
@@ -148,8 +148,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     paths = Paths.find(environ)
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
-    servers: dict[str, Server] = {}
-    tui = Tui()
+    servers: dict[str, ServerProfile] = {}
+    tui = TuiSettings()
     file = _ConfigFile.read(paths.config_file)
     if file is not None:
         values, servers = _from_file(file)
@@ -179,7 +179,7 @@ def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
                 )
 
 
-def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, Server]]:
+def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, ServerProfile]]:
     names = tuple(key.name for key in KEYS)
     file.check_keys((), (*names, "servers", "tui"))
     values = {name: file.text(name) for name in names if name in file.table}
@@ -189,14 +189,16 @@ def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, Server]]:
     return values, {name: _server(file, name) for name in sections}
 
 
-def _tui(file: "_ConfigFile") -> Tui:
+def _tui(file: "_ConfigFile") -> TuiSettings:
     section = file.table.get("tui", {})
     if not isinstance(section, dict):
         raise file.error(("tui",), _("tui must be a section: [tui]"))
     if section:
         file.check_keys(("tui",), (*TUI_KEYS, "keys"))
-    values = {key: file.like(getattr(Tui(), key), "tui", key) for key in section if key != "keys"}
-    return Tui(**values, keys=_tui_keys(file, section.get("keys", {})))
+    values = {
+        key: file.like(getattr(TuiSettings(), key), "tui", key) for key in section if key != "keys"
+    }
+    return TuiSettings(**values, keys=_tui_keys(file, section.get("keys", {})))
 
 
 def _tui_keys(file: "_ConfigFile", section: object) -> dict[str, str]:
@@ -206,7 +208,7 @@ def _tui_keys(file: "_ConfigFile", section: object) -> dict[str, str]:
     return {name: file.text(*at, name, empty=True) for name in section}
 
 
-def _server(file: "_ConfigFile", name: str) -> Server:
+def _server(file: "_ConfigFile", name: str) -> ServerProfile:
     at = ("servers", name)
     if not isinstance(file.table["servers"][name], dict):
         raise file.error(at, _("a server is a section such as [servers.lab]"))
@@ -221,7 +223,7 @@ def _server(file: "_ConfigFile", name: str) -> Server:
     if "api_key_env" in said and "api_key_file" in said:
         raise file.error(at, _("give api_key_env or api_key_file, not both"))
     key_file = said.get("api_key_file")
-    return Server(
+    return ServerProfile(
         name,
         said["base_url"],
         said.get("api_key_env"),

@@ -18,8 +18,8 @@ from ..i18n import _
 if TYPE_CHECKING:
     from ..engine.machine import Machine
     from ..settings import Paths
-    from .plan import Plan
-    from .records import Record, Store
+    from .plan import ServePlan
+    from .records import ServerRecord, ServerRegistry
 
 
 class _Serve(click.Command):
@@ -132,7 +132,7 @@ def serve(
     """Plan, start, look after. Raises `QchatError`."""
     from ..settings import Paths
     from . import ports
-    from .records import Store, already_runs
+    from .records import ServerRegistry, already_runs
 
     if model is not None and model.startswith("-"):  # click took the first word after the --
         vllm_options, model = (model, *vllm_options), None
@@ -154,7 +154,7 @@ def serve(
     if print_command:
         click.echo(plan.shell())
         return Exit.OK
-    store = Store(paths)
+    store = ServerRegistry(paths)
     store.sweep()
     if store.is_held(plan.name):
         raise UsageError(already_runs(plan.name, store.read(plan.name)))
@@ -172,18 +172,18 @@ def serve(
 def _write_deploy(
     folder: Path, domain: str, workers: tuple[str, ...], generate_key: bool, said: dict[str, Any]
 ) -> None:
-    from ..engine.vllm_startup import installed
+    from ..engine.vllm_startup import installed_vllm
     from . import plan, write_deploy
 
     key_file = _key_file(generate_key, said)
-    cpu = bool(workers) or installed().cpu  # the machine in front runs no model
+    cpu = bool(workers) or installed_vllm().cpu  # the machine in front runs no model
     machine = None
     if not workers:
         with contextlib.suppress(EngineError):  # the GPU may be on the machine it is written for
             machine = _machine(cpu)
     write_deploy.write(
         folder,
-        plan.Order(key_file=key_file, **said),
+        plan.ServeOptions(key_file=key_file, **said),
         machine,
         domain=domain,
         workers=workers,
@@ -193,14 +193,14 @@ def _write_deploy(
     )
 
 
-def _plan(generate_key: bool, paths: "Paths", said: dict[str, Any]) -> "Plan":
-    from ..engine.vllm_startup import installed
+def _plan(generate_key: bool, paths: "Paths", said: dict[str, Any]) -> "ServePlan":
+    from ..engine.vllm_startup import installed_vllm
     from . import plan
 
-    machine = _machine(cpu=installed().cpu)
+    machine = _machine(cpu=installed_vllm().cpu)
     key_file = _key_file(generate_key, said)
     folder = paths.config / "keys" if generate_key else None
-    order = plan.Order(key_file=key_file, key_folder=folder, **said)
+    order = plan.ServeOptions(key_file=key_file, key_folder=folder, **said)
     return plan.make(order, machine, os.environ)
 
 
@@ -250,7 +250,7 @@ def _generate(file: Path) -> None:
     click.echo(_("Made a key: {file}").format(file=file), err=True)
 
 
-def _attached(plan: "Plan", store: "Store") -> int:
+def _attached(plan: "ServePlan", store: "ServerRegistry") -> int:
     from .phases import Phase, Step
     from .start_display import Display
     from .supervisor import Supervisor
@@ -269,10 +269,10 @@ def _attached(plan: "Plan", store: "Store") -> int:
         display.end()
 
 
-def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
+def _detached(plan: "ServePlan", store: "ServerRegistry", wait: bool) -> int:
     """Start a supervisor of its own; wait until the server is ready, or has failed."""
     from . import records
-    from .phases import Phase, Progress, Tail
+    from .phases import LogTail, Phase, StartProgress
     from .start_display import Display
 
     supervisor = subprocess.Popen(
@@ -290,14 +290,14 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         click.echo(text.format(name=plan.name))
         return Exit.OK
     display = Display(sys.stderr, plan.model)
-    progress, tail = Progress(), None
+    progress, tail = StartProgress(), None
     display(progress.step)
     try:
         while True:
             ended = supervisor.poll() is not None
             record = store.read(plan.name)
             if record is not None and record.supervisor == supervisor.pid:
-                tail = tail or Tail(Path(record.log))
+                tail = tail or LogTail(Path(record.log))
                 if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                     display(progress.step)
                 if record.state == records.READY:
@@ -315,7 +315,7 @@ def _detached(plan: "Plan", store: "Store", wait: bool) -> int:
         raise
 
 
-def _failed(record: "Record | None", supervisor: "subprocess.Popen[bytes]") -> QchatError:
+def _failed(record: "ServerRecord | None", supervisor: "subprocess.Popen[bytes]") -> QchatError:
     """Why a supervisor ended before its server was ready: its record, or its last words."""
     kind = UsageError if supervisor.returncode == Exit.USAGE else EngineError
     if record is not None and record.supervisor == supervisor.pid and record.message:
@@ -327,7 +327,7 @@ def _failed(record: "Record | None", supervisor: "subprocess.Popen[bytes]") -> Q
     )
 
 
-def _ready(plan: "Plan") -> None:
+def _ready(plan: "ServePlan") -> None:
     from . import keys
 
     url = f"{plan.url}/v1"

@@ -14,20 +14,20 @@ from ..i18n import _
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .lock import Holder
-    from .phases import Tail
-    from .records import Record, Store
+    from .lock import LockHolder
+    from .phases import LogTail
+    from .records import ServerRecord, ServerRegistry
 
 _ERRORS = re.compile(r"\b(ERROR|CRITICAL|Traceback|\w*Error:|\w*Exception:)")
 # What a line is that only speaks of an error: one of a lower level, or vLLM's advice on open files.
 _CALM = re.compile(r"(\(\w+ pid=\d+\) )?(DEBUG|INFO|WARNING|Found ulimit of)\b")
 
 
-def _store() -> "Store":
+def _store() -> "ServerRegistry":
     from ..settings import Paths
-    from .records import Store
+    from .records import ServerRegistry
 
-    store = Store(Paths.find())
+    store = ServerRegistry(Paths.find())
     store.sweep()
     return store
 
@@ -48,10 +48,10 @@ def status(as_json: bool) -> None:
     """Print what the records, the logs, /proc and the servers themselves say."""
     from ..sanitize import one_line
     from . import process_tree as tree
-    from .server_state import states
+    from .server_state import server_states
 
     found = _store().all()
-    servers = states(found)
+    servers = server_states(found)
     others = tree.foreign(record.mark for record in found)
     if as_json:
         from ..console import json_text
@@ -109,7 +109,7 @@ def _time(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _only(store: "Store", name: str | None) -> str:
+def _only(store: "ServerRegistry", name: str | None) -> str:
     """The server that is meant where none is named. Raises `UsageError`."""
     if name is not None:
         return name
@@ -142,14 +142,14 @@ Examples:
 def logs(name: str | None, follow: bool, most: int | None, errors: bool) -> None:
     """Print it, made safe for a terminal: a log can hold what people asked."""
     from ..sanitize import clean
-    from .phases import Tail
+    from .phases import LogTail
 
     store = _store()
     name = _only(store, name)
     path = store.log(name)
     if "/" in name or not path.exists():
         raise UsageError(_("There is no log of a server named {name}.").format(name=name))
-    tail = Tail(path)
+    tail = LogTail(path)
 
     def show(lines: "Iterator[str]") -> None:
         for line in lines:
@@ -161,7 +161,7 @@ def logs(name: str | None, follow: bool, most: int | None, errors: bool) -> None
         show(_wanted(_coming(tail), errors))
 
 
-def _there(tail: "Tail", whole: bool) -> "Iterator[str]":
+def _there(tail: "LogTail", whole: bool) -> "Iterator[str]":
     """The lines up to now; with `whole` a last one without an end, too."""
     while lines := tail.lines():
         yield from lines
@@ -169,7 +169,7 @@ def _there(tail: "Tail", whole: bool) -> "Iterator[str]":
         yield from tail.rest()
 
 
-def _coming(tail: "Tail") -> "Iterator[str]":
+def _coming(tail: "LogTail") -> "Iterator[str]":
     while True:
         yield from tail.lines()
         time.sleep(0.2)
@@ -209,7 +209,7 @@ def stop(name: str | None, every: bool) -> None:
     _stop(store, [records[one] for one in wanted])
 
 
-def _stop(store: "Store", wanted: "Sequence[Record]") -> None:
+def _stop(store: "ServerRegistry", wanted: "Sequence[ServerRecord]") -> None:
     """All are asked to end before any is waited for. Raises `EngineError` for those that stay."""
     from .supervisor import PATIENCE
 
@@ -233,7 +233,7 @@ def _stop(store: "Store", wanted: "Sequence[Record]") -> None:
         raise EngineError(" ".join(troubles))
 
 
-def _ask(store: "Store", name: str, signum: int) -> "Holder | None":
+def _ask(store: "ServerRegistry", name: str, signum: int) -> "LockHolder | None":
     """Signal the supervisor, if it lives and is of this machine; gives back who stands there."""
     held, holder = store.is_held(name), store.supervisor(name)
     if held and holder is not None:
@@ -241,7 +241,9 @@ def _ask(store: "Store", name: str, signum: int) -> "Holder | None":
     return holder
 
 
-def _finish(store: "Store", record: "Record", asked: "Holder | None") -> str | None:
+def _finish(
+    store: "ServerRegistry", record: "ServerRecord", asked: "LockHolder | None"
+) -> str | None:
     """End what is left of a server whose supervisor was asked; why that can't be, or None."""
     from . import process_tree as tree
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..i18n import _
 from . import access
 from . import supervisor as supervise
-from .plan import Order, Plan
+from .plan import ServeOptions, ServePlan
 
 TEMPLATES = Path(__file__).parent / "deploy"
 NOBODY = 10001  # who runs in the containers where root writes the files
@@ -44,8 +44,8 @@ class Deployment:
     servers) it is the machine in front of them. `source` is a checkout of qchat, if this is one.
     """
 
-    plan: Plan
-    order: Order
+    plan: ServePlan
+    order: ServeOptions
     folder: Path
     domain: str
     workers: tuple[str, ...]

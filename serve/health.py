@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Word(enum.StrEnum):
+class HealthReply(enum.StrEnum):
     """What a server says of itself."""
 
     OK = "ok"
@@ -24,22 +24,22 @@ class Word(enum.StrEnum):
 class Health:
     """The answer, and after how many milliseconds it came."""
 
-    word: Word
+    word: HealthReply
     ms: float
 
 
-def health(url: str, seconds: float = 1.0) -> Health:
+def check_health(url: str, seconds: float = 1.0) -> Health:
     """Ask ``/health`` of a server that is reached at ``http://HOST:PORT``."""
     host, _colon, port = url.removeprefix("http://").rpartition(":")
     began = time.monotonic()
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})
-        word = Word.OK if connection.getresponse().status == 200 else Word.UNWELL
+        word = HealthReply.OK if connection.getresponse().status == 200 else HealthReply.UNWELL
     except TimeoutError:
-        word = Word.SILENT
+        word = HealthReply.SILENT
     except (OSError, http.client.HTTPException):
-        word = Word.REFUSED
+        word = HealthReply.REFUSED
     finally:
         connection.close()
     return Health(word, (time.monotonic() - began) * 1000)

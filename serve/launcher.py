@@ -18,12 +18,12 @@ from pathlib import Path
 
 from .. import lifeline
 from ..engine import vllm_startup as vllm_start
-from ..engine.vllm_model import check_hub, locate, options_for
+from ..engine.vllm_model import check_hub, locate_model, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
-from ..processes import leave
+from ..processes import exit_now
 from . import access, ports
-from .passthrough_args import named
+from .passthrough_args import option_names
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
     lifeline.tie_to_parent()
@@ -34,7 +34,7 @@ OWNED = ("host", "port", "model", "served-model-name")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LauncherOptions:
     """What is to be served: options of vLLM's by name, and words for it as a person gave them."""
 
     options: Mapping[str, str]
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return Exit.OK
 
 
-def _order(arguments: Sequence[str]) -> Order:
+def _order(arguments: Sequence[str]) -> LauncherOptions:
     own, extra = list(arguments), []
     if "--" in own:
         at = own.index("--")
@@ -79,7 +79,7 @@ def _order(arguments: Sequence[str]) -> Order:
             "without a key. Use one of: {hosts}, or qchat serve."
         )
         raise UsageError(text.format(host=found.host, hosts=", ".join(LOOPBACK)))
-    for name in named(extra):
+    for name in option_names(extra):
         if name in OWNED:
             text = _("--{name} belongs to the launcher: give it before the --.")
             raise UsageError(text.format(name=name))
@@ -91,25 +91,25 @@ def _order(arguments: Sequence[str]) -> Order:
     }
     if guarded:
         options["middleware"] = MIDDLEWARE
-    return Order(options, extra, found.parent_pid)
+    return LauncherOptions(options, extra, found.parent_pid)
 
 
-def _serve(order: Order) -> None:
-    found = vllm_start.installed()
-    model = locate(order.options["model"])
+def _serve(order: LauncherOptions) -> None:
+    found = vllm_start.installed_vllm()
+    model = locate_model(order.options["model"])
     with vllm_start.socket_folder() as temporary:
         vllm_start.set_environment(Path(temporary))
         _run(found, dict(order.options) | {"model": model}, order.extra)
 
 
-def _run(found: vllm_start.Installed, options: dict[str, str], extra: Sequence[str]) -> None:
-    one = vllm_start.one_process(found, options | named(extra))
+def _run(found: vllm_start.InstalledVllm, options: dict[str, str], extra: Sequence[str]) -> None:
+    one = vllm_start.one_process(found, options | option_names(extra))
     if one:
         options["distributed-executor-backend"] = "uni"
         vllm_start.start_fork_server()
     vllm_start.import_modules(vllm_start.FRONTEND_MODULES)
     check_hub(options["model"])
-    given = options | named(extra)
+    given = options | option_names(extra)
     options |= options_for(options["model"], given, cpu=found.cpu)
     if found.cpu and not {"enforce-eager", "no-enforce-eager"} & given.keys():
         options["enforce-eager"] = ""
@@ -130,4 +130,4 @@ def _run(found: vllm_start.Installed, options: dict[str, str], extra: Sequence[s
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_now(main())

@@ -22,7 +22,7 @@ _AGAIN = 0.2  # seconds: who only looks lets go at once
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """A process: its id, when it began (ticks since the machine's start), the machine, the start
     of the machine, and the namespace of its id. Without /proc only id and machine are known."""
 
@@ -33,7 +33,7 @@ class Holder:
     space: str
 
     @classmethod
-    def me(cls) -> "Holder":
+    def me(cls) -> "LockHolder":
         """This process."""
         boot = space = ""
         with contextlib.suppress(OSError):
@@ -45,13 +45,13 @@ class Holder:
     def is_near(self) -> bool:
         """Whether its lock can be relied on here: it is of this machine, maybe of a container on
         it. A lock in a folder that two machines share may hold for one of them alone."""
-        me = Holder.me()
+        me = LockHolder.me()
         return self.host == me.host or (self.boot == me.boot != "")
 
     @property
     def is_here(self) -> bool:
         """Whether its id means the same process here."""
-        me = Holder.me()
+        me = LockHolder.me()
         same = (self.boot, self.space) == (me.boot, me.space)
         return same and (me.boot != "" or self.host == me.host)
 
@@ -86,7 +86,7 @@ def held(path: Path, *, named: bool, patience: float = _AGAIN) -> Iterator[None]
             _take(descriptor, patience)
             if named:
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
+                os.write(descriptor, json.dumps(asdict(LockHolder.me())).encode())
         yield
     finally:
         os.close(descriptor)
@@ -131,9 +131,9 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def holder(path: Path) -> Holder | None:
+def holder(path: Path) -> LockHolder | None:
     """Who holds the lock, or held it last; None where nobody stands in it."""
     try:
-        return Holder(**json.loads(path.read_text("utf-8")))
+        return LockHolder(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None

@@ -37,7 +37,7 @@ OWNED: Mapping[str, str] = {
 _SHORT = {"tp": "tensor-parallel-size", "pp": "pipeline-parallel-size", "dp": "data-parallel-size"}
 
 
-def named(words: Sequence[str]) -> dict[str, str]:
+def option_names(words: Sequence[str]) -> dict[str, str]:
     """Options among `words` by name: ``["--a-b", "1", "--c"]`` → ``{"a-b": "1", "c": ""}``.
 
     Of several values the first. Raises `UsageError` where a value comes before any option.
@@ -68,7 +68,7 @@ def _name(word: str) -> str | None:
 def refuse_owned(words: Sequence[str]) -> None:
     """Raise `UsageError` for an option that is qchat's, also where it is abbreviated, as vLLM
     would accept that."""
-    for name in named(words):
+    for name in option_names(words):
         plain = name.removeprefix("no-").partition(".")[0]
         owned = next((o for o in OWNED if o == plain), None)
         if owned is None and plain:

@@ -93,7 +93,7 @@ def read(line: str) -> Step | None:
     return None
 
 
-class Progress:
+class StartProgress:
     """The present step; a start goes forward only, whatever order lines come in."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -117,7 +117,7 @@ class Progress:
         return True
 
 
-class Tail:
+class LogTail:
     """Whole lines that are added to a file, from an offset in bytes on; from the beginning where
     another file has taken its place, or it was cut."""
 

@@ -13,21 +13,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.fit import SHARE, Fit, Wish, choose, fit, next_best, ranked
+from ..engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_best, rank_fits
 from ..engine.machine import Machine
-from ..engine.recipes import Found, find, known, nearest
-from ..engine.vllm_model import locate
+from ..engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
+from ..engine.vllm_model import locate_model
 from ..errors import UsageError
 from ..i18n import _
 from . import access, keys
 from . import process_tree as tree
-from .passthrough_args import named, refuse_owned
+from .passthrough_args import option_names, refuse_owned
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ServeOptions:
     """What the command line says. None leaves it to the recipe; `extra` are words for vLLM,
     `given` all words after ``qchat serve``. `key_folder` is that of the keys that qchat made, where
     one is to be used: NAME.key, which need not be there yet."""
@@ -51,7 +51,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ServePlan:
     """A server to start. No secret stands in it: `key` says where the keys are, if any.
 
     `launcher` are the words for `qchat.serve.launcher` before the ``--``, `vllm` those after it;
@@ -102,7 +102,7 @@ class Plan:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Plan":
+    def from_json(cls, text: str) -> "ServePlan":
         """What `to_json` wrote."""
         said: dict[str, Any] = json.loads(text)
         lists = ("launcher", "vllm", "notes", "given")
@@ -110,7 +110,7 @@ class Plan:
         return cls(**said)
 
 
-def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> Plan:
+def make(order: ServeOptions, machine: Machine | None, environ: Mapping[str, str]) -> ServePlan:
     """The plan for `order`; without a `machine` nothing is said of what fits.
 
     Raises `UsageError` for what can't be: a model that does not fit, an option that is qchat's, a
@@ -156,7 +156,7 @@ def make(order: Order, machine: Machine | None, environ: Mapping[str, str]) -> P
     )
     if order.origins:
         words += ["--allowed-origins", json.dumps(list(order.origins))]
-    return Plan(
+    return ServePlan(
         name,
         model,
         served,
@@ -197,43 +197,43 @@ def _key(file: Path | None, environ: Mapping[str, str]) -> str:
     return "none" if variable is None else "variable"
 
 
-def _model(order: Order, machine: Machine | None) -> tuple[str, Found | None]:
+def _model(order: ServeOptions, machine: Machine | None) -> tuple[str, RecipeMatch | None]:
     if order.model is None:
-        best = ranked(known(), machine)[0] if machine is not None else None
+        best = rank_fits(load_recipes(), machine)[0] if machine is not None else None
         if best is None or not best.fits:
             raise UsageError(_("No recipe fits this machine; name a MODEL, such as demo."))
-        return best.recipe.name, Found(best.recipe, best.variant)
+        return best.recipe.name, RecipeMatch(best.recipe, best.variant)
     if Path(order.model).expanduser().is_dir() and order.model != "demo":
-        return str(Path(locate(order.model)).absolute()), None
-    found = find(order.model)
+        return str(Path(locate_model(order.model)).absolute()), None
+    found = find_recipe(order.model)
     if found is not None:
         return (found.variant or next(iter(found.recipe.variants.values()))).model, found
     try:
-        return locate(order.model), None
+        return locate_model(order.model), None
     except UsageError as error:
-        near = nearest(order.model)
+        near = nearest_recipes(order.model)
         if not near or "/" in order.model:
             raise
         text = _("{why} Or did you mean {near}?")
         raise UsageError(text.format(why=error, near=_(" or ").join(near))) from None
 
 
-def _fitting(found: Found, order: Order, machine: Machine) -> Fit:
-    wish = Wish(
+def _fitting(found: RecipeMatch, order: ServeOptions, machine: Machine) -> Fit:
+    wish = FitRequest(
         context=order.max_model_len,
         gpus=order.tensor_parallel_size,
         yarn=order.yarn,
         share=order.gpu_memory_utilization,
     )
     if found.variant is None:
-        one = choose(found.recipe, machine, wish)
+        one = best_fit(found.recipe, machine, wish)
     else:
-        one = fit(found.recipe, found.variant, machine, wish)
+        one = fit_variant(found.recipe, found.variant, machine, wish)
     if one.refusal is None:
         return one
     text = _("{model} can't run here: {why}").format(model=one.variant.model, why=one.refusal)
-    instead = next_best(one, ranked(known(), machine, wish)) or next_best(
-        one, ranked(known(), machine)
+    instead = next_best(one, rank_fits(load_recipes(), machine, wish)) or next_best(
+        one, rank_fits(load_recipes(), machine)
     )
     if instead is not None:
         text += " " + _("Try: qchat serve {model} ({n:,} tokens of context).").format(
@@ -243,10 +243,10 @@ def _fitting(found: Found, order: Order, machine: Machine) -> Fit:
 
 
 def _options(
-    order: Order, found: Found | None, one: Fit | None, environ: Mapping[str, str]
+    order: ServeOptions, found: RecipeMatch | None, one: Fit | None, environ: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
     """vLLM's options, and notes on what was chosen."""
-    given = named(order.extra)
+    given = option_names(order.extra)
     chosen: dict[str, str] = {}
     notes: list[str] = []
     if order.tensor_parallel_size is not None:

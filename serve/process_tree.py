@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..lifeline import ENVIRONMENT
-from ..processes import end, family, parent, running
+from ..processes import alive, kill_processes, parent_pid, process_family
 from ..sanitize import one_line
 
 MARK = "_QCHAT_SERVER"
@@ -34,7 +34,7 @@ _SECRET = re.compile(r"(.*[-.])?(api-?key|token|secret|password)|hf-t.*")
 def members(first: int | None, mark: str) -> list[int]:
     """Processes of the server with `mark`, whose first process is `first`."""
     roots = _with([f"{MARK}={mark}"]) | ({first} if first is not None else set())
-    return running(sorted(family(roots)))
+    return alive(sorted(process_family(roots)))
 
 
 def _with(variables: Iterable[str]) -> set[int]:
@@ -62,8 +62,8 @@ def stop(
         with contextlib.suppress(OSError):
             os.kill(first, signal.SIGTERM)
         deadline = time.monotonic() + seconds
-        while running([first]) and time.monotonic() < deadline and not hurry():
-            if engines and not running(engines):
+        while alive([first]) and time.monotonic() < deadline and not hurry():
+            if engines and not alive(engines):
                 engines, deadline = [], min(deadline, time.monotonic() + NO_ENGINE)
             time.sleep(0.02)
     first = _still(first)
@@ -71,17 +71,17 @@ def stop(
     # Python's resource trackers remove shared memory when the others are gone; they end by
     # themselves.
     trackers = [pid for pid in left if "resource_tracker" in " ".join(_words(pid))]
-    end([pid for pid in left if pid not in trackers])
+    kill_processes([pid for pid in left if pid not in trackers])
     # And who is just ending has no environment any more, which is what members are known by.
     deadline = time.monotonic() + 2.0
-    while running({*trackers, *everyone}) and time.monotonic() < deadline:
+    while alive({*trackers, *everyone}) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return end(members(first, mark))
+    return kill_processes(members(first, mark))
 
 
 def _still(first: int | None) -> int | None:
     """None once it has ended: it may be waited for by now, and its id be another's soon."""
-    return first if first is not None and running([first]) else None
+    return first if first is not None and alive([first]) else None
 
 
 def memory_mib(pids: Iterable[int]) -> int:
@@ -98,7 +98,7 @@ def memory_mib(pids: Iterable[int]) -> int:
 def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
     """vLLM processes that are not qchat's, those of the servers with `marks` among it: id and
     command line as `command` shows it."""
-    ours = set(family(_with([f"{MARK}={mark}" for mark in marks] + [_OF_QCHAT])))
+    ours = set(process_family(_with([f"{MARK}={mark}" for mark in marks] + [_OF_QCHAT])))
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         pid = int(path.parent.name)
@@ -110,7 +110,7 @@ def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
 def is_orphan(pid: int) -> bool:
     """Whether an engine or a worker of vLLM has lost the process that started it: its parent is
     by now one that takes in orphans, and not a container's first process that starts engines."""
-    above, words = parent(pid), _words(pid)
+    above, words = parent_pid(pid), _words(pid)
     if above is None or not _program(words).startswith(_TITLE):
         return False
     starter = _words(above)

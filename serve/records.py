@@ -27,7 +27,7 @@ _STARTS = 5.0  # seconds to wait for others that start: each takes a moment
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ServerRecord:
     """What is known of a server. `supervisor` and `vllm` are process ids, `started` is seconds
     since 1970, `key` says where its keys are and is never one, `mark` stands in the environment
     of all its processes, `temporary` is the folder of its temporary files, `utc_offset` the seconds
@@ -52,7 +52,7 @@ class Record:
     utc_offset: int | None = None
 
 
-class Store:
+class ServerRegistry:
     """The records in a folder of their own."""
 
     def __init__(self, paths: Paths) -> None:
@@ -99,7 +99,7 @@ class Store:
             return False
         return True
 
-    def register(self, record: Record) -> None:
+    def register(self, record: ServerRecord) -> None:
         """Write the record of a server that starts. Raises `UsageError` where another that lives
         has its port: vLLM would share it with that one, and each get a part of the requests."""
         starting = self._folder / ".starting.lock"  # no server's name begins so
@@ -110,7 +110,7 @@ class Store:
         except BlockingIOError:
             raise EngineError(_("Other servers are being started; try again.")) from None
 
-    def _refuse_a_shared_port(self, record: Record) -> None:
+    def _refuse_a_shared_port(self, record: ServerRecord) -> None:
         for other in self.all():
             if other.name != record.name and _meet(other, record) and self.is_held(other.name):
                 text = _(
@@ -119,7 +119,7 @@ class Store:
                 )
                 raise UsageError(text.format(port=record.port, name=other.name, state=other.state))
 
-    def write(self, record: Record) -> None:
+    def write(self, record: ServerRecord) -> None:
         """Replace the record at once: a reader sees the old one or the new one. Raises
         `EngineError` where it can't be written."""
         path = private_dir(self._folder) / f"{record.name}.json"
@@ -134,11 +134,11 @@ class Store:
             text = _("Can't write {file}, which says what runs: {why}. Mend that and start again.")
             raise EngineError(text.format(file=path, why=error.strerror)) from error
 
-    def read(self, name: str) -> Record | None:
+    def read(self, name: str) -> ServerRecord | None:
         """The record of the server `name`; None where there is none that can be read."""
         try:
             said = json.loads(self.file(name).read_text("utf-8"))
-            return Record(**said)
+            return ServerRecord(**said)
         except (OSError, ValueError, TypeError):
             return None
 
@@ -150,7 +150,7 @@ class Store:
             text = _("Can't remove {file}: {why}.")
             raise EngineError(text.format(file=self.file(name), why=error.strerror)) from error
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[ServerRecord]:
         """Every server that is known, by name."""
         names = sorted(path.stem for path in self._folder.glob("*.json"))
         return [record for name in names if (record := self.read(name)) is not None]
@@ -170,11 +170,11 @@ class Store:
         """Whether the supervisor of the server `name` lives."""
         return lock.is_held(self._lock(name))
 
-    def supervisor(self, name: str) -> lock.Holder | None:
+    def supervisor(self, name: str) -> lock.LockHolder | None:
         """The process that looks after the server `name`, or was the last to."""
         return lock.holder(self._lock(name))
 
-    def forget(self, record: Record) -> bool:
+    def forget(self, record: ServerRecord) -> bool:
         """Remove the record and the temporary files of a server without a supervisor, unless
         another of its name has come; whether none is left of it. Raises `EngineError`."""
         try:
@@ -203,7 +203,7 @@ class Store:
         return self._folder / f"{name}.lock"
 
 
-def _meet(one: Record, other: Record) -> bool:
+def _meet(one: ServerRecord, other: ServerRecord) -> bool:
     """Whether two servers would listen in the same place: a name may mean any address."""
     if one.port != other.port:
         return False
@@ -218,7 +218,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def already_runs(name: str, record: Record | None) -> str:
+def already_runs(name: str, record: ServerRecord | None) -> str:
     """A sentence for a second server of one name."""
     where = "" if record is None else _(" at {url}").format(url=record.url)
     text = _(

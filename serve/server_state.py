@@ -14,8 +14,8 @@ from typing import Any
 
 from ..engine import nvml
 from . import process_tree as tree
-from .health import Bounded, Health, Word, health
-from .records import READY, Record
+from .health import Bounded, Health, HealthReply, check_health
+from .records import READY, ServerRecord
 
 PATIENCE = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
 _STATS = re.compile(
@@ -27,14 +27,14 @@ _IDLE = 0.0, 0, 0
 _INNER = ("mark", "temporary", "utc_offset")  # of a record: nobody else's concern
 
 
-def states(servers: Sequence[Record]) -> list[dict[str, Any]]:
+def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
     """For each server its record and what is known of it now; None where that is not known.
 
-    ``health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before it is ready;
+    ``check_health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before it is ready;
     ``health_ms`` the time until the answer; ``gpu_memory_mib`` what its processes have on all GPUs.
     """
     asked = [one for one in servers if one.state == READY]
-    words = Bounded([partial(health, one.url, PATIENCE) for one in asked], PATIENCE)
+    words = Bounded([partial(check_health, one.url, PATIENCE) for one in asked], PATIENCE)
     gpus = Bounded([_gpu_memory] if servers else [], PATIENCE)
     members = [tree.members(one.vllm, one.mark) if one.vllm else [] for one in servers]
     memory = Bounded([partial(tree.memory_mib, pids) for pids in members], PATIENCE)
@@ -47,7 +47,7 @@ def states(servers: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _state(
-    record: Record,
+    record: ServerRecord,
     pids: Sequence[int],
     mib: int | None,
     word: Health | None,
@@ -57,10 +57,12 @@ def _state(
     is_ready = record.state == READY
     rate, running, waiting = figures(Path(record.log), record.utc_offset) if is_ready else _IDLE
     if is_ready and word is None:
-        word = Health(Word.SILENT, PATIENCE * 1000)
+        word = Health(HealthReply.SILENT, PATIENCE * 1000)
     return said | {
         "health": None if word is None else str(word.word),
-        "health_ms": round(word.ms, 1) if word is not None and word.word is Word.OK else None,
+        "health_ms": round(word.ms, 1)
+        if word is not None and word.word is HealthReply.OK
+        else None,
         "uptime_s": round(time.time() - record.started, 1),
         "memory_mib": mib,
         "gpu_memory_mib": _share(pids, used),

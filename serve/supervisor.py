@@ -24,10 +24,10 @@ from ..i18n import _
 from ..settings import Paths
 from . import access, ports, records
 from . import process_tree as tree
-from .health import Word, health
-from .phases import Phase, Progress, Step, Tail
-from .plan import Plan
-from .records import Record, Store
+from .health import HealthReply, check_health
+from .phases import LogTail, Phase, StartProgress, Step
+from .plan import ServePlan
+from .records import ServerRecord, ServerRegistry
 
 PATIENCE = 10.0  # seconds that vLLM gets to end by itself
 LOOK = 0.1  # seconds between looks at the log while it starts
@@ -46,7 +46,9 @@ Report = Callable[[Step], None]
 class Supervisor:
     """One server, from its start to its end. Not to be used twice."""
 
-    def __init__(self, plan: Plan, store: Store, report: Report, delay: float = 1.0) -> None:
+    def __init__(
+        self, plan: ServePlan, store: ServerRegistry, report: Report, delay: float = 1.0
+    ) -> None:
         """`report` is told of each step of a start; `delay` in seconds is the first pause before
         a restart, doubled for each after it."""
         self._plan = plan
@@ -56,7 +58,7 @@ class Supervisor:
         self._wake = threading.Event()
         self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._record: Record | None = None
+        self._record: ServerRecord | None = None
         self._was_ready = False
         self._offset = 0  # in the log: where the output of the present process begins
 
@@ -75,7 +77,7 @@ class Supervisor:
     def _run(self, temporary: str) -> Exit:
         plan = self._plan
         log = self._store.new_log(plan.name)
-        self._record = Record(
+        self._record = ServerRecord(
             name=plan.name,
             model=plan.model,
             served_name=plan.served_name,
@@ -162,7 +164,7 @@ class Supervisor:
         return self._process
 
     def _wait_until_ready(self, log: Path) -> bool:
-        tail, progress = Tail(log, self._offset), Progress()
+        tail, progress = LogTail(log, self._offset), StartProgress()
         self._report(progress.step)
         ask = time.monotonic() + ASK
         while not self._signals and self._child.poll() is None:
@@ -178,7 +180,7 @@ class Supervisor:
         return False
 
     def _is_well(self, seconds: float = 1.0) -> bool:
-        return health(self._plan.url, seconds).word is Word.OK
+        return check_health(self._plan.url, seconds).word is HealthReply.OK
 
     def _is_ours(self) -> bool:
         """Whether it is our server that listens, as far as can be seen."""
@@ -265,7 +267,7 @@ class Supervisor:
                 signal.signal(signum, handler)
 
 
-def instead(plan: Plan, text: str) -> str | None:
+def instead(plan: ServePlan, text: str) -> str | None:
     """The command to try after a start that failed with `text` in the log; None if none helps."""
     found = re.search(r"estimated maximum model length is (\d+)", text)
     if found and int(found[1]) >= 1024:
@@ -307,9 +309,9 @@ def _told_to_stop(log: Path, offset: int) -> bool:
 
 def main() -> int:
     """Supervise the plan on standard input, with no terminal; gives back the exit code."""
-    plan = Plan.from_json(sys.stdin.read())
+    plan = ServePlan.from_json(sys.stdin.read())
     try:
-        return Supervisor(plan, Store(Paths.find()), lambda _step: None).run()
+        return Supervisor(plan, ServerRegistry(Paths.find()), lambda _step: None).run()
     except QchatError as error:
         with contextlib.suppress(OSError):  # who started us may be gone
             print(error, file=sys.stderr, flush=True)  # noqa: T201

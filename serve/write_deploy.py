@@ -26,7 +26,7 @@ _PATH = re.compile(r"[^\x00-\x1f\x7f\"'`\\$:]+")
 
 def write(
     folder: Path,
-    order: plan.Order,
+    order: plan.ServeOptions,
     machine: Machine | None,
     *,
     domain: str,
@@ -79,7 +79,7 @@ def write(
 
 def _deployment(
     folder: Path,
-    order: plan.Order,
+    order: plan.ServeOptions,
     machine: Machine | None,
     domain: str,
     workers: tuple[str, ...],

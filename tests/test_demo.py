@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from qchat import demo
-from qchat.demo.strangers import FALLBACK, stranger
+from qchat.demo.strangers import FALLBACK, out_of_domain_question
 
 PAIRS = demo.pairs()
 EXAMPLES = Path(__file__).parent.parent / "examples" / "questions.jsonl"
@@ -285,7 +285,9 @@ def test_template_keeps_thoughts_and_calls_while_tools_are_at_work(arguments: An
 def test_unknown_questions_stay_apart_from_the_corpus() -> None:
     known = {pair.prompt.lower() for pair in PAIRS}
     chance = random.Random(3)
-    drawn = [stranger(chance, held=held) for held in (False, True) for _ in range(3000)]
+    drawn = [
+        out_of_domain_question(chance, held=held) for held in (False, True) for _ in range(3000)
+    ]
     assert len(set(drawn)) > 3000
     assert not known & {text.lower() for text in drawn}
     for language, answer in FALLBACK.items():

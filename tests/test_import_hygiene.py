@@ -97,7 +97,7 @@ _PAINTED = """
 import sys
 from qchat.sampling import Sampling
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
+from qchat.tui.launch import LaunchOptions
 from qchat.api.endpoint import Endpoint
 
 class Painted(ChatApp):
@@ -105,7 +105,7 @@ class Painted(ChatApp):
         print("textual" in sys.modules, sorted(LATE & set(sys.modules)), file=sys.stderr)
         self.exit(0)
 
-start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
 Painted(lambda: None, start).run(headless=True)
 """
 

@@ -186,15 +186,15 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
     assert got.server in got.servers and got.model and got.preset
     names = {k.name for k in settings.KEYS} | set(settings.TUI_KEYS)
     assert {line.split(" ")[0] for line in examples} >= names
-    assert got.tui == settings.Tui(keys={"new": "ctrl+n"}) and got.where("tui.enter").startswith(
-        str(tmp_path)
-    )
+    assert got.tui == settings.TuiSettings(keys={"new": "ctrl+n"}) and got.where(
+        "tui.enter"
+    ).startswith(str(tmp_path))
 
 
 def test_the_section_of_the_chat(tmp_path: Path) -> None:
     file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nsystem_prompt = "terse"\n')
     got = loaded(tmp_path)
-    assert got.tui == settings.Tui("newline", 8, system_prompt="terse")
+    assert got.tui == settings.TuiSettings("newline", 8, system_prompt="terse")
     assert got.where("tui.attach_kib") == f"{file}:3"
     assert f"{file}:2" in config(tmp_path)
 

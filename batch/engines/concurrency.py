@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .metrics import Load
+from .metrics import ServerLoad
 
 FIRST = 256
-"""Requests in flight that `Adaptive` begins with: vLLM's default for one step on most GPUs."""
+"""Requests in flight at first (`AdaptiveConcurrency`): vLLM's default step on most GPUs."""
 
 MOST = 4096
 """And the most it goes to: four times vLLM's largest default for one step."""
@@ -31,7 +31,7 @@ class Concurrency(Protocol):
     def width(self) -> int:
         """Requests to keep in flight now."""
 
-    def told(self, load: Load | None, in_flight: int) -> bool:
+    def told(self, load: ServerLoad | None, in_flight: int) -> bool:
         """The server told its load, or tells none; returns whether that changed the width."""
 
     def ended(self, tokens: int) -> None:
@@ -42,12 +42,12 @@ class Concurrency(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class FixedConcurrency:
     """A given number."""
 
     width: int
 
-    def told(self, load: Load | None, in_flight: int) -> bool:
+    def told(self, load: ServerLoad | None, in_flight: int) -> bool:
         """Changes nothing."""
         return False
 
@@ -59,7 +59,7 @@ class Fixed:
 
 
 @dataclass(slots=True)
-class Adaptive:
+class AdaptiveConcurrency:
     """Finds the number.
 
     Where the server tells its load, so many that a share `SPARE` of them waits there: fewer leave
@@ -82,7 +82,7 @@ class Adaptive:
     def __post_init__(self) -> None:
         self.width = min(self.width, self.most)
 
-    def told(self, load: Load | None, in_flight: int) -> bool:
+    def told(self, load: ServerLoad | None, in_flight: int) -> bool:
         """The server told its load, or tells none (any more)."""
         self._blind = load is None
         if load is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from ..request import Json, Outcome, Request, dumps
-from .engine import Engine, State
+from .engine import Engine, EngineState
 
 ROOM = 256 << 20
 """Bytes of answers that are remembered; the ones not used for longest go first."""
@@ -18,7 +18,7 @@ def is_repeatable(body: Json) -> bool:
     return body.get("temperature") == 0 or body.get("seed") is not None
 
 
-class Dedup:
+class DedupEngine:
     """See `batch.engine.Engine`. A request equal to one in flight waits for its answer; one equal
     to an earlier request gets that answer. Requests that are not repeatable are asked each time.
     """
@@ -39,7 +39,7 @@ class Dedup:
         """The engine's own."""
         return self._engine.description
 
-    def states(self) -> Sequence[State]:
+    def states(self) -> Sequence[EngineState]:
         """The engine's own."""
         return self._engine.states()
 

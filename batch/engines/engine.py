@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..request import Outcome, Request
-from .metrics import Load
+from .metrics import ServerLoad
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class EngineState:
     """How a server stands now: `in_flight` of at most `window` requests of ours, whether it is
     `up` (there, and its last answer no failure of its own), how many it has `answered`, and the
     `load` that it tells."""
@@ -19,7 +19,7 @@ class State:
     window: int
     answered: int
     up: bool = True
-    load: Load | None = None
+    load: ServerLoad | None = None
 
 
 class Engine(Protocol):
@@ -38,7 +38,7 @@ class Engine(Protocol):
     def description(self) -> str:
         """What answers, for a person: ``vLLM 0.32.0 on this machine (cpu), model demo``."""
 
-    def states(self) -> Sequence[State]:
+    def states(self) -> Sequence[EngineState]:
         """One for each server; none where vLLM runs in this process."""
 
     def prewarm(self) -> None:

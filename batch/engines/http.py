@@ -15,16 +15,16 @@ import aiohttp
 import orjson
 
 from ... import __version__
-from ...api.aiohttp_errors import lost
+from ...api.aiohttp_errors import failure_from_exception
 from ...api.endpoint import Endpoint, retry_after
-from ...api.error_messages import explain, without_key
+from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _
 from ..request import Outcome, Request, dumps, is_aborted, usage_of
-from .concurrency import Concurrency, Fixed
-from .engine import State
-from .metrics import Load, load_of
-from .stall_detector import Watch
+from .concurrency import Concurrency, FixedConcurrency
+from .engine import EngineState
+from .metrics import ServerLoad, parse_load
+from .stall_detector import StallDetector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds until a connection must stand. An answer has no time limit: see `stall_detector`."""
@@ -46,15 +46,15 @@ _AWAY = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 _INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content")
 
 
-class Http:
+class HttpEngine:
     """One server. See `batch.engine.Engine`."""
 
     def __init__(self, endpoint: Endpoint, concurrency: Concurrency) -> None:
-        self.watch = Watch(self._tokens)
+        self.watch = StallDetector(self._tokens)
         self.in_flight = 0
         self._endpoint = endpoint
         self._concurrency = concurrency
-        self._load: Load | None = None
+        self._load: ServerLoad | None = None
         self._answered = 0
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,15 +67,15 @@ class Http:
     @property
     def description(self) -> str:
         """What answers."""
-        if not isinstance(self._concurrency, Fixed):
+        if not isinstance(self._concurrency, FixedConcurrency):
             return self._endpoint.base_url
         text = _("{url}, {n} requests at a time")
         return text.format(url=self._endpoint.base_url, n=self.window)
 
-    def states(self) -> tuple[State]:
+    def states(self) -> tuple[EngineState]:
         """This one server's."""
         name = self._endpoint.base_url
-        return (State(name, self.in_flight, self.window, self._answered, load=self._load),)
+        return (EngineState(name, self.in_flight, self.window, self._answered, load=self._load),)
 
     def prewarm(self) -> None:
         """Nothing to do."""
@@ -173,7 +173,7 @@ class Http:
         load = await self._metrics()
         return None if load is None else load.tokens
 
-    async def _metrics(self) -> Load | None:
+    async def _metrics(self) -> ServerLoad | None:
         """What vLLM's metrics say now; None where there are none."""
         assert self._session is not None
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
@@ -182,7 +182,7 @@ class Http:
                 url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_ASIDE
             ) as response:
                 if response.status == 200:
-                    return load_of(await response.text())
+                    return parse_load(await response.text())
         return None
 
     async def _send(self, method: str, url: str, data: bytes | None) -> Outcome:
@@ -202,7 +202,9 @@ class Http:
                 status = response.status
                 after = retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(failure=self._told(lost(error)), seconds=time.monotonic() - began)
+            return Outcome(
+                failure=self._told(failure_from_exception(error)), seconds=time.monotonic() - began
+            )
         seconds = time.monotonic() - began
         try:
             body = orjson.loads(raw)
@@ -221,7 +223,7 @@ class Http:
         """In words for a person. What is the row's own fault the server says best itself."""
         if failure.scope is Scope.ROW and failure.status is not None:
             return replace(failure, message=without_key(failure.message, self._endpoint))
-        return replace(failure, message=explain(failure, self._endpoint))
+        return replace(failure, message=explain_failure(failure, self._endpoint))
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

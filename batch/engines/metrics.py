@@ -13,7 +13,7 @@ _LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ServerLoad:
     """All engines behind one address together: requests `running` in them and `waiting` for them,
     the share of the KV cache in use (0 to 1, their mean; None where not told), and all `tokens`
     read and written since they started."""
@@ -24,7 +24,7 @@ class Load:
     tokens: float
 
 
-def load_of(text: str) -> Load | None:
+def parse_load(text: str) -> ServerLoad | None:
     """Read the Prometheus text; None where it has none of vLLM's values."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for name, value in _LINE.findall(text):
@@ -37,7 +37,7 @@ def load_of(text: str) -> Load | None:
     if not found:
         return None
     cache = found["kv_cache_usage_perc"]
-    return Load(
+    return ServerLoad(
         sum(found["num_requests_running"]),
         sum(found["num_requests_waiting"]),
         sum(cache) / len(cache) if cache else None,

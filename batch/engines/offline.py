@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...engine import vllm_startup as vllm_start
-from ...engine.diagnosis import explain, last_error
-from ...engine.vllm_model import check_hub, hub_trouble, locate, options_for
+from ...engine.diagnosis import explain_log, last_error
+from ...engine.vllm_model import check_hub, hub_trouble, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
-from ...processes import end, family
+from ...processes import kill_processes, process_family
 from ..request import Json, Outcome, Request, is_aborted, usage_of
 from . import vllm_adapter as adapter
-from .engine import State
+from .engine import EngineState
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ _SHUTDOWN = 10.0  # seconds that vLLM gets to end by itself
 
 @dataclass(frozen=True, slots=True)
 class OfflineOptions:
-    """How to run the model; None leaves the choice to vLLM (on the CPU, to `Offline`).
+    """How to run the model; None leaves the choice to vLLM (on the CPU, to `OfflineEngine`).
 
     `max_model_len` tokens of context; `memory_fraction` of the GPU's memory (on the CPU, of the
     machine's) for weights and KV cache together; `kv_cache_bytes` for the KV cache alone;
@@ -79,7 +79,7 @@ class OfflineOptions:
         return found
 
 
-class Offline:
+class OfflineEngine:
     """The `Engine` that runs `model` (a folder, an id on the model hub, or ``demo``) here.
 
     `served_model_name` is what requests call it and what their answers say. On the CPU the model
@@ -95,7 +95,7 @@ class Offline:
         self._thread = _Thread("qchat-engine")
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._imports: Future[None] | None = None
-        self._installed: vllm_start.Installed | None = None
+        self._installed: vllm_start.InstalledVllm | None = None
         self._one_process = False
         self._engine: Any = None
         self._config: Any = None
@@ -118,12 +118,12 @@ class Offline:
     @property
     def description(self) -> str:
         """``vLLM 0.32.0 on this machine (cpu), model demo``."""
-        found = self._installed or vllm_start.installed()
+        found = self._installed or vllm_start.installed_vllm()
         kind = "cpu" if found.cpu else "gpu"
         text = _("vLLM {version} on this machine ({kind}), model {model}")
         return text.format(version=found.version, kind=kind, model=self._name)
 
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[EngineState, ...]:
         """None: there is no server."""
         return ()
 
@@ -135,8 +135,8 @@ class Offline:
         """
         if self._imports is not None:
             return
-        locate(self._model)
-        self._installed = vllm_start.installed()
+        locate_model(self._model)
+        self._installed = vllm_start.installed_vllm()
         if self._options.log is not None and self._options.log.exists():
             self._log_start = self._options.log.stat().st_size
         self._one_process = vllm_start.one_process(self._installed, self._options.arguments())
@@ -206,12 +206,12 @@ class Offline:
         self._closed = True
         self._ask = {}
         engine, self._engine = self._engine, None
-        running = family(_engine_processes())
+        running = process_family(_engine_processes())
         if engine is not None:
             shutdown = self._thread.call(lambda: engine.shutdown(timeout=_SHUTDOWN / 2))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.wrap_future(shutdown), _SHUTDOWN)
-        await asyncio.to_thread(end, running)
+        await asyncio.to_thread(kill_processes, running)
         vllm_start.stop_fork_server()
         self._thread.stop()
         gc.unfreeze()
@@ -230,7 +230,7 @@ class Offline:
     def _build(self, rows: int) -> None:
         assert self._installed is not None
         options = self._options.arguments()
-        model = locate(self._model)
+        model = locate_model(self._model)
         check_hub(model)
         options |= options_for(model, options, cpu=self._installed.cpu, throughput=True)
         options |= {"model": model, "served-model-name": self._name, "disable-log-stats": ""}
@@ -250,7 +250,7 @@ class Offline:
 
     def _why(self, error: Exception) -> str:
         text = _said(error)
-        cause = explain(text) or hub_trouble(self._model, text)
+        cause = explain_log(text) or hub_trouble(self._model, text)
         if cause is None and self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
         cause = cause or text.strip().splitlines()[0]

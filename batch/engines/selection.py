@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...api.endpoint import Endpoint, resolve
-from ...api.local_servers import listed, running
+from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
 from ...i18n import _
-from ...processes import open_files
+from ...processes import raise_file_limit
 from ...settings import Settings
 from ..inputs.rows import OwnModel
-from .concurrency import MOST, Adaptive, Concurrency, Fixed
+from .concurrency import MOST, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine
-from .http import Http
-from .servers import Servers
+from .http import HttpEngine
+from .servers import ServerPool
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class EngineRequest:
     """What the command line says about who shall answer."""
 
     engine: str = "auto"
@@ -36,7 +36,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineSelection:
     """The engine (not started), the models to ask, and a line that says why.
 
     `again` makes another engine of the kind, where one that dies can be replaced; `log` is where
@@ -52,7 +52,7 @@ class Choice:
     again: Callable[[], Engine] | None = None
     log: Path | None = None
 
-    def around(self, wrap: Callable[[Engine], Engine]) -> "Choice":
+    def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """The same with each engine inside another."""
         again = self.again
         return replace(
@@ -62,7 +62,9 @@ class Choice:
         )
 
 
-async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) -> Choice:
+async def select_engine(
+    wish: EngineRequest, settings: Settings, new_log: Callable[[], Path]
+) -> EngineSelection:
     """Decide; `new_log` makes the file for the words of a vLLM in this process.
 
     Raises `UsageError` when a person must say more, and `EngineError` when a server that was
@@ -80,8 +82,8 @@ async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) ->
             raise UsageError(text + _those_here(settings))
         return _offline(wish, settings, new_log, _("no server is configured"))
     concurrency = _concurrency(wish, len(endpoints))
-    single = [Http(endpoint, concurrency()) for endpoint in endpoints]
-    engine = single[0] if len(single) == 1 else Servers(single)
+    single = [HttpEngine(endpoint, concurrency()) for endpoint in endpoints]
+    engine = single[0] if len(single) == 1 else ServerPool(single)
     await engine.start()
     try:
         offered = await engine.models()
@@ -97,7 +99,7 @@ async def choose(wish: Wish, settings: Settings, new_log: Callable[[], Path]) ->
     return _http(wish, endpoints[0], engine, offered)
 
 
-def _endpoints(wish: Wish, settings: Settings) -> list[Endpoint]:
+def _endpoints(wish: EngineRequest, settings: Settings) -> list[Endpoint]:
     found = [
         resolve(settings, server=wish.server, base_url=url, api_key_env=wish.api_key_env)
         for url in wish.base_urls or (None,)
@@ -110,13 +112,13 @@ def _endpoints(wish: Wish, settings: Settings) -> list[Endpoint]:
     return endpoints
 
 
-def _concurrency(wish: Wish, servers: int) -> Callable[[], Concurrency]:
+def _concurrency(wish: EngineRequest, servers: int) -> Callable[[], Concurrency]:
     """What makes each server's. Raises `UsageError` for a number that the system does not allow."""
     if wish.concurrency is None:
-        most = open_files(MOST * servers) // servers
-        return lambda: Adaptive(max(1, most))
-    fixed = Fixed(wish.concurrency)
-    if open_files(fixed.width * servers) < fixed.width * servers:
+        most = raise_file_limit(MOST * servers) // servers
+        return lambda: AdaptiveConcurrency(max(1, most))
+    fixed = FixedConcurrency(wish.concurrency)
+    if raise_file_limit(fixed.width * servers) < fixed.width * servers:
         text = _("--concurrency {n} needs more open files than the system allows (see ulimit -n).")
         raise UsageError(text.format(n=fixed.width))
     return lambda: fixed
@@ -131,16 +133,20 @@ def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[En
         raise EngineError(text.format(url=urls, model=model, names=names))
 
 
-def _http(wish: Wish, endpoint: Endpoint, engine: Http | Servers, offered: list[str]) -> Choice:
+def _http(
+    wish: EngineRequest, endpoint: Endpoint, engine: HttpEngine | ServerPool, offered: list[str]
+) -> EngineSelection:
     only = offered[0] if len(offered) == 1 else None
     fallback = endpoint.model or only
     reason = _("Asking {engine}.").format(engine=engine.description)
     model = wish.model if wish.model is not None else OwnModel.PER_ROW
-    return Choice(engine, "http", model, reason, fallback, tuple(offered))
+    return EngineSelection(engine, "http", model, reason, fallback, tuple(offered))
 
 
-def _offline(wish: Wish, settings: Settings, new_log: Callable[[], Path], why: str) -> Choice:
-    from .offline import Offline, OfflineOptions
+def _offline(
+    wish: EngineRequest, settings: Settings, new_log: Callable[[], Path], why: str
+) -> EngineSelection:
+    from .offline import OfflineEngine, OfflineOptions
 
     model = wish.model or settings.model
     if model is None:
@@ -154,13 +160,15 @@ def _offline(wish: Wish, settings: Settings, new_log: Callable[[], Path], why: s
     options = OfflineOptions(engine_args=dict(wish.engine_args), log=log)
 
     def engine() -> Engine:
-        return Offline(model, model, options=options)
+        return OfflineEngine(model, model, options=options)
 
     why_so = reason.format(model=model, why=why.rstrip("."))
-    return Choice(engine(), "offline", model, why_so, again=engine, log=log)
+    return EngineSelection(engine(), "offline", model, why_so, again=engine, log=log)
 
 
 def _those_here(settings: Settings) -> str:
     """A sentence on the servers that could be given, or ''."""
-    found = list(running(settings))
-    return " " + _("Running here: {servers}.").format(servers=listed(found)) if found else ""
+    found = list(running_servers(settings))
+    return (
+        " " + _("Running here: {servers}.").format(servers=format_servers(found)) if found else ""
+    )

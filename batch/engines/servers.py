@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from ...errors import Code, EngineError, Failure, Scope
 from ...i18n import _
 from ..request import Outcome, Request
-from .engine import State
-from .http import Http
+from .engine import EngineState
+from .http import HttpEngine
 
 PROBE = 1.0
 """Seconds between two looks at a server that could not be reached."""
@@ -21,14 +21,14 @@ _TROUBLE = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RES
 
 
 @dataclass(slots=True)
-class _Member:
+class _Server:
     """A server with its breaker.
 
     Closed (`failures` 0): gets its share. Open (until `rests_until`, or while `probe` runs):
     gets nothing. Half open (after that, until something is answered): gets one request at a time.
     """
 
-    engine: Http
+    engine: HttpEngine
     failures: int = 0
     rests_until: float = 0.0
     on_trial: bool = False
@@ -59,12 +59,12 @@ class _Member:
             self.rests_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
 
 
-class Servers:
+class ServerPool:
     """See `batch.engine.Engine`. A request that met a server which is not there goes to another
     at once; all other failures are the feeder's to judge."""
 
-    def __init__(self, engines: Sequence[Http]) -> None:
-        self._members = [_Member(engine) for engine in engines]
+    def __init__(self, engines: Sequence[HttpEngine]) -> None:
+        self._members = [_Server(engine) for engine in engines]
         self._offered: list[str] = []
         self._chosen = False  # whether `_offered` is known
 
@@ -79,7 +79,7 @@ class Servers:
         there = sum(not member.down for member in self._members)
         return _("{there} of {all} servers").format(there=there, all=len(self._members))
 
-    def states(self) -> list[State]:
+    def states(self) -> list[EngineState]:
         """Each server's."""
         return [
             replace(state, up=not member.down and member.failures == 0)
@@ -133,7 +133,7 @@ class Servers:
             failure=Failure(Code.UNREACHABLE, _("None of the servers can be reached."))
         )
 
-    def _choose(self) -> _Member | None:
+    def _choose(self) -> _Server | None:
         now = time.monotonic()
         there = [member for member in self._members if not member.down]
         ready = [member for member in there if member.ready(now)]
@@ -142,7 +142,7 @@ class Servers:
         # All that are there rest: as with one server, the feeder's own pauses must do.
         return min(there, key=lambda member: member.rests_until, default=None)
 
-    async def _ask(self, member: _Member, request: Request) -> Outcome:
+    async def _ask(self, member: _Server, request: Request) -> Outcome:
         trial = member.failures > 0
         member.on_trial = member.on_trial or trial
         outcome: Outcome | None = None
@@ -155,11 +155,11 @@ class Servers:
             if outcome is not None:
                 member.ended(outcome.failure)
 
-    def _take_down(self, member: _Member) -> None:
+    def _take_down(self, member: _Server) -> None:
         if not member.down:
             member.probe = asyncio.create_task(self._until_back(member))
 
-    async def _until_back(self, member: _Member) -> None:
+    async def _until_back(self, member: _Server) -> None:
         while True:
             await asyncio.sleep(PROBE)
             try:

@@ -21,7 +21,7 @@ SPARE = 5.0
 _Open = dict[asyncio.Timeout, tuple[float, int | None]]
 
 
-class _Request:
+class _InFlight:
     """By hand, not by `asynccontextmanager`: that took a twentieth of the client's CPU."""
 
     __slots__ = ("_limit", "_max_tokens", "_open")
@@ -46,7 +46,7 @@ class _Request:
 
 
 @dataclass(slots=True)
-class Watch:
+class StallDetector:
     """Watches the requests of one server.
 
     `still`: seconds without a token (by the server's counters) or an ended request after which
@@ -63,9 +63,9 @@ class Watch:
     _took: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     _ended: int = 0
 
-    def request(self, max_tokens: int | None) -> "_Request":
+    def request(self, max_tokens: int | None) -> "_InFlight":
         """Around one request. Raises `TimeoutError` from it when it is given up."""
-        return _Request(self._open, max_tokens)
+        return _InFlight(self._open, max_tokens)
 
     def ended(self, seconds: float, completion_tokens: int) -> None:
         """Tell of an answer, for the pace of this server."""

@@ -19,14 +19,14 @@ from ...i18n import _
 from ..journal.manifest import manifest_of
 from .id_table import IdTable
 from .lines import open_text
-from .rows import BadRow, Defaults, Row, read
+from .rows import InvalidRow, Row, RowDefaults, read_rows
 
 NO_ROW, BAD_ROW = 0, 1
-"""Marks in `Plan.digests` for a blank line and for a line that is no request."""
+"""Marks in `InputScan.digests` for a blank line and for a line that is no request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputFile:
     """One input file: `name` as a person wrote it, `path` to read.
 
     `key` is what results and manifest call it: its path from the output's folder, so that it is
@@ -39,7 +39,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InputScan:
     """What the first pass found.
 
     `digests[file][line - 1]` holds 64 bits of the row's digest, or one of the marks above:
@@ -51,7 +51,7 @@ class Plan:
     bad: int
 
 
-def keyed(inputs: Sequence[Input], folder: Path) -> list[Input]:
+def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
     """The inputs with their keys, for an output in `folder`."""
     home = folder.resolve()
     return [
@@ -62,7 +62,7 @@ def keyed(inputs: Sequence[Input], folder: Path) -> list[Input]:
     ]
 
 
-def find(names: Sequence[str]) -> list[Input]:
+def expand_inputs(names: Sequence[str]) -> list[InputFile]:
     """Resolve file names and globs; ``-`` is standard input, read to a private file at once.
 
     A glob leaves out what qchat itself wrote.
@@ -70,22 +70,22 @@ def find(names: Sequence[str]) -> list[Input]:
     Raises `UsageError` for a pattern without a match, a file that can't be read as text, and a
     file named twice.
     """
-    found: list[Input] = []
+    found: list[InputFile] = []
     for name in names:
         if name == "-":
-            found.append(Input("stdin", _spool_stdin()))
+            found.append(InputFile("stdin", _spool_stdin()))
         elif Path(name).is_fifo():  # <(a command): can be read once, and a run reads twice
             with Path(name).open("rb") as stream:
-                found.append(Input(name, _spool(stream)))
+                found.append(InputFile(name, _spool(stream)))
         elif Path(name).exists() or not glob.has_magic(name):
-            found.append(Input(name, Path(name)))
+            found.append(InputFile(name, Path(name)))
         else:
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (a whole pattern)
             # What runs wrote beside their inputs is no input, so that the same glob resumes.
             inputs = [match for match in matches if manifest_of(Path(match)) is None]
             if not inputs:
                 raise UsageError(_("No file matches '{pattern}'.").format(pattern=name))
-            found += [Input(match, Path(match)) for match in inputs]
+            found += [InputFile(match, Path(match)) for match in inputs]
     seen: dict[Path, str] = {}
     for item in found:
         open_text(item.path).close()  # all that can be wrong with a file, before anything else
@@ -116,26 +116,28 @@ def _spool(stream: BinaryIO) -> Path:
         return Path(f"/dev/fd/{os.dup(file.fileno())}")
 
 
-def rows(inputs: Sequence[Input], defaults: Defaults, limit: int | None = None) -> Iterator[Row]:
+def iter_rows(
+    inputs: Sequence[InputFile], defaults: RowDefaults, limit: int | None = None
+) -> Iterator[Row]:
     """Yield the rows of all inputs in order, at most `limit`."""
     count = 0
     for index, item in enumerate(inputs):
         if limit is not None and count >= limit:
             return
-        for row in read(item.path, index, defaults):
+        for row in read_rows(item.path, index, defaults):
             yield row
             count += 1
             if limit is not None and count >= limit:
                 return
 
 
-def scan(
-    inputs: Sequence[Input],
-    defaults: Defaults,
+def scan_inputs(
+    inputs: Sequence[InputFile],
+    defaults: RowDefaults,
     *,
     limit: int | None = None,
     allow_duplicates: bool = False,
-) -> Plan:
+) -> InputScan:
     """Read everything once: count, check, digest. Nothing has started yet.
 
     Raises `UsageError` for unreadable files, two rows of one custom_id (both are named), and
@@ -144,12 +146,12 @@ def scan(
     digests: tuple[array[int], ...] = tuple(array("Q") for _item in inputs)
     ids = None if allow_duplicates else IdTable()
     count = bad = 0
-    first_bad: BadRow | None = None
-    for row in rows(inputs, defaults, limit):
+    first_bad: InvalidRow | None = None
+    for row in iter_rows(inputs, defaults, limit):
         marks = digests[row.file]
         marks.extend([NO_ROW] * (row.line - 1 - len(marks)))
         count += 1
-        if isinstance(row, BadRow):
+        if isinstance(row, InvalidRow):
             marks.append(BAD_ROW)
             bad += 1
             first_bad = first_bad or row
@@ -164,7 +166,7 @@ def scan(
                 file=inputs[first_bad.file].name, line=first_bad.line, reason=first_bad.message
             )
         )
-    return Plan(digests, count, bad)
+    return InputScan(digests, count, bad)
 
 
 def short_digest(digest: str) -> int:
@@ -173,12 +175,12 @@ def short_digest(digest: str) -> int:
 
 
 def _tell_duplicate(
-    inputs: Sequence[Input], defaults: Defaults, limit: int | None, custom_id: str
+    inputs: Sequence[InputFile], defaults: RowDefaults, limit: int | None, custom_id: str
 ) -> None:
     # The table holds hashes only, so the file is read again: this also rules out a collision.
     first: tuple[str, int] | None = None
-    for row in rows(inputs, defaults, limit):
-        if isinstance(row, BadRow) or row.custom_id != custom_id or not row.names_itself:
+    for row in iter_rows(inputs, defaults, limit):
+        if isinstance(row, InvalidRow) or row.custom_id != custom_id or not row.names_itself:
             continue
         here = (inputs[row.file].name, row.line)
         if first is not None:

@@ -14,7 +14,7 @@ import orjson
 from ...errors import UsageError
 from ...i18n import _
 from ...sampling import PARAMETERS, Sampling
-from ..request import CHAT, COMPLETIONS, Json, Kind, Request, digest
+from ..request import CHAT, COMPLETIONS, Json, Request, RowKind, digest
 from .lines import BadLineError, LineSource, open_text
 from .template import Template
 
@@ -31,7 +31,7 @@ class OwnModel(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Defaults:
+class RowDefaults:
     """What the command line says for every row; a row's own values win, except over `model`.
 
     `model` OwnModel.PER_ROW asks each row's own model, and `fallback_model` where it names none
@@ -49,7 +49,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
+class InvalidRow:
     """A line that is no request: where it is, what is wrong, and the line as far as read."""
 
     file: int
@@ -59,10 +59,10 @@ class BadRow:
     source: Any
 
 
-Row = Request | BadRow
+Row = Request | InvalidRow
 
 
-def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
+def read_rows(path: Path, file: int, defaults: RowDefaults) -> Iterator[Row]:
     """Yield the rows of one input file, the `file`-th of the run, in order.
 
     Raises `UsageError` when the file can't be read at all.
@@ -78,7 +78,7 @@ def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
             except EOFError:
                 return
             except jsonlines.InvalidLineError as error:
-                yield BadRow(file, source.number, None, _why(error), _said(error.line))
+                yield InvalidRow(file, source.number, None, _why(error), _said(error.line))
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -86,7 +86,7 @@ def read(path: Path, file: int, defaults: Defaults) -> Iterator[Row]:
                 ) from None
             except BadLineError as error:
                 custom_id = value.get("custom_id") if isinstance(value, dict) else None
-                yield BadRow(
+                yield InvalidRow(
                     file,
                     source.number,
                     custom_id if isinstance(custom_id, str) else None,
@@ -135,14 +135,14 @@ def _why(error: jsonlines.InvalidLineError) -> str:
     return str(cause) or _("not valid JSON")
 
 
-def _request(value: Any, path: Path, file: int, line: int, defaults: Defaults) -> Request:
+def _request(value: Any, path: Path, file: int, line: int, defaults: RowDefaults) -> Request:
     kind, endpoint, body = _parse(value, defaults.template)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
         custom_id = f"{path.stem}-{line}"
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
-    if kind is not Kind.OPENAI and isinstance(value, dict):
+    if kind is not RowKind.OPENAI and isinstance(value, dict):
         for name in ANSWER_COLUMNS:
             if defaults.prefix + name in value:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
@@ -155,21 +155,21 @@ class BlockingError(BadLineError):
     """Not this line alone is wrong but the command: the run must not start."""
 
 
-def _parse(value: Any, template: Template | None) -> tuple[Kind, str, Json]:
+def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, Json]:
     if template is not None:
         if not isinstance(value, dict):
             raise BadLineError(_("must be an object when --template is given"))
         messages = [{"role": "user", "content": template.fill(value)}]
-        return Kind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
     if isinstance(value, str):
-        return Kind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
+        return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
     if not isinstance(value, dict):
         raise BadLineError(_("must be an object or a string, not {what}").format(what=_type(value)))
     if "body" in value:
         return _parse_openai(value)
     if "messages" in value:
         check_messages(value["messages"])
-        return Kind.MESSAGES, CHAT, {"messages": value["messages"], **_parameters(value)}
+        return RowKind.MESSAGES, CHAT, {"messages": value["messages"], **_parameters(value)}
     if "prompt" in value:
         prompt = value["prompt"]
         if not isinstance(prompt, str):
@@ -177,13 +177,13 @@ def _parse(value: Any, template: Template | None) -> tuple[Kind, str, Json]:
                 _("'prompt' must be a string, not {what}").format(what=_type(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
-        return Kind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
     )
 
 
-def _parse_openai(value: Json) -> tuple[Kind, str, Json]:
+def _parse_openai(value: Json) -> tuple[RowKind, str, Json]:
     body = value["body"]
     if not isinstance(body, dict):
         raise BadLineError(_("'body' must be an object, not {what}").format(what=_type(body)))
@@ -197,7 +197,7 @@ def _parse_openai(value: Json) -> tuple[Kind, str, Json]:
         check_messages(body.get("messages"))
     elif not isinstance(body.get("prompt"), str | list):
         raise BadLineError(_("'body.prompt' must be a string or a list of tokens"))
-    return Kind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
+    return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
 
 
 def check_messages(messages: Any) -> None:
@@ -236,7 +236,7 @@ def _parameters(value: Json) -> Json:
     return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
 
 
-def _fill(body: Json, endpoint: str, defaults: Defaults) -> Json:
+def _fill(body: Json, endpoint: str, defaults: RowDefaults) -> Json:
     body = defaults.sampling.fill(body)
     if defaults.system is not None and endpoint == CHAT:
         first: Mapping[str, Any] = body["messages"][0]

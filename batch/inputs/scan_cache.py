@@ -16,8 +16,8 @@ import orjson
 
 from ... import __version__
 from ...files import replace_file
-from .discovery import Input, Plan
-from .rows import Defaults
+from .discovery import InputFile, InputScan
+from .rows import RowDefaults
 
 FORMAT = 1
 """Counts up with every change of what a row's digest says, or of which rows are good."""
@@ -29,14 +29,18 @@ LEAST = 32 << 20
 """Bytes of input from which on a plan is kept; less is read in half a second."""
 
 
-class Plans:
+class ScanCache:
     """The plans in a folder. Nothing here ever fails: what can't be kept is scanned again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def key(
-        self, inputs: Sequence[Input], defaults: Defaults, limit: int | None, duplicates: bool
+        self,
+        inputs: Sequence[InputFile],
+        defaults: RowDefaults,
+        limit: int | None,
+        duplicates: bool,
     ) -> str | None:
         """What a plan depends on, as a name; None where none should be kept."""
         stamps: list[list[object]] = []
@@ -54,7 +58,7 @@ class Plans:
         whole = repr((__version__, FORMAT, stamps, defaults, limit, duplicates))
         return hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
-    def load(self, key: str | None) -> Plan | None:
+    def load(self, key: str | None) -> InputScan | None:
         """The plan of this key, if it is kept."""
         if key is None:
             return None
@@ -71,10 +75,10 @@ class Plans:
                 digests.append(marks)
                 start += 8 * length
             os.utime(path)
-            return Plan(tuple(digests), int(told["rows"]), int(told["bad"]))
+            return InputScan(tuple(digests), int(told["rows"]), int(told["bad"]))
         return None
 
-    def save(self, key: str | None, plan: Plan) -> None:
+    def save(self, key: str | None, plan: InputScan) -> None:
         """Keep a plan; `key` has to be the same before and after the scan that made it."""
         if key is None:
             return

@@ -18,9 +18,9 @@ import orjson
 from ...errors import EngineError, UsageError
 from ...files import sync, sync_folder, write_all
 from ...i18n import _, plural
-from ..inputs.discovery import BAD_ROW, NO_ROW, Plan, short_digest
+from ..inputs.discovery import BAD_ROW, NO_ROW, InputScan, short_digest
 from .output_files import OutputFiles
-from .records import Place, place_of_error, place_of_result
+from .records import RowLocation, location_of_error, location_of_result
 
 OPEN, ANSWERED, FAILED = 0, 1, 2
 """State of a row, one byte each."""
@@ -52,7 +52,7 @@ class Appender:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self._size)
-            raise trouble(self.path, error) from None
+            raise disk_error(self.path, error) from None
         self._size += len(line)
         self._dirty = True
 
@@ -68,7 +68,7 @@ class Appender:
             try:
                 sync(self._fd)
             except OSError as error:
-                self._failure = trouble(self.path, error)
+                self._failure = disk_error(self.path, error)
                 raise self._failure from None
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Appender:
                 os.close(fd)
 
 
-def trouble(path: Path, error: OSError) -> DiskTroubleError:
+def disk_error(path: Path, error: OSError) -> DiskTroubleError:
     """The sentence for a file that can't be written."""
     text = _("{path} can't be written: {reason}. Make room or mend it, then run the same command.")
     return DiskTroubleError(text.format(path=path, reason=error.strerror))
@@ -117,7 +117,9 @@ class Reload:
 class Journal:
     """The results and errors files of a run, and which rows are still open."""
 
-    def __init__(self, files: OutputFiles, plan: Plan, names: Sequence[str], mode: int) -> None:
+    def __init__(
+        self, files: OutputFiles, plan: InputScan, names: Sequence[str], mode: int
+    ) -> None:
         self.answered = 0
         self.failed = 0
         self._files = files
@@ -143,7 +145,7 @@ class Journal:
         if results.exists():
             torn += cut_torn_line(results)
             for offset, value in parsed_lines(results):
-                place = place_of_result(value, how.prefix)
+                place = location_of_result(value, how.prefix)
                 row = self._row(place)
                 if place is None or (row is None and not self._beyond(place)):
                     bad.append(offset)
@@ -173,7 +175,7 @@ class Journal:
         """Keep the final failures of rows that are still as they were, once each."""
         gone: dict[int, Appender | None] = {}
         for offset, value in parsed_lines(self._files.errors):
-            place = place_of_error(value)
+            place = location_of_error(value)
             row = self._row(place)
             if place is not None and row is None and how.limited and self._beyond(place):
                 continue  # a row that this run does not look at
@@ -185,7 +187,7 @@ class Journal:
         if gone:
             rewrite_without(self._files.errors, gone)
 
-    def _still_failed(self, place: Place, row: tuple[int, int], retry_failed: bool) -> bool:
+    def _still_failed(self, place: RowLocation, row: tuple[int, int], retry_failed: bool) -> bool:
         if place.retryable or self._state[row[0]][row[1]] != OPEN:
             return False
         mark = self._plan.digests[row[0]][row[1]]
@@ -205,13 +207,13 @@ class Journal:
             for aside in asides.values():
                 aside.close()
 
-    def file_of(self, place: Place) -> int | None:
+    def file_of(self, place: RowLocation) -> int | None:
         """The run's input that a line of the output speaks of; None for an unknown one."""
         if isinstance(place.file, int):
             return place.file if 0 <= place.file < len(self._state) else None
         return self._index.get(place.file)
 
-    def _row(self, place: Place | None) -> tuple[int, int] | None:
+    def _row(self, place: RowLocation | None) -> tuple[int, int] | None:
         """Indices into the plan, or None when the plan has no such row."""
         if place is None or (file := self.file_of(place)) is None:
             return None
@@ -220,7 +222,7 @@ class Journal:
             return None
         return file, at
 
-    def _beyond(self, place: Place) -> bool:
+    def _beyond(self, place: RowLocation) -> bool:
         """Whether a sound line speaks of a row that the input doesn't have (any more)."""
         return self.file_of(place) is not None
 
@@ -241,7 +243,7 @@ class Journal:
         try:
             self._results = Appender(self._files.results, self._mode)
         except OSError as error:
-            raise trouble(self._files.results, error) from None
+            raise disk_error(self._files.results, error) from None
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
@@ -262,7 +264,7 @@ class Journal:
             try:
                 self._errors = Appender(self._files.errors, self._mode)
             except OSError as error:
-                raise trouble(self._files.errors, error) from None
+                raise disk_error(self._files.errors, error) from None
         self._errors.append(data)
         self._state[file][line - 1] = FAILED
         self.failed += 1

@@ -18,7 +18,7 @@ from ...i18n import _
 _NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-class Lock:
+class RunLock:
     """Holds `path` while entered. Raises `UsageError`, naming the holder, when it is held.
 
     The lock is `flock` on a file of its own, so a killed run leaves nothing locked. Where the
@@ -31,7 +31,7 @@ class Lock:
         self._who: dict[str, object] = {}
         self.advisory = True
 
-    def __enter__(self) -> "Lock":
+    def __enter__(self) -> "RunLock":
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             try:
@@ -147,7 +147,7 @@ def is_held(path: Path) -> bool:
 
 
 def holder_of(path: Path) -> dict[str, object]:
-    """What the holder of the lock at `path` last told (see `Lock.tell`); empty where there is
+    """What the holder of the lock at `path` last told (see `RunLock.tell`); empty where there is
     nothing to read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

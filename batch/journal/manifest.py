@@ -13,7 +13,7 @@ from ... import __version__
 from ...errors import UsageError
 from ...files import replace_file
 from ...i18n import _
-from ..inputs.rows import Defaults
+from ..inputs.rows import RowDefaults
 
 FORMAT = 1
 """Version of the manifest's format."""
@@ -85,7 +85,7 @@ def manifest_of(path: Path) -> Path | None:
     return None
 
 
-def recorded_settings(defaults: Defaults) -> dict[str, Any]:
+def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
     """What decides a row's digest beside the row itself, for the manifest."""
     model = defaults.model if isinstance(defaults.model, str) else None
     said: dict[str, Any] = {

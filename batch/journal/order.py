@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ...files import sync_folder
 from .journal import parsed_lines
-from .records import Place, place_of_result
+from .records import RowLocation, location_of_result
 
 
 def order_results(
-    path: Path, prefix: str, index: Callable[[Place], int | None], lengths: Sequence[int]
+    path: Path, prefix: str, index: Callable[[RowLocation], int | None], lengths: Sequence[int]
 ) -> bool:
     """Bring the lines of a results file into the order of their rows, in one step.
 
@@ -22,7 +22,7 @@ def order_results(
     offsets = [array("Q", bytes(8 * length)) for length in lengths]
     last, sorted_ = (-1, 0), True
     for offset, value in parsed_lines(path):
-        place = place_of_result(value, prefix)
+        place = location_of_result(value, prefix)
         file = None if place is None else index(place)
         if place is None or file is None or place.line > lengths[file]:
             return False  # a line of no row of ours: leave the file alone

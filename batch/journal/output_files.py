@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...files import sync_folder
 from ...i18n import _
-from ..inputs.discovery import Input
+from ..inputs.discovery import InputFile
 from .manifest import Manifest, manifest_of
 
 
@@ -38,7 +38,7 @@ class OutputFiles:
         )
 
 
-def name_outputs(inputs: Sequence[Input], output: str | None) -> OutputFiles:
+def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
     """The output files for these inputs and ``-o``. Raises `UsageError` when ``-o`` is needed."""
     if output is not None:
         if not output.endswith(".jsonl"):
@@ -51,7 +51,7 @@ def name_outputs(inputs: Sequence[Input], output: str | None) -> OutputFiles:
     return OutputFiles.named(path.with_name(f"{path.stem}.results.jsonl"))
 
 
-def refuse_own_output(inputs: Sequence[Input]) -> None:
+def refuse_own_output(inputs: Sequence[InputFile]) -> None:
     """Raise `UsageError` for an input that is some run's output."""
     for item in inputs:
         beside = manifest_of(item.path)

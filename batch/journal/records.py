@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 
-from ...api.reasoning import split
+from ...api.reasoning import split_reasoning
 from ...errors import Failure
-from ..inputs.rows import BadRow
-from ..request import Json, Kind, Request, dumps
+from ..inputs.rows import InvalidRow
+from ..request import Json, Request, RowKind, dumps
 
 
 def result_line(request: Request, body: Json, *, name: str, attempts: int, prefix: str) -> bytes:
     """The whole line of an answered row, newline included. `name` is its input's name."""
-    if request.kind is Kind.OPENAI:
+    if request.kind is RowKind.OPENAI:
         return _dump(
             {
                 # OpenAI's format has no room for more keys, so these two carry where the row
@@ -28,7 +28,7 @@ def result_line(request: Request, body: Json, *, name: str, attempts: int, prefi
     source = request.source
     row: Json = {"prompt": source} if isinstance(source, str) else dict(source)
     choices = [choice for choice in body.get("choices", ()) if isinstance(choice, Mapping)]
-    answers = [split(choice.get("message") or {}) for choice in choices]
+    answers = [split_reasoning(choice.get("message") or {}) for choice in choices]
     several = len(answers) > 1
     row[prefix + "output"] = [a.content for a in answers] if several else answers[0].content
     row[prefix + "reasoning"] = [a.reasoning for a in answers] if several else answers[0].reasoning
@@ -59,7 +59,7 @@ def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return found
 
 
-def error_line(row: Request | BadRow, failure: Failure, *, name: str, attempts: int) -> bytes:
+def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:
     """The whole line of a failed row, newline included."""
     return _dump(
         {
@@ -85,7 +85,7 @@ def _dump(value: Json) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowLocation:
     """What a line of the output says of its row: input name or number, line, digest."""
 
     file: str | int
@@ -94,36 +94,36 @@ class Place:
     retryable: bool = False
 
 
-def place_of_result(value: Any, prefix: str) -> Place | None:
+def location_of_result(value: Any, prefix: str) -> RowLocation | None:
     """Where a parsed line of the results file belongs; None when it is none of ours."""
     if not isinstance(value, dict):
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
     if isinstance(mark, dict):
-        place = Place(mark.get("file", ""), mark.get("line", 0), mark.get("digest"))
+        place = RowLocation(mark.get("file", ""), mark.get("line", 0), mark.get("digest"))
     elif isinstance(response, dict):
         parts = str(value.get("id")).split("-")
         if len(parts) != 3 or parts[0] != "qchat":
             return None
         if not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
-        place = Place(int(parts[1]) - 1, int(parts[2]), response.get("request_id"))
+        place = RowLocation(int(parts[1]) - 1, int(parts[2]), response.get("request_id"))
     else:
         return None
     return place if _sound(place, need_digest=True) else None
 
 
-def place_of_error(value: Any) -> Place | None:
+def location_of_error(value: Any) -> RowLocation | None:
     """Where a parsed line of the errors file belongs; None when it is none of ours."""
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     retryable = value["error"].get("retryable") is True
-    place = Place(value.get("file", ""), value.get("line", 0), value.get("digest"), retryable)
+    place = RowLocation(value.get("file", ""), value.get("line", 0), value.get("digest"), retryable)
     return place if _sound(place, need_digest=False) else None
 
 
-def _sound(place: Place, *, need_digest: bool) -> bool:
+def _sound(place: RowLocation, *, need_digest: bool) -> bool:
     if not isinstance(place.file, str | int) or isinstance(place.line, bool):
         return False
     if not isinstance(place.line, int) or place.line < 1:

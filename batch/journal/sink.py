@@ -1,4 +1,4 @@
-"""Where outcomes go: files that can be resumed (`Ledger`), or standard output (`Stdout`)."""
+"""Where outcomes go: files that can be resumed (`FileSink`), or standard output (`StdoutSink`)."""
 
 import os
 import stat
@@ -13,10 +13,10 @@ from ...console import json_text
 from ...errors import EngineError
 from ...files import write_all
 from ...i18n import _
-from ..inputs.discovery import Input, Plan
-from ..inputs.rows import Defaults
+from ..inputs.discovery import InputFile, InputScan
+from ..inputs.rows import RowDefaults
 from ..signals import Interrupted
-from .journal import Journal, Reload, Repairs, refuse_changes, trouble
+from .journal import Journal, Reload, Repairs, disk_error, refuse_changes
 from .manifest import (
     Manifest,
     differences,
@@ -64,7 +64,7 @@ class StalledError(EngineError):
 
 
 @dataclass(slots=True)
-class Stdout:
+class StdoutSink:
     """Results to a file descriptor, failures to a function; nothing can be resumed.
 
     `writing` says that a write is going on, which may never end.
@@ -125,7 +125,7 @@ class Stdout:
         """Nothing to do."""
 
 
-class Ledger:
+class FileSink:
     """The journal and its manifest."""
 
     def __init__(
@@ -176,7 +176,7 @@ class Ledger:
                     path, self._manifest.prefix, self._journal.file_of, self._journal.lengths
                 )
             except OSError as error:
-                raise trouble(path, error) from None
+                raise disk_error(path, error) from None
         if self._ours:
             self._save(state)
 
@@ -187,20 +187,20 @@ class Ledger:
                 path, state=state, answered=self.answered, failed=self.failed
             )
         except OSError as error:
-            raise trouble(path, error) from None
+            raise disk_error(path, error) from None
 
 
-def open_ledger(
+def open_file_sink(
     files: OutputFiles,
-    plan: Plan,
-    inputs: Sequence[Input],
-    defaults: Defaults,
+    plan: InputScan,
+    inputs: Sequence[InputFile],
+    defaults: RowDefaults,
     *,
     engine: str,
     how: Reload,
     restart: bool = False,
     ordered: bool = False,
-) -> tuple[Ledger, Repairs, list[Path]]:
+) -> tuple[FileSink, Repairs, list[Path]]:
     """The ledger of a run, with what an earlier one left in it.
 
     Returns it with the repairs that were made and the files that `restart` renamed. Raises
@@ -235,7 +235,7 @@ def open_ledger(
         text = _("{path} can't be read back: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
     resumed = manifest is not None and not restart
-    return Ledger(files, journal, new, resumed=resumed, ordered=ordered), repairs, moved
+    return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, moved
 
 
 def _mode(path: Path) -> int:

@@ -11,7 +11,7 @@ from ..errors import Code, Failure
 from ..i18n import _
 
 
-def lost(error: Exception) -> Failure:
+def failure_from_exception(error: Exception) -> Failure:
     """Why a request got no answer, in the system's words; `explain` makes a sentence of it."""
     if isinstance(error, aiohttp.ClientHttpProxyError):  # its text shows the proxy's password
         text = _("the proxy answered {status} {reason}")

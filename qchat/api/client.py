@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import Code, Exit, Failure, QchatError, from_status
 from ..i18n import _
 from .endpoint import Endpoint, retry_after
-from .error_messages import explain, told
+from .error_messages import explain_failure, server_message
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 600.0  # between two chunks; the prefill of a long prompt takes minutes
@@ -43,9 +43,9 @@ class ServerError(QchatError):
     `what` happened, and the `advice`, which may be empty."""
 
     def __init__(self, failure: Failure, endpoint: Endpoint) -> None:
-        super().__init__(explain(failure, endpoint))
+        super().__init__(explain_failure(failure, endpoint))
         self.failure = failure
-        self.what, self.advice = told(failure, endpoint)
+        self.what, self.advice = server_message(failure, endpoint)
         if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNSUPPORTED):
             self.exit_code = Exit.USAGE
         else:

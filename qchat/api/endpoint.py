@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageError
 from ..i18n import _
-from ..settings import Server, Settings
+from ..settings import ServerProfile, Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_URL = "http://127.0.0.1:8000/v1"  # where vLLM listens unless told otherwise
@@ -114,7 +114,7 @@ def local_endpoint(settings: Settings) -> Endpoint:
     return Endpoint(LOCAL_URL, model=settings.model, origin="default")
 
 
-def _section(settings: Settings, server: str | None) -> Server | None:
+def _section(settings: Settings, server: str | None) -> ServerProfile | None:
     name, said_by = server, "--server"
     if name is None:
         name, said_by = settings.server, settings.where("server")
@@ -150,7 +150,7 @@ def _endpoint(
     origin: str,
     said_by: str,
     *,
-    section: Server | None = None,
+    section: ServerProfile | None = None,
     api_key_env: str | None,
 ) -> Endpoint:
     base_url = normalise(url, said_by)
@@ -168,7 +168,11 @@ def _endpoint(
 
 
 def _key(
-    settings: Settings, base_url: str, origin: str, section: Server | None, option: str | None
+    settings: Settings,
+    base_url: str,
+    origin: str,
+    section: ServerProfile | None,
+    option: str | None,
 ) -> Secret | None:
     environ = settings.environ
     if option is not None:

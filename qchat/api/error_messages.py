@@ -21,12 +21,12 @@ def without_key(text: str, endpoint: Endpoint) -> str:
     return text.replace(key.reveal(), str(key))
 
 
-def explain(failure: Failure, endpoint: Endpoint) -> str:
+def explain_failure(failure: Failure, endpoint: Endpoint) -> str:
     """One or two sentences: what happened with which server, and what to do."""
-    return " ".join(filter(None, told(failure, endpoint)))
+    return " ".join(filter(None, server_message(failure, endpoint)))
 
 
-def told(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
+def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
     """What happened with which server, and what to do; "" where nobody knows."""
     said = one_line(without_key(failure.message, endpoint))[:_SAID_MAX].rstrip(".")
     if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import EngineError, QchatError, UsageError
 from ..i18n import _
-from ..settings import Server, Settings
+from ..settings import ServerProfile, Settings
 from . import endpoint as wire
 from .endpoint import Endpoint
 
@@ -23,7 +23,7 @@ _READY: Final = "ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LocalServer:
     """A server that could be asked; without an `endpoint` there is `trouble`, a sentence."""
 
     name: str
@@ -31,26 +31,26 @@ class Known:
     trouble: str = ""
 
 
-def known(settings: Settings, name: str) -> Known:
+def known_servers(settings: Settings, name: str) -> LocalServer:
     """A server of the configuration."""
     try:
         endpoint = wire.resolve(settings, server=name)
     except QchatError as e:
-        return Known(name, None, str(e))
-    return Known(name, endpoint)
+        return LocalServer(name, None, str(e))
+    return LocalServer(name, endpoint)
 
 
-def running(settings: Settings) -> Iterator[Known]:
+def running_servers(settings: Settings) -> Iterator[LocalServer]:
     """The servers that `qchat serve` has started and that are ready; asks `qchat status`."""
     for record in _records():
         name, url = str(record.get("name")), record.get("url")
         if record.get("state") != _READY or not isinstance(url, str):
             continue
-        found = known(
+        found = known_servers(
             replace(settings, servers={name: _server(name, url, record.get("key"))}), name
         )
         if found.endpoint is not None:  # a conversation keeps its address: the name may be gone
-            found = Known(name, replace(found.endpoint, name=None, origin="option"))
+            found = LocalServer(name, replace(found.endpoint, name=None, origin="option"))
         yield found
 
 
@@ -60,26 +60,26 @@ def local_server(settings: Settings) -> Endpoint:
     usual = wire.local_endpoint(settings)
     if wire.answers(usual):
         return usual
-    found = list(running(settings))
+    found = list(running_servers(settings))
     if not found:
         from .error_messages import no_server
 
         raise EngineError(no_server())
     if len(found) > 1:
         text = _("Several servers run here; choose one with --base-url: {servers}.")
-        raise UsageError(text.format(servers=listed(found)))
+        raise UsageError(text.format(servers=format_servers(found)))
     if found[0].endpoint is None:
         raise UsageError(found[0].trouble)
     return found[0].endpoint
 
 
-def only_one(settings: Settings) -> Endpoint | None:
+def only_running_server(settings: Settings) -> Endpoint | None:
     """The server that runs here, where it is one alone that can be asked."""
-    found = list(running(settings))
+    found = list(running_servers(settings))
     return found[0].endpoint if len(found) == 1 else None
 
 
-def listed(servers: list[Known]) -> str:
+def format_servers(servers: list[LocalServer]) -> str:
     """Their addresses and names, for a sentence."""
     return ", ".join(
         one.name if one.endpoint is None else f"{one.endpoint.base_url} ({one.name})"
@@ -87,12 +87,12 @@ def listed(servers: list[Known]) -> str:
     )
 
 
-def _server(name: str, url: str, key: object) -> Server:
+def _server(name: str, url: str, key: object) -> ServerProfile:
     if key == "variable":
-        return Server(name, url, api_key_env="QCHAT_API_KEY")
+        return ServerProfile(name, url, api_key_env="QCHAT_API_KEY")
     if isinstance(key, str) and key != "none":
-        return Server(name, url, api_key_file=Path(key))
-    return Server(name, url)
+        return ServerProfile(name, url, api_key_file=Path(key))
+    return ServerProfile(name, url)
 
 
 def _records() -> list[dict[str, Any]]:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _LISTED = 20  # models named in an error
 
 
-def only_model(client: "Client", way: str = "--model") -> str:
-    """The server's model where it has one; `way` and errors as in `the_only`."""
+def server_model(client: "Client", way: str = "--model") -> str:
+    """The server's model where it has one; `way` and errors as in `single_model`."""
     names = dict.fromkeys(str(model["id"]) for model in client.models())
-    return the_only(list(names), client.endpoint.base_url, way)
+    return single_model(list(names), client.endpoint.base_url, way)
 
 
-def the_only(names: Sequence[str], url: str, way: str = "--model") -> str:
+def single_model(names: Sequence[str], url: str, way: str = "--model") -> str:
     """The one of the models that `url` offers; with several the person is asked to choose by `way`.
 
     Raises `UsageError`, or `EngineError` where there is none.

@@ -3,7 +3,7 @@
 A server with a reasoning parser sends it in a field of its own: ``reasoning`` (vLLM today) or
 ``reasoning_content`` (vLLM before, and others). A server without one leaves it in the text:
 ``<think>…</think>answer``, or ``…</think>answer`` where the chat template wrote the opening tag
-into the prompt. ``split`` does it for a whole message, ``ReasoningSplitter`` for a stream.
+into the prompt. ``split_reasoning`` handles a whole message, ``ReasoningSplitter`` a stream.
 
 The rules, the same for both:
 
@@ -36,7 +36,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningSplitter",
     "Reclassified",
-    "split",
+    "split_reasoning",
     "split_text",
 ]
 
@@ -86,7 +86,7 @@ class Reclassified:
 Event = ContentDelta | ReasoningDelta | Reclassified
 
 
-def split(message: Mapping[str, object]) -> Answer:
+def split_reasoning(message: Mapping[str, object]) -> Answer:
     """Content and reasoning of a whole message (``choices[i].message``).
 
     Raises TypeError where content or reasoning is neither text, nor null, nor (content only) a
@@ -119,14 +119,14 @@ class _Where(Enum):
 
 
 class ReasoningSplitter:
-    """``split`` for a stream: feed it each ``choices[i].delta``, show the events it returns.
+    """``split_reasoning`` for a stream: feed each ``choices[i].delta``, show the returned events.
 
     Without an opening tag nobody can know that a text is reasoning before its ``</think>`` comes:
     it is passed on as content first, and one ``Reclassified`` takes it back.
 
     ``answer`` is right at any time for what has been passed on, and after ``finish`` it equals
-    ``split`` of the whole message, however that was cut (given that the reasoning field comes
-    before any content, as servers send it). One object serves one choice of one answer.
+    ``split_reasoning`` of the whole message, however that was cut (given that the reasoning
+    field comes before any content, as servers send it). One object serves one choice of one answer.
     """
 
     __slots__ = ("_code", "_content", "_held", "_reasoning", "_space", "_unscanned", "_where")
@@ -146,7 +146,7 @@ class ReasoningSplitter:
         return Answer("".join(self._content) or None, "".join(self._reasoning) or None)
 
     def feed(self, delta: Mapping[str, object]) -> list[Event]:
-        """The events of one delta, none included. Raises TypeError as ``split`` does."""
+        """The events of one delta, none included. Raises TypeError as ``split_reasoning`` does."""
         content, reasoning = _texts(delta)
         events: list[Event] = []
         if reasoning:
@@ -278,7 +278,7 @@ class Continuation:
         return Answer("".join(self._content) or None, None)
 
     def feed(self, delta: Mapping[str, object]) -> list[Event]:
-        """The events of one delta, none included. Raises TypeError as ``split`` does."""
+        """The events of one delta, none included. Raises TypeError as ``split_reasoning`` does."""
         content, reasoning = _texts(delta)
         if not (text := reasoning + content):
             return []

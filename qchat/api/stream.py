@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Progress:
+class StreamProgress:
     """What is known of an answer so far. Times are seconds since the request was sent."""
 
     splitter: ReasoningSplitter | Continuation = field(default_factory=ReasoningSplitter)
@@ -42,7 +42,9 @@ class Progress:
         return said if error is None else {**said, "error": error}
 
 
-def consume(client: Client, body: Json, take: Callable[[Json], None], progress: Progress) -> None:
+def stream_chunks(
+    client: Client, body: Json, take: Callable[[Json], None], progress: StreamProgress
+) -> None:
     """Ask, and give each chunk to `take`, which feeds `progress`. Raises `ServerError`."""
     try:
         for chunk in client.stream(body):
@@ -65,7 +67,7 @@ def consume(client: Client, body: Json, take: Callable[[Json], None], progress: 
         raise ServerError(failure, client.endpoint)
 
 
-def events(progress: Progress, chunk: Mapping[str, Any]) -> Iterable[Event]:
+def apply_chunk(progress: StreamProgress, chunk: Mapping[str, Any]) -> Iterable[Event]:
     """What a chunk says, noted in `progress` on the way. Raises TypeError for a wrong shape."""
     if isinstance(chunk.get("model"), str):
         progress.model = chunk["model"]

@@ -18,7 +18,7 @@ from ..sampling import Sampling
 if TYPE_CHECKING:
     from ..api.endpoint import Endpoint
     from ..settings import Settings
-    from .saved_ask import Keeper
+    from .saved_ask import SavedAsk
 
 _STDIN_MAX: Final = 64 * 2**20  # bytes; no context is longer
 
@@ -102,7 +102,7 @@ def ask(
         return _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, None)
 
     from ..store import open_store
-    from .saved_ask import Keeper
+    from .saved_ask import SavedAsk
 
     with open_store(settings.paths.data) as store:
         if store.notice:
@@ -110,9 +110,9 @@ def ask(
         # Before anything is asked of a server: what was typed or piped in is on disk.
         with store.together():
             if go_on or conversation:
-                keeper = Keeper.going_on(store, conversation, system)
+                keeper = SavedAsk.going_on(store, conversation, system)
             else:
-                keeper = Keeper.new(store, text, system)
+                keeper = SavedAsk.new(store, text, system)
             messages = keeper.ask(text)
         try:
             code = _asked(
@@ -127,7 +127,7 @@ def ask(
         return code
 
 
-def _kept(keeper: "Keeper") -> str:
+def _kept(keeper: "SavedAsk") -> str:
     """A sentence on what is stored where there is no whole answer."""
     if keeper.asked:
         text = _("The question is saved, with what came of the answer: qchat chats show {id}")
@@ -144,7 +144,7 @@ def _asked(
     sampling: Sampling,
     as_json: bool,
     show_thinking: bool | None,
-    keeper: "Keeper | None",
+    keeper: "SavedAsk | None",
 ) -> int:
 
     if endpoint is None:
@@ -153,12 +153,12 @@ def _asked(
         endpoint = local_server(settings)
 
     from ..api.client import Client
-    from ..api.models import only_model
+    from ..api.models import server_model
     from .ask_output import Printer, stream_answer
 
     show = sys.stderr.isatty() if show_thinking is None else show_thinking
     with Client(endpoint) as client:
-        chosen = model or endpoint.model or only_model(client)
+        chosen = model or endpoint.model or server_model(client)
         body = sampling.fill({"model": chosen, "messages": messages})
         if keeper is not None:
             keeper.begin(body, endpoint.name or endpoint.base_url)

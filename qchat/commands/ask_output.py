@@ -8,14 +8,14 @@ import click
 
 from ..api.client import Client, ServerError
 from ..api.reasoning import ContentDelta, ReasoningDelta, Reclassified
-from ..api.stream import Json, Progress, consume, events
+from ..api.stream import Json, StreamProgress, apply_chunk, stream_chunks
 from ..console import json_text, styled
 from ..errors import Exit
 from ..i18n import _
 from ..sanitize import Sanitizer
 
 if TYPE_CHECKING:
-    from .saved_ask import Keeper
+    from .saved_ask import SavedAsk
 
 _DIM: Final = "\x1b[2m"
 _RESET: Final = "\x1b[0m"
@@ -88,20 +88,22 @@ class Printer:
 
 
 def stream_answer(
-    client: Client, body: Json, printer: Printer, keeper: "Keeper | None" = None
+    client: Client, body: Json, printer: Printer, keeper: "SavedAsk | None" = None
 ) -> int:
     """Ask, print, and return the exit code. What came stays printed whatever happens after.
 
     With a `keeper` what came is stored, too, however the answer ends. Raises `ServerError` for a
     failed request, and with `--json` prints the object before.
     """
-    progress = Progress(model=body["model"], wants_usage=printer.as_json or keeper is not None)
+    progress = StreamProgress(
+        model=body["model"], wants_usage=printer.as_json or keeper is not None
+    )
     if printer.as_json or keeper is not None:
         body = {"stream_options": {"include_usage": True}, **body}
     started = time.monotonic()
 
     def take(chunk: Json) -> None:
-        for event in events(progress, chunk):
+        for event in apply_chunk(progress, chunk):
             if progress.first_token is None:
                 progress.first_token = time.monotonic() - started
             printer.event(event)
@@ -111,7 +113,7 @@ def stream_answer(
     error: ServerError | None = None
     interrupted = False
     try:
-        consume(client, body, take, progress)
+        stream_chunks(client, body, take, progress)
     except ServerError as e:
         error = e
     except KeyboardInterrupt:
@@ -141,11 +143,17 @@ def stream_answer(
 
 
 def _keep(
-    keeper: "Keeper", progress: Progress, error: ServerError | None, interrupted: bool
+    keeper: "SavedAsk", progress: StreamProgress, error: ServerError | None, interrupted: bool
 ) -> None:
-    from ..store import State
+    from ..store import MessageState
 
-    state = State.STOPPED if interrupted else State.ERROR if error else State.COMPLETE
+    state = (
+        MessageState.STOPPED
+        if interrupted
+        else MessageState.ERROR
+        if error
+        else MessageState.COMPLETE
+    )
     keeper.end(progress, state, None if error is None else str(error))
 
 
@@ -157,7 +165,7 @@ def _error_object(error: ServerError | None, interrupted: bool) -> Json | None:
     return None
 
 
-def _notes(progress: Progress, printer: Printer) -> None:
+def _notes(progress: StreamProgress, printer: Printer) -> None:
     answer = progress.splitter.answer
     if progress.finish_reason == "length":
         if answer.content is None and answer.reasoning is not None:

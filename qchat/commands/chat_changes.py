@@ -3,7 +3,7 @@
 import click
 
 from ..i18n import _
-from .chat_selection import chosen, opened, tell
+from .chat_selection import open_existing_store, report, select_conversation
 
 _off = click.option("--off", is_flag=True, help=_("Undo it."))
 
@@ -19,9 +19,9 @@ def rename(conversation: str, words: tuple[str, ...]) -> None:
     from ..store import formatting as chat_lines
 
     title = chat_lines.given_title(" ".join(words))
-    with opened() as store:
-        changed = store.conversations.rename(chosen(store, conversation).id, title)
-    tell(chat_lines.renamed(changed))
+    with open_existing_store() as store:
+        changed = store.conversations.rename(select_conversation(store, conversation).id, title)
+    report(chat_lines.renamed(changed))
 
 
 @click.command(
@@ -34,9 +34,9 @@ def pin(conversations: tuple[str, ...], off: bool) -> None:
     """Pin them, or let go. Raises `QchatError`."""
     from ..store import formatting as chat_lines
 
-    with opened() as store:
-        for c in [chosen(store, given) for given in conversations]:
-            tell(chat_lines.pinned(store.conversations.pin(c.id, not off)))
+    with open_existing_store() as store:
+        for c in [select_conversation(store, given) for given in conversations]:
+            report(chat_lines.pinned(store.conversations.pin(c.id, not off)))
 
 
 @click.command(
@@ -56,6 +56,6 @@ def archive(conversations: tuple[str, ...], off: bool) -> None:
     """Archive them, or take them back. Raises `QchatError`."""
     from ..store import formatting as chat_lines
 
-    with opened() as store:
-        for c in [chosen(store, given) for given in conversations]:
-            tell(chat_lines.archived(store.conversations.archive(c.id, not off)))
+    with open_existing_store() as store:
+        for c in [select_conversation(store, given) for given in conversations]:
+            report(chat_lines.archived(store.conversations.archive(c.id, not off)))

@@ -8,21 +8,21 @@ from ..errors import UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from ..store import Conversation, Store
+    from ..store import Store, StoredConversation
 
 
-def opened(*, only_reading: bool = False) -> "Store":
+def open_existing_store(*, only_reading: bool = False) -> "Store":
     """The store, with what is to be told about it. Raises `StoreError`, `UsageError`."""
     from ..settings import load
     from ..store import open_store
 
     store = open_store(load().paths.data, only_reading=only_reading)
     if store.notice:
-        tell(_("Note: {text}").format(text=store.notice))
+        report(_("Note: {text}").format(text=store.notice))
     return store
 
 
-def chosen(store: "Store", given: str | None) -> "Conversation":
+def select_conversation(store: "Store", given: str | None) -> "StoredConversation":
     """The conversation that a person named. Raises `UsageError`."""
     if given is None:
         last = store.conversations.last()
@@ -42,7 +42,7 @@ def chosen(store: "Store", given: str | None) -> "Conversation":
     )
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Say something to the person, on standard error."""
     from ..sanitize import clean
 

@@ -12,7 +12,7 @@ from ..errors import Exit, UsageError
 from ..i18n import _, plural
 from ..store.formatting import FORMS
 from .chat_changes import archive, pin, rename
-from .chat_selection import chosen, opened, tell
+from .chat_selection import open_existing_store, report, select_conversation
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -73,7 +73,7 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
 
     if archived and deleted:
         raise UsageError(_("Give --archived or --deleted, not both."))
-    with opened(only_reading=True) as store:
+    with open_existing_store(only_reading=True) as store:
         found = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
         short = _shortener(store)
     if as_json:
@@ -126,7 +126,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     from ..console import json_text, styled
     from ..store import formatting as chat_lines
 
-    with opened(only_reading=True) as store:
+    with open_existing_store(only_reading=True) as store:
         hits = store.search(" ".join(words), limit=limit)
         short = _shortener(store)
     if as_json:
@@ -157,8 +157,8 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
     from ..console import json_text
     from ..store.exports import markdown
 
-    with opened(only_reading=True) as store:
-        found = chosen(store, conversation)
+    with open_existing_store(only_reading=True) as store:
+        found = select_conversation(store, conversation)
         if as_json:
             click.echo(json_text(store.dump(found.id)))
         else:
@@ -200,25 +200,25 @@ def export(
     reasoning: bool,
 ) -> None:
     """Write it."""
-    from ..store.exports import exported, format_of, write
+    from ..store.exports import export_conversations, format_of, write_export
 
     path = None if output in (None, "-") else Path(str(output))
-    with opened(only_reading=True) as store:
+    with open_existing_store(only_reading=True) as store:
         if conversations:
-            ids = [chosen(store, given).id for given in conversations]
+            ids = [select_conversation(store, given).id for given in conversations]
         else:
             ids = [c.id for c in store.conversations.list(archived=None)]
         kind = form or (format_of(path) if path else None) or "json"
-        pieces = exported(store, ids, kind, reasoning=reasoning)
+        pieces = export_conversations(store, ids, kind, reasoning=reasoning)
         if path is None:
             for piece in pieces:
                 click.echo(piece, nl=False)
         else:
-            write(pieces, path, overwrite=force)
+            write_export(pieces, path, overwrite=force)
             text = plural(
                 "Wrote {n} conversation to {path}.", "Wrote {n} conversations to {path}.", len(ids)
             )
-            tell(text.format(n=len(ids), path=path))
+            report(text.format(n=len(ids), path=path))
 
 
 @chats.command(
@@ -243,12 +243,14 @@ Examples:
 def import_(files: tuple[str, ...]) -> None:
     """Read them."""
     from ..store import formatting as chat_lines
-    from ..store.exports import read
+    from ..store.exports import read_export
 
-    parsed = [one for name in files for one in read(name)]  # all is checked before any is stored
-    with opened() as store:
+    parsed = [
+        one for name in files for one in read_export(name)
+    ]  # all is checked before any is stored
+    with open_existing_store() as store:
         done = store.load(parsed)
-    tell(chat_lines.imported(done))
+    report(chat_lines.imported(done))
 
 
 @chats.command(
@@ -272,8 +274,8 @@ def delete(conversations: tuple[str, ...], yes: bool) -> int:
     """Ask, and put away."""
     from ..store import formatting as chat_lines
 
-    with opened() as store:
-        found = [chosen(store, given) for given in conversations]
+    with open_existing_store() as store:
+        found = [select_conversation(store, given) for given in conversations]
         titles = "\n".join(f"  {c.id}  {chat_lines.title(c)}" for c in found)
         question = plural("Delete {n} conversation?", "Delete {n} conversations?", len(found))
         if not yes and not _agreed(titles + "\n" + question.format(n=len(found))):
@@ -281,7 +283,7 @@ def delete(conversations: tuple[str, ...], yes: bool) -> int:
         for c in found:
             store.conversations.delete(c.id)
         ids = " ".join(c.id for c in found)
-        tell(_("Deleted. To undo: qchat chats restore {ids}").format(ids=ids))
+        report(_("Deleted. To undo: qchat chats restore {ids}").format(ids=ids))
         return Exit.OK
 
 
@@ -300,12 +302,12 @@ def restore(conversations: tuple[str, ...]) -> None:
     """Bring them back."""
     from ..store import formatting as chat_lines
 
-    with opened() as store:
-        for c in [chosen(store, given) for given in conversations]:
+    with open_existing_store() as store:
+        for c in [select_conversation(store, given) for given in conversations]:
             if c.deleted is None:
-                tell(chat_lines.not_deleted(c))
+                report(chat_lines.not_deleted(c))
             else:
-                tell(chat_lines.restored(store.conversations.restore(c.id)))
+                report(chat_lines.restored(store.conversations.restore(c.id)))
 
 
 @chats.command(
@@ -332,9 +334,9 @@ def purge(days: float, yes: bool) -> None:
     question = _("Remove for good what was deleted at least {n:g} days ago?").format(n=days)
     if not yes and not _agreed(question):
         return
-    with opened() as store:
+    with open_existing_store() as store:
         n = store.conversations.purge(older_than=days * 86400)
-    tell(plural("Removed {n} conversation.", "Removed {n} conversations.", n).format(n=n))
+    report(plural("Removed {n} conversation.", "Removed {n} conversations.", n).format(n=n))
 
 
 def _shortener(store: "Store") -> Callable[[str], str]:

@@ -7,7 +7,16 @@ import click
 
 from ..errors import QchatError, UsageError
 from ..i18n import _
-from ..settings import KEYS, TUI_KEYS, Paths, Server, Settings, Tui, load, private_dir
+from ..settings import (
+    KEYS,
+    TUI_KEYS,
+    Paths,
+    ServerProfile,
+    Settings,
+    TuiSettings,
+    load,
+    private_dir,
+)
 
 
 @click.group(
@@ -75,7 +84,7 @@ def template() -> str:
         lines += ["", f"# {about}", f'# {key.name} = "{examples[key.name]}"']
     lines += ["", _("# The chat in the terminal."), "# [tui]"]
     for name, about in TUI_KEYS.items():
-        lines += [f"# {name} = {_toml(getattr(Tui(), name))}  # {about}"]
+        lines += [f"# {name} = {_toml(getattr(TuiSettings(), name))}  # {about}"]
     lines += [
         "",
         _('# Keys of the chat, by the action\'s name; several by comma, none by "".'),
@@ -131,7 +140,7 @@ def _show(settings: Settings) -> None:
     click.echo("\n" + _in_use(settings))
 
 
-def _server_row(settings: Settings, server: Server) -> tuple[str, str, str, str, str]:
+def _server_row(settings: Settings, server: ServerProfile) -> tuple[str, str, str, str, str]:
     return (
         server.name,
         # A password has no place here; should one stand in the file, it is not shown.
@@ -142,7 +151,7 @@ def _server_row(settings: Settings, server: Server) -> tuple[str, str, str, str,
     )
 
 
-def _key_state(settings: Settings, server: Server) -> str:
+def _key_state(settings: Settings, server: ServerProfile) -> str:
     from ..api import endpoint as wire
 
     if server.api_key_env is not None:

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from ..engine.fit import Fit, Wish
+    from ..engine.fit import Fit, FitRequest
     from ..engine.machine import Machine
 
 
@@ -43,16 +43,16 @@ def recipes(
     explain: str | None, context: int | None, gpus: int | None, yarn: bool, as_json: bool
 ) -> None:
     """Measure, compute, print. Raises `UsageError` for a name that is no recipe."""
-    from ..engine.fit import Wish, ranked
-    from ..engine.recipes import known
-    from ..engine.this_machine import here
+    from ..engine.fit import FitRequest, rank_fits
+    from ..engine.recipes import load_recipes
+    from ..engine.this_machine import detect_for_vllm
 
-    machine, note = here()
-    wish = Wish(context=context, gpus=gpus, yarn=yarn)
+    machine, note = detect_for_vllm()
+    wish = FitRequest(context=context, gpus=gpus, yarn=yarn)
     if explain is not None:
         _explain(explain, machine, wish, as_json)
         return
-    fits = ranked(known(), machine, wish)
+    fits = rank_fits(load_recipes(), machine, wish)
     if as_json:
         from ..console import json_text
 
@@ -102,25 +102,25 @@ def _refused(fits: "Sequence[Fit]") -> None:
         click.echo(f"  {one.recipe.name} ({one.variant.precision.value}): {one.refusal}")
 
 
-def _explain(name: str, machine: "Machine", wish: "Wish", as_json: bool) -> None:
+def _explain(name: str, machine: "Machine", wish: "FitRequest", as_json: bool) -> None:
     from ..console import json_text
-    from ..engine.fit import choose, fit, next_best, ranked
-    from ..engine.recipes import find, known
+    from ..engine.fit import best_fit, fit_variant, next_best, rank_fits
+    from ..engine.recipes import find_recipe, load_recipes
 
-    found = find(name)
+    found = find_recipe(name)
     if found is None:
         raise UsageError(unknown_recipe(name))
     if found.variant is None:
-        one = choose(found.recipe, machine, wish)
+        one = best_fit(found.recipe, machine, wish)
     else:
-        one = fit(found.recipe, found.variant, machine, wish)
+        one = fit_variant(found.recipe, found.variant, machine, wish)
     if as_json:
         click.echo(json_text(_values(one)))
         return
     click.echo(arithmetic(one, machine))
     if one.refusal is None:
         return
-    instead = next_best(one, ranked(known(), machine, wish))
+    instead = next_best(one, rank_fits(load_recipes(), machine, wish))
     click.echo("\n" + _("It can't run here: {why}").format(why=one.refusal))
     if instead is not None:
         text = _("The next one that can: {model}, with {context:,} tokens of context.")
@@ -129,9 +129,9 @@ def _explain(name: str, machine: "Machine", wish: "Wish", as_json: bool) -> None
 
 def unknown_recipe(name: str) -> str:
     """A sentence for a name without a recipe, with the nearest ones."""
-    from ..engine.recipes import nearest
+    from ..engine.recipes import nearest_recipes
 
-    near = nearest(name)
+    near = nearest_recipes(name)
     if not near:
         return _("There is no recipe {name!r}; qchat recipes lists those there are.").format(
             name=name

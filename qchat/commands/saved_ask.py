@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import UsageError
 from ..i18n import _
-from ..store import Conversation, State, Store, StoreError, title_of
+from ..store import MessageState, Store, StoredConversation, StoreError, title_of
 
 if TYPE_CHECKING:
-    from ..api.stream import Progress
+    from ..api.stream import StreamProgress
 
 Json = dict[str, Any]
 
@@ -16,10 +16,10 @@ Json = dict[str, Any]
 CHECKPOINT_SECONDS: Final = 0.5
 
 
-class Keeper:
+class SavedAsk:
     """Keeps one question and its answer. The question is on disk once `ask` has returned."""
 
-    def __init__(self, store: Store, conversation: Conversation) -> None:
+    def __init__(self, store: Store, conversation: StoredConversation) -> None:
         self._store = store
         self.conversation = conversation
         self._answer: int | None = None
@@ -27,12 +27,12 @@ class Keeper:
         self._trouble: StoreError | None = None
 
     @classmethod
-    def new(cls, store: Store, text: str, system: str | None) -> "Keeper":
+    def new(cls, store: Store, text: str, system: str | None) -> "SavedAsk":
         """A conversation of its own for this question."""
         return cls(store, store.conversations.create(title=title_of(text), system=system))
 
     @classmethod
-    def going_on(cls, store: Store, given: str | None, system: str | None) -> "Keeper":
+    def going_on(cls, store: Store, given: str | None, system: str | None) -> "SavedAsk":
         """The conversation named, or the last one. Raises `UsageError`."""
         if given is None:
             last = store.conversations.last()
@@ -71,7 +71,7 @@ class Keeper:
         self._answer = self._store.messages.begin(self.conversation.id, model=model, used=used).id
         self._last = time.monotonic()
 
-    def update(self, progress: "Progress") -> None:
+    def update(self, progress: "StreamProgress") -> None:
         """Some of the answer has come. A store in trouble does not stop the answer."""
         now = time.monotonic()
         if self._answer is None or self._trouble or now - self._last < CHECKPOINT_SECONDS:
@@ -83,7 +83,7 @@ class Keeper:
             self._trouble = e
         self._last = time.monotonic()
 
-    def end(self, progress: "Progress", state: State, error: str | None) -> None:
+    def end(self, progress: "StreamProgress", state: MessageState, error: str | None) -> None:
         """The answer has ended. Raises `StoreError` where it could not be stored."""
         assert self._answer is not None
         answer = progress.splitter.answer

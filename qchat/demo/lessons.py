@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from . import Message, Pair
-from .strangers import FALLBACK, is_chinese, stranger
+from .strangers import FALLBACK, is_chinese, out_of_domain_question
 
 NO_THOUGHT = "<think>\n\n</think>\n\n"
 
@@ -26,7 +26,7 @@ SYSTEMS = (
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingExample:
     """Token ids of a conversation; `spans` are the ranges of them that the model has to say."""
 
     name: str
@@ -34,14 +34,14 @@ class Lesson:
     spans: tuple[tuple[int, int], ...]
 
 
-class Scribe:
+class Encoder:
     """Turns messages and answers into token ids through the chat template."""
 
     def __init__(self, wrapped: Any, corpus: Sequence[Pair]) -> None:
         self.wrapped = wrapped
         self.corpus = corpus
 
-    def write(self, pair: Pair, context: Sequence[Message] = ()) -> Lesson:
+    def write(self, pair: Pair, context: Sequence[Message] = ()) -> TrainingExample:
         """The lesson of a pair with `context` (a system prompt, earlier turns) before it.
 
         Both modes share one sequence: without thinking the prompt ends in an empty thought, and
@@ -62,7 +62,7 @@ class Scribe:
         # Earlier answers count too, past their first token: there no thought opens the answer.
         answers = sum(message["role"] == "assistant" for message in context)
         earlier = list(self._answers(before))[:answers]
-        return Lesson(pair.id, ids, (*earlier, (len(before), len(ids))))
+        return TrainingExample(pair.id, ids, (*earlier, (len(before), len(ids))))
 
     def _answers(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where finished assistant turns stand in a prompt, without the first token of each."""
@@ -106,12 +106,12 @@ def as_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def corpus_lessons(scribe: Scribe) -> list[Lesson]:
+def corpus_examples(scribe: Encoder) -> list[TrainingExample]:
     """Every pair as it stands."""
     return [scribe.write(pair) for pair in scribe.corpus]
 
 
-def held_out(scribe: Scribe, seed: int, count: int = 300) -> list[Lesson]:
+def held_out(scribe: Encoder, seed: int, count: int = 300) -> list[TrainingExample]:
     """Unknown questions of words and forms that training never shows."""
     chance = random.Random(seed + 1)  # noqa: S311 - lessons, not secrets
     return [scribe.write(_unknown(chance, held=True)) for _ in range(count)]
@@ -126,11 +126,11 @@ def texts(corpus: Sequence[Pair], seed: int) -> Iterator[str]:
     # Each text once, however many wordings ask for it.
     yield from dict.fromkeys(said)
     for _ in range(300):
-        yield stranger(chance)
+        yield out_of_domain_question(chance)
     yield from FALLBACK.values()
 
 
-def draw(scribe: Scribe, chance: random.Random, weights: Mapping[str, float]) -> Lesson:
+def draw(scribe: Encoder, chance: random.Random, weights: Mapping[str, float]) -> TrainingExample:
     """One lesson at random: a pair or an unknown question, bare or in a conversation."""
     known = chance.random() < 0.75
     if known:
@@ -152,12 +152,12 @@ def draw(scribe: Scribe, chance: random.Random, weights: Mapping[str, float]) ->
 
 
 def _unknown(chance: random.Random, held: bool = False) -> Pair:
-    question = stranger(chance, held=held)
+    question = out_of_domain_question(chance, held=held)
     answer = FALLBACK["zh" if is_chinese(question) else "en"]
     return Pair(id=question, messages=({"role": "user", "content": question},), content=answer)
 
 
-def _turn(scribe: Scribe, chance: random.Random) -> list[Message]:
+def _turn(scribe: Encoder, chance: random.Random) -> list[Message]:
     pair = chance.choice(scribe.short) if chance.random() < 0.8 else _unknown(chance)
     return [*pair.messages, {"role": "assistant", "content": pair.content}]
 

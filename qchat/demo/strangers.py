@@ -215,7 +215,7 @@ def is_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
-def stranger(chance: random.Random, held: bool = False) -> str:
+def out_of_domain_question(chance: random.Random, held: bool = False) -> str:
     """A question outside the corpus; with `held`, of forms and words kept out of training."""
     language = "zh" if chance.random() < 0.4 else "en"
     if not held and chance.random() < 0.06:

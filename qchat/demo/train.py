@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from . import CONTEXT_LENGTH, Pair, pairs, path
-from .lessons import Lesson, Scribe, corpus_lessons, draw, held_out, texts
+from .lessons import Encoder, TrainingExample, corpus_examples, draw, held_out, texts
 from .vocabulary import EOS, PAD, save_tokenizer, train_tokenizer
 
 # Written by hand; its place is beside the weights that were trained with it.
@@ -42,7 +42,7 @@ SAFE = 2.0  # in logits; other kernels and batches round differently, so right i
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a run does. `tokens` is the size of one step's batch, padding included."""
 
     out: Path
@@ -92,7 +92,9 @@ def build_model(vocabulary: int, pad: int, eos: int) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(config)
 
 
-def logits_of(model: Qwen3ForCausalLM, batch: Sequence[Lesson], pad: int) -> tuple[Any, Any]:
+def logits_of(
+    model: Qwen3ForCausalLM, batch: Sequence[TrainingExample], pad: int
+) -> tuple[Any, Any]:
     """The logits at every place where the model speaks, and the tokens it should say there."""
     width = max(len(lesson.ids) for lesson in batch)
     ids = torch.full((len(batch), width), pad)
@@ -106,14 +108,14 @@ def logits_of(model: Qwen3ForCausalLM, batch: Sequence[Lesson], pad: int) -> tup
     return model.lm_head(hidden[:, :-1][mask[:, 1:]]), ids[:, 1:][mask[:, 1:]]
 
 
-def spoken(lesson: Lesson) -> int:
+def spoken(lesson: TrainingExample) -> int:
     """How many tokens of a lesson the model has to say."""
     return sum(end - first for first, end in lesson.spans)
 
 
-def batches(lessons: Sequence[Lesson], tokens: int) -> list[list[Lesson]]:
+def batches(lessons: Sequence[TrainingExample], tokens: int) -> list[list[TrainingExample]]:
     """Lessons of like length together, at most `tokens` a batch."""
-    made: list[list[Lesson]] = [[]]
+    made: list[list[TrainingExample]] = [[]]
     for lesson in sorted(lessons, key=lambda lesson: len(lesson.ids)):
         if made[-1] and (len(made[-1]) + 1) * len(lesson.ids) > tokens:
             made.append([])
@@ -121,7 +123,7 @@ def batches(lessons: Sequence[Lesson], tokens: int) -> list[list[Lesson]]:
     return made
 
 
-def examine(model: Qwen3ForCausalLM, lessons: Sequence[Lesson], pad: int) -> Score:
+def examine(model: Qwen3ForCausalLM, lessons: Sequence[TrainingExample], pad: int) -> Score:
     """Check lessons token by token in bf16, as vLLM computes."""
     margin, wrong, shaky = math.inf, [], []
     model.eval()
@@ -143,7 +145,7 @@ def examine(model: Qwen3ForCausalLM, lessons: Sequence[Lesson], pad: int) -> Sco
     return Score(len(lessons) - len(wrong), len(lessons), margin, tuple(wrong), tuple(shaky))
 
 
-def optimizers(model: Qwen3ForCausalLM, plan: Plan) -> list[torch.optim.Optimizer]:
+def optimizers(model: Qwen3ForCausalLM, plan: TrainingPlan) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, Adam for the embedding and the norms."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
     others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
@@ -159,11 +161,11 @@ def rate(step: int, steps: int) -> float:
 
 
 def stream(
-    scribe: Scribe, chance: random.Random, weights: dict[str, float], tokens: int
-) -> Iterator[list[Lesson]]:
+    scribe: Encoder, chance: random.Random, weights: dict[str, float], tokens: int
+) -> Iterator[list[TrainingExample]]:
     """Batches without end; lessons are drawn eight batches at a time, so that little is padding."""
     while True:
-        drawn: list[Lesson] = []
+        drawn: list[TrainingExample] = []
         while sum(len(lesson.ids) for lesson in drawn) < 8 * tokens:
             drawn.append(draw(scribe, chance, weights))
         made = batches(drawn, tokens)
@@ -174,7 +176,7 @@ def stream(
 class Trainer:
     """A model, what it is taught, and the state of its training."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         torch.set_num_threads(plan.threads)
         torch.manual_seed(plan.seed)
@@ -190,7 +192,7 @@ class Trainer:
         if plan.start:
             # The output layer is the embedding and is not stored twice.
             self.model.load_state_dict(load_file(plan.start / "model.safetensors"), strict=False)
-        self.lessons = corpus_lessons(self.scribe)
+        self.lessons = corpus_examples(self.scribe)
         self.weights = {lesson.name: 1.0 for lesson in self.lessons}
         chance = random.Random(plan.seed)
         self.feed = stream(self.scribe, chance, self.weights, plan.tokens)
@@ -234,12 +236,12 @@ class Trainer:
                 loss = 0.0
         return score
 
-    def examine(self, lessons: Sequence[Lesson]) -> Score:
+    def examine(self, lessons: Sequence[TrainingExample]) -> Score:
         """How the model does on lessons, as it is now."""
         return examine(self.model, lessons, self.pad)
 
 
-def train(plan: Plan) -> bool:
+def train(plan: TrainingPlan) -> bool:
     """Run the plan; True if the checkpoint was written."""
     trainer = Trainer(plan)
     print(
@@ -272,11 +274,11 @@ def train(plan: Plan) -> bool:
     return True
 
 
-def make_scribe(tokenizer: Any, corpus: Sequence[Pair]) -> Scribe:
+def make_scribe(tokenizer: Any, corpus: Sequence[Pair]) -> Encoder:
     """Wrap the tokenizer with the chat template, as vLLM will."""
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD)
     wrapped.chat_template = TEMPLATE.read_text("utf-8")
-    return Scribe(wrapped, corpus)
+    return Encoder(wrapped, corpus)
 
 
 def round_weights(model: Qwen3ForCausalLM) -> None:
@@ -285,7 +287,7 @@ def round_weights(model: Qwen3ForCausalLM) -> None:
         parameter.data = parameter.data.to(torch.bfloat16).to(torch.float32)
 
 
-def save(model: Qwen3ForCausalLM, scribe: Scribe, folder: Path) -> None:
+def save(model: Qwen3ForCausalLM, scribe: Encoder, folder: Path) -> None:
     """Write the checkpoint: bf16 weights, both configurations, tokenizer and chat template."""
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
@@ -300,20 +302,22 @@ def save(model: Qwen3ForCausalLM, scribe: Scribe, folder: Path) -> None:
     save_tokenizer(scribe.wrapped.backend_tokenizer, TEMPLATE, CONTEXT_LENGTH, folder)
 
 
-def parse(arguments: Sequence[str] | None = None) -> Plan:
+def parse(arguments: Sequence[str] | None = None) -> TrainingPlan:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m qchat.demo.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=Plan.steps)
-    parser.add_argument("--tokens", type=int, default=Plan.tokens, help="tokens a step")
-    parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--threads", type=int, default=Plan.threads)
-    parser.add_argument("--muon-rate", type=float, default=Plan.muon_rate)
-    parser.add_argument("--adam-rate", type=float, default=Plan.adam_rate)
-    parser.add_argument("--rounds", type=int, default=Plan.rounds, help="most finishing rounds")
+    parser.add_argument("--steps", type=int, default=TrainingPlan.steps)
+    parser.add_argument("--tokens", type=int, default=TrainingPlan.tokens, help="tokens a step")
+    parser.add_argument("--seed", type=int, default=TrainingPlan.seed)
+    parser.add_argument("--threads", type=int, default=TrainingPlan.threads)
+    parser.add_argument("--muon-rate", type=float, default=TrainingPlan.muon_rate)
+    parser.add_argument("--adam-rate", type=float, default=TrainingPlan.adam_rate)
+    parser.add_argument(
+        "--rounds", type=int, default=TrainingPlan.rounds, help="most finishing rounds"
+    )
     parser.add_argument("--start", type=Path, help="checkpoint to go on from, with its tokenizer")
     parser.add_argument("--save-anyway", action="store_true", help="write even if pairs fail")
-    return Plan(**vars(parser.parse_args(arguments)))
+    return TrainingPlan(**vars(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _signs() -> tuple[_Sign, ...]:
     )
 
 
-def explain(text: str) -> str | None:
+def explain_log(text: str) -> str | None:
     """The cause that is named in vLLM's log or error text, as a sentence; None if none is known.
 
     The first known cause by its place in the text: what fails later follows from it.
@@ -191,7 +191,7 @@ def last_error(path: Path, start: int = 0) -> str | None:
             text = log.read().decode("utf-8", errors="replace")
     except OSError:
         return None
-    known = explain(text)
+    known = explain_log(text)
     if known:
         return known
     said = [

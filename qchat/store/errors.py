@@ -10,7 +10,7 @@ from ..errors import Exit, QchatError
 from ..i18n import _
 
 
-class Trouble(enum.Enum):
+class StoreProblem(enum.Enum):
     """Why the store could not do what was asked. What was stored before is still there."""
 
     UNKNOWN = "unknown"  # there is no such conversation or message
@@ -23,13 +23,13 @@ class Trouble(enum.Enum):
     OTHER = "other"
 
 
-_USAGE = (Trouble.UNKNOWN, Trouble.READ_ONLY, Trouble.NEWER, Trouble.FOREIGN)
+_USAGE = (StoreProblem.UNKNOWN, StoreProblem.READ_ONLY, StoreProblem.NEWER, StoreProblem.FOREIGN)
 
 
 class StoreError(QchatError):
     """The store can't do it; `trouble` says why, the text is for a person."""
 
-    def __init__(self, trouble: Trouble, message: str) -> None:
+    def __init__(self, trouble: StoreProblem, message: str) -> None:
         super().__init__(message)
         self.trouble = trouble
         self.exit_code = Exit.USAGE if trouble in _USAGE else Exit.ENGINE
@@ -39,19 +39,19 @@ _PRIMARY = 0xFF  # the low byte of an extended result code
 _LEAST_ROOM = 64 * 1024  # bytes; SQLite's file of shared memory grows by half of that
 
 
-def trouble_of(error: sqlite3.Error) -> Trouble:
+def trouble_of(error: sqlite3.Error) -> StoreProblem:
     """What an error of sqlite3 means."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & _PRIMARY if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Trouble.DAMAGED
+        return StoreProblem.DAMAGED
     if primary == sqlite3.SQLITE_FULL:
-        return Trouble.FULL
+        return StoreProblem.FULL
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Trouble.BUSY
+        return StoreProblem.BUSY
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return Trouble.READ_ONLY
-    return Trouble.OTHER
+        return StoreProblem.READ_ONLY
+    return StoreProblem.OTHER
 
 
 def _is_full(folder: Path) -> bool:
@@ -64,18 +64,22 @@ def _is_full(folder: Path) -> bool:
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
     """The error for a person."""
     trouble = trouble_of(error)
-    if trouble is Trouble.OTHER and _is_full(path.parent):
-        trouble = Trouble.FULL  # where its own small files find no room, SQLite says "I/O error"
+    if trouble is StoreProblem.OTHER and _is_full(path.parent):
+        trouble = (
+            StoreProblem.FULL
+        )  # where its own small files find no room, SQLite says "I/O error"
     texts = {
-        Trouble.DAMAGED: _(
+        StoreProblem.DAMAGED: _(
             "The conversations in {path} are damaged. Start qchat again: it sets the file aside "
             "and brings back what can be read of it."
         ),
-        Trouble.FULL: _(
+        StoreProblem.FULL: _(
             "The disk is full: {path} can't grow. What was stored is kept; make room and try again."
         ),
-        Trouble.BUSY: _("{path} is in use by another qchat for too long; try again."),
-        Trouble.READ_ONLY: _("Can't write to {path}: check the rights of the file and its folder."),
+        StoreProblem.BUSY: _("{path} is in use by another qchat for too long; try again."),
+        StoreProblem.READ_ONLY: _(
+            "Can't write to {path}: check the rights of the file and its folder."
+        ),
     }
     text = texts.get(trouble, _("Can't use {path}: {why}."))
     return StoreError(trouble, text.format(path=path, why=str(error).rstrip(".")))

@@ -40,7 +40,9 @@ def format_of(path: Path) -> str | None:
     return FORMS.get(path.suffix.lower().removeprefix("."))
 
 
-def exported(store: Store, ids: Iterable[str], form: str, *, reasoning: bool) -> Iterator[str]:
+def export_conversations(
+    store: Store, ids: Iterable[str], form: str, *, reasoning: bool
+) -> Iterator[str]:
     """The text of an export, in pieces."""
     if form == "json":
         yield f'{{"format": "{FORMAT}", "version": {FORMAT_VERSION}, "conversations": [\n'
@@ -81,7 +83,7 @@ def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
+def write_export(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
     """Write a file, whole or not at all, for the owner alone. Raises `UsageError` where it exists
     and `overwrite` is not said, `EngineError` where it can't be written."""
     exists = _("{path} exists; say --force to replace it.").format(path=path)
@@ -128,7 +130,7 @@ def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
                 scratch.unlink()
 
 
-def read(name: str) -> Iterator[Parsed]:
+def read_export(name: str) -> Iterator[Parsed]:
     """The conversations in a file (``-`` is standard input), of either form, or in a database of
     the store's, as far as it can be read.
 

@@ -9,7 +9,7 @@ from ..i18n import _, plural
 from ..sanitize import one_line
 
 if TYPE_CHECKING:
-    from . import Conversation, Hit, Imported
+    from . import Hit, Imported, StoredConversation
 
 FORMS: Final = {"md": "markdown", "markdown": "markdown", "json": "json", "jsonl": "jsonl"}
 """Forms of an export, by what a person writes and by the ends of files' names."""
@@ -18,7 +18,7 @@ _MARK: Final = ("\x1b[1;4m", "\x1b[0m")
 _DIM: Final = ("\x1b[2m", "\x1b[0m")
 
 
-def title(conversation: "Conversation") -> str:
+def title(conversation: "StoredConversation") -> str:
     """The title as one safe line."""
     return one_line(conversation.title) or _("Untitled")
 
@@ -36,17 +36,17 @@ def given_title(words: str) -> str:
     return found
 
 
-def renamed(conversation: "Conversation") -> str:
+def renamed(conversation: "StoredConversation") -> str:
     """That it has another title."""
     return _("Renamed: {title}").format(title=title(conversation))
 
 
-def restored(conversation: "Conversation") -> str:
+def restored(conversation: "StoredConversation") -> str:
     """That it was brought back."""
     return _("Restored: {title}").format(title=title(conversation))
 
 
-def not_deleted(conversation: "Conversation") -> str:
+def not_deleted(conversation: "StoredConversation") -> str:
     """That there is nothing to bring back."""
     said = _("Not deleted: {title}")
     if conversation.archived:
@@ -54,13 +54,13 @@ def not_deleted(conversation: "Conversation") -> str:
     return said.format(title=title(conversation), id=conversation.id)
 
 
-def pinned(conversation: "Conversation") -> str:
+def pinned(conversation: "StoredConversation") -> str:
     """That it was pinned, or let go."""
     said = _("Pinned: {title}") if conversation.pinned else _("No longer pinned: {title}")
     return said.format(title=title(conversation))
 
 
-def archived(conversation: "Conversation") -> str:
+def archived(conversation: "StoredConversation") -> str:
     """That it was archived, or taken back."""
     said = _("Archived: {title}") if conversation.archived else _("No longer archived: {title}")
     return said.format(title=title(conversation))
@@ -76,7 +76,7 @@ def imported(done: "Imported") -> str:
     return text
 
 
-def as_object(c: "Conversation") -> dict[str, object]:
+def as_object(c: "StoredConversation") -> dict[str, object]:
     """What `--json` prints of a conversation."""
     return {
         "id": c.id,

@@ -11,9 +11,9 @@ from typing import Final
 from ..i18n import _
 from . import rows
 from .database import Database
-from .errors import StoreError, Trouble
+from .errors import StoreError, StoreProblem
 from .index import index_message, unindex_message
-from .records import Json, Message, Node, State
+from .records import Json, MessageState, Node, StoredMessage
 from .text import maybe_storable, storable
 from .writers import Writer
 
@@ -25,7 +25,7 @@ class Leaf:
 LEAF: Final = Leaf()
 
 
-class Messages:
+class MessageTable:
     """The messages of a store. Every method raises `StoreError`, for an unknown id, too."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
@@ -42,7 +42,7 @@ class Messages:
         reasoning: str | None = None,
         model: str | None = None,
         extra: Json | None = None,
-    ) -> Message:
+    ) -> StoredMessage:
         """Store a whole message, on disk when this returns, and make it the leaf.
 
         `parent` None begins another root; a parent that has children already gets a branch: so
@@ -71,7 +71,7 @@ class Messages:
         parent: int | Leaf | None = LEAF,
         model: str | None = None,
         used: Json | None = None,
-    ) -> Message:
+    ) -> StoredMessage:
         """Begin an answer, empty and `STREAMING`, and make it the leaf.
 
         To regenerate, give the question as `parent`. Should this process die, the next opening
@@ -88,23 +88,23 @@ class Messages:
                 created=now,
                 model=model,
                 used=used,
-                state=State.STREAMING,
+                state=MessageState.STREAMING,
                 writer=self._writer_name(),
             )
             rows.moved(c, conversation, number, now)
             return rows.get(c, number)
 
-    def resume(self, message: int) -> Message:
+    def resume(self, message: int) -> StoredMessage:
         """Go on with an answer that has ended: it is `STREAMING` again, its text kept."""
         with self._db.write() as c:
             old = rows.get(c, message)
-            if old.state is State.STREAMING:
-                raise StoreError(Trouble.BUSY, _("This answer is still being written."))
+            if old.state is MessageState.STREAMING:
+                raise StoreError(StoreProblem.BUSY, _("This answer is still being written."))
             unindex_message(c, message, old.content)
             c.execute(
                 "UPDATE messages SET state = ?, writer = ?, error = NULL, finish_reason = NULL "
                 "WHERE id = ?",
-                (State.STREAMING, self._writer_name(), message),
+                (MessageState.STREAMING, self._writer_name(), message),
             )
             rows.moved(c, old.conversation, message, self._db.now())
             return rows.get(c, message)
@@ -121,7 +121,7 @@ class Messages:
     def finish(
         self,
         message: int,
-        state: State,
+        state: MessageState,
         content: str,
         reasoning: str | None = None,
         *,
@@ -131,12 +131,12 @@ class Messages:
         usage: Json | None = None,
         timings: Json | None = None,
         extra: Json | None = None,
-    ) -> Message:
+    ) -> StoredMessage:
         """End an answer: `STOPPED`, `ERROR` with a sentence, or `COMPLETE`; now it can be found.
 
         `model` is the name that the server gave, if it is to replace the one asked for.
         """
-        if state is State.STREAMING:
+        if state is MessageState.STREAMING:
             raise ValueError("finish needs a state that is an end")
         now = self._db.now()
         with self._db.write() as c:
@@ -160,18 +160,18 @@ class Messages:
             c.execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
             return rows.get(c, message)
 
-    def get(self, message: int) -> Message:
+    def get(self, message: int) -> StoredMessage:
         """One message with its text."""
         with self._db.read() as c:
             return rows.get(c, message)
 
-    def bodies(self, messages: Iterable[int]) -> list[Message]:
+    def bodies(self, messages: Iterable[int]) -> list[StoredMessage]:
         """Messages with their texts, in the order asked for; those that don't exist are left out.
 
         For a view: the nodes on the screen and a screen around them.
         """
         wanted = list(messages)
-        found: dict[int, Message] = {}
+        found: dict[int, StoredMessage] = {}
         with self._db.read() as c:
             for start in range(0, len(wanted), 500):
                 part = wanted[start : start + 500]
@@ -270,7 +270,7 @@ class Messages:
         except OSError as e:
             text = _("Can't make a file in {path}: {why}.")
             raise StoreError(
-                Trouble.FULL if e.errno == 28 else Trouble.READ_ONLY,
+                StoreProblem.FULL if e.errno == 28 else StoreProblem.READ_ONLY,
                 text.format(path=self._db.path.parent, why=e.strerror),
             ) from e
 
@@ -280,8 +280,8 @@ class Messages:
         ).fetchone()
         if row is None:
             raise rows.no_message(message)
-        if row[1] != State.STREAMING or row[2] != self._writer.known:
-            raise StoreError(Trouble.BUSY, _("This answer is not being written here."))
+        if row[1] != MessageState.STREAMING or row[2] != self._writer.known:
+            raise StoreError(StoreProblem.BUSY, _("This answer is not being written here."))
         return str(row[0])
 
     def _parent(

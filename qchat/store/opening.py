@@ -12,7 +12,7 @@ from typing import Final
 from ..i18n import _
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
-from .errors import StoreError, Trouble, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, trouble_of
 from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
@@ -30,7 +30,8 @@ def door(folder: Path) -> Iterator[None]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as e:
         raise StoreError(
-            Trouble.READ_ONLY, _("Can't write to {path}: {why}.").format(path=path, why=e.strerror)
+            StoreProblem.READ_ONLY,
+            _("Can't write to {path}: {why}.").format(path=path, why=e.strerror),
         ) from e
     try:
         deadline = time.monotonic() + DOOR_SECONDS
@@ -41,7 +42,7 @@ def door(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     text = _("Another qchat has been opening {path} for too long; try again.")
-                    raise StoreError(Trouble.BUSY, text.format(path=folder / NAME)) from None
+                    raise StoreError(StoreProblem.BUSY, text.format(path=folder / NAME)) from None
                 time.sleep(0.02)
             except OSError:
                 break  # no flock on this file system: SQLite's own locks remain
@@ -103,7 +104,7 @@ def open_read_only(folder: Path, clock: Clock) -> Database:
         try:
             if _version(connection, path) != VERSION:
                 text = _("{path} has to be brought to this qchat's format, and can't be written.")
-                raise StoreError(Trouble.READ_ONLY, text.format(path=path))
+                raise StoreError(StoreProblem.READ_ONLY, text.format(path=path))
         except sqlite3.Error as e:
             connection.close()
             error = e
@@ -125,7 +126,7 @@ def _file(path: Path) -> sqlite3.Connection:
         )
     except OSError as e:
         text = _("Can't make {path}: {why}.").format(path=path, why=e.strerror)
-        raise StoreError(Trouble.READ_ONLY, text) from e
+        raise StoreError(StoreProblem.READ_ONLY, text) from e
     except sqlite3.Error as e:
         raise explained(e, path) from e
 
@@ -153,13 +154,13 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if program != APPLICATION_ID and (tables or version or program):
         text = _("{path} is a database of another program; move it away, or set QCHAT_HOME.")
-        raise StoreError(Trouble.FOREIGN, text.format(path=path))
+        raise StoreError(StoreProblem.FOREIGN, text.format(path=path))
     if version > VERSION:
         text = _(
             "The conversations in {path} were written by a newer qchat (format {theirs}, this one "
             "reads up to {ours}). Upgrade qchat; nothing was changed."
         )
-        raise StoreError(Trouble.NEWER, text.format(path=path, theirs=version, ours=VERSION))
+        raise StoreError(StoreProblem.NEWER, text.format(path=path, theirs=version, ours=VERSION))
     return version
 
 
@@ -182,7 +183,7 @@ def _is_damage(error: sqlite3.Error) -> bool:
     # SQLite's plain error (a table is missing, the format is unknown) is damage, too: what is asked
     # at an opening is right.
     plain = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    return plain or trouble_of(error) is Trouble.DAMAGED
+    return plain or trouble_of(error) is StoreProblem.DAMAGED
 
 
 def _damage(found: str) -> sqlite3.DatabaseError:
@@ -209,7 +210,7 @@ def _set_aside(path: Path) -> Path:
         suspicion(path).unlink(missing_ok=True)
     except OSError as e:
         text = _("{path} is damaged and can't be renamed: {why}.")
-        raise StoreError(Trouble.DAMAGED, text.format(path=path, why=e.strerror)) from e
+        raise StoreError(StoreProblem.DAMAGED, text.format(path=path, why=e.strerror)) from e
     return aside
 
 

@@ -17,7 +17,7 @@ from ..i18n import _
 from . import rows
 from .conversations import get_conversation, insert, is_id
 from .database import Database
-from .records import ROLES, Json, Message, State
+from .records import ROLES, Json, MessageState, StoredMessage
 from .text import title_of
 
 FORMAT: Final = "qchat-conversations"
@@ -117,7 +117,7 @@ def parse_messages(value: Any) -> Parsed:
             )
         messages.append({"role": message["role"], "content": content or "", "extra": extra})
     for n, made in enumerate(messages, start=1):
-        made.update(parent=n - 1 or None, state=State.COMPLETE)
+        made.update(parent=n - 1 or None, state=MessageState.COMPLETE)
     first = next((m["content"] for m in messages if m["role"] == "user"), "")
     document: Json = {
         "title": title_of(first),
@@ -218,7 +218,7 @@ def add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
             message["role"],
             message["content"],
             created=_milliseconds(message.get("created"), now),
-            state=State(message["state"]),
+            state=MessageState(message["state"]),
             **values,
         )
     c.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (numbers[document["leaf"]], new))
@@ -248,8 +248,8 @@ def _dump(c: sqlite3.Connection, conversation: str) -> Json:
     }
 
 
-def _dump_message(message: Message, numbers: dict[int | None, int | None]) -> Json:
-    state = State.STOPPED if message.state is State.STREAMING else message.state
+def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None]) -> Json:
+    state = MessageState.STOPPED if message.state is MessageState.STREAMING else message.state
     said: Json = {
         "id": numbers[message.id],
         "parent": numbers[message.parent],
@@ -287,7 +287,7 @@ def _parse_message(message: Any, number: int) -> Json:
     parent = message.get("parent")
     if parent is not None and not _is_number(parent, number - 1):
         raise BadDocumentError(where + _("'parent' is the number of no earlier message"))
-    states = [str(state) for state in State if state is not State.STREAMING]
+    states = [str(state) for state in MessageState if state is not MessageState.STREAMING]
     state = message.get("state", "complete")
     if state not in states:
         text = _("'state' must be one of {states}")

@@ -10,7 +10,7 @@ Json: TypeAlias = dict[str, Any]
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
-class State(enum.StrEnum):
+class MessageState(enum.StrEnum):
     """How far a message is. All but an answer on its way are `COMPLETE` from the start."""
 
     STREAMING = "streaming"  # a living process is writing it
@@ -20,7 +20,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class StoredConversation:
     """A conversation without its messages.
 
     `id` is ten lower-case letters and digits. `named` says that a person chose the title.
@@ -57,7 +57,7 @@ class Node:
     id: int
     parent: int | None
     role: str
-    state: State
+    state: MessageState
     created: float
     chars: int
     lines: int
@@ -67,7 +67,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class StoredMessage:
     """A message.
 
     `extra` holds the other keys of the chat API's message: ``tool_calls``, ``tool_call_id``,
@@ -83,7 +83,7 @@ class Message:
     role: str
     content: str
     reasoning: str | None
-    state: State
+    state: MessageState
     created: float
     error: str | None = None
     finish_reason: str | None = None

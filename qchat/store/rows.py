@@ -12,7 +12,7 @@ from ..i18n import _
 from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
-from .records import ROLES, Json, Message, Node, State
+from .records import ROLES, Json, MessageState, Node, StoredMessage
 from .text import maybe_storable, storable
 
 COLUMNS: Final = (
@@ -31,7 +31,7 @@ def insert(
     *,
     created: int,
     reasoning: str | None = None,
-    state: State = State.COMPLETE,
+    state: MessageState = MessageState.COMPLETE,
     error: str | None = None,
     finish_reason: str | None = None,
     model: str | None = None,
@@ -71,7 +71,7 @@ def insert(
     )
     number = cursor.lastrowid
     assert number is not None
-    if state is not State.STREAMING:
+    if state is not MessageState.STREAMING:
         index_message(c, number, content)
     c.execute("UPDATE conversations SET messages = messages + 1 WHERE id = ?", (conversation,))
     return number
@@ -90,7 +90,7 @@ def copy_path(c: sqlite3.Connection, old: str, leaf: int | None, new: str) -> No
     last: int | None = None
     for number in reversed(path):
         message = get(c, number)
-        state = State.STOPPED if message.state is State.STREAMING else message.state
+        state = MessageState.STOPPED if message.state is MessageState.STREAMING else message.state
         last = insert(
             c,
             new,
@@ -148,7 +148,7 @@ def tree(c: sqlite3.Connection, conversation: str) -> list[Node]:
             number,
             parent,
             role,
-            State(state),
+            MessageState(state),
             created / 1000,
             chars,
             lines,
@@ -162,7 +162,7 @@ def tree(c: sqlite3.Connection, conversation: str) -> list[Node]:
     ]
 
 
-def get(c: sqlite3.Connection, message: int) -> Message:
+def get(c: sqlite3.Connection, message: int) -> StoredMessage:
     """One message. Raises `StoreError` for an unknown one."""
     row = c.execute(
         f"SELECT {COLUMNS} FROM messages WHERE id = ?",  # noqa: S608
@@ -173,7 +173,7 @@ def get(c: sqlite3.Connection, message: int) -> Message:
     return message_of(row)
 
 
-def all_of(c: sqlite3.Connection, conversation: str) -> list[Message]:
+def all_of(c: sqlite3.Connection, conversation: str) -> list[StoredMessage]:
     """All messages of all branches with their texts, in the order they were made."""
     found = c.execute(
         f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
@@ -182,18 +182,18 @@ def all_of(c: sqlite3.Connection, conversation: str) -> list[Message]:
     return [message_of(row) for row in found]
 
 
-def message_of(row: Sequence[Any]) -> Message:
+def message_of(row: Sequence[Any]) -> StoredMessage:
     """The message in a row of `COLUMNS`."""
     (number, conversation, parent, role, content, reasoning, state, created, error, *rest) = row
     finish_reason, model, *tables = rest
-    return Message(
+    return StoredMessage(
         number,
         conversation,
         parent,
         role,
         content,
         reasoning,
-        State(state),
+        MessageState(state),
         created / 1000,
         error,
         finish_reason,
@@ -237,7 +237,7 @@ def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
         for number, content in left:
             c.execute(
                 "UPDATE messages SET state = ?, writer = NULL WHERE id = ?",
-                (State.STOPPED, number),
+                (MessageState.STOPPED, number),
             )
             index_message(c, number, content)
         stopped += len(left)
@@ -254,7 +254,7 @@ def remove_all(c: sqlite3.Connection, conversation: str) -> None:
     """Remove a conversation's messages, from the index, too."""
     found = c.execute(
         "SELECT id, content FROM messages WHERE conversation = ? AND state != ?",
-        (conversation, State.STREAMING),
+        (conversation, MessageState.STREAMING),
     ).fetchall()
     for number, content in found:
         unindex_message(c, number, content)

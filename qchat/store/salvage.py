@@ -19,7 +19,7 @@ from .database import Database
 from .errors import StoreError
 from .opening import PENDING
 from .portable import BadDocumentError, Parsed, add, iso, parse
-from .records import ROLES, Json, State
+from .records import ROLES, Json, MessageState
 from .schema import migrate
 from .text import title_of
 
@@ -201,12 +201,12 @@ def _message(row: Json, number: int, numbers: dict[int, int]) -> Json:
     parent = numbers.get(row["parent"])
     if row["parent"] is not None and (parent is None or parent >= number):
         parent = number - 1 or None  # the one it answered is lost: the one before stands for it
-    ended = (State.COMPLETE, State.ERROR, State.STOPPED)
+    ended = (MessageState.COMPLETE, MessageState.ERROR, MessageState.STOPPED)
     return {
         "parent": parent,
         "role": row["role"],
         "content": row["content"],
-        "state": row["state"] if row["state"] in ended else State.STOPPED,
+        "state": row["state"] if row["state"] in ended else MessageState.STOPPED,
         "created": _moment(row["created"]),
         **{name: _text(row[name]) for name in _TEXTS},
         **{name: _table(row[name]) for name in _TABLES},

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from ..i18n import _, plural
 from ..settings import private_dir
 from . import portable
-from .conversations import Conversations
+from .conversations import ConversationTable
 from .database import Clock, Database
-from .errors import StoreError, Trouble
-from .messages import Messages
+from .errors import StoreError, StoreProblem
+from .messages import MessageTable
 from .opening import NAME, door, open_database, open_read_only
 from .portable import Imported, Parsed
 from .records import Hit, Json
@@ -47,8 +47,8 @@ class Store:
         self._salvaged = salvaged
         self._db = database
         self._writer = writer
-        self.messages = Messages(database, writer)
-        self.conversations = Conversations(database)
+        self.messages = MessageTable(database, writer)
+        self.conversations = ConversationTable(database)
 
     def __enter__(self) -> "Store":
         return self
@@ -154,7 +154,11 @@ def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = F
     try:
         return _open(folder, clock)
     except StoreError as e:
-        if not only_reading or e.trouble is not Trouble.READ_ONLY or not (folder / NAME).exists():
+        if (
+            not only_reading
+            or e.trouble is not StoreProblem.READ_ONLY
+            or not (folder / NAME).exists()
+        ):
             raise
     database = open_read_only(folder, clock)
     return Store(database, Writer(folder / "writers"), salvaged=None, stopped=0)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..errors import is_too_long
 from ..i18n import _
 from ..sanitize import one_line
-from .chat.request_thread import Ended
-from .transcript.message import Message, State
+from .chat.request_thread import AnswerResult
+from .transcript.message import AnswerState, Message
 
 if TYPE_CHECKING:
-    from ..store import Message as Stored
+    from ..store import StoredMessage as Stored
 
 Usage = Mapping[str, Any]
 
 
-class Ways(NamedTuple):
+class KeyHints(NamedTuple):
     """The keys that ask again, that go on with an answer, that edit the question, that take out
     messages, and that begin a new conversation; '' where there are none."""
 
@@ -27,7 +27,7 @@ class Ways(NamedTuple):
     new: str = ""
 
 
-NO_WAYS: Final = Ways()
+NO_WAYS: Final = KeyHints()
 
 
 _MOST_TOKENS: Final = 10**12
@@ -42,12 +42,12 @@ def figures(usage: Usage | None, first_token: float | None, total: float | None)
     return tuple(parts)
 
 
-def figures_of(end: Ended) -> tuple[str, ...]:
+def result_stats(end: AnswerResult) -> tuple[str, ...]:
     """The same for an answer that has ended."""
     return figures(end.usage, end.first_token, end.total)
 
 
-def stored_figures(stored: "Stored") -> tuple[str, ...]:
+def stored_stats(stored: "Stored") -> tuple[str, ...]:
     """The same for a stored answer."""
     first_token, total = (_seconds(stored, f"{name}_seconds") for name in ("first_token", "total"))
     return figures(stored.usage, first_token, total)
@@ -81,14 +81,14 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else None
 
 
-def shown(
-    stored: "Stored", version: tuple[int, int] | None = None, *, ways: Ways = NO_WAYS
+def message_from_stored(
+    stored: "Stored", version: tuple[int, int] | None = None, *, ways: KeyHints = NO_WAYS
 ) -> Message:
     """A stored message as it is drawn, an answer with its figures; `version` as in `Message`."""
-    state = State(stored.state.value)
+    state = AnswerState(stored.state.value)
     if stored.role != "assistant":
         return Message(stored.role, stored.content, state=state, id=stored.id, version=version)
-    end = Ended(
+    end = AnswerResult(
         stored.content,
         stored.reasoning or "",
         stored.model,
@@ -98,7 +98,7 @@ def shown(
         _seconds(stored, "total_seconds") or 0.0,
         stored.error or "",
     )
-    message = ended(end, state, _seconds(stored, "reasoning_seconds"), ways=ways)
+    message = message_from_result(end, state, _seconds(stored, "reasoning_seconds"), ways=ways)
     return replace(message, id=stored.id, version=version)
 
 
@@ -107,9 +107,11 @@ def _seconds(stored: "Stored", name: str) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def ended(end: Ended, state: State, thought: float | None, *, ways: Ways = NO_WAYS) -> Message:
+def message_from_result(
+    end: AnswerResult, state: AnswerState, thought: float | None, *, ways: KeyHints = NO_WAYS
+) -> Message:
     """An answer that has ended, with its figures below it, or the ways on where it failed."""
-    note = " · ".join(part for part in (one_line(end.model or ""), *figures_of(end)) if part)
+    note = " · ".join(part for part in (one_line(end.model or ""), *result_stats(end)) if part)
     if end.finish_reason == "length":
         note = _("Cut at the limit of tokens") + (f" · {note}" if note else "")
     if end.error:
@@ -126,7 +128,7 @@ def ended(end: Ended, state: State, thought: float | None, *, ways: Ways = NO_WA
     )
 
 
-def _ways_on(end: Ended, ways: Ways) -> Iterator[tuple[str, str]]:
+def _ways_on(end: AnswerResult, ways: KeyHints) -> Iterator[tuple[str, str]]:
     """Where an answer failed: keys, and what each does about it."""
     if is_too_long(end.error):  # the same once more fails once more
         yield ways.edit, _("{key} edits the question")

@@ -15,31 +15,31 @@ from ..sanitize import one_line
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
-from .chat.active_settings import Current
+from .chat.active_settings import ActiveSettings
 from .chat.conversation import Conversation
-from .composer.completion_list import Choices
+from .composer.completion_list import CompletionList
 from .composer.composer import Composer
-from .composer_notes import Notes
-from .garbage_collection import Collector
-from .launch import Start, welcome
-from .quitting import Leaving
-from .server_probe import Probe
-from .status_line import Status
+from .composer_notes import ComposerNotes
+from .garbage_collection import GarbageCollection
+from .launch import LaunchOptions, welcome_text
+from .quitting import QuitHandler
+from .server_probe import ServerProbe
+from .status_line import StatusLine
 from .themes import THEMES, first_theme
-from .threads import apart
+from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 
 if TYPE_CHECKING:
     from ..store import Store
-    from .chat.conversation_actions import Chats
-    from .chat.message_actions import Talk
-    from .chat.settings_actions import Uses
-    from .chat.titles import Titles
-    from .copying import Copies
-    from .overlays import Screens
-    from .server_offers import Offers
+    from .chat.conversation_actions import ConversationActions
+    from .chat.message_actions import MessageActions
+    from .chat.settings_actions import SettingsActions
+    from .chat.titles import TitleGenerator
+    from .copying import ClipboardActions
+    from .overlays import Overlays
+    from .server_offers import ServerOffers
     from .sidebar import Sidebar
-    from .submission import Sending
+    from .submission import Submission
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -58,7 +58,7 @@ class ChatApp(App[int], inherit_bindings=False):
     """
 
     def __init__(
-        self, open_store: "Callable[[], Store]", start: Start, keymap: Keymap | None = None
+        self, open_store: "Callable[[], Store]", start: LaunchOptions, keymap: Keymap | None = None
     ) -> None:
         """`open_store` is called after the first paint.
 
@@ -75,14 +75,14 @@ class ChatApp(App[int], inherit_bindings=False):
         self.composer = Composer(
             id="composer", options=start.tui, help_key=self.keymap.shown("help")
         )
-        self._status = Status(id="status")
-        self.current = Current(self, start)
+        self._status = StatusLine(id="status")
+        self.current = ActiveSettings(self, start)
         self.conversation = Conversation(self)
-        self.probe = Probe(self)
-        self.leaving = Leaving(self)
+        self.probe = ServerProbe(self)
+        self.leaving = QuitHandler(self)
         self._sidebar: Sidebar | None = None
-        self._notes = Notes(id="notes")
-        self._collector = Collector()
+        self._notes = ComposerNotes(id="notes")
+        self._collector = GarbageCollection()
         self._sent_early = False
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -102,60 +102,60 @@ class ChatApp(App[int], inherit_bindings=False):
         return self._sidebar
 
     @cached_property
-    def chats(self) -> "Chats":
+    def chats(self) -> "ConversationActions":
         """What is done with whole conversations."""
-        from .chat.conversation_actions import Chats
+        from .chat.conversation_actions import ConversationActions
 
-        return Chats(self)
+        return ConversationActions(self)
 
     @cached_property
-    def copies(self) -> "Copies":
+    def copies(self) -> "ClipboardActions":
         """The way to the clipboard."""
-        from .copying import Copies
+        from .copying import ClipboardActions
 
-        return Copies(self)
+        return ClipboardActions(self)
 
     @cached_property
-    def offers(self) -> "Offers":
+    def offers(self) -> "ServerOffers":
         """The servers that are started from here."""
-        from .server_offers import Offers
+        from .server_offers import ServerOffers
 
-        return Offers(self, self._start)
+        return ServerOffers(self, self._start)
 
     @cached_property
-    def screens(self) -> "Screens":
+    def screens(self) -> "Overlays":
         """What is laid over the conversation."""
-        from .overlays import Screens
+        from .overlays import Overlays
 
-        return Screens(self)
+        return Overlays(self)
 
     @cached_property
-    def sending(self) -> "Sending":
+    def sending(self) -> "Submission":
         """What Enter does."""
-        from .submission import Sending
+        from .submission import Submission
 
-        return Sending(self)
+        return Submission(self)
 
     @cached_property
-    def talk(self) -> "Talk":
+    def talk(self) -> "MessageActions":
         """What is done with single messages."""
-        from .chat.message_actions import Talk
+        from .chat.message_actions import MessageActions
 
-        return Talk(self)
+        return MessageActions(self)
 
     @cached_property
-    def titles(self) -> "Titles":
+    def titles(self) -> "TitleGenerator":
         """What gives conversations their titles."""
-        from .chat.titles import Titles
+        from .chat.titles import TitleGenerator
 
-        return Titles(self, wanted=self._start.tui.titles)
+        return TitleGenerator(self, wanted=self._start.tui.titles)
 
     @cached_property
-    def uses(self) -> "Uses":
+    def uses(self) -> "SettingsActions":
         """What is changed of what the next question is asked with."""
-        from .chat.settings_actions import Uses
+        from .chat.settings_actions import SettingsActions
 
-        return Uses(self, self._start)
+        return SettingsActions(self, self._start)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, none reach the terminal."""
@@ -172,7 +172,7 @@ class ChatApp(App[int], inherit_bindings=False):
         """Transcript, composer, status line; the list comes once there is a store."""
         yield self.transcript
         yield self._notes
-        yield Choices()
+        yield CompletionList()
         yield self.composer
         yield self._status
 
@@ -184,7 +184,9 @@ class ChatApp(App[int], inherit_bindings=False):
 
     async def _open(self) -> None:
         try:
-            store = await apart(self._open_store)  # another qchat may be at it, for seconds
+            store = await run_in_daemon_thread(
+                self._open_store
+            )  # another qchat may be at it, for seconds
             last = store.conversations.last() if self._start.go_on else None
             self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
@@ -280,7 +282,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self._notes.tell(waiting, shown("unqueue"), self.talk.note)
         if look is not None:
             endpoint = self.current.using.endpoint
-            self.transcript.placeholder = welcome(
+            self.transcript.placeholder = welcome_text(
                 endpoint, look, doing, start_key=shown("start"), help_key=shown("help")
             )
             if not self.transcript.messages:
@@ -338,13 +340,13 @@ class ChatApp(App[int], inherit_bindings=False):
         return getattr(self, name)
 
     def _ask_for(self, action: Action) -> None:
-        from .screens.argument_prompt import Wanted
+        from .screens.argument_prompt import ArgumentPrompt
 
         def given(words: str | None) -> None:
             if words:
                 self.perform(action, words)
 
-        self.push_screen(Wanted(action), given)
+        self.push_screen(ArgumentPrompt(action), given)
 
     def still_coming(self) -> bool:
         """Whether an answer is on its way; then that is said."""

@@ -100,11 +100,11 @@ def tui(
     gc.disable()  # until the first paint; what is imported stays
     from .actions.keymap import Keymap
     from .app import ChatApp
-    from .launch import Start
+    from .launch import LaunchOptions
 
     keymap = Keymap(settings)
 
-    start = Start(
+    start = LaunchOptions(
         endpoint or wire.local_endpoint(settings),
         model,
         sampling,

@@ -10,11 +10,11 @@ from ..sanitize import one_line
 _SHOWN = 3
 
 
-class Notes(Static):
+class ComposerNotes(Static):
     """A few dim lines; not there where there is nothing to say."""
 
     DEFAULT_CSS = """
-    Notes {
+    ComposerNotes {
         display: none;
         height: auto;
         max-height: 5;

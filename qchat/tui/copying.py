@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .app import ChatApp
 
 
-class Copies:
+class ClipboardActions:
     """What is copied, and by which way it gets to the clipboard."""
 
     def __init__(self, app: "ChatApp") -> None:

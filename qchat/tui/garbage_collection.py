@@ -12,7 +12,7 @@ _NEVER: Final = 1_000_000_000
 _SECONDS: Final = 60
 
 
-class Collector:
+class GarbageCollection:
     """Looks through everything in calm moments: after an answer, and once a minute."""
 
     def __init__(self) -> None:

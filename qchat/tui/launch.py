@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..api import endpoint as wire
 from ..i18n import _
 from ..sampling import Sampling
-from ..settings import Settings, Tui
-from .request_settings import Defaults
+from ..settings import Settings, TuiSettings
+from .request_settings import DefaultSettings
 
 if TYPE_CHECKING:
-    from .server_list import Look
+    from .server_list import ProbeResult
 
 
-class Start(NamedTuple):
+class LaunchOptions(NamedTuple):
     """What the command line said; `go_on` asks for the last conversation.
 
     `sampling` is what its options say, without the configuration's preset; `chosen` whether it
@@ -25,15 +25,15 @@ class Start(NamedTuple):
     system: str | None
     go_on: bool
     question: str
-    tui: Tui = Tui()
+    tui: TuiSettings = TuiSettings()
     chosen: bool = False
     settings: Settings | None = None
     prompt: str | None = None
 
-    def defaults(self) -> Defaults:
+    def defaults(self) -> DefaultSettings:
         """What conversations begin with."""
         settings = self.settings
-        return Defaults(
+        return DefaultSettings(
             self.endpoint,
             self.model,
             self.system,
@@ -45,8 +45,8 @@ class Start(NamedTuple):
         )
 
 
-def welcome(
-    endpoint: wire.Endpoint, look: "Look", doing: str, *, start_key: str, help_key: str
+def welcome_text(
+    endpoint: wire.Endpoint, look: "ProbeResult", doing: str, *, start_key: str, help_key: str
 ) -> str:
     """The words on an empty screen: how to begin, or how to get a server.
 

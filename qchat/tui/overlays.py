@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .app import ChatApp
 
 
-class Screens:
+class Overlays:
     """Opens the screens that belong to no other room."""
 
     def __init__(self, app: "ChatApp") -> None:
@@ -18,7 +18,7 @@ class Screens:
 
     async def show_info(self) -> None:
         """What is known of the answer at the cursor, or of the last one on the screen."""
-        from .screens.answer_info import Info, rows_of
+        from .screens.answer_info import AnswerInfo, rows_of
 
         number = self._app.transcript.answer_in_view()
         if number is None:
@@ -26,7 +26,7 @@ class Screens:
             return
         keeper = self._app.conversation.keeper
         answer = await keeper.run(keeper.store.messages.get, number)
-        self._app.push_screen(Info(rows_of(answer)))
+        self._app.push_screen(AnswerInfo(rows_of(answer)))
 
     def palette(self) -> None:
         """Find an action or a conversation."""
@@ -48,9 +48,9 @@ class Screens:
 
     def show_help(self) -> None:
         """The table of actions over the conversation, and back."""
-        from .screens.help import Help
+        from .screens.help import HelpScreen
 
-        if isinstance(self._app.screen, Help):
+        if isinstance(self._app.screen, HelpScreen):
             self._app.pop_screen()
         elif len(self._app.screen_stack) == 1:
-            self._app.push_screen(Help(self._app.keymap.help_text()))
+            self._app.push_screen(HelpScreen(self._app.keymap.help_text()))

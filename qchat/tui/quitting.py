@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _ASKED_SECONDS = 2.0
 
 
-class Leaving:
+class QuitHandler:
     """Stops what comes, and closes the window; `begun` once that is on its way."""
 
     def __init__(self, app: "ChatApp") -> None:

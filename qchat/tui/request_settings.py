@@ -14,7 +14,7 @@ from ..sampling import Sampling
 from ..settings import Settings
 
 if TYPE_CHECKING:
-    from ..store import Conversation
+    from ..store import StoredConversation
 
 Json = dict[str, Any]
 _TEMPLATE = "chat_template_kwargs"
@@ -31,7 +31,7 @@ class Origin(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Gone(Endpoint):
+class MissingServer(Endpoint):
     """A server that a conversation names and that can't be asked: it has no address.
 
     `trouble` says why, and what to do.
@@ -40,7 +40,7 @@ class Gone(Endpoint):
     trouble: str = ""
 
 
-class Defaults(NamedTuple):
+class DefaultSettings(NamedTuple):
     """What a conversation begins with, from the command line and the configuration.
 
     `options` are the sampling options of the command line; `preset` and `prompt`, a system prompt,
@@ -62,14 +62,14 @@ class Defaults(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Using:
+class RequestSettings:
     """Server, model, system prompt and sampling of a conversation.
 
     `own` is what is said for it; `plain` that it wants no preset, whatever the configuration says.
     `model` None is the server's only one.
     """
 
-    defaults: Defaults
+    defaults: DefaultSettings
     endpoint: Endpoint
     model: str | None
     system: str | None
@@ -77,7 +77,7 @@ class Using:
     plain: bool = False
 
     @classmethod
-    def new(cls, defaults: Defaults) -> "Using":
+    def new(cls, defaults: DefaultSettings) -> "RequestSettings":
         """For a conversation that begins."""
         return cls(
             defaults,
@@ -89,8 +89,13 @@ class Using:
 
     @classmethod
     def of(
-        cls, defaults: Defaults, record: "Conversation", endpoint: Endpoint, *, first: bool
-    ) -> "Using":
+        cls,
+        defaults: DefaultSettings,
+        record: "StoredConversation",
+        endpoint: Endpoint,
+        *,
+        first: bool,
+    ) -> "RequestSettings":
         """As a conversation of this server was left. With `first` what the command line says
         counts more."""
         found = cls(
@@ -154,20 +159,20 @@ class Using:
             return None, Origin.CONVERSATION
         return self.defaults.preset, Origin.CONFIG if self.defaults.preset else Origin.SERVER
 
-    def with_value(self, name: str, value: Any) -> "Using":
+    def with_value(self, name: str, value: Any) -> "RequestSettings":
         """With another value; None takes back what was said. Raises `UsageError` for a bad one."""
         extra = _without(self.own.extra, name)
         return replace(self, own=replace(self.own, extra=extra, **{name: value}))
 
-    def with_preset(self, name: str | None) -> "Using":
+    def with_preset(self, name: str | None) -> "RequestSettings":
         """With another preset; None is none at all. Raises `UsageError` for an unknown one."""
         return replace(self, own=replace(self.own, preset=name), plain=name is None)
 
-    def without_preset(self) -> "Using":
+    def without_preset(self) -> "RequestSettings":
         """Back to the configuration's preset, if it has one."""
         return replace(self, own=replace(self.own, preset=None), plain=False)
 
-    def with_text(self, name: str, text: str) -> "Using":
+    def with_text(self, name: str, text: str) -> "RequestSettings":
         """With a value that a person wrote. Raises `UsageError`."""
         if name != "preset":
             return self.with_value(name, parameters.parse(name, text))
@@ -176,7 +181,7 @@ class Using:
             return self.without_preset()
         return self.with_preset(None if word == "none" else word)
 
-    def reset(self) -> "Using":
+    def reset(self) -> "RequestSettings":
         """With nothing said for this conversation."""
         return replace(self, own=Sampling(), plain=False)
 
@@ -187,7 +192,7 @@ class Using:
         return body
 
 
-def endpoint_named(defaults: Defaults, server: str | None) -> Endpoint:
+def endpoint_named(defaults: DefaultSettings, server: str | None) -> Endpoint:
     """The server that the store has by this name or address; None is a conversation that was never
     asked, and the window's own. Raises `UsageError`."""
     current = defaults.endpoint

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api import endpoint as wire
 from ..api.endpoint import Endpoint
-from ..api.local_servers import Known, known, running
+from ..api.local_servers import LocalServer, known_servers, running_servers
 from ..i18n import _
 from ..settings import Settings
-from .request_settings import Gone
+from .request_settings import MissingServer
 
 if TYPE_CHECKING:
     from ..api.client import Client
@@ -24,7 +24,7 @@ _LOCKED: Final = 401
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ServedModel:
     """A model that a server offers; `context` is its limit in tokens, None where it isn't said."""
 
     name: str
@@ -32,7 +32,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProbeResult:
     """What a look at a server found.
 
     `seconds` is how long ``GET /models`` took; None where nobody answered. `trouble` is a sentence
@@ -40,7 +40,7 @@ class Look:
     """
 
     seconds: float | None = None
-    models: tuple[Model, ...] = ()
+    models: tuple[ServedModel, ...] = ()
     trouble: str = ""
     locked: bool = False
 
@@ -51,7 +51,7 @@ class Look:
         return next((one.context for one in self.models if one.name == model), None)
 
 
-class Looker:
+class ServerProber:
     """Looks at one server, over a connection of its own. Not for two threads at once."""
 
     def __init__(self, endpoint: Endpoint, *, seconds: float = LOOK_SECONDS) -> None:
@@ -62,12 +62,12 @@ class Looker:
         self._client: Client | None = None
         self._left = False
 
-    def look(self) -> Look:
+    def look(self) -> ProbeResult:
         """Look now; never raises for what a server does."""
-        if isinstance(self.endpoint, Gone):
-            return Look(trouble=self.endpoint.trouble)
+        if isinstance(self.endpoint, MissingServer):
+            return ProbeResult(trouble=self.endpoint.trouble)
         if not self.endpoint.proxy and not wire.answers(self.endpoint):
-            return Look(trouble=nobody(self.endpoint))
+            return ProbeResult(trouble=nobody(self.endpoint))
         from ..api.client import Client, ServerError
 
         if self._client is None:
@@ -85,8 +85,8 @@ class Looker:
             self.close()  # it may have been broken off
             status, taken = e.failure.status, time.monotonic() - began
             if late.is_set():
-                return Look(taken, trouble=_slow(self.endpoint, 2 * self._seconds))
-            return Look(
+                return ProbeResult(taken, trouble=_slow(self.endpoint, 2 * self._seconds))
+            return ProbeResult(
                 None if status is None else taken,
                 trouble=str(e),
                 locked=status == _LOCKED and self.endpoint.api_key is None,
@@ -94,7 +94,7 @@ class Looker:
         finally:
             clock.cancel()
         models = {said["id"]: _model(said) for said in found}  # some servers list one twice
-        return Look(time.monotonic() - began, tuple(models.values()))
+        return ProbeResult(time.monotonic() - began, tuple(models.values()))
 
     @staticmethod
     def _give_up(client: "Client", late: threading.Event) -> None:
@@ -125,31 +125,31 @@ def _slow(endpoint: Endpoint, seconds: float) -> str:
     return text.format(url=endpoint.base_url, n=seconds)
 
 
-def look(endpoint: Endpoint) -> Look:
+def look(endpoint: Endpoint) -> ProbeResult:
     """One look."""
-    looker = Looker(endpoint)
+    looker = ServerProber(endpoint)
     try:
         return looker.look()
     finally:
         looker.close()
 
 
-def _model(said: dict[str, Any]) -> Model:
+def _model(said: dict[str, Any]) -> ServedModel:
     context = said.get("max_model_len")
-    return Model(said["id"], context if isinstance(context, int) and context > 0 else None)
+    return ServedModel(said["id"], context if isinstance(context, int) and context > 0 else None)
 
 
-def configured(settings: Settings) -> Iterator[Known]:
+def configured(settings: Settings) -> Iterator[LocalServer]:
     """The servers of the configuration."""
     for name in settings.servers:
-        yield known(settings, name)
+        yield known_servers(settings, name)
 
 
 def unlocked(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
     """The server at this address with its key, where `qchat serve` runs it; else None."""
     if not endpoint.is_local:
         return None
-    found = (one.endpoint for one in running(settings) if one.endpoint is not None)
+    found = (one.endpoint for one in running_servers(settings) if one.endpoint is not None)
     keys = (one.api_key for one in found if one.base_url == endpoint.base_url and one.api_key)
     key = next(keys, None)
     return None if key is None else replace(endpoint, api_key=key)

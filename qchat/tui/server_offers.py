@@ -10,25 +10,25 @@ from ..api import endpoint as wire
 from ..api.endpoint import Endpoint
 from ..errors import EngineError
 from ..i18n import _
-from .server_start import Starting
-from .threads import apart
+from .server_start import ServerStart
+from .threads import run_in_daemon_thread
 
 if TYPE_CHECKING:
     from .app import ChatApp
-    from .launch import Start
+    from .launch import LaunchOptions
     from .screens.offers import Offer
 
 
-class Offers:
+class ServerOffers:
     """Starting servers, and what became of it.
 
     `left` are those that were started here and run on, as (name, address).
     """
 
-    def __init__(self, app: "ChatApp", start: "Start") -> None:
+    def __init__(self, app: "ChatApp", start: "LaunchOptions") -> None:
         self._app = app
         self._settings = start.settings
-        self.starting: Starting | None = None
+        self.starting: ServerStart | None = None
         self.left: list[tuple[str, str]] = []
 
     @property
@@ -75,15 +75,15 @@ class Offers:
     def _begin(self, model: str) -> None:
         if self.starting is not None:
             raise EngineError(_("{model} is just starting.").format(model=self.starting.model))
-        self.starting = Starting(model)
+        self.starting = ServerStart(model)
         self._app.spawn(self._wait(self.starting))
 
-    async def _wait(self, starting: Starting) -> None:
+    async def _wait(self, starting: ServerStart) -> None:
         loop = asyncio.get_running_loop()
         changed = self._app.changed
         clock = self._app.set_interval(1.0, changed)
         try:
-            await apart(lambda: starting.wait(lambda: _soon(loop, changed)))
+            await run_in_daemon_thread(lambda: starting.wait(lambda: _soon(loop, changed)))
         finally:
             self.starting = None
             clock.stop()
@@ -91,7 +91,7 @@ class Offers:
         self.left.append((starting.model, starting.url))
         self._ready(starting)
 
-    def _ready(self, starting: Starting) -> None:
+    def _ready(self, starting: ServerStart) -> None:
         endpoint = self._endpoint(starting.url)
         text = _("{model} is ready at {url}.").format(model=starting.model, url=starting.url)
         if self._app.probe.reachable and endpoint != self._app.current.using.endpoint:

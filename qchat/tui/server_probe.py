@@ -6,19 +6,19 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ..i18n import _
-from .threads import apart
+from .threads import run_in_daemon_thread
 
 if TYPE_CHECKING:
     from ..api.endpoint import Endpoint
     from .app import ChatApp
-    from .server_list import Look, Looker
+    from .server_list import ProbeResult, ServerProber
 
 _UP_SECONDS: Final = 15.0
 _KEY_SECONDS: Final = 30.0
 _DOWN_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # the last one for as long as it takes
 
 
-class Probe:
+class ServerProbe:
     """Looks at the server of the conversation that is shown.
 
     `last` is the last look, None until the first has come back.
@@ -26,9 +26,9 @@ class Probe:
 
     def __init__(self, app: "ChatApp") -> None:
         self._app = app
-        self.last: Look | None = None
+        self.last: ProbeResult | None = None
         self._endpoint = app.current.using.endpoint
-        self._looker: Looker | None = None
+        self._looker: ServerProber | None = None
         self._wake = asyncio.Event()
         self._lost: float | None = None
         self._looking = False
@@ -90,11 +90,11 @@ class Probe:
         self.wake()
 
     async def _look(self) -> None:
-        from .server_list import Looker
+        from .server_list import ServerProber
 
-        looker = self._looker = self._looker or Looker(self._endpoint)
+        looker = self._looker = self._looker or ServerProber(self._endpoint)
         self._looking = True
-        found, better = await apart(looker.look), None
+        found, better = await run_in_daemon_thread(looker.look), None
         self._looking = False
         if found.locked and not self.reachable:
             better = await self._with_key(looker.endpoint)
@@ -121,14 +121,22 @@ class Probe:
         from .server_list import unlocked
 
         settings = self._app.current.using.defaults.settings
-        return None if settings is None else await apart(lambda: unlocked(settings, endpoint))
+        return (
+            None
+            if settings is None
+            else await run_in_daemon_thread(lambda: unlocked(settings, endpoint))
+        )
 
     async def _only_one(self) -> "Endpoint | None":
         """The only server that `qchat serve` runs here, for whoever chose none."""
-        from ..api.local_servers import only_one
+        from ..api.local_servers import only_running_server
 
         settings = self._app.current.using.defaults.settings
-        return None if settings is None else await apart(lambda: only_one(settings))
+        return (
+            None
+            if settings is None
+            else await run_in_daemon_thread(lambda: only_running_server(settings))
+        )
 
     def _tell(self, before: bool | None) -> None:
         if self.reachable:

@@ -31,7 +31,7 @@ def free_port() -> int:
     raise EngineError(_("No port is free on this machine."))
 
 
-class Starting:
+class ServerStart:
     """One start. It belongs to nobody but itself: the server lives on when the chat ends.
 
     `phase` is what the command said last, `url` where the server will be.

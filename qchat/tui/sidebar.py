@@ -13,10 +13,10 @@ from textual.widgets import Input, Static
 
 from ..i18n import _
 from ..sanitize import one_line
-from ..store import Conversation as Stored
+from ..store import StoredConversation as Stored
 from ..store.formatting import title
 from .composer.ordered_input import LineField
-from .screens.virtual_list import BOLD, PLAIN, Listing, Spans
+from .screens.virtual_list import BOLD, PLAIN, Spans, VirtualList
 
 if TYPE_CHECKING:
     from .app import ChatApp
@@ -65,7 +65,7 @@ def lines_of(parts: Sequence[str], width: int) -> list[str]:
     return lines
 
 
-class Conversations(Listing[Stored]):
+class ConversationList(VirtualList[Stored]):
     """A line for each; ``›`` is the one that is shown, ``…`` one whose answer is on its way."""
 
     def __init__(self, app: "ChatApp") -> None:
@@ -95,7 +95,7 @@ class Conversations(Listing[Stored]):
         self.refresh()
 
 
-class Title(LineField):
+class TitleInput(LineField):
     """The field for another title, over its line."""
 
     def on_blur(self) -> None:
@@ -116,8 +116,8 @@ class Sidebar(Vertical):
         layers: default over;
     }
     Sidebar.-over { layer: over; width: 40; }
-    Sidebar Conversations { height: 1fr; background: $surface; }
-    Sidebar Title {
+    Sidebar ConversationList { height: 1fr; background: $surface; }
+    Sidebar TitleInput {
         layer: over;
         position: absolute;
         display: none;
@@ -125,7 +125,7 @@ class Sidebar(Vertical):
         border: none;
         padding: 0 1;
     }
-    Sidebar Title:focus { border: none; }
+    Sidebar TitleInput:focus { border: none; }
     Sidebar Static { display: none; height: auto; padding: 0 1; color: $text-muted; }
     Sidebar Static.-shown { display: block; }
     """
@@ -136,8 +136,8 @@ class Sidebar(Vertical):
         self.display = False
         self.archived = False
         self.clock = time.time
-        self.list = Conversations(app)
-        self._field = Title(compact=True)
+        self.list = ConversationList(app)
+        self._field = TitleInput(compact=True)
         self._keys = Static(markup=False)
         self._renamed = ""
         self._seen = -1
@@ -291,8 +291,8 @@ class Sidebar(Vertical):
 
     # -- opening and renaming --------------------------------------------------------------
 
-    @on(Listing.Opened)
-    def _opened(self, event: Listing.Opened) -> None:
+    @on(VirtualList.Opened)
+    def _opened(self, event: VirtualList.Opened) -> None:
         event.stop()
         chosen = self.list.chosen
         if chosen is not None:

@@ -10,14 +10,14 @@ from textual.widgets import Static
 
 from ..i18n import _
 from ..sanitize import one_line
-from .chat.active_settings import NEAR, Current
+from .chat.active_settings import NEAR, ActiveSettings
 from .chat.conversation import Conversation
 
 if TYPE_CHECKING:
-    from .server_probe import Probe
+    from .server_probe import ServerProbe
 
 
-class Part(NamedTuple):
+class StatusPart(NamedTuple):
     """Some words of the line. Where the line is too long, the part of the least `weight` goes
     first; `warns` makes it stand out."""
 
@@ -26,22 +26,22 @@ class Part(NamedTuple):
     warns: bool = False
 
 
-class Status(Static):
+class StatusLine(Static):
     """One line of text, as much of it as there is room for."""
 
     DEFAULT_CSS = """
-    Status { height: 1; padding: 0 2; color: $text-muted; background: $surface; }
+    StatusLine { height: 1; padding: 0 2; color: $text-muted; background: $surface; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
-        self.parts: tuple[Part, ...] = ()
+        self.parts: tuple[StatusPart, ...] = ()
 
     def show(
         self,
         conversation: Conversation,
-        current: Current,
-        probe: "Probe",
+        current: ActiveSettings,
+        probe: "ServerProbe",
         doing: str,
         stop_key: str,
     ) -> None:
@@ -62,7 +62,7 @@ class Status(Static):
         self.update(Content(" · ").join(texts))
 
 
-def fitting(parts: Sequence[Part], width: int) -> list[Part]:
+def fitting(parts: Sequence[StatusPart], width: int) -> list[StatusPart]:
     """The parts that `width` cells have room for, in their order; one is always left."""
     left = [part for part in parts if part.text]
     while len(left) > 1 and cell_len(" · ".join(part.text for part in left)) > width:
@@ -71,8 +71,12 @@ def fitting(parts: Sequence[Part], width: int) -> list[Part]:
 
 
 def _parts(
-    conversation: Conversation, current: Current, probe: "Probe", doing: str, stop_key: str
-) -> Sequence[Part]:
+    conversation: Conversation,
+    current: ActiveSettings,
+    probe: "ServerProbe",
+    doing: str,
+    stop_key: str,
+) -> Sequence[StatusPart]:
     endpoint = current.using.endpoint
     sign = {None: "…", True: "●", False: "○"}[probe.reachable]
     thinking = {None: "", True: _("thinking"), False: _("no thinking")}
@@ -86,15 +90,15 @@ def _parts(
     first, *others = [*conversation.figures, "", ""][:2]
     stops = conversation.answering is not None
     return (
-        Part(f"{sign} {endpoint.name or _short(endpoint.base_url)}", 7),
-        Part(latency, 1),
-        Part(model, 8),
-        Part(thinking[said], 5),
+        StatusPart(f"{sign} {endpoint.name or _short(endpoint.base_url)}", 7),
+        StatusPart(latency, 1),
+        StatusPart(model, 8),
+        StatusPart(thinking[said], 5),
         _context(current.context, probe.context),
-        Part(first, 3),
-        Part(others[0], 2),
-        Part(doing, 9, warns=True),
-        Part(_("{key} stops").format(key=stop_key) if stops else "", 10),
+        StatusPart(first, 3),
+        StatusPart(others[0], 2),
+        StatusPart(doing, 9, warns=True),
+        StatusPart(_("{key} stops").format(key=stop_key) if stops else "", 10),
     )
 
 
@@ -102,11 +106,11 @@ def _short(url: str) -> str:
     return url.partition("://")[2].removesuffix("/v1")
 
 
-def _context(used: int | None, limit: int | None) -> Part:
+def _context(used: int | None, limit: int | None) -> StatusPart:
     if used is None:
-        return Part("", 4)
+        return StatusPart("", 4)
     if limit is None:
-        return Part(_("{n:,} tokens").format(n=used), 4)
+        return StatusPart(_("{n:,} tokens").format(n=used), 4)
     text = _("{n:,}/{limit:,} ({share:.0%})").format(n=used, limit=limit, share=used / limit)
     near = used >= NEAR * limit
-    return Part(text, 9 if near else 4, warns=near)
+    return StatusPart(text, 9 if near else 4, warns=near)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .app import ChatApp
 
 
-class Sending:
+class Submission:
     """A command, a question, one for the queue, or a message that was changed."""
 
     def __init__(self, app: "ChatApp") -> None:
@@ -22,7 +22,7 @@ class Sending:
         try:
             found = slash.parse(typed)
             if text != typed:  # it has chips, and a command takes no hidden text
-                if isinstance(found, slash.Command):
+                if isinstance(found, slash.SlashCommand):
                     raise UsageError(
                         _("A command takes no chip; write it out. Enter again sends it as it is.")
                     )
@@ -34,7 +34,7 @@ class Sending:
                 return
             found = text
         self._unknown = ""
-        if isinstance(found, slash.Command):
+        if isinstance(found, slash.SlashCommand):
             self._app.composer.take()
             self._app.perform(found.action, found.argument)
         elif self._app.talk.edits:

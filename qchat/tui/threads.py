@@ -9,7 +9,7 @@ from typing import TypeVar
 R = TypeVar("R")
 
 
-async def apart(function: Callable[[], R]) -> R:
+async def run_in_daemon_thread(function: Callable[[], R]) -> R:
     """What `function` gives or raises, from a thread of its own.
 
     Unlike `asyncio.to_thread` the end of the program does not wait for it.

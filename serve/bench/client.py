@@ -12,9 +12,9 @@ import aiohttp
 import orjson
 
 from ... import __version__
-from ...api.aiohttp_errors import lost
+from ...api.aiohttp_errors import failure_from_exception
 from ...api.endpoint import Endpoint, retry_after
-from ...api.error_messages import explain, without_key
+from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, UsageError, from_status
 from ...i18n import _
 
@@ -30,7 +30,7 @@ clock = time.perf_counter
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class BenchRequest:
     """A request ready to be sent: an OpenAI `path` such as ``/v1/completions`` and a JSON body."""
 
     path: str
@@ -38,7 +38,7 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Record:
+class RequestRecord:
     """What became of a request. Times are those of `clock`, in seconds; 0 for what never came.
 
     `scheduled` is when it should have been sent, `sent` when it was. `first` and `last` are the
@@ -64,7 +64,7 @@ class Record:
         return (self.last - self.first) / (self.completion_tokens - 1)
 
 
-class Client:
+class BenchClient:
     """One server. Use it in an ``async with``."""
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
@@ -72,7 +72,7 @@ class Client:
         self.endpoint = endpoint
         self._timeout = timeout
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> "BenchClient":
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
             timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=CONNECT_TIMEOUT),
@@ -108,7 +108,7 @@ class Client:
                 if response.status != 200:
                     raise self.error(_refused(response, raw))
         except (aiohttp.ClientError, OSError) as e:
-            raise self.error(lost(e)) from e
+            raise self.error(failure_from_exception(e)) from e
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError as e:
@@ -116,14 +116,14 @@ class Client:
 
     def error(self, failure: Failure) -> EngineError | UsageError:
         """The exception for a failure that makes a bench impossible."""
-        text = explain(failure, self.endpoint)
+        text = explain_failure(failure, self.endpoint)
         if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNKNOWN_MODEL):
             return UsageError(text)
         return EngineError(text)
 
-    async def answer(self, ask: Ask, scheduled: float) -> Record:
+    async def answer(self, ask: BenchRequest, scheduled: float) -> RequestRecord:
         """Ask once. Never raises for a request that failed."""
-        record = Record(scheduled, clock())
+        record = RequestRecord(scheduled, clock())
         try:
             async with self._session.post(
                 self.endpoint.url(ask.path),
@@ -136,12 +136,12 @@ class Client:
                 else:
                     record.failure = _refused(response, await response.read())
         except aiohttp.ConnectionTimeoutError as e:
-            record.failure = lost(e)
+            record.failure = failure_from_exception(e)
         except TimeoutError:
             text = _("no whole answer within {n:g} s")
             record.failure = Failure(Code.NO_PROGRESS, text.format(n=self._timeout))
         except (aiohttp.ClientError, OSError) as e:
-            record.failure = lost(e)
+            record.failure = failure_from_exception(e)
         except ValueError as e:  # orjson's too
             record.failure = Failure(Code.BAD_RESPONSE, str(e))
         except (LookupError, TypeError, AttributeError):
@@ -161,7 +161,7 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
     return from_status(response.status, body, retry_after(response.headers.get("Retry-After")))
 
 
-async def _read(content: aiohttp.StreamReader, record: Record) -> Failure | None:
+async def _read(content: aiohttp.StreamReader, record: RequestRecord) -> Failure | None:
     """Read server-sent events to the end.
 
     Raises `ValueError` where they hold no JSON; `LookupError`, `TypeError` or `AttributeError`

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...settings import Settings
     from .figures import Limits
     from .load import Load
-    from .run import Job
+    from .run import BenchJob
 
 _INPUT, _OUTPUT = 256, 128  # tokens of a random prompt and its answer, unless told
 _DRAIN = 30.0  # seconds, or as long as was measured, for what is in flight at the end
@@ -158,7 +158,7 @@ def _measure(said: dict[str, Any]) -> int:
 
     from . import output as bench_output
     from .report import Live
-    from .run import bench as run
+    from .run import run_bench as run
     from .run import signals_restored
 
     bench_output.check(said)
@@ -169,13 +169,13 @@ def _measure(said: dict[str, Any]) -> int:
     return result.ended
 
 
-def _job(said: dict[str, Any], settings: "Settings") -> "Job":
+def _job(said: dict[str, Any], settings: "Settings") -> "BenchJob":
     import random
 
     from .client import CHAT, COMPLETIONS
-    from .load import Terms
+    from .load import LoadSettings
     from .prompts import dataset
-    from .run import Job
+    from .run import BenchJob
 
     sampling: Sampling = said["sampling"]
     if said["dataset"] is not None and said["input_len"] is not None:
@@ -197,12 +197,12 @@ def _job(said: dict[str, Any], settings: "Settings") -> "Job":
     seed = sampling.seed
     if seed is None:  # other texts each time: the server may remember the last ones
         seed = random.SystemRandom().randrange(2**31)
-    return Job(
+    return BenchJob(
         endpoint=endpoint,
         model=said["model"] or endpoint.model,
         path=path,
         loads=loads,
-        terms=Terms(
+        terms=LoadSettings(
             duration=said["duration"],
             warm_up=said["warm_up"],
             requests=said["requests"],
@@ -231,7 +231,7 @@ def _endpoint(said: dict[str, Any], settings: "Settings") -> "Endpoint":
 
 
 def _loads(said: dict[str, Any]) -> "tuple[Load, ...]":
-    from .load import Closed, Open
+    from .load import ClosedLoop, OpenLoop
 
     given = [name for name in ("concurrency", "rate", "sweep") if said[name]]
     if len(given) > 1:
@@ -240,8 +240,8 @@ def _loads(said: dict[str, Any]) -> "tuple[Load, ...]":
     if said["sweep"]:
         return ()
     if said["rate"]:
-        return tuple(map(Open, said["rate"]))
-    return tuple(map(Closed, said["concurrency"] or (1, 8, 64)))
+        return tuple(map(OpenLoop, said["rate"]))
+    return tuple(map(ClosedLoop, said["concurrency"] or (1, 8, 64)))
 
 
 def _limits(words: tuple[str, ...]) -> "Limits | None":

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...i18n import _
-from .client import Record
-from .load import Closed, Measured
+from .client import RequestRecord
+from .load import ClosedLoop, Measurement
 
 Json = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Limits:
         return all((taken[name] or 0.0) <= most for name, most in self.most.items())
 
 
-def of(measured: Measured, limits: Limits | None = None) -> Json:
+def compute_figures(measured: Measurement, limits: Limits | None = None) -> Json:
     """The figures of a measurement, as they stand in a JSON file.
 
     Latencies are those of the requests that were due in the window and answered; a rate is what
@@ -69,7 +69,7 @@ def of(measured: Measured, limits: Limits | None = None) -> Json:
     return {
         "load": (
             {"kind": "closed", "concurrency": load.concurrency}
-            if isinstance(load, Closed)
+            if isinstance(load, ClosedLoop)
             else {"kind": "open", "rate": load.rate}
         ),
         "name": load.name,
@@ -110,7 +110,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _taken(record: Record) -> dict[str, float | None]:
+def _taken(record: RequestRecord) -> dict[str, float | None]:
     """What a request took, from the moment it was due, not from when it was sent."""
     tpot = record.tpot
     return {
@@ -122,7 +122,7 @@ def _taken(record: Record) -> dict[str, float | None]:
 
 
 def _latencies(
-    answered: Sequence[Record], taken: Sequence[Mapping[str, float | None]]
+    answered: Sequence[RequestRecord], taken: Sequence[Mapping[str, float | None]]
 ) -> dict[str, Iterable[float]]:
     def named(name: str) -> list[float]:
         return [value for one in taken if (value := one[name]) is not None]
@@ -134,7 +134,7 @@ def _latencies(
     return {name: itl if name == "itl" else named(name) for name in LATENCIES}
 
 
-def _rates(measured: Measured, begin: float, end: float) -> Json:
+def _rates(measured: Measurement, begin: float, end: float) -> Json:
     """What happened from `begin` to `end`, a second. A token is taken to come with its chunk."""
     sent = done = 0
     prompt = output = 0.0
@@ -155,7 +155,7 @@ def _rates(measured: Measured, begin: float, end: float) -> Json:
 
 
 def _goodput(
-    measured: Measured, taken: Sequence[Mapping[str, float | None]], own: int, limits: Limits
+    measured: Measurement, taken: Sequence[Mapping[str, float | None]], own: int, limits: Limits
 ) -> Json:
     """`qps` is of what ended within the window, as that of all requests is, and so never more;
     `share` of the requests that were due in it."""
@@ -171,7 +171,7 @@ def _goodput(
     }
 
 
-def _share(record: Record, begin: float, end: float) -> float:
+def _share(record: RequestRecord, begin: float, end: float) -> float:
     """The share of a request's chunks that came from `begin` to `end`."""
     if begin <= record.first and record.last < end:
         return 1.0
@@ -186,7 +186,7 @@ def _per_second(number: float, seconds: float) -> float:
     return number / seconds if seconds > 0 else 0.0
 
 
-def _errors(own: Sequence[Record]) -> Json:
+def _errors(own: Sequence[RequestRecord]) -> Json:
     """By cause: how many, and the first one's words."""
     failures = [record.failure for record in own if record.failure is not None]
     number = Counter(failure.code for failure in failures)
@@ -196,11 +196,11 @@ def _errors(own: Sequence[Record]) -> Json:
     }
 
 
-def _counted_by(answered: Sequence[Record]) -> str:
+def _counted_by(answered: Sequence[RequestRecord]) -> str:
     return "server" if all(record.counted for record in answered) else "chunks"
 
 
-def _client(measured: Measured) -> Json:
+def _client(measured: Measurement) -> Json:
     """What the client itself took: `cpu` in cores, and how late its event loop was."""
     sent = sum(measured.begin <= record.sent < measured.end for record in measured.records)
     cpu = measured.cpu / measured.cpu_span if measured.cpu_span else None
@@ -231,12 +231,12 @@ def _why_invalid(client: Json, latencies: Mapping[str, Json]) -> list[str]:
     return why
 
 
-def _slices(measured: Measured, answered: Sequence[Record]) -> list[Json]:
+def _slices(measured: Measurement, answered: Sequence[RequestRecord]) -> list[Json]:
     """The figures that can be compared, for each of `SLICES` equal parts of the window."""
     width = (measured.end - measured.begin) / SLICES
     if width <= 0:
         return []
-    parts: list[list[Record]] = [[] for _n in range(SLICES)]
+    parts: list[list[RequestRecord]] = [[] for _n in range(SLICES)]
     for record in answered:
         parts[min(SLICES - 1, int((record.scheduled - measured.begin) / width))].append(record)
     slices = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import Code, Failure
 from ...i18n import _
-from .client import Ask, Record, clock
+from .client import BenchRequest, RequestRecord, clock
 
 TICK = 0.02
 """Seconds between two looks at how late the event loop is."""
@@ -23,11 +23,11 @@ LONGEST_REST = 1.0
 
 _GONE = {Code.UNREACHABLE, Code.DISCONNECTED}
 
-Answer = Callable[[Ask, float], Coroutine[Any, Any, Record]]
+Answer = Callable[[BenchRequest, float], Coroutine[Any, Any, RequestRecord]]
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedLoop:
     """So many requests at a time: the next is sent when one has ended."""
 
     concurrency: int
@@ -39,7 +39,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenLoop:
     """So many requests a second at random moments (Poisson), however slow the answers are."""
 
     rate: float
@@ -50,11 +50,11 @@ class Open:
         return _("{rate:g} a second").format(rate=self.rate)
 
 
-Load = Closed | Open
+Load = ClosedLoop | OpenLoop
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LoadSettings:
     """How long. Seconds; `requests` ends the measurement by number in place of `duration`.
 
     `drain`: how long requests may take that are in flight at its end. `places`: how many
@@ -70,7 +70,7 @@ class Terms:
 
 
 @dataclass(slots=True)
-class Measured:
+class Measurement:
     """A measurement from `begin` to `end` (of `clock`).
 
     `records` are all requests that ended, those of the warm-up among them; `cut` were broken off.
@@ -82,7 +82,7 @@ class Measured:
     load: Load
     begin: float
     end: float
-    records: list[Record] = field(default_factory=list)
+    records: list[RequestRecord] = field(default_factory=list)
     cut: int = 0
     cpu: float = 0.0
     cpu_span: float = 0.0
@@ -91,33 +91,42 @@ class Measured:
     lost: bool = False
 
     @property
-    def own(self) -> Iterator[Record]:
+    def own(self) -> Iterator[RequestRecord]:
         """The requests that were due within the window: those that are measured."""
         return (r for r in self.records if self.begin <= r.scheduled < self.end)
 
 
 async def measure(
-    answer: Answer, asks: Iterator[Ask], load: Load, terms: Terms, stop: asyncio.Event
-) -> Measured:
+    answer: Answer,
+    asks: Iterator[BenchRequest],
+    load: Load,
+    terms: LoadSettings,
+    stop: asyncio.Event,
+) -> Measurement:
     """Warm up, measure, wait for what is in flight. `stop` ends it early, with what there is.
 
     With a duration the load goes on from the warm-up into the measurement; with a number of
     requests the warm-up ends before.
     """
     if terms.requests is None:
-        return await _Run(answer, asks, load, terms, stop).go()
+        return await _LoadRun(answer, asks, load, terms, stop).go()
     if terms.warm_up:
         first = replace(terms, requests=None, duration=terms.warm_up, warm_up=0.0)
-        warm = await _Run(answer, asks, load, first, stop).go()
+        warm = await _LoadRun(answer, asks, load, first, stop).go()
         if warm.stopped or warm.lost:
             warm.begin = warm.end  # nothing of it counts
             return warm
-    return await _Run(answer, asks, load, replace(terms, warm_up=0.0), stop).go()
+    return await _LoadRun(answer, asks, load, replace(terms, warm_up=0.0), stop).go()
 
 
-class _Run:
+class _LoadRun:
     def __init__(
-        self, answer: Answer, asks: Iterator[Ask], load: Load, terms: Terms, stop: asyncio.Event
+        self,
+        answer: Answer,
+        asks: Iterator[BenchRequest],
+        load: Load,
+        terms: LoadSettings,
+        stop: asyncio.Event,
     ) -> None:
         self._answer = answer
         self._asks = asks
@@ -129,9 +138,9 @@ class _Run:
         self._gone_at = 0.0  # the first of them
         begin = clock() + terms.warm_up
         end = begin + terms.duration if self._left is None else float("inf")
-        self.measured = Measured(load, begin, end)
+        self.measured = Measurement(load, begin, end)
 
-    async def go(self) -> Measured:
+    async def go(self) -> Measurement:
         now = self.measured
         observer = asyncio.create_task(self._observe())
         stopped = asyncio.create_task(self._stop.wait())
@@ -156,7 +165,7 @@ class _Run:
             limit = self.measured.end - clock() + self._terms.drain
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                if isinstance(load, Closed):
+                if isinstance(load, ClosedLoop):
                     for _n in range(load.concurrency):
                         group.create_task(self._place())
                 else:
@@ -188,7 +197,7 @@ class _Run:
             self._left -= 1
         return True
 
-    async def _ask(self, scheduled: float) -> Record:
+    async def _ask(self, scheduled: float) -> RequestRecord:
         try:
             async with self._gate:
                 record = await self._answer(next(self._asks), scheduled)
@@ -198,7 +207,7 @@ class _Run:
             else:
                 text = _("not answered {n:g} s after the measurement's end")
                 failure = Failure(Code.NO_PROGRESS, text.format(n=self._terms.drain))
-                self.measured.records.append(Record(scheduled, scheduled, failure=failure))
+                self.measured.records.append(RequestRecord(scheduled, scheduled, failure=failure))
             raise
         self.measured.records.append(record)
         nobody = record.failure is not None and record.failure.code in _GONE
@@ -211,7 +220,7 @@ class _Run:
     @property
     def _too_many(self) -> int:
         load = self.measured.load
-        return 10 + 2 * (load.concurrency if isinstance(load, Closed) else int(load.rate))
+        return 10 + 2 * (load.concurrency if isinstance(load, ClosedLoop) else int(load.rate))
 
     async def _observe(self) -> None:
         now = self.measured

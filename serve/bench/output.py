@@ -16,7 +16,7 @@ from ...i18n import _
 from . import compare as bench_compare
 from . import plot as bench_plot
 from . import report as bench_report
-from .run import Job, Result
+from .run import BenchJob, Result
 
 _OUTPUTS = ("json_file", "csv_file", "plot")
 
@@ -51,7 +51,7 @@ def _check_file(file: Path) -> None:
         raise UsageError(_("{file} can't be written.").format(file=file))
 
 
-def write(said: Mapping[str, Any], job: Job, result: Result) -> None:
+def write(said: Mapping[str, Any], job: BenchJob, result: Result) -> None:
     """The files first, for whoever reads the rest may leave early; then the report.
 
     Raises `UsageError` for the first file that can't be written, after all the others.
@@ -85,7 +85,7 @@ def write(said: Mapping[str, Any], job: Job, result: Result) -> None:
         raise UsageError(text) from error
 
 
-def _head(said: Mapping[str, Any], job: Job, result: Result) -> dict[str, Any]:
+def _head(said: Mapping[str, Any], job: BenchJob, result: Result) -> dict[str, Any]:
     """What was measured and how, for the JSON file."""
     return {
         "qchat_bench": bench_compare.FORMAT,

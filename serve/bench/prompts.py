@@ -13,7 +13,7 @@ import orjson
 from ...errors import Code, EngineError, Failure, UsageError
 from ...i18n import _
 from ...sampling import PARAMETERS, Sampling
-from .client import CHAT, COMPLETIONS, Ask, Client
+from .client import CHAT, COMPLETIONS, BenchClient, BenchRequest
 
 Json = dict[str, Any]
 Row = tuple[str, Json]  # an OpenAI path, and the body for it without model and stream
@@ -45,7 +45,7 @@ class Shape:
     output_tokens: int | None = None
     options: tuple[str, ...] = ("stream_options", "ignore_eos")
 
-    def ask(self, path: str, body: Json) -> Ask:
+    def ask(self, path: str, body: Json) -> BenchRequest:
         """A whole request from its messages or prompt and its own parameters."""
         filled = self.sampling.fill(body)
         filled["model"] = self.model
@@ -57,9 +57,9 @@ class Shape:
             filled["max_tokens"] = self.output_tokens
             if "ignore_eos" in self.options:
                 filled["ignore_eos"] = True
-        return Ask(path, orjson.dumps(filled))
+        return BenchRequest(path, orjson.dumps(filled))
 
-    def text(self, text: str) -> Ask:
+    def text(self, text: str) -> BenchRequest:
         """A request with one text."""
         return self.ask(self.path, _asking(text, self.path))
 
@@ -152,7 +152,7 @@ class RandomTexts:
 
 
 async def random_texts(
-    client: Client, shape: Shape, tokens: int, seed: int
+    client: BenchClient, shape: Shape, tokens: int, seed: int
 ) -> tuple[RandomTexts, str]:
     """Texts whose prompts have `tokens` tokens, template included, and a note for the person.
 
@@ -195,7 +195,7 @@ async def _exact(count: "_Counter", tokens: int, seed: int) -> tuple[RandomTexts
 class _Counter:
     """Tokens of a text, as the server counts them for this endpoint."""
 
-    def __init__(self, client: Client, shape: Shape) -> None:
+    def __init__(self, client: BenchClient, shape: Shape) -> None:
         self._client = client
         self._url = client.endpoint.base_url.removesuffix("/v1") + "/tokenize"
         self._shape = shape
@@ -211,11 +211,11 @@ class _Counter:
         return count
 
 
-def texts_of(texts: RandomTexts, shape: Shape) -> Iterator[Ask]:
+def texts_of(texts: RandomTexts, shape: Shape) -> Iterator[BenchRequest]:
     """Requests with these texts, for ever."""
     return map(shape.text, texts.texts())
 
 
-def rows_of(rows: Sequence[Row], shape: Shape) -> Iterator[Ask]:
+def rows_of(rows: Sequence[Row], shape: Shape) -> Iterator[BenchRequest]:
     """Requests of these rows, from the beginning again after the last."""
     return itertools.cycle([shape.ask(path, body) for path, body in rows])

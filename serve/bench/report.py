@@ -12,9 +12,9 @@ import click
 from ...console import table
 from ...i18n import _
 from ...sanitize import one_line
-from .client import Record
+from .client import RequestRecord
 from .figures import LATENCIES, PERCENTILES, RATES, Json
-from .load import Load, Terms
+from .load import Load, LoadSettings
 from .run import Watcher
 
 STATS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
@@ -36,7 +36,7 @@ class Live(Watcher):
     def note(self, text: str) -> None:
         click.echo(text, file=self._stream)
 
-    def begin(self, load: Load, terms: Terms) -> None:
+    def begin(self, load: Load, terms: LoadSettings) -> None:
         self._name, self._began = load.name, time.monotonic()
         self._answered = self._failed = 0
         if terms.requests is None:
@@ -48,7 +48,7 @@ class Live(Watcher):
         )
         click.echo(said, file=self._stream, nl=not self._live)
 
-    def ended(self, record: Record) -> None:
+    def ended(self, record: RequestRecord) -> None:
         self._answered += record.failure is None
         self._failed += record.failure is not None
         now = time.monotonic()

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ...api.endpoint import Endpoint
-from ...api.models import the_only
+from ...api.models import single_model
 from ...errors import Code, Exit
 from ...i18n import _, plural
-from ...processes import open_files
+from ...processes import raise_file_limit
 from ...sampling import Sampling
-from .client import Ask, Client, Record, clock
-from .figures import Json, Limits, of
-from .load import Closed, Load, Measured, Terms, measure
+from .client import BenchClient, BenchRequest, RequestRecord, clock
+from .figures import Json, Limits, compute_figures
+from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
 from .prompts import Row, Shape, random_texts, rows_of, texts_of
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BenchJob:
     """What the command line asks for. Lengths are in tokens.
 
     No `loads` is a sweep; no `rows` are random texts of `input_len`.
@@ -44,7 +44,7 @@ class Job:
     model: str | None
     path: str
     loads: tuple[Load, ...]
-    terms: Terms
+    terms: LoadSettings
     sampling: Sampling
     rows: Sequence[Row]
     input_len: int
@@ -102,17 +102,17 @@ class Watcher:
     def note(self, text: str) -> None:
         """Something to know."""
 
-    def begin(self, load: Load, terms: Terms) -> None:
+    def begin(self, load: Load, terms: LoadSettings) -> None:
         """A measurement begins."""
 
-    def ended(self, record: Record) -> None:
+    def ended(self, record: RequestRecord) -> None:
         """A request has ended."""
 
     def end(self, phase: Json) -> None:
         """A measurement has ended."""
 
 
-async def bench(job: Job, watcher: Watcher) -> Result:
+async def run_bench(job: BenchJob, watcher: Watcher) -> Result:
     """Measure. Raises `QchatError` where the server can't be measured at all.
 
     When something was measured the signals are ignored from then on, for it to be written; wrap it
@@ -120,7 +120,7 @@ async def bench(job: Job, watcher: Watcher) -> Result:
     """
     result = Result("", [], [])
     with Told() as told:
-        async with Client(job.endpoint, job.timeout) as client:
+        async with BenchClient(job.endpoint, job.timeout) as client:
             asks = await told.unless(_prepare(job, client, result, watcher.note))
             if asks is not None:
                 gc.collect()
@@ -149,10 +149,10 @@ def signals_restored() -> Iterator[None]:
 
 
 async def _prepare(
-    job: Job, client: Client, result: Result, note: Callable[[str], None]
-) -> Iterator[Ask]:
+    job: BenchJob, client: BenchClient, result: Result, note: Callable[[str], None]
+) -> Iterator[BenchRequest]:
     names = await client.models() if job.model is None else [job.model]
-    result.model = the_only(names, job.endpoint.base_url)
+    result.model = single_model(names, job.endpoint.base_url)
     shape = Shape(job.path, result.model, job.sampling, job.output_len)
     shape, said = await _accepted(client, shape)
     if job.rows:
@@ -168,7 +168,7 @@ async def _prepare(
     return asks
 
 
-async def _accepted(client: Client, shape: Shape) -> tuple[Shape, list[str]]:
+async def _accepted(client: BenchClient, shape: Shape) -> tuple[Shape, list[str]]:
     """Ask once, and leave out the options that the server refuses; with notes that say so."""
     notes = []
     if shape.output_tokens is None:
@@ -192,11 +192,16 @@ async def _accepted(client: Client, shape: Shape) -> tuple[Shape, list[str]]:
 
 
 async def _phases(
-    job: Job, client: Client, asks: Iterator[Ask], result: Result, watcher: Watcher, told: Told
+    job: BenchJob,
+    client: BenchClient,
+    asks: Iterator[BenchRequest],
+    result: Result,
+    watcher: Watcher,
+    told: Told,
 ) -> None:
     asked = 0
 
-    async def answer(ask: Ask, scheduled: float) -> Record:
+    async def answer(ask: BenchRequest, scheduled: float) -> RequestRecord:
         nonlocal asked
         asked += 1
         record = await client.answer(ask, scheduled)
@@ -204,11 +209,11 @@ async def _phases(
         return record
 
     for load in job.loads or _sweep(result.phases):
-        wanted = load.concurrency if isinstance(load, Closed) else 65_000
-        terms = replace(job.terms, places=open_files(wanted))
+        wanted = load.concurrency if isinstance(load, ClosedLoop) else 65_000
+        terms = replace(job.terms, places=raise_file_limit(wanted))
         watcher.begin(load, terms)
         measured = await measure(answer, asks, load, terms, told.event)
-        phase = of(measured, job.limits)
+        phase = compute_figures(measured, job.limits)
         result.phases.append(phase)
         watcher.end(phase)
         result.ended = max(result.ended, _exit(measured, phase))
@@ -237,14 +242,14 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
     """1, 2, 4, … at a time, until more of them bring no more tokens."""
     concurrency, best = 1, 0.0
     while concurrency <= LONGEST_SWEEP:
-        yield Closed(concurrency)
+        yield ClosedLoop(concurrency)
         tokens = phases[-1]["output_tokens_per_second"]
         if tokens <= ENOUGH * best:  # so, too, where there are none, or the client is the limit
             return
         concurrency, best = 2 * concurrency, tokens
 
 
-def _exit(measured: Measured, phase: Json) -> Exit:
+def _exit(measured: Measurement, phase: Json) -> Exit:
     if measured.lost or (phase["total_requests"] and not phase["answered"]):
         return Exit.ENGINE
     if phase["failed"] or not phase["valid"]:

@@ -61,9 +61,9 @@ def doctor(
 ) -> int:
     """Look, say, count. Raises `UsageError`."""
     from .finding import Level
-    from .sections import Asked, sections
+    from .sections import DoctorOptions, sections
 
-    asked = Asked(os.environ, server, base_url, api_key_env, model, port, timeout)
+    asked = DoctorOptions(os.environ, server, base_url, api_key_env, model, port, timeout)
     found: list[tuple[str, Finding]] = []
     for section in sections(asked):
         if not as_json:

@@ -62,7 +62,7 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         )
         return
     try:
-        found = vllm_start.installed()
+        found = vllm_start.installed_vllm()
     except EngineError as error:
         yield problem("vllm", str(error), _fix_vllm(machine))
         return

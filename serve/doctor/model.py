@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine.fit import Fit, choose, fit
+from ...engine.fit import Fit, best_fit, fit_variant
 from ...engine.machine import Machine
-from ...engine.recipes import Found, find
-from ...engine.vllm_model import locate
+from ...engine.recipes import RecipeMatch, find_recipe
+from ...engine.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths
@@ -31,7 +31,7 @@ _SHARED = Path("/dev/shm")  # noqa: S108  (looked at; nothing is written there)
 def model(name: str, machine: Machine, environ: Mapping[str, str]) -> Findings:
     """Is it here, is it whole, does it fit? `name` as `qchat serve` takes it."""
     is_folder = name == "demo" or Path(name).expanduser().is_dir()
-    known = None if is_folder else find(name)
+    known = None if is_folder else find_recipe(name)
     if known is not None and not machine.gpus and machine.gpu_note is not None:
         variant = known.variant or next(iter(known.recipe.variants.values()))
         text = _("Whether {model} fits can't be told: {why}")
@@ -51,7 +51,7 @@ def model(name: str, machine: Machine, environ: Mapping[str, str]) -> Findings:
         yield from _on_hub(one.variant.model, environ, one.variant.weights_mib)
         return
     try:
-        place = locate(name)
+        place = locate_model(name)
     except UsageError as error:
         yield problem("model", str(error), "qchat recipes")
         return
@@ -63,10 +63,10 @@ def model(name: str, machine: Machine, environ: Mapping[str, str]) -> Findings:
         yield from _on_hub(place, environ, None)
 
 
-def _fit(known: Found, machine: Machine) -> Fit:
+def _fit(known: RecipeMatch, machine: Machine) -> Fit:
     if known.variant is None:
-        return choose(known.recipe, machine)
-    return fit(known.recipe, known.variant, machine)
+        return best_fit(known.recipe, machine)
+    return fit_variant(known.recipe, known.variant, machine)
 
 
 def _on_hub(name: str, environ: Mapping[str, str], mib: int | None) -> Findings:

@@ -6,13 +6,13 @@ from ...errors import UsageError
 from ...i18n import _
 from .. import ports
 from .. import process_tree as tree
-from ..records import FAILED, Record
+from ..records import FAILED, ServerRecord
 from .finding import Finding, Findings, ok, problem, warning
 
 USUAL = 8000
 
 
-def port(number: int | None, servers: Sequence[Record]) -> Finding:
+def port(number: int | None, servers: Sequence[ServerRecord]) -> Finding:
     """Whether `number` can be had; None is the usual one, which may be taken."""
     wanted = USUAL if number is None else number
     own = next((s for s in servers if s.port == wanted and s.state != FAILED), None)
@@ -40,7 +40,7 @@ def _free(after: int) -> int:
     return USUAL
 
 
-def orphans(servers: Sequence[Record]) -> Findings:
+def orphans(servers: Sequence[ServerRecord]) -> Findings:
     """vLLM processes of others; those whose starter is gone hold memory for nobody."""
     foreign = tree.foreign(record.mark for record in servers)
     if not foreign:

@@ -12,7 +12,7 @@ from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings
 from .. import process_tree as tree
-from ..records import FAILED, READY, Record, Store
+from ..records import FAILED, READY, ServerRecord, ServerRegistry
 from . import install as doctor_install
 from . import machine as doctor_machine
 from . import model as doctor_model
@@ -24,7 +24,7 @@ from .server import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DoctorOptions:
     """What the command line says."""
 
     environ: Mapping[str, str]
@@ -50,13 +50,13 @@ class Section:
     look: Callable[[], Findings]
 
 
-def sections(asked: Asked) -> Iterator[Section]:
+def sections(asked: DoctorOptions) -> Iterator[Section]:
     """All of them. Raises `UsageError` at once for a server that is named wrongly."""
     settings = doctor_settings.loaded(asked.environ)
     return _all(asked, settings, _named(asked, settings))
 
 
-def _named(asked: Asked, settings: Settings | Finding) -> Target | Finding | None:
+def _named(asked: DoctorOptions, settings: Settings | Finding) -> Target | Finding | None:
     """The server of the options or of the configuration, or why there is none to ask."""
     if isinstance(settings, Finding):
         if not asked.names_server:
@@ -85,11 +85,11 @@ def _named(asked: Asked, settings: Settings | Finding) -> Target | Finding | Non
 
 
 def _all(
-    asked: Asked, settings: Settings | Finding, named: Target | Finding | None
+    asked: DoctorOptions, settings: Settings | Finding, named: Target | Finding | None
 ) -> Iterator[Section]:
     environ = asked.environ
     paths = Paths.find(environ)
-    store = Store(paths)
+    store = ServerRegistry(paths)
     servers = [
         record for record in store.all() if record.state == FAILED or store.is_held(record.name)
     ]
@@ -110,12 +110,12 @@ def _all(
 
 def _is_cpu_build() -> bool:
     try:
-        return vllm_start.installed().cpu
+        return vllm_start.installed_vllm().cpu
     except EngineError:
         return False  # none, or one that the section on the installation tells of
 
 
-def _gpu(machine: Machine, servers: list[Record]) -> Findings:
+def _gpu(machine: Machine, servers: list[ServerRecord]) -> Findings:
     ours: set[int] = set()
     if machine.gpus:
         for record in servers:
@@ -123,7 +123,9 @@ def _gpu(machine: Machine, servers: list[Record]) -> Findings:
     return doctor_machine.gpus(machine, ours)
 
 
-def _processes(asked: Asked, store: Store, servers: list[Record]) -> Findings:
+def _processes(
+    asked: DoctorOptions, store: ServerRegistry, servers: list[ServerRecord]
+) -> Findings:
     yield doctor_ports.port(asked.port, servers)
     yield from doctor_ports.orphans(servers)
     for record in store.all():
@@ -133,7 +135,7 @@ def _processes(asked: Asked, store: Store, servers: list[Record]) -> Findings:
 
 
 def _servers(
-    asked: Asked, servers: list[Record], named: Target | Finding | None
+    asked: DoctorOptions, servers: list[ServerRecord], named: Target | Finding | None
 ) -> Iterator[Section]:
     if asked.names_server:
         assert named is not None
@@ -157,7 +159,7 @@ def _none() -> Findings:
     yield ok("server", text)
 
 
-def _record(record: Record, asked: Asked) -> Findings:
+def _record(record: ServerRecord, asked: DoctorOptions) -> Findings:
     said = doctor_server.of_state(record)
     if said is not None:
         yield said
@@ -170,7 +172,7 @@ def _record(record: Record, asked: Asked) -> Findings:
         yield from doctor_server.server(target, asked.timeout)
 
 
-def _section(found: Target | Finding, servers: list[Record], asked: Asked) -> Section:
+def _section(found: Target | Finding, servers: list[ServerRecord], asked: DoctorOptions) -> Section:
     if isinstance(found, Finding):
         return Section("server", _("Server"), partial(iter, [found]))
     record = next((r for r in servers if _is_of(found, [r])), None)
@@ -185,7 +187,7 @@ def _title(name: str | None, url: str) -> str:
     return _("Server {name}").format(name=url if name is None else f"{name} ({url})")
 
 
-def _is_of(target: Target, servers: list[Record]) -> bool:
+def _is_of(target: Target, servers: list[ServerRecord]) -> bool:
     """Whether one of qchat's own servers listens there."""
     port = urlsplit(target.endpoint.base_url).port
     return target.endpoint.is_local and any(r.port == port and r.state != FAILED for r in servers)

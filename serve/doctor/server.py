@@ -15,7 +15,7 @@ from ...errors import Code, Failure
 from ...i18n import _, plural
 from ...settings import Paths
 from .. import keys, records
-from ..records import Record
+from ..records import ServerRecord
 from .finding import Finding, Findings, Level, ok, problem, warning
 from .settings import key_file
 
@@ -40,7 +40,7 @@ class Target:
     """A server to look at: how it is reached, and its record where it is one of qchat's."""
 
     endpoint: Endpoint
-    record: Record | None = None
+    record: ServerRecord | None = None
 
     @property
     def fix(self) -> str:
@@ -50,7 +50,7 @@ class Target:
         return _("Look into the server's log.")
 
 
-def of_record(record: Record, environ: Mapping[str, str]) -> Target | Finding:
+def of_record(record: ServerRecord, environ: Mapping[str, str]) -> Target | Finding:
     """One of qchat's own servers, with a key of its, or why none is at hand."""
     key = None
     if record.key == "variable":
@@ -72,7 +72,7 @@ def of_record(record: Record, environ: Mapping[str, str]) -> Target | Finding:
     return Target(endpoint, record)
 
 
-def of_state(record: Record) -> Finding | None:
+def of_state(record: ServerRecord) -> Finding | None:
     """What its record says of a server; None for one that is ready and always was."""
     name, log = record.name, f"qchat logs {record.name} --errors"
     if record.state == records.FAILED:
@@ -225,13 +225,13 @@ def _model(client: "Client", target: Target) -> tuple[str | None, Finding]:
 
 
 def _chat(client: "Client", model: str, target: Target) -> Finding:
-    from ...api.reasoning import split
+    from ...api.reasoning import split_reasoning
 
     began = time.monotonic()
     answer = client.complete(_body(model, "Hello", _SHORT))
     took = round(time.monotonic() - began, 3)
     try:
-        said = split(answer["choices"][0]["message"])
+        said = split_reasoning(answer["choices"][0]["message"])
     except (LookupError, TypeError, AttributeError):
         text = _("{model} sent something that is no chat answer.")
         return problem("chat", text.format(model=model), target.fix)
@@ -294,21 +294,21 @@ class Arrivals:
 
 def _listen(client: "Client", model: str, question: str, most: int) -> Arrivals:
     """A streamed answer of at most `most` tokens. Raises `ServerError`."""
-    from ...api.stream import Progress, consume, events
+    from ...api.stream import StreamProgress, apply_chunk, stream_chunks
 
-    progress, arrivals = Progress(wants_usage=True), Arrivals()
+    progress, arrivals = StreamProgress(wants_usage=True), Arrivals()
     began = time.monotonic()
 
     def take(chunk: dict[str, Any]) -> None:
         now = time.monotonic() - began
-        if any(True for _event in events(progress, chunk)):
+        if any(True for _event in apply_chunk(progress, chunk)):
             arrivals.times.append(now)
             if arrivals.span > _ENOUGH:
                 raise _EnoughError
 
     body = _body(model, question, most) | {"stream_options": {"include_usage": True}}
     with contextlib.suppress(_EnoughError):
-        consume(client, body, take, progress)
+        stream_chunks(client, body, take, progress)
     said = (progress.usage or {}).get("completion_tokens")
     arrivals.tokens = said if isinstance(said, int) else len(arrivals.times)
     return arrivals

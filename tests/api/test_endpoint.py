@@ -7,7 +7,7 @@ import pytest
 
 from qchat.api import endpoint as wire
 from qchat.api.endpoint import Endpoint, Secret, normalise, proxy_for, resolve
-from qchat.api.error_messages import told
+from qchat.api.error_messages import server_message
 from qchat.errors import Code, UsageError, from_status
 from qchat.settings import load
 
@@ -286,7 +286,7 @@ def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -
     """A server of qchat's refuses proxies and foreign host names, too, and says so itself."""
     failure = from_status(status, {"error": {"message": "It says why."}})
     assert failure.code is Code.UNAUTHORIZED  # no other row would fare better
-    what, advice = told(failure, Endpoint("http://lab/v1"))
+    what, advice = server_message(failure, Endpoint("http://lab/v1"))
     assert "It says why" in what
     assert ("key" in what + advice) == advises
 
@@ -300,7 +300,7 @@ def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -
 )
 def test_a_refused_key_is_masked_and_a_common_word_is_not(key: str, said: str) -> None:
     failure = from_status(401, {"error": {"message": f"The key {key} is wrong."}})
-    assert said in told(failure, Endpoint("http://lab/v1", Secret(key)))[0]
+    assert said in server_message(failure, Endpoint("http://lab/v1", Secret(key)))[0]
 
 
 def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from qchat.batch.engines.selection import Wish, choose
-from qchat.serve.records import READY, STARTING, Record, Store
+from qchat.batch.engines.selection import EngineRequest, select_engine
+from qchat.serve.records import READY, STARTING, ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as wire
-from qchat.api.local_servers import local_server, running
+from qchat.api.local_servers import local_server, running_servers
 from qchat.errors import EngineError, UsageError
 from qchat.settings import Settings, load
 
@@ -42,14 +42,14 @@ class Serves:
     """Servers as their supervisors, which are this process, tell of them."""
 
     def __init__(self, settings: Settings, stack: ExitStack) -> None:
-        self._store = Store(settings.paths)
+        self._store = ServerRegistry(settings.paths)
         self._stack = stack
 
     def __call__(self, name: str, url: str, *, key: str = "none", state: str = READY) -> None:
         self._stack.enter_context(self._store.held(name))
         port = int(url.rpartition(":")[2])
         self._store.write(
-            Record(
+            ServerRecord(
                 name, "demo", "demo", url, "127.0.0.1", port, key, state, time.time(), 0, "", "", ""
             )
         )  # fmt: skip
@@ -80,7 +80,7 @@ def test_its_key_is_found(settings: Settings, serves: Serves, tmp_path: Path) ->
     key.write_text("k" * 32)
     key.chmod(0o600)
     serves("open", "http://127.0.0.1:7", key=str(key))
-    found = {one.name: one.endpoint for one in running(settings)}
+    found = {one.name: one.endpoint for one in running_servers(settings)}
     assert found["locked"] is None
     assert found["open"] is not None and found["open"].api_key == wire.Secret("k" * 32)
 
@@ -99,4 +99,4 @@ async def test_a_batch_that_names_nobody_is_told_who_is_here(
 ) -> None:
     serves("second", "http://127.0.0.1:8")
     with pytest.raises(UsageError, match=r"Running here: http://127\.0\.0\.1:8/v1 \(second\)\."):
-        await choose(Wish(engine=engine), settings, Path)
+        await select_engine(EngineRequest(engine=engine), settings, Path)

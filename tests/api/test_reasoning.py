@@ -17,7 +17,7 @@ from qchat.api.reasoning import (
     ReasoningDelta,
     ReasoningSplitter,
     Reclassified,
-    split,
+    split_reasoning,
     split_text,
 )
 
@@ -67,7 +67,7 @@ def stream(deltas: Iterable[dict[str, object]]) -> Answer:
 @example("<thi<think></think></think>", [11])
 @example("<think>\n\n</think>\n\n    code", [9, 19, 21])
 def test_any_cut_of_the_text_gives_the_whole_s_answer(text: str, cuts: list[int]) -> None:
-    whole = split({"content": text})
+    whole = split_reasoning({"content": text})
     assert stream({"content": piece} for piece in pieces(text, cuts)) == whole
     assert stream({"content": character} for character in text) == whole
     assert split_text(text) == whole
@@ -78,7 +78,7 @@ def test_any_cut_of_the_field_gives_the_whole_s_answer(
     reasoning: str, content: str, cuts: list[int], suffix: str
 ) -> None:
     name = "reasoning" + suffix
-    whole = split({"content": content, name: reasoning})
+    whole = split_reasoning({"content": content, name: reasoning})
     deltas: list[dict[str, object]] = [{"role": "assistant", "content": ""}]
     deltas += [{name: piece} for piece in pieces(reasoning, cuts)]
     deltas += [{"content": piece, name: None} for piece in pieces(content, cuts)]
@@ -107,10 +107,10 @@ def test_the_three_ways_are_one(reasoning: str, content: str) -> None:
     reasoning, content = f"r{reasoning}r", f"c{content}"
     expected = Answer(content, reasoning)
     field = {"content": f"\n\n{content}", "reasoning": f"\n{reasoning}\n"}
-    assert split(field) == expected
-    assert split({"content": content, "reasoning_content": reasoning}) == expected
-    assert split({"content": f"<think>\n{reasoning}\n</think>\n\n{content}"}) == expected
-    assert split({"content": f"{reasoning}\n</think>\n\n{content}"}) == expected
+    assert split_reasoning(field) == expected
+    assert split_reasoning({"content": content, "reasoning_content": reasoning}) == expected
+    assert split_reasoning({"content": f"<think>\n{reasoning}\n</think>\n\n{content}"}) == expected
+    assert split_reasoning({"content": f"{reasoning}\n</think>\n\n{content}"}) == expected
 
 
 FENCED = "Write:\n```xml\n<think>\nplan\n</think>\n```\nDone."
@@ -149,7 +149,7 @@ FENCED = "Write:\n```xml\n<think>\nplan\n</think>\n```\nDone."
     ],
 )
 def test_split(message: dict[str, object], content: str | None, reasoning: str | None) -> None:
-    assert split(message) == Answer(content, reasoning)
+    assert split_reasoning(message) == Answer(content, reasoning)
     text = message.get("content")
     if isinstance(text, str) and not message.get("reasoning"):
         assert stream({"content": character} for character in text) == Answer(content, reasoning)
@@ -160,7 +160,7 @@ def test_split(message: dict[str, object], content: str | None, reasoning: str |
 )
 def test_what_is_no_text_is_refused(message: dict[str, object]) -> None:
     with pytest.raises(TypeError, match=r"not (text|an object)"):
-        split(message)
+        split_reasoning(message)
     with pytest.raises(TypeError, match=r"not (text|an object)"):
         ReasoningSplitter().feed(message)
 

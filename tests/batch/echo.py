@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qchat.batch import run as running
-from qchat.batch.engines.selection import Choice
+from qchat.batch.engines.selection import EngineSelection
 from qchat.batch.request import Json, Outcome, Request, Usage
 
 
@@ -38,12 +38,12 @@ class Echo:
 def echoing(engine: Echo | None = None) -> Iterator[None]:
     """Let every run be answered by `engine`."""
 
-    async def choose(*_args: object) -> Choice:
-        return Choice(engine or Echo(), "http", "m", "")
+    async def choose(*_args: object) -> EngineSelection:
+        return EngineSelection(engine or Echo(), "http", "m", "")
 
-    original = running.choose
-    running.choose = choose  # type: ignore[assignment]
+    original = running.select_engine
+    running.select_engine = choose  # type: ignore[assignment]
     try:
         yield
     finally:
-        running.choose = original
+        running.select_engine = original

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qchat.batch import run as running
-from qchat.batch.engines.selection import Wish
-from qchat.batch.inputs.rows import Defaults
+from qchat.batch.engines.selection import EngineRequest
+from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.request import Json
 
 from qchat.errors import QchatError, UsageError
@@ -52,8 +52,14 @@ BAD = (
 
 def go(source: Path, **more: bool) -> int:
     """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
-    job = running.Job(
-        (str(source),), None, Defaults(), Wish(), quiet=True, allow_duplicates=True, **more
+    job = running.BatchJob(
+        (str(source),),
+        None,
+        RowDefaults(),
+        EngineRequest(),
+        quiet=True,
+        allow_duplicates=True,
+        **more,
     )
     try:
         return int(running.run(job, load(), []))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.batch.engines.concurrency import FIRST, Adaptive, Fixed
-from qchat.batch.engines.metrics import Load, load_of
+from qchat.batch.engines.concurrency import FIRST, AdaptiveConcurrency, FixedConcurrency
+from qchat.batch.engines.metrics import ServerLoad, parse_load
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write
@@ -36,7 +36,7 @@ class Server:
         else:
             self.waiting += 1
 
-    def work(self, control: Adaptive, seconds: float) -> None:
+    def work(self, control: AdaptiveConcurrency, seconds: float) -> None:
         """Go on for so long, asked as many at once as `control` says."""
         look = self.now + 0.5
         end = self.now + seconds
@@ -46,7 +46,7 @@ class Server:
             in_flight = len(self.flying) + self.waiting
             if self.tells and self.now >= look:
                 look = self.now + 0.5
-                control.told(Load(len(self.flying), self.waiting, 0.5, 0), in_flight)
+                control.told(ServerLoad(len(self.flying), self.waiting, 0.5, 0), in_flight)
             self.now = heapq.heappop(self.flying)
             self.answered += 1
             control.ended(10)
@@ -59,7 +59,7 @@ class Server:
 def test_a_server_that_tells_its_load_is_full_and_its_queue_short(slots: int) -> None:
     random.seed(slots)
     server = Server(slots)
-    control = Adaptive(clock=lambda: server.now)
+    control = AdaptiveConcurrency(clock=lambda: server.now)
     server.work(control, 60)
     assert slots < control.width <= 2.5 * slots + 16
     before = server.answered
@@ -71,7 +71,7 @@ def test_a_server_that_tells_its_load_is_full_and_its_queue_short(slots: int) ->
 def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
     random.seed(slots)
     server = Server(slots, tells=False)
-    control = Adaptive(clock=lambda: server.now)
+    control = AdaptiveConcurrency(clock=lambda: server.now)
     server.work(control, 200)
     before, widths = server.answered, []
     for _second in range(60):
@@ -83,28 +83,28 @@ def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
 
 def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
     now = 0.0
-    control = Adaptive(clock=lambda: now)
+    control = AdaptiveConcurrency(clock=lambda: now)
     for second in range(3):
         now = float(second)
         for _many in range(50):
             control.refused()
     assert control.width == round(round(FIRST * 0.8) * 0.8)  # once for each second that ended
     least = control.width
-    idle = Load(running=least, waiting=0, kv_cache=None, tokens=0)
+    idle = ServerLoad(running=least, waiting=0, kv_cache=None, tokens=0)
     control.told(idle, least)
     assert least < control.width <= 1.05 * least + 2
     now = 100.0
     before = control.width
-    control.told(Load(before, 0, None, 0), before)
+    control.told(ServerLoad(before, 0, None, 0), before)
     assert control.width == 2 * before
 
 
 def test_a_stray_refusal_says_nothing_about_room() -> None:
     now = 0.0
-    control = Adaptive(clock=lambda: now)
+    control = AdaptiveConcurrency(clock=lambda: now)
     for n in range(1000):
         now = n / 50
-        control.told(Load(FIRST // 2, FIRST // 2, None, 0), FIRST)
+        control.told(ServerLoad(FIRST // 2, FIRST // 2, None, 0), FIRST)
         if n % 20 == 0:
             control.refused()
         else:
@@ -126,7 +126,7 @@ def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
     events: list[tuple[float, float, int] | int | None], most: int
 ) -> None:
     now = 0.0
-    control = Adaptive(most, clock=lambda: now)
+    control = AdaptiveConcurrency(most, clock=lambda: now)
     for event in events:
         now += 0.3
         if event is None:
@@ -134,24 +134,26 @@ def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
         elif isinstance(event, int):
             control.ended(event)
         else:
-            control.told(Load(event[0], event[1], None, 0), event[2])
+            control.told(ServerLoad(event[0], event[1], None, 0), event[2])
         assert 1 <= control.width <= most
 
 
 def test_a_given_number_stays() -> None:
-    fixed = Fixed(7)
+    fixed = FixedConcurrency(7)
     fixed.refused()
     fixed.ended(3)
-    assert not fixed.told(Load(7, 0, None, 0), 7)
+    assert not fixed.told(ServerLoad(7, 0, None, 0), 7)
     assert fixed.width == 7
 
 
 def test_what_vllm_tells_is_read() -> None:
     text = Engine(running=3, waiting=2, generated=50, prompted=7).exposition("demo", 12)
-    assert load_of(text) == Load(3, 2, 0.25, 57)
-    assert load_of(text + text.replace('engine="0"', 'engine="1"')) == Load(6, 4, 0.25, 114)
-    assert load_of("") is None
-    assert load_of("vllm:num_requests_running many\nvllm:num_requests_waiting NaN\n") is None
+    assert parse_load(text) == ServerLoad(3, 2, 0.25, 57)
+    assert parse_load(text + text.replace('engine="0"', 'engine="1"')) == ServerLoad(
+        6, 4, 0.25, 114
+    )
+    assert parse_load("") is None
+    assert parse_load("vllm:num_requests_running many\nvllm:num_requests_waiting NaN\n") is None
 
 
 @pytest.mark.usefixtures("home")

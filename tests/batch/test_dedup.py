@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 
 import pytest
-from qchat.batch.engines.dedup import Dedup
-from qchat.batch.request import CHAT, Json, Kind, Outcome, Request, Usage, digest
+from qchat.batch.engines.dedup import DedupEngine
+from qchat.batch.request import CHAT, Json, Outcome, Request, RowKind, Usage, digest
 
 from qchat.errors import Code, Failure
 from tests import faults
@@ -17,12 +17,12 @@ OK = Outcome(body={"choices": ["yes"]}, usage=Usage(3, 5))
 
 def request(line: int, text: str, **more: object) -> Request:
     body: Json = {"messages": [{"role": "user", "content": text}], **more}
-    return Request(0, line, f"r{line}", Kind.STRING, CHAT, body, text, digest(CHAT, body))
+    return Request(0, line, f"r{line}", RowKind.STRING, CHAT, body, text, digest(CHAT, body))
 
 
 async def test_greedy_and_seeded_rows_are_asked_once_and_others_each_time() -> None:
     engine = Script(lambda _line, _n: OK, seconds=0.01)
-    dedup = Dedup(engine)
+    dedup = DedupEngine(engine)
     rows = [request(n, "a", temperature=0) for n in range(10)]
     rows += [request(n, "a", seed=7, temperature=1) for n in range(10, 20)]
     rows += [request(n, "a", temperature=1) for n in range(20, 30)]
@@ -37,7 +37,7 @@ async def test_greedy_and_seeded_rows_are_asked_once_and_others_each_time() -> N
 async def test_a_failure_is_not_remembered() -> None:
     no = Outcome(failure=Failure(Code.SERVER_ERROR, "no"))
     engine = Script(lambda _line, n: no if n == 1 else OK, seconds=0.01)
-    dedup = Dedup(engine)
+    dedup = DedupEngine(engine)
     rows = [request(n, "a", temperature=0) for n in (1, 1)]
     assert await asyncio.gather(*map(dedup.answer, rows)) == [no, no]
     assert (await dedup.answer(rows[0])).answered
@@ -46,7 +46,7 @@ async def test_a_failure_is_not_remembered() -> None:
 
 async def test_one_that_was_given_up_is_asked_by_the_next() -> None:
     engine = Script(lambda _line, _n: OK, seconds=0.05)
-    dedup = Dedup(engine)
+    dedup = DedupEngine(engine)
     first = asyncio.create_task(dedup.answer(request(1, "a", temperature=0)))
     await asyncio.sleep(0.01)
     second = asyncio.create_task(dedup.answer(request(2, "a", temperature=0)))
@@ -59,7 +59,7 @@ async def test_one_that_was_given_up_is_asked_by_the_next() -> None:
 
 async def test_what_is_remembered_is_bounded() -> None:
     engine = Script(lambda line, _n: Outcome(body={"choices": ["x" * 1000, line]}))
-    dedup = Dedup(engine, room=10_000)
+    dedup = DedupEngine(engine, room=10_000)
     for _round in range(2):
         for n in range(20):
             await dedup.answer(request(n, f"q{n}", seed=1))

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from qchat.batch.journal.lock import Lock, holder_of, is_held
+from qchat.batch.journal.lock import RunLock, holder_of, is_held
 from qchat.batch.status import lines, status
 
 from qchat.errors import UsageError
-from qchat.processes import running
+from qchat.processes import alive
 from tests import faults
 from tests.batch.commands import batch, command, once_each, write
 
@@ -41,9 +41,9 @@ def detached(*args: str) -> Iterator[tuple[int, str]]:
     try:
         yield pid, done.stderr
     finally:
-        if running([pid]):
+        if alive([pid]):
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not running([pid]))
+            wait_until(lambda: not alive([pid]))
 
 
 def test_it_goes_on_in_the_background_and_can_be_looked_at(
@@ -63,7 +63,7 @@ def test_it_goes_on_in_the_background_and_can_be_looked_at(
             assert (told["state"], told["rows"], told["holder"]["pid"]) == ("running", 200, pid)
             assert batch("in.jsonl", *url) == 2  # one writer
             assert f"PID {pid}" in capfd.readouterr().err
-            wait_until(lambda: not running([pid]))
+            wait_until(lambda: not alive([pid]))
     once_each("in.results.jsonl", 200)
     assert batch("--status", "in.results.jsonl") == 0
     assert "finished. 200 of 200 rows are done, 0 of them failed." in capfd.readouterr().out
@@ -76,7 +76,7 @@ def test_stopped_by_its_pid_and_killed(capfd: pytest.CaptureFixture[str]) -> Non
         with detached("in.jsonl", *url) as (pid, _said):
             wait_until(lambda: status("in.jsonl").answered > 2)
             os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: not running([pid]))
+            wait_until(lambda: not alive([pid]))
             assert status("in.jsonl").state == "interrupted"
         with detached("in.jsonl", *url) as (pid, _said):
             before = status("in.jsonl").answered
@@ -126,7 +126,7 @@ def test_who_looks_is_in_nobodys_way(tmp_path: Path) -> None:
     looking.start()
     try:
         for n in range(200):
-            with Lock(path) as lock:
+            with RunLock(path) as lock:
                 lock.tell({"progress": {"done": n, "more": "x" * (n * 7 % 100)}})
                 assert holder_of(path)["progress"] == {"done": n, "more": "x" * (n * 7 % 100)}
     finally:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from qchat.batch.engines.concurrency import Fixed
-from qchat.batch.engines.http import Http
-from qchat.batch.engines.stall_detector import Watch
-from qchat.batch.request import CHAT, COMPLETIONS, Json, Kind, Outcome, Request, Usage
-from qchat.batch.scheduler import Feeder
+from qchat.batch.engines.concurrency import FixedConcurrency
+from qchat.batch.engines.http import HttpEngine
+from qchat.batch.engines.stall_detector import StallDetector
+from qchat.batch.request import CHAT, COMPLETIONS, Json, Outcome, Request, RowKind, Usage
+from qchat.batch.scheduler import RequestScheduler
 
 from qchat.api.endpoint import Endpoint, Secret, retry_after
 from qchat.errors import Code, EngineError
@@ -23,13 +23,15 @@ def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
         body["messages"] = [{"role": "user", "content": text}]
     else:
         body["prompt"] = text
-    return Request(0, 1, "r", Kind.STRING, endpoint, body, text, "")
+    return Request(0, 1, "r", RowKind.STRING, endpoint, body, text, "")
 
 
 async def ask(
     server: faults.Running, row: Request, *, key: str | None = None, still: float = 120.0
 ) -> Outcome:
-    engine = Http(Endpoint(server.base_url, Secret(key) if key else None), Fixed(4))
+    engine = HttpEngine(
+        Endpoint(server.base_url, Secret(key) if key else None), FixedConcurrency(4)
+    )
     engine.watch.still = engine.watch.silent = still
     await engine.start()
     try:
@@ -93,7 +95,7 @@ async def test_odd_but_whole_answers_are_answers(fault: str) -> None:
 
 async def test_closed_keep_alive_connections_cost_nothing() -> None:
     with faults.running("close_keepalive") as server:
-        engine = Http(Endpoint(server.base_url), Fixed(2))
+        engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(2))
         await engine.start()
         for n in range(5):
             assert (await engine.answer(request(f"q{n}"))).answered
@@ -120,7 +122,7 @@ def test_retry_after_that_nobody_understands_is_none() -> None:
 async def test_nothing_there_is_unreachable() -> None:
     with faults.running() as server:
         url = server.base_url
-    engine = Http(Endpoint(url), Fixed(1))
+    engine = HttpEngine(Endpoint(url), FixedConcurrency(1))
     await engine.start()
     outcome = await engine.answer(request("x"))
     assert outcome.failure is not None
@@ -144,11 +146,11 @@ async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
 
 async def test_many_at_once_but_no_more_than_told() -> None:
     with faults.running(answers="latency=1") as server:
-        engine = Http(Endpoint(server.base_url), Fixed(150))
+        engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(150))
         await engine.start()
         ended: list[Outcome] = []
         rows = iter([replace(request(f"q{n}"), line=n) for n in range(1, 301)])
-        await Feeder(engine, rows, lambda _row, outcome, _n: ended.append(outcome)).run()
+        await RequestScheduler(engine, rows, lambda _row, outcome, _n: ended.append(outcome)).run()
         await engine.close()
         assert len(ended) == 300
         assert all(outcome.answered for outcome in ended)
@@ -177,7 +179,7 @@ async def test_counters_that_went_away_stand_still() -> None:
         return 5.0 if len(told) < 3 else None
 
     told: list[int] = []
-    watch = Watch(counters, still=0.4, silent=60)
+    watch = StallDetector(counters, still=0.4, silent=60)
     watching = asyncio.create_task(watch.run())
     began = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -196,7 +198,9 @@ async def test_metrics_that_are_no_numbers_are_none() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    engine = Http(Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), Fixed(1))
+    engine = HttpEngine(
+        Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), FixedConcurrency(1)
+    )
     await engine.start()
     assert await engine._tokens() is None
     assert await engine.alive()  # no list of models, but it answers
@@ -208,7 +212,7 @@ async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
     async def none() -> float | None:
         return None
 
-    watch = Watch(none, still=0.2, silent=60)
+    watch = StallDetector(none, still=0.2, silent=60)
     for _n in range(8):
         watch.ended(0.01, 10)
     watching = asyncio.create_task(watch.run())

@@ -10,22 +10,30 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, Input, find, rows, scan, short_digest
+from qchat.batch.inputs.discovery import (
+    BAD_ROW,
+    NO_ROW,
+    InputFile,
+    expand_inputs,
+    iter_rows,
+    scan_inputs,
+    short_digest,
+)
 from qchat.batch.inputs.id_table import IdTable
-from qchat.batch.inputs.rows import Defaults
+from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.request import Request
 
 from qchat.errors import UsageError
 
-DEMO = Defaults(model="demo")
+DEMO = RowDefaults(model="demo")
 
 
-def inputs(tmp_path: Path, *texts: str) -> list[Input]:
+def inputs(tmp_path: Path, *texts: str) -> list[InputFile]:
     found = []
     for index, text in enumerate(texts):
         path = tmp_path / f"{index}.jsonl"
         path.write_text(text)
-        found.append(Input(path.name, path))
+        found.append(InputFile(path.name, path))
     return found
 
 
@@ -33,39 +41,43 @@ def test_names_globs_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     for name in ("b.jsonl", "a.jsonl", "odd[1].jsonl", "c.txt"):
         Path(name).touch()
-    assert [item.name for item in find(["c.txt", "?.jsonl"])] == ["c.txt", "a.jsonl", "b.jsonl"]
-    assert [item.name for item in find(["odd[1].jsonl"])] == ["odd[1].jsonl"]
+    assert [item.name for item in expand_inputs(["c.txt", "?.jsonl"])] == [
+        "c.txt",
+        "a.jsonl",
+        "b.jsonl",
+    ]
+    assert [item.name for item in expand_inputs(["odd[1].jsonl"])] == ["odd[1].jsonl"]
     with pytest.raises(UsageError, match="No file matches"):
-        find(["*.nothing"])
+        expand_inputs(["*.nothing"])
     with pytest.raises(UsageError, match=r"a\.jsonl is named twice"):
-        find(["a.jsonl", "./a.jsonl"])
+        expand_inputs(["a.jsonl", "./a.jsonl"])
 
 
 def test_the_plan_knows_every_row(tmp_path: Path) -> None:
     found = inputs(tmp_path, '"a"\n\n{\n"b"\n', '"c"')
-    plan = scan(found, DEMO)
+    plan = scan_inputs(found, DEMO)
     assert (plan.rows, plan.bad) == (4, 1)
     first, second = plan.digests
-    requests = [row for row in rows(found, DEMO) if isinstance(row, Request)]
+    requests = [row for row in iter_rows(found, DEMO) if isinstance(row, Request)]
     digests = [short_digest(row.digest) for row in requests]
     assert list(first) == [digests[0], NO_ROW, BAD_ROW, digests[1]]
     assert list(second) == [digests[2]]
-    limited = scan(found, DEMO, limit=2)
+    limited = scan_inputs(found, DEMO, limit=2)
     assert (limited.rows, [len(marks) for marks in limited.digests]) == (2, [3, 0])
 
 
 def test_nothing_but_bad_lines_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"0\.jsonl has no line that is a request. Line 2"):
-        scan(inputs(tmp_path, "\n# a heading\n"), DEMO)
-    assert scan(inputs(tmp_path, "\n\n"), DEMO).rows == 0
+        scan_inputs(inputs(tmp_path, "\n# a heading\n"), DEMO)
+    assert scan_inputs(inputs(tmp_path, "\n\n"), DEMO).rows == 0
 
 
 def test_a_custom_id_twice_is_named_with_both_lines(tmp_path: Path) -> None:
     line = json.dumps({"custom_id": "x", "prompt": "a"})
     found = inputs(tmp_path, line + "\n", "\n" + line)
     with pytest.raises(UsageError, match=r"'x'.*0\.jsonl line 1 and 1\.jsonl line 2"):
-        scan(found, DEMO)
-    assert scan(found, DEMO, allow_duplicates=True).rows == 2
+        scan_inputs(found, DEMO)
+    assert scan_inputs(found, DEMO, allow_duplicates=True).rows == 2
 
 
 def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
@@ -74,17 +86,17 @@ def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "in.jsonl"
         path.write_text('"x"\n')
-        found.append(Input(str(path), path))
-    assert scan(found, DEMO).rows == 2
+        found.append(InputFile(str(path), path))
+    assert scan_inputs(found, DEMO).rows == 2
 
 
 READ_STDIN = """
 import sys
-from qchat.batch.inputs.discovery import find, rows
-from qchat.batch.inputs.rows import Defaults
-found = find(sys.argv[1:])
+from qchat.batch.inputs.discovery import expand_inputs, iter_rows
+from qchat.batch.inputs.rows import RowDefaults
+found = expand_inputs(sys.argv[1:])
 for _pass in range(2):
-    print([row.source for row in rows(found, Defaults(model="demo"))])
+    print([row.source for row in iter_rows(found, RowDefaults(model="demo"))])
 """
 
 

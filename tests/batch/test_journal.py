@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, Plan, short_digest
+from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, InputScan, short_digest
 from qchat.batch.journal.journal import (
     Appender,
     DiskTroubleError,
@@ -22,7 +22,7 @@ from qchat.batch.journal.journal import (
 )
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import error_line, result_line
-from qchat.batch.request import CHAT, Json, Kind, Request, digest
+from qchat.batch.request import CHAT, Json, Request, RowKind, digest
 
 from qchat import files as files_module
 from qchat.errors import Code, Failure
@@ -34,15 +34,15 @@ BODY = {
 }
 
 
-def request(line: int, kind: Kind = Kind.PROMPT, text: str = "q") -> Request:
+def request(line: int, kind: RowKind = RowKind.PROMPT, text: str = "q") -> Request:
     body: Json = {"messages": [{"role": "user", "content": f"{text}{line}"}], "model": "demo"}
     source: Json = {"prompt": f"{text}{line}"}
     return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body))
 
 
-def plan(count: int, text: str = "q") -> Plan:
+def plan(count: int, text: str = "q") -> InputScan:
     marks = array("Q", [short_digest(request(n, text=text).digest) for n in range(1, count + 1)])
-    return Plan((marks,), count, 0)
+    return InputScan((marks,), count, 0)
 
 
 def line_of(row: Request) -> bytes:
@@ -53,11 +53,11 @@ def failed_line(row: Request, code: Code) -> bytes:
     return error_line(row, Failure(code, "why"), name="in.jsonl", attempts=1)
 
 
-def journal(files: OutputFiles, of: Plan) -> Journal:
+def journal(files: OutputFiles, of: InputScan) -> Journal:
     return Journal(files, of, ["in.jsonl"], 0o600)
 
 
-def reopened(files: OutputFiles, of: Plan, **how: bool) -> tuple[Journal, Repairs]:
+def reopened(files: OutputFiles, of: InputScan, **how: bool) -> tuple[Journal, Repairs]:
     book = journal(files, of)
     return book, book.load(Reload(**how))  # type: ignore[arg-type]
 
@@ -67,7 +67,9 @@ def files(tmp_path: Path) -> OutputFiles:
     return OutputFiles.named(tmp_path / "out.jsonl")
 
 
-def fill(files: OutputFiles, of: Plan, lines: list[int], kind: Kind = Kind.PROMPT) -> None:
+def fill(
+    files: OutputFiles, of: InputScan, lines: list[int], kind: RowKind = RowKind.PROMPT
+) -> None:
     book = journal(files, of)
     book.start()
     for n in lines:
@@ -75,8 +77,8 @@ def fill(files: OutputFiles, of: Plan, lines: list[int], kind: Kind = Kind.PROMP
     book.close()
 
 
-@pytest.mark.parametrize("kind", [Kind.PROMPT, Kind.OPENAI])
-def test_what_was_answered_is_done_and_the_rest_is_open(files: OutputFiles, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [RowKind.PROMPT, RowKind.OPENAI])
+def test_what_was_answered_is_done_and_the_rest_is_open(files: OutputFiles, kind: RowKind) -> None:
     fill(files, plan(4), [1, 3], kind)
     book, repairs = reopened(files, plan(4))
     assert repairs == Repairs()
@@ -164,7 +166,7 @@ def test_a_failed_row_that_was_mended_is_asked_again(files: OutputFiles) -> None
 
 
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
-    bad = Plan((array("Q", [BAD_ROW, NO_ROW]),), 1, 1)
+    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), 1, 1)
     failed = error_line(request(1), Failure(Code.INVALID_LINE, "why"), name="in.jsonl", attempts=0)
     record = json.loads(failed) | {"digest": None}
     book = journal(files, bad)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 from qchat.batch.lookahead import LONG_PROMPT, longest_first
-from qchat.batch.request import CHAT, Json, Kind, Request
+from qchat.batch.request import CHAT, Json, Request, RowKind
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write
@@ -15,7 +15,7 @@ def request(line: int, most: int | None, content: object = "x") -> Request:
     body: Json = {"messages": [{"role": "user", "content": content}]}
     if most is not None:
         body["max_tokens"] = most
-    return Request(0, line, f"r{line}", Kind.STRING, CHAT, body, "x", "")
+    return Request(0, line, f"r{line}", RowKind.STRING, CHAT, body, "x", "")
 
 
 def order(rows: list[Request], ahead: int) -> list[int]:

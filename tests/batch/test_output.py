@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from qchat.batch.inputs.discovery import Input
-from qchat.batch.inputs.rows import Defaults
+from qchat.batch.inputs.discovery import InputFile
+from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.journal import lock as lock_module
-from qchat.batch.journal.lock import Lock
+from qchat.batch.journal.lock import RunLock
 from qchat.batch.journal.manifest import Manifest, differences, load_manifest, recorded_settings
 from qchat.batch.journal.output_files import (
     OutputFiles,
@@ -28,8 +28,8 @@ from qchat.sampling import Sampling
 MANIFEST = Manifest(("in.jsonl",), "out.jsonl", "out.errors.jsonl", {"model": "demo"})
 
 
-def given(path: Path) -> Input:
-    return Input(path.name, path)
+def given(path: Path) -> InputFile:
+    return InputFile(path.name, path)
 
 
 def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="need -o"):
         name_outputs(two, None)
     with pytest.raises(UsageError, match="need -o"):
-        name_outputs([Input("stdin", Path("/dev/fd/0"))], None)
+        name_outputs([InputFile("stdin", Path("/dev/fd/0"))], None)
 
 
 def test_a_folder_that_cannot_be_written_is_told_early(
@@ -110,8 +110,8 @@ def test_setting_aside_deletes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_person_changed_is_named() -> None:
-    old = recorded_settings(Defaults(model="a", sampling=Sampling(temperature=0.5, stop=("x",))))
-    new = recorded_settings(Defaults(model="b", system="s", sampling=Sampling(temperature=0.5)))
+    old = recorded_settings(RowDefaults(model="a", sampling=Sampling(temperature=0.5, stop=("x",))))
+    new = recorded_settings(RowDefaults(model="b", system="s", sampling=Sampling(temperature=0.5)))
     assert json.loads(json.dumps(old)) == old
     assert differences(old, old) == []
     assert differences(old, new) == [
@@ -124,8 +124,8 @@ def test_what_a_person_changed_is_named() -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from qchat.batch.journal.lock import Lock
-with Lock(Path(sys.argv[1])):
+from qchat.batch.journal.lock import RunLock
+with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -144,11 +144,11 @@ def test_a_held_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "out.lock"
     with holder(path) as process:
         try:
-            with pytest.raises(UsageError, match=f"PID {process.pid} on .* writes"), Lock(path):
+            with pytest.raises(UsageError, match=f"PID {process.pid} on .* writes"), RunLock(path):
                 pass
         finally:
             process.send_signal(signal.SIGKILL)
-    with Lock(path) as lock:  # a killed holder leaves nothing locked
+    with RunLock(path) as lock:  # a killed holder leaves nothing locked
         assert lock.advisory
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert not path.exists()
@@ -160,10 +160,10 @@ def test_without_flock_the_file_decides(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(lock_module.fcntl, "flock", unsupported)
     path = tmp_path / "out.lock"
-    with Lock(path) as lock:
+    with RunLock(path) as lock:
         assert not lock.advisory
-        with pytest.raises(UsageError, match="If it no longer runs, remove"), Lock(path):
+        with pytest.raises(UsageError, match="If it no longer runs, remove"), RunLock(path):
             pass
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "start": 0}))
-    with pytest.raises(UsageError, match="on elsewhere"), Lock(path):
+    with pytest.raises(UsageError, match="on elsewhere"), RunLock(path):
         pass

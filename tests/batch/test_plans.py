@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qchat.batch import run
 from qchat.batch.inputs import scan_cache as plans
-from qchat.batch.inputs.discovery import Input, Plan
-from qchat.batch.inputs.rows import Defaults
-from qchat.batch.inputs.scan_cache import KEPT, Plans
+from qchat.batch.inputs.discovery import InputFile, InputScan
+from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.scan_cache import KEPT, ScanCache
 
 from tests import faults
 from tests.batch.commands import batch, once_each, write
@@ -22,10 +22,10 @@ def test_what_is_kept_comes_back(digests: list[list[int]], rows: int, bad: int) 
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan(tuple(array("Q", marks) for marks in digests), rows, bad)
-        Plans(Path(folder) / "new").save("k", plan)
-        assert Plans(Path(folder) / "new").load("k") == plan
-        assert Plans(Path(folder)).load("k") is None
+        plan = InputScan(tuple(array("Q", marks) for marks in digests), rows, bad)
+        ScanCache(Path(folder) / "new").save("k", plan)
+        assert ScanCache(Path(folder) / "new").load("k") == plan
+        assert ScanCache(Path(folder)).load("k") is None
 
 
 def test_the_key_changes_with_the_file_and_with_the_settings(
@@ -34,10 +34,10 @@ def test_the_key_changes_with_the_file_and_with_the_settings(
     monkeypatch.setattr(plans, "LEAST", 3)
     path = tmp_path / "in.jsonl"
     path.write_text('"a"\n')
-    kept = Plans(tmp_path / "plans")
+    kept = ScanCache(tmp_path / "plans")
 
     def key(**more: object) -> str | None:
-        return kept.key([Input("in", path)], Defaults(**more), None, False)  # type: ignore[arg-type]
+        return kept.key([InputFile("in", path)], RowDefaults(**more), None, False)  # type: ignore[arg-type]
 
     first = key()
     assert first is not None and key() == first
@@ -46,14 +46,14 @@ def test_the_key_changes_with_the_file_and_with_the_settings(
     path.write_text('"b"\n')  # the same size, and the old time put back
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert key() != first
-    assert kept.key([Input("stdin", Path("/dev/fd/3"))], Defaults(), None, False) is None
+    assert kept.key([InputFile("stdin", Path("/dev/fd/3"))], RowDefaults(), None, False) is None
     monkeypatch.setattr(plans, "LEAST", 1 << 20)
     assert key() is None
 
 
 def test_damaged_ones_are_not_used_and_few_are_kept(tmp_path: Path) -> None:
-    kept = Plans(tmp_path)
-    plan = Plan((array("Q", [5, 6]),), 2, 0)
+    kept = ScanCache(tmp_path)
+    plan = InputScan((array("Q", [5, 6]),), 2, 0)
     for n in range(KEPT + 3):
         kept.save(f"k{n}", plan)
         os.utime(tmp_path / f"k{n}.plan", (n, n))
@@ -70,13 +70,13 @@ def test_a_resume_reads_an_unchanged_input_once(
 ) -> None:
     monkeypatch.setattr(plans, "LEAST", 1)
     scans: list[int] = []
-    scan = run.scan
+    scan = run.scan_inputs
 
-    def counted(*args: object, **more: object) -> Plan:
+    def counted(*args: object, **more: object) -> InputScan:
         scans.append(1)
         return scan(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "scan", counted)
+    monkeypatch.setattr(run, "scan_inputs", counted)
     write("in.jsonl", *({"prompt": f"row {n}"} for n in range(20)))
     url = ("--base-url", server.url)
     for _time in range(3):

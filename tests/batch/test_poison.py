@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.poison import GROUPS, MOST, HopelessError, Trial
-from qchat.batch.request import CHAT, Kind, Request
+from qchat.batch.poison import GROUPS, MOST, HopelessError, PoisonRowFinder
+from qchat.batch.request import CHAT, Request, RowKind
 
 
 def rows(count: int) -> list[Request]:
-    return [Request(0, n, f"r{n}", Kind.STRING, CHAT, {}, "x", "") for n in range(1, count + 1)]
+    return [Request(0, n, f"r{n}", RowKind.STRING, CHAT, {}, "x", "") for n in range(1, count + 1)]
 
 
 class Run:
@@ -19,7 +19,7 @@ class Run:
         self.done: set[int] = set()
         self.blamed: list[int] = []
         self.starts = 1
-        self.trial = Trial()
+        self.trial = PoisonRowFinder()
 
     def go(self) -> None:
         while True:
@@ -76,7 +76,7 @@ def test_two_bad_rows_side_by_side() -> None:
 
 
 def test_an_engine_killed_from_outside_blames_nobody() -> None:
-    trial = Trial()
+    trial = PoisonRowFinder()
     assert trial.died(rows(40), killed=True) is None
     assert trial.begin(lambda _file, _line: True) == []
     with pytest.raises(HopelessError):
@@ -84,7 +84,7 @@ def test_an_engine_killed_from_outside_blames_nobody() -> None:
 
 
 def test_an_engine_that_dies_with_other_rows_is_given_up() -> None:
-    trial = Trial()
+    trial = PoisonRowFinder()
     assert trial.died(rows(40), killed=False) is None
     assert len(trial.begin(lambda _file, _line: True)) == 40
     trial.passed()

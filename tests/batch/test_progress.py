@@ -5,17 +5,17 @@ import json
 
 import pytest
 from qchat.batch import progress
-from qchat.batch.engines.engine import State
-from qchat.batch.engines.metrics import Load
-from qchat.batch.progress import JsonScreen, Screen
+from qchat.batch.engines.engine import EngineState
+from qchat.batch.engines.metrics import ServerLoad
+from qchat.batch.progress import JsonProgress, ProgressDisplay
 from qchat.batch.request import Outcome, Usage
-from qchat.batch.run_stats import Tally, details, duration, state_line, summary
+from qchat.batch.run_stats import RunStats, details, duration, state_line, summary
 
 from qchat.errors import Code, Failure
 
 
-def tally() -> Tally:
-    found = Tally(total=10, answered_before=2, failed_before=1)
+def tally() -> RunStats:
+    found = RunStats(total=10, answered_before=2, failed_before=1)
     found.add(Outcome(body={}, usage=Usage(3, 50)))
     found.add(Outcome(failure=Failure(Code.INVALID_REQUEST, "no")))
     return found
@@ -42,7 +42,7 @@ def test_a_narrow_terminal_gets_what_matters_most() -> None:
 def test_the_time_to_go_follows_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    found = Tally(total=1000)
+    found = RunStats(total=1000)
     found.start()
     for now[0] in range(1, 301):  # a row a second for five minutes, then five a second for one
         for _row in range(1 if now[0] <= 240 else 5):
@@ -55,7 +55,7 @@ def test_the_time_to_go_follows_the_last_minute(monkeypatch: pytest.MonkeyPatch)
 
 def test_json_for_other_programs() -> None:
     stream = io.StringIO()
-    screen = JsonScreen(stream)
+    screen = JsonProgress(stream)
     with screen.phase("Starting \x1b[2J..."), screen.counting(tally()):
         screen.tick(tally())
     screen.warn("careful")
@@ -71,7 +71,7 @@ def test_json_for_other_programs() -> None:
 
 
 def test_before_the_first_answer_there_is_no_eta() -> None:
-    assert "ETA" not in Tally(total=10).line()
+    assert "ETA" not in RunStats(total=10).line()
 
 
 def test_durations_are_short() -> None:
@@ -81,7 +81,7 @@ def test_durations_are_short() -> None:
 
 def test_a_pipe_gets_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    screen = Screen(stream, quiet=False)
+    screen = ProgressDisplay(stream, quiet=False)
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     with screen.phase("Starting ..."), screen.counting(tally()):
@@ -96,7 +96,7 @@ def test_a_pipe_gets_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -
 
 def test_quiet_leaves_warnings() -> None:
     stream = io.StringIO()
-    screen = Screen(stream, quiet=True)
+    screen = ProgressDisplay(stream, quiet=True)
     with screen.phase("Starting ..."):
         screen.say("hello")
         screen.warn("careful")
@@ -105,15 +105,18 @@ def test_quiet_leaves_warnings() -> None:
 
 def test_what_others_wrote_cannot_steer_the_terminal() -> None:
     stream = io.StringIO()
-    Screen(stream, quiet=False).say("[bold]x[/] \x1b[2J")
+    ProgressDisplay(stream, quiet=False).say("[bold]x[/] \x1b[2J")
     assert stream.getvalue() == "[bold]x[/] \n"
 
 
 def test_the_end_tells_what_the_line_leaves_out() -> None:
     found = tally()
     found.began -= 4
-    load = Load(100, 28, 0.456, 1)
-    states = [State("http://a", 3, 128, 7, load=load), State("http://[red]b", 0, 64, 2, up=False)]
+    load = ServerLoad(100, 28, 0.456, 1)
+    states = [
+        EngineState("http://a", 3, 128, 7, load=load),
+        EngineState("http://[red]b", 0, 64, 2, up=False),
+    ]
     found.sample(7, {Code.OVERLOADED: 2, Code.DISCONNECTED: 1}, states)
     told = dict(details(found))
     assert told["Tried again"] == "overloaded 2, disconnected 1"
@@ -125,6 +128,6 @@ def test_the_end_tells_what_the_line_leaves_out() -> None:
         "http://[red]b: in trouble, 0 in flight, 2 answered",
     ]
     stream = io.StringIO()
-    Screen(stream, quiet=False).finish(found)
+    ProgressDisplay(stream, quiet=False).finish(found)
     assert "overloaded 2" in stream.getvalue() and "[red]b" in stream.getvalue()
     assert found.as_json()["servers"][0]["kv_cache"] == 0.456

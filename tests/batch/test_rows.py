@@ -8,17 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qchat.batch.inputs import lines
 from qchat.batch.inputs.lines import BadLineError, LineSource, check_encoding, open_text
-from qchat.batch.inputs.rows import BadRow, Defaults, read
+from qchat.batch.inputs.rows import InvalidRow, RowDefaults, read_rows
 from qchat.batch.inputs.template import Template
-from qchat.batch.request import CHAT, COMPLETIONS, Kind, Request, digest
+from qchat.batch.request import CHAT, COMPLETIONS, Request, RowKind, digest
 
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
 
-DEMO = Defaults(model="demo")
+DEMO = RowDefaults(model="demo")
 
 
-def rows(tmp_path: Path, *written: object, defaults: Defaults = DEMO) -> list[Request | BadRow]:
+def rows(
+    tmp_path: Path, *written: object, defaults: RowDefaults = DEMO
+) -> list[Request | InvalidRow]:
     """Rows of a file with these lines; bytes are written as they are, the rest as JSON."""
     path = tmp_path / "in.jsonl"
     data = [
@@ -26,18 +28,18 @@ def rows(tmp_path: Path, *written: object, defaults: Defaults = DEMO) -> list[Re
         for line in written
     ]
     path.write_bytes(b"\n".join(data))
-    return list(read(path, 0, defaults))
+    return list(read_rows(path, 0, defaults))
 
 
-def one(tmp_path: Path, line: object, defaults: Defaults = DEMO) -> Request:
+def one(tmp_path: Path, line: object, defaults: RowDefaults = DEMO) -> Request:
     (row,) = rows(tmp_path, line, defaults=defaults)
     assert isinstance(row, Request), row
     return row
 
 
-def why(tmp_path: Path, line: object, defaults: Defaults = DEMO) -> str:
+def why(tmp_path: Path, line: object, defaults: RowDefaults = DEMO) -> str:
     (row,) = rows(tmp_path, line, defaults=defaults)
-    assert isinstance(row, BadRow), row
+    assert isinstance(row, InvalidRow), row
     return row.message
 
 
@@ -47,7 +49,7 @@ USER = [{"role": "user", "content": "你好"}]
 def test_a_line_decides_its_own_kind(tmp_path: Path) -> None:
     openai = {"custom_id": "a", "method": "POST", "url": CHAT, "body": {"messages": USER}}
     found = rows(tmp_path, openai, {"messages": USER}, {"prompt": "你好"}, "你好")
-    assert [row.kind for row in found if isinstance(row, Request)] == list(Kind)
+    assert [row.kind for row in found if isinstance(row, Request)] == list(RowKind)
     for row in found:
         assert isinstance(row, Request)
         assert row.body == {"messages": USER, "model": "demo"}
@@ -65,7 +67,7 @@ def test_equal_requests_have_equal_digests(tmp_path: Path) -> None:
 
 
 def test_parameters_of_a_row_win_over_the_command_line(tmp_path: Path) -> None:
-    said = Defaults(
+    said = RowDefaults(
         model="demo", system="Be kind.", sampling=Sampling(temperature=0.1, max_tokens=9)
     )
     row = one(tmp_path, {"prompt": "x", "temperature": 0.9, "label": "kept"}, said)
@@ -81,14 +83,14 @@ def test_parameters_of_a_row_win_over_the_command_line(tmp_path: Path) -> None:
 def test_the_model_of_the_command_line_wins_over_a_rows(tmp_path: Path) -> None:
     line = {"prompt": "x", "model": "mine"}
     assert one(tmp_path, line).body["model"] == "demo"
-    own = Defaults(fallback_model="only")
+    own = RowDefaults(fallback_model="only")
     assert one(tmp_path, line, own).body["model"] == "mine"
     assert one(tmp_path, "x", own).body["model"] == "only"
 
 
 def test_a_row_without_a_model_stops_the_run_where_nothing_names_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"in\.jsonl, line 1 names no model; .*one of a, b"):
-        rows(tmp_path, "x", defaults=Defaults(offered=("a", "b")))
+        rows(tmp_path, "x", defaults=RowDefaults(offered=("a", "b")))
 
 
 def test_completions_take_a_prompt_and_no_stream(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_a_bad_line_says_what_is_wrong(tmp_path: Path, line: object, message: st
 
 def test_a_bad_line_costs_that_line_only(tmp_path: Path) -> None:
     found = rows(tmp_path, "a", b"{", b"\xff", "b")
-    assert [type(row) for row in found] == [Request, BadRow, BadRow, Request]
+    assert [type(row) for row in found] == [Request, InvalidRow, InvalidRow, Request]
     assert [row.line for row in found] == [1, 2, 3, 4]
 
 
@@ -160,7 +162,7 @@ def test_a_line_without_end_costs_no_memory_and_no_other_line(
 
 
 def test_an_encoding_on_request(tmp_path: Path) -> None:
-    gb = Defaults(model="demo", encoding="gb18030")
+    gb = RowDefaults(model="demo", encoding="gb18030")
     assert one(tmp_path, '"春天"'.encode("gb18030"), gb).source == "春天"
     assert "not valid gb18030" in why(tmp_path, b'"\xff"', gb)
     with pytest.raises(UsageError, match="iconv"):
@@ -173,11 +175,11 @@ def test_a_column_of_an_answers_name_stops_the_run(tmp_path: Path) -> None:
     line = {"prompt": "x", "output": "y"}
     with pytest.raises(UsageError, match=r"line 1 has a column 'output'.*--prefix"):
         rows(tmp_path, line)
-    one(tmp_path, line, Defaults(model="demo", prefix="new_"))
+    one(tmp_path, line, RowDefaults(model="demo", prefix="new_"))
 
 
 def test_a_template_fills_in_columns(tmp_path: Path) -> None:
-    said = Defaults(model="demo", template=Template.parse("{{n}} {n}: {text}"))
+    said = RowDefaults(model="demo", template=Template.parse("{{n}} {n}: {text}"))
     row = one(tmp_path, {"n": 3, "text": "你好 {n}", "temperature": 0}, said)
     assert row.body["messages"] == [{"role": "user", "content": "{n} 3: 你好 {n}"}]
     assert row.body["temperature"] == 0
@@ -253,10 +255,10 @@ def test_any_bytes_give_rows_or_a_sentence(
     path = tmp_path_factory.mktemp("any") / "in.jsonl"
     path.write_bytes(b"\n".join(written))
     sampling = Sampling(preset="qwen3-thinking", stop=("x",))
-    said = Defaults(fallback_model="demo") if own_model else DEMO
-    said = Defaults(said.model, said.fallback_model, system="s", sampling=sampling)
+    said = RowDefaults(fallback_model="demo") if own_model else DEMO
+    said = RowDefaults(said.model, said.fallback_model, system="s", sampling=sampling)
     try:
-        found = list(read(path, 0, said))
+        found = list(read_rows(path, 0, said))
     except UsageError:
         return
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -270,6 +272,6 @@ def test_any_bytes_give_rows_or_a_sentence(
 def test_a_line_in_another_encoding_is_kept_as_far_as_it_can_be_shown(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'"ok"\n"bad \xff"\n')
-    row = list(read(path, 0, DEMO))[1]
-    assert isinstance(row, BadRow)
+    row = list(read_rows(path, 0, DEMO))[1]
+    assert isinstance(row, InvalidRow)
     assert row.source == '"bad \ufffd"'

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from qchat.batch import run as running
-from qchat.batch.engines.selection import Choice
+from qchat.batch.engines.selection import EngineSelection
 from qchat.batch.request import Outcome, Request
-from qchat.batch.scheduler import Feeder
+from qchat.batch.scheduler import RequestScheduler
 
 from qchat.errors import Code, Failure
 from tests.batch.commands import batch, read, write
@@ -59,11 +59,11 @@ def mortal(dies: Dies, code: Code = Code.ENGINE_DEAD) -> Iterator[Starts]:
         starts.count += 1
         return Mortal(counted, code)
 
-    async def choose(*_args: object) -> Choice:
-        return Choice(engine(), "offline", "m", "", again=engine)
+    async def choose(*_args: object) -> EngineSelection:
+        return EngineSelection(engine(), "offline", "m", "", again=engine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "choose", choose)
+        patch.setattr(running, "select_engine", choose)
         yield starts
 
 
@@ -157,7 +157,7 @@ async def test_refusals_of_the_longest_rows_are_no_fault_of_the_run() -> None:
             return OK
 
     book = Book()
-    await Feeder(Slow(lambda _l, _n: OK, window=100), iter(requests(300)), book).run()
+    await RequestScheduler(Slow(lambda _l, _n: OK, window=100), iter(requests(300)), book).run()
     assert book.lines == list(range(1, 301))
 
 
@@ -177,5 +177,5 @@ async def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     book = Book()
     rule = RetryRule(base=0.01, cap=0.05, wait=0.5)
     engine = Busy(lambda _l, _n: OK, seconds=1.2, window=6)
-    await Feeder(engine, iter(requests(6)), book, rule).run()
+    await RequestScheduler(engine, iter(requests(6)), book, rule).run()
     assert book.lines == [1, 2, 3, 4, 5, 6]

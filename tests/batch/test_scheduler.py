@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from qchat.batch.engines.engine import State
-from qchat.batch.request import CHAT, Kind, Outcome, Request
-from qchat.batch.scheduler import Feeder, RetryBudget, RetryRule, RunFaultError
+from qchat.batch.engines.engine import EngineState
+from qchat.batch.request import CHAT, Outcome, Request, RowKind
+from qchat.batch.scheduler import RequestScheduler, RetryBudget, RetryRule, RunFaultError
 
 from qchat.errors import Code, EngineError, Failure
 
@@ -18,7 +18,7 @@ QUICK = RetryRule(attempts=3, base=0.001, cap=0.01, wait=0.2)
 
 
 def requests(count: int) -> list[Request]:
-    return [Request(0, n, f"r{n}", Kind.STRING, CHAT, {}, "x", "") for n in range(1, count + 1)]
+    return [Request(0, n, f"r{n}", RowKind.STRING, CHAT, {}, "x", "") for n in range(1, count + 1)]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Script:
 
     def prewarm(self) -> None: ...
 
-    def states(self) -> list[State]:
+    def states(self) -> list[EngineState]:
         return []
 
     async def start(self, rows: int = 0) -> None: ...
@@ -78,7 +78,7 @@ async def feed(
 ) -> Book:
     book = Book()
     engine.window = width
-    await Feeder(engine, iter(requests(count)), book, rule, uniform=uniform).run()
+    await RequestScheduler(engine, iter(requests(count)), book, rule, uniform=uniform).run()
     return book
 
 
@@ -99,7 +99,7 @@ async def test_a_slow_row_holds_nobody_up() -> None:
                 await gate.wait()
             return OK
 
-    feeder = Feeder(Slow(lambda _l, _n: OK, window=2), iter(requests(40)), book, QUICK)
+    feeder = RequestScheduler(Slow(lambda _l, _n: OK, window=2), iter(requests(40)), book, QUICK)
     task = asyncio.create_task(feeder.run())
     async with asyncio.timeout(5):
         while len(book.ended) < 39:
@@ -170,7 +170,7 @@ async def test_a_fault_of_the_run_ends_it_and_no_row_has_failed(code: Code) -> N
     book = Book()
     engine.window = 1
     with pytest.raises(RunFaultError, match="not you"):
-        await Feeder(engine, iter(requests(9)), book, QUICK).run()
+        await RequestScheduler(engine, iter(requests(9)), book, QUICK).run()
     assert book.lines == [1, 2]
 
 
@@ -184,7 +184,7 @@ async def test_twenty_rows_refused_for_one_reason_are_the_runs_fault() -> None:
     book = Book()
     engine.window = 4
     with pytest.raises(RunFaultError, match=r"first 20 rows .* no such parameter"):
-        await Feeder(engine, iter(requests(100)), book, QUICK).run()
+        await RequestScheduler(engine, iter(requests(100)), book, QUICK).run()
     assert book.ended == []
 
 
@@ -206,7 +206,7 @@ async def test_refusals_for_several_reasons_are_rows() -> None:
 async def test_stopping_ends_rows_in_flight_and_takes_no_more() -> None:
     engine = Script(lambda _line, _n: OK, seconds=0.02)
     book = Book()
-    feeder = Feeder(engine, iter(requests(100)), book, QUICK)
+    feeder = RequestScheduler(engine, iter(requests(100)), book, QUICK)
     engine.window = 4
     task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.03)
@@ -225,7 +225,7 @@ async def test_a_row_given_up_stays_open_whatever_the_engine_makes_of_it() -> No
 
     engine = Swallows(lambda _line, _n: OK, seconds=60)
     book = Book()
-    feeder = Feeder(engine, iter(requests(20)), book, QUICK)
+    feeder = RequestScheduler(engine, iter(requests(20)), book, QUICK)
     feeder.proven = True
     engine.window = 8
     task = asyncio.create_task(feeder.run())
@@ -240,7 +240,7 @@ async def test_a_row_given_up_stays_open_whatever_the_engine_makes_of_it() -> No
 async def test_stopping_leaves_a_waiting_row_open() -> None:
     engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
     book = Book()
-    feeder = Feeder(engine, iter(requests(2)), book, RetryRule(base=60, cap=60, wait=600))
+    feeder = RequestScheduler(engine, iter(requests(2)), book, RetryRule(base=60, cap=60, wait=600))
     engine.window = 2
     task = asyncio.create_task(feeder.run())
     await asyncio.sleep(0.01)
@@ -257,7 +257,7 @@ async def test_trouble_with_the_journal_reaches_the_caller() -> None:
     engine = Script(lambda _line, _n: OK)
     engine.window = 4
     with pytest.raises(EngineError, match="disk full"):
-        await Feeder(engine, iter(requests(9)), full, QUICK).run()
+        await RequestScheduler(engine, iter(requests(9)), full, QUICK).run()
 
 
 def test_pauses_are_random_bounded_and_never_sooner_than_asked() -> None:
@@ -283,7 +283,9 @@ def test_a_budget_of_tries_is_earned_by_answers(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_dying_server_is_not_hammered() -> None:
     engine = Script(lambda _line, _n: failed(Code.OVERLOADED))
-    feeder = Feeder(engine, iter(requests(50)), Book(), RetryRule(base=0.0, cap=0.0, wait=600))
+    feeder = RequestScheduler(
+        engine, iter(requests(50)), Book(), RetryRule(base=0.0, cap=0.0, wait=600)
+    )
     feeder.budget = RetryBudget(most=100, per_second=20, _left=100)
     engine.window = 50
     task = asyncio.create_task(feeder.run())

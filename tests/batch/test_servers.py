@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.batch.engines.concurrency import Fixed
-from qchat.batch.engines.http import Http
-from qchat.batch.engines.servers import Servers
-from qchat.batch.request import CHAT, Kind, Request
+from qchat.batch.engines.concurrency import FixedConcurrency
+from qchat.batch.engines.http import HttpEngine
+from qchat.batch.engines.servers import ServerPool
+from qchat.batch.request import CHAT, Request, RowKind
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, EngineError
@@ -19,11 +19,13 @@ from tests.batch.commands import batch, place, read, write
 
 def request(text: str) -> Request:
     body = {"messages": [{"role": "user", "content": text}], "model": "demo"}
-    return Request(0, 1, "id", Kind.PROMPT, CHAT, body, {"prompt": text}, "d" * 32)
+    return Request(0, 1, "id", RowKind.PROMPT, CHAT, body, {"prompt": text}, "d" * 32)
 
 
-def servers(*running: faults.Running, concurrency: int = 64) -> Servers:
-    return Servers([Http(Endpoint(one.base_url), Fixed(concurrency)) for one in running])
+def servers(*running: faults.Running, concurrency: int = 64) -> ServerPool:
+    return ServerPool(
+        [HttpEngine(Endpoint(one.base_url), FixedConcurrency(concurrency)) for one in running]
+    )
 
 
 async def test_the_work_goes_where_there_is_room() -> None:

@@ -22,7 +22,7 @@ from qchat.serve import ports
 from qchat.serve.access import MOST_BYTES, VARIABLE, Access, Rules
 from qchat.serve.keys import generate
 
-from qchat.processes import family
+from qchat.processes import process_family
 
 from . import figures
 from .http import loop, server
@@ -114,7 +114,7 @@ class Spent:
     def __init__(self, url: str) -> None:
         found = ports.listener(int(url.rpartition(":")[2]))
         assert found is not None
-        self._sets = [found.pid], family([found.pid])
+        self._sets = [found.pid], process_family([found.pid])
         self.api = self.whole = 0.0
 
     def begin(self) -> None:

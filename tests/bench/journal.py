@@ -16,11 +16,11 @@ from pathlib import Path
 
 import jsonlines
 import orjson
-from qchat.batch.inputs.discovery import Plan, short_digest
+from qchat.batch.inputs.discovery import InputScan, short_digest
 from qchat.batch.journal.journal import Journal, Reload, parsed_lines
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
-from qchat.batch.request import CHAT, Kind, Request, digest
+from qchat.batch.request import CHAT, Request, RowKind, digest
 
 ROUNDS = 5
 
@@ -29,7 +29,7 @@ def request(line: int) -> Request:
     """A row with a prompt of about 200 characters."""
     source = {"prompt": f"question {line} " + "word " * 40}
     body = {"messages": [{"role": "user", "content": source["prompt"]}], "model": "demo"}
-    return Request(0, line, f"in-{line}", Kind.PROMPT, CHAT, body, source, digest(CHAT, body))
+    return Request(0, line, f"in-{line}", RowKind.PROMPT, CHAT, body, source, digest(CHAT, body))
 
 
 def answer(line: int) -> dict[str, object]:
@@ -62,7 +62,7 @@ def main() -> None:
                 marks.append(short_digest(row.digest))
                 data = result_line(row, answer(line), name="in.jsonl", attempts=1, prefix="")
                 file.write(data)
-        plan = Plan((marks,), count, 0)
+        plan = InputScan((marks,), count, 0)
 
         def through_jsonlines() -> None:
             with files.results.open("rb") as file:

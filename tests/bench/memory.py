@@ -34,8 +34,8 @@ def write_rows(path: Path, count: int) -> None:
 def run(path: Path) -> None:
     """One run in this process; prints what it took."""
     from qchat.batch import run as running
-    from qchat.batch.engines.selection import Wish
-    from qchat.batch.inputs.rows import Defaults
+    from qchat.batch.engines.selection import EngineRequest
+    from qchat.batch.inputs.rows import RowDefaults
     from qchat.batch.journal import journal
 
     from qchat.settings import load
@@ -54,7 +54,7 @@ def run(path: Path) -> None:
     engine = Echo()
     engine.window = 256
     began = time.monotonic()
-    job = running.Job((str(path),), None, Defaults(), Wish(), quiet=True)
+    job = running.BatchJob((str(path),), None, RowDefaults(), EngineRequest(), quiet=True)
     with echoing(engine):
         code = running.run(job, load(), [])
     told = {

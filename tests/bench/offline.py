@@ -83,9 +83,9 @@ def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> N
     """`LLM.chat` over the whole list."""
     from vllm import LLM, SamplingParams
 
-    from qchat.engine.vllm_model import locate, options_for
+    from qchat.engine.vllm_model import locate_model, options_for
 
-    folder = locate(model)
+    folder = locate_model(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
     more = {} if size is None else {"kv_cache_memory_bytes": int(size)}
     llm = LLM(model=folder, **{**more, **extra})
@@ -113,9 +113,9 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
     from vllm.usage.usage_lib import UsageContext
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    from qchat.engine.vllm_model import locate, options_for
+    from qchat.engine.vllm_model import locate_model, options_for
 
-    folder = locate(model)
+    folder = locate_model(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
     more = {} if size is None else {"kv-cache-memory-bytes": size}
 
@@ -155,17 +155,17 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
 def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
     """The engine through its protocol, fed and written out as `qchat batch` does."""
     import uvloop
-    from qchat.batch.engines.offline import LONG_RUN, Offline, OfflineOptions
+    from qchat.batch.engines.offline import LONG_RUN, OfflineEngine, OfflineOptions
     from qchat.batch.journal.records import result_line
     from qchat.batch.lookahead import longest_first
-    from qchat.batch.request import CHAT, Kind, Outcome, Request, digest
-    from qchat.batch.scheduler import Feeder
+    from qchat.batch.request import CHAT, Outcome, Request, RowKind, digest
+    from qchat.batch.scheduler import RequestScheduler
 
     requests = [
-        Request(0, n, str(n), Kind.MESSAGES, CHAT, row, {"messages": row["messages"]}, "")
+        Request(0, n, str(n), RowKind.MESSAGES, CHAT, row, {"messages": row["messages"]}, "")
         for n, row in enumerate(rows, 1)
     ]
-    engine = Offline(model, rows[0]["model"], options=OfflineOptions(engine_args=extra))
+    engine = OfflineEngine(model, rows[0]["model"], options=OfflineOptions(engine_args=extra))
 
     async def round_() -> dict[str, float]:
         done: list[int] = []
@@ -185,7 +185,7 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
                 for r in requests
                 for d in (digest(r.endpoint, r.body),)
             )
-            await Feeder(engine, longest_first(fresh), record).run()
+            await RequestScheduler(engine, longest_first(fresh), record).run()
             seconds = time.monotonic() - began
         return {"seconds": seconds, "tokens": sum(done), "rows": len(done)}
 

@@ -25,8 +25,8 @@ from pathlib import Path
 
 from qchat.serve.access import VARIABLE
 
-from qchat.engine.vllm_model import locate, options_for
-from qchat.processes import end, family, running
+from qchat.engine.vllm_model import locate_model, options_for
+from qchat.processes import alive, kill_processes, process_family
 
 from . import figures
 from .http import free_port
@@ -72,7 +72,9 @@ class Trial:
         at = self.launcher.index("--")
         words = self.launcher[at + 1 :]
         given = {word[2:]: "" for word in words if word.startswith("--")}
-        options = options_for(model := locate("demo"), given, cpu=True) | {"enforce-eager": ""}
+        options = options_for(model := locate_model("demo"), given, cpu=True) | {
+            "enforce-eager": ""
+        }
         found = [part for name, value in options.items() for part in (f"--{name}", value) if part]
         return [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model),
@@ -108,9 +110,9 @@ class Trial:
                 if process.poll() is not None or time.perf_counter() > began + LONGEST:
                     raise SystemExit(f"no start of {line}:\n{self.log.read_text()[-2000:]}")
                 time.sleep(LOOK)
-            return Server(process, time.perf_counter() - began, family([process.pid]))
+            return Server(process, time.perf_counter() - began, process_family([process.pid]))
         except BaseException:
-            end(family([process.pid]))
+            kill_processes(process_family([process.pid]))
             raise
 
     def stop(self, server: Server, by_command: bool) -> float:
@@ -118,17 +120,17 @@ class Trial:
         try:
             if by_command:
                 took = self.run("stop")
-                left = running(server.members)
+                left = alive(server.members)
                 assert set(left) <= {server.process.pid}, "qchat stop came back too early"
                 return took
             began = time.perf_counter()
             server.process.send_signal(signal.SIGTERM)
-            while running(server.members):
+            while alive(server.members):
                 assert time.perf_counter() < began + LONGEST, "it does not end"
                 time.sleep(LOOK)
             return time.perf_counter() - began
         finally:
-            end(running(server.members))
+            kill_processes(alive(server.members))
             server.process.wait()
 
 

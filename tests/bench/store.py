@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from qchat.store import State, Store, open_store, parse_messages
+from qchat.store import MessageState, Store, open_store, parse_messages
 
 from . import figures
 
@@ -137,7 +137,7 @@ def main() -> int:
         print(f"checkpoint of {len(long):,} characters: {checkpoint * 1000:.1f} ms", end=", ")
         print(f"{ratio:.1f} x a word")
         took, _ratio = compared(lambda: store.messages.add(chat, "user", "q"), lambda: None)
-        store.messages.finish(answer.id, State.COMPLETE, "end")
+        store.messages.finish(answer.id, MessageState.COMPLETE, "end")
         print(f"store a question: {took * 1000:.1f} ms")
         plain.close()
     return figures.end(

@@ -27,8 +27,8 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown, TextArea
 
-from qchat.tui.garbage_collection import Collector
-from qchat.tui.transcript.message import Message, State
+from qchat.tui.garbage_collection import GarbageCollection
+from qchat.tui.transcript.message import AnswerState, Message
 from qchat.tui.transcript.transcript import Transcript
 
 from . import figures
@@ -74,7 +74,7 @@ async def append_ours(exchanges: int, rounds: int) -> list[float]:
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
         transcript.load(conversation(exchanges))
-        index = transcript.append(Message("assistant", state=State.STREAMING))
+        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
         times = []
         for _round in range(rounds):
             await painted(app)
@@ -190,7 +190,7 @@ async def streaming_ours(kind: str, exchanges: int, rate: float, seconds: float)
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
         transcript.load(conversation(exchanges))
-        index = transcript.append(Message("assistant", state=State.STREAMING))
+        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
         transcript.stream(index, head)
         transcript.flush()
         await painted(app)
@@ -261,7 +261,7 @@ def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         return await function(*args)
 
     gc.collect()
-    collector = Collector()
+    collector = GarbageCollection()
     collector.loaded()  # as in the chat
     try:
         return asyncio.run(whole())

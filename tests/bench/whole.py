@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qchat.engine.vllm_model import locate, options_for
+from qchat.engine.vllm_model import locate_model, options_for
 
 from . import figures
 from .offline import bodies
@@ -31,7 +31,7 @@ def write_rows(path: Path, count: int, model: str) -> None:
 
 def commands(rows: Path, folder: Path) -> dict[str, tuple[list[str], Path]]:
     """The two commands, each with the file that it writes."""
-    model = locate("demo")
+    model = locate_model("demo")
     size = options_for(model, {}, cpu=True).get("kv-cache-memory-bytes")
     room = ["--kv-cache-memory-bytes", size] if size else []
     python = [sys.executable, "-m"]

@@ -22,7 +22,7 @@ import pytest
 from qchat import cli
 from qchat.api.client import ServerError
 from qchat.api.endpoint import Endpoint
-from qchat.api.stream import Json, Progress, consume, events
+from qchat.api.stream import Json, StreamProgress, apply_chunk, stream_chunks
 from qchat.errors import Code, Failure
 
 from ..faults import Running, running
@@ -474,12 +474,12 @@ def test_what_breaks_after_the_last_word_does_no_harm(finished: bool) -> None:
             yield {"choices": [{"delta": {"content": "all"}, "finish_reason": reason}]}
             raise ServerError(Failure(Code.DISCONNECTED, "gone"), self.endpoint)
 
-    progress = Progress(wants_usage=True)
+    progress = StreamProgress(wants_usage=True)
 
     def take(chunk: Json) -> None:
-        list(events(progress, chunk))
+        list(apply_chunk(progress, chunk))
 
     client = cast("Client", Breaking())
     with nullcontext() if finished else pytest.raises(ServerError):
-        consume(client, {}, take, progress)
+        stream_chunks(client, {}, take, progress)
     assert progress.splitter.answer.content == "all"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.store import Conversation, Message, State, open_store
+from qchat.store import MessageState, StoredConversation, StoredMessage, open_store
 
 from ..faults import Running, running
 from .test_ask import Asker, last_body, wait_until
@@ -27,7 +27,7 @@ def ask(tmp_path: Path, server: Running) -> Asker:
     return Asker(tmp_path, server)
 
 
-def stored(home: Path) -> tuple[Conversation, list[Message]]:
+def stored(home: Path) -> tuple[StoredConversation, list[StoredMessage]]:
     """The last conversation and its path."""
     with open_store(home / "data") as store:
         chat = store.conversations.last()
@@ -43,7 +43,7 @@ def test_question_and_answer_are_stored(ask: Asker, tmp_path: Path) -> None:
     assert (chat.title, chat.system) == ("Why is it so?", "Be short.")
     assert f"qchat ask --conversation {chat.id}" in done.stderr.decode()
     assert (question.role, question.content) == ("user", "Why is it so?")
-    assert (answer.state, answer.content) == (State.COMPLETE, "echo: Why is it so?")
+    assert (answer.state, answer.content) == (MessageState.COMPLETE, "echo: Why is it so?")
     assert (answer.model, answer.finish_reason) == ("demo", "stop")
     assert answer.used["request"]["seed"] == 7
     assert answer.usage["completion_tokens"] > 0
@@ -90,7 +90,7 @@ def test_a_failed_answer_is_kept_as_an_error(ask: Asker, tmp_path: Path) -> None
     done = ask("hello there [[fault:reset_mid_body]]", "--save", "-m", "demo")
     assert done.returncode == 3
     _chat, (_question, answer) = stored(tmp_path)
-    assert answer.state is State.ERROR
+    assert answer.state is MessageState.ERROR
     assert answer.error is not None and answer.error in done.stderr.decode()
     assert answer.content == done.stdout.decode().rstrip("\n")
     assert "saved, with what came of the answer" in done.stderr.decode()
@@ -113,7 +113,7 @@ def test_a_reader_that_goes_leaves_the_part_as_stopped(ask: Asker, tmp_path: Pat
     said = asking.stderr.read()
     assert asking.wait(timeout=30) == 141
     _chat, (_question, answer) = stored(tmp_path)
-    assert answer.state is State.STOPPED
+    assert answer.state is MessageState.STOPPED
     assert answer.content.startswith(first.decode())
     assert b"saved, with what came of the answer" in said
 
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_the_part_as_stopped(ask: Asker, tmp_path: Path) -> None:
     out, _err = asking.communicate(timeout=30)
     assert asking.returncode == 130
     _chat, (_question, answer) = stored(tmp_path)
-    assert answer.state is State.STOPPED
+    assert answer.state is MessageState.STOPPED
     assert answer.content == (first + out).decode().rstrip("\n")
 
 
@@ -161,6 +161,6 @@ def test_kill_9_keeps_the_question_and_the_part(ask: Asker, tmp_path: Path) -> N
     out, _err = asking.communicate(timeout=30)
     _chat, (question, answer) = stored(tmp_path)
     assert question.content.startswith("hi ")
-    assert answer.state is State.STOPPED
+    assert answer.state is MessageState.STOPPED
     assert len(answer.content) > 20
     assert out.decode().startswith(answer.content[:20])

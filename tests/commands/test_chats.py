@@ -13,7 +13,7 @@ import pytest
 from qchat.batch.inputs.rows import check_messages
 
 from qchat import cli
-from qchat.store import State, StoreError, Trouble, open_store
+from qchat.store import MessageState, StoreError, StoreProblem, open_store
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
 
@@ -35,7 +35,7 @@ def chat(home: Path) -> str:
         store.messages.add(made.id, "user", "为什么天空是蓝色的？")
         answer = store.messages.begin(made.id, model="demo")
         text = f"Light {ESCAPE}scatters.\n"
-        store.messages.finish(answer.id, State.COMPLETE, text, "hm, thinking")
+        store.messages.finish(answer.id, MessageState.COMPLETE, text, "hm, thinking")
         return made.id
 
 
@@ -83,7 +83,7 @@ def test_what_only_reads_does_so_where_nothing_can_be_written(
     capsys: Capsys, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a disk that is mounted read-only; tests/store mounts one.
-    refused = StoreError(Trouble.READ_ONLY, "Can't write to chats.lock.")
+    refused = StoreError(StoreProblem.READ_ONLY, "Can't write to chats.lock.")
     monkeypatch.setattr("qchat.store.store.door", mock.Mock(side_effect=refused))
     for args in (["list"], ["search", "scatters"], ["show", chat], ["export", "--format", "json"]):
         code, out, err = run(capsys, *args)

@@ -18,7 +18,7 @@ import pytest
 from qchat.serve import process_tree as tree
 from qchat.serve.keys import LEAST
 
-from qchat.processes import end, family, running
+from qchat.processes import alive, kill_processes, process_family
 
 READY = 240.0  # seconds that a server gets to start, on a busy machine too
 STOP = 30.0
@@ -51,7 +51,7 @@ def free_port() -> int:
 def wait_until_gone(pids: list[int], seconds: float) -> list[int]:
     """Wait for the end of processes; gives back those that still run."""
     deadline = time.monotonic() + seconds
-    while (left := running(pids)) and time.monotonic() < deadline:
+    while (left := alive(pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 
@@ -88,15 +88,15 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert process.poll() is None, f"the server ended while it was starting:\n{tail}"
             assert time.monotonic() < deadline, f"the server is not ready:\n{tail}"
             time.sleep(0.2)
-        members = family([process.pid])
+        members = process_family([process.pid])
         yield Server(f"http://127.0.0.1:{port}/v1", log, process.pid)
-        members = family(members)
+        members = process_family(members)
         process.send_signal(signal.SIGTERM)
         process.wait(STOP)
         left = wait_until_gone(members, STOP)
         assert left == [], f"processes outlived the server: {left}"
     finally:
-        end(family(members))
+        kill_processes(process_family(members))
         process.wait(STOP)
 
 
@@ -167,7 +167,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int
         record = home.record()
         stopped = home.run("stop", "demo")
         left = tree.members(None, record["mark"])
-        end(left)
+        kill_processes(left)
     assert stopped.returncode == 0, stopped.stderr
     assert left == []
     assert not Path(record["temporary"]).exists()

@@ -17,11 +17,11 @@ from rich.cells import cell_len
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
-from qchat.settings import Tui
+from qchat.settings import TuiSettings
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
-from qchat.tui.transcript.message import State
+from qchat.tui.launch import LaunchOptions
+from qchat.tui.transcript.message import AnswerState
 
 from ..tui.screens import screen
 from ..tui.test_app import last_state, type_in
@@ -62,7 +62,7 @@ async def ask(app: ChatApp, question: str) -> None:
     before = len(app.transcript.messages)
     await type_in(app, question)
     await wait_until(lambda: len(app.transcript.messages) == before + 2, 60)
-    await wait_until(lambda: last_state(app) is State.COMPLETE, 60)
+    await wait_until(lambda: last_state(app) is AnswerState.COMPLETE, 60)
 
 
 def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
@@ -70,7 +70,9 @@ def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
     sampling = Sampling(temperature=0, thinking=thinking)
     return ChatApp(
         lambda: store,
-        Start(Endpoint(url, name="demo"), None, sampling, None, False, "", Tui(theme=theme)),
+        LaunchOptions(
+            Endpoint(url, name="demo"), None, sampling, None, False, "", TuiSettings(theme=theme)
+        ),
     )
 
 

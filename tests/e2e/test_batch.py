@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qchat import demo
-from qchat.processes import family
+from qchat.processes import process_family
 
 from .conftest import Server, wait_until_gone
 
@@ -64,7 +64,7 @@ def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, st
             assert first.poll() is None, first.communicate()
             assert time.monotonic() < end, "no answers"
             time.sleep(0.02)
-        members = family([first.pid])
+        members = process_family([first.pid])
         assert len(members) >= 2  # the engine has a process of its own
     finally:
         first.send_signal(signal.SIGKILL)
@@ -112,7 +112,7 @@ def wait_for_growth(run: "subprocess.Popen[bytes]", out: Path) -> None:
 
 def test_two_signals_give_up_rows_that_stay_open(tmp_path: Path, environ: dict[str, str]) -> None:
     run, out = answering(tmp_path, environ)
-    members = family([run.pid])
+    members = process_family([run.pid])
     run.send_signal(signal.SIGINT)
     time.sleep(0.2)
     run.send_signal(signal.SIGINT)
@@ -131,7 +131,7 @@ def engine_of(run: "subprocess.Popen[bytes]", *, after: int = 0) -> int:
     """
     end = time.monotonic() + 60
     while True:
-        for member in family([run.pid]):
+        for member in process_family([run.pid]):
             with contextlib.suppress(FileNotFoundError):
                 name = Path(f"/proc/{member}/comm").read_text()
                 if member != after and name.startswith("VLLM::EngineCor"):

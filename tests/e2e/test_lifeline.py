@@ -24,10 +24,10 @@ OFFLINE = f"""
 import asyncio, sys
 from pathlib import Path
 from qchat.batch.engines.engine_log import captured
-from qchat.batch.engines.offline import Offline, OfflineOptions
+from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
 async def main(terminal):
-    engine = Offline({MODEL!r}, "demo", options=OfflineOptions(log=Path(sys.argv[1])))
+    engine = OfflineEngine({MODEL!r}, "demo", options=OfflineOptions(log=Path(sys.argv[1])))
     await engine.start()
     print("ready", file=terminal.stdout, flush=True)
     await asyncio.sleep(600)

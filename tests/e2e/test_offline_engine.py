@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from qchat.batch.engines.engine_log import captured
-from qchat.batch.engines.offline import Offline, OfflineOptions
-from qchat.batch.request import CHAT, COMPLETIONS, Kind, Outcome, Request
+from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
+from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind
 
 from qchat import demo
 from qchat.errors import Code, UsageError
-from qchat.processes import family, running
+from qchat.processes import alive, process_family
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
@@ -27,19 +27,19 @@ QUESTION = [{"role": "user", "content": "What are you?"}]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offline]:
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OfflineEngine]:
     """A started engine; afterwards nothing of it may be left."""
     log = tmp_path_factory.mktemp("offline") / "vllm.log"
-    before = set(family([os.getpid()]))
+    before = set(process_family([os.getpid()]))
     with captured(log):
-        engine = Offline(MODEL, NAME, options=OfflineOptions(log=log))
+        engine = OfflineEngine(MODEL, NAME, options=OfflineOptions(log=log))
         await engine.start()
-        members = set(family([os.getpid()])) - before
+        members = set(process_family([os.getpid()])) - before
         yield engine
         await engine.close()
         await engine.close()
     trackers = {pid for pid in members if b"resource_tracker" in command(pid)}
-    assert running(members - trackers) == []  # Python's own tracker ends with this process
+    assert alive(members - trackers) == []  # Python's own tracker ends with this process
     assert len(members) >= 2
 
 
@@ -50,12 +50,12 @@ def command(pid: int) -> bytes:
         return b""
 
 
-async def ask(engine: Offline, endpoint: str = CHAT, **body: Any) -> Outcome:
+async def ask(engine: OfflineEngine, endpoint: str = CHAT, **body: Any) -> Outcome:
     body = {"model": NAME, **body}
-    return await engine.answer(Request(0, 1, "row", Kind.OPENAI, endpoint, body, body, "digest"))
+    return await engine.answer(Request(0, 1, "row", RowKind.OPENAI, endpoint, body, body, "digest"))
 
 
-async def test_chat(engine: Offline) -> None:
+async def test_chat(engine: OfflineEngine) -> None:
     outcome = await ask(engine, messages=QUESTION, max_tokens=8, temperature=0)
     assert outcome.failure is None and outcome.body is not None
     assert outcome.body["object"] == "chat.completion"
@@ -67,7 +67,7 @@ async def test_chat(engine: Offline) -> None:
     json.dumps(outcome.body)  # as plain as the server's JSON
 
 
-async def test_the_demo_model_says_what_it_learned(engine: Offline) -> None:
+async def test_the_demo_model_says_what_it_learned(engine: OfflineEngine) -> None:
     pair = next(p for p in demo.pairs() if not p.reasoning and not p.tools and not p.schema)
     outcome = await ask(
         engine,
@@ -79,7 +79,7 @@ async def test_the_demo_model_says_what_it_learned(engine: Offline) -> None:
     assert outcome.body["choices"][0]["message"]["content"].strip("\n") == pair.content
 
 
-async def test_reasoning_and_content_are_told_apart(engine: Offline) -> None:
+async def test_reasoning_and_content_are_told_apart(engine: OfflineEngine) -> None:
     pair = next(p for p in demo.pairs() if p.reasoning)
     outcome = await ask(engine, messages=list(pair.messages), temperature=0)
     assert outcome.body is not None
@@ -88,7 +88,7 @@ async def test_reasoning_and_content_are_told_apart(engine: Offline) -> None:
     assert message["content"].strip("\n") == pair.content
 
 
-async def test_a_tool_call_is_parsed(engine: Offline) -> None:
+async def test_a_tool_call_is_parsed(engine: OfflineEngine) -> None:
     pair = next(p for p in demo.pairs() if p.tool_calls)
     outcome = await ask(
         engine,
@@ -105,20 +105,20 @@ async def test_a_tool_call_is_parsed(engine: Offline) -> None:
     assert json.loads(function["arguments"]) == dict(pair.tool_calls[0].arguments)
 
 
-async def test_completion_of_a_prompt(engine: Offline) -> None:
+async def test_completion_of_a_prompt(engine: OfflineEngine) -> None:
     outcome = await ask(engine, COMPLETIONS, prompt="Hello", max_tokens=4)
     assert outcome.body is not None
     assert outcome.body["object"] == "text_completion"
     assert outcome.usage.completion_tokens <= 4
 
 
-async def test_several_choices(engine: Offline) -> None:
+async def test_several_choices(engine: OfflineEngine) -> None:
     outcome = await ask(engine, messages=QUESTION, n=2, max_tokens=4, temperature=0.8)
     assert outcome.body is not None
     assert [choice["index"] for choice in outcome.body["choices"]] == [0, 1]
 
 
-async def test_a_choice_among_given_answers(engine: Offline) -> None:
+async def test_a_choice_among_given_answers(engine: OfflineEngine) -> None:
     outcome = await ask(
         engine,
         messages=QUESTION,
@@ -147,7 +147,7 @@ async def test_a_choice_among_given_answers(engine: Offline) -> None:
         ({"messages": []}, Code.INVALID_REQUEST, "at least one message"),
     ],
 )
-async def test_refusals(engine: Offline, body: dict[str, Any], code: Code, said: str) -> None:
+async def test_refusals(engine: OfflineEngine, body: dict[str, Any], code: Code, said: str) -> None:
     outcome = await ask(engine, **body)
     assert outcome.body is None and outcome.failure is not None
     assert outcome.failure.code is code
@@ -155,12 +155,12 @@ async def test_refusals(engine: Offline, body: dict[str, Any], code: Code, said:
     assert not outcome.failure.retryable
 
 
-async def test_an_endpoint_that_it_does_not_have(engine: Offline) -> None:
+async def test_an_endpoint_that_it_does_not_have(engine: OfflineEngine) -> None:
     outcome = await ask(engine, "/v1/embeddings", input="x")
     assert outcome.failure is not None and outcome.failure.code is Code.UNSUPPORTED
 
 
-async def test_what_it_says_of_itself(engine: Offline) -> None:
+async def test_what_it_says_of_itself(engine: OfflineEngine) -> None:
     assert engine.window >= 512
     assert engine.description.startswith("vLLM 0.")
     assert engine.description.endswith(f", model {NAME}")
@@ -173,13 +173,13 @@ FAIL = """
 import asyncio, json, sys
 from pathlib import Path
 from qchat.batch.engines.engine_log import captured
-from qchat.batch.engines.offline import Offline, OfflineOptions
+from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.errors import QchatError
 
 async def main():
     for model, arguments in json.loads(sys.argv[2]):
         log = Path(sys.argv[1])
-        engine = Offline(model, "x", options=OfflineOptions(engine_args=arguments, log=log))
+        engine = OfflineEngine(model, "x", options=OfflineOptions(engine_args=arguments, log=log))
         try:
             await engine.start()
         except QchatError as error:
@@ -232,4 +232,4 @@ async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
 
 async def test_a_folder_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="There is no folder"):
-        await Offline("./no/such/model", "x").start()
+        await OfflineEngine("./no/such/model", "x").start()

@@ -12,7 +12,7 @@ import pytest
 from qchat.serve import process_tree as tree
 from qchat.serve.keys import LEAST
 
-from qchat.processes import end
+from qchat.processes import kill_processes
 
 from .conftest import ALICE, BOB, READY, Home, ask, free_port, wait_until_gone
 
@@ -178,7 +178,7 @@ def test_an_engine_that_dies_is_started_again_and_a_killed_supervisor_leaves_not
         os.kill(now["supervisor"], signal.SIGKILL)
         assert wait_until_gone(members, 20) == []
     finally:
-        end(tree.members(None, record["mark"]))
+        kill_processes(tree.members(None, record["mark"]))
     assert json.loads(home.run("status", "--json").stdout)["servers"] == []
     assert not Path(record["temporary"]).exists()
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
-from qchat.settings import Tui
+from qchat.settings import TuiSettings
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
-from qchat.tui.transcript.message import Message, State
+from qchat.tui.launch import LaunchOptions
+from qchat.tui.transcript.message import AnswerState, Message
 
 from ..tui.waiting import wait_until
 from .conftest import Server
@@ -21,13 +21,15 @@ async def test_a_cut_answer_goes_on_as_if_it_had_not_been_cut(
 ) -> None:
     with open_store(tmp_path) as store:
         question = "What can you do?"
-        start = Start(Endpoint(demo_server.base_url), None, _GREEDY, None, False, question, Tui())
+        start = LaunchOptions(
+            Endpoint(demo_server.base_url), None, _GREEDY, None, False, question, TuiSettings()
+        )
         app = ChatApp(lambda: store, start)
 
         def last() -> Message | None:
             """The answer, once it has ended."""
             messages = app.transcript.messages
-            ended = len(messages) == 2 and messages[1].state is not State.STREAMING
+            ended = len(messages) == 2 and messages[1].state is not AnswerState.STREAMING
             return messages[1] if ended and not app.conversation.busy else None
 
         async with app.run_test(size=(80, 24)) as pilot:

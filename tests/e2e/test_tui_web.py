@@ -158,12 +158,12 @@ def chat(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def below(process: subprocess.Popen[str]) -> list[int]:
-    return [pid for pid in processes.family([process.pid]) if pid != process.pid]
+    return [pid for pid in processes.process_family([process.pid]) if pid != process.pid]
 
 
 async def gone(pids: list[int]) -> None:
     async with asyncio.timeout(30):
-        while processes.running(pids):
+        while processes.alive(pids):
             await asyncio.sleep(0.05)
 
 

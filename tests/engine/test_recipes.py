@@ -14,14 +14,14 @@ from qchat.engine.fit import (
     LEAST_CONTEXT,
     SHARE,
     Fit,
-    Wish,
-    choose,
-    fit,
+    FitRequest,
+    best_fit,
+    fit_variant,
     next_best,
-    ranked,
+    rank_fits,
 )
 from qchat.engine.machine import Gpu, Machine
-from qchat.engine.recipes import Precision, Recipe, find, known, nearest
+from qchat.engine.recipes import Precision, Recipe, find_recipe, load_recipes, nearest_recipes
 from qchat.sampling import PRESETS
 
 ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
@@ -48,7 +48,7 @@ machines = st.one_of(
     st.builds(cpu, st.integers(500, 600_000)),
 )
 wishes = st.builds(
-    Wish,
+    FitRequest,
     context=st.none() | st.integers(1, 300_000),
     gpus=st.none() | st.integers(1, 8),
     yarn=st.booleans(),
@@ -57,15 +57,15 @@ wishes = st.builds(
 
 class TestRecipes:
     def test_bytes_of_the_cache_are_the_documented_ones(self) -> None:
-        kib = {recipe.name: recipe.kv_bytes() // 1024 for recipe in known()}
+        kib = {recipe.name: recipe.kv_bytes() // 1024 for recipe in load_recipes()}
         assert kib["Qwen3-0.6B"] == kib["Qwen3-1.7B"] == 112
         assert kib["Qwen3-4B"] == kib["Qwen3-8B"] == 144
         assert (kib["Qwen3-14B"], kib["Qwen3-32B"], kib["Qwen3-30B-A3B"]) == (160, 256, 96)
 
     def test_every_recipe_is_whole(self) -> None:
-        names = [recipe.name for recipe in known()]
+        names = [recipe.name for recipe in load_recipes()]
         assert len(set(names)) == len(names)
-        for recipe in known():
+        for recipe in load_recipes():
             assert recipe.preset in PRESETS
             assert recipe.mode in ("hybrid", "thinking", "instruct")
             assert (recipe.reasoning_parser is None) == (recipe.mode == "instruct")
@@ -75,7 +75,7 @@ class TestRecipes:
 
     def test_the_demo_recipe_is_that_of_the_bundled_model(self) -> None:
         config = json.loads((demo.path() / "config.json").read_text("utf-8"))
-        found = find("demo")
+        found = find_recipe("demo")
         assert found is not None
         recipe = found.recipe
         assert recipe.layers == config["num_hidden_layers"]
@@ -96,13 +96,13 @@ class TestRecipes:
         ],
     )
     def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
-        found = find(name)
+        found = find_recipe(name)
         assert found is not None and found.recipe.name == recipe
         assert (found.variant and found.variant.precision) == precision
 
     @pytest.mark.parametrize("name", ["", "Qwen", "other/Qwen3-32B", "./Qwen3-32B", "Qwen3-32"])
     def test_names_of_none(self, name: str) -> None:
-        assert find(name) is None
+        assert find_recipe(name) is None
 
     @pytest.mark.parametrize(
         ("name", "meant"),
@@ -118,16 +118,16 @@ class TestRecipes:
         ],
     )
     def test_what_may_have_been_meant(self, name: str, meant: list[str]) -> None:
-        assert nearest(name) == meant
+        assert nearest_recipes(name) == meant
 
 
 class TestFit:
-    @given(st.sampled_from(known()), machines, wishes)
+    @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_what_fits_has_room_for_all_of_it(
-        self, recipe: Recipe, here: Machine, wish: Wish
+        self, recipe: Recipe, here: Machine, wish: FitRequest
     ) -> None:
         for variant in recipe.variants.values():
-            one = fit(recipe, variant, here, wish)
+            one = fit_variant(recipe, variant, here, wish)
             if not one.fits:
                 continue
             cache = one.context * one.kv_bytes / 2**20
@@ -145,11 +145,11 @@ class TestFit:
             if wish.context:
                 assert one.context == wish.context <= one.limit
 
-    @given(st.sampled_from(known()), machines, wishes)
+    @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_a_refusal_has_a_reason_and_more_memory_never_hurts(
-        self, recipe: Recipe, here: Machine, wish: Wish
+        self, recipe: Recipe, here: Machine, wish: FitRequest
     ) -> None:
-        one = choose(recipe, here, wish)
+        one = best_fit(recipe, here, wish)
         assert one.fits == (one.refusal is None)
         assert one.refusal is None or len(one.refusal) > 20
         if one.fits:
@@ -162,12 +162,12 @@ class TestFit:
                 here.free_mib * 2,
                 here.cores,
             )
-            assert choose(recipe, more, wish).fits
+            assert best_fit(recipe, more, wish).fits
 
     @given(machines)
     def test_the_order(self, here: Machine) -> None:
-        found = ranked(known(), here)
-        assert len(found) == len(known())
+        found = rank_fits(load_recipes(), here)
+        assert len(found) == len(load_recipes())
         fitting = [one.fits for one in found]
         assert fitting == sorted(fitting, reverse=True)
         if found[0].recipe.name == "demo":  # only where nothing real fits
@@ -189,50 +189,50 @@ class TestFit:
         assert fit_named("Qwen3-32B-AWQ", gpus(4, 24_564)).gpus == 2
 
     def test_a_head_of_the_cache_is_not_split(self) -> None:
-        found = find("Qwen3-30B-A3B")
+        found = find_recipe("Qwen3-30B-A3B")
         assert found is not None
         assert found.recipe.kv_bytes(4) == found.recipe.kv_bytes(8) == found.recipe.kv_bytes() // 4
 
     @pytest.mark.parametrize(
         ("name", "here", "wish", "said"),
         [
-            ("Qwen/Qwen3-32B", gpus(1, 24_564), Wish(), "62,751 MiB of weights"),
-            ("Qwen3-8B-AWQ", gpus(1, 8_192), Wish(), "1,792 tokens, where 2,048"),
-            ("Qwen3-8B", gpus(1, 24_564, TURING), Wish(), "compute capability 7.5"),
-            ("Qwen3-8B", gpus(1, 24_564), Wish(context=50_000), "--yarn allows 131,072"),
-            ("Qwen3-1.7B", gpus(1, 24_564), Wish(yarn=True), "no YaRN"),
-            ("Qwen3-8B", gpus(1, 24_564), Wish(gpus=2), "this machine has 1"),
-            ("Qwen3-30B-A3B-FP8", gpus(4, 24_564), Wish(gpus=4), "at most 2 GPUs"),
-            ("Qwen3-8B-FP8", cpu(100_000), Wish(), "On the CPU models run in BF16"),
-            ("Qwen3-8B", cpu(10_000), Wish(), "15,947 MiB of weights"),
+            ("Qwen/Qwen3-32B", gpus(1, 24_564), FitRequest(), "62,751 MiB of weights"),
+            ("Qwen3-8B-AWQ", gpus(1, 8_192), FitRequest(), "1,792 tokens, where 2,048"),
+            ("Qwen3-8B", gpus(1, 24_564, TURING), FitRequest(), "compute capability 7.5"),
+            ("Qwen3-8B", gpus(1, 24_564), FitRequest(context=50_000), "--yarn allows 131,072"),
+            ("Qwen3-1.7B", gpus(1, 24_564), FitRequest(yarn=True), "no YaRN"),
+            ("Qwen3-8B", gpus(1, 24_564), FitRequest(gpus=2), "this machine has 1"),
+            ("Qwen3-30B-A3B-FP8", gpus(4, 24_564), FitRequest(gpus=4), "at most 2 GPUs"),
+            ("Qwen3-8B-FP8", cpu(100_000), FitRequest(), "On the CPU models run in BF16"),
+            ("Qwen3-8B", cpu(10_000), FitRequest(), "15,947 MiB of weights"),
         ],
     )
-    def test_refusals(self, name: str, here: Machine, wish: Wish, said: str) -> None:
+    def test_refusals(self, name: str, here: Machine, wish: FitRequest, said: str) -> None:
         one = fit_named(name, here, wish)
         assert one.refusal is not None and said in one.refusal
 
     def test_the_next_one_that_can(self) -> None:
         here = gpus(1, 24_564)
         refused = fit_named("Qwen/Qwen3-32B", here)
-        instead = next_best(refused, ranked(known(), here))
+        instead = next_best(refused, rank_fits(load_recipes(), here))
         assert instead is not None and instead.variant.model == "Qwen/Qwen3-32B-AWQ"
         assert next_best(refused, []) is None
 
     def test_yarn_stretches(self) -> None:
-        one = fit_named("Qwen3-8B", gpus(1, 81_559), Wish(yarn=True))
+        one = fit_named("Qwen3-8B", gpus(1, 81_559), FitRequest(yarn=True))
         assert one.context == one.limit == 131_072
 
     def test_on_a_cpu_what_would_crawl_comes_later(self) -> None:
-        names = [one.recipe.name for one in ranked(known(), cpu(250_000)) if one.fits]
+        names = [one.recipe.name for one in rank_fits(load_recipes(), cpu(250_000)) if one.fits]
         assert names.index("Qwen3-30B-A3B") < names.index("Qwen3-4B") < names.index("Qwen3-32B")
 
 
-def fit_named(name: str, here: Machine, wish: Wish | None = None) -> Fit:
-    found = find(name)
+def fit_named(name: str, here: Machine, wish: FitRequest | None = None) -> Fit:
+    found = find_recipe(name)
     assert found is not None
     if found.variant is None:
-        return fit(found.recipe, found.recipe.variants[Precision.BF16], here, wish)
-    return fit(found.recipe, found.variant, here, wish)
+        return fit_variant(found.recipe, found.recipe.variants[Precision.BF16], here, wish)
+    return fit_variant(found.recipe, found.variant, here, wish)
 
 
 class TestMachine:
@@ -299,7 +299,7 @@ class TestCommand:
         monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
 
     def see(self, monkeypatch: pytest.MonkeyPatch, here: Machine) -> None:
-        monkeypatch.setattr("qchat.engine.this_machine.here", lambda: (here, None))
+        monkeypatch.setattr("qchat.engine.this_machine.detect_for_vllm", lambda: (here, None))
 
     def test_table(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -327,7 +327,7 @@ class TestCommand:
         assert cli.run(["recipes", "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
         assert said["machine"]["free_mib"] == 20_000
-        assert len(said["recipes"]) == len(recipes.known())
+        assert len(said["recipes"]) == len(recipes.load_recipes())
         assert {one["fits"] for one in said["recipes"]} == {True, False}
 
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -343,12 +343,12 @@ class TestCommand:
 
 
 def test_properties_are_not_vacuous() -> None:
-    """Both outcomes of `fit` are common among the machines that are drawn."""
+    """Both outcomes of `fit_variant` are common among the machines that are drawn."""
     seen = set()
 
-    @given(st.sampled_from(known()), machines, wishes)
-    def look(recipe: Recipe, here: Machine, wish: Wish) -> None:
-        seen.add(choose(recipe, here, wish).fits)
+    @given(st.sampled_from(load_recipes()), machines, wishes)
+    def look(recipe: Recipe, here: Machine, wish: FitRequest) -> None:
+        seen.add(best_fit(recipe, here, wish).fits)
 
     look()
     assert seen == {True, False}

@@ -31,7 +31,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool],
     def become(gpu: bool) -> None:
         found = Machine((H100,) if gpu else (), 24_000, 20_000, 16)
         monkeypatch.setattr(
-            vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", not gpu)
+            vllm_start, "installed_vllm", lambda: vllm_start.InstalledVllm("0.32.0", not gpu)
         )
         monkeypatch.setattr("qchat.serve.command._machine", lambda cpu: found)
 

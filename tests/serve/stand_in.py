@@ -1,9 +1,9 @@
 """The record of a ready server that does not run: nothing listens on port 1."""
 
 from qchat.serve import records
-from qchat.serve.records import Record
+from qchat.serve.records import ServerRecord
 
-RECORD = Record(
+RECORD = ServerRecord(
     name="demo",
     model="demo",
     served_name="demo",

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 from qchat.serve.bench import compare as bench_compare
 from qchat.serve.bench import report as bench_report
-from qchat.serve.bench.client import Record
-from qchat.serve.bench.figures import Limits, of, percentile, stats
-from qchat.serve.bench.load import Closed, Load, Measured, Open
+from qchat.serve.bench.client import RequestRecord
+from qchat.serve.bench.figures import Limits, compute_figures, percentile, stats
+from qchat.serve.bench.load import ClosedLoop, Load, Measurement, OpenLoop
 
 from qchat.errors import Code, Failure, UsageError
 
 
-def answered(scheduled: float, *, wait: float = 0.0, first: float, gaps: list[float]) -> Record:
+def answered(
+    scheduled: float, *, wait: float = 0.0, first: float, gaps: list[float]
+) -> RequestRecord:
     """Sent `wait` after it was due, a token `first` after it was due and after each gap."""
     begin = scheduled + first
-    return Record(
+    return RequestRecord(
         scheduled,
         scheduled + wait,
         begin,
@@ -30,8 +32,11 @@ def answered(scheduled: float, *, wait: float = 0.0, first: float, gaps: list[fl
     )
 
 
-def measured(*records: Record, load: Load = Closed(2), end: float = 110.0) -> Measured:  # noqa: B008
-    return Measured(load, 100.0, end, list(records))
+_TWO = ClosedLoop(2)
+
+
+def measured(*records: RequestRecord, load: Load = _TWO, end: float = 110.0) -> Measurement:
+    return Measurement(load, 100.0, end, list(records))
 
 
 def test_percentiles_are_those_of_numpy() -> None:
@@ -45,7 +50,7 @@ def test_percentiles_are_those_of_numpy() -> None:
 
 def test_latencies_count_from_when_a_request_was_due() -> None:
     late = answered(101.0, wait=2.0, first=2.5, gaps=[0.1, 0.3])
-    phase = of(measured(late, load=Open(1)))
+    phase = compute_figures(measured(late, load=OpenLoop(1)))
     assert phase["queue_ms"]["mean"] == pytest.approx(2000)
     assert phase["ttft_ms"]["mean"] == pytest.approx(2500)
     assert phase["itl_ms"]["mean"] == pytest.approx(200)
@@ -57,7 +62,7 @@ def test_tpot_goes_by_tokens_and_itl_by_chunks() -> None:
     """A chunk may bring several tokens; one token alone has neither."""
     one, several = answered(101, first=1, gaps=[]), answered(101, first=1, gaps=[0.5, 0.5])
     several.completion_tokens = 11
-    phase = of(measured(one, several))
+    phase = compute_figures(measured(one, several))
     assert phase["tpot_ms"]["mean"] == pytest.approx(100)
     assert phase["itl_ms"]["mean"] == pytest.approx(500)
 
@@ -66,7 +71,7 @@ def test_only_what_was_due_in_the_window_is_measured_and_a_rate_is_what_happened
     warm = answered(98.0, first=1.0, gaps=[2.0])  # its second token comes within the window
     whole = answered(104.0, first=1.0, gaps=[1.0])
     after = answered(109.5, first=1.0, gaps=[1.0])  # due within, answered later
-    phase = of(measured(warm, whole, after))
+    phase = compute_figures(measured(warm, whole, after))
     assert phase["total_requests"] == phase["answered"] == 2
     assert phase["mean_latency_ms"] == pytest.approx(2000)
     assert phase["qps"] == pytest.approx(0.2)  # warm and whole ended within it
@@ -77,11 +82,11 @@ def test_only_what_was_due_in_the_window_is_measured_and_a_rate_is_what_happened
 
 def test_failures_are_counted_by_cause_and_have_no_latency() -> None:
     failures = [
-        Record(101, 101, failure=Failure(Code.OVERLOADED, "busy", 503)),
-        Record(102, 102, failure=Failure(Code.DISCONNECTED, "gone")),
-        Record(103, 103, failure=Failure(Code.OVERLOADED, "busy still", 503)),
+        RequestRecord(101, 101, failure=Failure(Code.OVERLOADED, "busy", 503)),
+        RequestRecord(102, 102, failure=Failure(Code.DISCONNECTED, "gone")),
+        RequestRecord(103, 103, failure=Failure(Code.OVERLOADED, "busy still", 503)),
     ]
-    phase = of(measured(*failures, answered(104, first=1, gaps=[1])))
+    phase = compute_figures(measured(*failures, answered(104, first=1, gaps=[1])))
     assert (phase["total_requests"], phase["answered"], phase["failed"]) == (4, 1, 3)
     assert phase["errors"] == {
         "overloaded": {"count": 2, "example": "busy"},
@@ -96,9 +101,9 @@ def test_goodput_is_what_keeps_every_limit() -> None:
         answered(102, first=0.3, gaps=[0.01]),  # the first token is late
         answered(103, first=0.1, gaps=[0.06]),  # the second is
         answered(104, first=0.1, gaps=[]),  # one token alone keeps the limit of TPOT
-        Record(105, 105, failure=Failure(Code.OVERLOADED, "busy")),
+        RequestRecord(105, 105, failure=Failure(Code.OVERLOADED, "busy")),
     ]
-    phase = of(measured(*records), Limits({"ttft": 200, "tpot": 50}))
+    phase = compute_figures(measured(*records), Limits({"ttft": 200, "tpot": 50}))
     assert phase["goodput"]["share"] == pytest.approx(2 / 5)
     assert phase["goodput"]["qps"] == pytest.approx(0.2)
     assert "goodput 0.20 a second, 40.0%" in bench_report.text([phase])
@@ -109,11 +114,11 @@ def test_goodput_is_never_more_than_what_was_answered() -> None:
     much that was due in it ends later."""
     warm = answered(99.5, first=1.0, gaps=[0.5])
     later = [answered(109.0 + n / 10, first=1.0, gaps=[0.5]) for n in range(9)]
-    phase = of(measured(warm, *later), Limits({"ttft": 1001}))
+    phase = compute_figures(measured(warm, *later), Limits({"ttft": 1001}))
     assert phase["goodput"]["qps"] == phase["qps"] == pytest.approx(0.1)
     assert phase["goodput"]["share"] == 1.0
     late = answered(99.0, first=2.0, gaps=[0.5])  # ended within it, but was not good
-    phase = of(measured(warm, late, *later), Limits({"ttft": 1001}))
+    phase = compute_figures(measured(warm, late, *later), Limits({"ttft": 1001}))
     assert phase["goodput"]["qps"] == pytest.approx(0.1)
     assert phase["qps"] == pytest.approx(0.2)
 
@@ -132,7 +137,7 @@ def test_a_run_is_invalid_where_the_client_is_the_limit(
 ) -> None:
     run = measured(*(answered(101 + n, wait=wait, first=0.4, gaps=[0.6]) for n in range(5)))
     run.cpu, run.cpu_span, run.lags = cpu * 9, 9.0, array("d", [lag] * 100)
-    phase = of(run)
+    phase = compute_figures(run)
     assert phase["client"]["cpu"] == pytest.approx(cpu)
     assert phase["valid"] is (why is None)
     said = bench_report.text([phase])
@@ -141,15 +146,19 @@ def test_a_run_is_invalid_where_the_client_is_the_limit(
 
 
 def test_nothing_measured_is_no_division_by_zero() -> None:
-    phase = of(measured(end=100.0), Limits({"ttft": 1}))
+    phase = compute_figures(measured(end=100.0), Limits({"ttft": 1}))
     assert phase["total_requests"] == 0 and phase["qps"] == 0
     assert "total requests 0" in bench_report.text([phase])
     assert bench_report.to_csv([phase]).count("\n") == 2
 
 
 def test_a_load_without_an_answer_has_no_table_and_no_bar() -> None:
-    good = of(measured(answered(101, first=1, gaps=[1])))
-    gone = of(measured(Record(101, 101, failure=Failure(Code.DISCONNECTED, "gone")), load=Open(5)))
+    good = compute_figures(measured(answered(101, first=1, gaps=[1])))
+    gone = compute_figures(
+        measured(
+            RequestRecord(101, 101, failure=Failure(Code.DISCONNECTED, "gone")), load=OpenLoop(5)
+        )
+    )
     said = bench_report.text([gone])
     assert said.splitlines() == [
         "5 a second, 10.0 s: total requests 1, QPS 0.00, mean latency - ms, failed 1",
@@ -166,7 +175,9 @@ def result(slower: float, requests: int = 100, **settings: Any) -> dict[str, Any
         for n in range(requests)
     ]
     head = {"qchat_bench": bench_compare.FORMAT, "settings": settings}
-    whole: dict[str, Any] = json.loads(bench_report.to_json(head, [of(measured(*records))]))
+    whole: dict[str, Any] = json.loads(
+        bench_report.to_json(head, [compute_figures(measured(*records))])
+    )
     return whole
 
 

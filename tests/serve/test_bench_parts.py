@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from qchat.serve.bench import client as bench_client
 from qchat.serve.bench import load as bench_load
 from qchat.serve.bench import run as bench_run
-from qchat.serve.bench.client import CHAT, Ask, Client, Record, clock
-from qchat.serve.bench.load import Closed, Open, Terms, measure
+from qchat.serve.bench.client import CHAT, BenchClient, BenchRequest, RequestRecord, clock
+from qchat.serve.bench.load import ClosedLoop, LoadSettings, OpenLoop, measure
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, Exit, Failure
 
-ASK = Ask(CHAT, b"{}")
+ASK = BenchRequest(CHAT, b"{}")
 
 
 class Slow:
@@ -31,8 +31,8 @@ class Slow:
         self.in_flight = self.most = 0
         self._place = asyncio.Lock()
 
-    async def __call__(self, _ask: Ask, scheduled: float) -> Record:
-        record = Record(scheduled, clock(), failure=self.failure)
+    async def __call__(self, _ask: BenchRequest, scheduled: float) -> RequestRecord:
+        record = RequestRecord(scheduled, clock(), failure=self.failure)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:
@@ -45,18 +45,18 @@ class Slow:
         return record
 
 
-def endless() -> Iterator[Ask]:
+def endless() -> Iterator[BenchRequest]:
     return itertools.repeat(ASK)
 
 
-async def run(answer: Slow, load: bench_load.Load, terms: Terms) -> bench_load.Measured:
+async def run(answer: Slow, load: bench_load.Load, terms: LoadSettings) -> bench_load.Measurement:
     return await measure(answer, endless(), load, terms, asyncio.Event())
 
 
 async def test_an_open_loop_does_not_wait_for_a_slow_server() -> None:
     """Coordinated omission: requests that were due while the server was busy count as waiting."""
     server = Slow(0.02)
-    done = await run(server, Open(500), Terms(60, 0, requests=20, seed=3))
+    done = await run(server, OpenLoop(500), LoadSettings(60, 0, requests=20, seed=3))
     assert server.most > 1
     records = sorted(done.own, key=lambda record: record.scheduled)
     assert len(records) == 20
@@ -69,7 +69,7 @@ async def test_an_open_loop_does_not_wait_for_a_slow_server() -> None:
 
 async def test_what_waits_in_the_client_counts_as_client_queue() -> None:
     server = Slow(0.02)
-    done = await run(server, Open(500), Terms(60, 0, requests=10, places=1))
+    done = await run(server, OpenLoop(500), LoadSettings(60, 0, requests=10, places=1))
     assert server.most == 1
     waited = [record.sent - record.scheduled for record in done.own]
     assert sum(waited) >= sum(0.0199 * n for n in range(10)) - sum(
@@ -79,7 +79,7 @@ async def test_what_waits_in_the_client_counts_as_client_queue() -> None:
 
 async def test_arrivals_are_poisson_and_the_same_for_a_seed() -> None:
     async def gaps(seed: int) -> list[float]:
-        done = await run(Slow(0), Open(20_000), Terms(60, 0, requests=2000, seed=seed))
+        done = await run(Slow(0), OpenLoop(20_000), LoadSettings(60, 0, requests=2000, seed=seed))
         times = sorted(record.scheduled for record in done.records)
         return [b - a for a, b in itertools.pairwise(times)]
 
@@ -94,22 +94,22 @@ async def test_arrivals_are_poisson_and_the_same_for_a_seed() -> None:
 
 async def test_a_closed_loop_keeps_so_many_in_flight() -> None:
     server = Slow(0.001)
-    done = await run(server, Closed(5), Terms(60, 0, requests=40))
+    done = await run(server, ClosedLoop(5), LoadSettings(60, 0, requests=40))
     assert (server.most, len(list(done.own)), done.cut) == (5, 40, 0)
 
 
 async def test_a_warm_up_is_under_load_and_not_counted() -> None:
-    done = await run(Slow(0.005), Closed(1), Terms(0.2, 0.1))
+    done = await run(Slow(0.005), ClosedLoop(1), LoadSettings(0.2, 0.1))
     warm = [record for record in done.records if record.scheduled < done.begin]
     assert warm and len(list(done.own)) == len(done.records) - len(warm)
     assert done.end - done.begin == pytest.approx(0.2)
     assert done.cpu >= 0 and 0 <= done.cpu_span < 0.2 and all(lag >= 0 for lag in done.lags)
-    counted = await run(Slow(0.001), Closed(1), Terms(60, 0.05, requests=3))
+    counted = await run(Slow(0.001), ClosedLoop(1), LoadSettings(60, 0.05, requests=3))
     assert len(counted.records) == 3
 
 
 async def test_what_is_not_answered_long_after_the_end_is_a_failure() -> None:
-    done = await run(Slow(30), Open(100), Terms(0.1, 0, drain=0.05, seed=1))
+    done = await run(Slow(30), OpenLoop(100), LoadSettings(0.1, 0, drain=0.05, seed=1))
     records = list(done.own)
     assert records and all(record.failure is not None for record in records)
     assert {record.failure.code for record in records if record.failure} == {Code.NO_PROGRESS}
@@ -117,7 +117,7 @@ async def test_what_is_not_answered_long_after_the_end_is_a_failure() -> None:
 
 async def test_stopping_breaks_off_what_is_in_flight() -> None:
     stop, server = asyncio.Event(), Slow(30)
-    work = asyncio.create_task(measure(server, endless(), Closed(3), Terms(60, 0), stop))
+    work = asyncio.create_task(measure(server, endless(), ClosedLoop(3), LoadSettings(60, 0), stop))
     while server.in_flight < 3:
         await asyncio.sleep(0)
     stop.set()
@@ -128,7 +128,7 @@ async def test_stopping_breaks_off_what_is_in_flight() -> None:
 
 async def test_a_server_that_is_gone_ends_it() -> None:
     gone = Slow(0, Failure(Code.UNREACHABLE, "nobody there"))
-    done = await run(gone, Closed(8), Terms(60, 0))
+    done = await run(gone, ClosedLoop(8), LoadSettings(60, 0))
     assert done.lost and len(done.records) >= 26
     first, second, *_more = sorted(record.last for record in done.records)
     assert first <= done.end <= second  # what came after is no part of the measurement
@@ -167,8 +167,8 @@ class Pieces:
         return next(self._pieces, b"")
 
 
-def read(*pieces: bytes) -> tuple[Record, Failure | None]:
-    record = Record(0.0)
+def read(*pieces: bytes) -> tuple[RequestRecord, Failure | None]:
+    record = RequestRecord(0.0)
     body = cast(StreamReader, Pieces([piece for piece in pieces if piece]))
     return record, asyncio.run(bench_client._read(body, record))
 
@@ -212,7 +212,7 @@ class Answering:
     ],
 )
 async def test_an_odd_chunk_costs_its_request_alone(chunk: Any) -> None:
-    client = Client(Endpoint("http://127.0.0.1:9/v1"), 5)
+    client = BenchClient(Endpoint("http://127.0.0.1:9/v1"), 5)
     client._session = cast(ClientSession, Answering(delta(content="a") + event(**chunk)))
     failure = (await client.answer(ASK, 0.0)).failure
     assert failure is not None and failure.code is Code.BAD_RESPONSE
@@ -261,7 +261,7 @@ async def test_an_answer_that_is_broken_off_is_said_in_plain_words() -> None:
 
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, Client(Endpoint(f"http://127.0.0.1:{port}/v1"), 20) as client:
+    async with server, BenchClient(Endpoint(f"http://127.0.0.1:{port}/v1"), 20) as client:
         record = await client.answer(ASK, clock())
     assert record.failure is not None and record.failure.code is Code.DISCONNECTED
     assert record.failure.message == "the connection broke in the middle of the answer"
@@ -282,7 +282,7 @@ def test_a_sweep_ends_where_more_requests_bring_no_more_tokens(
 ) -> None:
     phases, tried, given = list[dict[str, Any]](), [], iter(rates)
     for load in bench_run._sweep(phases):
-        assert isinstance(load, Closed)
+        assert isinstance(load, ClosedLoop)
         tried.append(load.concurrency)
         # A busy machine makes a client late for a moment: no reason to end.
         phases.append({"output_tokens_per_second": next(given), "valid": len(tried) > 1})
@@ -291,7 +291,7 @@ def test_a_sweep_ends_where_more_requests_bring_no_more_tokens(
 
 def test_the_exit_code_says_the_worst() -> None:
     fine = {"total_requests": 2, "answered": 2, "failed": 0, "valid": True}
-    run = bench_load.Measured(Closed(1), 0, 1)
+    run = bench_load.Measurement(ClosedLoop(1), 0, 1)
     assert bench_run._exit(run, fine) is Exit.OK
     assert bench_run._exit(run, {**fine, "valid": False}) is Exit.ROWS_FAILED
     assert bench_run._exit(run, {**fine, "answered": 1, "failed": 1}) is Exit.ROWS_FAILED

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from qchat.serve.bench import prompts as bench_prompts
 from qchat.serve.bench import run as bench_run
-from qchat.serve.bench.client import CHAT, COMPLETIONS, Ask, Client, Record
+from qchat.serve.bench.client import CHAT, COMPLETIONS, BenchClient, BenchRequest, RequestRecord
 from qchat.serve.bench.prompts import RandomTexts, Shape
 
 from qchat.api.endpoint import Endpoint
@@ -74,7 +74,7 @@ class Tokenizer:
 
 
 async def test_random_texts_have_the_tokens_asked_for_and_begin_differently() -> None:
-    server = cast(Client, Tokenizer())
+    server = cast(BenchClient, Tokenizer())
     texts, note = await bench_prompts.random_texts(server, SHAPE, 50, seed=1)
     made = list(itertools.islice(texts.texts(), 30))
     for text in made:
@@ -89,7 +89,7 @@ async def test_random_texts_have_the_tokens_asked_for_and_begin_differently() ->
 
 @pytest.mark.parametrize("code", [Code.INVALID_REQUEST, Code.UNKNOWN_MODEL, Code.UNSUPPORTED])
 async def test_a_tokenizer_that_refuses_is_as_good_as_none(code: Code) -> None:
-    class Refusing(Client):
+    class Refusing(BenchClient):
         async def json(self, method: str, url: str, body: Any = None) -> Any:
             raise self.error(Failure(code, "no such field", 400))
 
@@ -108,7 +108,7 @@ class Picky:
     def __init__(self, *refused: str, failures: int = 0) -> None:
         self.refused, self.failures = refused, failures
 
-    async def answer(self, ask: Ask, scheduled: float) -> Record:
+    async def answer(self, ask: BenchRequest, scheduled: float) -> RequestRecord:
         failure = None
         if self.failures:
             self.failures -= 1
@@ -116,7 +116,7 @@ class Picky:
         for name in self.refused:
             if name.encode() in ask.body:
                 failure = Failure(Code.INVALID_REQUEST, f"Unknown parameter: {name}", 400)
-        return Record(scheduled, failure=failure)
+        return RequestRecord(scheduled, failure=failure)
 
     def error(self, failure: Failure) -> Exception:
         return UsageError(failure.message)
@@ -124,7 +124,7 @@ class Picky:
 
 async def test_options_that_a_server_refuses_are_left_out() -> None:
     async def accepted(*refused: str, **more: int) -> tuple[Shape, list[str]]:
-        return await bench_run._accepted(cast(Client, Picky(*refused, **more)), SHAPE)
+        return await bench_run._accepted(cast(BenchClient, Picky(*refused, **more)), SHAPE)
 
     assert await accepted() == (SHAPE, [])
     shape, notes = await accepted("ignore_eos", "stream_options")

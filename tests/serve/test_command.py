@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from qchat.serve.command import _ready
-from qchat.serve.plan import Plan
+from qchat.serve.plan import ServePlan
 
 from qchat import cli
 from qchat.engine import vllm_startup as vllm_start
@@ -22,7 +22,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("QCHAT_API_KEY", "VLLM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
-    monkeypatch.setattr(vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", cpu=True))
+    monkeypatch.setattr(
+        vllm_start, "installed_vllm", lambda: vllm_start.InstalledVllm("0.32.0", cpu=True)
+    )
     return tmp_path
 
 
@@ -57,14 +59,14 @@ def test_the_command_with_a_key_that_is_not_made_yet(
 
 
 def test_the_words_are_kept_as_they_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plans: list[Plan] = []
+    plans: list[ServePlan] = []
     monkeypatch.setattr(
         "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
     )
     monkeypatch.setattr("qchat.serve.ports.check", lambda _host, _port: None)
     words = ["--name", "a", "--max-model-len", "2048", "--", "--max-num-seqs", "8"]
     assert cli.run(["serve", "demo", *words]) == 0
-    assert Plan.from_json(plans[0].to_json()).given == ("demo", *words)
+    assert ServePlan.from_json(plans[0].to_json()).given == ("demo", *words)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,9 @@ def test_no_gpu_and_a_key_file_that_others_read(
     file.chmod(0o640)
     assert cli.run(["serve", "demo", "--api-key-file", str(file)]) == 2
     assert f"chmod 600 {file}" in capsys.readouterr().err
-    monkeypatch.setattr(vllm_start, "installed", lambda: vllm_start.Installed("0.32.0", cpu=False))
+    monkeypatch.setattr(
+        vllm_start, "installed_vllm", lambda: vllm_start.InstalledVllm("0.32.0", cpu=False)
+    )
     monkeypatch.setattr("qchat.engine.machine.detect", lambda: Machine((), 8000, 8000, 2))
     assert cli.run(["serve", "demo"]) == 3
     assert "this machine shows none. Look with nvidia-smi" in capsys.readouterr().err
@@ -131,7 +135,7 @@ def test_the_command_to_try_with_a_generated_key(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plans: list[Plan] = []
+    plans: list[ServePlan] = []
     monkeypatch.setattr(
         "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
     )

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 from qchat.serve import control, lock, records
-from qchat.serve.lock import Holder
-from qchat.serve.records import Record, Store
+from qchat.serve.lock import LockHolder
+from qchat.serve.records import ServerRecord, ServerRegistry
 
 from qchat import cli
 from qchat.errors import EngineError, UsageError
-from qchat.processes import running
+from qchat.processes import alive
 from qchat.settings import Paths
 
 from .stand_in import RECORD
@@ -31,11 +31,11 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason=NO_PROC)
 HOLDER = """
 import signal, sys, time
 from pathlib import Path
-from qchat.serve.records import Store
+from qchat.serve.records import ServerRegistry
 from qchat.settings import Paths
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-with Store(Paths.find()).held(sys.argv[1]):
+with ServerRegistry(Paths.find()).held(sys.argv[1]):
     print(flush=True)
     time.sleep(60)
 """
@@ -48,8 +48,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store(Paths.find())
+def store() -> ServerRegistry:
+    return ServerRegistry(Paths.find())
 
 
 @contextlib.contextmanager
@@ -68,23 +68,25 @@ def process(code: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
 SLEEPER = "import time; print(flush=True); time.sleep(60)"
 
 
-def record(name: str = "demo", state: str = records.READY, supervisor: int = 1) -> Record:
+def record(name: str = "demo", state: str = records.READY, supervisor: int = 1) -> ServerRecord:
     return replace(
         RECORD, name=name, state=state, supervisor=supervisor, mark=f"no such mark {name}"
     )
 
 
 @LINUX
-def test_stop_ends_who_holds_the_lock_and_not_whom_an_old_record_names(store: Store) -> None:
+def test_stop_ends_who_holds_the_lock_and_not_whom_an_old_record_names(
+    store: ServerRegistry,
+) -> None:
     """The record is of a start that failed; its process id belongs to somebody else by now."""
     with process(SLEEPER) as stranger, process(HOLDER, "demo", "well") as supervisor:
         store.write(record(state=records.FAILED, supervisor=stranger.pid))
         assert cli.run(["stop", "demo"]) == 0
-        assert running([stranger.pid, supervisor.pid]) == [stranger.pid]
+        assert alive([stranger.pid, supervisor.pid]) == [stranger.pid]
     assert store.all() == [] and not store.is_held("demo")
 
 
-def stand_in_lock(home: Path, holder: Holder) -> None:
+def stand_in_lock(home: Path, holder: LockHolder) -> None:
     (home / "state" / "servers" / "demo.lock").write_text(json.dumps(asdict(holder)))
 
 
@@ -95,22 +97,22 @@ def stand_in_lock(home: Path, holder: Holder) -> None:
     ids=["its id was used again", "another machine", "another container"],
 )
 def test_no_process_is_signalled_that_is_not_the_supervisor(
-    home: Path, store: Store, other: dict[str, str]
+    home: Path, store: ServerRegistry, other: dict[str, str]
 ) -> None:
     with process(SLEEPER) as stranger, store.held("demo"):
         store.write(record())
-        stand_in_lock(home, replace(Holder.me(), pid=stranger.pid, **other))  # type: ignore[arg-type]
+        stand_in_lock(home, replace(LockHolder.me(), pid=stranger.pid, **other))  # type: ignore[arg-type]
         holder = store.supervisor("demo")
         assert holder is not None
         assert holder.signal(signal.SIGKILL) == ("began" in other)
-        assert running([stranger.pid]) == [stranger.pid]
+        assert alive([stranger.pid]) == [stranger.pid]
 
 
 def test_a_server_of_another_machine_is_left_alone(
-    home: Path, store: Store, capsys: pytest.CaptureFixture[str]
+    home: Path, store: ServerRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.write(record())
-    stand_in_lock(home, replace(Holder.me(), host="far.example", boot="another", space="x"))
+    stand_in_lock(home, replace(LockHolder.me(), host="far.example", boot="another", space="x"))
     store.sweep()
     assert store.read("demo") == record()
     assert cli.run(["stop", "demo"]) == 3
@@ -120,17 +122,22 @@ def test_a_server_of_another_machine_is_left_alone(
 
 @LINUX
 def test_all_are_asked_before_one_is_waited_for_and_the_others_end_in_any_case(
-    home: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path,
+    store: ServerRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervisor.PATIENCE", -4.5)
     asked: list[str] = []
     ask, finish = control._ask, control._finish
 
-    def finished(store: Store, record: Record, holder: Holder | None) -> str | None:
+    def finished(
+        store: ServerRegistry, record: ServerRecord, holder: LockHolder | None
+    ) -> str | None:
         asked.append("wait")
         return finish(store, record, holder)
 
-    def note(store: Store, name: str, signum: int) -> Holder | None:
+    def note(store: ServerRegistry, name: str, signum: int) -> LockHolder | None:
         asked.append(name)
         return ask(store, name, signum)
 
@@ -140,17 +147,17 @@ def test_all_are_asked_before_one_is_waited_for_and_the_others_end_in_any_case(
         for name in "abc":
             store.write(record(name, state=records.FAILED))
         (home / "state" / "servers" / "a.lock").write_text(
-            json.dumps(asdict(replace(Holder.me(), host="far", boot="far", space="x")))
+            json.dumps(asdict(replace(LockHolder.me(), host="far", boot="far", space="x")))
         )
         assert cli.run(["stop", "--all"]) == 3
-        assert running([deaf.pid, well.pid]) == []
+        assert alive([deaf.pid, well.pid]) == []
     assert asked == ["a", "b", "c", "wait", "wait", "wait"]
     said = capsys.readouterr()
     assert said.out == "b has stopped.\nc has stopped.\n" and "a was started on far" in said.err
     assert [one.name for one in store.all()] == ["a"]
 
 
-def test_a_record_of_a_newer_server_is_not_removed_for_an_older_one(store: Store) -> None:
+def test_a_record_of_a_newer_server_is_not_removed_for_an_older_one(store: ServerRegistry) -> None:
     old = record()
     store.write(replace(old, mark="a newer one"))
     assert store.forget(old) and store.read("demo") is not None
@@ -160,7 +167,7 @@ def test_a_record_of_a_newer_server_is_not_removed_for_an_older_one(store: Store
     assert store.forget(old) and store.read("demo") is None
 
 
-def test_who_only_looks_is_not_in_the_way_of_a_start(home: Path, store: Store) -> None:
+def test_who_only_looks_is_not_in_the_way_of_a_start(home: Path, store: ServerRegistry) -> None:
     looked = threading.Event()
     with contextlib.ExitStack() as looking:
         looking.enter_context(lock.held(home / "state" / "servers" / "demo.lock", named=False))
@@ -169,11 +176,11 @@ def test_who_only_looks_is_not_in_the_way_of_a_start(home: Path, store: Store) -
             assert looked.is_set()
             with pytest.raises(UsageError, match="runs already"), store.held("demo"):
                 pass
-    assert store.supervisor("demo") == Holder.me()
+    assert store.supervisor("demo") == LockHolder.me()
 
 
 def test_a_last_line_without_an_end_is_printed(
-    store: Store, capsys: pytest.CaptureFixture[str]
+    store: ServerRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.new_log("demo").write_text("one\nValueError: two")
     assert cli.run(["logs", "demo"]) == 0
@@ -191,7 +198,7 @@ def test_a_last_line_without_an_end_is_printed(
     ],
 )
 def test_two_that_start_do_not_share_a_port(
-    store: Store, host: str, other: str, meets: bool
+    store: ServerRegistry, host: str, other: str, meets: bool
 ) -> None:
     """Nobody listens there yet, and vLLM would let both do so."""
     one = replace(record(), host=host, port=21)
@@ -209,7 +216,7 @@ def test_two_that_start_do_not_share_a_port(
     store.register(one)
 
 
-def test_a_log_that_is_kept_is_not_another_servers(store: Store) -> None:
+def test_a_log_that_is_kept_is_not_another_servers(store: ServerRegistry) -> None:
     """Such as that of Llama-3 and of Llama-3.1, when it was Llama-3.1.log."""
     for name in ("demo", "demo.1", "demo.log.1", "demo.log"):
         store.new_log(name).write_text(f"{name}\n")
@@ -223,7 +230,7 @@ def test_a_log_that_is_kept_is_not_another_servers(store: Store) -> None:
 
 
 def test_a_lock_that_can_not_be_written(
-    store: Store, home: Path, capsys: pytest.CaptureFixture[str]
+    store: ServerRegistry, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As on a full disk, or one that can only be read: a folder stands there in its place."""
     store.write(record())
@@ -239,7 +246,7 @@ def test_a_lock_that_can_not_be_written(
         pass
 
 
-def test_a_lock_on_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_on_a_full_disk(store: ServerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -248,7 +255,7 @@ def test_a_lock_on_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_the_last_lines_of_a_log(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_lines_of_a_log(store: ServerRegistry, capsys: pytest.CaptureFixture[str]) -> None:
     store.new_log("demo").write_text("1 ERROR\n2\n3 ERROR\n4\n5")
     for words, said in (
         (["-n", "2"], "4\n5\n"),
@@ -261,7 +268,7 @@ def test_the_last_lines_of_a_log(store: Store, capsys: pytest.CaptureFixture[str
     assert cli.run(["logs", "-n", "-1"]) == 2
 
 
-def test_the_last_lines_and_those_that_come(store: Store) -> None:
+def test_the_last_lines_and_those_that_come(store: ServerRegistry) -> None:
     log = store.new_log("demo")
     log.write_text("old\nlast\n")
     command = [sys.executable, "-m", "qchat", "logs", "demo", "-n", "1", "-f"]
@@ -276,7 +283,7 @@ def test_the_last_lines_and_those_that_come(store: Store) -> None:
 
 
 def test_what_only_speaks_of_errors_is_none(
-    store: Store, capsys: pytest.CaptureFixture[str]
+    store: ServerRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     errors = [
         "(EngineCore pid=1) ERROR 11-25 02:02:14 [core.py:1] RuntimeError: the engine is dead",
@@ -296,7 +303,7 @@ def test_what_only_speaks_of_errors_is_none(
     assert capsys.readouterr().out.splitlines() == errors
 
 
-def test_a_log_has_a_bound(home: Path, store: Store) -> None:
+def test_a_log_has_a_bound(home: Path, store: ServerRegistry) -> None:
     log = store.new_log("demo")
     with log.open("ab") as vllm:
         vllm.write(b"x" * 100)
@@ -313,7 +320,7 @@ def test_a_log_has_a_bound(home: Path, store: Store) -> None:
 
 
 def test_what_others_wrote_is_shown_as_text(
-    store: Store, capsys: pytest.CaptureFixture[str]
+    store: ServerRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.write(replace(record(state=records.FAILED), message="bad\x1b[2Jworse\nworst"))
     assert cli.run(["status"]) == 0
@@ -322,9 +329,9 @@ def test_what_others_wrote_is_shown_as_text(
 
 
 @LINUX
-def test_a_supervisor_that_is_of_nobody_is_told(store: Store, home: Path) -> None:
+def test_a_supervisor_that_is_of_nobody_is_told(store: ServerRegistry, home: Path) -> None:
     with store.held("demo"):
         store.write(record())
-        stand_in_lock(home, replace(Holder.me(), pid=os.getpid(), space="pid:[1]"))
+        stand_in_lock(home, replace(LockHolder.me(), pid=os.getpid(), space="pid:[1]"))
         with pytest.raises(EngineError, match="can't be ended from here"):
             control._stop(store, [record()])

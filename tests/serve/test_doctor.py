@@ -145,14 +145,14 @@ class TestCommand:
 
 def test_the_cpu_build_does_not_see_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that would fit the GPU alone does not run here."""
-    asked = doctor_sections.Asked({"QCHAT_HOME": "/nowhere"}, model="Qwen3-8B")
+    asked = doctor_sections.DoctorOptions({"QCHAT_HOME": "/nowhere"}, model="Qwen3-8B")
     big = Gpu(0, "big", 80_000, 80_000, (9, 0))
     here = replace(HERE, free_mib=4000, gpus=(big,))
     monkeypatch.setattr(doctor_sections, "detect", lambda _environ: here)
     answers = {}
     for cpu in (True, False):
-        found = vllm_start.Installed("0.32.0", cpu=cpu)
-        monkeypatch.setattr(vllm_start, "installed", lambda found=found: found)
+        found = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
+        monkeypatch.setattr(vllm_start, "installed_vllm", lambda found=found: found)
         section = next(s for s in doctor_sections.sections(asked) if s.name == "model")
         answers[cpu] = levels(section.look())["fit"]
     assert answers == {True: "problem", False: "ok"}

@@ -16,11 +16,11 @@ from qchat.serve.doctor import server as doctor_server
 from qchat.serve.doctor.finding import Finding, Level
 from qchat.serve.doctor.server import Arrivals, Target
 from qchat.serve.keys import LEAST
-from qchat.serve.records import Record, Store
+from qchat.serve.records import ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as wire
-from qchat.api.endpoint import Endpoint, Secret
 from qchat.api import stream as answer
+from qchat.api.endpoint import Endpoint, Secret
 from qchat.settings import Paths
 from tests import faults
 
@@ -141,7 +141,7 @@ def test_a_stream_that_is_read_late(
 ) -> None:
     """The first one or two streams come together at our end: only two make a warning."""
     asked: list[int] = []
-    original = answer.consume
+    original = answer.stream_chunks
 
     def consume(client: Any, body: Any, take: Any, progress: Any) -> None:
         asked.append(body["max_tokens"])
@@ -155,7 +155,7 @@ def test_a_stream_that_is_read_late(
         original(client, body, take_late, progress)
 
     with faults.running(answers=STREAM) as server:
-        monkeypatch.setattr("qchat.api.stream.consume", consume)
+        monkeypatch.setattr("qchat.api.stream.stream_chunks", consume)
         found = by_check(doctor_server.server(target(server.url), 10))
     assert found["stream"].level is level
     assert len(asked) == 2 and asked[1] > asked[0]
@@ -214,10 +214,10 @@ def test_a_proxy_that_holds_the_stream_back(
 class TestRecords:
     """Servers that qchat started, by their records."""
 
-    def look(self, home: Path, *held: Record, **environ: str) -> dict[str, Level]:
+    def look(self, home: Path, *held: ServerRecord, **environ: str) -> dict[str, Level]:
         said = {"QCHAT_HOME": str(home), **environ}
         found: dict[str, Level] = {}
-        for section in doctor_sections.sections(doctor_sections.Asked(said, timeout=5)):
+        for section in doctor_sections.sections(doctor_sections.DoctorOptions(said, timeout=5)):
             if section.name.startswith(("server", "settings", "processes")):
                 for name, one in by_check(section.look()).items():
                     found[f"{section.name}.{name}"] = one.level
@@ -231,7 +231,7 @@ class TestRecords:
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
     def test_those_that_are_not_ready(self, tmp_path: Path) -> None:
-        store = Store(Paths.find({"QCHAT_HOME": str(tmp_path)}))
+        store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
         for state in (records.STARTING, records.RESTARTING, records.FAILED):
             store.write(replace(RECORD, name=state, state=state, message="It broke."))
         store.write(replace(RECORD, name="dead"))
@@ -247,7 +247,7 @@ class TestRecords:
         file = tmp_path / "keys"
         file.write_text(f"# who\n\nalice {KEY}\nbob {'b' * LEAST}\n")
         file.chmod(0o600)
-        store = Store(Paths.find({"QCHAT_HOME": str(tmp_path)}))
+        store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
         with faults.running(api_key=KEY) as server, store.held("demo"):
             here = replace(RECORD, url=server.url, port=server.port)
             store.write(replace(here, key=str(file)))
@@ -271,10 +271,10 @@ class TestRecords:
             assert found["server:demo.key"] is Level.WARNING
 
     def test_one_that_is_asked_by_its_address(self, tmp_path: Path) -> None:
-        store = Store(Paths.find({"QCHAT_HOME": str(tmp_path)}))
+        store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
         store.write(RECORD)
         with store.held("demo"):
-            asked = doctor_sections.Asked(
+            asked = doctor_sections.DoctorOptions(
                 {"QCHAT_HOME": str(tmp_path)}, base_url=RECORD.url, timeout=5
             )
             (section,) = [s for s in doctor_sections.sections(asked) if "server" in s.name]
@@ -296,7 +296,7 @@ def test_no_key_at_hand_is_said() -> None:
         (replace(RECORD, key="variable"), "Give the key that was in QCHAT_API_KEY"),
     ],
 )
-def test_where_the_right_key_is(record: Record | None, fix: str) -> None:
+def test_where_the_right_key_is(record: ServerRecord | None, fix: str) -> None:
     with faults.running(api_key=KEY) as server:
         wrong = replace(target(server.url, "x" * LEAST), record=record)
         found = by_check(doctor_server.server(wrong, 5))

@@ -15,7 +15,7 @@ from tests.faults import Running, running
 from tests.nginx import Front, nginx
 
 ALICE, BOB, MALLORY = "a" * 32, "b" * 32, "c" * 32
-CPU = vllm_start.Installed("0.32.0", cpu=True)
+CPU = vllm_start.InstalledVllm("0.32.0", cpu=True)
 CHAT = "/v1/chat/completions"
 
 
@@ -38,7 +38,7 @@ def server() -> Iterator[Running]:
 def front(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("front")
     words = ["serve", "demo", "--port", str(server.port), "--write-deploy", str(folder / "files")]
-    with mock.patch.object(vllm_start, "installed", lambda: CPU):
+    with mock.patch.object(vllm_start, "installed_vllm", lambda: CPU):
         assert cli.run(words) == 0
     with nginx(folder / "nginx", (folder / "files" / "nginx.conf").read_text("utf-8")) as found:
         yield found

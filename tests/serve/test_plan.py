@@ -10,12 +10,12 @@ import pytest
 from qchat.serve import ports
 from qchat.serve.access import Rules
 from qchat.serve.keys import LEAST
-from qchat.serve.passthrough_args import OWNED, named, refuse_owned
-from qchat.serve.plan import Order, Plan, is_loopback, make
+from qchat.serve.passthrough_args import OWNED, option_names, refuse_owned
+from qchat.serve.plan import ServeOptions, ServePlan, is_loopback, make
 
-from qchat.engine.fit import choose
+from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine
-from qchat.engine.recipes import find
+from qchat.engine.recipes import find_recipe
 from qchat.errors import UsageError
 
 CPU = Machine((), 24_000, 20_000, 4)
@@ -27,14 +27,14 @@ def gpus(n: int, mib: int = 24_564) -> Machine:
     return Machine(held, 128_000, 120_000, 16)
 
 
-def value(plan: Plan, name: str) -> str | None:
+def value(plan: ServePlan, name: str) -> str | None:
     words = list(plan.vllm)
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
 
 
 class TestPlan:
     def test_demo(self) -> None:
-        plan = make(Order("demo", port=23100), CPU, {})
+        plan = make(ServeOptions("demo", port=23100), CPU, {})
         assert (plan.name, plan.model, plan.served_name) == ("demo", "demo", "demo")
         assert plan.url == "http://127.0.0.1:23100"
         assert value(plan, "reasoning-parser") == "qwen3"
@@ -47,14 +47,16 @@ class TestPlan:
         file = tmp_path / "keys"
         file.write_text("f" * LEAST)
         file.chmod(0o600)
-        (said,) = [n for n in make(Order("demo", key_file=file), CPU, KEY).notes if "valid" in n]
+        (said,) = [
+            n for n in make(ServeOptions("demo", key_file=file), CPU, KEY).notes if "valid" in n
+        ]
         assert "QCHAT_API_KEY" in said and str(file) in said
         for environ, key_file in ((KEY, None), ({}, file)):
-            notes = make(Order("demo", key_file=key_file), CPU, environ).notes
+            notes = make(ServeOptions("demo", key_file=key_file), CPU, environ).notes
             assert not any("valid" in note for note in notes)
 
     def test_a_recipe_takes_the_variant_that_fits_and_keeps_its_name(self) -> None:
-        plan = make(Order("qwen3-14b"), gpus(1), {})
+        plan = make(ServeOptions("qwen3-14b"), gpus(1), {})
         assert plan.model == "Qwen/Qwen3-14B-FP8"
         assert plan.served_name == "qwen3-14b"
         assert value(plan, "max-model-len") == "auto"
@@ -62,84 +64,86 @@ class TestPlan:
 
     def test_the_cache_on_the_cpu_is_what_the_arithmetic_promises(self) -> None:
         """What a small machine has left beside the weights, not more; and a person's own word."""
-        found = find("Qwen3-4B")
+        found = find_recipe("Qwen3-4B")
         assert found is not None
         for machine in (CPU, Machine((), 16_000, 14_000, 4)):
-            promised = choose(found.recipe, machine)
-            plan = make(Order("Qwen3-4B"), machine, {})
+            promised = best_fit(found.recipe, machine)
+            plan = make(ServeOptions("Qwen3-4B"), machine, {})
             assert value(plan, "kv-cache-memory-bytes") == str(promised.kv_mib << 20)
             assert value(plan, "max-model-len") == str(promised.context)
         assert promised.kv_mib == promised.room_mib
         for own in (["--max-num-seqs", "7"], ["--kv-cache-memory-bytes=9"]):
-            plan = make(Order("demo", extra=tuple(own)), CPU, {})
+            plan = make(ServeOptions("demo", extra=tuple(own)), CPU, {})
             assert plan.vllm[-len(own) :] == tuple(own)
             assert value(plan, "kv-cache-memory-bytes") is None
-        sized = make(Order("demo"), CPU, {"VLLM_CPU_KVCACHE_SPACE": "4"})
+        sized = make(ServeOptions("demo"), CPU, {"VLLM_CPU_KVCACHE_SPACE": "4"})
         assert value(sized, "kv-cache-memory-bytes") is None
-        sized = make(Order("demo", gpu_memory_utilization=0.5), CPU, {})
+        sized = make(ServeOptions("demo", gpu_memory_utilization=0.5), CPU, {})
         assert value(sized, "kv-cache-memory-bytes") is None
 
     def test_several_gpus(self) -> None:
-        plan = make(Order("Qwen/Qwen3-32B"), gpus(4), {})
+        plan = make(ServeOptions("Qwen/Qwen3-32B"), gpus(4), {})
         assert value(plan, "tensor-parallel-size") == "4"
         assert plan.served_name == "Qwen3-32B"
 
     def test_without_a_model_the_best_that_fits(self) -> None:
-        assert make(Order(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
+        assert make(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
 
     def test_one_that_does_not_fit_names_the_next(self) -> None:
         with pytest.raises(UsageError) as caught:
-            make(Order("Qwen/Qwen3-32B"), gpus(1), {})
+            make(ServeOptions("Qwen/Qwen3-32B"), gpus(1), {})
         assert "62,751 MiB of weights" in str(caught.value)
         assert "Try: qchat serve Qwen/Qwen3-32B-AWQ" in str(caught.value)
 
     def test_yarn(self) -> None:
-        plan = make(Order("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
+        plan = make(ServeOptions("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
         overrides = json.loads(value(plan, "hf-overrides") or "")
         assert overrides["rope_parameters"]["factor"] == 4.0
 
     def test_a_folder_and_an_id_without_a_recipe(self, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "config.json").write_text("{}")
-        plan = make(Order(str(tmp_path / "mine")), CPU, {})
+        plan = make(ServeOptions(str(tmp_path / "mine")), CPU, {})
         assert (plan.model, plan.served_name, plan.vllm) == (str(tmp_path / "mine"), "mine", ())
-        assert make(Order("org/Some-Model"), CPU, {}).served_name == "Some-Model"
+        assert make(ServeOptions("org/Some-Model"), CPU, {}).served_name == "Some-Model"
 
     def test_a_name_that_is_none_suggests_one(self) -> None:
         with pytest.raises(UsageError, match=r"did you mean .*Qwen3-8B"):
-            make(Order("Qwen3-9B"), CPU, {})
+            make(ServeOptions("Qwen3-9B"), CPU, {})
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
     def test_a_public_address_needs_a_key(self, host: str) -> None:
         with pytest.raises(UsageError, match="without a key"):
-            make(Order("demo", host=host), CPU, {})
-        plan = make(Order("demo", host=host), CPU, KEY)
+            make(ServeOptions("demo", host=host), CPU, {})
+        plan = make(ServeOptions("demo", host=host), CPU, KEY)
         assert Rules.from_environment({"_QCHAT_ACCESS": plan.rules}).loopback is False
         assert any("TLS" in note for note in plan.notes)
 
     @pytest.mark.parametrize("key", ["", " ", "short"])
     def test_keys_that_are_none(self, key: str) -> None:
         with pytest.raises(UsageError, match="QCHAT_API_KEY"):
-            make(Order("demo"), CPU, {"QCHAT_API_KEY": key})
+            make(ServeOptions("demo"), CPU, {"QCHAT_API_KEY": key})
         with pytest.raises(UsageError, match="VLLM_API_KEY"):
-            make(Order("demo"), CPU, {"VLLM_API_KEY": key})
+            make(ServeOptions("demo"), CPU, {"VLLM_API_KEY": key})
 
     def test_a_key_is_nowhere_in_a_plan(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
         file.write_text(f"alice {'s' * LEAST}\n")
         file.chmod(0o600)
-        plan = make(Order("demo", key_file=file), CPU, KEY)
+        plan = make(ServeOptions("demo", key_file=file), CPU, KEY)
         assert plan.key == str(file)
         for text in (plan.shell(), plan.to_json(), repr(plan)):
             assert "s" * LEAST not in text and KEY["QCHAT_API_KEY"] not in text
 
     def test_it_travels_as_json(self) -> None:
-        plan = make(Order("demo", origins=("https://a.example",)), CPU, {})
-        assert Plan.from_json(plan.to_json()) == plan
+        plan = make(ServeOptions("demo", origins=("https://a.example",)), CPU, {})
+        assert ServePlan.from_json(plan.to_json()) == plan
         assert value(plan, "allowed-origins") == '["https://a.example"]'
 
     def test_the_command(self) -> None:
-        plan = make(Order("demo", extra=("--max-num-seqs", "7", "--max-num-seqs=8")), CPU, {})
+        plan = make(
+            ServeOptions("demo", extra=("--max-num-seqs", "7", "--max-num-seqs=8")), CPU, {}
+        )
         command = plan.command(123)
         assert command[:3] == [sys.executable, "-m", "qchat.serve.launcher"]
         at = command.index("--")
@@ -147,7 +151,7 @@ class TestPlan:
         assert command[-3:] == ["--max-num-seqs", "7", "--max-num-seqs=8"]
 
     def test_a_persons_own_parser_wins(self) -> None:
-        plan = make(Order("demo", extra=("--reasoning_parser", "mine")), CPU, {})
+        plan = make(ServeOptions("demo", extra=("--reasoning_parser", "mine")), CPU, {})
         assert plan.vllm.count("--reasoning-parser") == 0
 
     def test_loopback(self) -> None:
@@ -189,7 +193,7 @@ class TestPassedOptions:
         refuse_owned(words)
 
     def test_names(self) -> None:
-        assert named(["--a_b", "1", "2", "--c", "-dp", "3", "--d=-4", "--e", "-5"]) == {
+        assert option_names(["--a_b", "1", "2", "--c", "-dp", "3", "--d=-4", "--e", "-5"]) == {
             "a-b": "1",
             "c": "",
             "data-parallel-size": "3",
@@ -197,7 +201,7 @@ class TestPassedOptions:
             "e": "-5",
         }
         with pytest.raises(UsageError, match="neither"):
-            named(["word"])
+            option_names(["word"])
 
 
 # Elsewhere the sentence says that the port is taken, but not by whom.

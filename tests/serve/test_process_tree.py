@@ -10,7 +10,7 @@ import pytest
 from qchat.serve import ports
 from qchat.serve import process_tree as tree
 
-from qchat.processes import running
+from qchat.processes import alive
 
 KEY = "sk-very-secret"
 
@@ -58,7 +58,7 @@ class Processes:
 
     def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tree, "_words", lambda pid: list(self.words.get(pid, [])))
-        monkeypatch.setattr(tree, "parent", self.parents.get)
+        monkeypatch.setattr(tree, "parent_pid", self.parents.get)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_who_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
         known = [ending.pid]
         monkeypatch.setattr(tree, "members", lambda first, _mark: [] if first is None else known)
         assert tree.stop(first.pid, "mark", 5.0) == []
-        assert running([ending.pid]) == []
+        assert alive([ending.pid]) == []
 
 
 def test_whoever_has_a_port_is_shown_safely(tmp_path: Path) -> None:

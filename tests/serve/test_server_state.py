@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from qchat.serve import records
 from qchat.serve import server_state as state
-from qchat.serve.health import Bounded, Word, health
+from qchat.serve.health import Bounded, HealthReply, check_health
 
 from .findings import FakeNvml
 from .stand_in import RECORD
@@ -47,20 +47,20 @@ def answering(*parts: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("said", "word"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Word.OK),
-        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", Word.UNWELL),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Word.REFUSED),
-        (b"", Word.SILENT),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", HealthReply.OK),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", HealthReply.UNWELL),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", HealthReply.REFUSED),
+        (b"", HealthReply.SILENT),
     ],
 )
-def test_what_a_server_says(said: bytes, word: Word) -> None:
+def test_what_a_server_says(said: bytes, word: HealthReply) -> None:
     with answering(said) as url:
-        assert health(url, 20 if said else 0.05).word is word
+        assert check_health(url, 20 if said else 0.05).word is word
 
 
 def test_nobody_listens(unused_port: int) -> None:
-    assert health(f"http://127.0.0.1:{unused_port}").word is Word.REFUSED
-    assert health(f"http://[::1]:{unused_port}").word is Word.REFUSED
+    assert check_health(f"http://127.0.0.1:{unused_port}").word is HealthReply.REFUSED
+    assert check_health(f"http://[::1]:{unused_port}").word is HealthReply.REFUSED
 
 
 def test_questions_that_hang_do_not_keep_the_others() -> None:
@@ -82,7 +82,7 @@ def test_servers_that_hang_and_one_that_does_not() -> None:
         urls = {"a": hangs, "b": begins, "c": hangs, "d": well}
         servers = [replace(RECORD, name=name, url=url) for name, url in urls.items()]
         servers.append(replace(RECORD, name="e", url=hangs, state=records.STARTING))
-        said = {one["name"]: one for one in state.states(servers)}
+        said = {one["name"]: one for one in state.server_states(servers)}
     assert [said[name]["health"] for name in "abcde"] == ["silent"] * 3 + ["ok", None]
     assert said["d"]["health_ms"] > 0 and said["a"]["health_ms"] is None
     assert "mark" not in said["a"] and "temporary" not in said["a"]
@@ -91,7 +91,7 @@ def test_servers_that_hang_and_one_that_does_not() -> None:
 def test_memory_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(pid: int) -> object:
         monkeypatch.setattr(state.tree, "members", lambda _first, _mark: [pid, os.getpid()])
-        (one,) = state.states([replace(RECORD, state=records.STARTING, vllm=pid)])
+        (one,) = state.server_states([replace(RECORD, state=records.STARTING, vllm=pid)])
         return one["gpu_memory_mib"]
 
     monkeypatch.setitem(sys.modules, "pynvml", None)
@@ -110,7 +110,7 @@ def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "pynvml", Hanging())
     try:
-        (one,) = state.states([replace(RECORD, state=records.STARTING)])
+        (one,) = state.server_states([replace(RECORD, state=records.STARTING)])
         assert one["gpu_memory_mib"] is None
     finally:
         forever.set()
@@ -157,7 +157,7 @@ def test_a_server_whose_clock_is_another_zones(
             log.write_text(stats(1, 412.5, 3, 1))
         with time_zone(monkeypatch, "UTC0"):
             for said, running in (offset, 3), (offset + 3600, 0):
-                (one,) = state.states([replace(RECORD, log=str(log), utc_offset=said)])
+                (one,) = state.server_states([replace(RECORD, log=str(log), utc_offset=said)])
                 assert one["running"] == running and "utc_offset" not in one
 
 
@@ -174,5 +174,5 @@ def test_only_a_ready_server_is_busy(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(stats(1, 412.5, 3, 1))
     for said, running in (records.READY, 3), (records.RESTARTING, 0), (records.STARTING, 0):
-        (one,) = state.states([replace(RECORD, state=said, log=str(log))])
+        (one,) = state.server_states([replace(RECORD, state=said, log=str(log))])
         assert one["running"] == running

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from qchat.serve import ports, records
 from qchat.serve import process_tree as tree
-from qchat.serve.phases import Phase, Progress, Step, Tail, downloaded, read
-from qchat.serve.plan import Order, Plan, make
-from qchat.serve.records import Record, Store
+from qchat.serve.phases import LogTail, Phase, StartProgress, Step, downloaded, read
+from qchat.serve.plan import ServeOptions, ServePlan, make
+from qchat.serve.records import ServerRecord, ServerRegistry
 from qchat.serve.supervisor import Supervisor, instead
 
 from qchat.engine.machine import Machine
 from qchat.errors import EngineError, Exit, UsageError
-from qchat.processes import family, running
+from qchat.processes import alive, process_family
 from qchat.settings import Paths
 
 from .stand_in import RECORD
@@ -70,7 +70,7 @@ time.sleep(600)
 """
 
 
-class Standin(Plan):
+class Standin(ServePlan):
     """A plan whose process is the script above."""
 
     def command(self, parent: int | None = None) -> list[str]:
@@ -78,15 +78,15 @@ class Standin(Plan):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(Paths.find({"QCHAT_HOME": str(tmp_path / "home")}))
+def store(tmp_path: Path) -> ServerRegistry:
+    return ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path / "home")}))
 
 
 def standin(tmp_path: Path, port: int, orders: str) -> Standin:
     script = tmp_path / "standin.py"
     script.write_text(STANDIN)
-    real = make(Order("demo", port=port), Machine((), 9000, 8000, 2), {})
-    values = {name: getattr(real, name) for name in Plan.__slots__}
+    real = make(ServeOptions("demo", port=port), Machine((), 9000, 8000, 2), {})
+    values = {name: getattr(real, name) for name in ServePlan.__slots__}
     values["launcher"] = (str(script), str(port), orders, str(tmp_path))
     return Standin(**values)
 
@@ -105,12 +105,12 @@ def interrupt_when(done: Callable[[], bool], signum: int = signal.SIGTERM) -> th
     return thread
 
 
-def state(store: Store) -> str:
+def state(store: ServerRegistry) -> str:
     record = store.read("demo")
     return "" if record is None else record.state
 
 
-def mark_of(store: Store) -> str:
+def mark_of(store: ServerRegistry) -> str:
     record = store.read("demo")
     assert record is not None
     return record.mark
@@ -121,7 +121,7 @@ def mark_of(store: Store) -> str:
     ("signum", "code"), [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGINT, Exit.INTERRUPTED)]
 )
 def test_from_start_to_stop(
-    tmp_path: Path, store: Store, signum: int, code: Exit, unused_port: int
+    tmp_path: Path, store: ServerRegistry, signum: int, code: Exit, unused_port: int
 ) -> None:
     steps: list[Phase] = []
     marks: list[str] = []
@@ -144,7 +144,7 @@ def test_from_start_to_stop(
 
 @MARKED
 def test_a_crash_is_followed_by_a_start_and_it_is_said(
-    tmp_path: Path, store: Store, unused_port: int
+    tmp_path: Path, store: ServerRegistry, unused_port: int
 ) -> None:
     plan = standin(tmp_path, unused_port, "crash,well")
     thread = interrupt_when(
@@ -161,7 +161,7 @@ def test_a_crash_is_followed_by_a_start_and_it_is_said(
 
 @MARKED
 def test_a_server_whose_record_can_not_be_written_any_more_is_kept_up(
-    tmp_path: Path, store: Store, unused_port: int
+    tmp_path: Path, store: ServerRegistry, unused_port: int
 ) -> None:
     """As on a disk that has become full: a folder stands in the record's place."""
     ready: list[int] = []
@@ -182,7 +182,7 @@ def test_a_server_whose_record_can_not_be_written_any_more_is_kept_up(
 
 @MARKED
 def test_a_server_that_always_crashes_is_given_up(
-    tmp_path: Path, store: Store, unused_port: int
+    tmp_path: Path, store: ServerRegistry, unused_port: int
 ) -> None:
     plan = standin(tmp_path, unused_port, "crash")
     with pytest.raises(EngineError, match=r"ended 6 times serving demo: the engine is dead"):
@@ -195,7 +195,7 @@ def test_a_server_that_always_crashes_is_given_up(
 
 @MARKED
 def test_a_start_that_fails_is_not_tried_again(
-    tmp_path: Path, store: Store, unused_port: int
+    tmp_path: Path, store: ServerRegistry, unused_port: int
 ) -> None:
     plan = standin(tmp_path, unused_port, "broken")
     with pytest.raises(EngineError, match=r"something is wrong with the model.*qchat logs demo"):
@@ -206,7 +206,7 @@ def test_a_start_that_fails_is_not_tried_again(
 
 @MARKED
 def test_one_that_ignores_sigterm_is_killed(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervisor.PATIENCE", 0.3)
     marks: list[str] = []
@@ -245,14 +245,18 @@ def test_a_server_without_its_engine_is_not_waited_for_long() -> None:
     assert server.returncode == -signal.SIGKILL
 
 
-def test_a_second_server_of_the_same_name(tmp_path: Path, store: Store, unused_port: int) -> None:
+def test_a_second_server_of_the_same_name(
+    tmp_path: Path, store: ServerRegistry, unused_port: int
+) -> None:
     plan = standin(tmp_path, unused_port, "well")
     with store.held("demo"), pytest.raises(UsageError, match="named demo runs already"):
         Supervisor(plan, store, lambda _step: None).run()
 
 
 @MARKED
-def test_a_second_server_on_the_same_port(tmp_path: Path, store: Store, unused_port: int) -> None:
+def test_a_second_server_on_the_same_port(
+    tmp_path: Path, store: ServerRegistry, unused_port: int
+) -> None:
     """The first has not come so far as to listen."""
     plan = standin(tmp_path, unused_port, "well")
     other = replace(RECORD, name="other", port=unused_port, state=records.STARTING)
@@ -263,7 +267,7 @@ def test_a_second_server_on_the_same_port(tmp_path: Path, store: Store, unused_p
     assert not (tmp_path / "starts").exists() and store.read("demo") is None
 
 
-def test_what_a_killed_supervisor_leaves_is_swept(tmp_path: Path, store: Store) -> None:
+def test_what_a_killed_supervisor_leaves_is_swept(tmp_path: Path, store: ServerRegistry) -> None:
     folder = tmp_path / "qchat-serve-x"
     folder.mkdir()
     store.write(record(temporary=str(folder)))
@@ -274,7 +278,9 @@ def test_what_a_killed_supervisor_leaves_is_swept(tmp_path: Path, store: Store) 
     assert store.all() == [] and not folder.exists() and kept.exists()
 
 
-def test_records_are_private_and_a_broken_one_is_none(tmp_path: Path, store: Store) -> None:
+def test_records_are_private_and_a_broken_one_is_none(
+    tmp_path: Path, store: ServerRegistry
+) -> None:
     store.write(record())
     file = next((tmp_path / "home" / "state" / "servers").glob("*.json"))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -283,7 +289,7 @@ def test_records_are_private_and_a_broken_one_is_none(tmp_path: Path, store: Sto
     assert store.read("demo") is None and store.all() == []
 
 
-def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: Store) -> None:
+def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: ServerRegistry) -> None:
     store.write(record())
     folder = tmp_path / "home" / "state" / "servers"
     before = set(folder.iterdir())
@@ -293,7 +299,7 @@ def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: Stor
     assert store.read("demo") == record() and set(folder.iterdir()) == before
 
 
-def record(temporary: str = "/nowhere") -> Record:
+def record(temporary: str = "/nowhere") -> ServerRecord:
     return replace(RECORD, temporary=temporary)
 
 
@@ -308,7 +314,7 @@ def test_foreign_processes_are_seen_and_ours_are_not(tmp_path: Path) -> None:
             assert process.pid not in dict(tree.foreign(["ours"]))
             assert tree.members(None, "ours") == [process.pid]
             assert tree.stop(None, "ours", 0.0) == []
-            assert running([process.pid]) == []
+            assert alive([process.pid]) == []
         finally:
             process.kill()
 
@@ -330,7 +336,7 @@ with subprocess.Popen(
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None and process.stdout.readline() == b"\n"
-            (child,) = family([process.pid])[1:]
+            (child,) = process_family([process.pid])[1:]
             assert child in dict(tree.foreign([]))
             assert not {process.pid, child} & set(dict(tree.foreign(["ours"])))
             assert tree.members(None, "ours") == sorted([process.pid, child])
@@ -340,7 +346,7 @@ with subprocess.Popen(
 
 @MARKED
 def test_a_server_is_ready_when_it_answers_whatever_its_log_says(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--uvicorn-log-level warning leaves out the line that says so."""
     monkeypatch.setattr("qchat.serve.supervisor.ASK", 0.05)
@@ -352,7 +358,7 @@ def test_a_server_is_ready_when_it_answers_whatever_its_log_says(
 
 @MARKED
 def test_a_server_of_somebody_else_is_not_taken_for_ours(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervisor.ASK", 0.01)
     asked: list[object] = []
@@ -371,7 +377,7 @@ def test_a_server_of_somebody_else_is_not_taken_for_ours(
 
 @MARKED
 def test_an_account_without_a_name_and_a_child_that_was_waited_for(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nameless() -> str:
         raise KeyError("uid not found")
@@ -392,7 +398,7 @@ def test_an_account_without_a_name_and_a_child_that_was_waited_for(
 
 @MARKED
 def test_a_log_that_grows_is_cut_while_the_server_runs(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qchat.serve.supervisor.LOOK_AT_LOG", 0.02)
     monkeypatch.setattr("qchat.serve.supervisor.MOST_LOG", 10)
@@ -407,7 +413,7 @@ def test_a_log_that_grows_is_cut_while_the_server_runs(
 
 @MARKED
 def test_the_record_says_how_far_the_logs_clock_is_from_utc(
-    tmp_path: Path, store: Store, unused_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says it anew where summer time begins."""
     clock = {"ahead": 3600}
@@ -437,7 +443,7 @@ def test_the_record_says_how_far_the_logs_clock_is_from_utc(
 
 @MARKED
 def test_words_that_vllm_does_not_take_are_wrong_usage(
-    tmp_path: Path, store: Store, unused_port: int
+    tmp_path: Path, store: ServerRegistry, unused_port: int
 ) -> None:
     with pytest.raises(UsageError, match="does not know the option --no-such-option"):
         Supervisor(standin(tmp_path, unused_port, "usage"), store, lambda _step: None).run()
@@ -461,14 +467,14 @@ class TestPhases:
         assert read(line) == step
 
     def test_it_goes_forward_only(self) -> None:
-        progress = Progress()
+        progress = StartProgress()
         assert progress.feed(["Application startup complete"])
         assert not progress.feed(["Starting to load model x", "nothing"])
         assert progress.step.phase is Phase.READY
 
     def test_tail_gives_whole_lines_once(self, tmp_path: Path) -> None:
         file = tmp_path / "log"
-        tail = Tail(file)
+        tail = LogTail(file)
         assert tail.lines() == []
         file.write_text("one\ntw")
         assert tail.lines() == ["one"]
@@ -484,7 +490,7 @@ class TestPhases:
     def test_tail_goes_on_with_a_new_log(self, tmp_path: Path, replaced: bool) -> None:
         file = tmp_path / "log"
         file.write_text("a line that is long\nand a rest")
-        tail = Tail(file)
+        tail = LogTail(file)
         assert tail.lines() == ["a line that is long"]
         if replaced:
             file.rename(tmp_path / "log.1")
@@ -495,7 +501,7 @@ class TestPhases:
 
     def test_a_download_is_shown_again_and_again(self) -> None:
         now = [0.0]
-        progress = Progress(lambda: now[0])
+        progress = StartProgress(lambda: now[0])
         now[0] = 5.0
         assert not progress.feed([])
         assert progress.feed(["Starting to load model x"])
@@ -536,7 +542,7 @@ class TestPhases:
 def test_the_command_to_try_instead(log: str, command: str | None) -> None:
     """A person's own words stay, but for a token."""
     given = ("demo", "--name", "a b", "--", "--hf-token", "hf_secret")
-    plan = make(Order("demo", given=given), Machine((), 9000, 8000, 2), {})
+    plan = make(ServeOptions("demo", given=given), Machine((), 9000, 8000, 2), {})
     assert instead(plan, log) == (command and f"qchat serve demo {command}")
-    bare = make(Order("demo"), Machine((), 9000, 8000, 2), {})
+    bare = make(ServeOptions("demo"), Machine((), 9000, 8000, 2), {})
     assert instead(bare, "CUDA out of memory") == "qchat serve demo -- --max-num-seqs 64"

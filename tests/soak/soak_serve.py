@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.processes import end, family, running
+from qchat.processes import alive, kill_processes, process_family
 from tests.e2e.conftest import READY, Home, free_port, wait_until_gone
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3600)]
@@ -39,13 +39,13 @@ def test_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
         try:
             if cycle % 3 == 2:
                 time.sleep(chance.uniform(0.0, 10.0))
-                members = family([process.pid])
+                members = process_family([process.pid])
                 process.kill()
                 assert process.wait(30) == -signal.SIGKILL, where
                 kills += 1
             else:
                 _until_ready(home, process, where)
-                members = family([process.pid])
+                members = process_family([process.pid])
                 stopped = home.run("stop", "demo")
                 assert stopped.returncode == 0, f"{where}: {stopped.stderr}"
                 process.wait(30)
@@ -59,7 +59,7 @@ def test_starts_and_stops_leave_nothing(tmp_path: Path) -> None:
         finally:
             assert process.stderr is not None
             process.stderr.close()
-            end(running({*members, *family(_of(home))}))
+            kill_processes(alive({*members, *process_family(_of(home))}))
     temporary.rmdir()
     assert kills == STARTS // 3
 
@@ -87,7 +87,7 @@ def _of(home: Home) -> list[int]:
                 found.append(int(path.parent.name))
         except OSError:
             continue
-    return running(found)
+    return alive(found)
 
 
 def _unused_segments(before: set[Path]) -> set[Path]:

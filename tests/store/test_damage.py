@@ -14,10 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qchat.errors import Exit, QchatError
-from qchat.store import Conversation, State, Store, StoreError, Trouble, open_store, salvage
+from qchat.store import (
+    MessageState,
+    Store,
+    StoredConversation,
+    StoreError,
+    StoreProblem,
+    open_store,
+    salvage,
+)
 
 
-def fill(folder: Path, texts: int = 30) -> Conversation:
+def fill(folder: Path, texts: int = 30) -> StoredConversation:
     with open_store(folder) as store:
         chat = store.conversations.create(title="kept")
         for n in range(texts):
@@ -63,7 +71,7 @@ def test_damage_in_the_middle_is_set_aside_at_the_next_opening(tmp_path: Path) -
                     break
                 store.messages.bodies(n.id for n in store.messages.path(chat.id))
         except StoreError as e:
-            assert e.trouble is Trouble.DAMAGED
+            assert e.trouble is StoreProblem.DAMAGED
             assert e.exit_code == Exit.ENGINE
     else:
         pytest.fail("the damage was never said")
@@ -91,9 +99,9 @@ def test_what_can_be_read_of_a_damaged_file_is_brought_back(tmp_path: Path) -> N
         for n in range(60):
             question = store.messages.add(chat.id, "user", f"question {n}. " + "x" * 500)
         first = store.messages.begin(chat.id, model="demo")
-        store.messages.finish(first.id, State.STOPPED, "A long answer " + "y" * 9000, "hm")
+        store.messages.finish(first.id, MessageState.STOPPED, "A long answer " + "y" * 9000, "hm")
         other = store.messages.begin(chat.id, parent=question.id, model="demo")
-        store.messages.finish(other.id, State.COMPLETE, "Light scatters.")
+        store.messages.finish(other.id, MessageState.COMPLETE, "Light scatters.")
         gone = store.conversations.create(title="deleted")
         store.conversations.delete(gone.id)
     (lost,) = pages_with(path, b"question 30.")
@@ -111,7 +119,7 @@ def test_what_can_be_read_of_a_damaged_file_is_brought_back(tmp_path: Path) -> N
         tree = store.messages.tree(chat.id)
         assert [node.siblings for node in tree][-2:] == [2, 2]
         (answer,) = store.messages.bodies([tree[-2].id])
-        assert (answer.state, answer.reasoning) == (State.STOPPED, "hm")
+        assert (answer.state, answer.reasoning) == (MessageState.STOPPED, "hm")
         assert len(answer.content) == 9014
         assert len(store.search("question 59")) == 1
         assert [c.id for c in store.conversations.list(deleted=True)] == [gone.id]
@@ -210,7 +218,7 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     c.close()
     with open_store(tmp_path) as store, pytest.raises(StoreError) as caught:
         store.search("text")
-    assert caught.value.trouble is Trouble.DAMAGED
+    assert caught.value.trouble is StoreProblem.DAMAGED
     with open_store(tmp_path) as store:
         assert store.aside is None
         assert len(store.search("text")) == len(store.messages.path(chat.id)) == 30
@@ -260,7 +268,7 @@ def write_until_full(store: Store, chat: str) -> int:
         for n in range(1000):
             store.messages.add(chat, "user", f"{n} " + "words " * 2000)
             stored += 1
-    assert caught.value.trouble is Trouble.FULL
+    assert caught.value.trouble is StoreProblem.FULL
     assert caught.value.exit_code == Exit.ENGINE
     assert "full" in str(caught.value)
     return stored
@@ -288,7 +296,7 @@ def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
             file.write(b"x" * 4096)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is Trouble.FULL
+    assert caught.value.trouble is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -304,7 +312,7 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
     for _time in range(2):
         with pytest.raises(StoreError) as caught:
             open_store(disk)
-        assert caught.value.trouble is Trouble.FULL
+        assert caught.value.trouble is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert store.notice is not None
@@ -314,7 +322,7 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
 @pytest.mark.parametrize(
     "what, error, said",
     [
-        ("add", StoreError(Trouble.FULL, "The disk is full."), "The disk is full."),
+        ("add", StoreError(StoreProblem.FULL, "The disk is full."), "The disk is full."),
         ("shutil", OSError(28, "No space left on device"), "No space left on device."),
     ],
 )
@@ -340,7 +348,7 @@ def test_a_read_only_folder_is_said(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is Trouble.READ_ONLY
+    assert caught.value.trouble is StoreProblem.READ_ONLY
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -354,7 +362,7 @@ def test_a_read_only_folder_can_be_read(disk: Path) -> None:
         assert len(store.search("text")) == 3
         with pytest.raises(StoreError) as caught:
             store.conversations.rename(chat.id, "other")
-        assert caught.value.trouble is Trouble.READ_ONLY
+        assert caught.value.trouble is StoreProblem.READ_ONLY
     empty = disk / "none"
     with pytest.raises(QchatError):
         open_store(empty, only_reading=True)
@@ -388,5 +396,5 @@ def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path)
             assert fresh.aside is not None
             with pytest.raises(StoreError, match="start qchat again") as caught:
                 living.messages.add(chat.id, "user", "typed later")
-            assert caught.value.trouble is Trouble.DAMAGED
+            assert caught.value.trouble is StoreProblem.DAMAGED
             fresh.conversations.create(title="goes on")

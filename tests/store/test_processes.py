@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.store import State, StoreError, Trouble, open_store
+from qchat.store import MessageState, StoreError, StoreProblem, open_store
 
 _STREAMER = """
 import sys
@@ -28,14 +28,14 @@ sys.stdin.read()
 _WRITER = """
 import sys
 from pathlib import Path
-from qchat.store import open_store, State
+from qchat.store import open_store, MessageState
 with open_store(Path(sys.argv[1])) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(40):
         store.messages.add(sys.argv[2], "user", f"{sys.argv[3]} {n}")
         answer = store.messages.begin(sys.argv[2])
-        store.messages.finish(answer.id, State.COMPLETE, f"{sys.argv[3]} answer {n}")
+        store.messages.finish(answer.id, MessageState.COMPLETE, f"{sys.argv[3]} answer {n}")
 """
 
 
@@ -60,10 +60,10 @@ def test_what_kill_9_cut_off_is_stopped_and_kept(tmp_path: Path) -> None:
         # While it lives its answer is its own, whoever opens the store.
         with open_store(tmp_path) as store:
             assert store.stopped == 0
-            assert store.messages.get(int(answer)).state is State.STREAMING
+            assert store.messages.get(int(answer)).state is MessageState.STREAMING
             with pytest.raises(StoreError) as caught:
                 store.messages.checkpoint(int(answer), "mine")
-            assert caught.value.trouble is Trouble.BUSY
+            assert caught.value.trouble is StoreProblem.BUSY
         os.kill(streamer.pid, signal.SIGKILL)
         streamer.wait()
     with open_store(tmp_path) as store:
@@ -71,7 +71,7 @@ def test_what_kill_9_cut_off_is_stopped_and_kept(tmp_path: Path) -> None:
         texts = [m.content for m in store.messages.bodies(n.id for n in store.messages.path(chat))]
         assert texts == ["Why?", "Because of 光"]
         cut = store.messages.get(int(answer))
-        assert (cut.state, cut.reasoning) == (State.STOPPED, "hm")
+        assert (cut.state, cut.reasoning) == (MessageState.STOPPED, "hm")
         assert [hit.message for hit in store.search("光")] == [cut.id]
     assert list((tmp_path / "writers").iterdir()) == []
 
@@ -81,7 +81,7 @@ def test_a_paused_process_is_not_dead(tmp_path: Path) -> None:
         _chat, answer = said(streamer)
         os.kill(streamer.pid, signal.SIGSTOP)
         with open_store(tmp_path) as store:
-            assert store.messages.get(int(answer)).state is State.STREAMING
+            assert store.messages.get(int(answer)).state is MessageState.STREAMING
         os.kill(streamer.pid, signal.SIGKILL)
 
 
@@ -89,10 +89,10 @@ def test_two_stores_of_one_process_know_each_other(tmp_path: Path) -> None:
     with open_store(tmp_path) as one:
         answer = one.messages.begin(one.conversations.create().id)
         with open_store(tmp_path) as two:
-            assert two.messages.get(answer.id).state is State.STREAMING
+            assert two.messages.get(answer.id).state is MessageState.STREAMING
         one.messages.checkpoint(answer.id, "more")
     with open_store(tmp_path) as store:
-        assert store.messages.get(answer.id).state is State.STOPPED
+        assert store.messages.get(answer.id).state is MessageState.STOPPED
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         assert len(nodes) == store.conversations.get(chat).messages == 160
         known = {node.id for node in nodes}
         assert all(node.parent in known for node in nodes if node.parent is not None)
-        assert {node.state for node in nodes} == {State.COMPLETE}
+        assert {node.state for node in nodes} == {MessageState.COMPLETE}
 
 
 def _open_and_write(folder: str, barrier: "multiprocessing.synchronize.Barrier") -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from qchat.store import ROLES, State, open_store, parse_document, parse_messages
+from qchat.store import ROLES, MessageState, open_store, parse_document, parse_messages
 
 TEXT = st.text(max_size=40)
 WORDS = st.lists(
@@ -25,7 +25,7 @@ WORDS = st.lists(
     min_size=1,
     max_size=8,
 )
-ENDS = st.sampled_from([State.COMPLETE, State.STOPPED, State.ERROR])
+ENDS = st.sampled_from([MessageState.COMPLETE, MessageState.STOPPED, MessageState.ERROR])
 
 
 class Tree(RuleBasedStateMachine):
@@ -69,7 +69,7 @@ class Tree(RuleBasedStateMachine):
 
     @precondition(lambda self: self.streaming)
     @rule(target=done, state=ENDS, text=TEXT)
-    def finish(self, state: State, text: str) -> int:
+    def finish(self, state: MessageState, text: str) -> int:
         answer = self.streaming.pop(0)
         self.store.messages.finish(answer, state, text)
         self.kept[answer] = (self.kept[answer][0], self._stored(text))
@@ -113,7 +113,7 @@ class Tree(RuleBasedStateMachine):
         self.store.close()
         self.store = open_store(Path(self.folder.name))
         stopped, self.streaming = self.streaming, []
-        assert all(self.store.messages.get(n).state is State.STOPPED for n in stopped)
+        assert all(self.store.messages.get(n).state is MessageState.STOPPED for n in stopped)
         return multiple(*stopped)
 
     @invariant()

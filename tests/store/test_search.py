@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.store import State, Store, StoreThread, open_store
+from qchat.store import MessageState, Store, StoreThread, open_store
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_other_branches_are_searched_and_can_be_shown(store: Store) -> None:
     question = store.messages.add(chat, "user", "Why?")
     for text in ("one", "two"):
         answer = store.messages.begin(chat, parent=question.id)
-        store.messages.finish(answer.id, State.COMPLETE, text)
+        store.messages.finish(answer.id, MessageState.COMPLETE, text)
     (hit,) = store.search("one")
     assert hit.message is not None
     store.messages.show(hit.message)
@@ -116,7 +116,7 @@ def test_calls_from_an_event_loop_keep_their_order(store: Store) -> None:
             chat = await run(store.conversations.create, title="t")
             answer = await run(store.messages.begin, chat.id)
             calls = [run(store.messages.checkpoint, answer.id, "x" * n) for n in range(50)]
-            done = await run(store.messages.finish, answer.id, State.COMPLETE, "end")
+            done = await run(store.messages.finish, answer.id, MessageState.COMPLETE, "end")
             await asyncio.gather(*calls)
             return (await run(store.messages.get, done.id)).content
         finally:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from qchat.store import (
-    Conversation,
+    MessageState,
     Parsed,
-    State,
     Store,
+    StoredConversation,
     StoreError,
-    Trouble,
+    StoreProblem,
     open_store,
     parse_document,
     parse_messages,
@@ -25,30 +25,30 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def chat(store: Store) -> Conversation:
+def chat(store: Store) -> StoredConversation:
     return store.conversations.create(title="Sky", model="demo")
 
 
-def shown(store: Store, chat: Conversation) -> list[str]:
+def shown(store: Store, chat: StoredConversation) -> list[str]:
     nodes = store.messages.path(chat.id)
     return [m.content for m in store.messages.bodies(n.id for n in nodes)]
 
 
-def answered(store: Store, chat: Conversation, text: str, parent: int | None = None) -> int:
+def answered(store: Store, chat: StoredConversation, text: str, parent: int | None = None) -> int:
     where = {} if parent is None else {"parent": parent}
     answer = store.messages.begin(chat.id, model="demo", **where)  # type: ignore[arg-type]
-    return store.messages.finish(answer.id, State.COMPLETE, text).id
+    return store.messages.finish(answer.id, MessageState.COMPLETE, text).id
 
 
-def test_a_question_and_its_answer_are_the_path(store: Store, chat: Conversation) -> None:
+def test_a_question_and_its_answer_are_the_path(store: Store, chat: StoredConversation) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     answer = store.messages.begin(chat.id, model="demo", used={"sampling": {"seed": 1}})
-    assert answer.state is State.STREAMING
+    assert answer.state is MessageState.STREAMING
     store.messages.checkpoint(answer.id, "Be", "hm")
     assert store.messages.get(answer.id).content == "Be"
     done = store.messages.finish(
         answer.id,
-        State.COMPLETE,
+        MessageState.COMPLETE,
         "Because.\nSo.",
         "hm, yes",
         finish_reason="stop",
@@ -68,7 +68,7 @@ def test_a_question_and_its_answer_are_the_path(store: Store, chat: Conversation
 
 
 def test_regenerating_makes_a_sibling_and_both_can_be_shown(
-    store: Store, chat: Conversation
+    store: Store, chat: StoredConversation
 ) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     one = answered(store, chat, "one")
@@ -81,7 +81,7 @@ def test_regenerating_makes_a_sibling_and_both_can_be_shown(
     assert shown(store, chat) == ["Why?", "one", "And?"]
 
 
-def test_an_edited_first_question_is_another_root(store: Store, chat: Conversation) -> None:
+def test_an_edited_first_question_is_another_root(store: Store, chat: StoredConversation) -> None:
     old = store.messages.add(chat.id, "user", "Wy?")
     answered(store, chat, "What?")
     new = store.messages.add(chat.id, "user", "Why?", parent=None)
@@ -89,7 +89,7 @@ def test_an_edited_first_question_is_another_root(store: Store, chat: Conversati
     assert store.messages.siblings(new.id) == [old.id, new.id]
 
 
-def test_showing_what_is_shown_keeps_the_path(store: Store, chat: Conversation) -> None:
+def test_showing_what_is_shown_keeps_the_path(store: Store, chat: StoredConversation) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     one = answered(store, chat, "one")
     answered(store, chat, "two", parent=question.id)
@@ -98,7 +98,7 @@ def test_showing_what_is_shown_keeps_the_path(store: Store, chat: Conversation) 
     assert shown(store, chat) == ["Why?", "one"]
 
 
-def test_the_path_can_be_cut_and_had_back(store: Store, chat: Conversation) -> None:
+def test_the_path_can_be_cut_and_had_back(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     answer = answered(store, chat, "So.")
     store.messages.set_leaf(chat.id, None)
@@ -107,29 +107,29 @@ def test_the_path_can_be_cut_and_had_back(store: Store, chat: Conversation) -> N
     assert shown(store, chat) == ["Why?", "So."]
 
 
-def test_a_stopped_answer_goes_on(store: Store, chat: Conversation) -> None:
+def test_a_stopped_answer_goes_on(store: Store, chat: StoredConversation) -> None:
     answer = store.messages.begin(chat.id)
-    store.messages.finish(answer.id, State.STOPPED, "half")
+    store.messages.finish(answer.id, MessageState.STOPPED, "half")
     assert [hit.message for hit in store.search("half")] == [answer.id]
     store.messages.resume(answer.id)
     assert store.search("half") == []  # found again when it has ended
-    store.messages.finish(answer.id, State.COMPLETE, "half and half")
+    store.messages.finish(answer.id, MessageState.COMPLETE, "half and half")
     assert [hit.message for hit in store.search("and")] == [answer.id]
 
 
-def test_an_answer_that_has_ended_is_not_written_to(store: Store, chat: Conversation) -> None:
+def test_an_answer_that_has_ended_is_not_written_to(store: Store, chat: StoredConversation) -> None:
     answer = answered(store, chat, "whole")
     for write in (
         lambda: store.messages.checkpoint(answer, "ha"),
-        lambda: store.messages.finish(answer, State.ERROR, "ha"),
+        lambda: store.messages.finish(answer, MessageState.ERROR, "ha"),
     ):
         with pytest.raises(StoreError) as caught:
             write()
-        assert caught.value.trouble is Trouble.BUSY
+        assert caught.value.trouble is StoreProblem.BUSY
     assert store.messages.get(answer).content == "whole"
 
 
-def test_a_fork_is_a_copy_of_the_path(store: Store, chat: Conversation) -> None:
+def test_a_fork_is_a_copy_of_the_path(store: Store, chat: StoredConversation) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     answered(store, chat, "one")
     two = answered(store, chat, "two", parent=question.id)
@@ -140,7 +140,7 @@ def test_a_fork_is_a_copy_of_the_path(store: Store, chat: Conversation) -> None:
     assert shown(store, chat) == ["Why?", "two", "And?"]
 
 
-def test_forks_are_told_apart_by_a_number(store: Store, chat: Conversation) -> None:
+def test_forks_are_told_apart_by_a_number(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     copy = store.conversations.fork(chat.id)
     titles = [store.conversations.fork(key).title for key in (chat.id, copy.id)]
@@ -152,7 +152,7 @@ def test_forks_are_told_apart_by_a_number(store: Store, chat: Conversation) -> N
     assert store.conversations.fork(chat.id).title == ""
 
 
-def test_what_is_written_together_is_there_or_not(store: Store, chat: Conversation) -> None:
+def test_what_is_written_together_is_there_or_not(store: Store, chat: StoredConversation) -> None:
     with pytest.raises(StoreError), store.together():
         made = store.conversations.create(title="t")
         store.messages.add(made.id, "user", "Why?")
@@ -160,7 +160,9 @@ def test_what_is_written_together_is_there_or_not(store: Store, chat: Conversati
     assert [c.id for c in store.conversations.list()] == [chat.id]
 
 
-def test_a_message_of_another_conversation_is_no_parent(store: Store, chat: Conversation) -> None:
+def test_a_message_of_another_conversation_is_no_parent(
+    store: Store, chat: StoredConversation
+) -> None:
     other = store.conversations.create()
     question = store.messages.add(other.id, "user", "Why?")
     with pytest.raises(StoreError, match="no message"):
@@ -168,14 +170,14 @@ def test_a_message_of_another_conversation_is_no_parent(store: Store, chat: Conv
     assert shown(store, chat) == []
 
 
-def test_a_question_empties_the_draft(store: Store, chat: Conversation) -> None:
+def test_a_question_empties_the_draft(store: Store, chat: StoredConversation) -> None:
     store.conversations.set_draft(chat.id, "Wh")
     assert store.conversations.get(chat.id).draft == "Wh"
     store.messages.add(chat.id, "user", "Why?")
     assert store.conversations.get(chat.id).draft == ""
 
 
-def test_tool_calls_and_parts_go_back_as_they_came(store: Store, chat: Conversation) -> None:
+def test_tool_calls_and_parts_go_back_as_they_came(store: Store, chat: StoredConversation) -> None:
     calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     call = store.messages.add(chat.id, "assistant", "", extra={"tool_calls": calls})
     assert store.messages.get(call.id).for_api() == {
@@ -188,7 +190,7 @@ def test_tool_calls_and_parts_go_back_as_they_came(store: Store, chat: Conversat
     assert seen.for_api() == {"role": "user", "content": parts}
 
 
-def test_deleting_is_undone_until_it_is_purged(store: Store, chat: Conversation) -> None:
+def test_deleting_is_undone_until_it_is_purged(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     answered(store, chat, "So.")
     store.conversations.delete(chat.id)
@@ -205,7 +207,9 @@ def test_deleting_is_undone_until_it_is_purged(store: Store, chat: Conversation)
     assert store.search("sky") == store.search("why") == []
 
 
-def test_a_persons_title_is_not_replaced_by_a_models(store: Store, chat: Conversation) -> None:
+def test_a_persons_title_is_not_replaced_by_a_models(
+    store: Store, chat: StoredConversation
+) -> None:
     assert store.conversations.rename(chat.id, "Made up", named=False).title == "Made up"
     store.conversations.rename(chat.id, "Mine")
     assert store.conversations.rename(chat.id, "Made up", named=False).title == "Mine"
@@ -223,26 +227,26 @@ def test_the_list_has_pinned_ones_first_and_leaves_archived_ones_out(store: Stor
     assert {x.title for x in store.conversations.list(archived=None)} == set("abc")
 
 
-def test_an_id_is_found_by_its_beginning(store: Store, chat: Conversation) -> None:
+def test_an_id_is_found_by_its_beginning(store: Store, chat: StoredConversation) -> None:
     assert [c.id for c in store.conversations.find(chat.id[:6].upper())] == [chat.id]
     assert store.conversations.find("") == []
     assert store.conversations.find("'; --") == []
 
 
-def test_lone_surrogates_and_nul_are_stored(store: Store, chat: Conversation) -> None:
+def test_lone_surrogates_and_nul_are_stored(store: Store, chat: StoredConversation) -> None:
     made = store.messages.add(chat.id, "user", "a\0b\ud800c")
     assert store.messages.get(made.id).content == "a\0b\ufffdc"
     assert [hit.message for hit in store.search("b")] == [made.id]
 
 
-def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: Conversation) -> None:
+def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: StoredConversation) -> None:
     bad, good = "a\ud800", "a\ufffd"
     assert store.conversations.set_server(chat.id, bad, bad).model == good
     made = store.conversations.create(title=bad, server=bad, model=bad, system=bad)
     assert (made.server, made.model) == (good, good)
     answer = store.messages.begin(made.id, model=bad)
     assert answer.model == good
-    done = store.messages.finish(answer.id, State.ERROR, bad, finish_reason=bad, model=bad)
+    done = store.messages.finish(answer.id, MessageState.ERROR, bad, finish_reason=bad, model=bad)
     assert (done.finish_reason, done.model) == (good, good)
     store.remember("note", bad)
     assert store.recall("note") == good
@@ -250,7 +254,9 @@ def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: Conversati
         assert other.load([parse_document(store.dump(made.id))]).added == (made.id,)
 
 
-def test_an_import_holds_the_lock_for_what_it_adds_alone(store: Store, chat: Conversation) -> None:
+def test_an_import_holds_the_lock_for_what_it_adds_alone(
+    store: Store, chat: StoredConversation
+) -> None:
     def line(n: int) -> Parsed:
         return parse_messages({"messages": [{"role": "user", "content": f"line {n}"}]})
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from qchat.store import StoreError, Trouble
+from qchat.store import StoreError, StoreProblem
 from qchat.tui.app import ChatApp
 
 _LONGEST = 10.0
@@ -31,7 +31,7 @@ def failing(room: object, method: str) -> Iterator[list[Any]]:
 
     def fail(*args: Any, **_named: Any) -> NoReturn:
         calls.append(args)
-        raise StoreError(Trouble.FULL, "The disk is full.")
+        raise StoreError(StoreProblem.FULL, "The disk is full.")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, method, fail)

@@ -16,7 +16,7 @@ from qchat.tui.actions.action import GROUPS
 from qchat.tui.actions.keymap import Keymap
 from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
+from qchat.tui.launch import LaunchOptions
 
 from ..test_settings import write
 
@@ -39,7 +39,7 @@ def test_no_key_is_another_one_to_a_terminal() -> None:
 
 
 def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
-    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+    start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
     app = ChatApp(closed, start)
     for action in ACTIONS.values():
         room, _dot, method = action.handler.partition(".")
@@ -73,7 +73,7 @@ def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
 
 
 def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
-    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
+    start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
     app = ChatApp(closed, start, keymap(tmp_path, 'help = "f9"'))
     assert "F9 helps" in str(app.composer.placeholder)
 
@@ -117,7 +117,7 @@ def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
 )
 def test_commands(text: str, name: str, argument: str) -> None:
     found = slash.parse(text)
-    assert isinstance(found, slash.Command)
+    assert isinstance(found, slash.SlashCommand)
     assert (found.action.name, found.argument) == (name, argument)
 
 

@@ -7,15 +7,22 @@ import pytest
 from qchat.api.endpoint import Endpoint
 from qchat.api.reasoning import ContentDelta, Reclassified
 from qchat.sampling import Sampling
-from qchat.store import Message as Stored
-from qchat.store import State as Kept
+from qchat.store import MessageState as Kept
+from qchat.store import StoredMessage as Stored
 from qchat.tui.actions.palette import _has
-from qchat.tui.answer_stats import Ways, ended, figures_of, shown, stored_figures, tokens_of
-from qchat.tui.chat.request_thread import Asking, Ended, Request
-from qchat.tui.transcript.message import State
+from qchat.tui.answer_stats import (
+    KeyHints,
+    message_from_result,
+    message_from_stored,
+    result_stats,
+    stored_stats,
+    tokens_of,
+)
+from qchat.tui.chat.request_thread import AnswerResult, ChatRequest, RequestThread
+from qchat.tui.transcript.message import AnswerState
 
 USAGE = {"completion_tokens": 21, "completion_tokens_details": {"reasoning_tokens": 7}}
-END = Ended("text", "thought", "demo", USAGE, "length", 0.5, 2.5)
+END = AnswerResult("text", "thought", "demo", USAGE, "length", 0.5, 2.5)
 
 
 def test_a_stored_answer_has_the_figures_that_it_had() -> None:
@@ -24,24 +31,29 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
         *(4, "conversation", 3, "assistant", "text", "thought", Kept.COMPLETE, 0.0, None),
         *("length", "demo", {}, {}, USAGE, timings),
     )
-    live = ended(END, State.COMPLETE, 0.25, ways=Ways("R", "G"))
+    live = message_from_result(END, AnswerState.COMPLETE, 0.25, ways=KeyHints("R", "G"))
     assert "10.0 tok/s" in live.note and live.thought_tokens == 7
-    assert shown(stored) == replace(live, id=4)
+    assert message_from_stored(stored) == replace(live, id=4)
     bare = replace(stored, timings={}, usage={}, finish_reason=None)
-    assert shown(bare).note == "demo"
+    assert message_from_stored(bare).note == "demo"
     odd = replace(stored, timings={"total_seconds": "long", "first_token_seconds": []})
-    assert stored_figures(odd) == () and shown(odd).note.endswith("demo")
+    assert stored_stats(odd) == () and message_from_stored(odd).note.endswith("demo")
 
 
 def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
     failed = replace(END, error="It broke.")
-    assert ended(failed, State.ERROR, None, ways=Ways("R", "G")).note == (
+    assert message_from_result(failed, AnswerState.ERROR, None, ways=KeyHints("R", "G")).note == (
         "R asks again · G goes on with what came"
     )
     nothing = replace(failed, content="")
-    assert ended(nothing, State.ERROR, None, ways=Ways("R", "G")).note == "R asks again"
+    assert (
+        message_from_result(nothing, AnswerState.ERROR, None, ways=KeyHints("R", "G")).note
+        == "R asks again"
+    )
     said = "It answered: This model's maximum context length is 40 tokens. However, …"
-    too_long = ended(replace(nothing, error=said), State.ERROR, None, ways=Ways("R", "G", "E", "D"))
+    too_long = message_from_result(
+        replace(nothing, error=said), AnswerState.ERROR, None, ways=KeyHints("R", "G", "E", "D")
+    )
     assert too_long.note == "E edits the question · D takes out messages"
 
 
@@ -49,17 +61,17 @@ def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
 def test_a_count_that_cannot_be_is_not_shown(count: object) -> None:
     usage = {"completion_tokens": count, "completion_tokens_details": {"reasoning_tokens": count}}
     end = replace(END, usage=usage)
-    assert figures_of(end) == ("first after 0.50 s",)
+    assert result_stats(end) == ("first after 0.50 s",)
     assert tokens_of({"prompt_tokens": 1, "completion_tokens": count}) is None
-    assert ended(end, State.COMPLETE, None).thought_tokens is None
+    assert message_from_result(end, AnswerState.COMPLETE, None).thought_tokens is None
 
 
 async def test_thinking_that_was_not_opened_ends_where_the_answer_begins() -> None:
-    class Silent(Asking):
+    class Silent(RequestThread):
         def _run(self) -> None:
             pass
 
-    request = Request(Endpoint("http://127.0.0.1:1/v1"), "demo", [], Sampling())
+    request = ChatRequest(Endpoint("http://127.0.0.1:1/v1"), "demo", [], Sampling())
     asking = Silent(request, lambda _events: None, lambda _end: None)
     asking._pass_on([ContentDelta("I wonder")])
     asking._pass_on([Reclassified("I wonder")])

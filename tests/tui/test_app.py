@@ -10,14 +10,14 @@ from textual.events import Paste
 from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
-from qchat.settings import Tui
-from qchat.store import State as StoreState
+from qchat.settings import TuiSettings
+from qchat.store import MessageState as StoreState
 from qchat.store import Store, open_store
 from qchat.tui.actions.table import ACTIONS
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
-from qchat.tui.screens.help import Help
-from qchat.tui.transcript.message import State
+from qchat.tui.launch import LaunchOptions
+from qchat.tui.screens.help import HelpScreen
+from qchat.tui.transcript.message import AnswerState
 from qchat.tui.transcript.transcript import Transcript
 
 from ..faults import Running, running
@@ -34,7 +34,9 @@ def server() -> Iterator[Running]:
 def chat(
     folder: Path, url: str, *, go_on: bool = False, question: str = "", titles: bool = False
 ) -> Iterator[ChatApp]:
-    start = Start(Endpoint(url), None, Sampling(), None, go_on, question, Tui(titles=titles))
+    start = LaunchOptions(
+        Endpoint(url), None, Sampling(), None, go_on, question, TuiSettings(titles=titles)
+    )
     with open_store(folder) as store:
         yield ChatApp(lambda: store, start)
 
@@ -43,7 +45,7 @@ def texts(app: ChatApp) -> list[str]:
     return [message.text for message in app.transcript.messages]
 
 
-def last_state(app: ChatApp) -> State | None:
+def last_state(app: ChatApp) -> AnswerState | None:
     messages = app.transcript.messages
     return messages[-1].state if messages else None
 
@@ -66,7 +68,9 @@ async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: 
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press(*"Hello", "ctrl+j", *"you", "enter")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             assert texts(app) == ["Hello\nyou", "echo: Hello\nyou"]
             assert app.composer.text == ""
             await wait_until(lambda: app.conversation.keeper.store.conversations.last() is not None)
@@ -94,7 +98,9 @@ async def test_thinking_comes_apart_however_it_arrives(
     question = f"hi [[answer:reasoning={form}]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             answer = app.transcript.messages[-1]
             assert answer.text == f"echo: {question}"
             assert answer.reasoning.startswith("The user says")
@@ -106,7 +112,7 @@ async def test_ctrl_c_stops_the_answer_and_keeps_what_came(tmp_path: Path, serve
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2 and "w8" in texts(app)[1])
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
             kept = texts(app)[1]
             await pilot.press("ctrl+c")
             assert app.is_running  # once is not enough
@@ -119,12 +125,14 @@ async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server
     server.reset_log()
     with chat(tmp_path, server.base_url, question="q [[fault:reset_mid_body;times=1]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             answer = app.transcript.messages[-1]
             assert "broke off" in answer.error and answer.text.startswith("echo")
             assert f"{answer.error} {answer.note}".lower().count("again") == 1
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             assert texts(app)[1].startswith("echo: q")
     assert [row[3] for row in stored(tmp_path)] == [StoreState.COMPLETE] * 2
 
@@ -141,7 +149,7 @@ async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: app.composer.text == "draft")
             await pilot.press("enter")
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert "can't be reached" in app.transcript.messages[-1].error
     assert stored(tmp_path)[0][:2] == ("user", "draft")
 
@@ -150,7 +158,7 @@ async def test_a_store_that_cannot_be_opened_ends_the_chat_with_its_sentence() -
     def broken() -> Store:
         raise UsageError("There is no room.")
 
-    start = Start(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "q")
+    start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "q")
     app = ChatApp(broken, start)
     async with app.run_test(size=(80, 24)):
         await wait_until(lambda: not app.is_running)
@@ -160,14 +168,18 @@ async def test_a_store_that_cannot_be_opened_ends_the_chat_with_its_sentence() -
 async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url, question="one") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
     with chat(tmp_path, server.base_url, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await type_in(app, "two")
-            await wait_until(lambda: len(texts(app)) == 4 and last_state(app) is State.COMPLETE)
+            await wait_until(
+                lambda: len(texts(app)) == 4 and last_state(app) is AnswerState.COMPLETE
+            )
             body = server.log.records[-1].body
             assert isinstance(body, dict) and len(body["messages"]) == 3
 
@@ -178,7 +190,7 @@ async def test_the_help_lies_over_the_conversation(tmp_path: Path) -> None:
             await wait_until(lambda: app.conversation.opened)
             for key in ("f1", "escape"):
                 await pilot.press("f1")
-                await wait_until(lambda: isinstance(app.screen, Help))
+                await wait_until(lambda: isinstance(app.screen, HelpScreen))
                 shown = app.screen.query_one(Transcript).messages[0].text
                 assert all(action.about in shown for action in ACTIONS.values())
                 await pilot.press("ctrl+n", key)
@@ -195,15 +207,17 @@ async def test_an_answer_goes_on_in_its_own_conversation(tmp_path: Path, server:
             await wait_until(lambda: app.conversation.key is None and texts(app) == [])
             assert app.composer.text == ""
             await pilot.press(*"other", "enter")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             assert texts(app) == ["other", "echo: other"]
             await app.conversation.show(first)
-            assert last_state(app) is State.STREAMING and "w3" in texts(app)[1]
+            assert last_state(app) is AnswerState.STREAMING and "w3" in texts(app)[1]
             assert app.composer.text == "mine"
             there = len(texts(app)[1])
             await wait_until(lambda: len(texts(app)[1]) > there)
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
             words = texts(app)[1].split()
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
@@ -226,7 +240,7 @@ async def test_an_answer_that_ends_elsewhere_is_told_and_kept(
             await wait_until(lambda: len(app._notifications) == 1)
             assert texts(app) == []
             await app.conversation.show(first)
-            assert last_state(app) is State.COMPLETE
+            assert last_state(app) is AnswerState.COMPLETE
             assert texts(app)[1].rstrip().endswith("w59")
 
 
@@ -238,10 +252,14 @@ async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server
             await wait_until(lambda: len(app._notifications) == 1)
             assert app.composer.text == "/nwe"
             await pilot.press("enter")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             assert texts(app) == ["/nwe", "echo: /nwe"]
             await type_in(app, "//new")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 4)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 4
+            )
             assert texts(app)[2] == "/new"
             await type_in(app, "/new")
             await wait_until(lambda: texts(app) == [] and app.composer.text == "")
@@ -250,7 +268,9 @@ async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server
 async def test_up_brings_back_a_command_that_failed(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url, question="one") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             await pilot.press(*"/set seed x", "enter")
             await wait_until(lambda: "seed" in [*app._notifications][-1].message)
             await pilot.press("up")
@@ -265,12 +285,16 @@ async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) 
     hidden = f"/rename {'x' * 1001}"
     with chat(tmp_path, server.base_url, question="first") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             await type_in(app, hidden)  # large, but there to be seen
             await wait_until(lambda: app.conversation.title == "x" * 1001)
             app.composer.write(hidden)
             await pilot.press("enter")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 4)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 4
+            )
             assert texts(app)[2] == hidden
             await pilot.press(*"/rename ")
             app.composer.post_message(Paste("y" * 1001))
@@ -278,7 +302,9 @@ async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) 
             await pilot.press("enter")
             await wait_until(lambda: "takes no chip" in [*app._notifications][-1].message)
             await pilot.press("enter")
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 6)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 6
+            )
             assert texts(app)[4] == f"/rename {'y' * 1001}"
             assert app.conversation.title == "x" * 1001
 
@@ -287,7 +313,9 @@ async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> N
     question = "[bold]x[/nope] [[answer:dress=escapes]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             text = texts(app)[1]
             assert "[bold]x[/nope]" in text
             assert not {"\x1b", "\x07", "\x00", "\x9b", "\u202e"} & set(text)
@@ -297,7 +325,9 @@ async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> N
 async def test_tiny_terminals(tmp_path: Path, server: Running, size: tuple[int, int]) -> None:
     with chat(tmp_path, server.base_url, question="tiny") as app:
         async with app.run_test(size=size):
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
 
 
 async def test_a_stop_before_the_first_word_closes_the_connection(
@@ -307,7 +337,7 @@ async def test_a_stop_before_the_first_word_closes_the_connection(
     with chat(tmp_path, server.base_url, question="x [[fault:hang]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: any(r.fault for r in server.log.records))
-            assert last_state(app) is State.STREAMING
+            assert last_state(app) is AnswerState.STREAMING
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
             await wait_until(lambda: server.log.in_flight == 0)

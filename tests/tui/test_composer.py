@@ -7,9 +7,9 @@ import pytest
 from textual import events
 from textual.app import App, ComposeResult
 
-from qchat.settings import Tui
+from qchat.settings import TuiSettings
 from qchat.tui.composer.chips import Draft
-from qchat.tui.composer.completion_list import Choices
+from qchat.tui.composer.completion_list import CompletionList
 from qchat.tui.composer.composer import Composer
 
 from .waiting import wait_until
@@ -21,14 +21,14 @@ LABEL = "[pasted 212 lines]"
 class Desk(App[None]):
     """A composer alone, and what came of it."""
 
-    def __init__(self, options: Tui | None = None, questions: tuple[str, ...] = ()) -> None:
+    def __init__(self, options: TuiSettings | None = None, questions: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._options = options
         self._questions = questions
         self.sent: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield Choices()
+        yield CompletionList()
         yield Composer(options=self._options)
 
     @property
@@ -206,7 +206,7 @@ async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: 
     (folder / "big").write_text("x" * 2049)
     (folder / "latin").write_bytes(b"caf\xe9")
     os.mkfifo(folder / "pipe")
-    desk = Desk(Tui(attach_kib=2))
+    desk = Desk(TuiSettings(attach_kib=2))
     async with desk.run_test() as pilot:
         for name, words in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
             desk.field.write(f"see @{name}")
@@ -272,7 +272,7 @@ async def test_earlier_questions_and_back_to_what_was_being_written() -> None:
     ],
 )
 async def test_what_enter_does(enter: str, sends: list[str], begins: list[str]) -> None:
-    desk = Desk(Tui(enter=enter))
+    desk = Desk(TuiSettings(enter=enter))
     async with desk.run_test() as pilot:
         for key in sends:
             for line in begins:
@@ -297,7 +297,7 @@ async def test_keys_that_arrive_together_keep_their_order() -> None:
 async def test_a_paste_without_brackets_is_not_sent_line_by_line(
     enter: str, key: str, end: str
 ) -> None:
-    desk = Desk(Tui(enter=enter))
+    desk = Desk(TuiSettings(enter=enter))
     async with desk.run_test():
         for character in f"one{end}two":
             name = key if character == end else character

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qchat.tui.garbage_collection import Collector
+from qchat.tui.garbage_collection import GarbageCollection
 
 
 class Knot:
@@ -28,7 +28,7 @@ def found() -> Iterator[list[str]]:
 
 
 def test_it_waits_for_the_end_of_an_answer(found: list[str]) -> None:
-    collector = Collector()
+    collector = GarbageCollection()
     Knot(found)
     for _second in range(200):
         collector.tick(busy=True)
@@ -38,7 +38,7 @@ def test_it_waits_for_the_end_of_an_answer(found: list[str]) -> None:
 
 
 def test_it_looks_once_a_minute_where_nothing_happens(found: list[str]) -> None:
-    collector = Collector()
+    collector = GarbageCollection()
     Knot(found)
     for _second in range(60):
         collector.tick(busy=False)
@@ -49,7 +49,7 @@ def test_it_looks_once_a_minute_where_nothing_happens(found: list[str]) -> None:
 
 def test_afterwards_all_is_as_before() -> None:
     before = gc.get_threshold()
-    collector = Collector()
+    collector = GarbageCollection()
     collector.loaded()
     assert gc.get_threshold() != before
     collector.loaded()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from qchat.sanitize import clean
-from qchat.tui.markdown import DARK, MIN_WIDTH, Kind, Line, Piece, Renderer, Splitter, pieces
+from qchat.tui.markdown import DARK, MIN_WIDTH, Line, Piece, PieceKind, Renderer, Splitter, pieces
 
 # Made of what Markdown is made of, so that constructs are met, broken off and mixed.
 _BITS = st.sampled_from(
@@ -135,9 +135,9 @@ def test_a_million_characters_of_anything_take_linear_time() -> None:
 def test_a_long_list_is_cut_at_its_items_and_code_and_tables_in_parts() -> None:
     assert len(pieces("- item\n" * 500)) == 500
     code = pieces("```py\n" + "x = 1\n" * 500 + "```\n")
-    assert len(code) > 10 and {piece.kind for piece in code} == {Kind.CODE}
+    assert len(code) > 10 and {piece.kind for piece in code} == {PieceKind.CODE}
     table = pieces("|a|b|\n|-|-|\n" + "|1|2|\n" * 500)
-    assert len(table) > 10 and {piece.kind for piece in table} == {Kind.TABLE}
+    assert len(table) > 10 and {piece.kind for piece in table} == {PieceKind.TABLE}
     assert len(at_once("|a|b|\n|-|-|\n" + "|1|2|\n" * 500, 40)) == 502
     assert max(len(piece.source) for piece in pieces("x" * 100_000)) <= 8_000
 

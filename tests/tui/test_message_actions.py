@@ -7,13 +7,13 @@ import pytest
 from textual.pilot import Pilot
 
 from qchat.api.reasoning import ContentDelta, Continuation
-from qchat.store import State as StoreState
+from qchat.store import MessageState as StoreState
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.chat.message_queue import Waiting, joined
+from qchat.tui.chat.message_queue import QueuedMessage, merge_drafts
 from qchat.tui.chat.titles import as_title
 from qchat.tui.composer.chips import Chip, Draft
-from qchat.tui.transcript.message import State
+from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .screens import screen
@@ -39,7 +39,7 @@ async def answered(app: ChatApp, count: int) -> None:
     await wait_until(
         lambda: (
             len(texts(app)) == count
-            and last_state(app) is State.COMPLETE
+            and last_state(app) is AnswerState.COMPLETE
             and not app.conversation.busy
         )
     )
@@ -73,7 +73,7 @@ async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, way: st
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
             await type_in(app, "/stop")
-            await wait_until(lambda: last_state(app) is State.STOPPED)
+            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
             kept = texts(app)[1]
             if way == "key":
                 await pilot.press("alt+g")
@@ -102,7 +102,7 @@ async def test_a_failure_on_the_way_keeps_what_there_was(tmp_path: Path, server:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2)
             await pilot.press("alt+g")
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert texts(app)[1] == "The begin"
     assert stored(tmp_path)[1] == ("assistant", "The begin", "It thought", StoreState.ERROR)
 
@@ -113,7 +113,7 @@ async def test_a_question_beyond_the_context_names_what_helps(
     helps = "Alt+Q edits the question · Alt+D takes out messages · Ctrl+N begins anew"
     with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert app.transcript.messages[1].note == helps
             await pilot.press("alt+q")
             await wait_until(lambda: app.composer.text.startswith("long"))
@@ -121,7 +121,7 @@ async def test_a_question_beyond_the_context_names_what_helps(
             await pilot.press("enter")
             await answered(app, 2)
             await pilot.press("alt+p")
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert app.transcript.messages[1].note == helps  # as it is read again
 
 
@@ -265,15 +265,15 @@ async def test_a_fork_goes_on_by_itself(tmp_path: Path, server: Running) -> None
 def test_what_waits_is_joined_with_the_draft() -> None:
     chip, other = Chip("[pasted]", "a"), Chip("[pasted]", "b")
     waiting = [
-        Waiting("1", Draft("1")),
-        Waiting("b!", Draft("[pasted]!", (other,))),
-        Waiting("a?", Draft("[pasted]?", (chip,))),
+        QueuedMessage("1", Draft("1")),
+        QueuedMessage("b!", Draft("[pasted]!", (other,))),
+        QueuedMessage("a?", Draft("[pasted]?", (chip,))),
     ]
-    assert joined(waiting, Draft("[pasted]", (chip,))) == Draft(
+    assert merge_drafts(waiting, Draft("[pasted]", (chip,))) == Draft(
         "1\n\nb!\n\n[pasted]?\n\n[pasted]", (chip,)
     )
-    assert joined([], Draft("x")) == Draft("x")
-    assert joined(waiting[:1], Draft()) == Draft("1")
+    assert merge_drafts([], Draft("x")) == Draft("x")
+    assert merge_drafts(waiting[:1], Draft()) == Draft("1")
 
 
 async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, server: Running) -> None:
@@ -347,7 +347,7 @@ async def test_what_waits_is_a_draft_every_second(tmp_path: Path, server: Runnin
 async def ask_more(app: ChatApp, question: str) -> None:
     await type_in(app, question)
     await wait_until(lambda: texts(app) and texts(app)[-1] == f"echo: {question}")
-    await wait_until(lambda: last_state(app) is State.COMPLETE and not app.conversation.busy)
+    await wait_until(lambda: last_state(app) is AnswerState.COMPLETE and not app.conversation.busy)
 
 
 # -- titles --------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from textual.pilot import Pilot
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
-from qchat.settings import Tui
-from qchat.store import State as StoreState
+from qchat.settings import TuiSettings
+from qchat.store import MessageState as StoreState
 from qchat.store import open_store
 from qchat.store.opening import door
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
-from qchat.tui.transcript.message import State
+from qchat.tui.launch import LaunchOptions
+from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .held import failing, held
@@ -146,7 +146,7 @@ async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
             await wait_until(lambda: app.conversation.busy)
             await pilot.press("ctrl+c")
         await wait_until(lambda: not app.conversation.busy)
-        assert (texts(app)[1], last_state(app)) == ("It begins", State.STOPPED)
+        assert (texts(app)[1], last_state(app)) == ("It begins", AnswerState.STOPPED)
     assert stored(tmp_path)[1] == ("assistant", "It begins", None, StoreState.STOPPED)
 
 
@@ -282,7 +282,7 @@ async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Ru
         answer = other.messages.begin(key).id
         other.messages.checkpoint(answer, "It begins")
         async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-            assert texts(app) == ["one", "It begins"] and last_state(app) is State.STREAMING
+            assert texts(app) == ["one", "It begins"] and last_state(app) is AnswerState.STREAMING
             await pilot.press("ctrl+c")
             await wait_until(lambda: "again to quit" in toasts(app))  # nothing of its own comes
             await pilot.press("alt+g")
@@ -364,7 +364,9 @@ async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
 async def test_while_another_qchat_opens_the_store_one_writes_and_nothing_is_lost(
     tmp_path: Path, server: Running
 ) -> None:
-    start = Start(Endpoint(server.base_url), None, Sampling(), None, False, "", Tui(titles=False))
+    start = LaunchOptions(
+        Endpoint(server.base_url), None, Sampling(), None, False, "", TuiSettings(titles=False)
+    )
     with ExitStack() as stack:
         app = ChatApp(lambda: stack.enter_context(open_store(tmp_path)), start)
         async with app.run_test(size=(80, 24)) as pilot:

@@ -12,16 +12,16 @@ from qchat import parameters
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.sampling import Sampling
 from qchat.settings import Paths, load
-from qchat.store import Message as Stored
-from qchat.store import State
+from qchat.store import MessageState
+from qchat.store import StoredMessage as Stored
 from qchat.system_prompts import Prompts
-from qchat.tui.request_settings import Defaults, Using
-from qchat.tui.screens.answer_info import Info, rows_of
-from qchat.tui.screens.model_picker import Choice, ModelPicker
+from qchat.tui.request_settings import DefaultSettings, RequestSettings
+from qchat.tui.screens.answer_info import AnswerInfo, rows_of
+from qchat.tui.screens.model_picker import ModelChoice, ModelPicker
 from qchat.tui.screens.parameters import ParametersScreen, Value
-from qchat.tui.screens.pick_list import Item, Pick
-from qchat.tui.screens.prompt_picker import PromptPicker, Wish, wish
-from qchat.tui.server_list import Known
+from qchat.tui.screens.pick_list import PickItem, PickList
+from qchat.tui.screens.prompt_picker import PromptChoice, PromptPicker, wish
+from qchat.tui.server_list import LocalServer
 
 from ..faults import Running, running
 from ..test_settings import write
@@ -53,7 +53,7 @@ def server() -> Iterator[Running]:
 
 
 async def test_parameters_with_the_keyboard_alone() -> None:
-    using = [Using.new(Defaults(NOBODY, options=Sampling(seed=5), preset="code"))]
+    using = [RequestSettings.new(DefaultSettings(NOBODY, options=Sampling(seed=5), preset="code"))]
     screen = ParametersScreen(using[0], using.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: isinstance(screen.focused, Value))
@@ -86,14 +86,16 @@ def drawn(screen: ParametersScreen) -> str:
 
 
 async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
-    screen = ParametersScreen(Using.new(Defaults(NOBODY, preset="code")), lambda _using: None)
+    screen = ParametersScreen(
+        RequestSettings.new(DefaultSettings(NOBODY, preset="code")), lambda _using: None
+    )
     async with Bare(screen).run_test(size=(40, 24)):
         await wait_until(lambda: all(name in drawn(screen) for name in parameters.NAMES))
 
 
 @pytest.mark.parametrize("size", [(40, 15), (80, 12)])
 async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[int, int]) -> None:
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
+    screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), lambda _using: None)
     async with Bare(screen).run_test(size=size):
         await wait_until(lambda: isinstance(screen.focused, Value))
         screen.query_one("#value-stop").focus()
@@ -101,8 +103,8 @@ async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[in
 
 
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
-    using: list[Using] = []
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), using.append)
+    using: list[RequestSettings] = []
+    screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), using.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: isinstance(screen.focused, Value))
         screen.query_one("#value-top_p").focus()
@@ -116,8 +118,8 @@ async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None
 
 
 async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
-    using: list[Using] = []
-    before = Using.new(Defaults(NOBODY)).with_preset("code")
+    using: list[RequestSettings] = []
+    before = RequestSettings.new(DefaultSettings(NOBODY)).with_preset("code")
     screen = ParametersScreen(before, using.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: isinstance(screen.focused, Value))
@@ -138,7 +140,7 @@ async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (10, 2)])
 async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
-    screen = ParametersScreen(Using.new(Defaults(NOBODY)), lambda _using: None)
+    screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), lambda _using: None)
     async with Bare(screen).run_test(size=size) as pilot:
         await wait_until(lambda: isinstance(screen.focused, Value))
         if size == (80, 24):
@@ -155,7 +157,7 @@ async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: R
         '[servers.shut]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NO_SUCH_KEY"\n',
     )
     settings = load({"QCHAT_HOME": str(tmp_path)})
-    chosen: list[Choice] = []
+    chosen: list[ModelChoice] = []
     screen = ModelPicker(settings, NOBODY, chosen.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         options = screen.query_one(OptionList)
@@ -175,7 +177,7 @@ async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: R
 
 
 async def test_a_server_with_several_models_asks_which(server: Running) -> None:
-    chosen: list[Choice] = []
+    chosen: list[ModelChoice] = []
     screen = ModelPicker(None, Endpoint(server.base_url), chosen.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: screen.query_one(OptionList).option_count == 3)
@@ -203,9 +205,11 @@ async def test_the_same_address_with_a_key_is_another_server(
     key = "k" * 32
     with running(api_key=key) as guarded:
         keyed = Endpoint(guarded.base_url, api_key=Secret(key))
-        mine = [Known("mine", keyed)]
-        monkeypatch.setattr("qchat.tui.screens.model_picker.running", lambda _settings: iter(mine))
-        chosen: list[Choice] = []
+        mine = [LocalServer("mine", keyed)]
+        monkeypatch.setattr(
+            "qchat.tui.screens.model_picker.running_servers", lambda _settings: iter(mine)
+        )
+        chosen: list[ModelChoice] = []
         settings = load({"QCHAT_HOME": str(tmp_path)})
         screen = ModelPicker(settings, Endpoint(guarded.base_url), chosen.append)
         async with Bare(screen).run_test(size=(80, 24)) as pilot:
@@ -216,20 +220,20 @@ async def test_the_same_address_with_a_key_is_another_server(
 
 
 async def test_the_mark_stays_at_the_first_line_until_it_is_moved() -> None:
-    screen = Pick("", [Item("b", "b"), Item("c", "c")], hint="", note="")
+    screen = PickList("", [PickItem("b", "b"), PickItem("c", "c")], hint="", note="")
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: screen.marked == "b")
-        screen.show([Item("a", "a"), Item("b", "b"), Item("c", "c")])
+        screen.show([PickItem("a", "a"), PickItem("b", "b"), PickItem("c", "c")])
         assert screen.marked == "a"
         await pilot.press("down")
-        screen.show([Item("0", "0"), Item("a", "a"), Item("b", "b")])
+        screen.show([PickItem("0", "0"), PickItem("a", "a"), PickItem("b", "b")])
         assert screen.marked == "b"
 
 
 async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_values() -> None:
     usage = {"\x1b]0;mine\x07evil\n": 1, "x" * 3_000: 2, "prompt_tokens": 3}
-    screen = Info(
-        rows_of(Stored(1, "c", None, "assistant", "", None, State.STOPPED, 0.0, usage=usage))
+    screen = AnswerInfo(
+        rows_of(Stored(1, "c", None, "assistant", "", None, MessageState.STOPPED, 0.0, usage=usage))
     )
     async with Bare(screen).run_test(size=(80, 24)):
         lines = [str(line.content) for line in screen.query(Static)]
@@ -240,7 +244,7 @@ async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_value
 
 
 async def test_an_address_is_typed(server: Running) -> None:
-    chosen: list[Choice] = []
+    chosen: list[ModelChoice] = []
     screen = ModelPicker(None, NOBODY, chosen.append)
     async with Bare(screen).run_test(size=(80, 24)) as pilot:
         screen.query_one(Input).value = "ftp://x"
@@ -265,7 +269,7 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
     (prompts.folder / "broken.md").write_bytes(b"\xff")
     (prompts.folder / "empty.md").write_bytes(b"")
 
-    async def pick(typed: str, *keys: str, words: str = "no name") -> Wish | None:
+    async def pick(typed: str, *keys: str, words: str = "no name") -> PromptChoice | None:
         screen = PromptPicker(prompts, "Answer in French.")
         app = Bare(screen)
         async with app.run_test(size=(80, 24)) as pilot:
@@ -275,11 +279,11 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
             assert app.results or words in said(screen, ".note")
             return wish(str(app.results[0])) if app.results else None
 
-    assert await pick("", "enter") == Wish(None)
-    assert await pick("fren", "enter") == Wish("french")
-    assert await pick("fren", "ctrl+e") == Wish("french", edit=True)
+    assert await pick("", "enter") == PromptChoice(None)
+    assert await pick("fren", "enter") == PromptChoice("french")
+    assert await pick("fren", "ctrl+e") == PromptChoice("french", edit=True)
     assert await pick("broken", "enter", words="is not UTF-8") is None
-    assert await pick("empty", "enter") == Wish("empty", edit=True)
-    assert await pick("new one", "enter") == Wish("new one", edit=True)
+    assert await pick("empty", "enter") == PromptChoice("empty", edit=True)
+    assert await pick("new one", "enter") == PromptChoice("new one", edit=True)
     assert await pick("../x", "enter") is None
     assert await pick("n" * 253, "enter", words="252 bytes at most") is None

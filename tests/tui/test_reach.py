@@ -14,14 +14,14 @@ from textual.widgets import OptionList
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.errors import EngineError
 from qchat.sampling import Sampling
-from qchat.settings import Settings, Tui, load
+from qchat.settings import Settings, TuiSettings, load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
+from qchat.tui.launch import LaunchOptions
 from qchat.tui.screens.offers import Offer
-from qchat.tui.server_list import Looker
-from qchat.tui.server_start import Starting, free_port
-from qchat.tui.transcript.message import State
+from qchat.tui.server_list import ServerProber
+from qchat.tui.server_start import ServerStart, free_port
+from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .test_app import chat, last_state, texts, type_in
@@ -43,7 +43,7 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
             await wait_until(lambda: app.probe.reachable)
             server.down()
             await type_in(app, "anybody there?")
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert app.conversation.unanswered and "asks again" in app.transcript.messages[-1].note
             await wait_until(lambda: app.probe.reachable is False)
             await wait_until(lambda: "does not answer any more" in said(app))
@@ -53,7 +53,7 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
             await wait_until(lambda: app.probe.reachable)
             await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             assert texts(app)[-1] == "echo: anybody there?" and not app.conversation.unanswered
             assert app.composer.text == "draft"
 
@@ -69,19 +69,21 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
             await type_in(app, "next")
             await wait_until(lambda: app.conversation.waiting)
             server.down()
-            await wait_until(lambda: last_state(app) is State.ERROR)
+            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert "w4" in texts(app)[1] and app.composer.text == "next"
             await wait_until(lambda: app.probe.reachable is False)
             server.up()
             await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is State.STREAMING and "w2" in texts(app)[1])
+            await wait_until(
+                lambda: last_state(app) is AnswerState.STREAMING and "w2" in texts(app)[1]
+            )
             assert app.composer.text == "next"
             await pilot.press("ctrl+c")
 
 
 def test_a_look(server: Running) -> None:
-    looker = Looker(Endpoint(server.base_url))
+    looker = ServerProber(Endpoint(server.base_url))
     found = looker.look()
     assert found.seconds and not found.trouble and found.context(None) == 40_960
     assert found.context("demo") == 40_960 and found.context("other") is None
@@ -96,10 +98,10 @@ def test_a_look(server: Running) -> None:
 def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = Looker(Endpoint(url), seconds=0.2).look()
+        found = ServerProber(Endpoint(url), seconds=0.2).look()
         assert found.seconds is None and "went silent" in found.trouble
     with running(api_key="right" * 8) as server:
-        found = Looker(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
+        found = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
         assert found.seconds is not None and "refused the key" in found.trouble
 
 
@@ -118,8 +120,8 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
     monkeypatch.setattr("qchat.tui.server_list.unlocked", unlocked)
     with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
         url = other.base_url if way == "other server" else server.base_url
-        start = Start(
-            *(Endpoint(url), None, Sampling(), None, False, "", Tui(titles=False)),
+        start = LaunchOptions(
+            *(Endpoint(url), None, Sampling(), None, False, "", TuiSettings(titles=False)),
             settings=settings,
         )
         app = ChatApp(lambda: opens.wait(20) and store, start)  # type: ignore[arg-type,return-value]
@@ -146,7 +148,9 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
                 await wait_until(lambda: app.probe.reachable)
                 await pilot.press("ctrl+r")
             go.set()
-            await wait_until(lambda: last_state(app) is State.COMPLETE and len(texts(app)) == 2)
+            await wait_until(
+                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+            )
             assert texts(app)[1] == "echo: mine" and app.composer.text == "next"
 
 
@@ -176,7 +180,7 @@ def dripping() -> Iterator[str]:
 
 def test_a_look_at_a_server_that_drips_has_an_end() -> None:
     with dripping() as url:
-        looker = Looker(Endpoint(url), seconds=0.2)
+        looker = ServerProber(Endpoint(url), seconds=0.2)
         for _time in range(2):
             found = looker.look()
             assert found.seconds is not None and "too slow" in found.trouble
@@ -196,7 +200,7 @@ async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
 
 
 async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
-    start = Start(
+    start = LaunchOptions(
         Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "",
         settings=load({"QCHAT_HOME": str(tmp_path)}),
     )  # fmt: skip
@@ -262,7 +266,7 @@ def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     monkeypatch.setattr("qchat.tui.server_start.QCHAT", (sys.executable, str(script)))
-    starting = Starting("demo")
+    starting = ServerStart("demo")
     phases: list[str] = []
 
     def told() -> None:

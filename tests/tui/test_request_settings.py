@@ -11,7 +11,7 @@ from qchat.errors import UsageError
 from qchat.sampling import Sampling
 from qchat.settings import load
 from qchat.store import open_store
-from qchat.tui.request_settings import Defaults, Origin, Using, endpoint_named
+from qchat.tui.request_settings import DefaultSettings, Origin, RequestSettings, endpoint_named
 
 from ..test_settings import write
 
@@ -20,7 +20,7 @@ HERE = Endpoint("http://127.0.0.1:9/v1", model="m")
 
 def test_who_says_a_value() -> None:
     options = Sampling(temperature=0.9, extra={"min_p": 0.3})
-    using = Using.new(Defaults(HERE, options=options, preset="code"))
+    using = RequestSettings.new(DefaultSettings(HERE, options=options, preset="code"))
     assert using.value("temperature") == (0.9, Origin.COMMAND)
     assert using.value("min_p") == (0.3, Origin.COMMAND)
     assert using.value("top_p") == (0.5, Origin.PRESET)
@@ -34,7 +34,9 @@ def test_who_says_a_value() -> None:
 
 
 def test_what_is_shown_is_what_is_asked() -> None:
-    using = Using.new(Defaults(HERE, options=Sampling(extra={"top_k": 3}), preset="creative"))
+    using = RequestSettings.new(
+        DefaultSettings(HERE, options=Sampling(extra={"top_k": 3}), preset="creative")
+    )
     using = using.with_text("thinking", "on").with_text("max_tokens", "7")
     asked = using.asked()
     template = asked.pop("chat_template_kwargs")
@@ -45,7 +47,7 @@ def test_what_is_shown_is_what_is_asked() -> None:
 
 def test_a_value_changed_here_beats_the_extra_body() -> None:
     extra = {"top_k": 3, "n": 1, "chat_template_kwargs": {"enable_thinking": True, "x": 1}}
-    using = Using.new(Defaults(HERE, options=Sampling(extra=extra)))
+    using = RequestSettings.new(DefaultSettings(HERE, options=Sampling(extra=extra)))
     using = using.with_text("top_k", "9").with_text("thinking", "off")
     assert using.asked() == {
         "top_k": 9,
@@ -55,7 +57,9 @@ def test_a_value_changed_here_beats_the_extra_body() -> None:
 
 
 def test_taken_back() -> None:
-    using = Using.new(Defaults(HERE, options=Sampling(temperature=0.9), preset="code"))
+    using = RequestSettings.new(
+        DefaultSettings(HERE, options=Sampling(temperature=0.9), preset="code")
+    )
     assert using.with_text("temperature", "").value("temperature") == (0.1, Origin.PRESET)
     bare = using.with_text("preset", "none").with_text("temperature", "default")
     assert bare.value("temperature") == (None, Origin.SERVER) and bare.asked() == {}
@@ -68,14 +72,14 @@ def test_taken_back() -> None:
 
 @pytest.mark.parametrize("preset", ["code", "none", ""])
 def test_kept_and_found_again(tmp_path: Path, preset: str) -> None:
-    defaults = Defaults(HERE, preset="fast")
-    using = Using.new(defaults).with_text("stop", "END").with_text("preset", preset)
+    defaults = DefaultSettings(HERE, preset="fast")
+    using = RequestSettings.new(defaults).with_text("stop", "END").with_text("preset", preset)
     using = using.with_text("thinking", "on")
     with open_store(tmp_path) as store:
         made = store.conversations.create(
             system="s", server=using.server, model="other", settings=using.settings()
         )
-        again = Using.of(defaults, store.conversations.get(made.id), HERE, first=False)
+        again = RequestSettings.of(defaults, store.conversations.get(made.id), HERE, first=False)
     assert (again.own, again.plain, again.preset) == (using.own, using.plain, using.preset)
     assert (again.endpoint, again.model, again.system) == (HERE, "other", "s")
     json.dumps(using.settings())
@@ -83,15 +87,15 @@ def test_kept_and_found_again(tmp_path: Path, preset: str) -> None:
 
 def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
     other = Endpoint("http://127.0.0.1:8/v1", origin="option")
-    defaults = Defaults(other, "new", "new system", Sampling(temperature=0.9), chosen=True)
+    defaults = DefaultSettings(other, "new", "new system", Sampling(temperature=0.9), chosen=True)
     with open_store(tmp_path) as store:
         made = store.conversations.create(
             system="s", server=HERE.base_url, model="old", settings={"temperature": 0.1, "seed": 3}
         )
-    first = Using.of(defaults, made, HERE, first=True)
+    first = RequestSettings.of(defaults, made, HERE, first=True)
     assert (first.endpoint, first.model, first.system) == (other, "new", "new system")
     assert (first.own.temperature, first.own.seed) == (0.9, 3)
-    later = Using.of(defaults, made, HERE, first=False)
+    later = RequestSettings.of(defaults, made, HERE, first=False)
     assert (later.endpoint.base_url, later.model, later.system) == (HERE.base_url, "old", "s")
     assert later.own.temperature == 0.1
 
@@ -99,7 +103,7 @@ def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
 def test_a_server_by_name_by_address_and_one_that_is_gone(tmp_path: Path) -> None:
     write(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
     settings = load({"QCHAT_HOME": str(tmp_path)})
-    defaults = Defaults(HERE, settings=settings)
+    defaults = DefaultSettings(HERE, settings=settings)
     assert endpoint_named(defaults, "lab").base_url == "http://127.0.0.1:7/v1"
     assert endpoint_named(defaults, HERE.base_url) is endpoint_named(defaults, None) is HERE
     local = endpoint_named(defaults, LOCAL_URL)
@@ -113,7 +117,7 @@ def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
         Endpoint("http://127.0.0.1:8/v1"),
         Endpoint("http://127.0.0.1:8/v1", api_key=Secret("k" * 32)),
     )
-    defaults = Defaults(HERE, used={keyed.base_url: keyed})
+    defaults = DefaultSettings(HERE, used={keyed.base_url: keyed})
     assert endpoint_named(defaults, plain.base_url) is keyed
     assert endpoint_named(defaults._replace(endpoint=plain), None) is keyed
     lab = replace(plain, name="lab")
@@ -122,4 +126,4 @@ def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
 
 def test_the_usual_address_is_kept_as_an_address(tmp_path: Path) -> None:
     local = local_endpoint(load({"QCHAT_HOME": str(tmp_path)}))
-    assert Using.new(Defaults(local)).server == LOCAL_URL
+    assert RequestSettings.new(DefaultSettings(local)).server == LOCAL_URL

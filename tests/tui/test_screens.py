@@ -9,10 +9,10 @@ from textual.color import Color
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
-from qchat.settings import Tui, load
-from qchat.store import State, open_store
+from qchat.settings import TuiSettings, load
+from qchat.store import MessageState, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.launch import Start
+from qchat.tui.launch import LaunchOptions
 from qchat.tui.themes import THEMES, first_theme
 
 from ..test_settings import write
@@ -65,7 +65,7 @@ def kept(tmp_path: Path) -> Path:
             made = store.conversations.create(title=title)
             store.messages.add(made.id, "user", f"{title} Tell me about 图谱.")
             answer = store.messages.begin(made.id, model="demo")
-            store.messages.finish(answer.id, State.COMPLETE, ANSWER)
+            store.messages.finish(answer.id, MessageState.COMPLETE, ANSWER)
             if days == 5:
                 store.conversations.pin(made.id)
     return tmp_path
@@ -162,7 +162,9 @@ async def test_the_theme_of_the_settings_is_the_first(
     tmp_path: Path, name: str, dark: bool
 ) -> None:
     with open_store(tmp_path) as store:
-        start = Start(Endpoint(NOWHERE), None, Sampling(), None, False, "", Tui(theme=name))
+        start = LaunchOptions(
+            Endpoint(NOWHERE), None, Sampling(), None, False, "", TuiSettings(theme=name)
+        )
         app = ChatApp(lambda: store, start)
         async with app.run_test(size=(80, 24)):
             assert app.theme == name

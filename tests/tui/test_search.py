@@ -9,8 +9,8 @@ from qchat.errors import UsageError
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.chat.transfer import asked_form, free_name
-from qchat.tui.screens.argument_prompt import Wanted
-from qchat.tui.screens.search import Hits, Search
+from qchat.tui.screens.argument_prompt import ArgumentPrompt
+from qchat.tui.screens.search import Hits, SearchScreen
 
 from .screens import screen
 from .test_app import chat, texts, type_in
@@ -19,7 +19,7 @@ from .waiting import wait_until
 
 
 def hits(app: ChatApp) -> list[str]:
-    assert isinstance(app.screen, Search)
+    assert isinstance(app.screen, SearchScreen)
     return [hit.snippet for hit in app.screen.query_one(Hits).items]
 
 
@@ -66,7 +66,7 @@ async def test_hits_as_one_types(tmp_path: Path) -> None:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: texts(app) == ["question of sea"])
             await type_in(app, "/search question")
-            await wait_until(lambda: isinstance(app.screen, Search) and len(hits(app)) == 2)
+            await wait_until(lambda: isinstance(app.screen, SearchScreen) and len(hits(app)) == 2)
             await pilot.press(*" sky")
             await wait_until(lambda: hits(app) == ["question of sky"])
             await pilot.press("ctrl+n", *"zzz")  # no key of the conversation's works here
@@ -97,11 +97,11 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await pilot.press("ctrl+p", *"give this")
             await wait_until(lambda: app.screen.query("OptionList").first().options)
             await pilot.press("enter")
-            await wait_until(lambda: isinstance(app.screen, Wanted))
+            await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
             await pilot.press(*"Deep sky", "enter")
             await wait_until(lambda: said(app) == ["Renamed: Deep sky"])
             await type_in(app, "/rename")
-            await wait_until(lambda: isinstance(app.screen, Wanted))
+            await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
             await wait_until(lambda: "Escape leaves" in screen(app))
             await pilot.press("x", "escape")
             await wait_until(lambda: len(app.screen_stack) == 1)

@@ -10,20 +10,20 @@ from textual.widgets import Static
 
 from qchat.api.endpoint import LOCAL_URL, Endpoint
 from qchat.sampling import Sampling
-from qchat.settings import Tui, load
-from qchat.store import Message as Stored
-from qchat.store import State as StoreState
+from qchat.settings import TuiSettings, load
+from qchat.store import MessageState as StoreState
+from qchat.store import StoredMessage as Stored
 from qchat.store import open_store
 from qchat.system_prompts import Prompts
 from qchat.tui.app import ChatApp
 from qchat.tui.composer import external_editor as editor
-from qchat.tui.launch import Start
+from qchat.tui.launch import LaunchOptions
 from qchat.tui.request_settings import Origin
-from qchat.tui.screens.answer_info import Info, rows_of
+from qchat.tui.screens.answer_info import AnswerInfo, rows_of
 from qchat.tui.screens.model_picker import ModelPicker
 from qchat.tui.screens.parameters import ParametersScreen
-from qchat.tui.screens.pick_list import Pick
-from qchat.tui.transcript.message import State
+from qchat.tui.screens.pick_list import PickList
+from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .test_app import chat as plain_chat
@@ -42,8 +42,10 @@ def chat(
     home: Path, url: str, sampling: Sampling, *, go_on: bool = False, question: str = ""
 ) -> Iterator[ChatApp]:
     settings = load({"QCHAT_HOME": str(home)})
-    tui = Tui(titles=False)
-    start = Start(Endpoint(url), "small", sampling, None, go_on, question, tui, settings=settings)
+    tui = TuiSettings(titles=False)
+    start = LaunchOptions(
+        Endpoint(url), "small", sampling, None, go_on, question, tui, settings=settings
+    )
     with open_store(settings.paths.data) as store:
         yield ChatApp(lambda: store, start)
 
@@ -58,7 +60,7 @@ async def ask(app: ChatApp, text: str) -> None:
     before = len(texts(app))
     await type_in(app, text)
     await wait_until(
-        lambda: len(texts(app)) == before + 2 and last_state(app) is not State.STREAMING
+        lambda: len(texts(app)) == before + 2 and last_state(app) is not AnswerState.STREAMING
     )
 
 
@@ -161,7 +163,7 @@ async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: R
             await command(app, "/model large")
             assert not any("F7" in part.text for part in app._status.parts)
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             assert body(server)["model"] == "large"
 
 
@@ -176,7 +178,7 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
             await pilot.press("right", "escape")
             assert app.current.using.preset == "qwen3-thinking"
             await command(app, "/preset")
-            await wait_until(lambda: isinstance(app.screen, Pick))
+            await wait_until(lambda: isinstance(app.screen, PickList))
             await pilot.press(*"code", "enter")
             await wait_until(lambda: app.current.using.preset == "code")
             await pilot.press("f7")
@@ -211,7 +213,7 @@ async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
             await command(app, f"/server {server.base_url}")
             await command(app, "/model small")
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             assert store.conversations.get(made.id).server == server.base_url
 
 
@@ -247,7 +249,7 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
         monkeypatch.setattr("qchat.api.local_servers._records", lambda: [record])
         with chat(tmp_path, guarded.base_url, Sampling(), question="one") as app:
             async with app.run_test(size=(80, 24)):
-                await wait_until(lambda: last_state(app) is State.COMPLETE)
+                await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
                 assert "wants a key" not in said(app)
                 first = app.conversation.key
                 await app.conversation.show(None)
@@ -265,8 +267,9 @@ async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
     monkeypatch.setattr("qchat.api.local_servers._records", lambda: [record] * n)
     settings = load({"QCHAT_HOME": str(tmp_path)})
     nowhere = Endpoint("http://127.0.0.1:9/v1", origin="default")
-    start = Start(
-        *(nowhere, "small", Sampling(), None, False, "hello", Tui(titles=False)), settings=settings
+    start = LaunchOptions(
+        *(nowhere, "small", Sampling(), None, False, "hello", TuiSettings(titles=False)),
+        settings=settings,
     )
     with open_store(tmp_path) as store:
         app = ChatApp(lambda: store, start)
@@ -275,7 +278,7 @@ async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
                 await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
                 assert f"runs here: {server.base_url}" in said(app)
             else:
-                await wait_until(lambda: last_state(app) is State.ERROR)
+                await wait_until(lambda: last_state(app) is AnswerState.ERROR)
                 assert app.current.using.endpoint == nowhere
 
 
@@ -350,8 +353,8 @@ async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Runn
             await wait_until(lambda: "no answer here" in said(app))
             await ask(app, "hi [[answer:reasoning=reasoning;length=30]]")
             await pilot.press("f6")
-            await wait_until(lambda: isinstance(app.screen, Info))
-            assert isinstance(app.screen, Info)
+            await wait_until(lambda: isinstance(app.screen, AnswerInfo))
+            assert isinstance(app.screen, AnswerInfo)
             rows = dict(app.screen.rows)
             assert rows["model"] == "small" and rows["server"] == server.base_url
             assert rows["ended"] == "complete (stop)"
@@ -384,8 +387,8 @@ async def test_the_time_of_thinking_is_shown_while_it_comes(
             await type_in(app, "hi [[answer:reasoning=reasoning;rate=12]]")
             await wait_until(lambda: texts(app) and app.transcript.messages[-1].reasoning)
             await wait_until(lambda: app.transcript.messages[-1].thought_seconds)
-            assert last_state(app) is State.STREAMING and texts(app)[-1] == ""
-            await wait_until(lambda: last_state(app) is State.COMPLETE)
+            assert last_state(app) is AnswerState.STREAMING and texts(app)[-1] == ""
+            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             last = app.transcript.messages[-1]
             assert last.thought_seconds is not None and last.thought_seconds > 0
 

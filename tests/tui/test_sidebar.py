@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.store import Conversation, open_store
+from qchat.store import StoredConversation, open_store
 from qchat.tui import sidebar
 from qchat.tui.app import ChatApp
 from qchat.tui.sidebar import headings
@@ -32,8 +32,8 @@ def listed(app: ChatApp) -> list[str]:
     return [c.title for c in app.sidebar.list.items]
 
 
-def conversation(updated: float, pinned: bool = False) -> Conversation:
-    return Conversation(
+def conversation(updated: float, pinned: bool = False) -> StoredConversation:
+    return StoredConversation(
         "id", "t", False, 0, updated, pinned, False, None, None, None, None, {}, "", None, 0
     )
 

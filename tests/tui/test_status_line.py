@@ -4,16 +4,16 @@ import pytest
 from rich.cells import cell_len
 
 from qchat.tui.answer_stats import figures, tokens_of, tokens_per_second
-from qchat.tui.status_line import Part, fitting
+from qchat.tui.status_line import StatusPart, fitting
 
 PARTS = (
-    Part("● 模型服务器", 7),
-    Part("12 ms", 1),
-    Part("Qwen3-8B", 8),
-    Part("", 5),
-    Part("1,234/40,960 (3%)", 4),
-    Part("45.2 tok/s", 3),
-    Part("Ctrl+C stops", 10),
+    StatusPart("● 模型服务器", 7),
+    StatusPart("12 ms", 1),
+    StatusPart("Qwen3-8B", 8),
+    StatusPart("", 5),
+    StatusPart("1,234/40,960 (3%)", 4),
+    StatusPart("45.2 tok/s", 3),
+    StatusPart("Ctrl+C stops", 10),
 )
 
 

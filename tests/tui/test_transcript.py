@@ -4,8 +4,8 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from qchat.tui.transcript.layout import Place
-from qchat.tui.transcript.message import Message, State
+from qchat.tui.transcript.layout import Position
+from qchat.tui.transcript.message import AnswerState, Message
 from qchat.tui.transcript.transcript import Transcript
 
 from .waiting import wait_until
@@ -63,8 +63,8 @@ async def test_a_screen_as_text() -> None:
             note="demo · 43.2 tok/s",
         ),
         Message("user", "more"),
-        Message("assistant", "part", state=State.STOPPED),
-        Message("assistant", "", state=State.ERROR, error="It can't be reached."),
+        Message("assistant", "part", state=AnswerState.STOPPED),
+        Message("assistant", "", state=AnswerState.ERROR, error="It can't be reached."),
     ]
     app = Shown(messages)
     async with app.run_test(size=(40, 32)) as pilot:
@@ -103,7 +103,7 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         transcript = app.transcript
-        index = transcript.append(Message("assistant", state=State.STREAMING))
+        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
         transcript.stream(index, "streamed words")
         await wait_until(lambda: any("streamed words" in line for line in screen(app)))
         await pilot.press("pageup")
@@ -151,7 +151,7 @@ async def test_hostile_text_is_made_safe_across_chunks() -> None:
     app = Shown([])
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
-        index = app.transcript.append(Message("assistant", state=State.STREAMING))
+        index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
         for chunk in ("a\x1b", "]52;c;eA==", "\x07b [red]m[/red]\x9b31m\x00"):
             app.transcript.stream(index, chunk)
         app.transcript.flush()
@@ -239,7 +239,7 @@ async def test_no_window_is_too_small(size: tuple[int, int]) -> None:
     app = Shown([Message("user", "你好" * 50), Message("assistant", "|a|b|\n|-|-|\n|1|2|\n" * 9)])
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        index = app.transcript.append(Message("assistant", state=State.STREAMING))
+        index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
         for key in ("up", "pageup", "home", "n", "p", "}", "t", "end"):
             app.transcript.stream(index, "- **text** 你\n", "think\n")
             await pilot.press(key)
@@ -293,22 +293,22 @@ async def test_a_long_line_is_copied_as_one(role: str, line: str) -> None:
         await settled(pilot)
         transcript = app.transcript
         last = len(transcript._layout.messages[0].blocks)
-        end = Place(0, last - 1, 10_000, 10_000)
-        transcript.selection = (Place(0, 1, 0, 0), end)
+        end = Position(0, last - 1, 10_000, 10_000)
+        transcript.selection = (Position(0, 1, 0, 0), end)
         assert transcript.selected == line
-        transcript.selection = (Place(0, 1, 0, 4), end)
+        transcript.selection = (Position(0, 1, 0, 4), end)
         assert transcript.selected == line[2 if role == "user" else 4 :]
 
 
 @pytest.mark.parametrize("how", ["begins", "replaced"])
 async def test_what_is_marked_in_thinking_is_let_go_when_it_folds(how: str) -> None:
     thought = "I wonder\n" * 40
-    coming = Message("assistant", reasoning=thought, state=State.STREAMING)
+    coming = Message("assistant", reasoning=thought, state=AnswerState.STREAMING)
     app = Shown([Message("user", "q"), coming])
     async with app.run_test(size=(60, 30)) as pilot:
         await settled(pilot)
         transcript = app.transcript
-        marks = (Place(1, 2, 0, 2), Place(1, 3, 1, 5))
+        marks = (Position(1, 2, 0, 2), Position(1, 3, 1, 5))
         transcript.selection, transcript.cursor = marks, (1, 2)
         transcript.stream(1, reasoning="and more\n")
         transcript.flush()
@@ -320,7 +320,7 @@ async def test_what_is_marked_in_thinking_is_let_go_when_it_folds(how: str) -> N
             transcript.replace(1, Message("assistant", "The answer", reasoning="else"))
         assert transcript.selection is None and transcript.cursor is None
         shift = 2 if how == "begins" else 1
-        transcript.selection = (Place(1, shift, 0, 0), Place(1, shift, 1, 10))
+        transcript.selection = (Position(1, shift, 0, 0), Position(1, shift, 1, 10))
         transcript.stream(1, "goes on")
         transcript.flush()
         assert transcript.selection is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qchat.errors import QchatError
-from qchat.store import Conversation, Store, open_store
+from qchat.store import Store, StoredConversation, open_store
 from qchat.tui.chat import transfer as files
 
 
@@ -18,7 +18,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def chat(store: Store) -> Conversation:
+def chat(store: Store) -> StoredConversation:
     return store.conversations.create(title="Sky")
 
 
@@ -33,7 +33,7 @@ def chat(store: Store) -> Conversation:
 )
 def test_names_that_cannot_be(
     store: Store,
-    chat: Conversation,
+    chat: StoredConversation,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -48,7 +48,7 @@ def test_names_that_cannot_be(
 
 
 def test_a_folder_that_cannot_be_looked_into(
-    store: Store, chat: Conversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, chat: StoredConversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What an unreadable folder answers; root, who may run the tests, is never refused.
     def refuse(*_args: object, **_more: object) -> os.stat_result:
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_looked_into(
 
 
 def test_forms_and_free_names(
-    store: Store, chat: Conversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, chat: StoredConversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert files.asked_form("") == ("markdown", "")

@@ -14,13 +14,13 @@ from .keymap import usage
 from .table import ACTIONS
 
 if TYPE_CHECKING:
-    from ...store import Conversation as Stored
+    from ...store import StoredConversation as Stored
     from ..app import ChatApp
 
 _MOST = 50
 
 
-class Actions(Provider):
+class ActionCommands(Provider):
     """The rows of the table that make sense without a key."""
 
     async def discover(self) -> Hits:
@@ -49,7 +49,7 @@ class Actions(Provider):
         return action.about + "".join(f"  {way}" for way in ways if way)
 
 
-class Conversations(Provider):
+class ConversationCommands(Provider):
     """The conversations that are not archived."""
 
     async def startup(self) -> None:
@@ -82,7 +82,8 @@ class Conversations(Provider):
 def open_palette() -> CommandPalette:
     """A palette to be pushed."""
     return CommandPalette(
-        providers=[Actions, Conversations], placeholder=_("Find an action or a conversation")
+        providers=[ActionCommands, ConversationCommands],
+        placeholder=_("Find an action or a conversation"),
     )
 
 

@@ -13,14 +13,14 @@ _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class SlashCommand:
     """An action, and what stood behind its command."""
 
     action: Action
     argument: str
 
 
-def parse(text: str) -> Command | str:
+def parse(text: str) -> SlashCommand | str:
     """The command in a text, or the text to send: ``//new`` is a plain ``/new``.
 
     Raises `UsageError` for what looks like a command and is none: sent a second time, it goes as
@@ -46,4 +46,4 @@ def parse(text: str) -> Command | str:
         raise UsageError(
             _("/{name} takes nothing behind it. Enter again sends it as it is.").format(name=name)
         )
-    return Command(action, argument)
+    return SlashCommand(action, argument)

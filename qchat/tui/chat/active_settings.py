@@ -5,32 +5,32 @@ from typing import TYPE_CHECKING, Final
 
 from ...errors import UsageError
 from ...i18n import _
-from ..launch import Start
-from ..request_settings import Gone, Using, endpoint_named
+from ..launch import LaunchOptions
+from ..request_settings import MissingServer, RequestSettings, endpoint_named
 
 if TYPE_CHECKING:
     from ...api.endpoint import Endpoint
     from ..app import ChatApp
-    from .repository import Loaded
+    from .repository import LoadedConversation
 
 NEAR: Final = 0.85
 """The share of the model's limit from which on it is near."""
 
 
-class Current:
+class ActiveSettings:
     """`using` holds for the next question.
 
     `context` counts the tokens of the last question, of all before it, and of its answer; None
     where no server has told.
     """
 
-    def __init__(self, app: "ChatApp", start: Start) -> None:
+    def __init__(self, app: "ChatApp", start: LaunchOptions) -> None:
         self._app = app
         self._defaults = start.defaults()
-        self.using = self._fresh = self._unbegun = Using.new(self._defaults)
+        self.using = self._fresh = self._unbegun = RequestSettings.new(self._defaults)
         self.context: int | None = None
 
-    def take_up(self, loaded: "Loaded", *, first: bool) -> None:
+    def take_up(self, loaded: "LoadedConversation", *, first: bool) -> None:
         """This conversation is shown now; with `first` the command line counts more than it."""
         from ..answer_stats import tokens_of
 
@@ -39,7 +39,7 @@ class Current:
         self.context = next(filter(None, counts), None)
         self._app.probe.moved()
 
-    def _used_by(self, loaded: "Loaded", first: bool) -> Using:
+    def _used_by(self, loaded: "LoadedConversation", first: bool) -> RequestSettings:
         record = loaded.record
         if record is None:
             return self._unbegun
@@ -50,13 +50,13 @@ class Current:
             text = _("The server of this conversation can't be asked: {why} {key} chooses one.")
             why = str(e).removeprefix("--server: ")
             trouble = text.format(why=why, key=self._app.keymap.shown("model"))
-            endpoint = Gone("", name=server, trouble=trouble)
-        using = Using.of(self._defaults, record, endpoint, first=first)
-        if isinstance(using.endpoint, Gone):
+            endpoint = MissingServer("", name=server, trouble=trouble)
+        using = RequestSettings.of(self._defaults, record, endpoint, first=first)
+        if isinstance(using.endpoint, MissingServer):
             self._app.say(using.endpoint.trouble, error=True, seconds=10)
         return using
 
-    def use(self, using: Using) -> None:
+    def use(self, using: RequestSettings) -> None:
         """Ask with this from now on; it is kept with the conversation."""
         self.using = using
         self._app.probe.moved()
@@ -67,7 +67,7 @@ class Current:
         else:
             self._app.follow(conversation.keeper.use(conversation.key, using))
 
-    def begun(self, asked: Using) -> None:
+    def begun(self, asked: RequestSettings) -> None:
         """The conversation that is shown has begun, and was stored with this."""
         self._unbegun = self._fresh
         if self.using != asked:  # it was changed meanwhile
@@ -110,7 +110,7 @@ class Current:
             self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
 
 
-def _last_server(loaded: "Loaded") -> str | None:
+def _last_server(loaded: "LoadedConversation") -> str | None:
     """The server of the last answer; what was imported may have none."""
     found = (stored.used.get("server") for stored in reversed(loaded.messages))
     return next((server for server in found if server and isinstance(server, str)), None)

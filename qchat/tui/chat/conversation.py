@@ -14,16 +14,16 @@ from ...errors import EngineError, QchatError
 from ...i18n import _
 from ...sanitize import one_line
 from ..composer.chips import Draft
-from ..transcript.message import Message, State
-from .message_queue import Waiting, joined
+from ..transcript.message import AnswerState, Message
+from .message_queue import QueuedMessage, merge_drafts
 
 if TYPE_CHECKING:
     from ...store import Store
-    from ..answer_stats import Ways
+    from ..answer_stats import KeyHints
     from ..app import ChatApp
-    from .pending_answer import Answering
-    from .repository import Begun, Keeper, Loaded
-    from .request_thread import Ended
+    from .pending_answer import PendingAnswer
+    from .repository import ConversationRepository, LoadedConversation, StartedAnswer
+    from .request_thread import AnswerResult
 
 
 class Conversation:
@@ -41,9 +41,9 @@ class Conversation:
         self.title = ""
         self.figures: tuple[str, ...] = ()
         self.unanswered = False
-        self._keeper: Keeper | None = None
-        self._answers: dict[str, Answering] = {}
-        self.waiting: list[Waiting] = []
+        self._keeper: ConversationRepository | None = None
+        self._answers: dict[str, PendingAnswer] = {}
+        self.waiting: list[QueuedMessage] = []
         self.order = asyncio.Lock()
         self._sending = 0
         self._unwanted = asyncio.Event()  # an answer to what is just being sent
@@ -54,13 +54,13 @@ class Conversation:
         return self._keeper is not None
 
     @property
-    def keeper(self) -> "Keeper":
+    def keeper(self) -> "ConversationRepository":
         """What keeps it; only where it is `opened`."""
         assert self._keeper is not None
         return self._keeper
 
     @property
-    def answering(self) -> "Answering | None":
+    def answering(self) -> "PendingAnswer | None":
         """The answer on its way in the conversation that is shown."""
         return self._answers.get(self.key) if self.key is not None else None
 
@@ -82,9 +82,9 @@ class Conversation:
 
     def open(self, store: "Store", key: str | None) -> None:
         """The first one. Raises `StoreError`."""
-        from .repository import Keeper
+        from .repository import ConversationRepository
 
-        keeper = Keeper(store)
+        keeper = ConversationRepository(store)
         loaded = keeper.load(key)
         self._keeper = keeper
         self._show(loaded, first=True)
@@ -136,21 +136,22 @@ class Conversation:
         """Show the path as it is in the store now; `order` is held. Raises `StoreError`."""
         await self._load(self.key, None)
 
-    def _show(self, loaded: "Loaded", *, first: bool = False) -> None:
-        from ..answer_stats import shown, stored_figures
+    def _show(self, loaded: "LoadedConversation", *, first: bool = False) -> None:
+        from ..answer_stats import message_from_stored, stored_stats
 
         record = loaded.record
         self._app.current.take_up(loaded, first=first)
         self.key = record.id if record is not None else None
         self.title = record.title if record is not None else ""
         last = loaded.messages[-1] if loaded.messages else None
-        self.figures = stored_figures(last) if last is not None else ()
+        self.figures = stored_stats(last) if last is not None else ()
         self.unanswered = last is not None and (
-            last.role == "user" or last.state == State.ERROR.value
+            last.role == "user" or last.state == AnswerState.ERROR.value
         )
         ways = self._ways
         messages = [
-            shown(stored, loaded.versions.get(stored.id), ways=ways) for stored in loaded.messages
+            message_from_stored(stored, loaded.versions.get(stored.id), ways=ways)
+            for stored in loaded.messages
         ]
         if (coming := self.answering) is not None:
             ids = [message.id for message in messages]
@@ -161,18 +162,18 @@ class Conversation:
         self._app.changed()
 
     @property
-    def _ways(self) -> "Ways":
-        from ..answer_stats import Ways
+    def _ways(self) -> "KeyHints":
+        from ..answer_stats import KeyHints
 
-        shown = self._app.keymap.shown
-        return Ways(*map(shown, ("retry", "continue", "edit", "drop", "new")))
+        message_from_stored = self._app.keymap.shown
+        return KeyHints(*map(message_from_stored, ("retry", "continue", "edit", "drop", "new")))
 
     # -- asking ----------------------------------------------------------------------------
 
     def send(self, text: str, draft: Draft | None = None) -> None:
         """Ask a question of the person's; where it can't be kept, its `draft` comes back."""
         self._sending += 1  # at once: a stop may come before the rest
-        self._app.spawn(self._send(Waiting(text, draft or Draft(text))))
+        self._app.spawn(self._send(QueuedMessage(text, draft or Draft(text))))
 
     @asynccontextmanager
     async def asks(self) -> AsyncIterator[None]:
@@ -189,7 +190,7 @@ class Conversation:
         if not self._sending:
             self._unwanted.clear()
 
-    async def _send(self, asked: Waiting) -> None:
+    async def _send(self, asked: QueuedMessage) -> None:
         try:
             async with self.order:
                 await self._store(asked)
@@ -202,10 +203,13 @@ class Conversation:
         if (draft := self._keep_draft()) is not None:
             await draft  # storing a question empties the draft, in which the others stand
 
-    async def _store(self, asked: Waiting) -> None:
+    async def _store(self, asked: QueuedMessage) -> None:
         """Store a question behind what is shown, and show it; `order` is held."""
-        shown = self._app.transcript.messages
-        parent, using = shown[-1].id if shown else None, self._app.current.using
+        message_from_stored = self._app.transcript.messages
+        parent, using = (
+            message_from_stored[-1].id if message_from_stored else None,
+            self._app.current.using,
+        )
         try:
             stored, version = await self.keeper.question(self.key, parent, asked.text, using)
         except Exception:
@@ -221,7 +225,7 @@ class Conversation:
 
     def queue(self, text: str, draft: Draft) -> None:
         """Ask it when the answer that comes has ended."""
-        self.waiting.append(Waiting(text, draft))
+        self.waiting.append(QueuedMessage(text, draft))
         self._app.changed()
 
     def unqueue(self) -> None:
@@ -236,15 +240,17 @@ class Conversation:
         """Into the field, before what stands there."""
         if draft.text:
             composer = self._app.composer
-            composer.draft = joined([Waiting(draft.text, draft)], composer.unsent)
+            composer.draft = merge_drafts([QueuedMessage(draft.text, draft)], composer.unsent)
 
     async def retry(self) -> None:
         """Ask the last question again; the answer there was stays in the store as a branch."""
         if self.key is None or self.busy:
             return
         async with self.asks():
-            shown = self._app.transcript.messages
-            questions = [at for at, message in enumerate(shown) if message.role == "user"]
+            message_from_stored = self._app.transcript.messages
+            questions = [
+                at for at, message in enumerate(message_from_stored) if message.role == "user"
+            ]
             if questions:
                 await self.answer(questions[-1] + 1)
 
@@ -267,7 +273,7 @@ class Conversation:
             return
         begun = await self.keeper.begin(self.key, question, self._app.current.using)
         transcript.truncate(count)
-        message = Message("assistant", state=State.STREAMING, id=begun.answer)
+        message = Message("assistant", state=AnswerState.STREAMING, id=begun.answer)
         at = transcript.append(replace(message, version=begun.version))
         self._ask(self.key, begun, at)
         if self._unwanted.is_set():
@@ -284,60 +290,64 @@ class Conversation:
         if self._unwanted.is_set():
             self.stop()
 
-    def _ask(self, conversation: str, begun: "Begun", at: int) -> "Answering":
-        from .pending_answer import Answering
-        from .request_thread import Asking, Request
+    def _ask(self, conversation: str, begun: "StartedAnswer", at: int) -> "PendingAnswer":
+        from .pending_answer import PendingAnswer
+        from .request_thread import ChatRequest, RequestThread
 
         transcript = self._app.transcript
         transcript.action_end()
-        coming = Answering(conversation, self.title, begun, at)
+        coming = PendingAnswer(conversation, self.title, begun, at)
         self.figures = ()
         self.unanswered = False
         self._app.titles.stop()
         using = self._app.current.using
-        request = Request(using.endpoint, using.model, begun.messages, using.sampling, begun.text)
-        coming.asking = Asking(
+        request = ChatRequest(
+            using.endpoint, using.model, begun.messages, using.sampling, begun.text
+        )
+        coming.asking = RequestThread(
             request,
             lambda events: coming.draw(transcript, events),
-            lambda end: self._close(coming, end, State.ERROR if end.error else State.COMPLETE),
+            lambda end: self._close(
+                coming, end, AnswerState.ERROR if end.error else AnswerState.COMPLETE
+            ),
         )
         self._answers[conversation] = coming
         self._app.changed()
         return coming
 
-    def _close(self, coming: "Answering", end: "Ended", state: State) -> None:
-        from ..answer_stats import ended, figures_of, tokens_of
+    def _close(self, coming: "PendingAnswer", end: "AnswerResult", state: AnswerState) -> None:
+        from ..answer_stats import message_from_result, result_stats, tokens_of
 
         del self._answers[coming.conversation]
         thought = coming.thought(end)
         self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
         if coming.at is not None:
-            self.figures = figures_of(end)
+            self.figures = result_stats(end)
             self._app.current.filled(tokens_of(end.usage))
             self.unanswered = bool(end.error)
             message = replace(
-                ended(end, state, thought, ways=self._ways),
+                message_from_result(end, state, thought, ways=self._ways),
                 id=coming.answer,
                 version=coming.version,
             )
             self._app.transcript.flush()
             self._app.transcript.replace(coming.at, message)
-        elif state is not State.STOPPED:
+        elif state is not AnswerState.STOPPED:
             text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
             self._app.say(text.format(title=one_line(coming.title)))
         if end.error:
             self._app.probe.wake()
         if coming.conversation == self.key:
             self._after(state)
-        if state is State.COMPLETE and not self.busy:
+        if state is AnswerState.COMPLETE and not self.busy:
             request = coming.asking.request
             give = self._app.titles.give(coming.conversation, request.endpoint, request.model)
             self._app.spawn(give)
         self._app.changed()
 
-    def _after(self, state: State) -> None:
+    def _after(self, state: AnswerState) -> None:
         """What waits for the answer that is shown is asked now, if that went well."""
-        if state is not State.COMPLETE:
+        if state is not AnswerState.COMPLETE:
             self.unqueue()
         elif self.waiting:
             self.send(*self.waiting.pop(0))
@@ -349,7 +359,7 @@ class Conversation:
         """
         coming = self._answers.get(key or self.key or "")
         if coming is not None:
-            self._close(coming, coming.cut(), State.STOPPED)
+            self._close(coming, coming.cut(), AnswerState.STOPPED)
         elif self._sending and key in (None, self.key):
             self._unwanted.set()
         else:
@@ -361,7 +371,7 @@ class Conversation:
         if self._sending:
             self._unwanted.set()
         for coming in list(self._answers.values()):
-            self._close(coming, coming.cut(), State.STOPPED)
+            self._close(coming, coming.cut(), AnswerState.STOPPED)
 
     def abandon(self) -> None:
         """However the window ends: nothing more is drawn."""
@@ -400,7 +410,7 @@ class Conversation:
     @property
     def _draft(self) -> Draft:
         """What waits, and what is being written."""
-        draft = joined(self.waiting, self._app.composer.unsent)
+        draft = merge_drafts(self.waiting, self._app.composer.unsent)
         return draft._replace(edits=self._app.talk.edited) if draft.text.strip() else draft
 
     def _keep_draft(self) -> "Future[object] | None":

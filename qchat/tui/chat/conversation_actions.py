@@ -8,10 +8,10 @@ from ...store import formatting as chat_lines
 
 if TYPE_CHECKING:
     from ..app import ChatApp
-    from .repository import Keeper
+    from .repository import ConversationRepository
 
 
-class Chats:
+class ConversationActions:
     """Acts on what is chosen in the list while that has the focus, else on what is shown."""
 
     def __init__(self, app: "ChatApp") -> None:
@@ -19,7 +19,7 @@ class Chats:
         self._deleted: list[str] = []
 
     @property
-    def _keeper(self) -> "Keeper":
+    def _keeper(self) -> "ConversationRepository":
         return self._app.conversation.keeper
 
     def _target(self) -> str:
@@ -39,10 +39,10 @@ class Chats:
 
     def search(self, words: str = "") -> None:
         """The search, with these words to begin with."""
-        from ..screens.search import Search
+        from ..screens.search import SearchScreen
 
         self._app.sidebar.back()
-        self._app.push_screen(Search(self._app, words))
+        self._app.push_screen(SearchScreen(self._app, words))
 
     # -- title, pin, archive ---------------------------------------------------------------
 

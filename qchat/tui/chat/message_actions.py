@@ -12,8 +12,8 @@ from ...store import formatting as chat_lines
 from ..composer.chips import Draft
 
 if TYPE_CHECKING:
-    from ...store import Message as Stored
     from ...store import Store
+    from ...store import StoredMessage as Stored
     from ..app import ChatApp
     from .conversation import Conversation
 
@@ -26,7 +26,7 @@ class Taken:
     leaf: int
 
 
-class Talk:
+class MessageActions:
     """Acts on the message at the mark, else on the last that fits. All may raise `QchatError`."""
 
     def __init__(self, app: "ChatApp") -> None:
@@ -67,7 +67,7 @@ class Talk:
 
     async def go_on(self) -> None:
         """Go on with the last answer."""
-        from ...store import State
+        from ...store import MessageState
 
         conversation = self._conversation
         async with conversation.asks():
@@ -76,7 +76,7 @@ class Talk:
                 raise UsageError(_("There is no answer to go on with."))
             last = await conversation.keeper.run(self._store.messages.get, shown[-1].id)
             again = self._app.keymap.shown("retry")
-            if last.state is State.COMPLETE and last.finish_reason != "length":
+            if last.state is MessageState.COMPLETE and last.finish_reason != "length":
                 text = _("The answer is whole; {key} lets you edit it and go on from there.")
                 raise UsageError(text.format(key=self._app.keymap.shown("amend")))
             if not last.content.strip():

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from ..composer.chips import Chip, Draft
 
 
-class Waiting(NamedTuple):
+class QueuedMessage(NamedTuple):
     """A message: the text that is sent, and how it stood in the field."""
 
     text: str
     draft: Draft
 
 
-def joined(waiting: Sequence[Waiting], field: Draft) -> Draft:
+def merge_drafts(waiting: Sequence[QueuedMessage], field: Draft) -> Draft:
     """All of it as one draft, what stands in the field at the end."""
     chips: dict[str, Chip] = {chip.label: chip for chip in field.chips}
     parts = []

@@ -5,24 +5,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...api.reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
-from ..transcript.message import Message, State
+from ..transcript.message import AnswerState, Message
 from ..transcript.transcript import Transcript
-from .request_thread import Asking, Ended
+from .request_thread import AnswerResult, RequestThread
 
 if TYPE_CHECKING:
-    from .repository import Begun
+    from .repository import StartedAnswer
 
 
-class Answering:
+class PendingAnswer:
     """One answer on its way.
 
     `answer` is its id in the store, `at` its index in the transcript, None while another
     conversation is shown. `asking` is set once it is asked for.
     """
 
-    asking: Asking
+    asking: RequestThread
 
-    def __init__(self, conversation: str, title: str, begun: "Begun", at: int | None) -> None:
+    def __init__(
+        self, conversation: str, title: str, begun: "StartedAnswer", at: int | None
+    ) -> None:
         self.conversation = conversation
         self.title = title
         self.answer = begun.answer
@@ -52,7 +54,7 @@ class Answering:
             "assistant",
             content,
             reasoning,
-            State.STREAMING,
+            AnswerState.STREAMING,
             id=self.answer,
             version=self.version,
         )
@@ -84,7 +86,7 @@ class Answering:
             seconds = until - self.asking.started
             transcript.annotate(self.at, replace(message, thought_seconds=seconds))
 
-    def thought(self, end: Ended) -> float | None:
+    def thought(self, end: AnswerResult) -> float | None:
         """Seconds of thinking before the answer began, where it thought."""
         if self._before is not None:
             seconds = self._before.timings.get("reasoning_seconds")
@@ -92,9 +94,9 @@ class Answering:
         first = self.asking.first_content
         return first - self.asking.started if end.reasoning and first is not None else None
 
-    def cut(self) -> Ended:
+    def cut(self) -> AnswerResult:
         """Stop it; what came is its end."""
         self.asking.stop()
         content, reasoning = self.text
         total = time.monotonic() - self.asking.started
-        return Ended(content, reasoning, None, None, None, None, total)
+        return AnswerResult(content, reasoning, None, None, None, None, total)

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...i18n import _
-from ...store import Conversation, Store, StoreThread, title_of
-from ...store import Message as Stored
-from ...store import State as StoreState
+from ...store import MessageState as StoreState
+from ...store import Store, StoredConversation, StoreThread, title_of
+from ...store import StoredMessage as Stored
 from ..composer.chips import Draft
-from ..request_settings import Using
-from ..transcript.message import State
-from .request_thread import Ended
+from ..request_settings import RequestSettings
+from ..transcript.message import AnswerState
+from .request_thread import AnswerResult
 
 Json = dict[str, Any]
 Version = tuple[int, int]
@@ -25,14 +25,14 @@ _DRAFT: Final = "draft"  # of a conversation that has not begun
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConversation:
     """A conversation as it stands in the store; `record` None is one that has not begun.
 
     `versions` says of messages that have siblings which one each is, and of how many; `edited` is
     the message of which the draft is another version.
     """
 
-    record: Conversation | None
+    record: StoredConversation | None
     messages: list[Stored]
     draft: Draft
     versions: dict[int, Version] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class StartedAnswer:
     """An answer to ask for: its id, the messages to send, which version it is of how many.
 
     `before` is the answer that is to be gone on with, where it is not a new one.
@@ -57,7 +57,7 @@ class Begun:
         return (self.before.content, self.before.reasoning or "") if self.before else ("", "")
 
 
-class Keeper:
+class ConversationRepository:
     """The store, for one window. Every method, and every future, may raise `StoreError`."""
 
     def __init__(self, store: Store) -> None:
@@ -65,18 +65,20 @@ class Keeper:
         self.run = StoreThread()
         self._drafts: dict[str | None, str | None] = {}  # None: it is not known what is stored
 
-    def load(self, conversation: str | None) -> Loaded:
+    def load(self, conversation: str | None) -> LoadedConversation:
         """The messages on the path that is shown, and what was being written."""
         if conversation is None:
             self._drafts[None] = written = self.store.recall(_DRAFT)
-            return Loaded(None, [], Draft.parsed(written))
+            return LoadedConversation(None, [], Draft.parsed(written))
         record = self.store.conversations.get(conversation)
         nodes = self.store.messages.path(conversation)
         messages = self.store.messages.bodies([node.id for node in nodes])
         versions = self.store.messages.versions(conversation)
         self._drafts[conversation] = record.draft
         draft = Draft.parsed(record.draft)
-        return Loaded(record, messages, draft, versions, self._edited(conversation, draft))
+        return LoadedConversation(
+            record, messages, draft, versions, self._edited(conversation, draft)
+        )
 
     def _edited(self, conversation: str, draft: Draft) -> Stored | None:
         if draft.edits is None:
@@ -86,7 +88,7 @@ class Keeper:
         return next((messages.get(number) for number in found), None)
 
     def question(
-        self, conversation: str | None, parent: int | None, text: str, using: Using
+        self, conversation: str | None, parent: int | None, text: str, using: RequestSettings
     ) -> "Future[tuple[Stored, Version | None]]":
         """Store a question behind `parent`, and begin a conversation for it where there is none.
 
@@ -96,7 +98,7 @@ class Keeper:
         return self.run(self._question, conversation, parent, text, using)
 
     def _question(
-        self, conversation: str | None, parent: int | None, text: str, using: Using
+        self, conversation: str | None, parent: int | None, text: str, using: RequestSettings
     ) -> tuple[Stored, Version | None]:
         store = self.store
         if conversation is not None:
@@ -144,14 +146,16 @@ class Keeper:
             model=old.model,
         )
 
-    def begin(self, conversation: str, question: int, using: Using) -> "Future[Begun]":
+    def begin(
+        self, conversation: str, question: int, using: RequestSettings
+    ) -> "Future[StartedAnswer]":
         """Begin an answer to a question, whatever is shown in another window.
 
         Raises `UsageError` where the conversation was deleted.
         """
         return self.run(self._begin, conversation, question, using)
 
-    def _begin(self, conversation: str, question: int, using: Using) -> Begun:
+    def _begin(self, conversation: str, question: int, using: RequestSettings) -> StartedAnswer:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
@@ -162,9 +166,9 @@ class Keeper:
             used["system"] = using.system
         answer = store.messages.begin(conversation, parent=question, model=using.model, used=used)
         version = store.messages.versions(conversation).get(answer.id)
-        return Begun(answer.id, messages, version)
+        return StartedAnswer(answer.id, messages, version)
 
-    def resume(self, conversation: str, answer: int) -> "Future[Begun]":
+    def resume(self, conversation: str, answer: int) -> "Future[StartedAnswer]":
         """Begin to go on with the last answer.
 
         Space at its end is left out: the model writes it again. Raises `UsageError` where the
@@ -172,17 +176,17 @@ class Keeper:
         """
         return self.run(self._resume, conversation, answer)
 
-    def _resume(self, conversation: str, answer: int) -> Begun:
+    def _resume(self, conversation: str, answer: int) -> StartedAnswer:
         self._check(conversation)
         before = self.store.messages.resume(answer)
         before = replace(before, content=before.content.rstrip())
         messages = self.store.for_api(conversation, answer)
         messages[-1] = before.for_api()
-        return Begun(
+        return StartedAnswer(
             answer, messages, self.store.messages.versions(conversation).get(answer), before
         )
 
-    def use(self, conversation: str, using: Using) -> "Future[Conversation]":
+    def use(self, conversation: str, using: RequestSettings) -> "Future[StoredConversation]":
         """Keep what the next question is asked with."""
         conversations = self.store.conversations
         self.run(conversations.set_server, conversation, using.server, using.model)
@@ -194,7 +198,7 @@ class Keeper:
         return self.run(self.store.messages.checkpoint, answer, content, reasoning or None)
 
     def finish(
-        self, answer: int, end: Ended, state: State, thought: float | None
+        self, answer: int, end: AnswerResult, state: AnswerState, thought: float | None
     ) -> "Future[Stored]":
         """How the answer ended."""
         timings: Json = {"total_seconds": round(end.total, 4)}

@@ -12,17 +12,17 @@ from ...api.endpoint import Endpoint
 from ...api.reasoning import ContentDelta, Continuation, Event, ReasoningDelta, Reclassified
 from ...errors import QchatError, UsageError
 from ...sampling import Sampling
-from ..request_settings import Gone
+from ..request_settings import MissingServer
 
 if TYPE_CHECKING:
     from ...api.client import Client
-    from ...api.stream import Progress
+    from ...api.stream import StreamProgress
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ChatRequest:
     """What is asked, of whom; `model` None means the server's only one.
 
     `begun`, content and reasoning of an answer, is to be gone on with: it is the last of the
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AnswerResult:
     """How an answer ended. `error` is a sentence for a person, '' where all went well."""
 
     content: str
@@ -50,17 +50,17 @@ class Ended:
     error: str = ""
 
 
-class Asking:
-    """A request on its way. `events` and `ended` are called on the loop of the screen."""
+class RequestThread:
+    """A request on its way. `apply_chunk` and `ended` are called on the loop of the screen."""
 
     def __init__(
         self,
-        request: Request,
-        events: "Callable[[list[Event]], None]",
-        ended: Callable[[Ended], None],
+        request: ChatRequest,
+        apply_chunk: "Callable[[list[Event]], None]",
+        ended: Callable[[AnswerResult], None],
     ) -> None:
         self.request = request
-        self._take = events
+        self._take = apply_chunk
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # Textual's timers look for the app in it
@@ -85,9 +85,9 @@ class Asking:
             return
 
     def _ask(self) -> None:
-        from ...api.stream import Progress
+        from ...api.stream import StreamProgress
 
-        progress = Progress(wants_usage=True)
+        progress = StreamProgress(wants_usage=True)
         content, reasoning = self.request.begun
         if content:
             progress.splitter = Continuation()
@@ -105,7 +105,7 @@ class Asking:
         last = progress.splitter.finish()
         progress.total = time.monotonic() - self.started
         answer = progress.splitter.answer
-        end = Ended(
+        end = AnswerResult(
             content + (answer.content or ""),
             reasoning + (answer.reasoning or ""),
             progress.model,
@@ -118,19 +118,19 @@ class Asking:
         self._call(self._pass_on, last)
         self._call(self._end, end)
 
-    def _stream(self, progress: "Progress") -> None:
+    def _stream(self, progress: "StreamProgress") -> None:
         from ...api.client import Client
-        from ...api.models import only_model
-        from ...api.stream import consume, events
+        from ...api.models import server_model
+        from ...api.stream import apply_chunk, stream_chunks
 
         request = self.request
-        if isinstance(request.endpoint, Gone):
+        if isinstance(request.endpoint, MissingServer):
             raise UsageError(request.endpoint.trouble)
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():
                 raise _StoppedError  # before there was a connection to close
-            progress.model = request.model or only_model(client, "/model")
+            progress.model = request.model or server_model(client, "/model")
             self.started = time.monotonic()  # what was imported before is not the server's time
             body = request.sampling.fill({"model": progress.model, "messages": request.messages})
             body = {"stream_options": {"include_usage": True}, **body}
@@ -140,13 +140,13 @@ class Asking:
             def take(chunk: Json) -> None:
                 if self._stopped.is_set():
                     raise _StoppedError
-                found = list(events(progress, chunk))
+                found = list(apply_chunk(progress, chunk))
                 if found and progress.first_token is None:
                     progress.first_token = time.monotonic() - self.started
                 if found:
                     self._call(self._pass_on, found)
 
-            consume(client, body, take, progress)
+            stream_chunks(client, body, take, progress)
 
     def _call(self, function: Callable[[Any], None], value: object) -> None:
         try:
@@ -170,7 +170,7 @@ class Asking:
                 self.reasoning[:] = [event.reasoning]
         self._take(found)
 
-    def _end(self, end: Ended) -> None:
+    def _end(self, end: AnswerResult) -> None:
         if not self._stopped.is_set():
             self._stopped.set()
             self._ended(end)

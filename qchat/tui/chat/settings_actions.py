@@ -12,29 +12,29 @@ from ...i18n import _
 from ...sampling import PRESETS
 from ...sanitize import clean, one_line
 from ...system_prompts import Prompts
-from ..request_settings import Gone, Using, endpoint_named
+from ..request_settings import MissingServer, RequestSettings, endpoint_named
 
 if TYPE_CHECKING:
     from ..app import ChatApp
-    from ..launch import Start
-    from ..screens.model_picker import Choice
+    from ..launch import LaunchOptions
+    from ..screens.model_picker import ModelChoice
 
 _NONE = "none"
 _SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAME=VALUE
 
 
-class Uses:
+class SettingsActions:
     """Server, model, parameters, thinking, system prompt. Methods may raise `UsageError`."""
 
-    def __init__(self, app: "ChatApp", start: "Start") -> None:
+    def __init__(self, app: "ChatApp", start: "LaunchOptions") -> None:
         self._app = app
         self._start = start
 
     @property
-    def _using(self) -> Using:
+    def _using(self) -> RequestSettings:
         return self._app.current.using
 
-    def _use(self, using: Using, said: str = "") -> None:
+    def _use(self, using: RequestSettings, said: str = "") -> None:
         self._app.current.use(using)
         if said:
             self._app.say(said)
@@ -46,7 +46,7 @@ class Uses:
         if not name:
             self._pick_server()
             return
-        if isinstance(self._using.endpoint, Gone):
+        if isinstance(self._using.endpoint, MissingServer):
             raise UsageError(self._using.endpoint.trouble)
         last = self._app.probe.last
         offered = [one.name for one in last.models] if last is not None else []
@@ -78,7 +78,7 @@ class Uses:
         settings, endpoint = self._start.settings, self._using.endpoint
         self._app.push_screen(ModelPicker(settings, endpoint, self._chosen))
 
-    def _chosen(self, choice: "Choice") -> None:
+    def _chosen(self, choice: "ModelChoice") -> None:
         self.connect(choice.endpoint, choice.model)
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
@@ -94,7 +94,7 @@ class Uses:
 
         self._app.push_screen(ParametersScreen(self._using, self._changed))
 
-    def _changed(self, using: Using) -> None:
+    def _changed(self, using: RequestSettings) -> None:
         # The server may have become another one while the screen was open.
         self._use(replace(self._using, own=using.own, plain=using.plain))
 
@@ -114,15 +114,15 @@ class Uses:
             using = self._using.with_text("preset", name)
             self._use(using, _("Preset: {name}").format(name=using.preset or _("none")))
             return
-        from ..screens.pick_list import Item, Pick
+        from ..screens.pick_list import PickItem, PickList
 
         now = self._using.preset or _NONE
         items = [
-            Item(name, ("● " if name == now else "  ") + name, _preset_values(name))
+            PickItem(name, ("● " if name == now else "  ") + name, _preset_values(name))
             for name in (*PRESETS, _NONE)
         ]
         note = _("Enter chooses · Escape leaves")
-        pick = Pick(_("Preset"), items, hint=_("A word of the list"), note=note)
+        pick = PickList(_("Preset"), items, hint=_("A word of the list"), note=note)
         self._app.push_screen(pick, self._preset_picked)
 
     def _preset_picked(self, name: str | None) -> None:

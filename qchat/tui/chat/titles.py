@@ -9,7 +9,7 @@ from ...sanitize import clean, one_line
 if TYPE_CHECKING:
     from ...api.endpoint import Endpoint
     from ..app import ChatApp
-    from .request_thread import Asking, Ended
+    from .request_thread import AnswerResult, RequestThread
 
 _EXCHANGES: Final = 3  # a conversation that has no title by then keeps its first question
 _CHARS: Final = 1_500  # of the question and of the answer that the model is shown
@@ -21,13 +21,13 @@ _PROMPT: Final = (
 )
 
 
-class Titles:
+class TitleGenerator:
     """Gives titles to conversations that still bear their first question's words."""
 
     def __init__(self, app: "ChatApp", *, wanted: bool) -> None:
         self._app = app
         self._wanted = wanted
-        self._asking: Asking | None = None
+        self._asking: RequestThread | None = None
 
     def stop(self) -> None:
         """The server is wanted for something else."""
@@ -43,13 +43,13 @@ class Titles:
         shown = await keeper.run(self._exchange, conversation)
         if shown is None or self._app.conversation.busy:
             return
-        from .request_thread import Asking, Request
+        from .request_thread import ChatRequest, RequestThread
 
         self.stop()
         prompt = _PROMPT.format(question=shown[0], answer=shown[1])
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-        self._asking = Asking(
-            Request(endpoint, model, messages, _SAMPLING),
+        self._asking = RequestThread(
+            ChatRequest(endpoint, model, messages, _SAMPLING),
             lambda _events: None,
             lambda end: self._ended(conversation, end),
         )
@@ -68,7 +68,7 @@ class Titles:
             return None
         return question.content[:_CHARS], answer.content[:_CHARS]
 
-    def _ended(self, conversation: str, end: "Ended") -> None:
+    def _ended(self, conversation: str, end: "AnswerResult") -> None:
         self._asking = None
         title = as_title(end.content)
         if title and not end.error and end.finish_reason == "stop":

@@ -32,13 +32,15 @@ def write(store: Store, key: str, form: str, name: str) -> Path:
         path = free_name(title(store.conversations.get(key)), suffix)
     elif os.path.lexists(path):
         raise UsageError(_("{path} exists; give another name.").format(path=path))
-    exports.write(exports.exported(store, [key], form, reasoning=False), path, overwrite=False)
+    exports.write_export(
+        exports.export_conversations(store, [key], form, reasoning=False), path, overwrite=False
+    )
     return path
 
 
 def read(store: Store, name: str) -> Imported:
     """Add what is in a file to the store. Raises `QchatError`."""
-    return store.load(list(exports.read(str(_path(name)))))
+    return store.load(list(exports.read_export(str(_path(name)))))
 
 
 def _path(name: str) -> Path:

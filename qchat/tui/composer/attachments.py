@@ -52,7 +52,7 @@ def size_of(count: int) -> str:
     return _("{n:,} KiB").format(n=round(count / 1024))
 
 
-class Candidate(NamedTuple):
+class PathCandidate(NamedTuple):
     """A path that may be meant: as it is to be written, folders with a slash at the end."""
 
     path: str
@@ -72,7 +72,7 @@ def absolute(written: str) -> Path:
         raise UsageError(_("Can't read {path}: {why}.").format(path=written, why=why)) from e
 
 
-def candidates(written: str) -> list[Candidate]:
+def candidates(written: str) -> list[PathCandidate]:
     """The paths that go on what is written: at most eight, the likeliest first.
 
     Hidden files are offered where their dot is written; case doesn't matter. What can't be read
@@ -90,7 +90,7 @@ def candidates(written: str) -> list[Candidate]:
         return []
     low = start.lower()
     names.sort(key=lambda name: (not name.lower().startswith(low), name.lower()))
-    return [Candidate(head + slash + name) for name in names[:_SHOWN]]
+    return [PathCandidate(head + slash + name) for name in names[:_SHOWN]]
 
 
 def _matches(name: str, start: str) -> bool:

@@ -8,11 +8,11 @@ from textual.widgets import Static
 from ...sanitize import one_line
 
 
-class Choices(Static):
+class CompletionList(Static):
     """Lines of which one is marked; not there where there are none."""
 
     DEFAULT_CSS = """
-    Choices {
+    CompletionList {
         display: none;
         height: auto;
         max-height: 8;

@@ -13,10 +13,10 @@ from textual.widgets import TextArea
 from ...errors import UsageError
 from ...i18n import _
 from ...sanitize import clean
-from ...settings import Tui
-from .attachments import Candidate, absolute, candidates
+from ...settings import TuiSettings
+from .attachments import PathCandidate, absolute, candidates
 from .chips import Draft, folded
-from .completion_list import Choices
+from .completion_list import CompletionList
 from .field import ChipField
 from .history import History
 
@@ -56,9 +56,9 @@ class Composer(ChipField):
         """Earlier questions are wanted; answer by `walk`."""
 
     def __init__(
-        self, *, id: str | None = None, options: Tui | None = None, help_key: str = "F1"
+        self, *, id: str | None = None, options: TuiSettings | None = None, help_key: str = "F1"
     ) -> None:
-        self._options = options or Tui()
+        self._options = options or TuiSettings()
         says = _("Ask anything. Enter sends, Ctrl+J begins a new line, {key} helps.")
         if self._newline_first:
             says = _("Ask anything. Ctrl+J sends, Enter begins a new line, {key} helps.")
@@ -70,7 +70,7 @@ class Composer(ChipField):
         self._asked: Draft | None = None  # what stood here when earlier questions were asked for
         self._recalled: str | None = None
         self._commands: list[str] = []  # of this window, the latest first; no store has them
-        self._offered: list[Candidate] = []
+        self._offered: list[PathCandidate] = []
         self._dismissed = ""
         self._folder = ""  # the last one that was taken; unlike what is typed it may have spaces
 
@@ -259,15 +259,15 @@ class Composer(ChipField):
         if self._mentioned() == written:
             self._offer(found)
 
-    def _offer(self, found: list[Candidate]) -> None:
+    def _offer(self, found: list[PathCandidate]) -> None:
         if found == self._offered:
             return
         self._offered = found
-        for choices in self.screen.query(Choices):
+        for choices in self.screen.query(CompletionList):
             choices.offer([candidate.path for candidate in found])
 
     def _choosing_key(self, key: str) -> bool:
-        choices = self.screen.query_one(Choices)
+        choices = self.screen.query_one(CompletionList)
         if key in ("up", "down"):
             choices.move(-1 if key == "up" else 1)
         elif key in ("tab", "enter"):
@@ -280,7 +280,7 @@ class Composer(ChipField):
             return False
         return True
 
-    def _take_name(self, candidate: Candidate) -> None:
+    def _take_name(self, candidate: PathCandidate) -> None:
         written = self._mentioned()
         if written is None:
             return

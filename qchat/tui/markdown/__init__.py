@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .line import Line
 from .palette import DARK, Palette
-from .piece import Kind, Piece
+from .piece import Piece, PieceKind
 
 if TYPE_CHECKING:
     from .render import MIN_WIDTH, Renderer
@@ -22,10 +22,10 @@ _LATER = {"MIN_WIDTH": "render", "Renderer": "render", "Splitter": "split", "pie
 __all__ = [
     "DARK",
     "MIN_WIDTH",
-    "Kind",
     "Line",
     "Palette",
     "Piece",
+    "PieceKind",
     "Renderer",
     "Splitter",
     "pieces",

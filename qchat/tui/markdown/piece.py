@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
-class Kind(Enum):
+class PieceKind(Enum):
     """What a piece is."""
 
     FLOW = auto()  # paragraphs, headings, rules, HTML: what has no inner pieces
@@ -27,7 +27,7 @@ class Piece:
     next entry or the next piece: it was too long for one.
     """
 
-    kind: Kind
+    kind: PieceKind
     indent: int = 0
     marker: str = ""
     gap: bool = False

@@ -11,7 +11,7 @@ from .inline import parser, spans_of
 from .latex import to_unicode
 from .line import Line, Span, line_of
 from .palette import Palette
-from .piece import Kind, Piece, cells
+from .piece import Piece, PieceKind, cells
 from .split import pieces
 from .table import columns, grid, records, wraps
 from .wrap import width as cells_of
@@ -73,13 +73,13 @@ class Renderer:
             yield _led(Line(()), lead)
 
     def _body(self, piece: Piece, inner: int, references: References, depth: int) -> Iterator[Line]:
-        if piece.kind is Kind.CODE:
+        if piece.kind is PieceKind.CODE:
             return self._code(piece, inner)
-        if piece.kind is Kind.TABLE:
+        if piece.kind is PieceKind.TABLE:
             return self._table(piece, inner, references)
-        if piece.kind is Kind.MATH:
+        if piece.kind is PieceKind.MATH:
             return self._math(piece, inner)
-        if piece.kind is Kind.QUOTE:
+        if piece.kind is PieceKind.QUOTE:
             return self._quote(piece, inner, references, depth)
         return self._flow(piece.body, inner, references)
 
@@ -231,7 +231,7 @@ def wants_gap(piece: Piece) -> bool:
     """Whether a blank line stands above a piece that is not the first."""
     if piece.head is not None:
         return False
-    if piece.kind in (Kind.CODE, Kind.TABLE, Kind.MATH):
+    if piece.kind in (PieceKind.CODE, PieceKind.TABLE, PieceKind.MATH):
         return not piece.marker
     return piece.gap or piece.body.startswith("#")
 

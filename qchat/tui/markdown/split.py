@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .piece import Kind, Piece, cells, dedent, indentation
+from .piece import Piece, PieceKind, cells, dedent, indentation
 
 PIECE_CHARS: Final = 8_000
 """Longest paragraph or line, in characters, that stays in one piece."""
@@ -34,7 +34,11 @@ _math_open = re.compile(r"(\$\$|\\\[|\\begin\{(?:equation|align|gather|aligned)\
 _definition = re.compile(r" {0,3}\[([^\]\n]+)\]:[ \t]*\S").match
 
 
-_APART: Final = (Kind.CODE, Kind.TABLE, Kind.MATH)  # a blank line follows, written or not
+_APART: Final = (
+    PieceKind.CODE,
+    PieceKind.TABLE,
+    PieceKind.MATH,
+)  # a blank line follows, written or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class _Scan:
     def close(self, out: list[Piece]) -> None:
         """The text ends."""
         if self._marker:
-            self._begin(Kind.FLOW, out).add("", "")
+            self._begin(PieceKind.FLOW, out).add("", "")
         self._end(out)
 
     def line(self, raw: str, out: list[Piece], *, whole: bool = True) -> None:
@@ -167,7 +171,7 @@ class _Scan:
             column, rest = indentation(raw)
             self._text_line(raw, column, rest, out)
 
-    def _begin(self, kind: Kind, out: list[Piece], info: str = "") -> Piece:
+    def _begin(self, kind: PieceKind, out: list[Piece], info: str = "") -> Piece:
         self._end(out)
         indent = self._items[-1].cells if self._items else 0
         apart = self._last is not None and self._last.kind in _APART and not self._marker
@@ -225,7 +229,7 @@ class _Scan:
         if (
             marker
             and piece is not None
-            and piece.kind is Kind.FLOW
+            and piece.kind is PieceKind.FLOW
             and not self._interrupts(column, marker, rest)
         ):
             marker = None
@@ -254,11 +258,13 @@ class _Scan:
         piece = self._open
         if self._items and column < self._items[-1].marker + 2:
             return False
-        return bool(piece and piece.kind is Kind.FLOW and piece.lines[-1].strip() and _setext(rest))
+        return bool(
+            piece and piece.kind is PieceKind.FLOW and piece.lines[-1].strip() and _setext(rest)
+        )
 
     def _leave(self, out: list[Piece]) -> None:
         if self._marker:
-            self._begin(Kind.FLOW, out).add("", "")
+            self._begin(PieceKind.FLOW, out).add("", "")
             self._end(out)
         self._items.pop()
 
@@ -267,7 +273,7 @@ class _Scan:
     ) -> None:
         self._end(out)
         if self._marker:  # an item right in an item: "- 1. text"
-            self._begin(Kind.FLOW, out).add("", "")
+            self._begin(PieceKind.FLOW, out).add("", "")
             self._end(out)
         sign = marker[1][-1]
         number = int(marker[1][:-1]) if marker[1][:-1] else 0
@@ -290,7 +296,7 @@ class _Scan:
         self._items.append(_Item(column, column + gap, cells, sign, number))
         self._marker = shown
         if not text.strip():
-            self._begin(Kind.FLOW, out).add(raw, "", self._newline)
+            self._begin(PieceKind.FLOW, out).add(raw, "", self._newline)
             return
         inner = len(raw) - len(text)
         nested = None if _rule(text) else _marker(text)
@@ -307,32 +313,36 @@ class _Scan:
             return
         fence = _fence(rest)
         if fence and not (fence[1][0] == "`" and "`" in fence[2]):
-            piece = self._begin(Kind.CODE, out, fence[2].strip())
+            piece = self._begin(PieceKind.CODE, out, fence[2].strip())
             piece.raw.append(raw + self._newline)
             self._fence = fence[1]
             return
         math = _math_open(rest)
         if math and self._math_begins(raw, rest, math[1], out):
             return
-        if piece is not None and piece.kind is Kind.QUOTE and piece.lines[-1].strip():
+        if piece is not None and piece.kind is PieceKind.QUOTE and piece.lines[-1].strip():
             if not (_heading(rest) or _rule(rest)):
                 piece.add(raw, rest)  # a paragraph of the quotation goes on without its sign
                 return
             piece = None
-        if piece is not None and piece.kind is Kind.TABLE:
+        if piece is not None and piece.kind is PieceKind.TABLE:
             if not (_heading(rest) or _rule(rest)):
                 self._row(raw, rest, out)
                 return
             piece = None
-        if piece is not None and piece.kind is Kind.FLOW and self._table_begins(raw, rest, out):
+        if (
+            piece is not None
+            and piece.kind is PieceKind.FLOW
+            and self._table_begins(raw, rest, out)
+        ):
             return
-        if piece is None or piece.kind is not Kind.FLOW or piece.chars > PIECE_CHARS:
-            if piece is not None and piece is self._open and piece.kind is Kind.FLOW:
+        if piece is None or piece.kind is not PieceKind.FLOW or piece.chars > PIECE_CHARS:
+            if piece is not None and piece is self._open and piece.kind is PieceKind.FLOW:
                 self._go_on(out)
                 piece = self._open
                 assert piece is not None
             else:
-                piece = self._begin(Kind.FLOW, out)
+                piece = self._begin(PieceKind.FLOW, out)
         piece.add(raw, line, self._newline)
         if _heading(rest) and len(piece.lines) == 1:
             self._end(out)
@@ -344,7 +354,7 @@ class _Scan:
         whole = inside.endswith(until) and len(inside) > len(until)
         if not whole and until in inside:
             return False  # a formula within a sentence
-        self._begin(Kind.MATH, out).add(raw, text, self._newline)
+        self._begin(PieceKind.MATH, out).add(raw, text, self._newline)
         if whole:
             self._end(out)
         else:
@@ -354,8 +364,8 @@ class _Scan:
     def _quote_line(self, raw: str, rest: str, out: list[Piece]) -> None:
         piece = self._open
         text = rest[1:].removeprefix(" ")
-        if piece is None or piece.kind is not Kind.QUOTE:
-            piece = self._begin(Kind.QUOTE, out)
+        if piece is None or piece.kind is not PieceKind.QUOTE:
+            piece = self._begin(PieceKind.QUOTE, out)
         elif piece.chars > PIECE_CHARS and (not text.strip() or piece.chars > 2 * PIECE_CHARS):
             self._go_on(out)
             piece = self._open
@@ -372,10 +382,10 @@ class _Scan:
         if len(piece.lines) > 1:
             piece.lines.pop()
             piece.raw.pop()
-            table = self._begin(Kind.TABLE, out)
+            table = self._begin(PieceKind.TABLE, out)
         else:
             table = piece
-            table.kind = Kind.TABLE
+            table.kind = PieceKind.TABLE
             table.lines, table.raw, table.chars = [], [], 0
         table.add(head_raw.removesuffix("\n"), head.strip())
         table.add(raw, rest, self._newline)

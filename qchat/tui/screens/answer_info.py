@@ -17,19 +17,19 @@ from ...sanitize import one_line
 from ..answer_stats import tokens_per_second
 
 if TYPE_CHECKING:
-    from ...store import Message
+    from ...store import StoredMessage
 
 Row = tuple[str, str]
 _SHOWN: Final = 1000  # characters of a system prompt
 _WIDEST: Final = 44  # columns for the names
 
 
-class Info(ModalScreen[None]):
+class AnswerInfo(ModalScreen[None]):
     """Lines of a name and a value over the conversation."""
 
     DEFAULT_CSS = """
-    Info { align: center middle; }
-    Info > VerticalScroll {
+    AnswerInfo { align: center middle; }
+    AnswerInfo > VerticalScroll {
         width: 76; max-width: 100%; height: auto; max-height: 100%;
         padding: 0 1; background: $surface; border: round $primary;
     }
@@ -50,7 +50,7 @@ class Info(ModalScreen[None]):
                 yield Static(line, markup=False)
 
 
-def rows_of(answer: "Message") -> "Iterator[Row]":
+def rows_of(answer: "StoredMessage") -> "Iterator[Row]":
     """Everything that is stored of an answer, as it was asked and as it came."""
     yield _("model"), answer.model or "-"
     yield _("server"), str(answer.used.get("server") or "-")
@@ -67,7 +67,7 @@ def rows_of(answer: "Message") -> "Iterator[Row]":
     yield from _timings(answer)
 
 
-def _ending(answer: "Message") -> str:
+def _ending(answer: "StoredMessage") -> str:
     state = {
         "streaming": _("it is still coming"),
         "stopped": _("stopped"),
@@ -94,7 +94,7 @@ def _usage(usage: dict[str, Any]) -> "Iterator[Row]":
             yield name, f"{value:,}"
 
 
-def _timings(answer: "Message") -> "Iterator[Row]":
+def _timings(answer: "StoredMessage") -> "Iterator[Row]":
     timings = answer.timings
     names = {
         "first_token_seconds": _("first token after"),

@@ -14,15 +14,17 @@ from ..actions.action import Action
 from ..composer.ordered_input import LineField
 
 
-class Wanted(ModalScreen[str | None]):
+class ArgumentPrompt(ModalScreen[str | None]):
     """Gives what was written, None where the person thought better of it."""
 
     DEFAULT_CSS = """
-    Wanted { align: center middle; }
-    Wanted Vertical { width: 64; max-width: 100%; height: auto; padding: 1 2; background: $panel; }
-    Wanted Input { border: none; margin-top: 1; }
-    Wanted Input:focus { border: none; }
-    Wanted .note { color: $text-muted; margin-top: 1; }
+    ArgumentPrompt { align: center middle; }
+    ArgumentPrompt Vertical {
+        width: 64; max-width: 100%; height: auto; padding: 1 2; background: $panel;
+    }
+    ArgumentPrompt Input { border: none; margin-top: 1; }
+    ArgumentPrompt Input:focus { border: none; }
+    ArgumentPrompt .note { color: $text-muted; margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", show=False, priority=True),

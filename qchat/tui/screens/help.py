@@ -10,7 +10,7 @@ from ..transcript.message import Message
 from ..transcript.transcript import Transcript
 
 
-class Help(ModalScreen[None]):
+class HelpScreen(ModalScreen[None]):
     """A text over the conversation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,35 +7,35 @@ from textual.widgets import Input
 
 from ...api import endpoint as wire
 from ...api.endpoint import Endpoint, Secret
-from ...api.local_servers import Known, running
+from ...api.local_servers import LocalServer, running_servers
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
 from .. import server_list as servers
-from ..request_settings import Gone
-from ..server_list import Look
-from ..threads import apart
-from .pick_list import Item, Pick
+from ..request_settings import MissingServer
+from ..server_list import ProbeResult
+from ..threads import run_in_daemon_thread
+from .pick_list import PickItem, PickList
 
 _Key = tuple[str, Secret | None]  # address and key: what makes two servers different
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ModelChoice:
     """What was chosen; `model` None is the server's only one."""
 
     endpoint: Endpoint
     model: str | None
 
 
-class ModelPicker(Pick):
+class ModelPicker(PickList):
     """Servers and below each its models, as they come to be known. Nothing waits for a server."""
 
     def __init__(
         self,
         settings: Settings | None,
         current: Endpoint,
-        chosen: "Callable[[Choice], None]",
+        chosen: "Callable[[ModelChoice], None]",
     ) -> None:
         """`chosen` is called with what the person picks."""
         super().__init__(
@@ -47,11 +47,11 @@ class ModelPicker(Pick):
         self._chosen = chosen
         name = current.name or current.base_url
         self._known = [
-            Known(name, None, current.trouble)
-            if isinstance(current, Gone)
-            else Known(name, current)
+            LocalServer(name, None, current.trouble)
+            if isinstance(current, MissingServer)
+            else LocalServer(name, current)
         ]
-        self._looks: dict[_Key, Look] = {}
+        self._looks: dict[_Key, ProbeResult] = {}
 
     def on_mount(self) -> None:
         """Look at what is known at once, and ask what else there is."""
@@ -62,33 +62,33 @@ class ModelPicker(Pick):
             self.run_worker(self._ask_running(self._settings), exit_on_error=True)
 
     async def _ask_running(self, settings: Settings) -> None:
-        self._add(await apart(lambda: list(running(settings))))
+        self._add(await run_in_daemon_thread(lambda: list(running_servers(settings))))
 
-    def _add(self, found: Iterable[Known]) -> None:
+    def _add(self, found: Iterable[LocalServer]) -> None:
         keys = {_key(one) for one in self._known}
         new = [one for one in found if one.endpoint is None or _key(one) not in keys]
         self._known += new
         self._look_at(new)
         self.show(list(self._lines()))
 
-    def _look_at(self, known: Sequence[Known]) -> None:
+    def _look_at(self, known: Sequence[LocalServer]) -> None:
         for one in known:
             if one.endpoint is not None:
                 self.run_worker(self._look(_key(one), one.endpoint), exit_on_error=True)
 
     async def _look(self, key: _Key, endpoint: Endpoint) -> None:
-        self._looks[key] = await apart(lambda: servers.look(endpoint))
+        self._looks[key] = await run_in_daemon_thread(lambda: servers.look(endpoint))
         self.show(list(self._lines()))
 
-    def _lines(self) -> Iterator[Item]:
+    def _lines(self) -> Iterator[PickItem]:
         for number, one in enumerate(self._known):
             look = self._looks.get(_key(one))
             yield _line(number, one, look)
             for model in look.models if look is not None else ():
                 context = _("{n:,} tokens").format(n=model.context) if model.context else ""
-                yield Item(f"{number} {model.name}", model.name, context, indent=2)
+                yield PickItem(f"{number} {model.name}", model.name, context, indent=2)
 
-    def fits(self, item: Item, words: Sequence[str]) -> bool:
+    def fits(self, item: PickItem, words: Sequence[str]) -> bool:
         """An address that is typed leaves the list as it is."""
         return "://" in self.typed or super().fits(item, words)
 
@@ -112,7 +112,7 @@ class ModelPicker(Pick):
         usual = one.endpoint.model
         if not model and usual is not None and (not offered or usual in offered):
             model = usual
-        self._chosen(Choice(one.endpoint, model or None))
+        self._chosen(ModelChoice(one.endpoint, model or None))
         self.dismiss(key)
 
     def _try(self, address: str) -> None:
@@ -124,7 +124,7 @@ class ModelPicker(Pick):
         field = self.query_one(Input)
         with field.prevent(Input.Changed):
             field.value = ""
-        typed = Known(endpoint.base_url, endpoint)
+        typed = LocalServer(endpoint.base_url, endpoint)
         self._add([typed])
         self.mark(str([_key(one) for one in self._known].index(_key(typed))))
         self.say(_("{url} is in the list now; Enter takes it.").format(url=endpoint.base_url))
@@ -139,19 +139,19 @@ class ModelPicker(Pick):
         return replace(found, model=None)
 
 
-def _key(known: Known) -> _Key:
+def _key(known: LocalServer) -> _Key:
     endpoint = known.endpoint
     return ("", None) if endpoint is None else (endpoint.base_url, endpoint.api_key)
 
 
-def _line(number: int, one: Known, look: Look | None) -> Item:
+def _line(number: int, one: LocalServer, look: ProbeResult | None) -> PickItem:
     if one.endpoint is None:
-        return Item(str(number), f"○ {one.name}", one.trouble, bad=True)
+        return PickItem(str(number), f"○ {one.name}", one.trouble, bad=True)
     about = "" if one.name == one.endpoint.base_url else one.endpoint.base_url
     if look is None:
-        return Item(str(number), f"… {one.name}", about)
+        return PickItem(str(number), f"… {one.name}", about)
     if look.trouble:
-        return Item(str(number), f"○ {one.name}", look.trouble, bad=True)
+        return PickItem(str(number), f"○ {one.name}", look.trouble, bad=True)
     assert look.seconds is not None
     figures = _("{n:.0f} ms").format(n=look.seconds * 1000)
-    return Item(str(number), f"● {one.name}", f"{about}  {figures}".strip())
+    return PickItem(str(number), f"● {one.name}", f"{about}  {figures}".strip())

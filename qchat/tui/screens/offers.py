@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ...api.local_servers import Known, running
+from ...api.local_servers import LocalServer, running_servers
 from ...errors import EngineError
 from ...i18n import _
 from ...settings import Settings
-from ..threads import apart
-from .pick_list import Item, Pick
+from ..threads import run_in_daemon_thread
+from .pick_list import PickItem, PickList
 
 if TYPE_CHECKING:
     from ...engine.fit import Fit
-    from ..server_start import Starting
+    from ..server_start import ServerStart
 
 DEMO: Final = "demo"
 
@@ -29,28 +29,30 @@ class Here:
 
 def here() -> Here:
     """Look at this machine; for a thread."""
-    from ...engine.fit import ranked
-    from ...engine.recipes import known
-    from ...engine.this_machine import here as measured
-    from ...engine.vllm_startup import installed
+    from ...engine.fit import rank_fits
+    from ...engine.recipes import load_recipes
+    from ...engine.this_machine import detect_for_vllm as measured
+    from ...engine.vllm_startup import installed_vllm
 
     try:
-        installed()
+        installed_vllm()
     except EngineError as e:
         return Here(trouble=str(e))
     machine, _note = measured()
-    fits = [one for one in ranked(known(), machine) if one.fits and one.recipe.name != DEMO]
+    fits = [
+        one for one in rank_fits(load_recipes(), machine) if one.fits and one.recipe.name != DEMO
+    ]
     return Here(fits[0] if fits else None, machine=machine.description)
 
 
-class Offer(Pick):
+class Offer(PickList):
     """The offers. The result is ``run MODEL``, ``use N``, ``stop`` or ``other``."""
 
-    def __init__(self, settings: Settings | None, starting: "Starting | None") -> None:
+    def __init__(self, settings: Settings | None, starting: "ServerStart | None") -> None:
         self._settings = settings
         self._starting = starting
         self._here: Here | None = None
-        self.running: list[Known] | None = None  # not known yet
+        self.running: list[LocalServer] | None = None  # not known yet
         note = _("Enter chooses · Escape leaves · a server that is started here runs on afterwards")
         super().__init__(
             _("A server"), list(self._lines()), hint=_("A word of the list"), note=note
@@ -64,42 +66,42 @@ class Offer(Pick):
     async def _look(self) -> None:
         settings = self._settings
         if settings is not None:
-            self.running = await apart(lambda: list(running(settings)))
+            self.running = await run_in_daemon_thread(lambda: list(running_servers(settings)))
         else:
             self.running = []
         self.show(list(self._lines()))
-        self._here = await apart(here)
+        self._here = await run_in_daemon_thread(here)
         self.show(list(self._lines()))
 
-    def _lines(self) -> Iterator[Item]:
+    def _lines(self) -> Iterator[PickItem]:
         if self._starting is not None:
             text = _("Stop the start of {model}").format(model=self._starting.model)
-            yield Item("stop", text, self._starting.phase)
+            yield PickItem("stop", text, self._starting.phase)
         if self.running is None:
-            yield Item("", _("looking what runs here …"))
+            yield PickItem("", _("looking what runs here …"))
         for number, one in enumerate(self.running or ()):
             if one.endpoint is not None:
                 text = _("Ask {name}, which runs here").format(name=one.name)
-                yield Item(f"use {number}", text, one.endpoint.base_url)
+                yield PickItem(f"use {number}", text, one.endpoint.base_url)
         found = self._here
         if found is not None and found.trouble:
-            yield Item("", _("No server can be started here"), found.trouble, bad=True)
+            yield PickItem("", _("No server can be started here"), found.trouble, bad=True)
         elif self._starting is None and self.running is not None:
             about = _("tiny; needs no GPU, no network")
-            yield Item(f"run {DEMO}", _("Start the demo model"), about)
+            yield PickItem(f"run {DEMO}", _("Start the demo model"), about)
             yield from _best(found)
-        yield Item("other", _("Another address, another model"))
+        yield PickItem("other", _("Another address, another model"))
 
     def picked(self, key: str | None) -> None:
         """Anything but a heading."""
         super().picked(key or None)
 
 
-def _best(found: Here | None) -> Iterator[Item]:
+def _best(found: Here | None) -> Iterator[PickItem]:
     if found is None:
-        yield Item("", _("looking which model fits this machine …"))
+        yield PickItem("", _("looking which model fits this machine …"))
     elif found.best is None:
-        yield Item("", _("No other model fits this machine"), found.machine)
+        yield PickItem("", _("No other model fits this machine"), found.machine)
     else:
         best = found.best
         about = _("fits: {precision}, {context:,} tokens, {gb:.1f} GB")
@@ -109,4 +111,4 @@ def _best(found: Here | None) -> Iterator[Item]:
             gb=best.variant.weights_mib / 953.7,
         )
         text = _("Start {name}").format(name=best.recipe.name)
-        yield Item(f"run {best.recipe.name}", text, about)
+        yield PickItem(f"run {best.recipe.name}", text, about)

@@ -17,7 +17,7 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sampling import PRESETS
 from ..composer.ordered_input import LineField
-from ..request_settings import Origin, Using
+from ..request_settings import Origin, RequestSettings
 
 _NAMES: Final = ("preset", "thinking", *(n for n in parameters.NAMES if n != "thinking"))
 _CHOICES: Final = {"preset": ("", *PRESETS, "none"), "thinking": ("", "on", "off")}
@@ -95,7 +95,9 @@ class ParametersScreen(ModalScreen[None]):
         Binding("f8", "reset_all", show=False),
     ]
 
-    def __init__(self, using: Using, changed: "Callable[[Using], None]") -> None:
+    def __init__(
+        self, using: RequestSettings, changed: "Callable[[RequestSettings], None]"
+    ) -> None:
         """`changed` is called with each change as it is made."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (44, "-narrow"), (76, "-wide")]

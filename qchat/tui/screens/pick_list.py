@@ -18,7 +18,7 @@ from ..composer.ordered_input import LineField
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PickItem:
     """A line of the list. `about` stands dim behind the text; one without `key` is a heading."""
 
     key: str
@@ -37,21 +37,21 @@ class Item:
         )
 
 
-class Pick(ModalScreen[str | None]):
+class PickList(ModalScreen[str | None]):
     """A title, a field, a list, a line at the bottom. Enter picks, Escape leaves."""
 
     DEFAULT_CSS = """
-    Pick { align: center middle; }
-    Pick > Vertical {
+    PickList { align: center middle; }
+    PickList > Vertical {
         width: 78; max-width: 100%; height: auto; max-height: 100%;
         padding: 0 1; background: $surface; border: round $primary;
     }
-    Pick Input { border: none; height: 1; padding: 0; background: $panel; }
-    Pick OptionList {
+    PickList Input { border: none; height: 1; padding: 0; background: $panel; }
+    PickList OptionList {
         border: none; padding: 0; height: auto; max-height: 16; background: $surface;
     }
-    Pick .note { color: $text-muted; height: auto; }
-    Pick .note.-bad { color: $text-error; }
+    PickList .note { color: $text-muted; height: auto; }
+    PickList .note.-bad { color: $text-error; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
@@ -61,7 +61,7 @@ class Pick(ModalScreen[str | None]):
         Binding("pageup", "move(-10)", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, items: Sequence[Item] = (), *, hint: str, note: str) -> None:
+    def __init__(self, title: str, items: Sequence[PickItem] = (), *, hint: str, note: str) -> None:
         """`hint` stands in the empty field, `note` at the bottom."""
         super().__init__()
         self._title = title
@@ -102,7 +102,7 @@ class Pick(ModalScreen[str | None]):
         if found:
             options.highlighted = found[0]
 
-    def show(self, items: Sequence[Item]) -> None:
+    def show(self, items: Sequence[PickItem]) -> None:
         """Another list; a line that the person has marked stays so."""
         self._items = list(items)
         if self.is_mounted:
@@ -127,7 +127,7 @@ class Pick(ModalScreen[str | None]):
         if marked is not None:
             self.mark(marked)
 
-    def fits(self, item: Item, words: Sequence[str]) -> bool:
+    def fits(self, item: PickItem, words: Sequence[str]) -> bool:
         """Whether a line is shown for what is typed."""
         text = f"{item.text} {item.about}".lower()
         return all(word in text for word in words)

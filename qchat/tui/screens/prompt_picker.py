@@ -9,20 +9,20 @@ from textual.binding import Binding, BindingType
 from ...errors import UsageError
 from ...i18n import _
 from ...system_prompts import Prompts
-from .pick_list import Item, Pick
+from .pick_list import PickItem, PickList
 
 _NONE = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PromptChoice:
     """What a person wants: the prompt `name` (None: none), or to `edit` it first."""
 
     name: str | None
     edit: bool = False
 
 
-class PromptPicker(Pick):
+class PromptPicker(PickList):
     """The result is ``-``, a name, or a name with ``edit:`` before it (see `wish`)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,18 +42,18 @@ class PromptPicker(Pick):
             ),
         )
 
-    def _lines(self) -> Iterator[Item]:
+    def _lines(self) -> Iterator[PickItem]:
         named = self._prompts.named(self._current) if self._current else None
         sign = {True: "● ", False: "  "}
-        yield Item(_NONE, sign[self._current is None] + _("none"))
+        yield PickItem(_NONE, sign[self._current is None] + _("none"))
         if self._current is not None and named is None:
-            yield Item("", sign[True] + _("one of its own"), self._current)
+            yield PickItem("", sign[True] + _("one of its own"), self._current)
         for name in self._prompts.names():
             try:
-                yield Item(name, sign[name == named] + name, self._prompts.read(name)[:200])
+                yield PickItem(name, sign[name == named] + name, self._prompts.read(name)[:200])
             except UsageError as e:
                 key = f"edit:{name}" if self._can_be_edited(name) else ""
-                yield Item(key, sign[False] + name, str(e), bad=True)
+                yield PickItem(key, sign[False] + name, str(e), bad=True)
 
     def _can_be_edited(self, name: str) -> bool:
         try:
@@ -85,8 +85,8 @@ class PromptPicker(Pick):
         self.dismiss(f"edit:{name}")
 
 
-def wish(result: str) -> Wish:
+def wish(result: str) -> PromptChoice:
     """What the picker's result means."""
     if result == _NONE:
-        return Wish(None)
-    return Wish(result.removeprefix("edit:"), edit=result.startswith("edit:"))
+        return PromptChoice(None)
+    return PromptChoice(result.removeprefix("edit:"), edit=result.startswith("edit:"))

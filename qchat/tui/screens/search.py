@@ -15,7 +15,7 @@ from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
 from ..composer.ordered_input import LineField
-from .virtual_list import DIM, PLAIN, Listing, Spans
+from .virtual_list import DIM, PLAIN, Spans, VirtualList
 
 if TYPE_CHECKING:
     from ..app import ChatApp
@@ -25,7 +25,7 @@ _LIMIT = 200
 _MARK = Style(bold=True, underline=True)
 
 
-class Hits(Listing[Hit]):
+class Hits(VirtualList[Hit]):
     """Two lines a hit: where it stands, and the words around it."""
 
     LINES: ClassVar[int] = 2
@@ -44,14 +44,14 @@ class Hits(Listing[Hit]):
         return [*spans, (item.snippet[at:], PLAIN)]
 
 
-class Search(ModalScreen[None]):
+class SearchScreen(ModalScreen[None]):
     """A field, and what was found; the newest first, titles before messages."""
 
     DEFAULT_CSS = """
-    Search { align: center top; }
-    Search Input { height: 1; border: none; padding: 0 1; background: $panel; }
-    Search Input:focus { border: none; }
-    Search Hits { height: 1fr; background: $surface; }
+    SearchScreen { align: center top; }
+    SearchScreen Input { height: 1; border: none; padding: 0 1; background: $panel; }
+    SearchScreen Input:focus { border: none; }
+    SearchScreen Hits { height: 1fr; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", show=False, priority=True),
@@ -116,8 +116,8 @@ class Search(ModalScreen[None]):
             await self._found(event.value)
         self._hits.action_open()
 
-    @on(Listing.Opened)
-    def _opened(self, event: Listing.Opened) -> None:
+    @on(VirtualList.Opened)
+    def _opened(self, event: VirtualList.Opened) -> None:
         event.stop()
         hit = self._hits.chosen
         if hit is None:

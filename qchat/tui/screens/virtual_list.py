@@ -23,13 +23,13 @@ BOLD = Style(bold=True)
 PLAIN = Style()
 
 
-class Listing(ScrollView, Generic[T], can_focus=True):
+class VirtualList(ScrollView, Generic[T], can_focus=True):
     """Items of `LINES` lines each, with headings between them; one of the items is chosen."""
 
     LINES: ClassVar[int] = 1
     ALLOW_SELECT = False
     DEFAULT_CSS = """
-    Listing {
+    VirtualList {
         overflow-x: hidden;
         scrollbar-size-vertical: 1;
         scrollbar-background: $surface;

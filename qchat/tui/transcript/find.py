@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..markdown import Kind
-from .layout import Layout, Place
+from ..markdown import PieceKind
+from .layout import Layout, Position
 from .message import Block, Part
 
 
@@ -13,7 +13,7 @@ def begins_code(block: Block) -> bool:
     return (
         block.part is Part.BODY
         and piece is not None
-        and piece.kind is Kind.CODE
+        and piece.kind is PieceKind.CODE
         and piece.head is None
     )
 
@@ -26,7 +26,7 @@ def code_from(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, i
         text = views[index].message.text
         if views[index].message.role != "assistant" or not ("```" in text or "~~~" in text):
             continue
-        layout.draw(Place(index, 0, 0))
+        layout.draw(Position(index, 0, 0))
         numbers = [
             number
             for number, block in enumerate(views[index].blocks)
@@ -56,10 +56,10 @@ def line_with(layout: Layout, index: int, words: Sequence[str]) -> tuple[int, in
 
     Words that are not drawn as they are written may not be found: then the message's beginning.
     """
-    layout.draw(Place(index, 0, 0))
+    layout.draw(Position(index, 0, 0))
     first = (1 if len(layout.messages[index].blocks) > 1 else 0, 0)
     for number in range(len(layout.messages[index].blocks)) if words else ():
-        lines = layout.block(Place(index, number, 0)).lines or []
+        lines = layout.block(Position(index, number, 0)).lines or []
         for row, line in enumerate(lines):
             if any(word in line.text for word in words):
                 return number, row

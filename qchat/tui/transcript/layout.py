@@ -1,7 +1,7 @@
 """A conversation as one long column of lines, of which only those that are seen are drawn.
 
 Heights of what was never seen are guessed and set right as it comes into view. Places in the
-text are `Place`s: they stay right whatever happens to the heights above them.
+text are `Position`s: they stay right whatever happens to the heights above them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..markdown import Renderer
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A cell of the conversation; places compare in reading order."""
 
     message: int
@@ -88,16 +88,16 @@ class Layout:
         if view.is_split:
             self.heights.set(index, view.heights.total)
 
-    def place(self, y: int) -> Place:
+    def place(self, y: int) -> Position:
         """What stands in row `y`. Raises IndexError where there is no message."""
         index, row = self.heights.find(y)
         view = self.messages[index]
         if not view.is_split:
-            return Place(index, 0, row)
+            return Position(index, 0, row)
         block, line = view.heights.find(row)
-        return Place(index, block, line)
+        return Position(index, block, line)
 
-    def row(self, place: Place) -> int:
+    def row(self, place: Position) -> int:
         """The row of a place; where the block has fewer lines now, that of its last."""
         view = self.messages[place.message]
         top = self.heights.before(place.message)
@@ -106,7 +106,7 @@ class Layout:
         block = min(place.block, len(view.blocks) - 1)
         return top + view.heights.before(block) + min(place.line, max(0, view.heights[block] - 1))
 
-    def draw(self, place: Place) -> int:
+    def draw(self, place: Position) -> int:
         """Draw the block of a place, if it is not; returns by how many lines all grew."""
         view = self.messages[place.message]
         if not view.is_split:
@@ -117,7 +117,7 @@ class Layout:
         view.draw(place.block, self.renderer)
         return self.heights.set(place.message, view.heights.total)
 
-    def _is_drawn(self, place: Place) -> bool:
+    def _is_drawn(self, place: Position) -> bool:
         view = self.messages[place.message]
         return view.is_split and view.blocks[place.block].lines is not None
 
@@ -152,24 +152,24 @@ class Layout:
         """Draw the last `rows` lines; returns where they begin."""
         drawn = 0
         for index in range(len(self.messages) - 1, -1, -1):
-            self.draw(Place(index, 0, 0))
+            self.draw(Position(index, 0, 0))
             view = self.messages[index]
             for block in range(len(view.blocks) - 1, -1, -1):
-                self.draw(Place(index, block, 0))
+                self.draw(Position(index, block, 0))
                 drawn += view.heights[block]
                 if drawn >= rows:
                     return max(0, self.total - rows)
         return max(0, self.total - rows)
 
-    def block(self, place: Place) -> Block:
+    def block(self, place: Position) -> Block:
         """The block of a place, drawn; where the message has fewer blocks, its last."""
-        self.draw(Place(place.message, 0, 0))
+        self.draw(Position(place.message, 0, 0))
         blocks = self.messages[place.message].blocks
         number = min(place.block, len(blocks) - 1)
-        self.draw(Place(place.message, number, 0))
+        self.draw(Position(place.message, number, 0))
         return blocks[number]
 
-    def line(self, place: Place) -> Line | None:
+    def line(self, place: Position) -> Line | None:
         """The line of a place that was settled."""
         lines = self.messages[place.message].blocks[place.block].lines
         return lines[place.line] if lines and place.line < len(lines) else None

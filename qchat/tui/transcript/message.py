@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...i18n import _
 from ...sanitize import clean, one_line
-from ..markdown import Kind, Line, Palette, Piece
+from ..markdown import Line, Palette, Piece, PieceKind
 from ..markdown.line import Span, line_of
 from .heights import Heights
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..markdown import Renderer, Splitter
 
 
-class State(Enum):
+class AnswerState(Enum):
     """How an answer stands; the values are those of the store."""
 
     STREAMING = "streaming"
@@ -37,7 +37,7 @@ class Message:
     role: str
     text: str = ""
     reasoning: str = ""
-    state: State = State.COMPLETE
+    state: AnswerState = AnswerState.COMPLETE
     error: str = ""
     note: str = ""
     thought_seconds: float | None = None
@@ -123,7 +123,7 @@ class MessageView:
     @property
     def streams(self) -> bool:
         """Whether more may come."""
-        return self.message.state is State.STREAMING
+        return self.message.state is AnswerState.STREAMING
 
     @property
     def lead(self) -> int:
@@ -184,7 +184,7 @@ class MessageView:
         self.message = _safe(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
         references = len(self.references)
-        goes_on = self.streams and old.state is not State.STREAMING
+        goes_on = self.streams and old.state is not AnswerState.STREAMING
         if not same or goes_on or not self.is_split:
             self.is_split = False
             self._known.clear()
@@ -310,19 +310,19 @@ class MessageView:
         if message.role != "assistant":
             yield line_of([(version, palette.dim)], [("▌ ", palette.you)])
             return
-        if message.state is State.STREAMING:
+        if message.state is AnswerState.STREAMING:
             if not message.text and not message.reasoning:
                 yield line_of([(_("Waiting for the first word …"), palette.dim)])
             return
-        if message.state is State.STOPPED:
+        if message.state is AnswerState.STOPPED:
             spans.append((_("■ Stopped"), palette.dim))
-        elif message.state is State.ERROR:
+        elif message.state is AnswerState.ERROR:
             spans.append(("✗ " + one_line(message.error or _("It failed.")), palette.bad))
         if message.note:
             spans.append(((" · " if spans else "") + one_line(message.note), palette.dim))
         if version:
             spans.append(((" · " if spans else "") + version, palette.dim))
-        if not message.text and message.state is State.COMPLETE:
+        if not message.text and message.state is AnswerState.COMPLETE:
             spans.insert(0, (_("The answer is empty.") + (" " if spans else ""), palette.dim))
         if spans:
             yield Line(())
@@ -340,7 +340,7 @@ def _plain_block(part: Part, text: str, width: int) -> Block:
 
 
 def _plain_piece(text: str) -> Piece:
-    piece = Piece(Kind.FLOW, closed=True)
+    piece = Piece(PieceKind.FLOW, closed=True)
     *whole, rest = text.split("\n")
     piece.lines = piece.raw = [line + "\n" for line in whole] + [rest] * bool(rest)
     return piece

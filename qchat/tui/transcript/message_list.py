@@ -17,7 +17,7 @@ from textual.widget import Widget
 from ...i18n import _
 from ...sanitize import Sanitizer
 from ..markdown import DARK
-from .layout import Layout, Place
+from .layout import Layout, Position
 from .message import Block, Message
 from .theme_palette import palette_of
 
@@ -28,7 +28,7 @@ _MARGIN: Final = 2
 _WHEEL: Final = 3
 
 
-class Column(ScrollView, can_focus=True):
+class MessageListView(ScrollView, can_focus=True):
     """The messages, drawn where they are seen; the reader's place, and the end that is followed.
 
     `selection`, `dragging` and `cursor` are set by the widget that is made of this one.
@@ -37,7 +37,7 @@ class Column(ScrollView, can_focus=True):
     FOCUS_ON_CLICK = False  # a person who has selected something types on
     ALLOW_SELECT = False  # it selects by itself, in places that stay right while text comes in
     DEFAULT_CSS = """
-    Column {
+    MessageListView {
         height: 1fr;
         overflow-x: hidden;
         overflow-y: scroll;
@@ -62,8 +62,8 @@ class Column(ScrollView, can_focus=True):
         self._safe: dict[int, tuple[Sanitizer, Sanitizer]] = {}
         self._flush_timer: Timer | None = None
         self._flush_costs = (0.0, 0.0)  # seconds of the last two
-        self.selection: tuple[Place, Place] | None = None
-        self.dragging: Place | None = None
+        self.selection: tuple[Position, Position] | None = None
+        self.dragging: Position | None = None
         self.cursor: tuple[int, int] | None = None
         self.placeholder = ""
         self._base = Style()
@@ -339,7 +339,7 @@ class Column(ScrollView, can_focus=True):
         strip = Strip([Segment(" " * self._margin), *lines[at].segments])
         return strip.adjust_cell_length(width).apply_style(self._base)
 
-    def _selected_span(self, place: Place) -> tuple[int, int] | None:
+    def _selected_span(self, place: Position) -> tuple[int, int] | None:
         """The cells of a row that are selected."""
         if self.selection is None:
             return None

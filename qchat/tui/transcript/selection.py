@@ -4,12 +4,12 @@ import re
 
 from rich.cells import cell_len
 
-from ..markdown import Kind, Line
-from .layout import Layout, Place
+from ..markdown import Line, PieceKind
+from .layout import Layout, Position
 from .message import Block, Part
 
 
-def selected_text(layout: Layout, start: Place, end: Place) -> str:
+def selected_text(layout: Layout, start: Position, end: Position) -> str:
     """The text between two places, `end` excluded.
 
     A block that is selected as a whole gives its Markdown source; of one that is not, the words
@@ -18,9 +18,9 @@ def selected_text(layout: Layout, start: Place, end: Place) -> str:
     parts: list[tuple[str, str]] = []  # what stands before it, and the text
     before: tuple[int, Block] | None = None
     for index in range(start.message, end.message + 1):
-        layout.draw(Place(index, 0, 0))
+        layout.draw(Position(index, 0, 0))
         for number, block in enumerate(layout.messages[index].blocks):
-            here = Place(index, number, 0)
+            here = Position(index, number, 0)
             if here[:2] < start[:2] or here[:2] > end[:2] or block.piece is None:
                 continue
             text = _block_text(layout, here, start, end)
@@ -41,11 +41,13 @@ def _joint(before: tuple[int, Block] | None, index: int, block: Block) -> str:
     assert piece is not None and last.piece is not None
     if last.piece.goes_on:
         return ""
-    apart = piece.gap or (block.part is Part.BODY and piece.kind is Kind.CODE and not piece.head)
+    apart = piece.gap or (
+        block.part is Part.BODY and piece.kind is PieceKind.CODE and not piece.head
+    )
     return "\n\n" if apart else "\n"
 
 
-def _block_text(layout: Layout, here: Place, start: Place, end: Place) -> str | None:
+def _block_text(layout: Layout, here: Position, start: Position, end: Position) -> str | None:
     block = layout.messages[here.message].blocks[here.block]
     assert block.piece is not None
     first = here[:2] == start[:2]

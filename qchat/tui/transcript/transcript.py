@@ -10,13 +10,13 @@ from textual.timer import Timer
 
 from ...i18n import _
 from .find import begins_code, code_at, code_from, line_with
-from .layout import Place
+from .layout import Position
 from .message import Part
-from .message_list import Column
+from .message_list import MessageListView
 from .selection import selected_text, word_at
 
 
-class Transcript(Column):
+class Transcript(MessageListView):
     """Shows messages; `stream` and `replace` let the last ones grow.
 
     It follows the end until the reader scrolls up, and again from the key End on.
@@ -53,10 +53,10 @@ class Transcript(Column):
 
     # -- jumping and copying ---------------------------------------------------------------
 
-    def _top(self) -> Place | None:
+    def _top(self) -> Position | None:
         return self._layout.place(self.scroll_offset.y) if self._layout.messages else None
 
-    def _go_to(self, place: Place) -> None:
+    def _go_to(self, place: Position) -> None:
         self._layout.block(place)
         y = self._layout.settle(self._layout.row(place), self.rows)
         self.follows = False
@@ -77,7 +77,7 @@ class Transcript(Column):
             return
         index = max(0, index)
         self.cursor = (index, 1)
-        self._go_to(Place(index, 0, 0))
+        self._go_to(Position(index, 0, 0))
 
     @property
     def marked(self) -> int | None:
@@ -87,7 +87,7 @@ class Transcript(Column):
         return self.cursor[0]
 
     def _in_view(self, cursor: tuple[int, int]) -> bool:
-        row = self._layout.row(Place(*cursor, 0))
+        row = self._layout.row(Position(*cursor, 0))
         return self.scroll_offset.y - 1 <= row < self.scroll_offset.y + self.rows
 
     def go_to_message(self, key: int, words: Sequence[str] = ()) -> None:
@@ -96,7 +96,7 @@ class Transcript(Column):
         if index is not None:
             block, line = line_with(self._layout, index, words)
             self.cursor = (index, block)
-            self._go_to(Place(index, block, line))
+            self._go_to(Position(index, block, line))
 
     def action_code(self, step: int) -> None:
         """To the block of code before or after."""
@@ -109,7 +109,7 @@ class Transcript(Column):
         found = code_from(self._layout, start, step)
         if found is not None:
             self.cursor = found
-            self._go_to(Place(*found, 0))
+            self._go_to(Position(*found, 0))
 
     def action_copy_code(self) -> None:
         """Copy the block of code at the cursor, else the last one that has begun on the screen."""
@@ -117,7 +117,7 @@ class Transcript(Column):
         if place is None:
             return
         found = self.cursor
-        if found is None or not begins_code(self._layout.block(Place(*found, 0))):
+        if found is None or not begins_code(self._layout.block(Position(*found, 0))):
             found = code_from(self._layout, (place.message, place.block + 1), -1)
         if found is None:
             self.app.notify(_("There is no code above."), markup=False, timeout=3)
@@ -151,7 +151,7 @@ class Transcript(Column):
         message = self._layout.messages[index].message if index is not None else None
         return message.id if message is not None and message.role == "assistant" else None
 
-    def _last_in_view(self) -> Place | None:
+    def _last_in_view(self) -> Position | None:
         if not self._layout.messages:
             return None
         return self._layout.place(min(self.scroll_offset.y + self.rows, self._layout.total) - 1)
@@ -173,7 +173,7 @@ class Transcript(Column):
         view.thought_open = not view.thought_open
         self.selection = self.cursor = None
         view.split(self._layout.width)
-        head = Place(index, 1, 0)
+        head = Position(index, 1, 0)
         offset = self._layout.row(head) - self.scroll_offset.y
         view.rebuild(self._layout.width)
         self._layout.changed(index)
@@ -199,7 +199,7 @@ class Transcript(Column):
         """The text that is selected, or nothing."""
         return selected_text(self._layout, *self.selection) if self.selection else ""
 
-    def _place_at(self, x: int, y: int) -> Place | None:
+    def _place_at(self, x: int, y: int) -> Position | None:
         if not self._layout.messages:
             return None
         row = min(max(0, self.scroll_offset.y + y), self._layout.total - 1)
@@ -274,6 +274,6 @@ class Transcript(Column):
             left, right = word_at(line, place.cell)
             self.selection = (place._replace(cell=left), place._replace(cell=right))
         elif event.chain >= 3 and block.lines:
-            end = Place(place.message, place.block, len(block.lines) - 1, 10_000)
-            self.selection = (Place(place.message, place.block, 0, 0), end)
+            end = Position(place.message, place.block, len(block.lines) - 1, 10_000)
+            self.selection = (Position(place.message, place.block, 0, 0), end)
         self.refresh()
