@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..i18n import _
+from ..message_state import MessageState
 from . import rows
 from .database import Database
 from .errors import StoreError, StoreProblem
 from .index import index_message, unindex_message
-from .records import Json, MessageState, Node, StoredMessage
+from .records import Json, Node, StoredMessage
 from .text import maybe_storable, storable
 from .writers import Writer
 

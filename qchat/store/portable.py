@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..i18n import _
+from ..message_state import MessageState
 from . import rows
 from .conversations import get_conversation, insert, is_id
 from .database import Database
-from .records import ROLES, Json, MessageState, StoredMessage
+from .records import ROLES, Json, StoredMessage
 from .text import title_of
 
 FORMAT: Final = "qchat-conversations"

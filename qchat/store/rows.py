@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ..i18n import _
+from ..message_state import MessageState
 from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
-from .records import ROLES, Json, MessageState, Node, StoredMessage
+from .records import ROLES, Json, Node, StoredMessage
 from .text import maybe_storable, storable
 
 COLUMNS: Final = (

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..message_state import MessageState
 from . import rows
 from .database import Database
 from .errors import StoreError
 from .opening import PENDING
 from .portable import BadDocumentError, Parsed, add, iso, parse
-from .records import ROLES, Json, MessageState
+from .records import ROLES, Json
 from .schema import migrate
 from .text import title_of
 

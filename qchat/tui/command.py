@@ -125,7 +125,7 @@ def tui(
 
         app = ChatApp(opened, start, keymap)
         code = app.run() or 0
-        for note in app.offers.notes():
+        for note in app.parts.exit_notes():
             click.echo(note, err=in_browser)  # there stdout is the page's
         if (wrong := app.failure or app.fault) is not None:
             raise wrong

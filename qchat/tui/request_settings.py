@@ -34,10 +34,10 @@ class Origin(enum.Enum):
 class MissingServer(Endpoint):
     """A server that a conversation names and that can't be asked: it has no address.
 
-    `trouble` says why, and what to do.
+    `error_message` says why, and what to do.
     """
 
-    trouble: str = ""
+    error_message: str = ""
 
 
 class DefaultSettings(NamedTuple):
@@ -47,7 +47,7 @@ class DefaultSettings(NamedTuple):
     are the configuration's.
     `chosen` says that the command line named the server: it then counts for a conversation that
     has another one, as do `model`, `system` and `options` where they are said.
-    `used` are servers that were found in this window, by address; they may have a key.
+    `detected` are servers that were detected in this window, by address; they may have an API key.
     """
 
     endpoint: Endpoint
@@ -58,7 +58,7 @@ class DefaultSettings(NamedTuple):
     prompt: str | None = None
     chosen: bool = False
     settings: Settings | None = None
-    used: Mapping[str, Endpoint] = MappingProxyType({})
+    detected: Mapping[str, Endpoint] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class RequestSettings:
         """With nothing said for this conversation."""
         return replace(self, own=Sampling(), plain=False)
 
-    def asked(self) -> Json:
+    def request_parameters(self) -> Json:
         """The parameters of the next request, as an answer keeps them."""
         body = self.sampling.fill({"messages": []})
         del body["messages"]
@@ -197,9 +197,9 @@ def endpoint_named(defaults: DefaultSettings, server: str | None) -> Endpoint:
     asked, and the window's own. Raises `UsageError`."""
     current = defaults.endpoint
     if server is None or server in (current.name, current.base_url):
-        return current if current.name else defaults.used.get(current.base_url, current)
-    if server in defaults.used:
-        return defaults.used[server]
+        return current if current.name else defaults.detected.get(current.base_url, current)
+    if server in defaults.detected:
+        return defaults.detected[server]
     if defaults.settings is None:
         return Endpoint(wire.normalise(server, _("The server of this conversation")))
     if server == wire.LOCAL_URL:

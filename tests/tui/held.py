@@ -17,7 +17,7 @@ _LONGEST = 10.0
 def held(app: ChatApp) -> Iterator[threading.Event]:
     """What the chat asks of its store waits, in its order, until the event is set or this ends."""
     go = threading.Event()
-    app.conversation.keeper.run(go.wait, _LONGEST)
+    app.conversation.repository.run(go.wait, _LONGEST)
     try:
         yield go
     finally:

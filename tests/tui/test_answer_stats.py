@@ -6,20 +6,19 @@ import pytest
 
 from qchat.api.endpoint import Endpoint
 from qchat.api.reasoning import ContentDelta, Reclassified
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
-from qchat.store import MessageState as Kept
 from qchat.store import StoredMessage as Stored
 from qchat.tui.actions.palette import _has
-from qchat.tui.answer_stats import (
+from qchat.tui.chat.request_thread import AnswerResult, ChatRequest, RequestThread
+from qchat.tui.transcript.answer_stats import (
     KeyHints,
     message_from_result,
     message_from_stored,
     result_stats,
     stored_stats,
-    tokens_of,
+    total_tokens,
 )
-from qchat.tui.chat.request_thread import AnswerResult, ChatRequest, RequestThread
-from qchat.tui.transcript.message import AnswerState
 
 USAGE = {"completion_tokens": 21, "completion_tokens_details": {"reasoning_tokens": 7}}
 END = AnswerResult("text", "thought", "demo", USAGE, "length", 0.5, 2.5)
@@ -28,10 +27,10 @@ END = AnswerResult("text", "thought", "demo", USAGE, "length", 0.5, 2.5)
 def test_a_stored_answer_has_the_figures_that_it_had() -> None:
     timings = {"total_seconds": 2.5, "first_token_seconds": 0.5, "reasoning_seconds": 0.25}
     stored = Stored(
-        *(4, "conversation", 3, "assistant", "text", "thought", Kept.COMPLETE, 0.0, None),
+        *(4, "conversation", 3, "assistant", "text", "thought", MessageState.COMPLETE, 0.0, None),
         *("length", "demo", {}, {}, USAGE, timings),
     )
-    live = message_from_result(END, AnswerState.COMPLETE, 0.25, ways=KeyHints("R", "G"))
+    live = message_from_result(END, MessageState.COMPLETE, 0.25, hints=KeyHints("R", "G"))
     assert "10.0 tok/s" in live.note and live.thought_tokens == 7
     assert message_from_stored(stored) == replace(live, id=4)
     bare = replace(stored, timings={}, usage={}, finish_reason=None)
@@ -42,17 +41,17 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
 
 def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
     failed = replace(END, error="It broke.")
-    assert message_from_result(failed, AnswerState.ERROR, None, ways=KeyHints("R", "G")).note == (
+    assert message_from_result(failed, MessageState.ERROR, None, hints=KeyHints("R", "G")).note == (
         "R asks again · G goes on with what came"
     )
     nothing = replace(failed, content="")
     assert (
-        message_from_result(nothing, AnswerState.ERROR, None, ways=KeyHints("R", "G")).note
+        message_from_result(nothing, MessageState.ERROR, None, hints=KeyHints("R", "G")).note
         == "R asks again"
     )
     said = "It answered: This model's maximum context length is 40 tokens. However, …"
     too_long = message_from_result(
-        replace(nothing, error=said), AnswerState.ERROR, None, ways=KeyHints("R", "G", "E", "D")
+        replace(nothing, error=said), MessageState.ERROR, None, hints=KeyHints("R", "G", "E", "D")
     )
     assert too_long.note == "E edits the question · D takes out messages"
 
@@ -62,8 +61,8 @@ def test_a_count_that_cannot_be_is_not_shown(count: object) -> None:
     usage = {"completion_tokens": count, "completion_tokens_details": {"reasoning_tokens": count}}
     end = replace(END, usage=usage)
     assert result_stats(end) == ("first after 0.50 s",)
-    assert tokens_of({"prompt_tokens": 1, "completion_tokens": count}) is None
-    assert message_from_result(end, AnswerState.COMPLETE, None).thought_tokens is None
+    assert total_tokens({"prompt_tokens": 1, "completion_tokens": count}) is None
+    assert message_from_result(end, MessageState.COMPLETE, None).thought_tokens is None
 
 
 async def test_thinking_that_was_not_opened_ends_where_the_answer_begins() -> None:

@@ -32,7 +32,7 @@ async def test_an_interrupted_edit_is_an_edit_still(
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one", "two")
-        key = app.conversation.key
+        key = app.conversation.id
         assert key is not None
         await pilot.press("alt+q")
         await wait_until(lambda: app.composer.text == "two")
@@ -41,14 +41,14 @@ async def test_an_interrupted_edit_is_an_edit_still(
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
         elif way == "kill":
-            store = app.conversation.keeper.store  # this much is there after kill -9
+            store = app.conversation.repository.store  # this much is there after kill -9
             await wait_until(lambda: "two!" in store.conversations.get(key).draft)
             app.conversation.abandon()
             app.exit()
         else:
             await pilot.press("ctrl+n")
-            await wait_until(lambda: app.conversation.key is None)
-            assert not app.talk.edits and "Editing" not in screen(app)
+            await wait_until(lambda: app.conversation.id is None)
+            assert not app.parts.message_actions.is_editing and "Editing" not in screen(app)
             await ask(app, pilot, "three")
             assert texts(app) == ["three", "echo: three"]  # that one was no edit
     async with window(tmp_path, server.base_url) as (app, pilot):
@@ -58,10 +58,10 @@ async def test_an_interrupted_edit_is_an_edit_still(
         await pilot.press("enter")
         await answered(app, 4)
         assert texts(app)[2:] == ["two!", "echo: two!"] and versions(app)[2] == (2, 2)
-        assert not app.talk.edits
+        assert not app.parts.message_actions.is_editing
         await app.conversation.show(None)
         await app.conversation.show(key)
-        assert not app.talk.edits and app.composer.text == ""
+        assert not app.parts.message_actions.is_editing and app.composer.text == ""
 
 
 async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
@@ -69,10 +69,10 @@ async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one")
-        key = app.conversation.key
+        key = app.conversation.id
         await pilot.press("alt+a")
         await wait_until(lambda: app.composer.text == "echo: one")
-        with failing(app.conversation.keeper.store.messages, "add"):
+        with failing(app.conversation.repository.store.messages, "add"):
             await pilot.press("x", "enter")
             await wait_until(lambda: "disk is full" in toasts(app))
         await app.conversation.show(None)
@@ -82,7 +82,7 @@ async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
         app.composer.text = ""  # nothing is left of it
         await app.conversation.show(None)
         await app.conversation.show(key)
-        assert not app.talk.edits
+        assert not app.parts.message_actions.is_editing
 
 
 def test_what_a_draft_is_another_version_of_is_stored_with_it() -> None:
@@ -96,7 +96,7 @@ async def test_a_draft_that_names_no_message_is_a_draft(tmp_path: Path, edits: s
         draft = f'\x1e{{"text": "mine", "chips": [], "edits": {edits}}}'
         store.conversations.create(title="t", draft=draft)
     async with window(tmp_path, go_on=True) as (app, _pilot):
-        assert app.composer.text == "mine" and not app.talk.edits
+        assert app.composer.text == "mine" and not app.parts.message_actions.is_editing
 
 
 class Editor:
@@ -142,7 +142,7 @@ async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
         await type_in(app, "x [[answer:rate=50;length=4000]]")
         await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
         await type_in(app, "two")
-        await wait_until(lambda: app.conversation.waiting)
+        await wait_until(lambda: app.conversation.drafts.queue)
         await pilot.press(*"rest", "alt+e")
         await wait_until(lambda: other.given)
         app.conversation.stop()

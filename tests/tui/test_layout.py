@@ -3,10 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qchat.message_state import MessageState
 from qchat.tui.markdown import DARK
 from qchat.tui.transcript.heights import Heights
 from qchat.tui.transcript.layout import Layout
-from qchat.tui.transcript.message import AnswerState, Message, MessageView, PlainSplitter
+from qchat.tui.transcript.message import Message, MessageView, PlainSplitter
 
 
 @given(st.lists(st.integers(0, 9), max_size=60), st.data())
@@ -137,7 +138,7 @@ def test_streaming_ends_as_the_whole_message(chunks: list[str], width: int) -> N
     text = "".join(chunks)
     layout = Layout(DARK, width)
     layout.append(Message("user", "q"))
-    index = layout.append(Message("assistant", state=AnswerState.STREAMING))
+    index = layout.append(Message("assistant", state=MessageState.STREAMING))
     for chunk in chunks:
         layout.messages[index].feed(chunk, "", width)
         layout.changed(index)
@@ -150,7 +151,7 @@ def test_streaming_ends_as_the_whole_message(chunks: list[str], width: int) -> N
 
 
 def test_a_closed_block_is_drawn_once() -> None:
-    view = MessageView(Message("assistant", state=AnswerState.STREAMING))
+    view = MessageView(Message("assistant", state=MessageState.STREAMING))
     layout = Layout(DARK, 40)
     layout.messages.append(view)
     layout.heights.append(1)
@@ -166,7 +167,7 @@ def test_a_closed_block_is_drawn_once() -> None:
 
 def test_thinking_is_shown_as_it_comes_and_folds_when_the_answer_begins() -> None:
     layout = Layout(DARK, 40)
-    index = layout.append(Message("assistant", state=AnswerState.STREAMING))
+    index = layout.append(Message("assistant", state=MessageState.STREAMING))
     view = layout.messages[index]
     view.feed("", "I wonder", 40)
     layout.changed(index)

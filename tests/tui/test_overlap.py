@@ -8,14 +8,13 @@ import pytest
 from textual.pilot import Pilot
 
 from qchat.api.endpoint import Endpoint
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import TuiSettings
-from qchat.store import MessageState as StoreState
 from qchat.store import open_store
 from qchat.store.opening import door
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
-from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .held import failing, held
@@ -38,7 +37,7 @@ async def window(
 ) -> AsyncIterator[tuple[ChatApp, Pilot[int]]]:
     with chat(folder, url, go_on=go_on) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             yield app, pilot
 
 
@@ -65,7 +64,7 @@ async def test_quitting_right_after_enter_keeps_the_question(
             await pilot.press(*"rest", "ctrl+q", "x")
             go.set()
             await wait_until(lambda: not app.is_running)
-    assert stored(tmp_path)[-1] == ("user", "mine", None, StoreState.COMPLETE)
+    assert stored(tmp_path)[-1] == ("user", "mine", None, MessageState.COMPLETE)
     assert [draft for draft in drafts(tmp_path) if draft] == ["restx"]
     assert not [record for record in server.log.records if record.prompt == "mine"]
 
@@ -74,7 +73,7 @@ async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
         with held(app) as go:
-            app.leaving.leave()
+            app.parts.quit_handler.quit()
             await type_in(app, "mine")
             await pilot.pause()
             go.set()
@@ -85,7 +84,7 @@ async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
 async def test_a_draft_that_cannot_be_kept_holds_the_window_once(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
-        with failing(app.conversation.keeper.store, "remember"):
+        with failing(app.conversation.repository.store, "remember"):
             await pilot.press("ctrl+q")
             await wait_until(lambda: "Ctrl+Q again" in toasts(app))
             assert app.is_running and app.composer.text == "mine"
@@ -99,7 +98,7 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
     tmp_path: Path, server: Running, where: str
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
-        messages = app.conversation.keeper.store.messages
+        messages = app.conversation.repository.store.messages
         with failing(messages, "add" if where == "store" else "begin"):
             with held(app):
                 await pilot.press(*"mine", "enter")
@@ -109,7 +108,7 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
             await wait_until(lambda: not app.conversation.busy)
         if where == "store":
             assert app.composer.text == "mine\n\nnext" and texts(app) == []
-            assert app.conversation.keeper.store.conversations.list() == []
+            assert app.conversation.repository.store.conversations.list() == []
         else:  # it is in the store: only its answer failed
             assert app.composer.text == "next" and texts(app) == ["mine"]
             await pilot.press("ctrl+r")
@@ -139,15 +138,15 @@ async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "one")
         answer = store.messages.begin(key).id
-        store.messages.finish(answer, StoreState.STOPPED, "It begins")
+        store.messages.finish(answer, MessageState.STOPPED, "It begins")
     async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
         with held(app):
             await pilot.press("alt+g")
             await wait_until(lambda: app.conversation.busy)
             await pilot.press("ctrl+c")
         await wait_until(lambda: not app.conversation.busy)
-        assert (texts(app)[1], last_state(app)) == ("It begins", AnswerState.STOPPED)
-    assert stored(tmp_path)[1] == ("assistant", "It begins", None, StoreState.STOPPED)
+        assert (texts(app)[1], last_state(app)) == ("It begins", MessageState.STOPPED)
+    assert stored(tmp_path)[1] == ("assistant", "It begins", None, MessageState.STOPPED)
 
 
 async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_elsewhere(
@@ -161,7 +160,7 @@ async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_else
             app.conversation.checkpoint()
         await answered(app, 2)
         await pilot.press("ctrl+n")
-        await wait_until(lambda: app.conversation.key is None)
+        await wait_until(lambda: app.conversation.id is None)
         assert app.composer.text == ""
     assert drafts(tmp_path) == ["next", ""]
 
@@ -224,8 +223,8 @@ async def test_up_and_quit_keep_the_draft(tmp_path: Path) -> None:
 async def test_a_draft_that_could_not_be_kept_is_kept_later(tmp_path: Path) -> None:
     filled(tmp_path, "one")
     async with window(tmp_path, go_on=True) as (app, pilot):
-        conversations = app.conversation.keeper.store.conversations
-        key = app.conversation.key or ""
+        conversations = app.conversation.repository.store.conversations
+        key = app.conversation.id or ""
         with failing(conversations, "set_draft") as calls:
             await pilot.press(*"draft")
             for _n in range(2):
@@ -244,7 +243,7 @@ async def test_a_draft_that_cannot_be_kept_comes_along(tmp_path: Path) -> None:
         store.conversations.set_draft(one, "other")
     async with window(tmp_path, go_on=True) as (app, pilot):
         await pilot.press(*"draft")
-        with failing(app.conversation.keeper.store.conversations, "set_draft"):
+        with failing(app.conversation.repository.store.conversations, "set_draft"):
             app.spawn(app.conversation.show(one))
             await wait_until(lambda: app.composer.text == "draft\n\nother")
 
@@ -256,7 +255,7 @@ async def test_each_window_goes_on_its_own_branch(tmp_path: Path, server: Runnin
     server.reset_log()
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one")
-        key = app.conversation.key
+        key = app.conversation.id
         assert key is not None
         with open_store(tmp_path) as other:
             other.messages.add(key, "user", "from the other window")
@@ -282,7 +281,7 @@ async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Ru
         answer = other.messages.begin(key).id
         other.messages.checkpoint(answer, "It begins")
         async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-            assert texts(app) == ["one", "It begins"] and last_state(app) is AnswerState.STREAMING
+            assert texts(app) == ["one", "It begins"] and last_state(app) is MessageState.STREAMING
             await pilot.press("ctrl+c")
             await wait_until(lambda: "again to quit" in toasts(app))  # nothing of its own comes
             await pilot.press("alt+g")
@@ -290,7 +289,7 @@ async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Ru
             await type_in(app, "two")
             await wait_until(lambda: texts(app)[2:] == ["two", "echo: two"])
             await wait_until(lambda: not app.conversation.busy)
-            other.messages.finish(answer, StoreState.COMPLETE, "It begins and ends")
+            other.messages.finish(answer, MessageState.COMPLETE, "It begins and ends")
             await app.conversation.show(None)
             await app.conversation.show(key)
             assert texts(app) == ["one", "It begins and ends", "two", "echo: two"]
@@ -327,12 +326,12 @@ async def test_a_conversation_deleted_while_its_question_is_stored(
         with held(app):
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
-            app.spawn(app.chats.delete())
+            app.spawn(app.parts.conversation_actions.delete())
             await pilot.pause()
-        await wait_until(lambda: "Deleted" in toasts(app) and app.conversation.key is None)
+        await wait_until(lambda: "Deleted" in toasts(app) and app.conversation.id is None)
         await wait_until(lambda: not app.conversation.busy)
-        assert app.conversation.answering is None and not app.conversation.answers_in(key)
-        store = app.conversation.keeper.store
+        assert app.conversation.pending_answer is None and not app.conversation.is_answering(key)
+        store = app.conversation.repository.store
         assert [node.role for node in store.messages.path(key)] == ["user", "user"]
     assert not [record for record in server.log.records if record.prompt == "mine"]
 
@@ -340,20 +339,20 @@ async def test_a_conversation_deleted_while_its_question_is_stored(
 async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
     one, two, three = filled(tmp_path, "one", "two", "three")
     async with window(tmp_path) as (app, _pilot):
-        store = app.conversation.keeper.store
+        store = app.conversation.repository.store
         for key in (one, two):
             await app.conversation.show(key)
-            await app.chats.delete()
+            await app.parts.conversation_actions.delete()
         with held(app):
             for _n in range(3):
-                app.spawn(app.chats.restore())
+                app.spawn(app.parts.conversation_actions.restore())
         await wait_until(lambda: "Nothing was deleted here" in toasts(app))
         await wait_until(lambda: len(store.conversations.list()) == 3)
         await app.conversation.show(three)
-        await app.talk.drop()
+        await app.parts.message_actions.drop()
         with held(app):
-            app.spawn(app.talk.undo())
-            app.spawn(app.talk.undo())
+            app.spawn(app.parts.message_actions.undo())
+            app.spawn(app.parts.message_actions.undo())
         await wait_until(lambda: "Nothing was taken out" in toasts(app))
         await wait_until(lambda: texts(app) == ["question of three"])
 
@@ -373,7 +372,7 @@ async def test_while_another_qchat_opens_the_store_one_writes_and_nothing_is_los
             with door(tmp_path):
                 await pilot.press(*"mine", "enter", "ctrl+q")
                 await wait_until(lambda: "still being opened" in toasts(app))
-                assert app.composer.text == "mine" and not app.conversation.opened
+                assert app.composer.text == "mine" and not app.conversation.is_open
             await answered(app, 2)
             assert texts(app) == ["mine", "echo: mine"] and app.composer.text == ""
             await pilot.press("ctrl+q")
@@ -393,10 +392,10 @@ async def test_a_fault_of_qchats_own_is_a_sentence_and_the_chat_goes_on(
             raise KeyError("of \x1b[31mred")
 
         with monkeypatch.context() as patch:
-            patch.setattr(app.conversation.keeper, "questions", broken)
+            patch.setattr(app.conversation.repository, "questions", broken)
             await pilot.press(*"mine", "up")
             await wait_until(lambda: "KeyError" in toasts(app))
-            patch.setattr(app.chats, "list", broken)
+            patch.setattr(app.parts.conversation_actions, "list", broken)
             await pilot.press("ctrl+l")
         assert "the chat goes on" in toasts(app) and "\x1b" not in toasts(app)
         assert isinstance(app.fault, KeyError) and app.composer.text == "mine"
@@ -427,7 +426,7 @@ async def test_a_failed_answer_says_how_to_ask_again_after_a_restart(tmp_path: P
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "one")
         answer = store.messages.begin(key).id
-        store.messages.finish(answer, StoreState.ERROR, "", error="It broke off.")
+        store.messages.finish(answer, MessageState.ERROR, "", error="It broke off.")
     async with window(tmp_path, go_on=True) as (app, _pilot):
         await wait_until(lambda: "Ctrl+R asks again" in screen(app))
 
@@ -438,11 +437,11 @@ async def test_what_was_set_before_a_conversation_began_is_there_again(
     (key,) = filled(tmp_path, "one")
     async with window(tmp_path, server.base_url) as (app, _pilot):
         await type_in(app, "/set temperature 0.5")
-        await wait_until(lambda: app.current.using.sampling.temperature == 0.5)
+        await wait_until(lambda: app.parts.settings.current.sampling.temperature == 0.5)
         await app.conversation.show(key)
-        assert app.current.using.sampling.temperature is None
+        assert app.parts.settings.current.sampling.temperature is None
         await app.conversation.show(None)
-        assert app.current.using.sampling.temperature == 0.5
+        assert app.parts.settings.current.sampling.temperature == 0.5
         await ask(app, _pilot, "two")
         await app.conversation.show(None)
-        assert app.current.using.sampling.temperature is None
+        assert app.parts.settings.current.sampling.temperature is None

@@ -21,7 +21,7 @@ from qchat.tui.screens.model_picker import ModelChoice, ModelPicker
 from qchat.tui.screens.parameters import ParametersScreen, Value
 from qchat.tui.screens.pick_list import PickItem, PickList
 from qchat.tui.screens.prompt_picker import PromptChoice, PromptPicker, wish
-from qchat.tui.server_list import LocalServer
+from qchat.tui.servers.prober import LocalServer
 
 from ..faults import Running, running
 from ..test_settings import write

@@ -13,15 +13,15 @@ from textual.widgets import OptionList
 
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.errors import EngineError
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import Settings, TuiSettings, load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.screens.offers import Offer
-from qchat.tui.server_list import ServerProber
-from qchat.tui.server_start import ServerStart, free_port
-from qchat.tui.transcript.message import AnswerState
+from qchat.tui.servers.prober import ServerProber
+from qchat.tui.servers.server_process import ServerProcess, free_port
 
 from ..faults import Running, running
 from .test_app import chat, last_state, texts, type_in
@@ -40,20 +40,20 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
 ) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.probe.reachable)
+            await wait_until(lambda: app.parts.monitor.reachable)
             server.down()
             await type_in(app, "anybody there?")
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert app.conversation.unanswered and "asks again" in app.transcript.messages[-1].note
-            await wait_until(lambda: app.probe.reachable is False)
+            await wait_until(lambda: app.parts.monitor.reachable is False)
             await wait_until(lambda: "does not answer any more" in said(app))
-            assert app._status.parts[0].text.startswith("○")
+            assert app.parts.status_line.parts[0].text.startswith("○")
             await pilot.press(*"draft")  # one can write meanwhile
             server.up()
-            await wait_until(lambda: app.probe.reachable)
+            await wait_until(lambda: app.parts.monitor.reachable)
             await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
+            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             assert texts(app)[-1] == "echo: anybody there?" and not app.conversation.unanswered
             assert app.composer.text == "draft"
 
@@ -63,20 +63,20 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
 ) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.probe.reachable)
+            await wait_until(lambda: app.parts.monitor.reachable)
             await type_in(app, "x [[answer:rate=50;length=4000]]")
             await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
             await type_in(app, "next")
-            await wait_until(lambda: app.conversation.waiting)
+            await wait_until(lambda: app.conversation.drafts.queue)
             server.down()
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert "w4" in texts(app)[1] and app.composer.text == "next"
-            await wait_until(lambda: app.probe.reachable is False)
+            await wait_until(lambda: app.parts.monitor.reachable is False)
             server.up()
             await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
             await pilot.press("ctrl+r")
             await wait_until(
-                lambda: last_state(app) is AnswerState.STREAMING and "w2" in texts(app)[1]
+                lambda: last_state(app) is MessageState.STREAMING and "w2" in texts(app)[1]
             )
             assert app.composer.text == "next"
             await pilot.press("ctrl+c")
@@ -98,7 +98,7 @@ def test_a_look(server: Running) -> None:
 def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = ServerProber(Endpoint(url), seconds=0.2).look()
+        found = ServerProber(Endpoint(url), timeout=0.2).look()
         assert found.seconds is None and "went silent" in found.trouble
     with running(api_key="right" * 8) as server:
         found = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
@@ -117,7 +117,7 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
         go.wait(20)
         return replace(endpoint, api_key=Secret("right" * 8))
 
-    monkeypatch.setattr("qchat.tui.server_list.unlocked", unlocked)
+    monkeypatch.setattr("qchat.tui.servers.prober.endpoint_with_key", unlocked)
     with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
         url = other.base_url if way == "other server" else server.base_url
         start = LaunchOptions(
@@ -130,10 +130,10 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
             if way == "early":
                 await pilot.press("enter")
             opens.set()
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             if way == "other server":
-                await wait_until(lambda: app.probe.reachable)
-                app.current.prefer(Endpoint(server.base_url), None)
+                await wait_until(lambda: app.parts.monitor.reachable)
+                app.parts.settings.set_server(Endpoint(server.base_url), None)
             if way != "early":
                 await pilot.press("enter")
             await wait_until(lambda: texts(app) == ["mine"])  # it is stored, and not asked
@@ -145,11 +145,11 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
                 await wait_until(lambda: not app.conversation.busy)
                 assert "Ctrl+R asks it" in said(app) and not go.is_set()
                 go.set()
-                await wait_until(lambda: app.probe.reachable)
+                await wait_until(lambda: app.parts.monitor.reachable)
                 await pilot.press("ctrl+r")
             go.set()
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app)[1] == "echo: mine" and app.composer.text == "next"
 
@@ -180,7 +180,7 @@ def dripping() -> Iterator[str]:
 
 def test_a_look_at_a_server_that_drips_has_an_end() -> None:
     with dripping() as url:
-        looker = ServerProber(Endpoint(url), seconds=0.2)
+        looker = ServerProber(Endpoint(url), timeout=0.2)
         for _time in range(2):
             found = looker.look()
             assert found.seconds is not None and "too slow" in found.trouble
@@ -191,11 +191,15 @@ async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
 ) -> None:
     with dripping() as url, chat(tmp_path, url) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.probe._looker and app.probe._looker._client)
-            left = app.probe._looker
+            await wait_until(
+                lambda: app.parts.monitor._looker and app.parts.monitor._looker._client
+            )
+            left = app.parts.monitor._looker
             assert left is not None
-            app.current.prefer(Endpoint(server.base_url), None)
-            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
+            app.parts.settings.set_server(Endpoint(server.base_url), None)
+            await wait_until(
+                lambda: app.parts.monitor.result is not None and app.parts.monitor.result.models
+            )
             assert left._client is None
 
 
@@ -208,7 +212,7 @@ async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
         app = ChatApp(lambda: store, start)
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: "F5 starts a server" in app.transcript.placeholder)
-            assert any("F5" in part.text for part in app._status.parts)
+            assert any("F5" in part.text for part in app.parts.status_line.parts)
             await pilot.press("f5")
             await wait_until(lambda: isinstance(app.screen, Offer))
             offer = app.screen
@@ -222,17 +226,21 @@ async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
             else:
                 assert "Start the demo model" in lines[0] and len(lines) == 3
             await pilot.press("escape")
-            assert list(app.offers.notes()) == []
+            assert list(app.parts.exit_notes()) == []
 
 
 async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
     with chat(tmp_path / "data", "http://127.0.0.1:9/v1") as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await type_in(app, "/start ./no-such-folder")
             await wait_until(lambda: "no-such-folder did not start: " in said(app))
-            assert app.offers.starting is None and app.offers.left == [] and app.offers.doing == ""
+            assert (
+                app.parts.server_actions.starting is None
+                and app.parts.server_actions.started == []
+                and app.parts.server_actions.activity == ""
+            )
 
 
 async def test_what_was_started_is_asked_and_runs_on(
@@ -241,19 +249,19 @@ async def test_what_was_started_is_asked_and_runs_on(
     """The command is replaced by one that is ready at once; tests/e2e has the real one."""
     script = tmp_path / "ready.py"
     script.write_text("")
-    monkeypatch.setattr("qchat.tui.server_start.QCHAT", (sys.executable, str(script)))
+    monkeypatch.setattr("qchat.tui.servers.server_process.QCHAT", (sys.executable, str(script)))
     with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await type_in(app, "/start Qwen/Qwen3-0.6B")
-            await wait_until(lambda: app.offers.left)
-            [(model, url)] = app.offers.left
-            assert app.current.using.endpoint.base_url == f"{url}/v1"
+            await wait_until(lambda: app.parts.server_actions.started)
+            [(model, url)] = app.parts.server_actions.started
+            assert app.parts.settings.current.endpoint.base_url == f"{url}/v1"
             await wait_until(lambda: "is ready at" in said(app))
-            await app.conversation.new()
-            assert app.current.using.endpoint.base_url == f"{url}/v1"
+            await app.parts.conversation_actions.new()
+            assert app.parts.settings.current.endpoint.base_url == f"{url}/v1"
     stop = f"{model} runs on at {url}. It is stopped by: qchat stop Qwen3-0.6B"
-    assert list(app.offers.notes()) == [stop]
+    assert list(app.parts.exit_notes()) == [stop]
 
 
 def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,8 +273,8 @@ def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "print('[   0 s] Loading weights (1 of 2 files)', file=sys.stderr, flush=True)\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
-    monkeypatch.setattr("qchat.tui.server_start.QCHAT", (sys.executable, str(script)))
-    starting = ServerStart("demo")
+    monkeypatch.setattr("qchat.tui.servers.server_process.QCHAT", (sys.executable, str(script)))
+    starting = ServerProcess("demo")
     phases: list[str] = []
 
     def told() -> None:

@@ -72,15 +72,15 @@ def kept(tmp_path: Path) -> Path:
 
 
 async def opened(app: ChatApp) -> None:
-    await wait_until(lambda: app.conversation.opened and app.probe.reachable is False)
-    app.sidebar.clock = lambda: NOW
+    await wait_until(lambda: app.conversation.is_open and app.parts.monitor.reachable is False)
+    app.parts.sidebar.clock = lambda: NOW
     await wait_until(lambda: len(texts(app)) == 2)
 
 
 async def test_nothing_yet(tmp_path: Path) -> None:
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.probe.reachable is False)
+            await wait_until(lambda: app.parts.monitor.reachable is False)
             await pilot.pause()
             assert_screen(app, "nothing-yet")
 
@@ -90,11 +90,11 @@ async def test_a_conversation_and_the_list(kept: Path) -> None:
         async with app.run_test(size=(120, 24)) as pilot:
             await opened(app)
             await wait_until(lambda: len(listed(app)) == 5)
-            await app.sidebar.read()
+            await app.parts.sidebar.read()
             await pilot.pause()
             assert_screen(app, "conversation-wide")
             await pilot.resize_terminal(80, 24)
-            await wait_until(lambda: not app.sidebar.display)
+            await wait_until(lambda: not app.parts.sidebar.display)
             await pilot.pause()
             assert_screen(app, "conversation")
             await pilot.press("ctrl+l", "down")

@@ -8,7 +8,7 @@ import pytest
 from qchat.errors import UsageError
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.chat.transfer import asked_form, free_name
+from qchat.tui.chat.transfer import free_name, parse_export_arguments
 from qchat.tui.screens.argument_prompt import ArgumentPrompt
 from qchat.tui.screens.search import Hits, SearchScreen
 
@@ -45,11 +45,11 @@ async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> 
         store.conversations.create(title="last")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("ctrl+f", *"图谱")
             await wait_until(lambda: len(hits(app)) == 1)
             await pilot.press("enter")
-            await wait_until(lambda: app.conversation.key == key and len(app.screen_stack) == 1)
+            await wait_until(lambda: app.conversation.id == key and len(app.screen_stack) == 1)
             await wait_until(lambda: app.transcript.cursor is not None)
             index = [message.id for message in app.transcript.messages].index(aside)
             assert index == len(texts(app)) - 1 == 10
@@ -142,11 +142,11 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_stands_behind_export() -> None:
-    assert asked_form("") == ("markdown", "")
-    assert asked_form("JSON  my file.txt") == ("json", "my file.txt")
-    assert asked_form("chat.jsonl") == ("jsonl", "chat.jsonl")
+    assert parse_export_arguments("") == ("markdown", "")
+    assert parse_export_arguments("JSON  my file.txt") == ("json", "my file.txt")
+    assert parse_export_arguments("chat.jsonl") == ("jsonl", "chat.jsonl")
     with pytest.raises(UsageError, match=r"/export md notes\.txt"):
-        asked_form("notes.txt")
+        parse_export_arguments("notes.txt")
 
 
 def test_free_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import pytest
 from textual.widgets import Static
 
 from qchat.api.endpoint import LOCAL_URL, Endpoint
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import TuiSettings, load
-from qchat.store import MessageState as StoreState
 from qchat.store import StoredMessage as Stored
 from qchat.store import open_store
 from qchat.system_prompts import Prompts
@@ -23,7 +23,6 @@ from qchat.tui.screens.answer_info import AnswerInfo, rows_of
 from qchat.tui.screens.model_picker import ModelPicker
 from qchat.tui.screens.parameters import ParametersScreen
 from qchat.tui.screens.pick_list import PickList
-from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
 from .test_app import chat as plain_chat
@@ -60,7 +59,7 @@ async def ask(app: ChatApp, text: str) -> None:
     before = len(texts(app))
     await type_in(app, text)
     await wait_until(
-        lambda: len(texts(app)) == before + 2 and last_state(app) is not AnswerState.STREAMING
+        lambda: len(texts(app)) == before + 2 and last_state(app) is not MessageState.STREAMING
     )
 
 
@@ -81,23 +80,25 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
     prompts.write("terse", "Answer in one word.")
     with chat(tmp_path, server.base_url, Sampling(seed=4)) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await command(app, "/set temperature 0.2")
             await command(app, "/set stop=END, ###")
             await command(app, "/think on")
             await command(app, "/preset creative")
             await command(app, "/system terse")
-            await wait_until(lambda: app.current.using.system == "Answer in one word.")
+            await wait_until(lambda: app.parts.settings.current.system == "Answer in one word.")
             await ask(app, "one")
             asked = body(server)
             assert asked["messages"][0] == {"role": "system", "content": "Answer in one word."}
             assert asked["temperature"] == 0.2 and asked["seed"] == 4 and asked["top_p"] == 0.95
             assert asked["stop"] == ["END", "###"] and "max_tokens" not in asked
             assert asked["chat_template_kwargs"] == {"enable_thinking": True}
-            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
+            await wait_until(
+                lambda: app.parts.monitor.result is not None and app.parts.monitor.result.models
+            )
             await command(app, "/model large")
             await command(app, "/set temperature")
-            await wait_until(lambda: app.current.using.value("temperature")[0] == 0.9)
+            await wait_until(lambda: app.parts.settings.current.value("temperature")[0] == 0.9)
             await command(app, "/system none")
             await pilot.press("ctrl+g")  # on, then off
             await ask(app, "two")
@@ -105,27 +106,29 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             assert body(server)["chat_template_kwargs"] == {"enable_thinking": False}
             assert body(server)["messages"][0]["role"] == "user"
             first, _question, second = [one.id for one in app.transcript.messages[1:]]
-            get = app.conversation.keeper.store.messages.get
-            used = [(await app.conversation.keeper.run(get, one)).used for one in (first, second)]
+            get = app.conversation.repository.store.messages.get
+            used = [
+                (await app.conversation.repository.run(get, one)).used for one in (first, second)
+            ]
             assert [one.get("system") for one in used] == ["Answer in one word.", None]
             assert used[0]["request"]["stop"] == ["END", "###"]
             await pilot.press("ctrl+n")  # the model stays, what was said for the other does not
-            await wait_until(lambda: app.conversation.key is None)
-            assert app.current.using.model == "large"
-            assert app.current.using.own == Sampling(seed=4)
+            await wait_until(lambda: app.conversation.id is None)
+            assert app.parts.settings.current.model == "large"
+            assert app.parts.settings.current.own == Sampling(seed=4)
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
     with chat(tmp_path, server.base_url, Sampling(top_k=7), go_on=True) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: len(texts(app)) == 4)
-            using = app.current.using
+            using = app.parts.settings.current
             assert using.value("stop") == (("END", "###"), Origin.CONVERSATION)
             assert using.value("preset") == ("creative", Origin.CONVERSATION)
             assert using.value("thinking") == (False, Origin.CONVERSATION)
             assert using.value("top_k") == (7, Origin.COMMAND)
             assert (using.own.seed, using.system) == (4, None)
             await app.conversation.show(None)
-            assert app.current.using.own == Sampling(top_k=7)
+            assert app.parts.settings.current.own == Sampling(top_k=7)
 
 
 @pytest.mark.parametrize(
@@ -146,24 +149,28 @@ async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
-            await wait_until(lambda: app.probe.last is not None and app.probe.last.models)
-            before = app.current.using
+            await wait_until(lambda: app.conversation.is_open)
+            await wait_until(
+                lambda: app.parts.monitor.result is not None and app.parts.monitor.result.models
+            )
+            before = app.parts.settings.current
             await type_in(app, text)
             await wait_until(lambda: words in said(app))
-            assert app.current.using == before
+            assert app.parts.settings.current == before
 
 
 async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: Running) -> None:
     with plain_chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: any("F7 chooses" in part.text for part in app._status.parts))
+            await wait_until(
+                lambda: any("F7 chooses" in part.text for part in app.parts.status_line.parts)
+            )
             await ask(app, "one")
             assert "choose one with /model: small, large" in app.transcript.messages[-1].error
             await command(app, "/model large")
-            assert not any("F7" in part.text for part in app._status.parts)
+            assert not any("F7" in part.text for part in app.parts.status_line.parts)
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
+            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             assert body(server)["model"] == "large"
 
 
@@ -172,20 +179,20 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("f3")
             await wait_until(lambda: isinstance(app.screen, ParametersScreen))
             await pilot.press("right", "escape")
-            assert app.current.using.preset == "qwen3-thinking"
+            assert app.parts.settings.current.preset == "qwen3-thinking"
             await command(app, "/preset")
             await wait_until(lambda: isinstance(app.screen, PickList))
             await pilot.press(*"code", "enter")
-            await wait_until(lambda: app.current.using.preset == "code")
+            await wait_until(lambda: app.parts.settings.current.preset == "code")
             await pilot.press("f7")
             await wait_until(lambda: isinstance(app.screen, ModelPicker))
             await wait_until(lambda: isinstance(app.screen, ModelPicker) and app.screen._looks)
             await pilot.press(*"large", "enter")
-            await wait_until(lambda: app.current.using.model == "large")
+            await wait_until(lambda: app.parts.settings.current.model == "large")
 
 
 async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
@@ -196,8 +203,8 @@ async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
         made = store.conversations.create(title="secret", server="lab", model="big")
         async with app.run_test(size=(100, 24)) as pilot:
             await wait_until(lambda: "no server 'lab'" in said(app) and "F7 chooses" in said(app))
-            await wait_until(lambda: app.probe.last is not None)
-            assert app._status.parts[0].text == "○ lab"
+            await wait_until(lambda: app.parts.monitor.result is not None)
+            assert app.parts.status_line.parts[0].text == "○ lab"
             await ask(app, "for nobody else")
             assert "F7 chooses one" in app.transcript.messages[-1].error
             assert "for nobody else" not in server.log.answered
@@ -206,14 +213,14 @@ async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
             assert store.conversations.get(made.id).server == "lab"
             await command(app, "/model small")
             await pilot.press("f7", "enter")
-            assert app.current._fresh.server == server.base_url
+            assert app.parts.settings._fresh.server == server.base_url
             assert isinstance(app.screen, ModelPicker)
             assert "no server 'lab'" in str(app.screen.query_one(".note", Static).content)
             await pilot.press("escape")
             await command(app, f"/server {server.base_url}")
             await command(app, "/model small")
             await pilot.press("ctrl+r")
-            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
+            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             assert store.conversations.get(made.id).server == server.base_url
 
 
@@ -227,10 +234,10 @@ async def test_what_was_asked_of_this_machine_never_goes_elsewhere(
         used = {"server": LOCAL_URL}
         answer = store.messages.begin(key, model="m", used=used)
         assert answer.parent == question
-        store.messages.finish(answer.id, StoreState.COMPLETE, "hello", None)
+        store.messages.finish(answer.id, MessageState.COMPLETE, "hello", None)
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: len(texts(app)) == 2)
-            assert app.current.using.endpoint.base_url == LOCAL_URL
+            assert app.parts.settings.current.endpoint.base_url == LOCAL_URL
 
 
 async def test_the_key_of_a_server_that_runs_here_is_found(
@@ -249,9 +256,9 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
         monkeypatch.setattr("qchat.api.local_servers._records", lambda: [record])
         with chat(tmp_path, guarded.base_url, Sampling(), question="one") as app:
             async with app.run_test(size=(80, 24)):
-                await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
+                await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
                 assert "wants a key" not in said(app)
-                first = app.conversation.key
+                first = app.conversation.id
                 await app.conversation.show(None)
                 await ask(app, "two")
                 await app.conversation.show(first)
@@ -278,8 +285,8 @@ async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
                 await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
                 assert f"runs here: {server.base_url}" in said(app)
             else:
-                await wait_until(lambda: last_state(app) is AnswerState.ERROR)
-                assert app.current.using.endpoint == nowhere
+                await wait_until(lambda: last_state(app) is MessageState.ERROR)
+                assert app.parts.settings.current.endpoint == nowhere
 
 
 async def test_the_parameters_screen_leaves_the_server_that_came_meanwhile(
@@ -287,12 +294,12 @@ async def test_the_parameters_screen_leaves_the_server_that_came_meanwhile(
 ) -> None:
     with chat(tmp_path, "http://127.0.0.1:9/v1", Sampling()) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("f3")
             await wait_until(lambda: isinstance(app.screen, ParametersScreen))
-            app.uses.connect(Endpoint(server.base_url), "large")
+            app.parts.settings_actions.connect(Endpoint(server.base_url), "large")
             await pilot.press("right", "escape")
-            using = app.current.using
+            using = app.parts.settings.current
             assert using.preset == "qwen3-thinking"
             assert (using.endpoint.base_url, using.model) == (server.base_url, "large")
 
@@ -311,16 +318,16 @@ async def test_a_value_is_set_as_it_is_written(
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await command(app, text)
-            await wait_until(lambda: app.current.using.own.stop == stop)
+            await wait_until(lambda: app.parts.settings.current.own.stop == stop)
 
 
 async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
     tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
-        prompts = app.uses._prompts
+        prompts = app.parts.settings_actions._prompts
         begun: list[str] = []
 
         async def elsewhere(_app: object, text: str) -> str:
@@ -333,13 +340,15 @@ async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
         monkeypatch.setattr(editor, "elsewhere", elsewhere)
         prompts.write("empty", "")
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
-            await app.uses._edit("empty")
+            await wait_until(lambda: app.conversation.is_open)
+            await app.parts.settings_actions._edit("empty")
             assert (
-                prompts.read("empty") == app.current.using.system == "Answer in French, please 1."
+                prompts.read("empty")
+                == app.parts.settings.current.system
+                == "Answer in French, please 1."
             )
-            await app.uses._edit("empty")
-            assert app.current.using.system == "Answer in French, please 2."
+            await app.parts.settings_actions._edit("empty")
+            assert app.parts.settings.current.system == "Answer in French, please 2."
             await wait_until(lambda: "Can't make the folder" in said(app))
             assert "all the same" in said(app)
             assert begun == ["", "Answer in French, please 1."]
@@ -348,7 +357,7 @@ async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
 async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url, Sampling(temperature=0.5, max_tokens=900)) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("f6")
             await wait_until(lambda: "no answer here" in said(app))
             await ask(app, "hi [[answer:reasoning=reasoning;length=30]]")
@@ -366,14 +375,14 @@ async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Runn
 async def test_the_context_is_counted_and_warned_of(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.probe.context == 4_000)
+            await wait_until(lambda: app.parts.settings.context_limit == 4_000)
             await ask(app, "hi [[answer:length=30]]")
-            used = app.current.context
+            used = app.parts.settings.used_tokens
             assert used is not None and 30 < used < 100
-            part = next(part for part in app._status.parts if "/4,000" in part.text)
+            part = next(part for part in app.parts.status_line.parts if "/4,000" in part.text)
             assert part.text.startswith(f"{used:,}/4,000") and not part.warns
             await ask(app, "more [[answer:length=3500]]")
-            part = next(part for part in app._status.parts if "/4,000" in part.text)
+            part = next(part for part in app.parts.status_line.parts if "/4,000" in part.text)
             assert part.warns
             await wait_until(lambda: "tokens are used" in said(app))
 
@@ -383,12 +392,12 @@ async def test_the_time_of_thinking_is_shown_while_it_comes(
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await type_in(app, "hi [[answer:reasoning=reasoning;rate=12]]")
             await wait_until(lambda: texts(app) and app.transcript.messages[-1].reasoning)
             await wait_until(lambda: app.transcript.messages[-1].thought_seconds)
-            assert last_state(app) is AnswerState.STREAMING and texts(app)[-1] == ""
-            await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
+            assert last_state(app) is MessageState.STREAMING and texts(app)[-1] == ""
+            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             last = app.transcript.messages[-1]
             assert last.thought_seconds is not None and last.thought_seconds > 0
 
@@ -415,4 +424,4 @@ def test_the_info_of_any_answer_that_is_stored() -> None:
 
 
 def _store_state(name: str) -> Any:
-    return StoreState(name)
+    return MessageState(name)

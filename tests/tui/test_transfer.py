@@ -66,10 +66,10 @@ def test_forms_and_free_names(
     store: Store, chat: StoredConversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert files.asked_form("") == ("markdown", "")
-    assert files.asked_form("JSON  a b") == ("json", "a b")
-    assert files.asked_form("a.markdown") == ("markdown", "a.markdown")
+    assert files.parse_export_arguments("") == ("markdown", "")
+    assert files.parse_export_arguments("JSON  a b") == ("json", "a b")
+    assert files.parse_export_arguments("a.markdown") == ("markdown", "a.markdown")
     with pytest.raises(QchatError, match="/export md a"):
-        files.asked_form("a.txt")
+        files.parse_export_arguments("a.txt")
     assert files.write(store, chat.id, "markdown", "") == Path("Sky.md")
     assert files.write(store, chat.id, "markdown", "") == Path("Sky-2.md")

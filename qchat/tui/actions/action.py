@@ -19,10 +19,9 @@ class Action(NamedTuple):
     """Something that a person can do.
 
     `keys` are the default ones, as Textual names them, apart by commas; `slash` is the command
-    without its slash, `argument` what may stand behind it as a person reads it (``[FILE]`` need
-    not be given, ``TEXT`` must). `handler` is ``room.method``; it gets `values`, and after them
-    the argument as one text where the action takes one. `while_coming`: it may run while an
-    answer comes in the conversation that is shown. `everywhere`: also while another screen lies
+    without its slash, `argument` what may stand behind it as a person reads it (``[FILE]`` is
+    optional, ``TEXT`` is required). `action_handlers` has its handler, by `name`. `while_coming`: it may
+    run during a pending answer of the conversation that is shown.`everywhere`: also while another screen lies
     on top of the conversation. `palette`: the command palette offers it. `place` is "" for keys of
     the whole window, "list" for those that mean this only while the list has the focus.
     """
@@ -30,8 +29,6 @@ class Action(NamedTuple):
     name: str
     about: str
     group: str
-    handler: str
-    values: tuple[int | str, ...] = ()
     keys: str = ""
     slash: str = ""
     argument: str = ""

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from ...i18n import _
 from ...sanitize import one_line
-from ..answer_stats import tokens_per_second
+from ..transcript.answer_stats import tokens_per_second
 
 if TYPE_CHECKING:
     from ...store import StoredMessage

@@ -11,9 +11,9 @@ from ...api.local_servers import LocalServer, running_servers
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
-from .. import server_list as servers
 from ..request_settings import MissingServer
-from ..server_list import ProbeResult
+from ..servers import prober as servers
+from ..servers.prober import ProbeResult
 from ..threads import run_in_daemon_thread
 from .pick_list import PickItem, PickList
 
@@ -47,7 +47,7 @@ class ModelPicker(PickList):
         self._chosen = chosen
         name = current.name or current.base_url
         self._known = [
-            LocalServer(name, None, current.trouble)
+            LocalServer(name, None, current.error_message)
             if isinstance(current, MissingServer)
             else LocalServer(name, current)
         ]
@@ -58,7 +58,7 @@ class ModelPicker(PickList):
         super().on_mount()
         self._look_at(self._known)
         if self._settings is not None:
-            self._add(servers.configured(self._settings))
+            self._add(servers.configured_servers(self._settings))
             self.run_worker(self._ask_running(self._settings), exit_on_error=True)
 
     async def _ask_running(self, settings: Settings) -> None:
@@ -77,7 +77,7 @@ class ModelPicker(PickList):
                 self.run_worker(self._look(_key(one), one.endpoint), exit_on_error=True)
 
     async def _look(self, key: _Key, endpoint: Endpoint) -> None:
-        self._looks[key] = await run_in_daemon_thread(lambda: servers.look(endpoint))
+        self._looks[key] = await run_in_daemon_thread(lambda: servers.probe(endpoint))
         self.show(list(self._lines()))
 
     def _lines(self) -> Iterator[PickItem]:
@@ -150,8 +150,8 @@ def _line(number: int, one: LocalServer, look: ProbeResult | None) -> PickItem:
     about = "" if one.name == one.endpoint.base_url else one.endpoint.base_url
     if look is None:
         return PickItem(str(number), f"… {one.name}", about)
-    if look.trouble:
-        return PickItem(str(number), f"○ {one.name}", look.trouble, bad=True)
+    if look.error_message:
+        return PickItem(str(number), f"○ {one.name}", look.error_message, bad=True)
     assert look.seconds is not None
     figures = _("{n:.0f} ms").format(n=look.seconds * 1000)
     return PickItem(str(number), f"● {one.name}", f"{about}  {figures}".strip())

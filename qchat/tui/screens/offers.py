@@ -13,7 +13,7 @@ from .pick_list import PickItem, PickList
 
 if TYPE_CHECKING:
     from ...engine.fit import Fit
-    from ..server_start import ServerStart
+    from ..servers.server_process import ServerProcess
 
 DEMO: Final = "demo"
 
@@ -48,7 +48,7 @@ def here() -> Here:
 class Offer(PickList):
     """The offers. The result is ``run MODEL``, ``use N``, ``stop`` or ``other``."""
 
-    def __init__(self, settings: Settings | None, starting: "ServerStart | None") -> None:
+    def __init__(self, settings: Settings | None, starting: "ServerProcess | None") -> None:
         self._settings = settings
         self._starting = starting
         self._here: Here | None = None

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ...i18n import _
+from ...message_state import MessageState
 from ...sanitize import clean, one_line
 from ..markdown import Line, Palette, Piece, PieceKind
 from ..markdown.line import Span, line_of
@@ -14,15 +15,6 @@ from .heights import Heights
 
 if TYPE_CHECKING:
     from ..markdown import Renderer, Splitter
-
-
-class AnswerState(Enum):
-    """How an answer stands; the values are those of the store."""
-
-    STREAMING = "streaming"
-    COMPLETE = "complete"
-    STOPPED = "stopped"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +29,7 @@ class Message:
     role: str
     text: str = ""
     reasoning: str = ""
-    state: AnswerState = AnswerState.COMPLETE
+    state: MessageState = MessageState.COMPLETE
     error: str = ""
     note: str = ""
     thought_seconds: float | None = None
@@ -123,7 +115,7 @@ class MessageView:
     @property
     def streams(self) -> bool:
         """Whether more may come."""
-        return self.message.state is AnswerState.STREAMING
+        return self.message.state is MessageState.STREAMING
 
     @property
     def lead(self) -> int:
@@ -184,7 +176,7 @@ class MessageView:
         self.message = _safe(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
         references = len(self.references)
-        goes_on = self.streams and old.state is not AnswerState.STREAMING
+        goes_on = self.streams and old.state is not MessageState.STREAMING
         if not same or goes_on or not self.is_split:
             self.is_split = False
             self._known.clear()
@@ -310,19 +302,19 @@ class MessageView:
         if message.role != "assistant":
             yield line_of([(version, palette.dim)], [("▌ ", palette.you)])
             return
-        if message.state is AnswerState.STREAMING:
+        if message.state is MessageState.STREAMING:
             if not message.text and not message.reasoning:
                 yield line_of([(_("Waiting for the first word …"), palette.dim)])
             return
-        if message.state is AnswerState.STOPPED:
+        if message.state is MessageState.STOPPED:
             spans.append((_("■ Stopped"), palette.dim))
-        elif message.state is AnswerState.ERROR:
+        elif message.state is MessageState.ERROR:
             spans.append(("✗ " + one_line(message.error or _("It failed.")), palette.bad))
         if message.note:
             spans.append(((" · " if spans else "") + one_line(message.note), palette.dim))
         if version:
             spans.append(((" · " if spans else "") + version, palette.dim))
-        if not message.text and message.state is AnswerState.COMPLETE:
+        if not message.text and message.state is MessageState.COMPLETE:
             spans.insert(0, (_("The answer is empty.") + (" " if spans else ""), palette.dim))
         if spans:
             yield Line(())
