@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual import events, on
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
+from textual.notifications import SeverityLevel
 
 from ..errors import Exit, QchatError
 from ..i18n import _
@@ -209,11 +210,9 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
         """Show a sentence in the corner for some seconds; never the same one twice at a time."""
-        if any(note.message == text and not note.has_expired for note in self._notifications):
-            return
-        self.notify(
-            text, severity="error" if error else "information", markup=False, timeout=seconds
-        )
+        if not any(note.message == text and not note.has_expired for note in self._notifications):
+            severity: SeverityLevel = "error" if error else "information"
+            self.notify(text, severity=severity, markup=False, timeout=seconds)
 
     async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -256,10 +255,9 @@ class ChatApp(App[int], inherit_bindings=False):
 
     @on(StateChanged)
     def _redraw_state(self) -> None:
-        parts, result = self.parts, self.parts.monitor.result
+        parts, result, label = self.parts, self.parts.monitor.result, self.keymap.shown
         if parts.is_made("sidebar"):
             parts.sidebar.state_changed()
-        label = self.keymap.shown
         activity = parts.server_actions.activity if parts.is_made("server_actions") else ""
         self._show_status(activity)
         queue = [message.text for message in self.conversation.drafts.queue]

@@ -9,7 +9,7 @@ from qchat.api.reasoning import ContentDelta, Reclassified
 from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.store import StoredMessage as Stored
-from qchat.tui.actions.palette import _has
+from qchat.tui.actions.palette import _has_letters
 from qchat.tui.chat.request_thread import AnswerResult, ChatRequest, RequestThread
 from qchat.tui.transcript.answer_stats import (
     KeyHints,
@@ -80,5 +80,5 @@ async def test_thinking_that_was_not_opened_ends_where_the_answer_begins() -> No
 
 
 def test_titles_are_sifted_by_their_letters_in_order() -> None:
-    assert _has("what is the sky", "wisky") and not _has("sky", "yks")
-    assert not _has("a" * 2_000, "a" * 30 + "q")  # a pattern would try for hours
+    assert _has_letters("what is the sky", "wisky") and not _has("sky", "yks")
+    assert not _has_letters("a" * 2_000, "a" * 30 + "q")  # a pattern would try for hours

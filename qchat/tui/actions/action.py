@@ -18,12 +18,12 @@ GROUPS: Final = (WRITING, CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW
 class Action(NamedTuple):
     """Something that a person can do.
 
-    `keys` are the default ones, as Textual names them, apart by commas; `slash` is the command
-    without its slash, `argument` what may stand behind it as a person reads it (``[FILE]`` is
-    optional, ``TEXT`` is required). `action_handlers` has its handler, by `name`. `while_coming`: it may
-    run during a pending answer of the conversation that is shown.`everywhere`: also while another screen lies
-    on top of the conversation. `palette`: the command palette offers it. `place` is "" for keys of
-    the whole window, "list" for those that mean this only while the list has the focus.
+    `keys` are the default ones, as Textual names them, separated by commas; `slash` is the command
+    without its slash, `argument` its argument for the help (``[FILE]`` is optional, ``TEXT`` is
+    required). The module `action_handlers` has the handler, by `name`. `while_coming`: it may run
+    during a pending answer of the conversation that is shown. `everywhere`: also while another
+    screen lies on top of it. `palette`: the command palette offers it. `place` is "" for keys of
+    the whole window, "list" for keys of the list of conversations.
     """
 
     name: str
