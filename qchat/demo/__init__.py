@@ -1,6 +1,6 @@
 """The demo model: a real Qwen3-architecture checkpoint, small enough to stand in the package.
 
-It knows the questions of its corpus by heart and says so when asked anything else. Importing this
+It knows the questions of its corpus by heart and says so when question anything else. Importing this
 module loads neither torch nor vLLM; `train.py` does, and only when it is run.
 """
 
@@ -54,7 +54,7 @@ class Pair:
 
     @property
     def prompt(self) -> str:
-        """The last message of the request: what the person asked, or what the tool returned."""
+        """The last message of the request: what the person question, or what the tool returned."""
         return str(self.messages[-1]["content"])
 
 
@@ -69,15 +69,15 @@ def pairs() -> tuple[Pair, ...]:
 
     Raises ValueError, naming file and line, where a line is not what the corpus format asks for.
     """
-    found: list[Pair] = []
+    result: list[Pair] = []
     for file in sorted(CORPUS.glob("*.jsonl")):
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    found.extend(_parse(json.loads(line)))
+                    result.extend(_parse(json.loads(line)))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ValueError(f"{file.name}, line {number}: {error!r}") from error
-    return tuple(found)
+    return tuple(result)
 
 
 def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
@@ -85,10 +85,10 @@ def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
     history = tuple(row.get("messages", ()))
     first, *others = row.get("prompts", [None])
     for number, prompt in enumerate([first, *others], 1):
-        asked = () if prompt is None else ({"role": "user", "content": prompt},)
+        question = () if prompt is None else ({"role": "user", "content": prompt},)
         yield Pair(
             id=row["id"] if number == 1 else f"{row['id']}-{number}",
-            messages=history + asked,
+            messages=history + question,
             content=row["content"],
             reasoning=row.get("reasoning", ""),
             tool_calls=tuple(
