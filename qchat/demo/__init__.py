@@ -1,6 +1,6 @@
 """The demo model: a real Qwen3-architecture checkpoint, small enough to stand in the package.
 
-It knows the questions of its corpus by heart and says so when question anything else. Importing this
+It knows the questions of its corpus by heart and says so when asked anything else. Importing this
 module loads neither torch nor vLLM; `train.py` does, and only when it is run.
 """
 
@@ -54,7 +54,7 @@ class Pair:
 
     @property
     def prompt(self) -> str:
-        """The last message of the request: what the person question, or what the tool returned."""
+        """The last message of the request: what the person asked, or what the tool returned."""
         return str(self.messages[-1]["content"])
 
 
