@@ -60,13 +60,13 @@ async def test_one_that_was_given_up_is_asked_by_the_next() -> None:
 
 async def test_what_is_remembered_is_bounded() -> None:
     engine = Script(lambda line, _n: Outcome(body={"choices": ["x" * 1000, line]}))
-    dedup = DedupEngine(engine, room=10_000)
+    dedup = DedupEngine(engine, cache_bytes=10_000)
     for _round in range(2):
         for n in range(20):
             await dedup.answer(request(n, f"q{n}", seed=1))
     assert sum(engine.asked.values()) == 40  # each was forgotten before it came again
-    assert len(dedup._known) == 9
-    assert (await dedup.answer(request(99, "q19", seed=1))).copied
+    newest = [await dedup.answer(request(n, f"q{n}", seed=1)) for n in range(19, 9, -1)]
+    assert [outcome.copied for outcome in newest] == [True] * 9 + [False]
 
 
 @pytest.mark.usefixtures("home")

@@ -60,7 +60,7 @@ def mortal(dies: Dies, code: Code = Code.ENGINE_DEAD) -> Iterator[Starts]:
         return Mortal(counted, code)
 
     async def choose(*_args: object) -> EngineSelection:
-        return EngineSelection(engine(), "offline", "m", "", again=engine)
+        return EngineSelection(engine(), "offline", "m", "", make_engine=engine)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "select_engine", choose)
@@ -106,7 +106,7 @@ def test_one_row_is_set_aside_and_all_others_are_answered(
         assert batch("in.jsonl", "-o", out) == 1
     assert starts.count == 3
     said = capfd.readouterr().err
-    assert "Line 30 was asked, alone and once before" in said
+    assert "Line 30 was in flight, alone and once before" in said
     assert "50 rows: 49 answered, 1 failed. 50 in" in said
     if out != "-":
         (row,) = read("out.errors.jsonl")
@@ -166,7 +166,7 @@ async def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     from qchat.batch import scheduler as feeding
     from qchat.batch.scheduler import RetryRule
 
-    monkeypatch.setattr(feeding, "_AT_WORK", 0.1)
+    monkeypatch.setattr(feeding, "_ACCEPTED_AFTER", 0.1)
 
     class Busy(Script):
         async def answer(self, request: Request) -> Outcome:

@@ -271,7 +271,7 @@ def test_pauses_are_random_bounded_and_never_sooner_than_asked() -> None:
 def test_a_budget_of_tries_is_earned_by_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    budget = RetryBudget(most=10, per_answer=0.5, per_second=2, _left=10, _seen=100.0)
+    budget = RetryBudget(capacity=10, per_answer=0.5, per_second=2, _balance=10, _updated=100.0)
     assert [budget.take() for _try in range(12)] == [0.0] * 10 + [0.5, 1.0]
     for _answer in range(6):
         budget.earn()
@@ -286,7 +286,7 @@ async def test_a_dying_server_is_not_hammered() -> None:
     feeder = RequestScheduler(
         engine, iter(requests(50)), Book(), RetryRule(base=0.0, cap=0.0, wait=600)
     )
-    feeder.budget = RetryBudget(most=100, per_second=20, _left=100)
+    feeder.budget = RetryBudget(capacity=100, per_second=20, _balance=100)
     engine.window = 50
     task = asyncio.create_task(feeder.run())
     await asyncio.sleep(1.0)
