@@ -194,6 +194,8 @@ def _open_closed_streams() -> None:
 
 def _invoke(args: list[str]) -> int:
     debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
+    if debug:
+        _log_to_stderr()
     try:
         result = _call(args)
     except click.ClickException as e:
@@ -233,6 +235,13 @@ def _fail(message: str, code: int) -> int:
 
     click.echo(clean(_("Error: {message}").format(message=message)), err=True)
     return code
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    if logging.lastResort is not None:  # writes to what `sys.stderr` is at that moment
+        logging.getLogger("qchat").addHandler(logging.lastResort)
 
 
 def _traceback() -> None:

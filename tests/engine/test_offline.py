@@ -379,15 +379,15 @@ class TestLauncher:
 
 def test_only_short_prompts_are_rendered_in_the_loop() -> None:
     pool = ThreadPoolExecutor(1)
-    renderer = adapter._Renderer(pool)
+    renderer = adapter._RenderExecutor(pool)
     here = threading.get_ident()
     for text, at_once in (("x" * adapter.SHORT, True), ("x" * (adapter.SHORT + 1), False)):
         body = {"messages": [{"role": "user", "content": text}]}
-        adapter._renders_at_once.set(adapter._characters(body) <= adapter.SHORT)
+        adapter._renders_inline.set(adapter._prompt_characters(body) <= adapter.SHORT)
         assert (renderer.submit(threading.get_ident).result() == here) is at_once
     picture = {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
-    assert adapter._characters(picture) > adapter.SHORT
-    adapter._renders_at_once.set(True)
+    assert adapter._prompt_characters(picture) > adapter.SHORT
+    adapter._renders_inline.set(True)
     with pytest.raises(ZeroDivisionError):
         renderer.submit(lambda: 1 / 0).result()
     renderer.shutdown()
