@@ -62,8 +62,8 @@ def _other_qchat() -> Findings:
 
 def _field(distribution: importlib.metadata.Distribution, *names: str) -> str | None:
     """The first of these metadata fields that is set."""
-    metadata = distribution.metadata
-    return next((metadata[name] for name in names if metadata.get(name)), None)
+    values = (distribution.metadata.get_all(name) or [] for name in names)
+    return next((value for listed in values for value in listed if value), None)
 
 
 def version_of(name: str) -> str | None:
