@@ -10,7 +10,8 @@ import heapq
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from .request import Json, Request
+from ..json_types import JsonObject
+from .request import Request
 
 AHEAD = 1024
 """Rows that are read ahead."""
@@ -35,12 +36,12 @@ def longest_first(rows: Iterable[Request], ahead: int = AHEAD) -> Iterator[Reque
         yield heapq.heappop(held)[2]
 
 
-def _most(body: Json) -> float:
+def _most(body: JsonObject) -> float:
     most = body.get("max_completion_tokens") or body.get("max_tokens")
     return most if isinstance(most, int) else float("inf")
 
 
-def _is_small(body: Json) -> bool:
+def _is_small(body: JsonObject) -> bool:
     """Whether the prompt is text, and not too much of it; a part of a message may be a picture."""
     messages = body.get("messages")
     texts = (

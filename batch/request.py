@@ -9,11 +9,10 @@ from typing import Any
 import orjson
 
 from ..errors import Failure
+from ..json_types import JsonObject
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
-
-Json = dict[str, Any]
 
 
 class RowKind(enum.Enum):
@@ -39,8 +38,8 @@ class Request:
     custom_id: str
     kind: RowKind
     endpoint: str
-    body: Json
-    source: Json | str
+    body: JsonObject
+    source: JsonObject | str
     digest: str
 
     @property
@@ -65,7 +64,7 @@ def dumps(value: Any, option: int = 0) -> bytes:
         return (text + newline).encode("utf-8", "surrogatepass")
 
 
-def digest(endpoint: str, body: Json) -> str:
+def digest(endpoint: str, body: JsonObject) -> str:
     """128 bits of BLAKE2b over endpoint and body, in hex; key order does not matter."""
     data = dumps([endpoint, body], orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -87,7 +86,7 @@ class Outcome:
     asked, as an equal request had been answered.
     """
 
-    body: Json | None = None
+    body: JsonObject | None = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
@@ -99,7 +98,7 @@ class Outcome:
         return self.body is not None
 
 
-def is_aborted(body: Json) -> bool:
+def is_aborted(body: JsonObject) -> bool:
     """Whether an answer was broken off by the engine, as vLLM does with all when it is stopped."""
     choices = body.get("choices")
     return isinstance(choices, list) and any(
@@ -107,7 +106,7 @@ def is_aborted(body: Json) -> bool:
     )
 
 
-def usage_of(body: Json) -> Usage:
+def usage_of(body: JsonObject) -> Usage:
     """The `usage` of a response body; zeros where the server told none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):

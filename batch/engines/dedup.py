@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import orjson
 
-from ..request import Json, Outcome, Request, dumps
+from ...json_types import JsonObject
+from ..request import Outcome, Request, dumps
 from .engine import Engine, EngineState
 
 ROOM = 256 << 20
 """Bytes of answers that are remembered; the ones not used for longest go first."""
 
 
-def is_repeatable(body: Json) -> bool:
+def is_repeatable(body: JsonObject) -> bool:
     """Whether asking again would give the same answer: greedy, or with a seed."""
     return body.get("temperature") == 0 or body.get("seed") is not None
 
@@ -77,7 +78,7 @@ class DedupEngine:
             del self._flying[key]
             flying.set_result(outcome)
 
-    def _remember(self, key: str, body: Json) -> None:
+    def _remember(self, key: str, body: JsonObject) -> None:
         data = dumps(body)
         self._known[key] = data
         self._room -= len(data)

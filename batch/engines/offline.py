@@ -25,8 +25,9 @@ from ...engine.diagnosis import explain_log, last_error
 from ...engine.vllm_model import check_hub, hub_trouble, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...processes import kill_processes, process_family
-from ..request import Json, Outcome, Request, is_aborted, usage_of
+from ..request import Outcome, Request, is_aborted, usage_of
 from . import vllm_adapter as adapter
 from .engine import EngineState
 
@@ -175,7 +176,7 @@ class OfflineEngine:
             return Outcome(failure=result, seconds=seconds)
         return Outcome(body=result, usage=usage_of(result), seconds=seconds)
 
-    async def _answer(self, request: Request) -> Json | Failure:
+    async def _answer(self, request: Request) -> JsonObject | Failure:
         ask = self._ask.get(request.endpoint)
         if ask is None:
             if not self._ask:

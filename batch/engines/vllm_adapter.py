@@ -15,7 +15,8 @@ from typing import Any
 from ...engine.vllm_startup import Options, forked_engines
 from ...errors import Code, Failure, UsageError, from_status
 from ...i18n import _
-from ..request import CHAT, COMPLETIONS, Json
+from ...json_types import JsonObject
+from ..request import CHAT, COMPLETIONS
 
 
 def parse_options(options: Options) -> Any:
@@ -68,7 +69,7 @@ def start_engine(config: Any, *, forked: bool) -> Any:
         )
 
 
-Ask = Callable[[Json], Any]
+Ask = Callable[[JsonObject], Any]
 
 
 async def serving(engine: Any, arguments: Any) -> Mapping[str, Ask]:
@@ -88,7 +89,7 @@ async def serving(engine: Any, arguments: Any) -> Mapping[str, Ask]:
     found: dict[str, Ask] = {}
     if chat is not None:
 
-        def ask_chat(body: Json) -> Any:
+        def ask_chat(body: JsonObject) -> Any:
             request = ChatCompletionRequest.model_validate(body)
             _renders_at_once.set(_characters(body) <= SHORT)
             return chat.create_chat_completion(request)
@@ -107,7 +108,7 @@ SHORT = 4000
 _renders_at_once: ContextVar[bool] = ContextVar("_renders_at_once", default=False)
 
 
-def _characters(body: Json) -> int:
+def _characters(body: JsonObject) -> int:
     """Of the messages' texts; parts of a message count as long, as they may be pictures."""
     texts = [message.get("content") or "" for message in body["messages"]]
     return sum(len(text) if isinstance(text, str) else SHORT + 1 for text in texts)
@@ -182,11 +183,11 @@ def _remember_tokens() -> None:
     TokenIDScanner.__init__ = remembering
 
 
-def response_body(response: Any) -> Json | Failure:
+def response_body(response: Any) -> JsonObject | Failure:
     """What vLLM's server would send for `response`, or the failure that it stands for."""
     from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 
-    body: Json = response.model_dump()
+    body: JsonObject = response.model_dump()
     if isinstance(response, ErrorResponse):
         return from_status(response.error.code, body)
     return body

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...i18n import _
-from .figures import Json
+from ...json_types import JsonObject
 
 KINDS = (".png", ".svg")
 
@@ -22,7 +22,7 @@ def check(path: Path) -> None:
         raise UsageError(_("--plot needs matplotlib: {hint}").format(hint=install_hint("bench")))
 
 
-def draw(path: Path, title: str, phases: Sequence[Json]) -> None:
+def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
     """Throughput, and three latencies by load. Raises `OSError`."""
     from matplotlib.figure import Figure
 

@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 from qchat.batch.engines.dedup import DedupEngine
-from qchat.batch.request import CHAT, Json, Outcome, Request, RowKind, Usage, digest
+from qchat.batch.request import CHAT, Outcome, Request, RowKind, Usage, digest
 
 from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 from tests import faults
 from tests.batch.commands import batch, once_each, read, write
 from tests.batch.test_scheduler import Script
@@ -16,7 +17,7 @@ OK = Outcome(body={"choices": ["yes"]}, usage=Usage(3, 5))
 
 
 def request(line: int, text: str, **more: object) -> Request:
-    body: Json = {"messages": [{"role": "user", "content": text}], **more}
+    body: JsonObject = {"messages": [{"role": "user", "content": text}], **more}
     return Request(0, line, f"r{line}", RowKind.STRING, CHAT, body, text, digest(CHAT, body))
 
 

@@ -9,16 +9,17 @@ from aiohttp import web
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.stall_detector import StallDetector
-from qchat.batch.request import CHAT, COMPLETIONS, Json, Outcome, Request, RowKind, Usage
+from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind, Usage
 from qchat.batch.scheduler import RequestScheduler
 
 from qchat.api.endpoint import Endpoint, Secret, retry_after
 from qchat.errors import Code, EngineError
+from qchat.json_types import JsonObject
 from tests import faults
 
 
 def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
-    body: Json = {"model": "demo", **more}
+    body: JsonObject = {"model": "demo", **more}
     if endpoint == CHAT:
         body["messages"] = [{"role": "user", "content": text}]
     else:

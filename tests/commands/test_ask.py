@@ -22,8 +22,9 @@ import pytest
 from qchat import cli
 from qchat.api.client import ServerError
 from qchat.api.endpoint import Endpoint
-from qchat.api.stream import Json, StreamProgress, apply_chunk, stream_chunks
+from qchat.api.stream import StreamProgress, apply_chunk, stream_chunks
 from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 
 from ..faults import Running, running
 
@@ -469,14 +470,14 @@ def test_what_breaks_after_the_last_word_does_no_harm(finished: bool) -> None:
     class Breaking:
         endpoint = Endpoint("http://127.0.0.1:1/v1")
 
-        def stream(self, body: Json) -> Iterator[Json]:
+        def stream(self, body: JsonObject) -> Iterator[JsonObject]:
             reason = "stop" if finished else None
             yield {"choices": [{"delta": {"content": "all"}, "finish_reason": reason}]}
             raise ServerError(Failure(Code.DISCONNECTED, "gone"), self.endpoint)
 
     progress = StreamProgress(wants_usage=True)
 
-    def take(chunk: Json) -> None:
+    def take(chunk: JsonObject) -> None:
         list(apply_chunk(progress, chunk))
 
     client = cast("Client", Breaking())
