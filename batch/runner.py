@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Code, Failure
 from ..i18n import _, plural
+from ..signals import call_on_signal
 from .engines.engine import Engine
 from .engines.selection import EngineSelection
 from .journal.sink import Sink
@@ -16,7 +17,6 @@ from .progress import ProgressDisplay
 from .request import Outcome, Request
 from .run_stats import RunStats
 from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
-from .signals import calling
 
 SYNC_EVERY = 1.0
 """Seconds of finished work that a power cut may cost at most."""
@@ -167,7 +167,7 @@ class BatchRunner:
             loop.call_later(DRAIN, feeding.cancel)
 
         try:
-            with calling(stop, 2 * DRAIN, self.stalled):
+            with call_on_signal(stop, 2 * DRAIN, self.stalled):
                 await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (feeding, keeping):
