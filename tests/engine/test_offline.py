@@ -26,6 +26,7 @@ from qchat.engine import vllm_model
 from qchat.engine import vllm_startup as vllm_start
 from qchat.engine.diagnosis import explain_log, last_error
 from qchat.errors import EngineError, UsageError
+from qchat.installation import install_hint
 from qchat.processes import alive, kill_processes, process_family
 
 
@@ -41,8 +42,10 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> None:
 class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
-        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*make setup"):
+        with pytest.raises(EngineError) as caught:
             vllm_start.installed_vllm()
+        assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(caught.value)
+        assert f"On the CPU: {install_hint('cpu')}." in str(caught.value)
 
     @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
