@@ -10,7 +10,7 @@ from qchat.batch.request import CHAT, Json, Outcome, Request, RowKind, Usage, di
 from qchat.errors import Code, Failure
 from tests import faults
 from tests.batch.commands import batch, once_each, read, write
-from tests.batch.test_scheduler import Script
+from tests.batch.scripted import Script
 
 OK = Outcome(body={"choices": ["yes"]}, usage=Usage(3, 5))
 

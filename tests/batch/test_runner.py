@@ -19,7 +19,7 @@ from qchat.batch.scheduler import RequestScheduler
 from qchat.errors import Code, Failure
 from tests.batch.commands import batch, read, write
 from tests.batch.echo import Echo
-from tests.batch.test_scheduler import OK, Book, Script, failed, requests
+from tests.batch.scripted import OK, Book, Script, failed, requests
 
 Dies = Callable[[Request], bool]
 
