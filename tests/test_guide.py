@@ -10,6 +10,7 @@ import click
 import pytest
 
 from qchat import cli
+from tests import tools
 
 from .faults import Running, running
 
@@ -70,7 +71,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 def retrying(server: Running) -> "subprocess.CompletedProcess[str]":
-    pytest.importorskip("requests", reason="requests is not installed (vLLM brings it)")
+    tools.require_module("requests")
     return subprocess.run(
         [sys.executable, str(CLIENTS / "retrying_requests.py")],
         env={"QCHAT_BASE_URL": server.url, "NO_PROXY": "127.0.0.1", "PYTHONIOENCODING": "utf-8"},

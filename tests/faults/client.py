@@ -1,4 +1,4 @@
-"""A client of the misbehaving server, for its tests: requests, and what is read of the responses."""
+"""A client of the misbehaving server: sends requests and takes responses apart, for its tests."""
 
 from __future__ import annotations
 
