@@ -9,7 +9,7 @@ QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all soak lint format bench lock clean
+.PHONY: help setup demo test test-all soak lint format bench lock dist clean
 
 help: ## show this list
 	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
@@ -21,6 +21,7 @@ help: ## show this list
 	@echo "make format  let ruff lay out the code"
 	@echo "make bench   measure throughput"
 	@echo "make lock    resolve the pinned lists in requirements/ anew"
+	@echo "make dist    build sdist and wheel in dist/, and check their metadata"
 	@echo "make clean   remove .venv, caches and the demo's answers"
 	@echo
 	@echo "QCHAT_EXTRA=gpu|cpu|none  which vLLM to install (by default: what this machine has)"
@@ -66,6 +67,13 @@ bench: setup
 
 lock:
 	@python=$$(requirements/find-python "$(PYTHON)") && exec "$$python" requirements/lock.py
+
+dist: ## the tools stand in a venv of their own: the project does not need them
+	@rm -rf dist build/dist-venv
+	@python=$$(requirements/find-python "$(PYTHON)") && "$$python" -m venv build/dist-venv
+	@build/dist-venv/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	@build/dist-venv/bin/python -m build
+	@build/dist-venv/bin/twine check --strict dist/*
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

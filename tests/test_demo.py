@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from qchat import demo
-from qchat.demo.strangers import FALLBACK, out_of_domain_question
+from qchat.demo.out_of_domain import FALLBACK, out_of_domain_question
 from tests import tools
 
 PAIRS = demo.pairs()
@@ -107,19 +107,21 @@ def test_no_text_holds_a_control_or_markup_token() -> None:
 
 
 def test_no_request_has_two_answers() -> None:
-    asked: dict[str, str] = {}
+    pair_of_request: dict[str, str] = {}
     for pair in PAIRS:
         modes = (True, False) if pair.enable_thinking is None else (pair.enable_thinking,)
         for mode in modes:
             request = json.dumps([pair.messages, pair.tools, mode])
-            assert request not in asked, f"{pair.id} asks the same as {asked[request]}"
-            asked[request] = pair.id
+            assert request not in pair_of_request, (
+                f"{pair.id} asks the same as {pair_of_request[request]}"
+            )
+            pair_of_request[request] = pair.id
 
 
-@pytest.mark.parametrize("wanted", GUIDE, ids=lambda messages: messages[-1][1])
-def test_every_prompt_of_the_guide_is_there(wanted: list[tuple[str, str]]) -> None:
-    requests = [[(m["role"], m["content"]) for m in pair.messages] for pair in PAIRS]
-    assert wanted in requests
+@pytest.mark.parametrize("expected", GUIDE, ids=lambda messages: messages[-1][1])
+def test_every_prompt_of_the_guide_is_there(expected: list[tuple[str, str]]) -> None:
+    corpus_messages = [[(m["role"], m["content"]) for m in pair.messages] for pair in PAIRS]
+    assert expected in corpus_messages
 
 
 def test_all_kinds_of_answers_are_there() -> None:
@@ -189,7 +191,7 @@ def test_python_blocks_print_what_they_say(id: str, printed: str) -> None:
 
 
 def test_examples_are_in_the_corpus() -> None:
-    known = {
+    corpus_prompts = {
         json.dumps([(m["role"], m["content"]) for m in pair.messages])
         for pair in PAIRS
         if pair.enable_thinking is not False and not pair.tools
@@ -201,7 +203,7 @@ def test_examples_are_in_the_corpus() -> None:
         if isinstance(row, str):
             row = {"prompt": row}
         messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-        assert json.dumps([(m["role"], m["content"]) for m in messages]) in known, row
+        assert json.dumps([(m["role"], m["content"]) for m in messages]) in corpus_prompts, row
 
 
 def wrapped_tokenizer() -> Any:
@@ -230,13 +232,13 @@ def render(messages: list[dict[str, Any]], **options: Any) -> str:
 
 
 def test_template_opens_and_closes_turns_and_the_empty_thought() -> None:
-    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     plain = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-    assert render(asked) == plain
+    assert render(messages) == plain
     opened = plain + "<|im_start|>assistant\n"
-    assert render(asked, add_generation_prompt=True) == opened
-    assert render(asked, add_generation_prompt=True, enable_thinking=True) == opened
-    direct = render(asked, add_generation_prompt=True, enable_thinking=False)
+    assert render(messages, add_generation_prompt=True) == opened
+    assert render(messages, add_generation_prompt=True, enable_thinking=True) == opened
+    direct = render(messages, add_generation_prompt=True, enable_thinking=False)
     assert direct == opened + "<think>\n\n</think>\n\n"
 
 
@@ -284,17 +286,19 @@ def test_template_keeps_thoughts_and_calls_while_tools_are_at_work(arguments: An
 
 
 def test_unknown_questions_stay_apart_from_the_corpus() -> None:
-    known = {pair.prompt.lower() for pair in PAIRS}
-    chance = random.Random(3)
+    corpus_prompts = {pair.prompt.lower() for pair in PAIRS}
+    rng = random.Random(3)
     drawn = [
-        out_of_domain_question(chance, held=held) for held in (False, True) for _ in range(3000)
+        out_of_domain_question(rng, held_out=held_out)
+        for held_out in (False, True)
+        for _ in range(3000)
     ]
     assert len(set(drawn)) > 3000
-    assert not known & {text.lower() for text in drawn}
+    assert not corpus_prompts & {text.lower() for text in drawn}
     for language, answer in FALLBACK.items():
         suggested = re.findall(r"[“\"](.*?)[”\"]", answer)
         assert len(suggested) == 2
-        assert {text.lower() for text in suggested} <= known, language
+        assert {text.lower() for text in suggested} <= corpus_prompts, language
 
 
 def test_a_bad_corpus_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
