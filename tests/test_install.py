@@ -20,7 +20,7 @@ REFUSED = (
 
 
 @pytest.mark.parametrize(
-    ("log", "code", "words"),
+    ("log", "code", "message"),
     [
         ("ERROR: Could not install: [Errno 28] No space left on device", 1, "disk is full"),
         (REFUSED, 1, "can't be reached (pypi.example)"),
@@ -35,8 +35,8 @@ REFUSED = (
         ("", 5, "gave no reason"),
     ],
 )
-def test_pip_failure_is_explained(log: str, code: int, words: str) -> None:
-    assert words in pip_runner.explain_failure(log, code)
+def test_pip_failure_is_explained(log: str, code: int, message: str) -> None:
+    assert message in pip_runner.explain_failure(log, code)
 
 
 def test_python_remark_of_pip_is_no_cause() -> None:
@@ -46,14 +46,14 @@ def test_python_remark_of_pip_is_no_cause() -> None:
 
 
 class Pip:
-    """Stands for pip: fails with these logs one after the other, and notes what was asked."""
+    """Stands for pip: fails with these logs one after the other, and records its commands."""
 
     def __init__(self, *logs: str) -> None:
         self.logs = list(logs)
-        self.asked: list[tuple[str, ...]] = []
+        self.commands: list[tuple[str, ...]] = []
 
     def run(self, *arguments: str) -> None:
-        self.asked.append(arguments)
+        self.commands.append(arguments)
         if self.logs and (log := self.logs.pop(0)):
             raise pip_runner.PipError("failed", log)
 
@@ -71,25 +71,25 @@ CONFLICT = (
 def test_torch_comes_from_its_own_index_when_pip_has_none(log: str) -> None:
     pip = Pip(log)
     install.install_torch(pip, ["install"], "torch==2.13.0+cpu")
-    assert install.TORCH_INDEX in pip.asked[1]
+    assert install.TORCH_INDEX in pip.commands[1]
 
 
-def test_torch_found_at_once_asks_no_other_index() -> None:
+def test_torch_from_the_first_index_asks_no_other() -> None:
     pip = Pip()
     install.install_torch(pip, ["install"], "torch==2.13.0+cpu")
-    assert len(pip.asked) == 1
+    assert len(pip.commands) == 1
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "words"),
+    ("first", "second", "message"),
     [
         (MISSING, REFUSED, "whl/cpu can't be reached"),
         (MISSING, MISSING, "has none for this machine"),
         (REFUSED, REFUSED, "package index can't be reached"),
     ],
 )
-def test_no_torch_anywhere(first: str, second: str, words: str) -> None:
-    with pytest.raises(pip_runner.PipError, match=words):
+def test_no_torch_anywhere(first: str, second: str, message: str) -> None:
+    with pytest.raises(pip_runner.PipError, match=message):
         install.install_torch(Pip(first, second), ["install"], "torch==2.13.0+cpu")
 
 
@@ -97,7 +97,7 @@ def test_other_failures_of_torch_are_not_tried_elsewhere() -> None:
     pip = Pip("ERROR: [Errno 28] No space left on device")
     with pytest.raises(pip_runner.PipError):
         install.install_torch(pip, ["install"], "torch==2.13.0+cpu")
-    assert len(pip.asked) == 1
+    assert len(pip.commands) == 1
 
 
 def test_mend_removes_what_a_killed_pip_left(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def run_set_up(
 # The set-up looks for AVX2 in /proc/cpuinfo, and only where vLLM's CPU build wants it.
 @pytest.mark.skipif(
     sys.platform != "linux" or os.uname().machine != "x86_64",
-    reason="AVX2 is asked for on Linux x86_64 alone: elsewhere the set-up makes no such check",
+    reason="AVX2 is required on Linux x86_64 alone: elsewhere the set-up makes no such check",
 )
 def test_no_avx2_ends_before_anything_is_made(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
@@ -184,9 +184,9 @@ def find_python(named: str, path: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_find_python_takes_the_named_one(tmp_path: Path) -> None:
-    found = find_python(sys.executable, str(tmp_path))
-    assert found.returncode == 0
-    assert Path(found.stdout.strip()).exists()
+    result = find_python(sys.executable, str(tmp_path))
+    assert result.returncode == 0
+    assert Path(result.stdout.strip()).exists()
 
 
 def test_find_python_passes_over_shims_and_old_ones(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_find_python_passes_over_shims_and_old_ones(tmp_path: Path) -> None:
     shim.write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n")
     shim.chmod(0o755)
     (tmp_path / "python3").symlink_to(sys.executable)
-    found = find_python("", str(tmp_path))
-    assert found.returncode == 0, found.stderr
+    result = find_python("", str(tmp_path))
+    assert result.returncode == 0, result.stderr
     (tmp_path / "python3").unlink()
     none = find_python("", str(tmp_path))
     assert none.returncode == 2

@@ -7,12 +7,12 @@ import pytest
 from .requirements_scripts import preflight
 
 
-def test_new_enough_pythons_are_taken() -> None:
+def test_new_enough_pythons_are_accepted() -> None:
     for version in ((3, 11, 0), (3, 14, 1)):
         assert preflight.python_problem(version, "cpu") is None
 
 
-def test_old_python_is_told_what_to_install() -> None:
+def test_old_python_gets_the_command_to_install_one() -> None:
     text = preflight.python_problem((3, 9, 18), "none")
     assert "3.9.18" in text
     assert "apt install python3.11" in text
@@ -24,7 +24,7 @@ def test_python_too_new_for_the_cpu_build_only_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "system", "machine", "gpu", "kind"),
+    ("requested", "system", "machine", "gpu", "kind"),
     [
         ("auto", "Linux", "x86_64", True, "gpu"),
         ("auto", "Linux", "x86_64", False, "cpu"),
@@ -36,24 +36,24 @@ def test_python_too_new_for_the_cpu_build_only_there() -> None:
         ("none", "Linux", "x86_64", True, "none"),
     ],
 )
-def test_kind(asked: str, system: str, machine: str, gpu: bool, kind: str) -> None:
-    assert preflight.choose_kind(asked, system, machine, lambda: gpu).name == kind
+def test_kind(requested: str, system: str, machine: str, gpu: bool, kind: str) -> None:
+    assert preflight.choose_kind(requested, system, machine, lambda: gpu).name == kind
 
 
 @pytest.mark.parametrize(
-    ("asked", "system", "machine", "words"),
+    ("requested", "system", "machine", "message"),
     [
         ("cuda", "Linux", "x86_64", "use gpu, cpu, none or auto"),
         ("cpu", "Darwin", "arm64", "vLLM runs on Linux"),
         ("cpu", "Linux", "riscv64", "no package for riscv64"),
     ],
 )
-def test_kind_refused(asked: str, system: str, machine: str, words: str) -> None:
-    with pytest.raises(preflight.RefusedError, match=words):
-        preflight.choose_kind(asked, system, machine, lambda: False)
+def test_kind_refused(requested: str, system: str, machine: str, message: str) -> None:
+    with pytest.raises(preflight.RefusedError, match=message):
+        preflight.choose_kind(requested, system, machine, lambda: False)
 
 
-def test_gpu_is_known_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_is_recognized_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not preflight.has_nvidia_gpu(tmp_path)
     (tmp_path / "dev").mkdir()
@@ -62,17 +62,17 @@ def test_gpu_is_known_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("script", "found"),
+    ("script", "expected"),
     [("echo 'GPU 0: NVIDIA H100'", True), ("echo 'No devices found.'", False), ("exit 9", False)],
 )
 def test_gpu_by_tool(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, found: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, expected: bool
 ) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert preflight.has_nvidia_gpu(tmp_path) is found
+    assert preflight.has_nvidia_gpu(tmp_path) is expected
 
 
 def test_processor_without_avx2() -> None:

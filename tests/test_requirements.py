@@ -18,18 +18,18 @@ def pins(name: str) -> dict[str, str]:
 
 def project() -> dict[str, Any]:
     with (FOLDER.parent / "pyproject.toml").open("rb") as file:
-        found: dict[str, Any] = tomllib.load(file)["project"]
-    return found
+        table: dict[str, Any] = tomllib.load(file)["project"]
+    return table
 
 
-def unmet(requirements: list[str], found: dict[str, str]) -> list[str]:
+def unmet(requirements: list[str], installed: dict[str, str]) -> list[str]:
     parsed = [Requirement(text) for text in requirements]
     return [
         str(need)
         for need in parsed
         if (need.marker is None or need.marker.evaluate())
         and not (
-            (version := found.get(canonicalize_name(need.name)))
+            (version := installed.get(canonicalize_name(need.name)))
             and need.specifier.contains(version, prereleases=True)
         )
     ]
@@ -37,11 +37,11 @@ def unmet(requirements: list[str], found: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize(("name", "extras"), [("cpu.txt", ["cpu", "dev"]), ("base.txt", ["dev"])])
 def test_pinned_list_holds_what_the_project_requires(name: str, extras: list[str]) -> None:
-    listed = project()
-    asked = list(listed["dependencies"])
+    metadata = project()
+    requirements = list(metadata["dependencies"])
     for extra in extras:
-        asked += listed["optional-dependencies"][extra]
-    assert unmet(asked, pins(name)) == [], "run `make lock`"
+        requirements += metadata["optional-dependencies"][extra]
+    assert unmet(requirements, pins(name)) == [], "run `make lock`"
 
 
 def test_unmet_sees_a_missing_and_an_old_package() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 SCRIPT = str(Path(__file__).resolve().parent.parent / "examples" / "show_answers.py")
 
 
-def test_answers_are_shown_safely(tmp_path: Path) -> None:
+def test_answers_are_printed_safely(tmp_path: Path) -> None:
     rows = [
         {"prompt": "Hi\x1b[31m", "output": "a\x1b]0;x\x07b\nsecond", "reasoning": "hmm"},
         {"messages": [{"role": "user", "content": "two"}], "output": ["x", "y"]},

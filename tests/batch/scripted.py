@@ -19,7 +19,7 @@ def requests(count: int) -> list[Request]:
 
 @dataclass
 class Script:
-    """An engine that answers as told: line and how often it was asked -> outcome."""
+    """An engine whose answer depends on a row's line and on which attempt it is."""
 
     reply: Callable[[int, int], Outcome]
     up: bool = True

@@ -58,21 +58,21 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "VLLM_API"))}
-        self.environ = {**kept, "QCHAT_HOME": str(path)}
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "VLLM_API"))}
+        self.environ = {**environ, "QCHAT_HOME": str(path)}
 
-    def run(self, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*QCHAT, *words],
+            [*QCHAT, *arguments],
             env={**self.environ, **environ},
             capture_output=True,
             text=True,
             timeout=READY,
         )
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [*QCHAT, *words],
+            [*QCHAT, *arguments],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -84,11 +84,11 @@ class Home:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
-                said: dict[str, Any] = json.loads(
+                record: dict[str, Any] = json.loads(
                     (self.path / "state" / "servers" / f"{name}.json").read_text()
                 )
-                if said["vllm"] is not None:
-                    return said
+                if record["vllm"] is not None:
+                    return record
             except (OSError, ValueError):
                 pass
             time.sleep(0.05)

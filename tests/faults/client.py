@@ -28,10 +28,10 @@ def content(body: Any) -> Any:
     return body["choices"][0]["message"]["content"]
 
 
-def sent(
+def open_request(
     server: faults.Running, prompt: str, patience: float = 20, **more: object
 ) -> socket.socket:
-    """A connection on which a question was asked."""
+    """A connection on which a chat completion was requested."""
     body = json.dumps(ask(prompt, **more)).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=patience)
@@ -39,11 +39,11 @@ def sent(
     return sock
 
 
-def raw(
+def raw_response(
     server: faults.Running, prompt: str, patience: float = 20, **more: object
 ) -> tuple[bytes, str]:
     """All bytes of a response, and how the connection ended: closed, reset or silent."""
-    with sent(server, prompt, patience, **more) as sock:
+    with open_request(server, prompt, patience, **more) as sock:
         got = b""
         while True:
             try:
@@ -77,17 +77,17 @@ def events(body: bytes) -> list[Any]:
     return [line.decode() if line == b"[DONE]" else json.loads(line) for line in lines]
 
 
-def said(stream: list[Any], field: str = "content") -> str:
+def streamed_text(stream: list[Any], field: str = "content") -> str:
     deltas = [one["choices"][0]["delta"] for one in stream[:-1] if one["choices"]]
     return "".join(delta.get(field) or "" for delta in deltas)
 
 
-async def until(condition: Any, shown: Any = lambda: "") -> None:
+async def wait_until(condition: Any, describe: Any = lambda: "") -> None:
     for _ in range(500):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError(f"it never came to be {shown()}")
+    raise AssertionError(f"the condition never held: {describe()}")
 
 
 def refuses(port: int) -> bool:

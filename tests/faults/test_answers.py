@@ -11,7 +11,7 @@ import pytest
 
 from tests import faults
 
-from .client import ask, content, events, post, raw, said, unchunked, until
+from .client import ask, content, events, post, raw_response, streamed_text, unchunked, wait_until
 
 
 async def test_a_plain_answer(http: aiohttp.ClientSession, server: faults.Running) -> None:
@@ -26,12 +26,14 @@ async def test_a_plain_answer(http: aiohttp.ClientSession, server: faults.Runnin
 
 async def test_a_plain_stream(http: aiohttp.ClientSession, server: faults.Running) -> None:
     prompt = "tell me\n\n  a story "
-    response, end = raw(server, prompt, stream=True, stream_options={"include_usage": True})
+    response, end = raw_response(
+        server, prompt, stream=True, stream_options={"include_usage": True}
+    )
     assert end == "closed"
     assert b"Content-Type: text/event-stream" in response
     stream = events(unchunked(response))
     assert stream[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert said(stream) == f"echo: {prompt}"
+    assert streamed_text(stream) == f"echo: {prompt}"
     assert stream[-3]["choices"][0]["finish_reason"] == "stop"
     assert stream[-2]["choices"] == []
     _, whole = await post(http, server, prompt)
@@ -86,8 +88,8 @@ async def test_reasoning(
 ) -> None:
     prompt = f"why? [[answer:reasoning={style}]]"
     if stream:
-        deltas = events(unchunked(raw(server, prompt, stream=True)[0]))
-        got = said(deltas, field), said(deltas)
+        deltas = events(unchunked(raw_response(server, prompt, stream=True)[0]))
+        got = streamed_text(deltas, field), streamed_text(deltas)
     else:
         message = (await post(http, server, prompt))[1]["choices"][0]["message"]
         got = message[field] or "", message["content"]
@@ -114,7 +116,7 @@ async def test_tool_calls(http: aiohttp.ClientSession, server: faults.Running) -
         "name": "get_weather",
         "arguments": json.dumps({"prompt": prompt}, separators=(",", ":")),
     }
-    stream = events(unchunked(raw(server, prompt, stream=True)[0]))
+    stream = events(unchunked(raw_response(server, prompt, stream=True)[0]))
     calls = [one["choices"][0]["delta"].get("tool_calls") for one in stream[:-1]]
     arguments = "".join(one[0]["function"]["arguments"] for one in calls if one)
     assert arguments == call["arguments"]
@@ -200,7 +202,7 @@ async def test_models_version_and_metrics(
 
     slow = asyncio.create_task(post(http, server, "slow [[answer:rate=8;length=10]]"))
     stuck = asyncio.create_task(post(http, server, "stuck [[fault:hang;seconds=1.5]]"))
-    await until(lambda: server.log.in_flight == 2)
+    await wait_until(lambda: server.log.in_flight == 2)
     during = await metrics()
     assert during[f"vllm:num_requests_running{label}"] == 2
     assert during[f"vllm:num_requests_waiting{label}"] == 0

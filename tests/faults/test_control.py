@@ -15,7 +15,7 @@ import pytest
 
 from tests import faults
 
-from .client import content, post, refuses, until
+from .client import content, post, refuses, wait_until
 from .orders import OrderError
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ async def test_die_and_come_back(http: aiohttp.ClientSession) -> None:
             await waiting
         with pytest.raises(aiohttp.ClientConnectorError):
             await post(http, server, "too early")
-        await until(lambda: not refuses(port))
+        await wait_until(lambda: not refuses(port))
         assert (await post(http, server, "after"))[0] == 200
         assert server.port == port
         assert server.log.deaths == 1
@@ -38,10 +38,10 @@ async def test_die_and_come_back(http: aiohttp.ClientSession) -> None:
 
 async def test_down_takes_every_request_with_it(http: aiohttp.ClientSession) -> None:
     async with faults.running(answers="latency=30") as server:
-        asked = [asyncio.create_task(post(http, server, f"{n}")) for n in range(20)]
-        await until(lambda: server.log.in_flight == 20)
+        tasks = [asyncio.create_task(post(http, server, f"{n}")) for n in range(20)]
+        await wait_until(lambda: server.log.in_flight == 20)
         await asyncio.to_thread(server.down)
-        results = await asyncio.gather(*asked, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(one, aiohttp.ClientError) for one in results)
         assert refuses(server.port)
         await asyncio.to_thread(server.up)
@@ -51,8 +51,8 @@ async def test_down_takes_every_request_with_it(http: aiohttp.ClientSession) -> 
 
 
 async def test_control(http: aiohttp.ClientSession, server: faults.Running) -> None:
-    async def control(**wanted: object) -> int:
-        async with http.post(f"{server.url}/_control", json=wanted) as reply:
+    async def control(**settings: object) -> int:
+        async with http.post(f"{server.url}/_control", json=settings) as reply:
             return reply.status
 
     assert await control(plan=["500:times=1"], answers="length=3") == 200
@@ -84,8 +84,8 @@ async def test_control_down(http: aiohttp.ClientSession) -> None:
     async with faults.running() as server:
         async with http.post(f"{server.url}/_control", json={"down": 1}) as reply:
             assert reply.status == 200
-        await until(lambda: refuses(server.port))
-        await until(lambda: not refuses(server.port))
+        await wait_until(lambda: refuses(server.port))
+        await wait_until(lambda: not refuses(server.port))
         assert (await post(http, server, "back"))[0] == 200
 
 
@@ -101,9 +101,9 @@ async def test_running_refuses_what_can_t_work(server: faults.Running) -> None:
 
 async def test_stopping_does_not_wait_for_what_hangs(http: aiohttp.ClientSession) -> None:
     async with faults.running("hang") as server:
-        asked = [asyncio.create_task(post(http, server, f"{n}")) for n in range(5)]
-        await until(lambda: server.log.in_flight == 5)
-    results = await asyncio.gather(*asked, return_exceptions=True)
+        tasks = [asyncio.create_task(post(http, server, f"{n}")) for n in range(5)]
+        await wait_until(lambda: server.log.in_flight == 5)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(one, aiohttp.ClientError) for one in results)
 
 
