@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ..i18n import _
+from ..json_types import JsonObject
 from ..message_state import MessageState
 from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
-from .records import ROLES, Json, Node, StoredMessage
+from .records import ROLES, Node, StoredMessage
 from .text import maybe_storable, storable
 
 COLUMNS: Final = (
@@ -36,10 +37,10 @@ def insert(
     error: str | None = None,
     finish_reason: str | None = None,
     model: str | None = None,
-    extra: Json | None = None,
-    used: Json | None = None,
-    usage: Json | None = None,
-    timings: Json | None = None,
+    extra: JsonObject | None = None,
+    used: JsonObject | None = None,
+    usage: JsonObject | None = None,
+    timings: JsonObject | None = None,
     writer: str | None = None,
 ) -> int:
     """Add a row, and its text to the index unless it is streaming; its id."""
@@ -223,7 +224,7 @@ def _sizes(content: str, reasoning: str | None) -> tuple[int, int, int]:
     return len(content), content.count("\n") + 1, len(reasoning or "")
 
 
-def dumped(value: Json | None) -> str | None:
+def dumped(value: JsonObject | None) -> str | None:
     """JSON for a column; nothing for nothing."""
     return json.dumps(value) if value else None
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...message_state import MessageState
 from ...store import Store, StoredConversation, StoreThread, title_of
 from ...store import StoredMessage as Stored
@@ -16,7 +17,6 @@ from ..composer.chips import Draft
 from ..request_settings import RequestSettings
 from ..transcript.answer_stats import AnswerResult
 
-Json = dict[str, Any]
 Version = tuple[int, int]
 
 _DRAFT: Final = "draft"  # of a conversation that has not begun
@@ -45,7 +45,7 @@ class StartedAnswer:
     """
 
     answer: int
-    messages: list[Json]
+    messages: list[JsonObject]
     version: Version | None
     continued: Stored | None = None
 
@@ -159,7 +159,7 @@ class ConversationRepository:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
-        metadata: Json = {"server": settings.endpoint.name or settings.endpoint.base_url}
+        metadata: JsonObject = {"server": settings.endpoint.name or settings.endpoint.base_url}
         if parameters := settings.request_parameters():
             metadata["request"] = parameters
         if settings.system:
@@ -209,7 +209,7 @@ class ConversationRepository:
         reasoning_seconds: float | None,
     ) -> "Future[Stored]":
         """Store how the answer ended."""
-        timings: Json = {"total_seconds": round(result.total, 4)}
+        timings: JsonObject = {"total_seconds": round(result.total, 4)}
         if result.first_token is not None:
             timings["first_token_seconds"] = round(result.first_token, 4)
         if reasoning_seconds is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...api.endpoint import Endpoint
 from ...api.reasoning import ContentDelta, Continuation, Event, ReasoningDelta, Reclassified
 from ...errors import QchatError, UsageError
+from ...json_types import JsonObject
 from ...sampling import Sampling
 from ..request_settings import MissingServer
 from ..transcript.answer_stats import AnswerResult
@@ -18,8 +19,6 @@ from ..transcript.answer_stats import AnswerResult
 if TYPE_CHECKING:
     from ...api.client import Client
     from ...api.stream import StreamProgress
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class ChatRequest:
 
     endpoint: Endpoint
     model: str | None
-    messages: list[Json]
+    messages: list[JsonObject]
     sampling: Sampling
     prefix: tuple[str, str] = ("", "")
 
@@ -127,7 +126,7 @@ class RequestThread:
             if request.prefix[0]:
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
 
-            def receive(chunk: Json) -> None:
+            def receive(chunk: JsonObject) -> None:
                 if self._stopped.is_set():
                     raise _StoppedError
                 events = list(apply_chunk(progress, chunk))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...errors import is_too_long
 from ...i18n import _
+from ...json_types import JsonObject
 from ...message_state import MessageState
 from ...sanitize import one_line
 from .message import Message
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ...store import StoredMessage as Stored
 
 Usage = Mapping[str, Any]
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class AnswerResult:
     content: str
     reasoning: str
     model: str | None
-    usage: Json | None
+    usage: JsonObject | None
     finish_reason: str | None
     first_token: float | None
     total: float
