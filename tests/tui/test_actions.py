@@ -9,7 +9,6 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
-from qchat.settings import load
 from qchat.store import Store
 from qchat.tui.actions import slash
 from qchat.tui.actions.action import GROUPS
@@ -18,16 +17,11 @@ from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
-from ..test_settings import write
+from .chat_app import keymap
 
 
 def closed() -> Store:
     raise UsageError("no store")
-
-
-def keymap(home: Path, keys: str) -> Keymap:
-    write(home, f"[tui.keys]\n{keys}\n")
-    return Keymap(load({"QCHAT_HOME": str(home)}))
 
 
 def test_no_key_is_another_one_to_a_terminal() -> None:

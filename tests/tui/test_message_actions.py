@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from qchat.api.reasoning import ContentDelta, Continuation
 from qchat.store import MessageState as StoreState
@@ -16,8 +15,8 @@ from qchat.tui.composer.chips import Chip, Draft
 from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
+from .chat_app import answered, ask, chat, last_state, stored, texts, toasts, type_in, versions
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
 from .waiting import wait_until
 
 
@@ -25,32 +24,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-def toasts(app: ChatApp) -> str:
-    return "\n".join(notification.message for notification in app._notifications)
-
-
-def versions(app: ChatApp) -> list[tuple[int, int] | None]:
-    return [message.version for message in app.transcript.messages]
-
-
-async def answered(app: ChatApp, count: int) -> None:
-    await wait_until(
-        lambda: (
-            len(texts(app)) == count
-            and last_state(app) is AnswerState.COMPLETE
-            and not app.conversation.busy
-        )
-    )
-
-
-async def ask(app: ChatApp, pilot: Pilot[int], *questions: str) -> None:
-    await wait_until(lambda: app.conversation.opened)
-    for question in questions:
-        count = len(texts(app))
-        await type_in(app, question)
-        await answered(app, count + 2)
 
 
 # -- going on ------------------------------------------------------------------------------

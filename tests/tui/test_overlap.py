@@ -1,11 +1,10 @@
 """Things that overlap: a slow or failing store, keys in a hurry, two windows. Nothing is lost."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
@@ -18,11 +17,20 @@ from qchat.tui.launch import LaunchOptions
 from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
+from .chat_app import (
+    answered,
+    ask,
+    filled,
+    last_state,
+    stored,
+    texts,
+    toasts,
+    type_in,
+    versions,
+    window,
+)
 from .held import failing, held
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
-from .test_message_actions import answered, ask, toasts, versions
-from .test_sidebar import NOWHERE, filled
 from .waiting import wait_until
 
 
@@ -30,16 +38,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-@asynccontextmanager
-async def window(
-    folder: Path, url: str = NOWHERE, *, go_on: bool = False
-) -> AsyncIterator[tuple[ChatApp, Pilot[int]]]:
-    with chat(folder, url, go_on=go_on) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
-            yield app, pilot
 
 
 def drafts(folder: Path) -> list[str]:

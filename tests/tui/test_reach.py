@@ -24,8 +24,7 @@ from qchat.tui.server_start import ServerStart, free_port
 from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
-from .test_app import chat, last_state, texts, type_in
-from .test_settings_actions import said
+from .chat_app import chat, last_state, texts, toasts, type_in
 from .waiting import wait_until
 
 
@@ -46,12 +45,12 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
             await wait_until(lambda: last_state(app) is AnswerState.ERROR)
             assert app.conversation.unanswered and "asks again" in app.transcript.messages[-1].note
             await wait_until(lambda: app.probe.reachable is False)
-            await wait_until(lambda: "does not answer any more" in said(app))
+            await wait_until(lambda: "does not answer any more" in toasts(app))
             assert app._status.parts[0].text.startswith("○")
             await pilot.press(*"draft")  # one can write meanwhile
             server.up()
             await wait_until(lambda: app.probe.reachable)
-            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await wait_until(lambda: "Ctrl+R asks the last question again" in toasts(app))
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             assert texts(app)[-1] == "echo: anybody there?" and not app.conversation.unanswered
@@ -73,7 +72,7 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
             assert "w4" in texts(app)[1] and app.composer.text == "next"
             await wait_until(lambda: app.probe.reachable is False)
             server.up()
-            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await wait_until(lambda: "Ctrl+R asks the last question again" in toasts(app))
             await pilot.press("ctrl+r")
             await wait_until(
                 lambda: last_state(app) is AnswerState.STREAMING and "w2" in texts(app)[1]
@@ -143,7 +142,7 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
             if way == "stop":
                 await pilot.press("ctrl+c")
                 await wait_until(lambda: not app.conversation.busy)
-                assert "Ctrl+R asks it" in said(app) and not go.is_set()
+                assert "Ctrl+R asks it" in toasts(app) and not go.is_set()
                 go.set()
                 await wait_until(lambda: app.probe.reachable)
                 await pilot.press("ctrl+r")
@@ -231,7 +230,7 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.opened)
             await type_in(app, "/start ./no-such-folder")
-            await wait_until(lambda: "no-such-folder did not start: " in said(app))
+            await wait_until(lambda: "no-such-folder did not start: " in toasts(app))
             assert app.offers.starting is None and app.offers.left == [] and app.offers.doing == ""
 
 
@@ -249,7 +248,7 @@ async def test_what_was_started_is_asked_and_runs_on(
             await wait_until(lambda: app.offers.left)
             [(model, url)] = app.offers.left
             assert app.current.using.endpoint.base_url == f"{url}/v1"
-            await wait_until(lambda: "is ready at" in said(app))
+            await wait_until(lambda: "is ready at" in toasts(app))
             await app.conversation.new()
             assert app.current.using.endpoint.base_url == f"{url}/v1"
     stop = f"{model} runs on at {url}. It is stopped by: qchat stop Qwen3-0.6B"

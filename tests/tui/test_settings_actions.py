@@ -26,8 +26,8 @@ from qchat.tui.screens.pick_list import PickList
 from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
-from .test_app import chat as plain_chat
-from .test_app import last_state, texts, type_in
+from .chat_app import chat as plain_chat
+from .chat_app import last_state, texts, type_in
 from .waiting import wait_until
 
 

@@ -7,29 +7,11 @@ import pytest
 
 from qchat.store import StoredConversation, open_store
 from qchat.tui import sidebar
-from qchat.tui.app import ChatApp
 from qchat.tui.sidebar import headings
 
+from .chat_app import NOWHERE, chat, filled, keymap, listed, texts
 from .screens import screen
-from .test_actions import keymap
-from .test_app import chat, texts
 from .waiting import wait_until
-
-NOWHERE = "http://127.0.0.1:9/v1"
-
-
-def filled(folder: Path, *names: str) -> list[str]:
-    """A store with these conversations, the first the oldest; their ids."""
-    ids = []
-    with open_store(folder) as store:
-        for name in names:
-            ids.append(store.conversations.create(title=name).id)
-            store.messages.add(ids[-1], "user", f"question of {name}")
-    return ids
-
-
-def listed(app: ChatApp) -> list[str]:
-    return [c.title for c in app.sidebar.list.items]
 
 
 def conversation(updated: float, pinned: bool = False) -> StoredConversation:
