@@ -15,7 +15,7 @@ from ..i18n import _
 from ..sanitize import one_line
 from ..store import StoredConversation as Stored
 from ..store.formatting import title
-from .composer.ordered_input import LineField
+from .composer.line_input import LineInput
 from .screens.virtual_list import BOLD, PLAIN, Spans, VirtualList
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class ConversationList(VirtualList[Stored]):
         self.refresh()
 
 
-class TitleInput(LineField):
+class TitleInput(LineInput):
     """The field for another title, over its line."""
 
     def on_blur(self) -> None:

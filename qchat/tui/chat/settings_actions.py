@@ -180,7 +180,7 @@ class SettingsActions:
         from ..composer import external_editor as editor
 
         prompts = self._prompts
-        text = (await editor.elsewhere(self._app, prompts.draft(name))).strip()
+        text = (await editor.edit_text(self._app, prompts.draft(name))).strip()
         if not text:
             self._app.say(_("Nothing was written; nothing is changed."))
             return

@@ -18,14 +18,14 @@ from .piece import Piece, PieceKind
 if TYPE_CHECKING:
     from .plain_text import formula, plain_lines
     from .render import MIN_WIDTH, Renderer
-    from .split import Splitter, pieces
+    from .splitter import Splitter, split_text
 
 _LAZY = {
     "MIN_WIDTH": "render",
     "Renderer": "render",
-    "Splitter": "split",
+    "Splitter": "splitter",
     "formula": "plain_text",
-    "pieces": "split",
+    "split_text": "splitter",
     "plain_lines": "plain_text",
 }
 
@@ -39,8 +39,8 @@ __all__ = [
     "Renderer",
     "Splitter",
     "formula",
-    "pieces",
     "plain_lines",
+    "split_text",
 ]
 
 

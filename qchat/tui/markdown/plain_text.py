@@ -4,7 +4,7 @@ from ...sanitize import clean
 from .latex import to_unicode
 from .palette import NO_COLOR
 from .render import Renderer
-from .split import Splitter
+from .splitter import Splitter
 
 _DELIMITERS = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
 

@@ -14,7 +14,7 @@ from ...i18n import _
 from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from .virtual_list import DIM, PLAIN, Spans, VirtualList
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SearchScreen(ModalScreen[None]):
         self._window = app
         self._pause: Timer | None = None
         self._asked = ""
-        self._field = LineField(
+        self._field = LineInput(
             words, placeholder=_("Search all conversations"), compact=True, select_on_focus=False
         )
         self._hits = Hits()
