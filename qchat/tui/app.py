@@ -78,7 +78,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.transcript = self.parts.transcript
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
-        self._handlers = {
+        self.handlers = {
             **action_handlers(self.parts),
             "palette": ActionHandler(lambda _: self._show_palette()),
             "theme": ActionHandler(self._choose_theme),
@@ -247,9 +247,9 @@ class ChatApp(App[int], inherit_bindings=False):
             self.call_from_thread(self._driver.write, sequence)
 
     async def _edit_text(self, text: str) -> str:
-        from .composer.external_editor import elsewhere
+        from .composer.external_editor import edit_text
 
-        return await elsewhere(self, text)
+        return await edit_text(self, text)
 
     # -- messages of the parts -------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def perform(self, action: Action, argument: str = "") -> None:
         """Perform an action, if it is possible now; keys, commands and palette all lead here."""
-        handler = self._handlers[action.name]
+        handler = self.handlers[action.name]
         if self.parts.quit_handler.closing:
             return
         if handler.needs_store and not self.conversation.is_open:

@@ -23,8 +23,8 @@ from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
+from ..tui.chat_app import last_state, type_in
 from ..tui.screens import screen
-from ..tui.test_app import last_state, type_in
 from ..tui.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "examples"

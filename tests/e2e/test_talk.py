@@ -41,7 +41,7 @@ async def test_a_cut_answer_goes_on_as_if_it_had_not_been_cut(
             await wait_until(lambda: (found := last()) and found.version == (2, 2), 60)
             cut = app.transcript.messages[1]
             assert whole.startswith(cut.text) and len(cut.text) < len(whole)
-            assert "Cut at the limit" in cut.note
+            assert "Truncated at the token limit" in cut.note
             app.parts.settings.apply(app.parts.settings.current.with_value("max_tokens", None))
             await pilot.press("alt+g")
             await wait_until(lambda: (found := last()) and found.text != cut.text, 60)

@@ -9,7 +9,6 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
-from qchat.settings import load
 from qchat.store import Store
 from qchat.tui.actions import slash
 from qchat.tui.actions.action import GROUPS
@@ -18,16 +17,11 @@ from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
-from ..test_settings import write
+from .chat_app import keymap
 
 
 def closed() -> Store:
     raise UsageError("no store")
-
-
-def keymap(home: Path, keys: str) -> Keymap:
-    write(home, f"[tui.keys]\n{keys}\n")
-    return Keymap(load({"QCHAT_HOME": str(home)}))
 
 
 def test_no_key_is_another_one_to_a_terminal() -> None:
@@ -41,10 +35,9 @@ def test_no_key_is_another_one_to_a_terminal() -> None:
 def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
     start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
     app = ChatApp(closed, start)
+    assert set(app.handlers) == set(ACTIONS)
     for action in ACTIONS.values():
-        room, _dot, method = action.handler.partition(".")
-        values = (*action.values, *(["text"] if action.argument else []))
-        inspect.signature(getattr(app.room(room), method)).bind(*values)
+        inspect.signature(app.handlers[action.name].run).bind("text")
         assert action.group in GROUPS and action.about
         assert action.keys or action.slash
 

@@ -42,18 +42,18 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
 def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
     failed = replace(END, error="It broke.")
     assert message_from_result(failed, MessageState.ERROR, None, hints=KeyHints("R", "G")).note == (
-        "R asks again · G goes on with what came"
+        "R retries · G continues the partial answer"
     )
     nothing = replace(failed, content="")
     assert (
         message_from_result(nothing, MessageState.ERROR, None, hints=KeyHints("R", "G")).note
-        == "R asks again"
+        == "R retries"
     )
     said = "It answered: This model's maximum context length is 40 tokens. However, …"
     too_long = message_from_result(
         replace(nothing, error=said), MessageState.ERROR, None, hints=KeyHints("R", "G", "E", "D")
     )
-    assert too_long.note == "E edits the question · D takes out messages"
+    assert too_long.note == "E edits the question · D removes messages"
 
 
 @pytest.mark.parametrize("count", [10**400, -5, "21", None, [], 1.5])
@@ -72,13 +72,13 @@ async def test_thinking_that_was_not_opened_ends_where_the_answer_begins() -> No
 
     request = ChatRequest(Endpoint("http://127.0.0.1:1/v1"), "demo", [], Sampling())
     asking = Silent(request, lambda _events: None, lambda _end: None)
-    asking._pass_on([ContentDelta("I wonder")])
-    asking._pass_on([Reclassified("I wonder")])
+    asking._apply([ContentDelta("I wonder")])
+    asking._apply([Reclassified("I wonder")])
     assert asking.first_content is None
-    asking._pass_on([ContentDelta("The answer")])
+    asking._apply([ContentDelta("The answer")])
     assert asking.first_content is not None
 
 
 def test_titles_are_sifted_by_their_letters_in_order() -> None:
-    assert _has_letters("what is the sky", "wisky") and not _has("sky", "yks")
+    assert _has_letters("what is the sky", "wisky") and not _has_letters("sky", "yks")
     assert not _has_letters("a" * 2_000, "a" * 30 + "q")  # a pattern would try for hours

@@ -1,7 +1,6 @@
 """The chat against a server that misbehaves on order, with a real store."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.message_state import MessageState
 from qchat.sampling import Sampling
-from qchat.settings import TuiSettings
 from qchat.store import Store, open_store
 from qchat.tui.actions.table import ACTIONS
 from qchat.tui.app import ChatApp
@@ -20,6 +18,7 @@ from qchat.tui.screens.help import HelpScreen
 from qchat.tui.transcript.transcript import Transcript
 
 from ..faults import Running, running
+from .chat_app import chat, last_state, stored, texts, type_in
 from .waiting import wait_until
 
 
@@ -27,40 +26,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-@contextmanager
-def chat(
-    folder: Path, url: str, *, go_on: bool = False, question: str = "", titles: bool = False
-) -> Iterator[ChatApp]:
-    start = LaunchOptions(
-        Endpoint(url), None, Sampling(), None, go_on, question, TuiSettings(titles=titles)
-    )
-    with open_store(folder) as store:
-        yield ChatApp(lambda: store, start)
-
-
-def texts(app: ChatApp) -> list[str]:
-    return [message.text for message in app.transcript.messages]
-
-
-def last_state(app: ChatApp) -> MessageState | None:
-    messages = app.transcript.messages
-    return messages[-1].state if messages else None
-
-
-def stored(folder: Path) -> list[tuple[str, str, str | None, MessageState]]:
-    with open_store(folder) as store:
-        last = store.conversations.last()
-        assert last is not None
-        nodes = store.messages.path(last.id)
-        bodies = store.messages.bodies([node.id for node in nodes])
-        return [(m.role, m.content, m.reasoning, m.state) for m in bodies]
-
-
-async def type_in(app: ChatApp, text: str) -> None:
-    app.composer.text = text
-    app.composer.send()
 
 
 async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:
@@ -301,7 +266,7 @@ async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) 
             app.composer.post_message(Paste("y" * 1001))
             await wait_until(lambda: app.composer.draft.chips)
             await pilot.press("enter")
-            await wait_until(lambda: "takes no chip" in [*app._notifications][-1].message)
+            await wait_until(lambda: "accept no attachments" in [*app._notifications][-1].message)
             await pilot.press("enter")
             await wait_until(
                 lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 6

@@ -11,12 +11,9 @@ from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
+from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
 from .held import failing, held
 from .screens import screen
-from .test_app import texts, type_in
-from .test_message_actions import answered, ask, toasts, versions
-from .test_overlap import window
-from .test_sidebar import filled
 from .waiting import wait_until
 
 

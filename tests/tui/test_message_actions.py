@@ -4,19 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qchat.tui.chat.message_queue import QueuedMessage, merge_drafts
-from textual.pilot import Pilot
 
 from qchat.api.reasoning import ContentDelta, Continuation
 from qchat.message_state import MessageState
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
+from qchat.tui.chat.drafts import QueuedMessage, merge_drafts
 from qchat.tui.chat.titles import parse_title
 from qchat.tui.composer.chips import Chip, Draft
 
 from ..faults import Running, running
+from .chat_app import answered, ask, chat, last_state, stored, texts, toasts, type_in, versions
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
 from .waiting import wait_until
 
 
@@ -24,32 +23,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-def toasts(app: ChatApp) -> str:
-    return "\n".join(notification.message for notification in app._notifications)
-
-
-def versions(app: ChatApp) -> list[tuple[int, int] | None]:
-    return [message.version for message in app.transcript.messages]
-
-
-async def answered(app: ChatApp, count: int) -> None:
-    await wait_until(
-        lambda: (
-            len(texts(app)) == count
-            and last_state(app) is MessageState.COMPLETE
-            and not app.conversation.busy
-        )
-    )
-
-
-async def ask(app: ChatApp, pilot: Pilot[int], *questions: str) -> None:
-    await wait_until(lambda: app.conversation.is_open)
-    for question in questions:
-        count = len(texts(app))
-        await type_in(app, question)
-        await answered(app, count + 2)
 
 
 # -- going on ------------------------------------------------------------------------------
@@ -109,7 +82,7 @@ async def test_a_failure_on_the_way_keeps_what_there_was(tmp_path: Path, server:
 async def test_a_question_beyond_the_context_names_what_helps(
     tmp_path: Path, server: Running
 ) -> None:
-    helps = "Alt+Q edits the question · Alt+D takes out messages · Ctrl+N begins anew"
+    helps = "Alt+Q edits the question · Alt+D removes messages"
     with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: last_state(app) is MessageState.ERROR)
@@ -136,11 +109,11 @@ async def test_where_there_is_nothing_to_go_on_with_it_is_said(
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2)
             await pilot.press("alt+g")
-            await wait_until(lambda: "no text to go on with" in toasts(app))
+            await wait_until(lambda: "no text to continue" in toasts(app))
             await type_in(app, "/stop")
-            await wait_until(lambda: "No answer is on its way" in toasts(app))
+            await wait_until(lambda: "There is no pending answer" in toasts(app))
             await pilot.press("alt+z")
-            await wait_until(lambda: "Nothing was taken out" in toasts(app))
+            await wait_until(lambda: "There is nothing to undo" in toasts(app))
             await pilot.press("alt+p")
             await wait_until(lambda: "only one version" in toasts(app))
             assert texts(app) == ["q", ""]
@@ -190,7 +163,7 @@ async def test_the_question_at_the_mark_is_edited_and_escape_leaves(
                 lambda: app.composer.text == "" and not app.parts.message_actions.is_editing
             )
             await pilot.press(*"draft", "alt+q")
-            await wait_until(lambda: "Send what is written first" in toasts(app))
+            await wait_until(lambda: "Send or clear the text" in toasts(app))
             assert app.composer.text == "draft" and len(texts(app)) == 4
 
 

@@ -1,11 +1,10 @@
 """Things that overlap: a slow or failing store, keys in a hurry, two windows. Nothing is lost."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from qchat.api.endpoint import Endpoint
 from qchat.message_state import MessageState
@@ -17,11 +16,20 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
 from ..faults import Running, running
+from .chat_app import (
+    answered,
+    ask,
+    filled,
+    last_state,
+    stored,
+    texts,
+    toasts,
+    type_in,
+    versions,
+    window,
+)
 from .held import failing, held
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
-from .test_message_actions import answered, ask, toasts, versions
-from .test_sidebar import NOWHERE, filled
 from .waiting import wait_until
 
 
@@ -29,16 +37,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as found:
         yield found
-
-
-@asynccontextmanager
-async def window(
-    folder: Path, url: str = NOWHERE, *, go_on: bool = False
-) -> AsyncIterator[tuple[ChatApp, Pilot[int]]]:
-    with chat(folder, url, go_on=go_on) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.is_open)
-            yield app, pilot
 
 
 def drafts(folder: Path) -> list[str]:
@@ -346,14 +344,14 @@ async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
         with held(app):
             for _n in range(3):
                 app.spawn(app.parts.conversation_actions.restore())
-        await wait_until(lambda: "Nothing was deleted here" in toasts(app))
+        await wait_until(lambda: "Nothing was deleted in this window" in toasts(app))
         await wait_until(lambda: len(store.conversations.list()) == 3)
         await app.conversation.show(three)
         await app.parts.message_actions.drop()
         with held(app):
             app.spawn(app.parts.message_actions.undo())
             app.spawn(app.parts.message_actions.undo())
-        await wait_until(lambda: "Nothing was taken out" in toasts(app))
+        await wait_until(lambda: "There is nothing to undo" in toasts(app))
         await wait_until(lambda: texts(app) == ["question of three"])
 
 
@@ -428,7 +426,7 @@ async def test_a_failed_answer_says_how_to_ask_again_after_a_restart(tmp_path: P
         answer = store.messages.begin(key).id
         store.messages.finish(answer, MessageState.ERROR, "", error="It broke off.")
     async with window(tmp_path, go_on=True) as (app, _pilot):
-        await wait_until(lambda: "Ctrl+R asks again" in screen(app))
+        await wait_until(lambda: "Ctrl+R retries" in screen(app))
 
 
 async def test_what_was_set_before_a_conversation_began_is_there_again(

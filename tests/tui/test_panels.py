@@ -23,8 +23,8 @@ from qchat.tui.screens.pick_list import PickItem, PickList
 from qchat.tui.screens.prompt_picker import PromptChoice, PromptPicker, wish
 from qchat.tui.servers.prober import LocalServer
 
+from ..config_file import write_config
 from ..faults import Running, running
-from ..test_settings import write
 from .waiting import wait_until
 
 NOBODY = Endpoint("http://127.0.0.1:9/v1")
@@ -151,7 +151,7 @@ async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
 
 
 async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: Running) -> None:
-    write(
+    write_config(
         tmp_path,
         f'[servers.lab]\nbase_url = "{server.url}"\n'
         '[servers.shut]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NO_SUCH_KEY"\n',

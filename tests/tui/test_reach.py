@@ -24,8 +24,7 @@ from qchat.tui.servers.prober import ServerProber
 from qchat.tui.servers.server_process import ServerProcess, free_port
 
 from ..faults import Running, running
-from .test_app import chat, last_state, texts, type_in
-from .test_settings_actions import said
+from .chat_app import chat, last_state, texts, toasts, type_in
 from .waiting import wait_until
 
 
@@ -44,14 +43,14 @@ async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
             server.down()
             await type_in(app, "anybody there?")
             await wait_until(lambda: last_state(app) is MessageState.ERROR)
-            assert app.conversation.unanswered and "asks again" in app.transcript.messages[-1].note
+            assert app.conversation.unanswered and "retries" in app.transcript.messages[-1].note
             await wait_until(lambda: app.parts.monitor.reachable is False)
-            await wait_until(lambda: "does not answer any more" in said(app))
+            await wait_until(lambda: "no longer responds" in toasts(app))
             assert app.parts.status_line.parts[0].text.startswith("○")
             await pilot.press(*"draft")  # one can write meanwhile
             server.up()
             await wait_until(lambda: app.parts.monitor.reachable)
-            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await wait_until(lambda: "Ctrl+R sends the last question again" in toasts(app))
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             assert texts(app)[-1] == "echo: anybody there?" and not app.conversation.unanswered
@@ -73,7 +72,7 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
             assert "w4" in texts(app)[1] and app.composer.text == "next"
             await wait_until(lambda: app.parts.monitor.reachable is False)
             server.up()
-            await wait_until(lambda: "Ctrl+R asks the last question again" in said(app))
+            await wait_until(lambda: "Ctrl+R sends the last question again" in toasts(app))
             await pilot.press("ctrl+r")
             await wait_until(
                 lambda: last_state(app) is MessageState.STREAMING and "w2" in texts(app)[1]
@@ -84,25 +83,25 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
 
 def test_a_look(server: Running) -> None:
     looker = ServerProber(Endpoint(server.base_url))
-    found = looker.look()
-    assert found.seconds and not found.trouble and found.context(None) == 40_960
+    found = looker.probe()
+    assert found.seconds and not found.error_message and found.context(None) == 40_960
     assert found.context("demo") == 40_960 and found.context("other") is None
     server.down()
-    gone = looker.look()
-    assert gone.seconds is None and "Nothing answers" in gone.trouble
+    gone = looker.probe()
+    assert gone.seconds is None and "Nothing answers" in gone.error_message
     server.up()
-    assert looker.look().models == found.models
+    assert looker.probe().models == found.models
     looker.close()
 
 
 def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = ServerProber(Endpoint(url), timeout=0.2).look()
-        assert found.seconds is None and "went silent" in found.trouble
+        found = ServerProber(Endpoint(url), timeout=0.2).probe()
+        assert found.seconds is None and "went silent" in found.error_message
     with running(api_key="right" * 8) as server:
-        found = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).look()
-        assert found.seconds is not None and "refused the key" in found.trouble
+        found = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).probe()
+        assert found.seconds is not None and "refused the key" in found.error_message
 
 
 @pytest.mark.parametrize("way", ["early", "first", "stop", "other server"])
@@ -143,7 +142,7 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
             if way == "stop":
                 await pilot.press("ctrl+c")
                 await wait_until(lambda: not app.conversation.busy)
-                assert "Ctrl+R asks it" in said(app) and not go.is_set()
+                assert "Ctrl+R asks it" in toasts(app) and not go.is_set()
                 go.set()
                 await wait_until(lambda: app.parts.monitor.reachable)
                 await pilot.press("ctrl+r")
@@ -182,8 +181,8 @@ def test_a_look_at_a_server_that_drips_has_an_end() -> None:
     with dripping() as url:
         looker = ServerProber(Endpoint(url), timeout=0.2)
         for _time in range(2):
-            found = looker.look()
-            assert found.seconds is not None and "too slow" in found.trouble
+            found = looker.probe()
+            assert found.seconds is not None and "too slow" in found.error_message
 
 
 async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
@@ -235,7 +234,7 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.is_open)
             await type_in(app, "/start ./no-such-folder")
-            await wait_until(lambda: "no-such-folder did not start: " in said(app))
+            await wait_until(lambda: "no-such-folder did not start: " in toasts(app))
             assert (
                 app.parts.server_actions.starting is None
                 and app.parts.server_actions.started == []
@@ -257,10 +256,10 @@ async def test_what_was_started_is_asked_and_runs_on(
             await wait_until(lambda: app.parts.server_actions.started)
             [(model, url)] = app.parts.server_actions.started
             assert app.parts.settings.current.endpoint.base_url == f"{url}/v1"
-            await wait_until(lambda: "is ready at" in said(app))
+            await wait_until(lambda: "is ready at" in toasts(app))
             await app.parts.conversation_actions.new()
             assert app.parts.settings.current.endpoint.base_url == f"{url}/v1"
-    stop = f"{model} runs on at {url}. It is stopped by: qchat stop Qwen3-0.6B"
+    stop = f"{model} keeps running at {url}. To stop it: qchat stop Qwen3-0.6B"
     assert list(app.parts.exit_notes()) == [stop]
 
 

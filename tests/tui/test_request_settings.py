@@ -13,7 +13,7 @@ from qchat.settings import load
 from qchat.store import open_store
 from qchat.tui.request_settings import DefaultSettings, Origin, RequestSettings, endpoint_named
 
-from ..test_settings import write
+from ..config_file import write_config
 
 HERE = Endpoint("http://127.0.0.1:9/v1", model="m")
 
@@ -101,7 +101,7 @@ def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
 
 
 def test_a_server_by_name_by_address_and_one_that_is_gone(tmp_path: Path) -> None:
-    write(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
+    write_config(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
     settings = load({"QCHAT_HOME": str(tmp_path)})
     defaults = DefaultSettings(HERE, settings=settings)
     assert endpoint_named(defaults, "lab").base_url == "http://127.0.0.1:7/v1"

@@ -15,11 +15,9 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.themes import THEMES, first_theme
 
-from ..test_settings import write
+from ..config_file import write_config
+from .chat_app import NOWHERE, chat, hits, listed, texts, type_in
 from .screens import assert_screen, screen
-from .test_app import chat, texts, type_in
-from .test_search import hits
-from .test_sidebar import NOWHERE, listed
 from .waiting import wait_until
 
 NOW = 1_772_452_800.0  # 2026-03-02 12:00 UTC
@@ -153,7 +151,7 @@ def test_the_theme_to_begin_with() -> None:
 
 def test_every_theme_can_be_set(tmp_path: Path) -> None:
     for name in ("auto", *THEMES):
-        write(tmp_path, f'[tui]\ntheme = "{name}"\n')
+        write_config(tmp_path, f'[tui]\ntheme = "{name}"\n')
         assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
 
 

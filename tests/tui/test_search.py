@@ -10,17 +10,11 @@ from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.chat.transfer import free_name, parse_export_arguments
 from qchat.tui.screens.argument_prompt import ArgumentPrompt
-from qchat.tui.screens.search import Hits, SearchScreen
+from qchat.tui.screens.search import SearchScreen
 
+from .chat_app import NOWHERE, chat, filled, hits, texts, type_in
 from .screens import screen
-from .test_app import chat, texts, type_in
-from .test_sidebar import NOWHERE, filled
 from .waiting import wait_until
-
-
-def hits(app: ChatApp) -> list[str]:
-    assert isinstance(app.screen, SearchScreen)
-    return [hit.snippet for hit in app.screen.query_one(Hits).items]
 
 
 def said(app: ChatApp) -> list[str]:

@@ -25,8 +25,8 @@ from qchat.tui.screens.parameters import ParametersScreen
 from qchat.tui.screens.pick_list import PickList
 
 from ..faults import Running, running
-from .test_app import chat as plain_chat
-from .test_app import last_state, texts, type_in
+from .chat_app import chat as plain_chat
+from .chat_app import last_state, texts, type_in
 from .waiting import wait_until
 
 

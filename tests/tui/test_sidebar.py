@@ -6,30 +6,12 @@ from pathlib import Path
 import pytest
 
 from qchat.store import StoredConversation, open_store
-from qchat.tui.app import ChatApp
 from qchat.tui.widgets import sidebar
 from qchat.tui.widgets.sidebar import headings
 
+from .chat_app import NOWHERE, chat, filled, keymap, listed, texts
 from .screens import screen
-from .test_actions import keymap
-from .test_app import chat, texts
 from .waiting import wait_until
-
-NOWHERE = "http://127.0.0.1:9/v1"
-
-
-def filled(folder: Path, *names: str) -> list[str]:
-    """A store with these conversations, the first the oldest; their ids."""
-    ids = []
-    with open_store(folder) as store:
-        for name in names:
-            ids.append(store.conversations.create(title=name).id)
-            store.messages.add(ids[-1], "user", f"question of {name}")
-    return ids
-
-
-def listed(app: ChatApp) -> list[str]:
-    return [c.title for c in app.parts.sidebar.list.items]
 
 
 def conversation(updated: float, pinned: bool = False) -> StoredConversation:
@@ -78,21 +60,21 @@ async def test_the_keys_of_the_list_are_told_while_it_has_the_focus(tmp_path: Pa
         app.keymap = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
         async with app.run_test(size=(120, 24)) as pilot:
             await wait_until(lambda: listed(app) == ["one"])
-            assert "R title" not in screen(app)
+            assert "R rename" not in screen(app)
             await pilot.press("ctrl+l")
-            await wait_until(lambda: "Enter opens · R title" in screen(app))
+            await wait_until(lambda: "Enter opens · R rename" in screen(app))
             assert "T pin" in screen(app) and "D delete" in screen(app)
             assert "bring back" not in screen(app) and "V archived ones" in screen(app)
             await pilot.press("v")
             await wait_until(lambda: "V the others" in screen(app))
             await pilot.press("v")
             await pilot.press("escape")
-            await wait_until(lambda: "R title" not in screen(app))
+            await wait_until(lambda: "R rename" not in screen(app))
             await pilot.resize_terminal(40, 9)
             await pilot.press("ctrl+l")
             await wait_until(lambda: app.parts.sidebar.in_use)
             await pilot.pause()
-            assert "R title" not in screen(app) and "one" in screen(app)
+            assert "R rename" not in screen(app) and "one" in screen(app)
 
 
 async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
@@ -217,7 +199,7 @@ async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
             await pilot.press("enter")
             await wait_until(lambda: texts(app) == [])
             await pilot.press(*"/pin", "enter")
-            await wait_until(lambda: "not begun" in [*app._notifications][-1].message)
+            await wait_until(lambda: "is empty" in [*app._notifications][-1].message)
 
 
 async def test_another_window_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

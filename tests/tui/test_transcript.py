@@ -110,7 +110,7 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
         await pilot.press("pageup")
         await settled(pilot)
         before = screen(app)
-        assert not transcript.follows
+        assert not transcript.auto_scroll
         for number in range(30):
             transcript.stream(index, f"line {number}\n\n")
         transcript.flush()
@@ -120,7 +120,7 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
         assert "new text below" in after[-1]
         await pilot.press("end")
         await settled(pilot)
-        assert transcript.follows and any("line 29" in line for line in screen(app))
+        assert transcript.auto_scroll and any("line 29" in line for line in screen(app))
         assert not any("new text below" in line for line in screen(app))
 
 

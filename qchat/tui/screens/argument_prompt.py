@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 
 from ...i18n import _
 from ..actions.action import Action
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 
 
 class ArgumentPrompt(ModalScreen[str | None]):
@@ -38,7 +38,7 @@ class ArgumentPrompt(ModalScreen[str | None]):
         """What it is for, the field, and its keys."""
         with Vertical():
             yield Static(self._action.about, markup=False)
-            yield LineField(placeholder=self._action.argument, compact=True)
+            yield LineInput(placeholder=self._action.argument, compact=True)
             yield Static(_("Enter does it · Escape leaves"), markup=False, classes="note")
 
     @on(Input.Submitted)

@@ -16,14 +16,14 @@ from ... import parameters
 from ...errors import UsageError
 from ...i18n import _
 from ...sampling import PRESETS
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from ..request_settings import Origin, RequestSettings
 
 _NAMES: Final = ("preset", "thinking", *(n for n in parameters.NAMES if n != "thinking"))
 _CHOICES: Final = {"preset": ("", *PRESETS, "none"), "thinking": ("", "on", "off")}
 
 
-class Value(LineField):
+class Value(LineInput):
     """One value. Left and right go through the choices of those that have some."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

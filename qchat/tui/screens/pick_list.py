@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...sanitize import one_line
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class PickList(ModalScreen[str | None]):
         """The field has the focus, and the keys that move go to the list."""
         with Vertical() as box:
             box.border_title = Content(self._title)
-            yield LineField(placeholder=self._hint, compact=True, select_on_focus=False)
+            yield LineInput(placeholder=self._hint, compact=True, select_on_focus=False)
             yield OptionList(markup=False)
             yield Static(self._note, markup=False, classes="note")
 

@@ -15,7 +15,7 @@ from ...i18n import _
 from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from .virtual_list import DIM, PLAIN, Spans, VirtualList
 
 _PAUSE_SECONDS = 0.1
@@ -79,7 +79,7 @@ class SearchScreen(ModalScreen[Hit]):
         self._report = report
         self._pause: Timer | None = None
         self._last_query = ""
-        self._field = LineField(
+        self._field = LineInput(
             query, placeholder=_("Search all conversations"), compact=True, select_on_focus=False
         )
         self._hits = Hits()

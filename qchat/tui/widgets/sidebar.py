@@ -20,7 +20,7 @@ from ...sanitize import one_line
 from ...store import StoredConversation as Stored
 from ...store.formatting import title
 from ..actions.keymap import Keymap
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from ..screens.virtual_list import BOLD, PLAIN, Spans, VirtualList
 from ..window import Window
 
@@ -129,7 +129,7 @@ class ConversationList(VirtualList[Stored]):
         self.refresh()
 
 
-class TitleInput(LineField):
+class TitleInput(LineInput):
     """The field for another title, over its line."""
 
     def on_blur(self) -> None:
