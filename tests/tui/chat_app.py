@@ -25,14 +25,20 @@ NOWHERE = "http://127.0.0.1:9/v1"
 
 @contextmanager
 def chat(
-    folder: Path, url: str, *, go_on: bool = False, question: str = "", titles: bool = False
+    folder: Path,
+    url: str,
+    *,
+    go_on: bool = False,
+    question: str = "",
+    titles: bool = False,
+    keys: Keymap | None = None,
 ) -> Iterator[ChatApp]:
     """The app with a store in `folder` and the server at `url`; it does not run yet."""
     start = LaunchOptions(
         Endpoint(url), None, Sampling(), None, go_on, question, TuiSettings(titles=titles)
     )
     with open_store(folder) as store:
-        yield ChatApp(lambda: store, start)
+        yield ChatApp(lambda: store, start, keys)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from textual.widgets import OptionList
@@ -142,7 +143,7 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
             if way == "stop":
                 await pilot.press("ctrl+c")
                 await wait_until(lambda: not app.conversation.busy)
-                assert "Ctrl+R asks it" in toasts(app) and not go.is_set()
+                assert "Ctrl+R sends it" in toasts(app) and not go.is_set()
                 go.set()
                 await wait_until(lambda: app.parts.monitor.reachable)
                 await pilot.press("ctrl+r")
@@ -153,14 +154,29 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
             assert texts(app)[1] == "echo: mine" and app.composer.text == "next"
 
 
+class Dripping(NamedTuple):
+    """A server whose list of models never ends; requests that came in and that were closed."""
+
+    url: str
+    requests: list[bytes]
+    closed: threading.Event
+
+
 @contextmanager
-def dripping() -> Iterator[str]:
-    """The address of a server whose list of models never ends."""
-    ended = threading.Event()
+def dripping() -> Iterator[Dripping]:
+    """Run such a server."""
+    ended, closed = threading.Event(), threading.Event()
+    requests: list[bytes] = []
 
     def drip(connection: socket.socket) -> None:
+        try:
+            send(connection)
+        finally:
+            closed.set()
+
+    def send(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(4096)
+            requests.append(connection.recv(4096))
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
             while not ended.wait(0.05):
                 connection.sendall(b" ")
@@ -172,14 +188,14 @@ def dripping() -> Iterator[str]:
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        yield Dripping(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", requests, closed)
         ended.set()
         listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_look_at_a_server_that_drips_has_an_end() -> None:
-    with dripping() as url:
-        looker = ServerProber(Endpoint(url), timeout=0.2)
+    with dripping() as slow:
+        looker = ServerProber(Endpoint(slow.url), timeout=0.2)
         for _time in range(2):
             found = looker.probe()
             assert found.seconds is not None and "too slow" in found.error_message
@@ -188,18 +204,14 @@ def test_a_look_at_a_server_that_drips_has_an_end() -> None:
 async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
     tmp_path: Path, server: Running
 ) -> None:
-    with dripping() as url, chat(tmp_path, url) as app:
+    with dripping() as slow, chat(tmp_path, slow.url) as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(
-                lambda: app.parts.monitor._looker and app.parts.monitor._looker._client
-            )
-            left = app.parts.monitor._looker
-            assert left is not None
+            await wait_until(lambda: any(b"/models" in request for request in slow.requests))
             app.parts.settings.set_server(Endpoint(server.base_url), None)
             await wait_until(
                 lambda: app.parts.monitor.result is not None and app.parts.monitor.result.models
             )
-            assert left._client is None
+            await wait_until(slow.closed.is_set)
 
 
 async def test_offers_where_nobody_answers(tmp_path: Path) -> None:

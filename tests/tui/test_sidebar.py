@@ -56,17 +56,17 @@ async def test_open_with_keys_and_drafts_stay(tmp_path: Path) -> None:
 
 async def test_the_keys_of_the_list_are_told_while_it_has_the_focus(tmp_path: Path) -> None:
     filled(tmp_path, "one")
-    with chat(tmp_path, NOWHERE) as app:
-        app.keymap = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
+    keys = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
+    with chat(tmp_path, NOWHERE, keys=keys) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await wait_until(lambda: listed(app) == ["one"])
             assert "R rename" not in screen(app)
             await pilot.press("ctrl+l")
             await wait_until(lambda: "Enter opens · R rename" in screen(app))
             assert "T pin" in screen(app) and "D delete" in screen(app)
-            assert "bring back" not in screen(app) and "V archived ones" in screen(app)
+            assert "restore" not in screen(app) and "V archived" in screen(app)
             await pilot.press("v")
-            await wait_until(lambda: "V the others" in screen(app))
+            await wait_until(lambda: "V all others" in screen(app))
             await pilot.press("v")
             await pilot.press("escape")
             await wait_until(lambda: "R rename" not in screen(app))
