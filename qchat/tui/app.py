@@ -155,7 +155,7 @@ class ChatApp(App[int], inherit_bindings=False):
         try:
             import_for_first_answer()
         finally:
-            self._collector.loaded()
+            self._collector.freeze()
 
     async def _save_periodically(self) -> None:
         while True:

@@ -24,11 +24,11 @@ from .waiting import wait_until
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
-async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:
+async def test_a_question_and_its_answer_are_stored(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press(*"Hello", "ctrl+j", *"you", "enter")
@@ -79,15 +79,15 @@ async def test_ctrl_c_stops_the_answer_and_keeps_what_came(tmp_path: Path, serve
             await wait_until(lambda: len(texts(app)) == 2 and "w8" in texts(app)[1])
             await pilot.press("ctrl+c")
             await wait_until(lambda: last_state(app) is MessageState.STOPPED)
-            kept = texts(app)[1]
+            partial = texts(app)[1]
             await pilot.press("ctrl+c")
             assert app.is_running  # once is not enough
             await pilot.press("ctrl+c")
             await wait_until(lambda: not app.is_running)
-    assert stored(tmp_path)[1] == ("assistant", kept, None, MessageState.STOPPED)
+    assert stored(tmp_path)[1] == ("assistant", partial, None, MessageState.STOPPED)
 
 
-async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server: Running) -> None:
+async def test_a_failure_is_a_sentence_and_can_be_retried(tmp_path: Path, server: Running) -> None:
     server.reset_log()
     with chat(tmp_path, server.base_url, question="q [[fault:reset_mid_body;times=1]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -157,8 +157,8 @@ async def test_the_help_lies_over_the_conversation(tmp_path: Path) -> None:
             for key in ("f1", "escape"):
                 await pilot.press("f1")
                 await wait_until(lambda: isinstance(app.screen, HelpScreen))
-                shown = app.screen.query_one(Transcript).messages[0].text
-                assert all(action.about in shown for action in ACTIONS.values())
+                help_text = app.screen.query_one(Transcript).messages[0].text
+                assert all(action.about in help_text for action in ACTIONS.values())
                 await pilot.press("ctrl+n", key)
                 await wait_until(lambda: app.screen is app.screen_stack[0])
 
@@ -184,17 +184,17 @@ async def test_an_answer_goes_on_in_its_own_conversation(tmp_path: Path, server:
             await wait_until(lambda: len(texts(app)[1]) > there)
             await pilot.press("ctrl+c")
             await wait_until(lambda: last_state(app) is MessageState.STOPPED)
-            words = texts(app)[1].split()
+            tokens = texts(app)[1].split()
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
-    numbers = [int(word[1:]) for word in words if word[0] == "w" and word[1:].isdigit()]
+    numbers = [int(word[1:]) for word in tokens if word[0] == "w" and word[1:].isdigit()]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))  # nothing lost or doubled on the way
     with open_store(tmp_path) as store:
-        found = [store.for_api(c.id)[1]["content"] for c in store.conversations.list()]
-    assert "echo: other" in found and words in [text.split() for text in found]
+        answers = [store.for_api(c.id)[1]["content"] for c in store.conversations.list()]
+    assert "echo: other" in answers and tokens in [text.split() for text in answers]
 
 
-async def test_an_answer_that_ends_elsewhere_is_told_and_kept(
+async def test_an_answer_that_ends_in_another_conversation_is_announced_and_stored(
     tmp_path: Path, server: Running
 ) -> None:
     question = "y [[answer:rate=60;length=60]]"

@@ -11,21 +11,21 @@ from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
+from .blocked_store import blocked_store, failing
 from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
-from .held import failing, held
 from .screens import screen
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
-@pytest.mark.parametrize("way", ["other", "quit", "kill"])
+@pytest.mark.parametrize("case", ["other", "quit", "kill"])
 async def test_an_interrupted_edit_is_an_edit_still(
-    tmp_path: Path, server: Running, way: str
+    tmp_path: Path, server: Running, case: str
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one", "two")
@@ -34,10 +34,10 @@ async def test_an_interrupted_edit_is_an_edit_still(
         await pilot.press("alt+q")
         await wait_until(lambda: app.composer.text == "two")
         await pilot.press("!")
-        if way == "quit":
+        if case == "quit":
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
-        elif way == "kill":
+        elif case == "kill":
             store = app.conversation.repository.store  # this much is there after kill -9
             await wait_until(lambda: "two!" in store.conversations.get(key).draft)
             app.conversation.abandon()
@@ -100,17 +100,17 @@ class Editor:
     """In place of the person's editor, which has a terminal of its own."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.given: list[str] = []
+        self.texts_edited: list[str] = []
         self.closed = asyncio.Event()
         patch.setattr(editor, "elsewhere", self._elsewhere)
 
     async def _elsewhere(self, _app: object, text: str) -> str:
-        self.given.append(text)
+        self.texts_edited.append(text)
         await self.closed.wait()
         return text.upper()
 
 
-async def test_the_editor_waits_for_the_conversation_that_was_asked_for(
+async def test_the_editor_waits_for_the_conversation_that_is_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = filled(tmp_path, "one", "two")
@@ -119,16 +119,16 @@ async def test_the_editor_waits_for_the_conversation_that_was_asked_for(
     async with window(tmp_path, go_on=True) as (app, pilot):
         other = Editor(monkeypatch)
         await pilot.press(*"of two")
-        with held(app):
+        with blocked_store(app):
             app.spawn(app.conversation.show(one))
             await pilot.press("alt+e")
             await pilot.pause()
-            assert not other.given
-        await wait_until(lambda: other.given)
+            assert not other.texts_edited
+        await wait_until(lambda: other.texts_edited)
         other.closed.set()
         await wait_until(lambda: app.composer.text == "OF ONE")
         await app.conversation.show(two)
-        assert other.given == ["of one"] and app.composer.text == "of two"
+        assert other.texts_edited == ["of one"] and app.composer.text == "of two"
 
 
 async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
@@ -141,7 +141,7 @@ async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
         await type_in(app, "two")
         await wait_until(lambda: app.conversation.drafts.queue)
         await pilot.press(*"rest", "alt+e")
-        await wait_until(lambda: other.given)
+        await wait_until(lambda: other.texts_edited)
         app.conversation.stop()
         await wait_until(lambda: app.composer.text == "two\n\nrest")
         other.closed.set()

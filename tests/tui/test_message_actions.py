@@ -21,8 +21,8 @@ from .waiting import wait_until
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
 # -- going on ------------------------------------------------------------------------------
@@ -37,8 +37,8 @@ def test_the_rest_of_an_answer_is_all_content() -> None:
     assert rest.answer.content == " goes on</think> " and rest.answer.reasoning is None
 
 
-@pytest.mark.parametrize("way", ["key", "slash"])
-async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, way: str) -> None:
+@pytest.mark.parametrize("case", ["key", "slash"])
+async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, case: str) -> None:
     question = "x [[answer:rate=400;length=200]]"
     server.reset_log()
     with chat(tmp_path, server.base_url, question=question) as app:
@@ -46,25 +46,27 @@ async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, way: st
             await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
             await type_in(app, "/stop")
             await wait_until(lambda: last_state(app) is MessageState.STOPPED)
-            kept = texts(app)[1]
-            if way == "key":
+            partial = texts(app)[1]
+            if case == "key":
                 await pilot.press("alt+g")
             else:
                 await type_in(app, "/continue")
             await answered(app, 2)
             answer = texts(app)[1]
-            assert answer.startswith(kept) and answer.endswith(" w199")
+            assert answer.startswith(partial) and answer.endswith(" w199")
             assert answer.count("w9 ") == 1
             await pilot.press("alt+g")
             await wait_until(lambda: "The answer is whole" in toasts(app))
     body = server.log.records[-1].body
     assert body is not None and body["continue_final_message"] is True
     assert body["add_generation_prompt"] is False
-    assert body["messages"][-1] == {"role": "assistant", "content": kept}  # type: ignore[index]
+    assert body["messages"][-1] == {"role": "assistant", "content": partial}  # type: ignore[index]
     assert stored(tmp_path)[1] == ("assistant", answer, None, MessageState.COMPLETE)
 
 
-async def test_a_failure_on_the_way_keeps_what_there_was(tmp_path: Path, server: Running) -> None:
+async def test_a_failure_during_the_answer_leaves_the_partial_answer(
+    tmp_path: Path, server: Running
+) -> None:
     with open_store(tmp_path) as store:
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "q [[fault:503]]")
@@ -97,7 +99,7 @@ async def test_a_question_beyond_the_context_names_what_helps(
             assert app.transcript.messages[1].note == helps  # as it is read again
 
 
-async def test_where_there_is_nothing_to_go_on_with_it_is_said(
+async def test_without_an_answer_to_continue_a_message_says_so(
     tmp_path: Path, server: Running
 ) -> None:
     with open_store(tmp_path) as store:
@@ -185,7 +187,7 @@ async def test_an_edited_answer_is_gone_on_from(tmp_path: Path, server: Running)
     assert body is not None and body["continue_final_message"] is True
 
 
-async def test_asked_again_the_first_answer_is_a_version(tmp_path: Path, server: Running) -> None:
+async def test_after_a_retry_the_first_answer_is_a_version(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "q")
@@ -198,7 +200,7 @@ async def test_asked_again_the_first_answer_is_a_version(tmp_path: Path, server:
 # -- taking out, forking -------------------------------------------------------------------
 
 
-async def test_taken_out_and_back(tmp_path: Path, server: Running) -> None:
+async def test_drop_and_undo(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "one", "two")
@@ -265,17 +267,17 @@ async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, serve
             await answered(app, 6)
             assert texts(app)[2:] == ["second", "echo: second", "third", "echo: third"]
             assert "⋯" not in screen(app)
-    asked = [record for record in server.log.records if record.prompt in (question, *texts(app))]
-    assert [record.prompt for record in asked] == [question, "second", "third"]
+    records = [record for record in server.log.records if record.prompt in (question, *texts(app))]
+    assert [record.prompt for record in records] == [question, "second", "third"]
     with open_store(tmp_path) as store:
         last = store.conversations.last()
         assert last is not None and last.draft == ""
 
 
-@pytest.mark.parametrize("way", ["stop", "unqueue", "quit", "other", "fail"])
-async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: str) -> None:
+@pytest.mark.parametrize("case", ["stop", "unqueue", "quit", "other", "fail"])
+async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, case: str) -> None:
     question = "x [[answer:rate=50;length=4000]]"
-    if way == "fail":
+    if case == "fail":
         question = "x [[answer:rate=50;length=4000]] [[fault:reset_mid_body;after=200]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -286,15 +288,15 @@ async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: st
             await wait_until(lambda: not app.composer.text)
             app.composer.text = "rest"
             await wait_until(lambda: len(app.conversation.drafts.queue) == 2)
-            if way == "stop":
+            if case == "stop":
                 await pilot.press("ctrl+c")
-            elif way == "unqueue":
+            elif case == "unqueue":
                 await pilot.press("alt+w")
-            elif way == "other":
+            elif case == "other":
                 await pilot.press("ctrl+n")
                 await wait_until(lambda: app.conversation.id is None)
                 assert not app.conversation.drafts.queue and app.composer.text == ""
-            if way in ("stop", "unqueue", "fail"):
+            if case in ("stop", "unqueue", "fail"):
                 await wait_until(lambda: app.composer.text == "two\n\nthree\n\nrest")
                 assert not app.conversation.drafts.queue
             await pilot.press("ctrl+q")
@@ -368,7 +370,7 @@ async def test_the_model_gives_a_title_and_a_persons_stays(tmp_path: Path, serve
     assert body is not None and body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-async def test_a_title_is_never_in_the_way(tmp_path: Path, server: Running) -> None:
+async def test_title_generation_never_delays_a_question(tmp_path: Path, server: Running) -> None:
     server.reset_log()
     with chat(tmp_path, server.base_url, titles=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:

@@ -16,6 +16,7 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
 from ..faults import Running, running
+from .blocked_store import blocked_store, failing
 from .chat_app import (
     answered,
     ask,
@@ -28,15 +29,14 @@ from .chat_app import (
     versions,
     window,
 )
-from .held import failing, held
 from .screens import screen
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
 def drafts(folder: Path) -> list[str]:
@@ -56,7 +56,7 @@ async def test_quitting_right_after_enter_keeps_the_question(
         filled(tmp_path, "one")
     server.reset_log()
     async with window(tmp_path, server.base_url, go_on=begun) as (app, pilot):
-        with held(app) as go:
+        with blocked_store(app) as go:
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
             await pilot.press(*"rest", "ctrl+q", "x")
@@ -70,7 +70,7 @@ async def test_quitting_right_after_enter_keeps_the_question(
 async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
-        with held(app) as go:
+        with blocked_store(app) as go:
             app.parts.quit_handler.quit()
             await type_in(app, "mine")
             await pilot.pause()
@@ -79,7 +79,7 @@ async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     assert drafts(tmp_path) == ["mine"]
 
 
-async def test_a_draft_that_cannot_be_kept_holds_the_window_once(tmp_path: Path) -> None:
+async def test_a_draft_that_cannot_be_saved_keeps_the_window_open_once(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
         with failing(app.conversation.repository.store, "remember"):
@@ -98,7 +98,7 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
     async with window(tmp_path, server.base_url) as (app, pilot):
         messages = app.conversation.repository.store.messages
         with failing(messages, "add" if where == "store" else "begin"):
-            with held(app):
+            with blocked_store(app):
                 await pilot.press(*"mine", "enter")
                 await wait_until(lambda: not app.composer.text)
                 await pilot.press(*"next")
@@ -118,7 +118,7 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
 ) -> None:
     server.reset_log()
     async with window(tmp_path, server.base_url) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
             await pilot.press("ctrl+c")
@@ -129,7 +129,7 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
         await answered(app, 2)
 
 
-async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
+async def test_a_stop_before_an_answer_is_continued_leaves_it_as_it_was(
     tmp_path: Path, server: Running
 ) -> None:
     with open_store(tmp_path) as store:
@@ -138,112 +138,13 @@ async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
         answer = store.messages.begin(key).id
         store.messages.finish(answer, MessageState.STOPPED, "It begins")
     async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press("alt+g")
             await wait_until(lambda: app.conversation.busy)
             await pilot.press("ctrl+c")
         await wait_until(lambda: not app.conversation.busy)
         assert (texts(app)[1], last_state(app)) == ("It begins", MessageState.STOPPED)
     assert stored(tmp_path)[1] == ("assistant", "It begins", None, MessageState.STOPPED)
-
-
-async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_elsewhere(
-    tmp_path: Path, server: Running
-) -> None:
-    async with window(tmp_path, server.base_url) as (app, pilot):
-        with held(app):
-            await pilot.press(*"mine", "enter")
-            await wait_until(lambda: not app.composer.text)
-            await pilot.press(*"next")
-            app.conversation.checkpoint()
-        await answered(app, 2)
-        await pilot.press("ctrl+n")
-        await wait_until(lambda: app.conversation.id is None)
-        assert app.composer.text == ""
-    assert drafts(tmp_path) == ["next", ""]
-
-
-# -- drafts and earlier questions ----------------------------------------------------------
-
-
-async def test_up_twice_in_a_hurry_keeps_the_draft(tmp_path: Path) -> None:
-    filled(tmp_path, "one", "two")
-    async with window(tmp_path) as (app, pilot):
-        await pilot.press(*"draft")
-        with held(app):
-            await pilot.press("up", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("down", "down")
-        assert app.composer.text == "draft"
-
-
-@pytest.mark.parametrize("early", [False, True])
-async def test_up_and_another_conversation_keep_both_drafts(tmp_path: Path, early: bool) -> None:
-    one, _two = filled(tmp_path, "one", "two")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft")
-        with held(app) as go:
-            await pilot.press("up")
-            if not early:
-                go.set()
-                await wait_until(lambda: app.composer.text == "question of two")
-            app.spawn(app.conversation.show(one))
-        await wait_until(lambda: texts(app) == ["question of one"])
-        await pilot.pause()
-        assert app.composer.text == ""
-        await pilot.press(*"new", "ctrl+q")
-        await wait_until(lambda: not app.is_running)
-    assert sorted(drafts(tmp_path)) == ["", "draft", "new"]
-
-
-async def test_an_earlier_question_that_is_sent_leaves_the_draft(
-    tmp_path: Path, server: Running
-) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        await pilot.press(*"draft", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("enter")
-        await answered(app, 3)
-        assert texts(app)[1] == "question of one" and app.composer.text == "draft"
-
-
-async def test_up_and_quit_keep_the_draft(tmp_path: Path) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("ctrl+q")
-        await wait_until(lambda: not app.is_running)
-    assert drafts(tmp_path) == ["draft", ""]
-
-
-async def test_a_draft_that_could_not_be_kept_is_kept_later(tmp_path: Path) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        conversations = app.conversation.repository.store.conversations
-        key = app.conversation.id or ""
-        with failing(conversations, "set_draft") as calls:
-            await pilot.press(*"draft")
-            for _n in range(2):
-                count = len(calls)
-                app.conversation.checkpoint()
-                await wait_until(lambda count=count: len(calls) > count)
-            await pilot.pause()
-        assert toasts(app).count("disk is full") == 1  # one sentence does not stand there twice
-        app.conversation.checkpoint()
-        await wait_until(lambda: conversations.get(key).draft == "draft")
-
-
-async def test_a_draft_that_cannot_be_kept_comes_along(tmp_path: Path) -> None:
-    one, _two = filled(tmp_path, "one", "two")
-    with open_store(tmp_path) as store:
-        store.conversations.set_draft(one, "other")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft")
-        with failing(app.conversation.repository.store.conversations, "set_draft"):
-            app.spawn(app.conversation.show(one))
-            await wait_until(lambda: app.composer.text == "draft\n\nother")
 
 
 # -- two windows ---------------------------------------------------------------------------
@@ -261,15 +162,15 @@ async def test_each_window_goes_on_its_own_branch(tmp_path: Path, server: Runnin
             await ask(app, pilot, "two")
             assert texts(app) == ["one", "echo: one", "two", "echo: two"]
             assert versions(app) == [None, None, (2, 2), None]
-            with held(app):
+            with blocked_store(app):
                 await pilot.press("ctrl+r")
                 await pilot.pause()
                 other.messages.show(theirs)  # between the key and what it does
             await wait_until(lambda: versions(app)[-1] == (2, 2))
             await answered(app, 4)
             assert texts(app)[2:] == ["two", "echo: two"]
-    asked = [record.body for record in server.log.records if record.prompt == "two"]
-    assert [len(body["messages"]) for body in asked if body] == [3, 3]  # type: ignore[arg-type]
+    bodies = [record.body for record in server.log.records if record.prompt == "two"]
+    assert [len(body["messages"]) for body in bodies if body] == [3, 3]  # type: ignore[arg-type]
 
 
 async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Running) -> None:
@@ -304,8 +205,8 @@ async def test_a_question_into_a_conversation_that_is_gone_stays_in_the_field(
             if purged:
                 other.conversations.purge()
         await pilot.press(*"mine", "enter")
-        said = "There is no conversation" if purged else f"qchat chats restore {key}"
-        await wait_until(lambda: said in toasts(app) and not app.conversation.busy)
+        error_message = "There is no conversation" if purged else f"qchat chats restore {key}"
+        await wait_until(lambda: error_message in toasts(app) and not app.conversation.busy)
         assert app.composer.text == "mine" and texts(app) == ["question of one"]
         await pilot.press("ctrl+r")
         await wait_until(lambda: not app.conversation.busy)
@@ -321,7 +222,7 @@ async def test_a_conversation_deleted_while_its_question_is_stored(
     server.reset_log()
     (key,) = filled(tmp_path, "one")
     async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
             app.spawn(app.parts.conversation_actions.delete())
@@ -341,14 +242,14 @@ async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
         for key in (one, two):
             await app.conversation.show(key)
             await app.parts.conversation_actions.delete()
-        with held(app):
+        with blocked_store(app):
             for _n in range(3):
                 app.spawn(app.parts.conversation_actions.restore())
         await wait_until(lambda: "Nothing was deleted in this window" in toasts(app))
         await wait_until(lambda: len(store.conversations.list()) == 3)
         await app.conversation.show(three)
         await app.parts.message_actions.drop()
-        with held(app):
+        with blocked_store(app):
             app.spawn(app.parts.message_actions.undo())
             app.spawn(app.parts.message_actions.undo())
         await wait_until(lambda: "There is nothing to undo" in toasts(app))

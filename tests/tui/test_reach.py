@@ -31,11 +31,11 @@ from .waiting import wait_until
 
 @pytest.fixture
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as result:
+        yield result
 
 
-async def test_it_goes_and_comes_back_and_the_question_is_asked_again(
+async def test_a_server_goes_and_comes_back_and_the_question_is_sent_again(
     tmp_path: Path, server: Running
 ) -> None:
     with chat(tmp_path, server.base_url) as app:
@@ -83,43 +83,43 @@ async def test_it_goes_in_the_middle_of_an_answer_and_comes_back(
 
 
 def test_a_look(server: Running) -> None:
-    looker = ServerProber(Endpoint(server.base_url))
-    found = looker.probe()
-    assert found.seconds and not found.error_message and found.context(None) == 40_960
-    assert found.context("demo") == 40_960 and found.context("other") is None
+    prober = ServerProber(Endpoint(server.base_url))
+    result = prober.probe()
+    assert result.seconds and not result.error_message and result.context(None) == 40_960
+    assert result.context("demo") == 40_960 and result.context("other") is None
     server.down()
-    gone = looker.probe()
+    gone = prober.probe()
     assert gone.seconds is None and "Nothing answers" in gone.error_message
     server.up()
-    assert looker.probe().models == found.models
-    looker.close()
+    assert prober.probe().models == result.models
+    prober.close()
 
 
 def test_a_look_at_a_server_that_hangs_or_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = ServerProber(Endpoint(url), timeout=0.2).probe()
-        assert found.seconds is None and "went silent" in found.error_message
+        result = ServerProber(Endpoint(url), timeout=0.2).probe()
+        assert result.seconds is None and "went silent" in result.error_message
     with running(api_key="right" * 8) as server:
-        found = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).probe()
-        assert found.seconds is not None and "refused the key" in found.error_message
+        result = ServerProber(Endpoint(server.base_url, api_key=Secret("wrong" * 8))).probe()
+        assert result.seconds is not None and "refused the key" in result.error_message
 
 
-@pytest.mark.parametrize("way", ["early", "first", "stop", "other server"])
-async def test_a_question_waits_for_the_key_that_is_found_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+@pytest.mark.parametrize("case", ["early", "first", "stop", "other server"])
+async def test_a_question_waits_for_the_api_key_of_a_local_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     """What `qchat serve` says of its servers is replaced; tests/e2e has the real one."""
     go, opens = threading.Event(), threading.Event()
     settings = load({"QCHAT_HOME": str(tmp_path)})
 
-    def unlocked(_settings: Settings, endpoint: Endpoint) -> Endpoint:
+    def endpoint_with_key(_settings: Settings, endpoint: Endpoint) -> Endpoint:
         go.wait(20)
         return replace(endpoint, api_key=Secret("right" * 8))
 
-    monkeypatch.setattr("qchat.tui.servers.prober.endpoint_with_key", unlocked)
+    monkeypatch.setattr("qchat.tui.servers.prober.endpoint_with_key", endpoint_with_key)
     with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
-        url = other.base_url if way == "other server" else server.base_url
+        url = other.base_url if case == "other server" else server.base_url
         start = LaunchOptions(
             *(Endpoint(url), None, Sampling(), None, False, "", TuiSettings(titles=False)),
             settings=settings,
@@ -127,20 +127,20 @@ async def test_a_question_waits_for_the_key_that_is_found_here(
         app = ChatApp(lambda: opens.wait(20) and store, start)  # type: ignore[arg-type,return-value]
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press(*"mine")
-            if way == "early":
+            if case == "early":
                 await pilot.press("enter")
             opens.set()
             await wait_until(lambda: app.conversation.is_open)
-            if way == "other server":
+            if case == "other server":
                 await wait_until(lambda: app.parts.monitor.reachable)
                 app.parts.settings.set_server(Endpoint(server.base_url), None)
-            if way != "early":
+            if case != "early":
                 await pilot.press("enter")
             await wait_until(lambda: texts(app) == ["mine"])  # it is stored, and not asked
             await pilot.press(*"next")
             await pilot.pause()
             assert texts(app) == ["mine"]
-            if way == "stop":
+            if case == "stop":
                 await pilot.press("ctrl+c")
                 await wait_until(lambda: not app.conversation.busy)
                 assert "Ctrl+R sends it" in toasts(app) and not go.is_set()
@@ -195,10 +195,10 @@ def dripping() -> Iterator[Dripping]:
 
 def test_a_look_at_a_server_that_drips_has_an_end() -> None:
     with dripping() as slow:
-        looker = ServerProber(Endpoint(slow.url), timeout=0.2)
+        prober = ServerProber(Endpoint(slow.url), timeout=0.2)
         for _time in range(2):
-            found = looker.probe()
-            assert found.seconds is not None and "too slow" in found.error_message
+            result = prober.probe()
+            assert result.seconds is not None and "too slow" in result.error_message
 
 
 async def test_a_server_that_is_chosen_while_another_drips_is_looked_at(
@@ -254,7 +254,7 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
             )
 
 
-async def test_what_was_started_is_asked_and_runs_on(
+async def test_a_server_that_was_started_here_is_used_and_keeps_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command is replaced by one that is ready at once; tests/e2e has the real one."""
@@ -288,19 +288,19 @@ def test_a_start_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     starting = ServerProcess("demo")
     phases: list[str] = []
 
-    def told() -> None:
+    def on_phase() -> None:
         phases.append(starting.phase)
         starting.stop()
 
     with pytest.raises(EngineError, match="The start of demo was stopped"):
-        starting.wait(told)
+        starting.wait(on_phase)
     assert phases == ["Loading weights (1 of 2 files)"]
 
 
 def test_the_port_is_free() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
         port = free_port()
-        assert port != taken.getsockname()[1]
+        assert port != listener.getsockname()[1]
         with socket.socket() as tried:
             tried.bind(("127.0.0.1", port))

@@ -17,7 +17,7 @@ from .screens import screen
 from .waiting import wait_until
 
 
-def said(app: ChatApp) -> list[str]:
+def messages(app: ChatApp) -> list[str]:
     return [notification.message for notification in app._notifications]
 
 
@@ -49,9 +49,9 @@ async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> 
             assert index == len(texts(app)) - 1 == 10
             cursor = app.transcript.cursor
             assert cursor is not None and cursor[0] == index and cursor[1] > 1
-            shown = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
-            assert any("›" in line for line in shown)
-            assert any("知识图谱" in line for line in shown)
+            lines = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
+            assert any("›" in line for line in lines)
+            assert any("知识图谱" in line for line in lines)
 
 
 async def test_hits_as_one_types(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await pilot.press("enter")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
             await pilot.press(*"Deep sky", "enter")
-            await wait_until(lambda: said(app) == ["Renamed: Deep sky"])
+            await wait_until(lambda: messages(app) == ["Renamed: Deep sky"])
             await type_in(app, "/rename")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
             await wait_until(lambda: "Escape leaves" in screen(app))
@@ -113,26 +113,26 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             for command in ("/export", "/export md", "/export json all.json", "/export x.jsonl"):
                 await type_in(app, command)
                 await wait_until(lambda: app.composer.text == "")
-            await wait_until(lambda: len(said(app)) == 4)
-            assert f"Wrote {files / 'a-b-sky.md'}" in said(app)
+            await wait_until(lambda: len(messages(app)) == 4)
+            assert f"Wrote {files / 'a-b-sky.md'}" in messages(app)
             names = {"a-b-sky.md", "a-b-sky-2.md", "all.json", "x.jsonl"}
             assert {file.name for file in files.iterdir()} == names
             line = json.loads((files / "x.jsonl").read_text())
             assert line == {"messages": [{"role": "user", "content": "question of a/b: sky?"}]}
             await type_in(app, "/export json all.json")
-            await wait_until(lambda: "exists" in said(app)[-1])
+            await wait_until(lambda: "exists" in messages(app)[-1])
             await type_in(app, "/import all.json")
             await wait_until(
-                lambda: said(app)[-1] == "Imported 0 conversations. 1 was here already."
+                lambda: messages(app)[-1] == "Imported 0 conversations. 1 was here already."
             )
             (files / "other.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
             await type_in(app, "/import other.jsonl")
             await wait_until(lambda: texts(app) == ["hi"])
             (files / "bad.json").write_text("[")
             await type_in(app, "/import bad.json")
-            await wait_until(lambda: said(app)[-1].startswith("bad.json:1: not valid JSON"))
+            await wait_until(lambda: messages(app)[-1].startswith("bad.json:1: not valid JSON"))
             await type_in(app, "/import nowhere.json")
-            await wait_until(lambda: said(app)[-1].startswith("Can't read nowhere.json"))
+            await wait_until(lambda: messages(app)[-1].startswith("Can't read nowhere.json"))
 
 
 def test_what_stands_behind_export() -> None:

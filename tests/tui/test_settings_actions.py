@@ -12,28 +12,27 @@ from qchat.api.endpoint import LOCAL_URL, Endpoint
 from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import TuiSettings, load
-from qchat.store import StoredMessage as Stored
 from qchat.store import open_store
 from qchat.system_prompts import Prompts
 from qchat.tui.app import ChatApp
 from qchat.tui.composer import external_editor as editor
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.request_settings import Origin
-from qchat.tui.screens.answer_info import AnswerInfo, rows_of
+from qchat.tui.screens.answer_info import AnswerInfo
 from qchat.tui.screens.model_picker import ModelPicker
 from qchat.tui.screens.parameters import ParametersScreen
 from qchat.tui.screens.pick_list import PickList
 
 from ..faults import Running, running
 from .chat_app import chat as plain_chat
-from .chat_app import last_state, texts, type_in
+from .chat_app import last_state, texts, toasts, type_in
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running(models=("small", "large"), max_model_len=4_000) as found:
-        yield found
+    with running(models=("small", "large"), max_model_len=4_000) as server:
+        yield server
 
 
 @contextmanager
@@ -69,13 +68,7 @@ def body(server: Running) -> dict[str, Any]:
     return last
 
 
-def said(app: ChatApp) -> str:
-    return " ".join(str(one.message) for one in app._notifications)
-
-
-async def test_commands_change_what_is_asked_and_it_is_kept(
-    tmp_path: Path, server: Running
-) -> None:
+async def test_commands_change_the_settings_and_save_them(tmp_path: Path, server: Running) -> None:
     prompts = Prompts(load({"QCHAT_HOME": str(tmp_path)}).paths)
     prompts.write("terse", "Answer in one word.")
     with chat(tmp_path, server.base_url, Sampling(seed=4)) as app:
@@ -88,11 +81,13 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
             await command(app, "/system terse")
             await wait_until(lambda: app.parts.settings.current.system == "Answer in one word.")
             await ask(app, "one")
-            asked = body(server)
-            assert asked["messages"][0] == {"role": "system", "content": "Answer in one word."}
-            assert asked["temperature"] == 0.2 and asked["seed"] == 4 and asked["top_p"] == 0.95
-            assert asked["stop"] == ["END", "###"] and "max_tokens" not in asked
-            assert asked["chat_template_kwargs"] == {"enable_thinking": True}
+            request = body(server)
+            assert request["messages"][0] == {"role": "system", "content": "Answer in one word."}
+            assert (
+                request["temperature"] == 0.2 and request["seed"] == 4 and request["top_p"] == 0.95
+            )
+            assert request["stop"] == ["END", "###"] and "max_tokens" not in request
+            assert request["chat_template_kwargs"] == {"enable_thinking": True}
             await wait_until(
                 lambda: app.parts.monitor.result is not None and app.parts.monitor.result.models
             )
@@ -132,7 +127,7 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("/set temperature 9", "between 0 and 2, not 9"),
         ("/set warmth 1", "no parameter 'warmth'"),
@@ -145,7 +140,7 @@ async def test_commands_change_what_is_asked_and_it_is_kept(
     ],
 )
 async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
-    tmp_path: Path, server: Running, text: str, words: str
+    tmp_path: Path, server: Running, text: str, message: str
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
         async with app.run_test(size=(80, 24)):
@@ -155,7 +150,7 @@ async def test_a_wrong_command_is_a_sentence_and_changes_nothing(
             )
             before = app.parts.settings.current
             await type_in(app, text)
-            await wait_until(lambda: words in said(app))
+            await wait_until(lambda: message in toasts(app))
             assert app.parts.settings.current == before
 
 
@@ -195,14 +190,16 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
             await wait_until(lambda: app.parts.settings.current.model == "large")
 
 
-async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
+async def test_a_conversation_whose_server_is_gone_uses_no_other(
     tmp_path: Path, server: Running
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling(), go_on=True) as app:
         store = app._open_store()
         made = store.conversations.create(title="secret", server="lab", model="big")
         async with app.run_test(size=(100, 24)) as pilot:
-            await wait_until(lambda: "no server 'lab'" in said(app) and "F7 chooses" in said(app))
+            await wait_until(
+                lambda: "no server 'lab'" in toasts(app) and "F7 chooses" in toasts(app)
+            )
             await wait_until(lambda: app.parts.monitor.result is not None)
             assert app.parts.status_line.parts[0].text == "○ lab"
             await ask(app, "for nobody else")
@@ -224,7 +221,7 @@ async def test_a_conversation_whose_server_is_gone_is_asked_of_no_other(
             assert store.conversations.get(made.id).server == server.base_url
 
 
-async def test_what_was_asked_of_this_machine_never_goes_elsewhere(
+async def test_a_conversation_of_the_local_server_uses_no_other(
     tmp_path: Path, server: Running
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling(), go_on=True) as app:
@@ -240,7 +237,7 @@ async def test_what_was_asked_of_this_machine_never_goes_elsewhere(
             assert app.parts.settings.current.endpoint.base_url == LOCAL_URL
 
 
-async def test_the_key_of_a_server_that_runs_here_is_found(
+async def test_the_api_key_of_a_local_server_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "k" * 32
@@ -257,7 +254,7 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
         with chat(tmp_path, guarded.base_url, Sampling(), question="one") as app:
             async with app.run_test(size=(80, 24)):
                 await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
-                assert "wants a key" not in said(app)
+                assert "wants a key" not in toasts(app)
                 first = app.conversation.id
                 await app.conversation.show(None)
                 await ask(app, "two")
@@ -267,7 +264,7 @@ async def test_the_key_of_a_server_that_runs_here_is_found(
 
 
 @pytest.mark.parametrize("n", [1, 2])
-async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
+async def test_the_only_local_server_is_used_without_a_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Running, n: int
 ) -> None:
     record = {"name": "demo", "state": "ready", "url": server.url, "key": "none"}
@@ -283,7 +280,7 @@ async def test_the_only_server_that_runs_here_is_asked_where_none_was_chosen(
         async with app.run_test(size=(80, 24)):
             if n == 1:
                 await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
-                assert f"runs here: {server.base_url}" in said(app)
+                assert f"runs here: {server.base_url}" in toasts(app)
             else:
                 await wait_until(lambda: last_state(app) is MessageState.ERROR)
                 assert app.parts.settings.current.endpoint == nowhere
@@ -323,7 +320,7 @@ async def test_a_value_is_set_as_it_is_written(
             await wait_until(lambda: app.parts.settings.current.own.stop == stop)
 
 
-async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
+async def test_a_prompt_that_can_not_be_saved_is_used_nevertheless(
     tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
@@ -349,8 +346,8 @@ async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
             )
             await app.parts.settings_actions._edit("empty")
             assert app.parts.settings.current.system == "Answer in French, please 2."
-            await wait_until(lambda: "Can't make the folder" in said(app))
-            assert "all the same" in said(app)
+            await wait_until(lambda: "Can't make the folder" in toasts(app))
+            assert "all the same" in toasts(app)
             assert begun == ["", "Answer in French, please 1."]
 
 
@@ -359,7 +356,7 @@ async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Runn
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: app.conversation.is_open)
             await pilot.press("f6")
-            await wait_until(lambda: "no answer here" in said(app))
+            await wait_until(lambda: "no answer here" in toasts(app))
             await ask(app, "hi [[answer:reasoning=reasoning;length=30]]")
             await pilot.press("f6")
             await wait_until(lambda: isinstance(app.screen, AnswerInfo))
@@ -384,10 +381,10 @@ async def test_the_context_is_counted_and_warned_of(tmp_path: Path, server: Runn
             await ask(app, "more [[answer:length=3500]]")
             part = next(part for part in app.parts.status_line.parts if "/4,000" in part.text)
             assert part.warns
-            await wait_until(lambda: "tokens are used" in said(app))
+            await wait_until(lambda: "tokens are used" in toasts(app))
 
 
-async def test_the_time_of_thinking_is_shown_while_it_comes(
+async def test_the_seconds_of_reasoning_are_drawn_during_it(
     tmp_path: Path, server: Running
 ) -> None:
     with chat(tmp_path, server.base_url, Sampling()) as app:
@@ -400,28 +397,3 @@ async def test_the_time_of_thinking_is_shown_while_it_comes(
             await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             last = app.transcript.messages[-1]
             assert last.thought_seconds is not None and last.thought_seconds > 0
-
-
-def test_the_info_of_any_answer_that_is_stored() -> None:
-    odd = {"server": None, "system": "Be brief.", "request": {"stop": ["\x1b[31m"], "n": 1}}
-    usage = {
-        "prompt_tokens": 3,
-        "prompt_tokens_details": {},
-        "completion_tokens_details": {"reasoning_tokens": 2},
-        "x": "y",
-    }
-    with_all = Stored(
-        1, "c", None, "assistant", "", None, state=_store_state("error"), created=0.0,
-        error="It broke.", used=odd, usage=usage, timings={"total_seconds": 1},
-    )  # fmt: skip
-    rows = dict(rows_of(with_all))
-    assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
-    assert rows["server"] == "-" and rows["took"] == "1.00 s"
-    assert rows["completion_tokens_details.reasoning_tokens"] == "2"
-    assert "tokens" not in rows
-    bare = Stored(1, "c", None, "assistant", "", None, _store_state("stopped"), 0.0)
-    assert dict(rows_of(bare))["tokens"] == "the server did not say"
-
-
-def _store_state(name: str) -> Any:
-    return MessageState(name)

@@ -23,8 +23,11 @@ def conversation(updated: float, pinned: bool = False) -> StoredConversation:
 def test_headings_follow_the_calendar() -> None:
     now = time.mktime((2026, 3, 2, 0, 30, 0, 0, 0, -1))  # half past midnight
     minutes = [10, 40, 24 * 60 + 29, 24 * 60 + 31, 7 * 24 * 60, 8 * 24 * 60]
-    found = [conversation(now - 9e9, pinned=True), *(conversation(now - 60 * m) for m in minutes)]
-    assert headings(found, now) == {
+    conversations = [
+        conversation(now - 9e9, pinned=True),
+        *(conversation(now - 60 * m) for m in minutes),
+    ]
+    assert headings(conversations, now) == {
         0: "Pinned",
         1: "Today",
         2: "Yesterday",
@@ -54,7 +57,7 @@ async def test_open_with_keys_and_drafts_stay(tmp_path: Path) -> None:
             assert not app.parts.sidebar.display and app.composer.has_focus
 
 
-async def test_the_keys_of_the_list_are_told_while_it_has_the_focus(tmp_path: Path) -> None:
+async def test_the_keys_of_the_list_are_visible_while_it_has_the_focus(tmp_path: Path) -> None:
     filled(tmp_path, "one")
     keys = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
     with chat(tmp_path, NOWHERE, keys=keys) as app:
@@ -94,7 +97,7 @@ async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
             await wait_until(lambda: app.parts.sidebar.display)
 
 
-async def test_the_conversation_that_is_shown_stands_out(tmp_path: Path) -> None:
+async def test_the_current_conversation_stands_out(tmp_path: Path) -> None:
     one, two = filled(tmp_path, "one", "two")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(120, 24)) as pilot:
@@ -120,12 +123,12 @@ async def test_the_conversation_that_is_shown_stands_out(tmp_path: Path) -> None
 
 async def test_put_away_is_remembered(tmp_path: Path) -> None:
     filled(tmp_path, "one")
-    for wanted in (True, False):
+    for docked in (True, False):
         with chat(tmp_path, NOWHERE) as app:
             async with app.run_test(size=(120, 24)) as pilot:
                 await wait_until(lambda: app.parts.sidebar.is_attached and app.conversation.is_open)
-                await wait_until(lambda w=wanted: app.parts.sidebar.display is w)
-                if wanted:
+                await wait_until(lambda w=docked: app.parts.sidebar.display is w)
+                if docked:
                     await pilot.press("ctrl+l", "ctrl+l")
                     assert not app.parts.sidebar.display
                     await pilot.press("ctrl+q")
@@ -182,7 +185,7 @@ async def test_delete_and_undo(tmp_path: Path) -> None:
             assert "chats restore" in [*app._notifications][-1].message
 
 
-async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
+async def test_commands_act_on_the_current_conversation(tmp_path: Path) -> None:
     filled(tmp_path, "one", "two")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -193,8 +196,8 @@ async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
                 await wait_until(lambda: app.composer.text == "")
             store = app.conversation.repository.store
             await wait_until(lambda: store.conversations.list(archived=True))
-            (found,) = store.conversations.list(archived=True)
-            assert (found.title, found.named, found.pinned) == ("Another name", True, True)
+            (renamed,) = store.conversations.list(archived=True)
+            assert (renamed.title, renamed.named, renamed.pinned) == ("Another name", True, True)
             app.composer.text = "/delete"
             await pilot.press("enter")
             await wait_until(lambda: texts(app) == [])

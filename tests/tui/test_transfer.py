@@ -23,7 +23,7 @@ def chat(store: Store) -> StoredConversation:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("~nosuchuser/x.md", "no such user"),
         ("n" * 300 + ".md", "Can't write"),
@@ -37,10 +37,10 @@ def test_names_that_cannot_be(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    words: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(QchatError, match=words):
+    with pytest.raises(QchatError, match=message):
         files.write(store, chat.id, "markdown", name)
     if name != "data":
         with pytest.raises(QchatError):
