@@ -94,7 +94,7 @@ async def test_a_failure_is_a_sentence_and_can_be_retried(tmp_path: Path, server
             await wait_until(lambda: last_state(app) is MessageState.ERROR)
             answer = app.transcript.messages[-1]
             assert "broke off" in answer.error and answer.text.startswith("echo")
-            assert f"{answer.error} {answer.note}".lower().count("again") == 1
+            assert f"{answer.error} {answer.note}".count("Ctrl+R retries") == 1
             await pilot.press("ctrl+r")
             await wait_until(
                 lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2

@@ -8,7 +8,7 @@ import pytest
 from qchat.store import open_store
 
 from ..faults import Running, running
-from .blocked_store import blocked_store, failing
+from .store_faults import blocked_store, failing
 from .chat_app import (
     answered,
     filled,

@@ -11,7 +11,7 @@ from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
-from .blocked_store import blocked_store, failing
+from .store_faults import blocked_store, failing
 from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
 from .screens import screen
 from .waiting import wait_until
@@ -102,9 +102,9 @@ class Editor:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.texts_edited: list[str] = []
         self.closed = asyncio.Event()
-        patch.setattr(editor, "elsewhere", self._elsewhere)
+        patch.setattr(editor, "edit_text", self._edit_text)
 
-    async def _elsewhere(self, _app: object, text: str) -> str:
+    async def _edit_text(self, _app: object, text: str) -> str:
         self.texts_edited.append(text)
         await self.closed.wait()
         return text.upper()

@@ -56,7 +56,7 @@ async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, case: s
             assert answer.startswith(partial) and answer.endswith(" w199")
             assert answer.count("w9 ") == 1
             await pilot.press("alt+g")
-            await wait_until(lambda: "The answer is whole" in toasts(app))
+            await wait_until(lambda: "The answer is complete" in toasts(app))
     body = server.log.records[-1].body
     assert body is not None and body["continue_final_message"] is True
     assert body["add_generation_prompt"] is False
@@ -84,7 +84,7 @@ async def test_a_failure_during_the_answer_leaves_the_partial_answer(
 async def test_a_question_beyond_the_context_names_what_helps(
     tmp_path: Path, server: Running
 ) -> None:
-    helps = "Alt+Q edits the question · Alt+D removes messages"
+    helps = "Alt+Q edits the question · Alt+D removes messages · Ctrl+N begins a new conversation"
     with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: last_state(app) is MessageState.ERROR)

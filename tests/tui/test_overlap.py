@@ -16,7 +16,7 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
 from ..faults import Running, running
-from .blocked_store import blocked_store, failing
+from .store_faults import blocked_store, failing
 from .chat_app import (
     answered,
     ask,
@@ -124,7 +124,7 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
             await pilot.press("ctrl+c")
         await wait_until(lambda: texts(app) == ["mine"] and not app.conversation.busy)
         assert not [record for record in server.log.records if record.prompt == "mine"]
-        assert "Ctrl+R asks it" in toasts(app)
+        assert "Ctrl+R sends it" in toasts(app)
         await pilot.press("ctrl+r")  # a stop is for one question
         await answered(app, 2)
 
@@ -294,7 +294,7 @@ async def test_a_fault_of_qchats_own_is_a_sentence_and_the_chat_goes_on(
             patch.setattr(app.conversation.repository, "questions", broken)
             await pilot.press(*"mine", "up")
             await wait_until(lambda: "KeyError" in toasts(app))
-            patch.setattr(app.parts.conversation_actions, "list", broken)
+            patch.setattr(app.parts.conversation_actions, "toggle_list", broken)
             await pilot.press("ctrl+l")
         assert "the chat goes on" in toasts(app) and "\x1b" not in toasts(app)
         assert isinstance(app.fault, KeyError) and app.composer.text == "mine"
@@ -310,13 +310,13 @@ async def test_a_working_directory_that_is_gone(
     monkeypatch.chdir(gone)
     async with window(tmp_path / "data") as (app, pilot):
         await pilot.press(*"@no")
-        await wait_until(lambda: app.composer._offered)
+        await wait_until(lambda: "notes" in screen(app))
         (gone / "notes").unlink()
         gone.rmdir()
         await pilot.press("tab")
         await wait_until(lambda: "No such file" in toasts(app))
         await pilot.press("x")
-        await wait_until(lambda: not app.composer._offered)
+        await wait_until(lambda: "notes" not in screen(app))
         assert app.composer.text == "@nox" and app.fault is None
 
 

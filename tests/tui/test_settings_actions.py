@@ -158,12 +158,14 @@ async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: R
     with plain_chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(
-                lambda: any("F7 chooses" in part.text for part in app.parts.status_line.parts)
+                lambda: any("F7 selects" in part.text for part in app.parts.status_line.parts)
             )
             await ask(app, "one")
             assert "choose one with /model: small, large" in app.transcript.messages[-1].error
             await command(app, "/model large")
-            assert not any("F7" in part.text for part in app.parts.status_line.parts)
+            await wait_until(
+                lambda: not any("F7" in part.text for part in app.parts.status_line.parts)
+            )
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
             assert body(server)["model"] == "large"
@@ -198,22 +200,24 @@ async def test_a_conversation_whose_server_is_gone_uses_no_other(
         made = store.conversations.create(title="secret", server="lab", model="big")
         async with app.run_test(size=(100, 24)) as pilot:
             await wait_until(
-                lambda: "no server 'lab'" in toasts(app) and "F7 chooses" in toasts(app)
+                lambda: "no server 'lab'" in toasts(app) and "F7 selects" in toasts(app)
             )
             await wait_until(lambda: app.parts.monitor.result is not None)
             assert app.parts.status_line.parts[0].text == "○ lab"
             await ask(app, "for nobody else")
-            assert "F7 chooses one" in app.transcript.messages[-1].error
+            assert "F7 selects another" in app.transcript.messages[-1].error
             assert "for nobody else" not in server.log.answered
             await command(app, "/set seed 3")
             await wait_until(lambda: store.conversations.get(made.id).settings == {"seed": 3})
             assert store.conversations.get(made.id).server == "lab"
             await command(app, "/model small")
             await pilot.press("f7", "enter")
-            assert app.parts.settings._fresh.server == server.base_url
             assert isinstance(app.screen, ModelPicker)
             assert "no server 'lab'" in str(app.screen.query_one(".note", Static).content)
             await pilot.press("escape")
+            await app.conversation.show(None)  # new conversations use the server of the window
+            assert app.parts.settings.current.server == server.base_url
+            await app.conversation.show(made.id)
             await command(app, f"/server {server.base_url}")
             await command(app, "/model small")
             await pilot.press("ctrl+r")
@@ -280,7 +284,7 @@ async def test_the_only_local_server_is_used_without_a_choice(
         async with app.run_test(size=(80, 24)):
             if n == 1:
                 await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
-                assert f"runs here: {server.base_url}" in toasts(app)
+                assert f"runs on this machine: {server.base_url}" in toasts(app)
             else:
                 await wait_until(lambda: last_state(app) is MessageState.ERROR)
                 assert app.parts.settings.current.endpoint == nowhere
@@ -327,14 +331,14 @@ async def test_a_prompt_that_can_not_be_saved_is_used_nevertheless(
         prompts = app.parts.settings_actions._prompts
         begun: list[str] = []
 
-        async def elsewhere(_app: object, text: str) -> str:
+        async def edit_text(_app: object, text: str) -> str:
             begun.append(text)
             if len(begun) > 1:
                 prompts.folder.rename(prompts.folder.with_name("away"))
                 prompts.folder.write_text("in the way")
             return f"Answer in French, please {len(begun)}.\n"
 
-        monkeypatch.setattr(editor, "elsewhere", elsewhere)
+        monkeypatch.setattr(editor, "edit_text", edit_text)
         prompts.write("empty", "")
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.is_open)
