@@ -16,7 +16,7 @@ from .threads import run_in_daemon_thread
 if TYPE_CHECKING:
     from .app import ChatApp
     from .launch import LaunchOptions
-    from .screens.offers import Offer
+    from .screens.server_start_picker import ServerChoice
 
 
 class ServerOffers:
@@ -54,22 +54,22 @@ class ServerOffers:
         if model:
             self._begin(model)
             return
-        from .screens.offers import Offer
+        from .screens.server_start_picker import ServerStartPicker
 
-        screen = Offer(self._settings, self.starting)
-        self._app.push_screen(screen, lambda result: self._chosen(screen, result))
+        picker = ServerStartPicker(self._settings, self.starting)
+        self._app.push_screen(picker, self._apply_choice)
 
-    def _chosen(self, screen: "Offer", result: str | None) -> None:
-        word, _space, rest = (result or "").partition(" ")
-        if word == "run":
-            self._app.spawn(self.offer(rest))
-        elif word == "use":
-            endpoint = (screen.running or [])[int(rest)].endpoint
-            assert endpoint is not None
-            self._app.uses.connect(replace(endpoint, model=None), None)
-        elif word == "stop" and self.starting is not None:
+    def _apply_choice(self, choice: "ServerChoice | None") -> None:
+        if choice is None:
+            return
+        action = choice.action.value
+        if action == "start":
+            self._app.spawn(self.offer(choice.model))
+        elif choice.endpoint is not None:
+            self._app.uses.connect(replace(choice.endpoint, model=None), None)
+        elif action == "stop" and self.starting is not None:
             self.starting.stop()
-        elif word == "other":
+        elif action == "connect":
             self._app.spawn(self._app.uses.server(""))
 
     def _begin(self, model: str) -> None:

@@ -1,7 +1,6 @@
-"""The table of all that a person can do: keys, help, palette and slash commands come from it.
+"""The table of all actions, from which keys, help, command palette and slash commands are made.
 
-A new action is a row here, or in one of the tables that are put in here, and a method in a fitting
-room (`ChatApp.room` finds it).
+A new action is a row here or in an included table, and a method of the part named in its handler.
 """
 
 from typing import Final
@@ -14,7 +13,7 @@ from .model_rows import MODELS
 _ROWS: Final = (
     Action(
         "new",
-        _("a new conversation"),
+        _("start a new conversation"),
         CONVERSATIONS,
         "conversation.new",
         keys="ctrl+n",
@@ -22,7 +21,7 @@ _ROWS: Final = (
     ),
     Action(
         "list",
-        _("the list of conversations: show it, go to it, put it away"),
+        _("show, focus or hide the list of conversations"),
         CONVERSATIONS,
         "chats.list",
         keys="ctrl+l",
@@ -39,7 +38,7 @@ _ROWS: Final = (
     ),
     Action(
         "rename",
-        _("give this conversation a title"),
+        _("rename this conversation"),
         CONVERSATIONS,
         "chats.rename",
         slash="rename",
@@ -47,35 +46,35 @@ _ROWS: Final = (
     ),
     Action(
         "pin",
-        _("pin this conversation on top, or let go of it"),
+        _("pin or unpin this conversation"),
         CONVERSATIONS,
         "chats.pin",
         slash="pin",
     ),
     Action(
         "archive",
-        _("archive this conversation, or take it back"),
+        _("archive or unarchive this conversation"),
         CONVERSATIONS,
         "chats.archive",
         slash="archive",
     ),
     Action(
         "delete",
-        _("delete this conversation; /restore brings it back"),
+        _("delete this conversation; /restore restores it"),
         CONVERSATIONS,
         "chats.delete",
         slash="delete",
     ),
     Action(
         "restore",
-        _("bring back the conversation that was deleted last"),
+        _("restore the conversation deleted last"),
         CONVERSATIONS,
         "chats.restore",
         slash="restore",
     ),
     Action(
         "export",
-        _("write this conversation to a file: md, json or jsonl"),
+        _("export this conversation as md, json or jsonl"),
         CONVERSATIONS,
         "chats.export",
         slash="export",
@@ -83,7 +82,7 @@ _ROWS: Final = (
     ),
     Action(
         "import",
-        _("read conversations from a file of qchat's, or of lines of messages"),
+        _("import conversations from a qchat export or a JSONL file of messages"),
         CONVERSATIONS,
         "chats.import_",
         slash="import",
@@ -101,7 +100,7 @@ _ROWS: Final = (
     ),
     Action(
         "info",
-        _("what is known of an answer: model, parameters, tokens, times"),
+        _("show details of an answer: model, parameters, tokens, timings"),
         ANSWERS,
         "screens.show_info",
         keys="f6",
@@ -110,7 +109,7 @@ _ROWS: Final = (
     *MODELS,
     Action(
         "thought",
-        _("unfold or fold the thinking"),
+        _("expand or collapse the thinking"),
         ANSWERS,
         "transcript.action_thought",
         keys="ctrl+t",
@@ -135,7 +134,7 @@ _ROWS: Final = (
     ),
     Action(
         "message_before",
-        _("to the message before"),
+        _("go to the previous message"),
         MOVING,
         "transcript.action_message",
         (-1,),
@@ -144,7 +143,7 @@ _ROWS: Final = (
     ),
     Action(
         "message_after",
-        _("to the message after"),
+        _("go to the next message"),
         MOVING,
         "transcript.action_message",
         (1,),
@@ -153,7 +152,7 @@ _ROWS: Final = (
     ),
     Action(
         "code_before",
-        _("to the block of code before"),
+        _("go to the previous code block"),
         MOVING,
         "transcript.action_code",
         (-1,),
@@ -162,7 +161,7 @@ _ROWS: Final = (
     ),
     Action(
         "code_after",
-        _("to the block of code after"),
+        _("go to the next code block"),
         MOVING,
         "transcript.action_code",
         (1,),
@@ -171,14 +170,14 @@ _ROWS: Final = (
     ),
     Action(
         "bottom",
-        _("to the end, and follow the answer"),
+        _("scroll to the end and follow the answer"),
         MOVING,
         "transcript.action_end",
         keys="ctrl+end",
     ),
     Action(
         "copy_code",
-        _("copy a block of code"),
+        _("copy a code block"),
         COPYING,
         "transcript.action_copy_code",
         keys="ctrl+b",
@@ -193,16 +192,18 @@ _ROWS: Final = (
     ),
     Action(
         "editor",
-        _("write in your own editor ($VISUAL, $EDITOR)"),
+        _("edit the text in your editor ($VISUAL, $EDITOR)"),
         WRITING,
         "conversation.write_elsewhere",
         keys="alt+e",
         slash="editor",
     ),
-    Action("unfold", _("unfold a pasted text in the field"), WRITING, "composer.unfold", keys="f2"),
+    Action(
+        "unfold", _("expand a pasted text in the composer"), WRITING, "composer.unfold", keys="f2"
+    ),
     Action(
         "interrupt",
-        _("copy what is selected; else stop the answer; twice: quit"),
+        _("copy the selection, else stop the answer; twice: quit"),
         WINDOW,
         "leaving.interrupt",
         keys="ctrl+c",
@@ -214,7 +215,7 @@ _ROWS: Final = (
     ),
     Action(
         "palette",
-        _("find an action or a conversation by some of its letters"),
+        _("find an action or a conversation (fuzzy search)"),
         WINDOW,
         "screens.palette",
         keys="ctrl+p",
@@ -222,7 +223,7 @@ _ROWS: Final = (
     ),
     Action(
         "theme",
-        _("light, dark, high-contrast or no-color; without a name the next one"),
+        _("set the theme: light, dark, high-contrast or no-color; without a name the next"),
         WINDOW,
         "screens.choose_theme",
         slash="theme",
@@ -230,7 +231,7 @@ _ROWS: Final = (
     ),
     Action(
         "help",
-        _("the keys and the commands"),
+        _("show all keys and commands"),
         WINDOW,
         "screens.show_help",
         keys="f1",
@@ -239,7 +240,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_rename",
-        _("another title for the chosen one"),
+        _("rename the selected conversation"),
         LIST,
         "chats.rename_here",
         keys="r",
@@ -248,7 +249,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_pin",
-        _("pin it on top, or let go of it"),
+        _("pin or unpin it"),
         LIST,
         "chats.pin",
         keys="p",
@@ -257,7 +258,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_archive",
-        _("archive it, or take it back"),
+        _("archive or unarchive it"),
         LIST,
         "chats.archive",
         keys="a",
@@ -275,7 +276,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_restore",
-        _("bring back what was deleted last"),
+        _("restore the one deleted last"),
         LIST,
         "chats.restore",
         keys="u",
@@ -284,7 +285,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_archived",
-        _("show the archived ones, or the others again"),
+        _("toggle between archived and current conversations"),
         LIST,
         "chats.show_archived",
         keys="v",

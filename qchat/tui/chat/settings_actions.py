@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..app import ChatApp
     from ..launch import LaunchOptions
     from ..screens.model_picker import ModelChoice
+    from ..screens.prompt_picker import PromptChoice
 
 _NONE = "none"
 _SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAME=VALUE
@@ -76,10 +77,11 @@ class SettingsActions:
         from ..screens.model_picker import ModelPicker
 
         settings, endpoint = self._start.settings, self._using.endpoint
-        self._app.push_screen(ModelPicker(settings, endpoint, self._chosen))
+        self._app.push_screen(ModelPicker(settings, endpoint), self._apply_model)
 
-    def _chosen(self, choice: "ModelChoice") -> None:
-        self.connect(choice.endpoint, choice.model)
+    def _apply_model(self, choice: "ModelChoice | None") -> None:
+        if choice is not None:
+            self.connect(choice.endpoint, choice.model)
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
         """Ask this server from now on, here and in new conversations; it is looked at at once."""
@@ -121,8 +123,8 @@ class SettingsActions:
             PickItem(name, ("● " if name == now else "  ") + name, _preset_values(name))
             for name in (*PRESETS, _NONE)
         ]
-        note = _("Enter chooses · Escape leaves")
-        pick = PickList(_("Preset"), items, hint=_("A word of the list"), note=note)
+        note = _("Enter: use · Esc: close")
+        pick = PickList(_("Preset"), items, placeholder=_("Filter"), note=note)
         self._app.push_screen(pick, self._preset_picked)
 
     def _preset_picked(self, name: str | None) -> None:
@@ -160,20 +162,17 @@ class SettingsActions:
         text = clean(self._prompts.read(name))
         self._use(replace(self._using, system=text), _("System prompt: {name}").format(name=name))
 
-    def _prompt_picked(self, result: str | None) -> None:
-        if result is not None:
-            self._app.spawn(self._prompt_wished(result))
+    def _prompt_picked(self, choice: "PromptChoice | None") -> None:
+        if choice is not None:
+            self._app.spawn(self._apply_prompt(choice))
 
-    async def _prompt_wished(self, result: str) -> None:
-        from ..screens.prompt_picker import wish
-
-        wished = wish(result)
-        if wished.name is None:
+    async def _apply_prompt(self, choice: "PromptChoice") -> None:
+        if choice.name is None:
             await self.system(_NONE)
-        elif wished.edit:
-            await self._edit(wished.name)
+        elif choice.edit:
+            await self._edit(choice.name)
         else:
-            self._use_prompt(wished.name)
+            self._use_prompt(choice.name)
 
     async def _edit(self, name: str) -> None:
         """Write it in the person's own editor, keep it, use it."""
