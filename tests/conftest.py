@@ -14,7 +14,9 @@ settings.load_profile("qchat")
 def pytest_configure(config: pytest.Config) -> None:
     """No test sees the settings, the servers or the keys of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith(("QCHAT_", "OPENAI_")) and not name.startswith("QCHAT_SOAK_"):
+        if name.startswith(("QCHAT_", "OPENAI_")) and not name.startswith(
+            ("QCHAT_SOAK_", "QCHAT_NEW_SCREENS")
+        ):
             del os.environ[name]
     home = tempfile.TemporaryDirectory(prefix="qchat-home-")
     os.environ["QCHAT_HOME"] = home.name
