@@ -8,7 +8,6 @@ import pytest
 from qchat.store import open_store
 
 from ..faults import Running, running
-from .store_faults import blocked_store, failing
 from .chat_app import (
     answered,
     filled,
@@ -16,6 +15,7 @@ from .chat_app import (
     toasts,
     window,
 )
+from .store_faults import blocked_store, failing
 from .waiting import wait_until
 
 

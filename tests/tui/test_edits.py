@@ -11,9 +11,9 @@ from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
-from .store_faults import blocked_store, failing
 from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
 from .screens import screen
+from .store_faults import blocked_store, failing
 from .waiting import wait_until
 
 

@@ -31,7 +31,7 @@ open(path, "w").write(text + " and 你好\\n")"""
 
 
 def test_an_editor_that_fails_leaves_the_text(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"error \(3\); the text is as it was"):
+    with pytest.raises(UsageError, match="exit code 3; the text is unchanged"):
         editor.run_editor("a", script(tmp_path, "sys.exit(3)"))
     with pytest.raises(UsageError, match="Can't start the editor"):
         editor.run_editor("a", [str(tmp_path / "nowhere")])
@@ -58,7 +58,7 @@ def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_what_was_written_before_it_failed_is_left(tmp_path: Path) -> None:
     body = "open(path, 'w').write('a long text')\nos.kill(os.getpid(), 1)"
-    with pytest.raises(UsageError, match=r"as it was\. What the editor wrote") as caught:
+    with pytest.raises(UsageError, match=r"unchanged\. The editor.s changes") as caught:
         editor.run_editor("a", script(tmp_path, body))
     left = Path(next(w for w in str(caught.value).split() if ".md" in w).removesuffix("."))
     assert left.read_text() == "a long text"

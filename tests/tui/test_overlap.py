@@ -16,7 +16,6 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
 from ..faults import Running, running
-from .store_faults import blocked_store, failing
 from .chat_app import (
     answered,
     ask,
@@ -30,6 +29,7 @@ from .chat_app import (
     window,
 )
 from .screens import screen
+from .store_faults import blocked_store, failing
 from .waiting import wait_until
 
 

@@ -20,7 +20,7 @@ from qchat.settings import Settings, TuiSettings, load
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
-from qchat.tui.screens.offers import Offer
+from qchat.tui.screens.server_start_picker import ServerStartPicker
 from qchat.tui.servers.prober import ServerProber
 from qchat.tui.servers.server_process import ServerProcess, free_port
 
@@ -225,12 +225,12 @@ async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
             await wait_until(lambda: "F5 starts a server" in app.transcript.placeholder)
             assert any("F5" in part.text for part in app.parts.status_line.parts)
             await pilot.press("f5")
-            await wait_until(lambda: isinstance(app.screen, Offer))
+            await wait_until(lambda: isinstance(app.screen, ServerStartPicker))
             offer = app.screen
-            assert isinstance(offer, Offer)
+            assert isinstance(offer, ServerStartPicker)
             await wait_until(lambda: offer._here is not None)
             lines = [str(option.prompt) for option in offer.query_one(OptionList).options]
-            assert "Another address" in lines[-1]
+            assert "Another server" in lines[-1]
             assert offer._here is not None
             if offer._here.trouble:  # there is no vLLM here
                 assert "No server can be started here" in lines[0] and len(lines) == 2

@@ -16,8 +16,8 @@ from qchat.tui.launch import LaunchOptions
 from qchat.tui.themes import THEMES, first_theme
 
 from ..config_file import write_config
-from .chat_app import NOWHERE, chat, hits, listed, texts, type_in
-from .screens import assert_screen, screen
+from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in
+from .screens import assert_screen, screen, strips
 from .waiting import wait_until
 
 NOW = 1_772_452_800.0  # 2026-03-02 12:00 UTC
@@ -110,7 +110,7 @@ async def test_search_palette_and_help(kept: Path) -> None:
             await pilot.pause()
             assert_screen(app, "search")
             await pilot.press("escape", "ctrl+p", *"arch")
-            await wait_until(lambda: "take it back  /archive" in screen(app))
+            await wait_until(lambda: "unarchive this conversation" in screen(app))
             assert "No matches" not in screen(app)
             await pilot.press("escape", "f1")
             await wait_until(lambda: "Keys and commands" in screen(app))
@@ -129,7 +129,7 @@ async def test_every_theme(kept: Path) -> None:
                 await pilot.pause()
                 colours = {
                     style.color.name
-                    for strip in app.screen._compositor.render_strips()
+                    for strip in strips(app.screen)
                     for _text, style, _control in strip
                     if style is not None and style.color is not None
                 }
@@ -139,7 +139,7 @@ async def test_every_theme(kept: Path) -> None:
             await type_in(app, "/theme")
             await wait_until(lambda: app.theme == "dark")
             await type_in(app, "/theme pink")
-            await wait_until(lambda: "pink" in [*app._notifications][-1].message)
+            await wait_until(lambda: "pink" in toasts(app))
             assert app.theme == "dark"
 
 

@@ -96,7 +96,7 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await wait_until(lambda: messages(app) == ["Renamed: Deep sky"])
             await type_in(app, "/rename")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
-            await wait_until(lambda: "Escape leaves" in screen(app))
+            await wait_until(lambda: "Esc: cancel" in screen(app))
             await pilot.press("x", "escape")
             await wait_until(lambda: len(app.screen_stack) == 1)
             assert app.conversation.title == "Deep sky"

@@ -1,4 +1,4 @@
-"""What can be done with questions and answers: rows of the table of actions."""
+"""Rows of the table of actions: questions and answers."""
 
 from typing import Final
 
@@ -6,10 +6,10 @@ from ...i18n import _
 from .action import ANSWERS, CONVERSATIONS, WRITING, Action
 
 MESSAGES: Final = (
-    Action("stop", _("stop the answer; what came stays"), ANSWERS, slash="stop"),
+    Action("stop", _("stop the answer and keep its text so far"), ANSWERS, slash="stop"),
     Action(
         "continue",
-        _("go on with an answer that was stopped or cut"),
+        _("continue an answer that was stopped or cut off"),
         ANSWERS,
         keys="alt+g",
         slash="continue",
@@ -17,7 +17,7 @@ MESSAGES: Final = (
     ),
     Action(
         "edit",
-        _("edit a question: the one at the mark, else the last; it is asked as another version"),
+        _("edit the question at the cursor, else the last, and send it as a new version"),
         ANSWERS,
         keys="alt+q",
         slash="edit",
@@ -25,7 +25,7 @@ MESSAGES: Final = (
     ),
     Action(
         "amend",
-        _("edit an answer, and let the model go on from there"),
+        _("edit an answer, and let the model continue it"),
         ANSWERS,
         keys="alt+a",
         slash="amend",
@@ -33,7 +33,7 @@ MESSAGES: Final = (
     ),
     Action(
         "version_before",
-        _("the version before, where a message has several"),
+        _("show the previous version of a message"),
         ANSWERS,
         keys="alt+p",
         slash="before",
@@ -41,7 +41,7 @@ MESSAGES: Final = (
     ),
     Action(
         "version_after",
-        _("the version after"),
+        _("show the next version of a message"),
         ANSWERS,
         keys="alt+n",
         slash="after",
@@ -49,7 +49,7 @@ MESSAGES: Final = (
     ),
     Action(
         "drop",
-        _("take out the message at the mark, else the last question, and all after it"),
+        _("remove the message at the cursor, else the last question, and all after it"),
         ANSWERS,
         keys="alt+d",
         slash="drop",
@@ -57,7 +57,7 @@ MESSAGES: Final = (
     ),
     Action(
         "undo",
-        _("bring back what was taken out last"),
+        _("restore the messages removed last"),
         ANSWERS,
         keys="alt+z",
         slash="undo",
@@ -65,7 +65,7 @@ MESSAGES: Final = (
     ),
     Action(
         "fork",
-        _("a new conversation with all up to the mark, else with the whole of it"),
+        _("copy the conversation up to the cursor, else all of it, to a new one"),
         CONVERSATIONS,
         keys="alt+k",
         slash="fork",
@@ -73,14 +73,14 @@ MESSAGES: Final = (
     ),
     Action(
         "unqueue",
-        _("take back into the field what waits for the answer to end"),
+        _("move queued messages back into the composer"),
         WRITING,
         keys="alt+w",
         slash="unqueue",
     ),
     Action(
         "cancel",
-        _("leave the editing of a message; Escape does, too"),
+        _("cancel editing a message (also Escape)"),
         WRITING,
         slash="cancel",
     ),

@@ -1,4 +1,4 @@
-"""The actions on what is asked and with what: server, model, parameters, system prompt."""
+"""Rows of the table of actions: server, model, parameters, system prompt."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from .action import MODEL, Action
 MODELS: Final = (
     Action(
         "model",
-        _("the model, and the server that has it"),
+        _("choose the model and its server"),
         MODEL,
         keys="f7",
         slash="model",
@@ -16,21 +16,21 @@ MODELS: Final = (
     ),
     Action(
         "server",
-        _("another server"),
+        _("choose the server"),
         MODEL,
         slash="server",
         argument="[NAME or URL]",
     ),
     Action(
         "parameters",
-        _("all parameters of this conversation"),
+        _("show and change the parameters of this conversation"),
         MODEL,
         keys="f3",
         slash="params",
     ),
     Action(
         "set",
-        _("one parameter, such as temperature 0.2; no value takes it back"),
+        _("set a parameter, such as temperature 0.2; without a value, reset it"),
         MODEL,
         slash="set",
         argument="NAME VALUE",
@@ -38,14 +38,14 @@ MODELS: Final = (
     ),
     Action(
         "preset",
-        _("values made for a purpose"),
+        _("choose a preset of parameters"),
         MODEL,
         slash="preset",
         argument="[NAME]",
     ),
     Action(
         "system",
-        _("the system prompt; none takes it away"),
+        _("choose the system prompt; none removes it"),
         MODEL,
         keys="f4",
         slash="system",
@@ -53,7 +53,7 @@ MODELS: Final = (
     ),
     Action(
         "thinking",
-        _("thinking: on, off, or auto, as the server likes"),
+        _("set thinking to on, off, or auto (server default)"),
         MODEL,
         keys="ctrl+g",
         slash="think",
@@ -61,7 +61,7 @@ MODELS: Final = (
     ),
     Action(
         "start",
-        _("start a server on this machine, or find another one"),
+        _("start a server on this machine, or choose another"),
         MODEL,
         keys="f5",
         slash="start",

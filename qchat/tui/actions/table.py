@@ -1,7 +1,6 @@
-"""The table of all that a person can do: keys, help, palette and slash commands come from it.
+"""The table of all actions, from which keys, help, command palette and slash commands are made.
 
-A new action is a row here, or in one of the tables that are included here, and a line in
-`action_handlers`.
+A new action is a row here or in an included table, and a method of the part named in its handler.
 """
 
 from typing import Final
@@ -14,14 +13,14 @@ from .model_rows import MODELS
 _ROWS: Final = (
     Action(
         "new",
-        _("a new conversation"),
+        _("start a new conversation"),
         CONVERSATIONS,
         keys="ctrl+n",
         slash="new",
     ),
     Action(
         "list",
-        _("the list of conversations: show it, go to it, put it away"),
+        _("show, focus or hide the list of conversations"),
         CONVERSATIONS,
         keys="ctrl+l",
         slash="list",
@@ -36,45 +35,45 @@ _ROWS: Final = (
     ),
     Action(
         "rename",
-        _("give this conversation a title"),
+        _("rename this conversation"),
         CONVERSATIONS,
         slash="rename",
         argument="TITLE",
     ),
     Action(
         "pin",
-        _("pin this conversation on top, or let go of it"),
+        _("pin or unpin this conversation"),
         CONVERSATIONS,
         slash="pin",
     ),
     Action(
         "archive",
-        _("archive this conversation, or take it back"),
+        _("archive or unarchive this conversation"),
         CONVERSATIONS,
         slash="archive",
     ),
     Action(
         "delete",
-        _("delete this conversation; /restore brings it back"),
+        _("delete this conversation; /restore restores it"),
         CONVERSATIONS,
         slash="delete",
     ),
     Action(
         "restore",
-        _("bring back the conversation that was deleted last"),
+        _("restore the conversation deleted last"),
         CONVERSATIONS,
         slash="restore",
     ),
     Action(
         "export",
-        _("write this conversation to a file: md, json or jsonl"),
+        _("export this conversation as md, json or jsonl"),
         CONVERSATIONS,
         slash="export",
         argument="[FORMAT] [FILE]",
     ),
     Action(
         "import",
-        _("read conversations from a file of qchat's, or of lines of messages"),
+        _("import conversations from a qchat export or a JSONL file of messages"),
         CONVERSATIONS,
         slash="import",
         argument="FILE",
@@ -90,7 +89,7 @@ _ROWS: Final = (
     ),
     Action(
         "info",
-        _("what is known of an answer: model, parameters, tokens, times"),
+        _("show details of an answer: model, parameters, tokens, timings"),
         ANSWERS,
         keys="f6",
         slash="info",
@@ -98,7 +97,7 @@ _ROWS: Final = (
     *MODELS,
     Action(
         "thought",
-        _("unfold or fold the thinking"),
+        _("expand or collapse the thinking"),
         ANSWERS,
         keys="ctrl+t",
     ),
@@ -118,41 +117,41 @@ _ROWS: Final = (
     ),
     Action(
         "message_before",
-        _("to the message before"),
+        _("go to the previous message"),
         MOVING,
         keys="alt+up",
         palette=False,
     ),
     Action(
         "message_after",
-        _("to the message after"),
+        _("go to the next message"),
         MOVING,
         keys="alt+down",
         palette=False,
     ),
     Action(
         "code_before",
-        _("to the block of code before"),
+        _("go to the previous code block"),
         MOVING,
         keys="alt+left",
         palette=False,
     ),
     Action(
         "code_after",
-        _("to the block of code after"),
+        _("go to the next code block"),
         MOVING,
         keys="alt+right",
         palette=False,
     ),
     Action(
         "bottom",
-        _("to the end, and follow the answer"),
+        _("scroll to the end and follow the answer"),
         MOVING,
         keys="ctrl+end",
     ),
     Action(
         "copy_code",
-        _("copy a block of code"),
+        _("copy a code block"),
         COPYING,
         keys="ctrl+b",
     ),
@@ -165,15 +164,15 @@ _ROWS: Final = (
     ),
     Action(
         "editor",
-        _("write in your own editor ($VISUAL, $EDITOR)"),
+        _("edit the text in your editor ($VISUAL, $EDITOR)"),
         WRITING,
         keys="alt+e",
         slash="editor",
     ),
-    Action("unfold", _("unfold a pasted text in the field"), WRITING, keys="f2"),
+    Action("unfold", _("expand a pasted text in the composer"), WRITING, keys="f2"),
     Action(
         "interrupt",
-        _("copy what is selected; else stop the answer; twice: quit"),
+        _("copy the selection, else stop the answer; twice: quit"),
         WINDOW,
         keys="ctrl+c",
         everywhere=True,
@@ -182,21 +181,21 @@ _ROWS: Final = (
     Action("leave", _("quit"), WINDOW, keys="ctrl+q", slash="quit", everywhere=True),
     Action(
         "palette",
-        _("find an action or a conversation by some of its letters"),
+        _("find an action or a conversation (fuzzy search)"),
         WINDOW,
         keys="ctrl+p",
         palette=False,
     ),
     Action(
         "theme",
-        _("light, dark, high-contrast or no-color; without a name the next one"),
+        _("set the theme: light, dark, high-contrast or no-color; without a name the next"),
         WINDOW,
         slash="theme",
         argument="[NAME]",
     ),
     Action(
         "help",
-        _("the keys and the commands"),
+        _("show all keys and commands"),
         WINDOW,
         keys="f1",
         slash="help",
@@ -204,7 +203,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_rename",
-        _("another title for the chosen one"),
+        _("rename the selected conversation"),
         LIST,
         keys="r",
         palette=False,
@@ -212,7 +211,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_pin",
-        _("pin it on top, or let go of it"),
+        _("pin or unpin it"),
         LIST,
         keys="p",
         palette=False,
@@ -220,7 +219,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_archive",
-        _("archive it, or take it back"),
+        _("archive or unarchive it"),
         LIST,
         keys="a",
         palette=False,
@@ -236,7 +235,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_restore",
-        _("bring back what was deleted last"),
+        _("restore the one deleted last"),
         LIST,
         keys="u",
         palette=False,
@@ -244,7 +243,7 @@ _ROWS: Final = (
     ),
     Action(
         "list_archived",
-        _("show the archived ones, or the others again"),
+        _("toggle between archived and current conversations"),
         LIST,
         keys="v",
         palette=False,

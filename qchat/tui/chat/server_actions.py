@@ -21,7 +21,7 @@ from .conversation import Conversation
 from .settings_actions import SettingsActions
 
 if TYPE_CHECKING:
-    from ..screens.offers import Offer
+    pass
 
 
 class ServerActions:
@@ -75,22 +75,24 @@ class ServerActions:
         if model:
             self._start(model)
             return
-        from ..screens.offers import Offer
+        from ..screens.server_start_picker import ServerStartPicker
 
-        screen = Offer(self._settings, self.starting)
-        self._window.push_screen(screen, lambda result: self._choose(screen, result))
+        picker = ServerStartPicker(self._settings, self.starting)
+        self._window.push_screen(picker, self._apply_choice)
 
-    def _choose(self, screen: "Offer", result: str | None) -> None:
-        choice, _space, argument = (result or "").partition(" ")
-        if choice == "run":
-            self._window.spawn(self.start(argument))
-        elif choice == "use":
-            endpoint = (screen.running or [])[int(argument)].endpoint
-            assert endpoint is not None
-            self._settings_actions.connect(replace(endpoint, model=None), None)
-        elif choice == "stop" and self.starting is not None:
+    def _apply_choice(self, choice: "ServerChoice | None") -> None:
+        from ..screens.server_start_picker import ServerAction
+
+        if choice is None:
+            return
+        if choice.action is ServerAction.START:
+            self._window.spawn(self.start(choice.model))
+        elif choice.action is ServerAction.USE:
+            assert choice.endpoint is not None
+            self._settings_actions.connect(replace(choice.endpoint, model=None), None)
+        elif choice.action is ServerAction.STOP and self.starting is not None:
             self.starting.stop()
-        elif choice == "other":
+        elif choice.action is ServerAction.CONNECT:
             self._window.spawn(self._settings_actions.server(""))
 
     def _start(self, model: str) -> None:

@@ -21,6 +21,7 @@ from .active_settings import ActiveSettings
 
 if TYPE_CHECKING:
     from ..screens.model_picker import ModelChoice
+    from ..screens.prompt_picker import PromptChoice
 
 _NONE = "none"
 _SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAME=VALUE
@@ -90,10 +91,11 @@ class SettingsActions:
         from ..screens.model_picker import ModelPicker
 
         settings, endpoint = self._settings, self._current.endpoint
-        self._window.push_screen(ModelPicker(settings, endpoint, self._connect_to))
+        self._window.push_screen(ModelPicker(settings, endpoint), self._apply_model)
 
-    def _connect_to(self, choice: "ModelChoice") -> None:
-        self.connect(choice.endpoint, choice.model)
+    def _apply_model(self, choice: "ModelChoice | None") -> None:
+        if choice is not None:
+            self.connect(choice.endpoint, choice.model)
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
         """Use this server here and in new conversations, and probe it now."""
@@ -135,8 +137,8 @@ class SettingsActions:
             PickItem(name, ("● " if name == current else "  ") + name, _preset_values(name))
             for name in (*PRESETS, _NONE)
         ]
-        note = _("Enter selects · Escape closes")
-        pick = PickList(_("Preset"), items, hint=_("Filter"), note=note)
+        note = _("Enter: use · Esc: close")
+        pick = PickList(_("Preset"), items, placeholder=_("Filter"), note=note)
         self._window.push_screen(pick, self._apply_preset)
 
     def _apply_preset(self, name: str | None) -> None:
@@ -176,14 +178,11 @@ class SettingsActions:
             replace(self._current, system=text), _("System prompt: {name}").format(name=name)
         )
 
-    def _prompt_selected(self, result: str | None) -> None:
-        if result is not None:
-            self._window.spawn(self._apply_prompt_choice(result))
+    def _prompt_selected(self, choice: "PromptChoice | None") -> None:
+        if choice is not None:
+            self._window.spawn(self._apply_prompt(choice))
 
-    async def _apply_prompt_choice(self, result: str) -> None:
-        from ..screens.prompt_picker import wish
-
-        choice = wish(result)
+    async def _apply_prompt(self, choice: "PromptChoice") -> None:
         if choice.name is None:
             await self.system(_NONE)
         elif choice.edit:

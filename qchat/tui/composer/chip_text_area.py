@@ -4,8 +4,8 @@ from typing import Final
 
 from rich.text import Text
 from textual import events
-from textual.document._document import EditResult, Location, Selection
 from textual.widgets import TextArea
+from textual.widgets.text_area import EditResult, Location, Selection
 
 from ...sanitize import clean
 from .chips import Chip, Chips, Draft, folded, is_large
@@ -50,9 +50,8 @@ class ChipTextArea(TextArea):
 
     def put(self, text: str) -> None:
         """Insert at the cursor, replacing the selection."""
-        result = self._replace_via_keyboard(text, *self.selection)
-        if result is not None:
-            self.move_cursor(result.end_location)
+        result = self.replace(text, *self.selection, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
 
     async def _on_key(self, event: events.Key) -> None:
         await run_key_bindings(self, event)
