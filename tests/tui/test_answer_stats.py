@@ -102,8 +102,8 @@ def test_the_info_of_any_answer_that_is_stored() -> None:
     )  # fmt: skip
     rows = dict(rows_of(with_all))
     assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
-    assert rows["server"] == "-" and rows["took"] == "1.00 s"
+    assert rows["server"] == "-" and rows["total time"] == "1.00 s"
     assert rows["completion_tokens_details.reasoning_tokens"] == "2"
     assert "tokens" not in rows
     bare = Stored(1, "c", None, "assistant", "", None, MessageState.STOPPED, 0.0)
-    assert dict(rows_of(bare))["tokens"] == "the server did not say"
+    assert dict(rows_of(bare))["tokens"] == "not reported by the server"

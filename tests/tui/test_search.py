@@ -49,9 +49,7 @@ async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> 
             assert index == len(texts(app)) - 1 == 10
             cursor = app.transcript.cursor
             assert cursor is not None and cursor[0] == index and cursor[1] > 1
-            lines = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
-            assert any("›" in line for line in lines)
-            assert any("知识图谱" in line for line in lines)
+            await wait_until(lambda: "›" in screen(app) and "知识图谱" in screen(app))
 
 
 async def test_hits_as_one_types(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from .conversation import Conversation
 from .settings_actions import SettingsActions
 
 if TYPE_CHECKING:
-    pass
+    from ..screens.server_start_picker import ServerChoice
 
 
 class ServerActions:
