@@ -3,13 +3,15 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.servers import ServerPool
-from qchat.batch.request import CHAT, Request, RowKind
+from qchat.batch.request import CHAT, Outcome, Request, RowKind
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, EngineError
@@ -22,10 +24,13 @@ def request(text: str) -> Request:
     return Request(0, 1, "id", RowKind.PROMPT, CHAT, body, {"prompt": text}, "d" * 32)
 
 
-def servers(*running: faults.Running, concurrency: int = 64) -> ServerPool:
-    return ServerPool(
-        [HttpEngine(Endpoint(one.base_url), FixedConcurrency(concurrency)) for one in running]
-    )
+def servers(
+    *running: faults.Running,
+    model: str | None = None,
+    report: Callable[[str], None] | None = None,
+) -> ServerPool:
+    engines = [HttpEngine(Endpoint(one.base_url), FixedConcurrency(64)) for one in running]
+    return ServerPool(engines, model=model, report=report)
 
 
 async def test_the_work_goes_where_there_is_room() -> None:
@@ -102,6 +107,110 @@ async def test_a_server_that_refuses_the_key_is_no_server_that_is_away() -> None
         await engine.start()
         with pytest.raises(EngineError, match="wants a key"):
             await engine.models()
+        await engine.close()
+
+
+@contextmanager
+def counting_probes(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> Iterator[list[str]]:
+    """The servers whose models were asked for; the first calls raise `errors`."""
+    original, pending = HttpEngine.models, list(errors)
+    probes: list[str] = []
+
+    async def models(engine: HttpEngine) -> list[str]:
+        probes.append(engine.base_url)
+        if pending:
+            raise pending.pop(0)
+        return await original(engine)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpEngine, "models", models)
+        yield probes
+
+
+async def test_a_probe_that_raises_is_repeated_and_the_server_joins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[str] = []
+    with faults.running() as one, faults.running() as two:
+        engine = servers(one, two, report=reports.append)
+        await engine.start()
+        await engine.models()
+        await asyncio.to_thread(one.down)
+        assert (await engine.answer(request("x"))).answered
+        assert engine.description == "1 of 2 servers"
+        await asyncio.to_thread(one.up)
+        errors = RuntimeError("odd"), RuntimeError("odd")
+        async with asyncio.timeout(60):
+            with counting_probes(monkeypatch, *errors) as probes:
+                while len(probes) < len(errors):
+                    assert engine.description == "1 of 2 servers"
+                    await asyncio.sleep(0.02)
+                while engine.description != "2 of 2 servers":
+                    await asyncio.sleep(0.02)
+        await engine.close()
+    assert reports == [f"Waiting for {one.base_url}: RuntimeError: odd"]
+
+
+async def test_a_server_that_returns_without_the_model_does_not_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[str] = []
+    with faults.running() as one, ExitStack() as stack:
+        two = stack.enter_context(faults.running())
+        port = two.port
+        engine = servers(two, one, report=reports.append)
+        await engine.start()
+        await engine.models()
+        stack.close()
+        async with asyncio.timeout(60):
+            while engine.description != "1 of 2 servers":
+                await engine.answer(request("x"))
+        with faults.running(models=("another",), port=port) as other:
+            with counting_probes(monkeypatch) as probes:
+                async with asyncio.timeout(60):
+                    while len(probes) < 3:
+                        await asyncio.sleep(0.02)
+            assert engine.description == "1 of 2 servers"
+            assert all([(await engine.answer(request(f"q{n}"))).answered for n in range(20)])
+            assert other.log.records == []
+        assert reports == [f"{other.base_url} gets no requests: it does not offer demo."]
+        with faults.running(port=port):
+            async with asyncio.timeout(60):
+                while engine.description != "2 of 2 servers":
+                    await asyncio.sleep(0.02)
+        await engine.close()
+
+
+async def test_only_the_model_in_use_must_be_offered() -> None:
+    with faults.running(models=("a", "b")) as one, faults.running(models=("a",)) as two:
+        engine = servers(one, two, model="a")
+        await asyncio.to_thread(two.down)
+        await engine.start()
+        assert await engine.models() == ["a", "b"]
+        await asyncio.to_thread(two.up)
+        async with asyncio.timeout(60):
+            while engine.description != "2 of 2 servers":
+                await asyncio.sleep(0.02)
+        await engine.close()
+
+
+async def test_a_server_that_failed_gets_one_request_until_it_succeeds() -> None:
+    with faults.running("500:times=1") as bad, faults.running() as good:
+        engine = servers(bad, good)
+        await engine.start()
+        assert not (await engine.answer(request("first"))).answered
+        bad.set_plan("hang:seconds=60")
+        trials: list[asyncio.Task[Outcome]] = []
+        async with asyncio.timeout(60):
+            while engine.states()[0].in_flight == 0:
+                trials.append(asyncio.create_task(engine.answer(request("trial"))))
+                await asyncio.sleep(0.02)
+            for n in range(20):
+                assert (await engine.answer(request(f"q{n}"))).answered
+            assert engine.states()[0].in_flight == 1
+            bad.clear()
+        for trial in trials:
+            trial.cancel()
         await engine.close()
 
 
