@@ -39,15 +39,15 @@ if __name__ == "__main__":
 
 
 def marked(mark: str) -> list[int]:
-    """Processes with `mark` in their environment: a child can't lose it, whoever its parent is."""
-    found = []
+    """Processes with `mark` in their environment, which every child inherits."""
+    pids = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             if mark.encode() in environ.read_bytes():
-                found.append(int(environ.parent.name))
+                pids.append(int(environ.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def started(
 
 
 def assert_all_gone_after_kill(process: "subprocess.Popen[str]", mark: str) -> int:
-    """Kill -9 and wait; gives back how many processes there had been."""
+    """Kill -9 and wait; returns how many processes there had been."""
     before = len(marked(mark))
     process.kill()
     process.wait()
