@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Code, Failure
 from ..i18n import _, plural
+from ..signals import call_on_signal
 from ..tasks import FailureReporter, start_supervised
 from .engines.engine import Engine
 from .engines.selection import EngineSelection
@@ -17,7 +18,6 @@ from .progress import ProgressDisplay
 from .request import Outcome, Request
 from .run_stats import RunStats
 from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
-from .signals import calling
 
 SYNC_INTERVAL = 1.0
 """Seconds of finished work that a power cut may cost at most."""
@@ -180,7 +180,7 @@ class BatchRunner:
             loop.call_later(DRAIN_SECONDS, sending.cancel)
 
         try:
-            with calling(stop, 2 * DRAIN_SECONDS, self.stalled):
+            with call_on_signal(stop, 2 * DRAIN_SECONDS, self.stalled):
                 await asyncio.wait({sending, syncing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, syncing, showing):

@@ -110,13 +110,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_where, line) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = [
+        commands = [
             CompletionItem(name, help=line)
             for name, (_where, line) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
         # Not Group's own: it would import every command for its help.
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _debug_option() -> click.Option:

@@ -18,7 +18,7 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def captured(path: Path) -> Iterator[Terminal]:
+def redirect_output(path: Path) -> Iterator[Terminal]:
     """Redirect stdout and stderr of this process and its children to the file `path`.
 
     Descriptors 1 and 2 are replaced, so that the output of C++ code and child processes is

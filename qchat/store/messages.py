@@ -281,7 +281,7 @@ class MessageTable:
         ).fetchone()
         if row is None:
             raise rows.no_message(message)
-        if row[1] != MessageState.STREAMING or row[2] != self._writer.known:
+        if row[1] != MessageState.STREAMING or row[2] != self._writer.used_name:
             raise StoreError(StoreProblem.BUSY, _("This answer is not being written here."))
         return str(row[0])
 

@@ -17,7 +17,9 @@ def check(path: Path) -> None:
     if path.suffix.lower() not in KINDS:
         raise UsageError(_("--plot: {file} must end in .png or .svg.").format(file=path))
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(_("--plot needs matplotlib: pip install 'qchat[bench]'"))
+        from ...installation import install_hint
+
+        raise UsageError(_("--plot needs matplotlib: {hint}").format(hint=install_hint("bench")))
 
 
 def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:

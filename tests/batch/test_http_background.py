@@ -7,16 +7,11 @@ from qchat.batch.engines import http
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.metrics import ServerLoad, parse_load
-from qchat.batch.request import CHAT, Request, RowKind
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code
 from tests import faults
-
-
-def request(text: str) -> Request:
-    body = {"model": "demo", "messages": [{"role": "user", "content": text}]}
-    return Request(0, 1, "r", RowKind.STRING, CHAT, body, text, "")
+from tests.batch.chat_request import chat_request
 
 
 async def test_stalled_requests_end_although_the_load_can_never_be_read(
@@ -32,8 +27,8 @@ async def test_stalled_requests_end_although_the_load_can_never_be_read(
         engine.stall_detector.stall_timeout = engine.stall_detector.blind_timeout = 1.0
         await engine.start()
         async with asyncio.timeout(30):
-            outcome = await engine.answer(request("x [[fault:hang;seconds=60]]"))
-            second = await engine.answer(request("y [[fault:hang;seconds=60]]"))
+            outcome = await engine.answer(chat_request("x [[fault:hang;seconds=60]]"))
+            second = await engine.answer(chat_request("y [[fault:hang;seconds=60]]"))
         await engine.close()
     assert outcome.failure is not None and outcome.failure.code is Code.NO_PROGRESS
     assert second.failure is not None and second.failure.code is Code.NO_PROGRESS
@@ -54,7 +49,7 @@ async def test_the_load_is_read_again_after_an_error(monkeypatch: pytest.MonkeyP
     with faults.running() as server:
         engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(4), report=reports.append)
         await engine.start()
-        answer = asyncio.create_task(engine.answer(request("x [[fault:hang;seconds=60]]")))
+        answer = asyncio.create_task(engine.answer(chat_request("x [[fault:hang;seconds=60]]")))
         async with asyncio.timeout(30):
             while engine.states()[0].load is None:
                 await asyncio.sleep(0.02)
@@ -71,7 +66,7 @@ async def test_a_load_that_can_no_longer_be_read_is_unknown(
     with faults.running() as server:
         engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(4))
         await engine.start()
-        answer = asyncio.create_task(engine.answer(request("x [[fault:hang;seconds=60]]")))
+        answer = asyncio.create_task(engine.answer(chat_request("x [[fault:hang;seconds=60]]")))
         async with asyncio.timeout(30):
             while engine.states()[0].load is None:
                 await asyncio.sleep(0.02)

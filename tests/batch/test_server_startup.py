@@ -15,8 +15,8 @@ from qchat.batch.engines.servers import ServerPool
 from qchat.api.endpoint import Endpoint
 from qchat.errors import EngineError
 from tests import faults
+from tests.batch.chat_request import chat_request
 from tests.batch.commands import batch, once_each, write
-from tests.batch.test_servers import request
 
 
 @contextmanager
@@ -44,7 +44,9 @@ async def test_the_run_starts_with_the_servers_that_answer() -> None:
         async with asyncio.timeout(60):
             assert await engine.models() == ["demo"]
             assert engine.description == "1 of 3 servers"
-            outcomes = await asyncio.gather(*(engine.answer(request(f"{n}")) for n in range(20)))
+            outcomes = await asyncio.gather(
+                *(engine.answer(chat_request(f"{n}")) for n in range(20))
+            )
         assert all(outcome.answered for outcome in outcomes)
         await engine.close()
 
@@ -62,8 +64,8 @@ async def test_a_server_that_answers_late_joins() -> None:
             while engine.description != "2 of 3 servers":
                 await asyncio.sleep(0.02)
             while not late.log.answered:
-                assert (await engine.answer(request("x"))).answered
-                await asyncio.gather(*(engine.answer(request(f"{n}")) for n in range(4)))
+                assert (await engine.answer(chat_request("x"))).answered
+                await asyncio.gather(*(engine.answer(chat_request(f"{n}")) for n in range(4)))
         await engine.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import READY, free_port, wait_until_gone
+from .servers import READY, free_port, wait_until_gone
 
 pytestmark = pytest.mark.vllm
 
@@ -23,7 +23,7 @@ MODEL = "demo"
 OFFLINE = f"""
 import asyncio, sys
 from pathlib import Path
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
 async def main(terminal):
@@ -33,7 +33,7 @@ async def main(terminal):
     await asyncio.sleep(600)
 
 if __name__ == "__main__":
-    with captured(Path(sys.argv[1])) as terminal:
+    with redirect_output(Path(sys.argv[1])) as terminal:
         asyncio.run(main(terminal))
 """
 

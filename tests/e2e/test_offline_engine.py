@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind
 
@@ -31,7 +31,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offl
     """A started engine; afterwards nothing of it may be left."""
     log = tmp_path_factory.mktemp("offline") / "vllm.log"
     before = set(process_family([os.getpid()]))
-    with captured(log):
+    with redirect_output(log):
         engine = OfflineEngine(MODEL, NAME, options=OfflineOptions(log=log))
         await engine.start()
         members = set(process_family([os.getpid()])) - before
@@ -174,7 +174,7 @@ async def test_its_description_and_window(engine: OfflineEngine) -> None:
 FAIL = """
 import asyncio, json, sys
 from pathlib import Path
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.errors import QchatError
 
@@ -193,7 +193,7 @@ async def all():
     return [text async for text in main()]
 
 if __name__ == "__main__":
-    with captured(Path(sys.argv[1])) as terminal:
+    with redirect_output(Path(sys.argv[1])) as terminal:
         print(json.dumps(asyncio.run(all())), file=terminal.stdout)
 """
 
@@ -243,7 +243,7 @@ WITHOUT = """
 import asyncio, json, sys
 from pathlib import Path
 from qchat.batch.engines import vllm_adapter
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.batch.request import CHAT, Request, RowKind
 
@@ -264,7 +264,7 @@ async def main(log):
     return outcome.body
 
 if __name__ == "__main__":
-    with captured(Path(sys.argv[1])) as terminal:
+    with redirect_output(Path(sys.argv[1])) as terminal:
         print(json.dumps(asyncio.run(main(Path(sys.argv[1])))), file=terminal.stdout)
 """
 

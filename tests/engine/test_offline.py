@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
 from qchat.engine import vllm_startup as vllm_start
@@ -19,8 +19,8 @@ class TestCaptured:
         program = (
             "import os, subprocess, sys\n"
             "from pathlib import Path\n"
-            "from qchat.batch.engines.engine_log import captured\n"
-            "with captured(Path(sys.argv[1])) as terminal:\n"
+            "from qchat.batch.engines.engine_log import redirect_output\n"
+            "with redirect_output(Path(sys.argv[1])) as terminal:\n"
             "    print('python')\n"
             "    os.write(2, b'descriptor\\n')\n"
             "    subprocess.run(['echo', 'child'])\n"
@@ -39,7 +39,7 @@ class TestCaptured:
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
-        with pytest.raises(OSError), captured(tmp_path / "log"):
+        with pytest.raises(OSError), redirect_output(tmp_path / "log"):
             pass
         assert not (tmp_path / "elsewhere").exists()
 

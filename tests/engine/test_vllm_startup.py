@@ -15,6 +15,7 @@ import pytest
 
 from qchat.engine import vllm_startup as vllm_start
 from qchat.errors import EngineError
+from qchat.installation import install_hint
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None:
@@ -29,8 +30,10 @@ def versions(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None
 class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
-        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*make setup"):
+        with pytest.raises(EngineError) as error:
             vllm_start.installed_vllm()
+        assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(error.value)
+        assert f"On the CPU: {install_hint('cpu')}." in str(error.value)
 
     @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
