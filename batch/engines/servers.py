@@ -1,4 +1,4 @@
-"""A pool of servers as one engine: requests go to the least busy one; each has a circuit breaker."""
+"""A pool of servers as one engine: the least busy one is used; each has a circuit breaker."""
 
 import asyncio
 import time
