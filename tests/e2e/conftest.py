@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from qchat.serve import process_tree as tree
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 
 from qchat.processes import alive, kill_processes, process_family
 
 READY = 240.0  # seconds that a server gets to start, on a busy machine too
 STOP = 30.0
 
-ALICE, BOB = "a" * LEAST, "b" * LEAST
+ALICE, BOB = "a" * MIN_LENGTH, "b" * MIN_LENGTH
 QCHAT = [sys.executable, "-m", "qchat"]
 
 

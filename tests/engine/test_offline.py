@@ -403,4 +403,4 @@ def test_a_port_that_is_taken_is_said_before_anything_loads(
         taken.listen()
         port = taken.getsockname()[1]
         assert launch(["--model", "demo", "--port", str(port)]) == 2
-    assert f"Port {port} on 127.0.0.1 can't be had" in capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1 is not available" in capsys.readouterr().err
