@@ -1,15 +1,12 @@
-"""Which process listens on a port of this machine: from /proc, so on Linux alone."""
+"""Whether a port of this machine can be bound, and which process listens on it."""
 
 import contextlib
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UsageError
 from ..i18n import _
 from . import process_tree
-
-_LISTEN = "0A"  # the state in /proc/net/tcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +36,14 @@ def check(host: str, port: int) -> None:
 
 def listener(port: int) -> Listener | None:
     """Return the process that listens on `port`; None where there is none or it is not visible."""
-    sockets = _sockets(port)
-    if not sockets:
-        return None
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if str(link.readlink()) in sockets:
-                pid = int(link.parts[2])
-                return Listener(pid, process_tree.command(pid))
+    import psutil
+
+    with contextlib.suppress(psutil.AccessDenied):  # macOS: not without root
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr.port == port
+                and connection.pid is not None
+            ):
+                return Listener(connection.pid, process_tree.command(connection.pid))
     return None
-
-
-def _sockets(port: int) -> set[str]:
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text("ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    sockets.add(f"socket:[{fields[9]}]")
-    return sockets

@@ -12,11 +12,11 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
+from .. import signals
 from ..engine.diagnosis import last_error
 from ..errors import EngineError, Exit, QchatError, UsageError
 from ..i18n import _
@@ -35,7 +35,6 @@ HEALTH_INTERVAL = 1.0  # seconds between health checks while the log does not sa
 _HEALTH_TIMEOUT = 0.3  # seconds for such a check
 LOG_CHECK_INTERVAL = 30.0  # seconds between checks of the log's size
 MAX_LOG_BYTES = 64 << 20  # of a log, and of the one before it: a busy server writes that in hours
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Report = Callable[[Step], None]
 
@@ -68,7 +67,10 @@ class Supervisor:
         Raises `EngineError` where the server can't run, `UsageError` where another server has its
         name or port, or vLLM rejects the options.
         """
-        with self._registry.acquire(self._plan.name), self._listening():
+        with (
+            self._registry.acquire(self._plan.name),
+            signals.handle_signals(self._on_signal, signal.SIGCHLD),
+        ):
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
                 return self._run(temporary)
@@ -248,7 +250,7 @@ class Supervisor:
             self._registry.remove(self._plan.name)
         if not self._signals:
             return Exit.OK
-        return Exit.INTERRUPTED if self._signals[0] == signal.SIGINT else Exit.TERMINATED
+        return signals.exit_code(self._signals[0])
 
     def _failed(
         self, error: str | None, exit_code: int, restarts: int, log: Path
@@ -261,19 +263,10 @@ class Supervisor:
             return UsageError(message)
         return EngineError(message)
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        def note(signum: int, _frame: FrameType | None) -> None:
-            if signum != signal.SIGCHLD:
-                self._signals.append(signum)
-            self._wake.set()
-
-        old = {signum: signal.signal(signum, note) for signum in (*_SIGNALS, signal.SIGCHLD)}
-        try:
-            yield
-        finally:
-            for signum, handler in old.items():
-                signal.signal(signum, handler)
+    def _on_signal(self, signum: int) -> None:
+        if signum != signal.SIGCHLD:
+            self._signals.append(signum)
+        self._wake.set()
 
 
 def _utc_offset() -> int:

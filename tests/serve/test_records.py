@@ -107,10 +107,10 @@ def test_an_old_log_is_not_another_servers_log(registry: ServerRegistry) -> None
 
 
 def test_a_lock_on_a_full_disk(registry: ServerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_descriptor: int, _data: bytes) -> int:
+    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("qchat.serve.lock.os.write", full)
+    monkeypatch.setattr("qchat.locks.os.pwrite", full)
     with pytest.raises(EngineError, match="No space left on device"), registry.acquire("demo"):
         pass
 

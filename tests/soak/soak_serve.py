@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from qchat.processes import alive, kill_processes, process_family
-from tests.e2e.conftest import READY, Home, free_port, wait_until_gone
+from tests.e2e.servers import READY, Home, free_port, wait_until_gone
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3600)]
 
