@@ -21,15 +21,17 @@ LINUX = pytest.mark.skipif(
 )
 
 # It logs and answers what vLLM does at the end of a start, and leaves a grandchild that no signal
-# to its parent reaches. It notes when it started and when it crashed.
+# to its parent reaches. It notes when it started and when it crashed, and its environment.
 STAND_IN = """
-import http.server, os, signal, subprocess, sys, threading, time
+import http.server, json, os, signal, subprocess, sys, threading, time
 port, behaviours, folder = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3]
 def note(name):
     with open(os.path.join(folder, name), "a") as file:
         file.write(f"{time.monotonic()}\\n")
     with open(os.path.join(folder, name)) as file:
         return len(file.readlines())
+with open(os.path.join(folder, "environ.json"), "w") as file:
+    json.dump(dict(os.environ), file)
 behaviour = behaviours[min(note("starts"), len(behaviours)) - 1]
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 if behaviour == "broken":

@@ -16,7 +16,7 @@ from qchat.serve.plan import ServePlan, is_loopback, make_plan
 from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine
 from qchat.engine.recipes import find_recipe
-from qchat.errors import UsageError
+from qchat.errors import EngineError, UsageError
 
 CPU = Machine((), 24_000, 20_000, 4)
 KEY = {"QCHAT_API_KEY": "k" * MIN_LENGTH}
@@ -141,6 +141,9 @@ class TestPlan:
     def test_it_travels_as_json(self) -> None:
         plan = make_plan(ServeOptions("demo", allowed_origins=("https://a.example",)), CPU, {})
         assert ServePlan.from_json(plan.to_json()) == plan
+        other = json.dumps(json.loads(plan.to_json()) | {"version": 1})
+        with pytest.raises(EngineError, match="another version of qchat"):
+            ServePlan.from_json(other)
         assert value(plan, "allowed-origins") == '["https://a.example"]'
 
     def test_the_command(self) -> None:
@@ -160,6 +163,10 @@ class TestPlan:
             ServeOptions("demo", passthrough_args=("--reasoning_parser", "mine")), CPU, {}
         )
         assert plan.vllm_args.count("--reasoning-parser") == 0
+
+    def test_host_names_are_compared_in_lower_case(self) -> None:
+        plan = make_plan(ServeOptions("demo", allowed_hosts=("LLM.Example",)), CPU, {})
+        assert plan.rules.allowed_hosts == ("llm.example",)
 
     def test_loopback(self) -> None:
         assert all(map(is_loopback, ["127.0.0.1", "127.1.2.3", "::1", "localhost"]))

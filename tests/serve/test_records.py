@@ -98,6 +98,7 @@ def test_an_old_log_is_not_another_servers_log(registry: ServerRegistry) -> None
     for name in ("demo", "demo.1", "demo.log.1", "demo.log"):
         registry.new_log(name).write_text(f"{name}\n")
     registry.new_log("demo")
+    assert (registry.log("demo").parent / "demo.log.1").read_text() == "demo\n"
     for name in ("demo.1", "demo.log.1", "demo.log"):
         assert registry.log(name).read_text() == f"{name}\n"
     registry.log("demo").write_text("x" * 100)
@@ -163,3 +164,11 @@ def test_a_full_disk_keeps_the_record_that_was_there(
     with pytest.raises(EngineError, match="No space left on device"):
         registry.write(replace(record(), state=records.STOPPING))
     assert registry.read("demo") == record() and set(folder.iterdir()) == before
+
+
+def test_the_record_of_a_failed_start_stays_until_it_is_stopped(registry: ServerRegistry) -> None:
+    """`qchat status` shows its message."""
+    registry.write(record(state=records.FAILED))
+    registry.write(record("other", state=records.RESTARTING))
+    registry.sweep()
+    assert [left.name for left in registry.all()] == ["demo"]

@@ -114,7 +114,7 @@ def test_a_failed_start_is_not_retried(
 def test_a_server_that_was_shut_down_is_not_restarted(
     tmp_path: Path, registry: ServerRegistry, unused_port: int
 ) -> None:
-    plan = stand_in_plan(tmp_path, unused_port, "shutdown,healthy")
+    plan = stand_in_plan(tmp_path, unused_port, "shutdown,broken")
     assert Supervisor(plan, registry, ignore, AT_ONCE).run() == Exit.OK
     assert len(times(tmp_path, "starts")) == 1 and registry.all() == []
     assert "shut down by another process" in registry.log("demo").read_text()

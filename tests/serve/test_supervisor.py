@@ -1,5 +1,6 @@
 """Supervising a server, from its start to its end; real vLLM is in e2e."""
 
+import json
 import os
 import signal
 import time
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 from qchat.serve import ports, process_tree, records
+from qchat.serve.access_rules import AccessRules
 from qchat.serve.health import Health, HealthReply
 from qchat.serve.phases import Phase, Step
-from qchat.serve.records import ServerRegistry
+from qchat.serve.records import ServerRecord, ServerRegistry
 from qchat.serve.restart_policy import RestartPolicy
 from qchat.serve.supervisor import Supervisor
 
@@ -146,30 +148,75 @@ def test_an_account_without_a_name_and_a_child_that_has_exited(
 def test_a_log_that_grows_is_truncated_while_the_server_runs(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The error of a later crash is then read from the beginning of the log."""
     monkeypatch.setattr("qchat.serve.supervisor.LOG_CHECK_INTERVAL", 0.02)
-    monkeypatch.setattr("qchat.serve.supervisor.MAX_LOG_BYTES", 10)
     log = registry.log("demo")
     old = log.with_name("demo.log.1")
 
+    def set_limit(max_bytes: int) -> None:
+        monkeypatch.setattr("qchat.serve.supervisor.MAX_LOG_BYTES", max_bytes)
+
+    def is_ready(restarts: int) -> bool:
+        record = registry.read("demo")
+        return record is not None and (record.state, record.restarts) == (records.READY, restarts)
+
     def crash() -> None:
-        monkeypatch.setattr("qchat.serve.supervisor.MAX_LOG_BYTES", 1 << 20)
+        set_limit(1 << 20)
         (tmp_path / "crash").touch()
 
-    def has_restarted() -> bool:
-        record = registry.read("demo")
-        return record is not None and (record.state, record.restarts) == (records.READY, 1)
-
-    plan = stand_in_plan(tmp_path, unused_port, "crash_on_request,healthy")
+    plan = stand_in_plan(tmp_path, unused_port, "crash,crash_on_request,healthy")
     threads = [
+        act_when(lambda: is_ready(1), lambda: set_limit(10)),
         act_when(lambda: old.exists() and log.stat().st_size == 0, crash),
-        signal_when(has_restarted),
+        signal_when(lambda: is_ready(2)),
     ]
     policy = RestartPolicy(first_delay=0.01)
     assert Supervisor(plan, registry, lambda _step: None, policy).run() == Exit.TERMINATED
     for thread in threads:
         thread.join()
-    assert "startup complete" in old.read_text()
-    assert "(the engine is dead)" in log.read_text()  # read from the beginning of the new log
+    assert "restart 1 of 5" in old.read_text()
+    assert "(the engine is dead); restart 2 of 5" in log.read_text()
+
+
+@LINUX
+def test_a_second_signal_ends_a_server_that_ignores_sigterm(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the whole timeout this would not end."""
+    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    plan = stand_in_plan(tmp_path, unused_port, "deaf")
+    threads = [
+        signal_when(lambda: state(registry) == records.READY),
+        signal_when(lambda: state(registry) == records.STOPPING, signal.SIGINT),
+    ]
+    assert Supervisor(plan, registry, lambda _step: None).run() == Exit.TERMINATED
+    for thread in threads:
+        thread.join()
+
+
+@LINUX
+def test_the_environment_of_the_server(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    ready_records: list[ServerRecord] = []
+
+    def report(step: Step) -> None:
+        if step.phase is Phase.READY:
+            ready_records.append(record_of(registry))
+
+    plan = stand_in_plan(tmp_path, unused_port, "healthy")
+    thread = signal_when(lambda: bool(ready_records))
+    Supervisor(plan, registry, report).run()
+    thread.join()
+    environ = json.loads((tmp_path / "environ.json").read_text())
+    (record,) = ready_records
+    assert AccessRules.from_environment(environ) == plan.rules
+    assert environ[process_tree.MARK] == record.mark
+    assert environ["TMPDIR"] == record.temporary and not Path(record.temporary).exists()
+    # Compiled code stays for the next start.
+    compiled = Path(environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert not compiled.is_relative_to(record.temporary)
 
 
 @LINUX
