@@ -93,7 +93,9 @@ def request(
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
     headers = dict(sent[0]["headers"])
     body = sent[1]["body"]
-    if body != b"inner" and scope["method"] != "HEAD":
+    if scope["method"] == "HEAD":
+        assert body == b""
+    elif body != b"inner":
         assert int(headers[b"content-length"]) == len(body)
     error = {} if body in (b"inner", b"") else json.loads(body)["error"]
     return sent[0]["status"], error | {"headers": headers}
@@ -206,6 +208,12 @@ class TestRoutes:
         for scope in inner.reached:
             pair = (scope["method"], scope["path"])
             assert pair in WITH_KEY | OPEN | {("GET", "/metrics")}
+
+    def test_a_denial_of_head_has_no_body(self) -> None:
+        access, inner = layer()
+        status, error = request(access, http("HEAD", "/v1/models", [BEARER]))
+        assert status == 404 and int(error["headers"][b"content-length"]) > 0
+        assert inner.reached == []
 
     def test_below_a_root_path(self) -> None:
         access, _inner = layer()

@@ -84,6 +84,24 @@ def test_a_supervisor_that_can_not_be_killed_is_reported(
             stop_servers(registry, [record()])
 
 
+def test_a_supervisor_that_has_come_since_is_left_alone(
+    registry: ServerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it waited for, this would not end."""
+    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    with registry.acquire("demo"):
+        registry.write(record())
+        holders = [replace(LockHolder.me(), began=1)]  # the first look finds one that has ended
+        monkeypatch.setattr(
+            ServerRegistry,
+            "supervisor",
+            lambda _self, _name: holders.pop() if holders else LockHolder.me(),
+        )
+        with pytest.raises(EngineError, match="The record of demo is in use; try again"):
+            stop_servers(registry, [record()])
+        assert registry.read("demo") == record()
+
+
 def test_a_lock_that_can_not_be_written(
     registry: ServerRegistry, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
