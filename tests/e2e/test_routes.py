@@ -10,7 +10,7 @@ import pytest
 from qchat.serve.access import OPEN, VARIABLE, WITH_KEY, Rules
 from qchat.serve.keys import LEAST
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 KEY = "k" * LEAST
 
