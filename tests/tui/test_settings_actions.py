@@ -161,7 +161,7 @@ async def test_with_several_models_one_is_to_be_chosen(tmp_path: Path, server: R
             await ask(app, "one")
             assert "choose one with /model: small, large" in app.transcript.messages[-1].error
             await command(app, "/model large")
-            assert not any("F7" in part.text for part in app._status.parts)
+            await wait_until(lambda: not any("F7" in part.text for part in app._status.parts))
             await pilot.press("ctrl+r")
             await wait_until(lambda: last_state(app) is AnswerState.COMPLETE)
             assert body(server)["model"] == "large"
