@@ -35,7 +35,7 @@ _FIELD = _HELLO.replace("Static\n", "Static, TextArea\n").replace(
 _CHAT = "import sys; sys.argv = ['qchat', 'tui']; from qchat.__main__ import main; main()"
 
 
-def painted(program: str, words: bytes, home: str) -> float:
+def painted(program: str, marker: bytes, home: str) -> float:
     """Seconds until the words come out of the terminal; the process is ended then."""
     began = time.perf_counter()
     pid, terminal = pty.fork()
@@ -44,12 +44,12 @@ def painted(program: str, words: bytes, home: str) -> float:
         os.environ.update(QCHAT_HOME=home, TERM="xterm-256color", PYTHONPYCACHEPREFIX=home)
         os.execv(sys.executable, [sys.executable, "-c", program])
     ioctl(terminal, TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    seen = b""
+    output = b""
     try:
-        while words not in seen:
+        while marker not in output:
             if not select.select([terminal], [], [], 30)[0]:
-                raise TimeoutError(seen[-500:])
-            seen += os.read(terminal, 65536)
+                raise TimeoutError(output[-500:])
+            output += os.read(terminal, 65536)
         return time.perf_counter() - began
     finally:
         os.kill(pid, 9)
@@ -68,11 +68,11 @@ def main() -> int:
     times: dict[str, list[float]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as home:
         for number in range(rounds + 1):
-            for name, (program, words) in programs.items():
-                took = painted(program, words, home)
+            for name, (program, marker) in programs.items():
+                took = painted(program, marker, home)
                 if number:  # the first round compiles, as installing does
                     times[name].append(took)
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     least = medians["a hello-world app"]
     for name, median in medians.items():
         print(f"{name:26} {median * 1000:4.0f} ms  {median / least:.2f} x")

@@ -278,10 +278,10 @@ def main() -> int:
     parser.add_argument("--streams", default="list,fence,table", help="the kinds of fast streams")
     options = parser.parse_args()
     many, few = options.exchanges, options.theirs
-    found: list[figures.Figure] = []
+    results: list[figures.Figure] = []
 
     def add(name: str, value: float, target: float, unit: str = "x") -> None:
-        found.append(figures.Figure(name, value, target, unit, less=True))
+        results.append(figures.Figure(name, value, target, unit, less=True))
 
     chunk = statistics.median(ran(append_ours, many, 30))
     add(f"a chunk after {many:,} exchanges / a frame", chunk / FRAME, 1.2)
@@ -296,7 +296,7 @@ def main() -> int:
     add("typing meanwhile, 95% / a frame", slowest(slow.keys), 1.0)
     add("CPU at rest, transcript alone", ran(idle, 3.0) * 100, 1.0, "%")
     beside(few)
-    return figures.end(found)
+    return figures.end(results)
 
 
 def beside(exchanges: int) -> None:

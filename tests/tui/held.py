@@ -1,4 +1,4 @@
-"""A store that is slow, or that fails, at the moment that a test wants."""
+"""A store that is slow, or that fails, when a test needs it."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _LONGEST = 10.0
 
 @contextmanager
 def held(app: ChatApp) -> Iterator[threading.Event]:
-    """What the chat asks of its store waits, in its order, until the event is set or this ends."""
+    """Block the store's thread until the event is set or the context ends."""
     go = threading.Event()
     app.conversation.keeper.run(go.wait, _LONGEST)
     try:
@@ -26,7 +26,7 @@ def held(app: ChatApp) -> Iterator[threading.Event]:
 
 @contextmanager
 def failing(room: object, method: str) -> Iterator[list[Any]]:
-    """Calls of a method of the store fail until this ends; their arguments."""
+    """Make a method of the store fail within the context; yields the arguments of its calls."""
     calls: list[Any] = []
 
     def fail(*args: Any, **_named: Any) -> NoReturn:

@@ -73,7 +73,7 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "expected"),
     [
         ('nwe = "f11"', ["'nwe'", "'new'"]),
         ('zzzzz = "f11"', ["'zzzzz'", "page_up"]),
@@ -92,12 +92,12 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
         ("new = 3", ["quotes"]),
     ],
 )
-def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> None:
+def test_keys_that_cannot_be(tmp_path: Path, line: str, expected: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         keymap(tmp_path, line)
     text = str(caught.value)
     assert text.startswith(f"{tmp_path / 'config' / 'config.toml'}:2: ")
-    assert all(word in text for word in words), text
+    assert all(word in text for word in expected), text
 
 
 def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
     [("/new", "new", ""), ("/NEW  ", "new", ""), ("/quit\n", "leave", "")],
 )
 def test_commands(text: str, name: str, argument: str) -> None:
-    found = slash.parse(text)
-    assert isinstance(found, slash.SlashCommand)
-    assert (found.action.name, found.argument) == (name, argument)
+    command = slash.parse(text)
+    assert isinstance(command, slash.SlashCommand)
+    assert (command.action.name, command.argument) == (name, argument)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_what_is_no_command_is_text(text: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [("/nwe", "/new"), ("/new thing", "takes no argument"), ("/qqqqq", "Enter again")],
 )
-def test_what_looks_like_a_command(text: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_what_looks_like_a_command(text: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         slash.parse(text)

@@ -102,7 +102,7 @@ class Editor:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.given: list[str] = []
         self.closed = asyncio.Event()
-        patch.setattr(editor, "elsewhere", self._elsewhere)
+        patch.setattr(editor, "edit_text", self._elsewhere)
 
     async def _elsewhere(self, _app: object, text: str) -> str:
         self.given.append(text)

@@ -49,7 +49,7 @@ async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> 
             assert index == len(texts(app)) - 1 == 10
             cursor = app.transcript.cursor
             assert cursor is not None and cursor[0] == index and cursor[1] > 1
-            shown = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
+            shown = [app.transcript.render_line(y).text for y in range(app.transcript.size.height)]
             assert any("›" in line for line in shown)
             assert any("知识图谱" in line for line in shown)
 
@@ -88,7 +88,7 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             )
             await pilot.press("enter")
             await wait_until(lambda: texts(app) == ["question of a blue sky"])
-            await pilot.press("ctrl+p", *"give this")
+            await pilot.press("ctrl+p", *"rename this")
             await wait_until(lambda: app.screen.query("OptionList").first().options)
             await pilot.press("enter")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))

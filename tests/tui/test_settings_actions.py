@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from qchat.api.endpoint import LOCAL_URL, Endpoint
 from qchat.sampling import Sampling
@@ -183,7 +183,10 @@ async def test_the_screens_open_by_key_and_change_the_conversation(
             await wait_until(lambda: app.current.using.preset == "code")
             await pilot.press("f7")
             await wait_until(lambda: isinstance(app.screen, ModelPicker))
-            await wait_until(lambda: isinstance(app.screen, ModelPicker) and app.screen._looks)
+            options = app.screen.query_one(OptionList)
+            await wait_until(
+                lambda: any("large" in str(option.prompt) for option in options.options)
+            )
             await pilot.press(*"large", "enter")
             await wait_until(lambda: app.current.using.model == "large")
 
@@ -330,7 +333,7 @@ async def test_a_prompt_that_can_not_be_kept_is_used_all_the_same(
                 prompts.folder.write_text("in the way")
             return f"Answer in French, please {len(begun)}.\n"
 
-        monkeypatch.setattr(editor, "elsewhere", elsewhere)
+        monkeypatch.setattr(editor, "edit_text", elsewhere)
         prompts.write("empty", "")
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.opened)
@@ -357,9 +360,13 @@ async def test_what_was_used_stands_with_the_answer(tmp_path: Path, server: Runn
             assert isinstance(app.screen, AnswerInfo)
             rows = dict(app.screen.rows)
             assert rows["model"] == "small" and rows["server"] == server.base_url
-            assert rows["ended"] == "complete (stop)"
+            assert rows["state"] == "complete (stop)"
             assert rows["temperature"] == "0.5" and rows["max_tokens"] == "900"
-            assert int(rows["completion_tokens"]) >= 30 and "took" in rows and "speed" in rows
+            assert (
+                int(rows["completion_tokens"]) >= 30
+                and "total time" in rows
+                and "output speed" in rows
+            )
             await pilot.press("escape")
 
 
@@ -407,11 +414,11 @@ def test_the_info_of_any_answer_that_is_stored() -> None:
     )  # fmt: skip
     rows = dict(rows_of(with_all))
     assert rows["system prompt"] == "Be brief." and rows["error"] == "It broke."
-    assert rows["server"] == "-" and rows["took"] == "1.00 s"
+    assert rows["server"] == "-" and rows["total time"] == "1.00 s"
     assert rows["completion_tokens_details.reasoning_tokens"] == "2"
     assert "tokens" not in rows
     bare = Stored(1, "c", None, "assistant", "", None, _store_state("stopped"), 0.0)
-    assert dict(rows_of(bare))["tokens"] == "the server did not say"
+    assert dict(rows_of(bare))["tokens"] == "not reported by the server"
 
 
 def _store_state(name: str) -> Any:

@@ -11,19 +11,19 @@ from qchat.tui.transcript.transcript import Transcript
 from .waiting import wait_until
 
 
-class Shown(App[None]):
+class TranscriptApp(App[None]):
     """A transcript alone."""
 
     def __init__(self, messages: list[Message]) -> None:
         super().__init__()
-        self.shown = messages
+        self.initial_messages = messages
         self.copied: list[str] = []
 
     def compose(self) -> ComposeResult:
         yield Transcript()
 
     def on_mount(self) -> None:
-        self.transcript.load(self.shown)
+        self.transcript.load(self.initial_messages)
         self.transcript.focus()
 
     @property
@@ -34,7 +34,7 @@ class Shown(App[None]):
         self.copied.append(event.text)
 
 
-def screen(app: Shown) -> list[str]:
+def screen(app: TranscriptApp) -> list[str]:
     widget = app.transcript
     return [widget.render_line(y).text.rstrip() for y in range(widget.size.height)]
 
@@ -66,7 +66,7 @@ async def test_a_screen_as_text() -> None:
         Message("assistant", "part", state=AnswerState.STOPPED),
         Message("assistant", "", state=AnswerState.ERROR, error="It can't be reached."),
     ]
-    app = Shown(messages)
+    app = TranscriptApp(messages)
     async with app.run_test(size=(40, 32)) as pilot:
         await settled(pilot)
         assert screen(app) == [
@@ -99,7 +99,7 @@ async def test_a_screen_as_text() -> None:
 
 
 async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
-    app = Shown(long_talk())
+    app = TranscriptApp(long_talk())
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         transcript = app.transcript
@@ -124,7 +124,7 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
 
 
 async def test_a_new_width_keeps_the_place() -> None:
-    app = Shown([Message("assistant", f"w{i} " * 40) for i in range(100)])
+    app = TranscriptApp([Message("assistant", f"w{i} " * 40) for i in range(100)])
     async with app.run_test(size=(80, 12)) as pilot:
         await settled(pilot)
         for _page in range(12):
@@ -138,7 +138,7 @@ async def test_a_new_width_keeps_the_place() -> None:
 
 
 async def test_ten_thousand_messages_open_at_the_end() -> None:
-    app = Shown(long_talk(10_000))
+    app = TranscriptApp(long_talk(10_000))
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         assert any("answer 9999" in line for line in screen(app))
@@ -148,7 +148,7 @@ async def test_ten_thousand_messages_open_at_the_end() -> None:
 
 
 async def test_hostile_text_is_made_safe_across_chunks() -> None:
-    app = Shown([])
+    app = TranscriptApp([])
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
@@ -163,7 +163,9 @@ async def test_hostile_text_is_made_safe_across_chunks() -> None:
 
 async def test_what_is_selected_is_the_source() -> None:
     long = "some **bold** words that are " * 6
-    app = Shown([Message("user", "question"), Message("assistant", long + "\n\n- one\n- two")])
+    app = TranscriptApp(
+        [Message("user", "question"), Message("assistant", long + "\n\n- one\n- two")]
+    )
     async with app.run_test(size=(40, 24)) as pilot:
         await settled(pilot)
         lines = screen(app)
@@ -176,8 +178,8 @@ async def test_what_is_selected_is_the_source() -> None:
         await pilot.mouse_down(Transcript, offset=(7, first))
         await pilot.hover(Transcript, offset=(39, last))
         await pilot.mouse_up(Transcript, offset=(39, last))
-        words = long.replace("**", "").strip()
-        assert app.transcript.selected == words[5:] + "\n\n- one\n- two"
+        expected = long.replace("**", "").strip()
+        assert app.transcript.selected == expected[5:] + "\n\n- one\n- two"
         await pilot.mouse_down(Transcript, offset=(38, last))
         await pilot.hover(Transcript, offset=(0, 0))
         await pilot.mouse_up(Transcript, offset=(0, 0))
@@ -187,7 +189,7 @@ async def test_what_is_selected_is_the_source() -> None:
 
 
 async def test_two_clicks_take_a_word_and_three_a_block() -> None:
-    app = Shown([Message("assistant", "two *words* here")])
+    app = TranscriptApp([Message("assistant", "two *words* here")])
     async with app.run_test(size=(40, 6)) as pilot:
         await settled(pilot)
         y = next(y for y, line in enumerate(screen(app)) if "two" in line)
@@ -200,7 +202,7 @@ async def test_two_clicks_take_a_word_and_three_a_block() -> None:
 
 async def test_jumps_and_copies() -> None:
     code = "```py\n" + "x = 1\n" * 100 + "```"
-    app = Shown([*long_talk(20), Message("assistant", f"a\n\n{code}\n\nb"), *long_talk(20)])
+    app = TranscriptApp([*long_talk(20), Message("assistant", f"a\n\n{code}\n\nb"), *long_talk(20)])
     async with app.run_test(size=(60, 10)) as pilot:
         await settled(pilot)
         await pilot.press("p")
@@ -221,7 +223,7 @@ async def test_jumps_and_copies() -> None:
 
 
 async def test_thinking_opens_by_key_and_by_click() -> None:
-    app = Shown([Message("assistant", "answer", reasoning="because\nso")])
+    app = TranscriptApp([Message("assistant", "answer", reasoning="because\nso")])
     async with app.run_test(size=(40, 12)) as pilot:
         await settled(pilot)
         assert "  ▎ because" not in screen(app)
@@ -236,7 +238,9 @@ async def test_thinking_opens_by_key_and_by_click() -> None:
 
 @pytest.mark.parametrize("size", [(80, 1), (1, 1), (3, 5), (12, 2), (300, 60)])
 async def test_no_window_is_too_small(size: tuple[int, int]) -> None:
-    app = Shown([Message("user", "你好" * 50), Message("assistant", "|a|b|\n|-|-|\n|1|2|\n" * 9)])
+    app = TranscriptApp(
+        [Message("user", "你好" * 50), Message("assistant", "|a|b|\n|-|-|\n|1|2|\n" * 9)]
+    )
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
@@ -249,7 +253,7 @@ async def test_no_window_is_too_small(size: tuple[int, int]) -> None:
 
 
 async def test_a_change_of_theme_redraws() -> None:
-    app = Shown([Message("user", "q"), Message("assistant", "[a](http://b)")])
+    app = TranscriptApp([Message("user", "q"), Message("assistant", "[a](http://b)")])
     async with app.run_test(size=(40, 6)) as pilot:
         await settled(pilot)
         before = {s.style for y in range(6) for s in app.transcript.render_line(y)}
@@ -260,7 +264,7 @@ async def test_a_change_of_theme_redraws() -> None:
 
 
 async def test_an_empty_message_can_be_jumped_to() -> None:
-    app = Shown([Message("user", "a"), Message("user", ""), Message("assistant", "b")])
+    app = TranscriptApp([Message("user", "a"), Message("user", ""), Message("assistant", "b")])
     async with app.run_test(size=(60, 10)) as pilot:
         await settled(pilot)
         for index in range(3):
@@ -276,7 +280,7 @@ async def test_copied_code_is_as_it_was_written() -> None:
         Message("assistant", f"```make\n{code}```"),
         Message("assistant", f"- item\n  ```make\n{nested}  ```"),
     ]
-    app = Shown(messages)
+    app = TranscriptApp(messages)
     async with app.run_test(size=(60, 20)) as pilot:
         await settled(pilot)
         for _time in range(2):
@@ -288,7 +292,7 @@ async def test_copied_code_is_as_it_was_written() -> None:
 @pytest.mark.parametrize("role", ["user", "assistant"])
 @pytest.mark.parametrize("line", ["word " * 4_000 + "end", "x" * 18_000])
 async def test_a_long_line_is_copied_as_one(role: str, line: str) -> None:
-    app = Shown([Message(role, line)])
+    app = TranscriptApp([Message(role, line)])
     async with app.run_test(size=(60, 20)) as pilot:
         await settled(pilot)
         transcript = app.transcript
@@ -303,8 +307,8 @@ async def test_a_long_line_is_copied_as_one(role: str, line: str) -> None:
 @pytest.mark.parametrize("how", ["begins", "replaced"])
 async def test_what_is_marked_in_thinking_is_let_go_when_it_folds(how: str) -> None:
     thought = "I wonder\n" * 40
-    coming = Message("assistant", reasoning=thought, state=AnswerState.STREAMING)
-    app = Shown([Message("user", "q"), coming])
+    streaming = Message("assistant", reasoning=thought, state=AnswerState.STREAMING)
+    app = TranscriptApp([Message("user", "q"), streaming])
     async with app.run_test(size=(60, 30)) as pilot:
         await settled(pilot)
         transcript = app.transcript
