@@ -2,9 +2,8 @@
 
     python -m tests.bench.first_paint [ROUNDS]
 
-Both run in a terminal of their own (a pty); the time ends where their text comes out of it.
-Alternating rounds, medians; the target is a ratio of at most 1.3. Beside them runs the least that
-a chat can be: the hello-world app with a field to write in.
+Both run in a pty; the time ends when their text is in its output. Alternating rounds, medians; the
+target is a ratio of at most 1.3. For comparison, the hello-world app with a text area.
 """
 
 import os
@@ -36,7 +35,7 @@ _CHAT = "import sys; sys.argv = ['qchat', 'tui']; from qchat.__main__ import mai
 
 
 def painted(program: str, marker: bytes, home: str) -> float:
-    """Seconds until the words come out of the terminal; the process is ended then."""
+    """Seconds until `marker` is in the output; the process is killed then."""
     began = time.perf_counter()
     pid, terminal = pty.fork()
     if pid == 0:

@@ -1,11 +1,10 @@
-"""The transcript against a chat of one `Markdown` widget per message, side by side.
+"""The transcript beside a chat of one `Markdown` widget per message.
 
     python -m tests.bench.transcript [--exchanges N] [--theirs N] [--seconds N]
 
-The app runs headless, with a compositor and a driver that throws its output away; times are those
-of the event loop from the call to the end of the repaint it causes. Nothing goes through
-`Pilot.press`. A frame is 16.6 ms (60 a second). The Markdown chat gets fewer exchanges: it takes
-minutes for as many.
+The app runs headless, with a compositor and a driver that discards its output; times run in the
+event loop from the call to the end of the repaint that it causes, without `Pilot.press`. A frame
+is 16.6 ms (60 per second). The Markdown chat gets fewer exchanges: as many would take minutes.
 """
 
 import argparse
@@ -44,7 +43,7 @@ def conversation(exchanges: int) -> list[Message]:
 
 
 class Ours(App[None]):
-    """The transcript, and a field to type in."""
+    """The transcript, and a text area."""
 
     def compose(self) -> ComposeResult:
         """The widgets."""
@@ -62,14 +61,14 @@ class Theirs(App[None]):
 
 
 async def painted(app: App[Any]) -> None:
-    """Wait until all that is to be drawn is drawn."""
+    """Wait until the next repaint is done."""
     done = asyncio.Event()
     app.screen.call_after_refresh(done.set)
     await done.wait()
 
 
 async def append_ours(exchanges: int, rounds: int) -> list[float]:
-    """Seconds of adding a chunk to the last answer."""
+    """Seconds per chunk added to the last answer."""
     app = Ours()
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
@@ -107,7 +106,7 @@ async def append_theirs(exchanges: int, rounds: int) -> list[float]:
 
 
 async def opening_ours(count: int) -> float:
-    """Seconds from `load` to the painted screen for so many messages."""
+    """Seconds from `load` to the painted screen for `count` messages."""
     app = Ours()
     messages = conversation(count // 2)
     async with app.run_test(size=SIZE):
@@ -140,7 +139,7 @@ STREAMS: dict[str, tuple[str, str]] = {
 
 @dataclass
 class Streamed:
-    """What a stream cost: CPU in shares of a core, seconds, and MiB that the process grew by."""
+    """The cost of a stream: share of a core, seconds per key, MiB of growth, seconds of lag."""
 
     cpu: float
     keys: list[float]
@@ -151,7 +150,7 @@ class Streamed:
 async def fed(
     app: App[Any], feed: Callable[[str], Awaitable[None]], line: str, rate: float, seconds: float
 ) -> Streamed:
-    """Feed so many tokens a second, of four characters each, and type a letter ten times a second.
+    """Feed `rate` tokens of four characters per second, and type ten letters per second.
 
     A key is timed from its event to the end of the repaint.
     """
@@ -178,13 +177,13 @@ async def fed(
 
 
 def resident() -> float:
-    """MiB of memory that the process holds."""
+    """The resident memory of the process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 async def streaming_ours(kind: str, exchanges: int, rate: float, seconds: float) -> Streamed:
-    """A stream; the lag is the greatest age of text that was not painted yet."""
+    """Stream into the transcript; the lag is the maximum age of text not yet painted."""
     head, line = STREAMS[kind]
     app = Ours()
     async with app.run_test(size=SIZE):
@@ -239,7 +238,7 @@ async def streaming_theirs(kind: str, exchanges: int, rate: float, seconds: floa
 
 
 async def idle(seconds: float) -> float:
-    """Share of a core that an app at rest takes."""
+    """The share of a core that an idle app takes."""
     app = Ours()
     async with app.run_test(size=SIZE):
         app.query_one(Transcript).load(conversation(1000))
@@ -255,7 +254,7 @@ def slowest(keys: list[float]) -> float:
 
 
 def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """The result of an app that ran to its end; what the ones before left is not looked through."""
+    """Run an app to its end, with the garbage of earlier ones collected before."""
 
     async def whole() -> Any:
         return await function(*args)
@@ -300,7 +299,7 @@ def main() -> int:
 
 
 def beside(exchanges: int) -> None:
-    """Print what the Markdown chat takes for the same."""
+    """Print the same figures of the Markdown chat."""
     print(f"after {exchanges} exchanges:{'':15}ours      Markdown")
 
     def line(what: str, ours: float, theirs: float, unit: str) -> None:

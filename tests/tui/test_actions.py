@@ -13,7 +13,7 @@ from qchat.store import Store
 from qchat.tui.actions import slash
 from qchat.tui.actions.action import GROUPS
 from qchat.tui.actions.keymap import Keymap
-from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
+from qchat.tui.actions.table import ACTIONS, ROWS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
@@ -44,12 +44,12 @@ def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
 
 
 def test_names_keys_and_commands_are_there_once() -> None:
-    slashes = [action.slash for action in _ROWS if action.slash]
-    assert len(ACTIONS) == len(_ROWS) and len(SLASHES) == len(slashes)
-    every = [key for action in _ROWS for key in action.keys.split(",") if key]
+    slashes = [action.slash for action in ROWS if action.slash]
+    assert len(ACTIONS) == len(ROWS) and len(SLASHES) == len(slashes)
+    every = [key for action in ROWS for key in action.keys.split(",") if key]
     assert len(set(every)) == len(every)
     for place in ("", "list"):
-        rows = [action for action in _ROWS if action.place == place]
+        rows = [action for action in ROWS if action.place == place]
         keys = [key for action in rows for key in action.keys.split(",") if key]
         assert keys and [binding.key for binding in Keymap().bindings(place)] == keys
 
