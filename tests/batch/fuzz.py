@@ -10,6 +10,7 @@ from pathlib import Path
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineRequest
 from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.job import BatchJob
 from qchat.batch.request import Json
 
 from qchat.errors import QchatError, UsageError
@@ -52,7 +53,7 @@ BAD = (
 
 def go(source: Path, **more: bool) -> int:
     """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
-    job = running.BatchJob(
+    job = BatchJob(
         (str(source),),
         None,
         RowDefaults(),
@@ -169,8 +170,8 @@ def check_resume(folder: Path, dice: random.Random) -> None:
     hurt.write_bytes(data)
     code = go(source)
     if code == 2:  # refused, with every whole line still there
-        kept = whole_lines(hurt) + whole_lines(folder / "in.results.damaged.jsonl")
-        assert ending == ".lock" or not Counter(data.split(b"\n")[:-1]) - Counter(kept)
+        lines = whole_lines(hurt) + whole_lines(folder / "in.results.damaged.jsonl")
+        assert ending == ".lock" or not Counter(data.split(b"\n")[:-1]) - Counter(lines)
         code = go(source, restart=True) if ending != ".lock" else 2
         if code == 2:  # a manifest that is none protects its files even then
             assert ending in (".manifest.json", ".lock")

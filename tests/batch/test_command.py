@@ -99,8 +99,8 @@ def test_restart_keeps_the_old_answers_under_another_name(server: faults.Running
     old = Path("in.results.jsonl").read_bytes()
     assert batch("in.jsonl", "--base-url", server.url, "--restart") == 0
     assert server.log.answered["a"] == 2
-    kept = list(Path().glob("in.2*.results.jsonl"))
-    assert [path.read_bytes() for path in kept] == [old]
+    renamed = list(Path().glob("in.2*.results.jsonl"))
+    assert [path.read_bytes() for path in renamed] == [old]
     assert len(read("in.results.jsonl")) == 1
 
 
@@ -118,18 +118,18 @@ def test_changed_parameters_are_refused_and_named(
     assert Path("in.results.jsonl").read_bytes() == before
 
 
-def test_only_files_that_are_known_as_ours_are_touched(
+def test_foreign_files_are_refused(
     server: faults.Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write("in.jsonl", "a")
     write("in.results.jsonl", "precious")
     for more in ([], ["--restart"]):
         assert batch("in.jsonl", "--base-url", server.url, *more) == 2
-        assert "not known as qchat's output" in capfd.readouterr().err
+        assert "is not an output of qchat" in capfd.readouterr().err
     assert read("in.results.jsonl") == ["precious"]
     assert batch("in.jsonl", "--base-url", server.url, "-o", "out.jsonl") == 0
     assert batch("out.jsonl", "--base-url", server.url) == 2
-    assert "holds what an earlier run wrote" in capfd.readouterr().err
+    assert "is the output of an earlier run" in capfd.readouterr().err
     assert server.log.answered == {"a": 1}
 
 
@@ -173,7 +173,7 @@ def test_quiet_says_nothing_when_all_is_well(
 
 
 @pytest.mark.parametrize(
-    ("content", "args", "code", "words"),
+    ("content", "args", "code", "message"),
     [
         (None, ["missing.jsonl"], 2, "There is no file missing.jsonl."),
         (None, ["."], 2, "is a folder"),
@@ -205,13 +205,13 @@ def test_bad_input_is_one_sentence_and_the_right_code(
     content: bytes | None,
     args: list[str],
     code: int,
-    words: str,
+    message: str,
 ) -> None:
     if content is not None:
         Path("in.jsonl").write_bytes(content)
     assert batch(*args, "--base-url", server.url) == code
     error = capfd.readouterr().err
-    assert words in error
+    assert message in error
     assert "Traceback" not in error
     assert server.log.answered == {}
     assert not list(Path().glob("*.results.*"))
@@ -260,7 +260,7 @@ def test_a_fault_of_the_run_in_its_middle_says_how_to_go_on(
         monkeypatch.setattr(sys, "argv", ["qchat", "batch", *args])
         assert batch(*args) == 3
         error = capfd.readouterr().err
-        assert "5 of 20 rows are done and kept" in error
+        assert "5 of 20 rows are done and saved" in error
         assert f"\n  qchat batch in.jsonl --base-url {server.url} --concurrency 1\n" in error
         assert len(read("in.results.jsonl")) == 5
         assert not Path("in.results.errors.jsonl").exists()
@@ -303,7 +303,7 @@ def test_a_first_signal_drains_and_says_how_to_resume(signum: int, code: int) ->
         run.send_signal(signum)
         _out, error = run.communicate(timeout=30)
         assert run.returncode == code, error
-        assert f"to go on:\n  qchat batch in.jsonl --base-url {server.url}" in error
+        assert f"to resume:\n  qchat batch in.jsonl --base-url {server.url}" in error
         assert "Traceback" not in error
         done = len(read("in.results.jsonl"))
         log = server.log

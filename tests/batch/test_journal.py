@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, InputScan, short_digest
+from qchat.batch.inputs.lines import LineIndex
+from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
 from qchat.batch.journal.journal import (
     Appender,
     DiskTroubleError,
     Journal,
-    Reload,
+    ReloadOptions,
     Repairs,
     cut_torn_line,
 )
@@ -42,7 +43,7 @@ def request(line: int, kind: RowKind = RowKind.PROMPT, text: str = "q") -> Reque
 
 def plan(count: int, text: str = "q") -> InputScan:
     marks = array("Q", [short_digest(request(n, text=text).digest) for n in range(1, count + 1)])
-    return InputScan((marks,), count, 0)
+    return InputScan((marks,), (LineIndex(),), count, 0)
 
 
 def line_of(row: Request) -> bytes:
@@ -57,9 +58,9 @@ def journal(files: OutputFiles, of: InputScan) -> Journal:
     return Journal(files, of, ["in.jsonl"], 0o600)
 
 
-def reopened(files: OutputFiles, of: InputScan, **how: bool) -> tuple[Journal, Repairs]:
+def reopened(files: OutputFiles, of: InputScan, **options: bool) -> tuple[Journal, Repairs]:
     book = journal(files, of)
-    return book, book.load(Reload(**how))  # type: ignore[arg-type]
+    return book, book.load(ReloadOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -108,9 +109,9 @@ def test_cut_anywhere_the_file_ends_in_a_whole_line(
     at = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:at])
     cut = cut_torn_line(path)
-    kept = whole[:at].rpartition(b"\n")
-    assert path.read_bytes() == kept[0] + kept[1]
-    assert cut == len(kept[2])
+    lines = whole[:at].rpartition(b"\n")
+    assert path.read_bytes() == lines[0] + lines[1]
+    assert cut == len(lines[2])
 
 
 def test_damaged_lines_are_set_aside_and_asked_again(files: OutputFiles) -> None:
@@ -166,7 +167,7 @@ def test_a_failed_row_that_was_mended_is_asked_again(files: OutputFiles) -> None
 
 
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
-    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), 1, 1)
+    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), (LineIndex(),), 1, 1)
     failed = error_line(request(1), Failure(Code.INVALID_LINE, "why"), name="in.jsonl", attempts=0)
     record = json.loads(failed) | {"digest": None}
     book = journal(files, bad)
@@ -215,7 +216,7 @@ def test_a_full_disk_leaves_whole_lines_and_a_sentence(
         return written
 
     monkeypatch.setattr(files_module.os, "write", full)
-    with pytest.raises(DiskTroubleError, match=r"No space left on device\. Make room"):
+    with pytest.raises(DiskTroubleError, match=r"No space left on device\. Free some space"):
         book.add_result(0, 2, line_of(request(2)))
     assert files.results.read_bytes() == line_of(request(1))
     assert book.is_open(0, 2)

@@ -143,7 +143,7 @@ def test_a_death_while_stopping_is_a_stop(capfd: pytest.CaptureFixture[str]) -> 
     with mortal(dies):
         assert batch("in.jsonl") == 143
     assert json.loads(Path("in.results.manifest.json").read_text())["state"] == "interrupted"
-    assert "to go on:" in capfd.readouterr().err
+    assert "to resume:" in capfd.readouterr().err
 
 
 async def test_refusals_of_the_longest_rows_are_no_fault_of_the_run() -> None:
