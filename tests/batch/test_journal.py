@@ -179,6 +179,15 @@ def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
     assert again.failed == 1
 
 
+def test_the_next_open_line_is_neither_done_nor_blank(files: OutputFiles) -> None:
+    marks = plan(6).digests[0]
+    marks[3] = NO_ROW
+    scan = InputScan((marks,), (LineIndex(),), 5, 0)
+    fill(files, scan, [1, 3, 6])
+    book, _repairs = reopened(files, scan)
+    assert [book.next_open(0, n) for n in range(1, 8)] == [2, 2, 5, 5, 5, None, None]
+
+
 def test_a_row_in_both_files_counts_as_answered(files: OutputFiles) -> None:
     fill(files, plan(1), [1])
     files.errors.write_bytes(failed_line(request(1), Code.INVALID_REQUEST))

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from qchat.batch import progress
+from qchat.batch.background import WorkCounter
 from qchat.batch.engines.engine import EngineState
 from qchat.batch.engines.metrics import ServerLoad
 from qchat.batch.progress import JsonProgress, ProgressDisplay
@@ -92,6 +93,57 @@ def test_a_pipe_gets_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -
     assert len(lines) == 3
     assert all(line.startswith("5/10 rows") for line in lines[1:])
     assert "\x1b" not in stream.getvalue()
+
+
+def test_long_work_in_a_thread_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    streams = [io.StringIO() for _display in range(3)]
+    displays = (
+        ProgressDisplay(streams[0], quiet=False),
+        ProgressDisplay(streams[1], quiet=True),
+        JsonProgress(streams[2]),
+    )
+    for display in displays:
+        counter = WorkCounter(total_bytes=600_000)
+        with display.working("Reading in.jsonl", counter) as tick:
+            for n in range(12):  # once a second
+                now[0] += 1
+                tick()
+                counter.rows = 100_000 * (n + 1)
+                counter.bytes = 50_000 * (n + 1)
+    assert streams[0].getvalue().splitlines() == [
+        "Reading in.jsonl ...",
+        "Reading in.jsonl: 1,000,000 rows (83%)",
+    ]
+    assert streams[1].getvalue() == ""
+    events = [json.loads(line) for line in streams[2].getvalue().splitlines()]
+    assert {event["event"] for event in events} == {"message"}
+    assert [event["text"] for event in events][1:3] == [
+        "Reading in.jsonl: 100,000 rows (8%)",
+        "Reading in.jsonl: 200,000 rows (17%)",
+    ]
+
+
+def test_work_that_is_done_within_a_second_is_not_mentioned() -> None:
+    stream = io.StringIO()
+    with ProgressDisplay(stream, quiet=False).working("Reading in.jsonl", WorkCounter(1)):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_shows_long_work_in_one_line() -> None:
+    stream = Terminal()
+    counter = WorkCounter(total_bytes=4, rows=1234, bytes=1)
+    with ProgressDisplay(stream, quiet=False).working("Reading in.jsonl", counter) as tick:
+        tick()
+        tick()
+    assert "Reading in.jsonl: 1,234 rows (25%)" in stream.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_quiet_leaves_warnings() -> None:
