@@ -18,6 +18,7 @@ import uvloop
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _
 from ..settings import Settings, private_dir
+from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine
@@ -41,7 +42,6 @@ from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
 from .scheduler import RecordOutcome
-from .signals import Interrupted, exit_code, raising, terminated_after
 
 MAX_LOGS = 20
 """Log files of each kind that are kept."""
@@ -74,7 +74,11 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.captured).
-    with open_message_stream(2) as stderr, raising(), terminated_after(job.time_limit):
+    with (
+        open_message_stream(2) as stderr,
+        raise_on_signal(),
+        terminate_after(job.time_limit),
+    ):
         display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -135,7 +139,7 @@ class _Run:
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         selection = await select_engine(
-            self._job.engine, settings, lambda: _new_log(settings, "batch")
+            self._job.engine, settings, lambda: _new_log(settings, "batch"), self._display
         )
         if self._job.dedup:
             selection = selection.around(DedupEngine)

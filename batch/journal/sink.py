@@ -13,11 +13,11 @@ from ...console import json_text
 from ...errors import EngineError
 from ...files import write_all
 from ...i18n import _
+from ...signals import Interrupted
 from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
-from ..signals import Interrupted
 from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
 from .manifest import (
     Manifest,

@@ -11,8 +11,8 @@ from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.lines import INDEX_STEP, LineIndex, LineSource
 from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.inputs.scan import NO_ROW, iter_open_rows, iter_rows, scan_inputs
-from qchat.batch.request import Json
 
+from qchat.json_types import JsonObject
 from tests import faults
 from tests.batch.commands import batch, once_each, read, write
 
@@ -104,10 +104,10 @@ def test_a_resume_parses_the_rows_that_are_open_and_no_others(
     write("in.jsonl", *({"prompt": f"row {n}"} for n in range(40)))
     args = ("in.jsonl", "--base-url", server.url)
     assert batch(*args, "--limit", "37") == 0
-    digests: list[Json] = []
+    digests: list[JsonObject] = []
     original = rows.digest
 
-    def counted(endpoint: str, body: Json) -> str:
+    def counted(endpoint: str, body: JsonObject) -> str:
         digests.append(body)
         return original(endpoint, body)
 
