@@ -32,7 +32,7 @@ def input_file(path: Path) -> InputFile:
     return InputFile(path.name, path)
 
 
-def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
+def test_files_are_beside_the_input_or_at_the_output(tmp_path: Path) -> None:
     files = name_outputs([input_file(tmp_path / "in.jsonl")], None)
     names = [files.results, files.errors, files.manifest, files.lock, files.damaged]
     assert [path.name for path in names] == [
@@ -54,7 +54,7 @@ def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
         name_outputs([InputFile("stdin", Path("/dev/fd/0"))], None)
 
 
-def test_a_folder_that_cannot_be_written_is_told_early(
+def test_a_folder_that_cannot_be_written_is_an_early_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_folder(OutputFiles.named(tmp_path / "out.jsonl"))
@@ -142,7 +142,7 @@ def holder(path: Path) -> "subprocess.Popen[str]":
     return process
 
 
-def test_a_held_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "out.lock"
     with holder(path) as process:
         try:
