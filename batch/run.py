@@ -22,7 +22,7 @@ from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine
-from .engines.engine_log import captured
+from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.rows import InvalidRow
@@ -73,7 +73,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     inputs = expand_inputs(job.inputs, is_own_output)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
-    # engine_log.captured).
+    # engine_log.redirect_output).
     with (
         open_message_stream(2) as stderr,
         raise_on_signal(),
@@ -145,7 +145,7 @@ class _Run:
             selection = selection.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
             if selection.log is not None:
-                stack.enter_context(captured(selection.log))
+                stack.enter_context(redirect_output(selection.log))
             stack.push_async_callback(selection.engine.close)
             selection.engine.prewarm()
             self._defaults = replace(
