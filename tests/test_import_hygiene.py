@@ -116,11 +116,17 @@ _LATE_MODULES = (
     "chat.conversation_actions",
     "chat.message_actions",
     "chat.settings_actions",
+    "chat.pending_answer",
+    "chat.repository",
+    "chat.request_thread",
+    "chat.server_actions",
+    "chat.submission",
     "chat.titles",
-    "copying",
-    "server_list",
-    "server_offers",
-    "sidebar",
+    "clipboard_actions",
+    "overlays",
+    "servers.prober",
+    "servers.server_process",
+    "widgets.sidebar",
 )
 
 

@@ -198,6 +198,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
     weightless = tmp_path / "weightless"
     weightless.mkdir()

@@ -11,7 +11,7 @@ from qchat.serve.access_rules import VARIABLE, AccessRules
 from qchat.serve.keys import MIN_LENGTH
 from qchat.serve.routes import OPEN, WITH_KEY
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 KEY = "k" * MIN_LENGTH
 

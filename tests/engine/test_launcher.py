@@ -33,4 +33,4 @@ def test_a_port_in_use_is_reported_before_anything_loads(
         listener.listen()
         port = listener.getsockname()[1]
         assert launch(["--model", "demo", "--port", str(port)]) == 2
-    assert f"Port {port} on 127.0.0.1 can't be had" in capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1 is not available" in capsys.readouterr().err

@@ -1,21 +1,21 @@
-"""A field of several lines in which chips are words that the cursor steps over whole."""
+"""A text area in which chips are units that the cursor does not enter."""
 
 from typing import Final
 
 from rich.text import Text
 from textual import events
-from textual.document._document import EditResult, Location, Selection
 from textual.widgets import TextArea
+from textual.widgets.text_area import EditResult, Location, Selection
 
 from ...sanitize import clean
 from .chips import Chip, Chips, Draft, folded, is_large
-from .ordered_input import bound_here
+from .line_input import run_key_bindings
 
 _CHIP_STYLE: Final = "reverse"
 
 
-class ChipField(TextArea):
-    """A `TextArea` that folds large pastes."""
+class ChipTextArea(TextArea):
+    """A `TextArea` that turns large pastes into chips."""
 
     def __init__(self, *, id: str | None, placeholder: str) -> None:
         self.chips = Chips()  # first: `TextArea` places the cursor at once
@@ -30,7 +30,7 @@ class ChipField(TextArea):
 
     @property
     def draft(self) -> Draft:
-        """What is written, with what its chips stand for."""
+        """The text and its chips."""
         text = self.text
         return Draft(text, self.chips.used(text))
 
@@ -39,26 +39,25 @@ class ChipField(TextArea):
         self.fill(draft)
 
     def fill(self, draft: Draft) -> None:
-        """Put this into the field in place of what is there."""
+        """Replace the content by a draft."""
         self.chips = Chips(draft.chips)
         self.text = draft.text
         self.move_cursor(self.document.end)
 
     def write(self, text: str) -> None:
-        """Put a text into the field in place of what is there, a very large one as a chip."""
+        """Replace the content by a text, as a chip where it is large."""
         self.draft = folded(text)
 
     def put(self, text: str) -> None:
-        """Insert at the cursor, in place of what is selected."""
-        result = self._replace_via_keyboard(text, *self.selection)
-        if result is not None:
-            self.move_cursor(result.end_location)
+        """Insert at the cursor, replacing the selection."""
+        result = self.replace(text, *self.selection, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
 
     async def _on_key(self, event: events.Key) -> None:
-        await bound_here(self, event)
+        await run_key_bindings(self, event)
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Insert a small text as it is, a large one as a chip."""
+        """Insert a small text as text, a large one as a chip."""
         event.stop()
         event.prevent_default()
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
@@ -66,25 +65,27 @@ class ChipField(TextArea):
         self.focus()
 
     def unfold(self) -> None:
-        """Put the text of a pasted chip in its place: the one at the cursor, else the last."""
-        found = [
+        """Replace a chip of a paste by its text: the chip at the cursor, else the last."""
+        matches = [
             (row, start, end, chip)
             for row in range(self.document.line_count)
             for start, end, chip in self.chips.spans(self.document.get_line(row))
             if not chip.path
         ]
-        if not found:
+        if not matches:
             return
         row, column = self.cursor_location
-        here = [f for f in found if f[0] == row and f[1] <= column <= f[2]]
-        at, start, end, chip = (here or found)[-1]
+        at_cursor = [
+            match for match in matches if match[0] == row and match[1] <= column <= match[2]
+        ]
+        at, start, end, chip = (at_cursor or matches)[-1]
         result = self.replace(clean(chip.text), (at, start), (at, end))
         self.move_cursor(result.end_location)
 
-    # -- chips are whole -------------------------------------------------------------------
+    # -- chips are indivisible -------------------------------------------------------------
 
-    def _chip_around(self, location: Location) -> tuple[int, int, Chip] | None:
-        """The chip within which a place is; its edges are outside."""
+    def _enclosing_chip(self, location: Location) -> tuple[int, int, Chip] | None:
+        """Return the chip around a location with its columns, None at its edges or outside."""
         row, column = location
         if row < self.document.line_count:
             for start, end, chip in self.chips.spans(self.document.get_line(row)):
@@ -92,26 +93,30 @@ class ChipField(TextArea):
                     return start, end, chip
         return None
 
-    def _outside(self, location: Location, *, forward: bool) -> Location:
-        found = self._chip_around(location)
-        return location if found is None else (location[0], found[1] if forward else found[0])
+    def _move_outside(self, location: Location, *, forward: bool) -> Location:
+        enclosing = self._enclosing_chip(location)
+        return (
+            location
+            if enclosing is None
+            else (location[0], enclosing[1] if forward else enclosing[0])
+        )
 
     def validate_selection(self, selection: Selection) -> Selection:
-        """However the cursor comes there, it never stands within a chip."""
+        """Move both ends of the selection out of chips."""
         forward = selection.end > self.selection.end
         return Selection(
-            self._outside(selection.start, forward=forward),
-            self._outside(selection.end, forward=forward),
+            self._move_outside(selection.start, forward=forward),
+            self._move_outside(selection.end, forward=forward),
         )
 
     def _delete_via_keyboard(self, start: Location, end: Location) -> EditResult | None:
         start, end = sorted((start, end))
         return super()._delete_via_keyboard(
-            self._outside(start, forward=False), self._outside(end, forward=True)
+            self._move_outside(start, forward=False), self._move_outside(end, forward=True)
         )
 
     def get_line(self, line_index: int) -> Text:
-        """A line, its chips marked."""
+        """Return a line with its chips highlighted."""
         line = super().get_line(line_index)
         for start, end, _chip in self.chips.spans(line.plain):
             line.stylize(_CHIP_STYLE, start, end)

@@ -1,4 +1,4 @@
-"""A store that is slow, or that fails, at the moment that a test wants."""
+"""A store that blocks or fails at a moment that the test chooses."""
 
 import threading
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ import pytest
 from qchat.store import StoreError, StoreProblem
 from qchat.tui.app import ChatApp
 
-_LONGEST = 10.0
+_MAX_SECONDS = 10.0
 
 
 @contextmanager
-def held(app: ChatApp) -> Iterator[threading.Event]:
-    """What the chat asks of its store waits, in its order, until the event is set or this ends."""
+def blocked_store(app: ChatApp) -> Iterator[threading.Event]:
+    """Calls of the store wait, in their order, until the event is set or the block ends."""
     go = threading.Event()
-    app.conversation.keeper.run(go.wait, _LONGEST)
+    app.conversation.repository.run(go.wait, _MAX_SECONDS)
     try:
         yield go
     finally:
@@ -25,8 +25,8 @@ def held(app: ChatApp) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def failing(room: object, method: str) -> Iterator[list[Any]]:
-    """Calls of a method of the store fail until this ends; their arguments."""
+def failing(table: object, method: str) -> Iterator[list[Any]]:
+    """Calls of a method of the store raise until the block ends; yields their arguments."""
     calls: list[Any] = []
 
     def fail(*args: Any, **_named: Any) -> NoReturn:
@@ -34,5 +34,5 @@ def failing(room: object, method: str) -> Iterator[list[Any]]:
         raise StoreError(StoreProblem.FULL, "The disk is full.")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, method, fail)
+        patch.setattr(table, method, fail)
         yield calls

@@ -1,4 +1,4 @@
-"""What stands in Unicode for which TeX command. A table and nothing else."""
+"""Tables from TeX commands to Unicode characters."""
 
 from typing import Final
 
@@ -27,7 +27,9 @@ langle ⟨ rangle ⟩ lceil ⌈ rceil ⌉ lfloor ⌊ rfloor ⌋ vert | lvert | r
 backslash \\ imath ı jmath ȷ copyright © pounds £ S § P ¶ AA Å
 """
 
-SIGNS: Final[dict[str, str]] = dict(zip(_PAIRS.split()[::2], _PAIRS.split()[1::2], strict=True)) | {
+SYMBOLS: Final[dict[str, str]] = dict(
+    zip(_PAIRS.split()[::2], _PAIRS.split()[1::2], strict=True)
+) | {
     "{": "{",
     "}": "}",
     "$": "$",
@@ -48,13 +50,13 @@ SIGNS: Final[dict[str, str]] = dict(zip(_PAIRS.split()[::2], _PAIRS.split()[1::2
     "newline": "\n",
 }
 
-WORDS: Final = frozenset(
+OPERATORS: Final = frozenset(
     """
     sin cos tan cot sec csc sinh cosh tanh coth arcsin arccos arctan log ln lg exp lim limsup
     liminf max min sup inf arg argmax argmin det dim ker hom deg gcd lcm mod Pr tr rank
     """.split()  # noqa: SIM905
 )
-"""Commands that are shown as the word itself, upright."""
+"""Commands that are drawn as their own name, upright."""
 
 IGNORED: Final = frozenset(
     """
@@ -63,14 +65,14 @@ IGNORED: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 
-PLAIN: Final = frozenset(
+TEXT_COMMANDS: Final = frozenset(
     """
     text textrm textit textbf texttt textsf mathrm mathit mathbf mathsf mathtt mathnormal
     operatorname boldsymbol bm mbox hbox boxed pmb mathop mathbin mathrel underbrace overbrace
     emph textnormal
     """.split()  # noqa: SIM905
 )
-"""Commands whose argument is shown as it is."""
+"""Commands whose argument is drawn unchanged."""
 
 ACCENTS: Final = {
     "hat": "\u0302",
@@ -90,24 +92,24 @@ ACCENTS: Final = {
 }
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_DOUBLE: Final = "𝔸𝔹ℂ𝔻𝔼𝔽𝔾ℍ𝕀𝕁𝕂𝕃𝕄ℕ𝕆ℙℚℝ𝕊𝕋𝕌𝕍𝕎𝕏𝕐ℤ"
+_BLACKBOARD: Final = "𝔸𝔹ℂ𝔻𝔼𝔽𝔾ℍ𝕀𝕁𝕂𝕃𝕄ℕ𝕆ℙℚℝ𝕊𝕋𝕌𝕍𝕎𝕏𝕐ℤ"
 _SCRIPT: Final = "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵"
 _FRAKTUR: Final = "𝔄𝔅ℭ𝔇𝔈𝔉𝔊ℌℑ𝔍𝔎𝔏𝔐𝔑𝔒𝔓𝔔ℜ𝔖𝔗𝔘𝔙𝔚𝔛𝔜ℨ"
 ALPHABETS: Final = {
-    "mathbb": str.maketrans(_LETTERS + "1", _DOUBLE + "𝟙"),
+    "mathbb": str.maketrans(_LETTERS + "1", _BLACKBOARD + "𝟙"),
     "mathcal": str.maketrans(_LETTERS, _SCRIPT),
     "mathscr": str.maketrans(_LETTERS, _SCRIPT),
     "mathfrak": str.maketrans(_LETTERS, _FRAKTUR),
 }
 
-SUPER: Final = dict(
+SUPERSCRIPTS: Final = dict(
     zip(
         "0123456789+-−=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδεθιφχ′∗*",
         "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟᵋᶿᶥᵠᵡ′**",
         strict=True,
     )
 )
-SUB: Final = dict(
+SUBSCRIPTS: Final = dict(
     zip(
         "0123456789+-−=()aehijklmnoprstuvxβγρφχ",
         "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ",
