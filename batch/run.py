@@ -20,6 +20,7 @@ import uvloop
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _, plural
 from ..settings import Settings, private_dir
+from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .detach import detach
 from .engines.dedup import DedupEngine
 from .engines.engine_log import captured
@@ -45,7 +46,6 @@ from .request import Outcome, Request
 from .run_stats import RunStats
 from .runner import BatchRunner
 from .scheduler import RecordOutcome, RetryRule
-from .signals import Interrupted, exit_code, raising, terminated_after
 
 LOGS_KEPT = 20
 """Logs of the engine that are kept."""
@@ -98,7 +98,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs)
     refuse_own_output(inputs)
-    with raising(), terminated_after(job.time_limit):
+    with raise_on_signal(), terminate_after(job.time_limit):
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_run(job, settings, inputs, command))
@@ -161,7 +161,9 @@ class _Run:
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        chosen = await select_engine(self._job.wish, settings, lambda: _new_log(settings, "batch"))
+        chosen = await select_engine(
+            self._job.wish, settings, lambda: _new_log(settings, "batch"), self._screen
+        )
         if self._job.dedup:
             chosen = chosen.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:

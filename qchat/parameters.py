@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from .errors import UsageError
 from .i18n import _
+from .json_types import JsonObject
 from .sampling import PRESETS, RANGES, Sampling
-
-Json = dict[str, Any]
 
 NAMES: Final = (*RANGES, "stop", "thinking")
 """The parameters beside the preset, in display order."""
@@ -137,7 +136,7 @@ def _plain(text: str, strings: tuple[str, ...]) -> bool:
     return text.isprintable() and _strings("stop", text) == strings
 
 
-def to_json(sampling: Sampling) -> Json:
+def to_json(sampling: Sampling) -> JsonObject:
     """Return the values that are set, as a conversation stores them."""
     values = {
         field.name: value

@@ -13,15 +13,15 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from ..engine.diagnosis import last_error
 from ..errors import EngineError, Exit, QchatError, UsageError, sentence
 from ..i18n import _
 from ..settings import Paths
+from ..signals import exit_code, handle_signals
 from . import access, ports, records
 from . import process_tree as tree
 from .health import HealthReply, check_health
@@ -38,7 +38,6 @@ SETTLED = 600.0  # seconds after which earlier crashes are forgotten
 LOOK_AT_LOG = 30.0  # seconds between looks at how long the log is
 MOST_LOG = 64 << 20  # bytes of a log, and of the one before it: a busy server writes that in hours
 _TOLD_TO_STOP = "API server: shutdown triggered"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Report = Callable[[Step], None]
 
@@ -66,7 +65,10 @@ class Supervisor:
         """Serve until a signal. Raises `EngineError` where the server can't be had, `UsageError`
         where another one has its name or its port or vLLM takes no such options; nothing is left
         running in any case."""
-        with self._store.held(self._plan.name), self._listening():
+        with (
+            self._store.held(self._plan.name),
+            handle_signals(self._on_signal, signal.SIGCHLD),
+        ):
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
                 return self._run(temporary)
@@ -234,7 +236,7 @@ class Supervisor:
             self._store.remove(self._plan.name)
         if not self._signals:
             return Exit.OK
-        return Exit.INTERRUPTED if self._signals[0] == signal.SIGINT else Exit.TERMINATED
+        return exit_code(self._signals[0])
 
     def _failed(self, why: str | None, code: int, restarts: int, log: Path) -> QchatError:
         cause = sentence(why or _ended(code))
@@ -252,19 +254,10 @@ class Supervisor:
             return UsageError(message)
         return EngineError(message)
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        def note(signum: int, _frame: FrameType | None) -> None:
-            if signum != signal.SIGCHLD:
-                self._signals.append(signum)
-            self._wake.set()
-
-        old = {signum: signal.signal(signum, note) for signum in (*_SIGNALS, signal.SIGCHLD)}
-        try:
-            yield
-        finally:
-            for signum, handler in old.items():
-                signal.signal(signum, handler)
+    def _on_signal(self, signum: int) -> None:
+        if signum != signal.SIGCHLD:
+            self._signals.append(signum)
+        self._wake.set()
 
 
 def instead(plan: ServePlan, text: str) -> str | None:

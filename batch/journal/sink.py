@@ -13,9 +13,9 @@ from ...console import json_text
 from ...errors import EngineError
 from ...files import write_all
 from ...i18n import _
+from ...signals import Interrupted
 from ..inputs.discovery import InputFile, InputScan
 from ..inputs.rows import RowDefaults
-from ..signals import Interrupted
 from .journal import Journal, Reload, Repairs, disk_error, refuse_changes
 from .manifest import (
     Manifest,

@@ -1,16 +1,16 @@
 """An asked question and its answer in the store, while the answer comes."""
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
 from ..i18n import _
+from ..json_types import JsonObject
 from ..store import MessageState, Store, StoredConversation, StoreError, title_of
 
 if TYPE_CHECKING:
     from ..api.stream import StreamProgress
 
-Json = dict[str, Any]
 
 # An answer is stored as far as it has come no oftener than this; `kill -9` costs so much of it.
 CHECKPOINT_SECONDS: Final = 0.5
@@ -57,12 +57,12 @@ class SavedAsk:
         """Whether the request went out."""
         return self._answer is not None
 
-    def ask(self, text: str) -> list[Json]:
+    def ask(self, text: str) -> list[JsonObject]:
         """Store the question; the messages to send."""
         self._store.messages.add(self.conversation.id, "user", text)
         return self._store.for_api(self.conversation.id)
 
-    def begin(self, body: Json, server: str) -> None:
+    def begin(self, body: JsonObject, server: str) -> None:
         """The request goes out now."""
         asked = {k: v for k, v in body.items() if k not in ("messages", "model")}
         used = {"server": server, **({"request": asked} if asked else {})}

@@ -20,7 +20,7 @@ from .errors import StoreError, StoreProblem
 from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
-from .records import ROLES, Hit, Json, MessageState, Node, StoredConversation, StoredMessage
+from .records import ROLES, Hit, MessageState, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
 from .text import title_of
@@ -34,7 +34,6 @@ __all__ = [
     "ConversationTable",
     "Hit",
     "Imported",
-    "Json",
     "Leaf",
     "MessageState",
     "MessageTable",

@@ -17,12 +17,12 @@ from typing import Any, Final
 from ..console import json_text
 from ..errors import EngineError, UsageError
 from ..i18n import _
+from ..json_types import JsonObject
 from ..sanitize import clean, one_line
 from . import (
     FORMAT,
     FORMAT_VERSION,
     BadDocumentError,
-    Json,
     Parsed,
     Store,
     is_database,
@@ -169,7 +169,7 @@ def _stored(path: Path) -> Iterator[Parsed]:
     yield from found
 
 
-def _whole(text: str) -> Json | None:
+def _whole(text: str) -> JsonObject | None:
     """The export that a text is as a whole, or None where it is lines."""
     try:
         value = json.loads(text)
@@ -179,7 +179,7 @@ def _whole(text: str) -> Json | None:
     return value if isinstance(value, dict) and "messages" not in value else None
 
 
-def _documents(value: Json, shown: str) -> Iterator[Parsed]:
+def _documents(value: JsonObject, shown: str) -> Iterator[Parsed]:
     found = value.get("conversations")
     if value.get("format") != FORMAT or not isinstance(found, list):
         raise UsageError(

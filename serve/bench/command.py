@@ -156,13 +156,13 @@ def _measure(said: dict[str, Any]) -> int:
 
     import uvloop  # a third less processor time a chunk
 
+    from ...signals import restored_signals
     from . import output as bench_output
     from .report import Live
     from .run import run_bench as run
-    from .run import signals_restored
 
     bench_output.check(said)
-    with signals_restored():
+    with restored_signals():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run(job, Live(sys.stderr)))
         bench_output.write(said, job, result)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,16 +11,16 @@ from ...api.endpoint import Endpoint
 from ...api.models import single_model
 from ...errors import Code, Exit
 from ...i18n import _, plural
+from ...json_types import JsonObject
 from ...processes import raise_file_limit
 from ...sampling import Sampling
+from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
-from .figures import Json, Limits, compute_figures
+from .figures import Limits, compute_figures
 from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
 from .prompts import Row, Shape, random_texts, rows_of, texts_of
 
 T = TypeVar("T")
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ENOUGH = 1.05
 """A sweep ends where twice the requests at a time give less than this many times the tokens."""
@@ -59,36 +58,34 @@ class Result:
 
     model: str
     notes: list[str]
-    phases: list[Json]
+    phases: list[JsonObject]
     ended: Exit = Exit.OK
     lost: bool = False
 
 
-class Told:
-    """That a signal told us to stop. More signals change nothing: it ends at once as it is."""
+class StopSignal:
+    """Set by the first signal that ends the bench; later ones change nothing."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.exit = Exit.OK
 
-    def __enter__(self) -> "Told":
-        for signum in SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(signum, self._tell, signum)
-        return self
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the stop signals within the running event loop."""
+        loop = asyncio.get_running_loop()
+        with handle_signals(lambda signum: loop.call_soon_threadsafe(self._set, signum)):
+            yield
 
-    def __exit__(self, *_exc: object) -> None:
-        for signum in SIGNALS:
-            asyncio.get_running_loop().remove_signal_handler(signum)
-
-    def _tell(self, signum: int) -> None:
-        self.exit = Exit.INTERRUPTED if signum == signal.SIGINT else Exit.TERMINATED
+    def _set(self, signum: int) -> None:
+        self.exit = exit_code(signum)
         self.event.set()
 
     async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What `work` gives, or None where the signal came first."""
-        task, told = asyncio.create_task(work), asyncio.create_task(self.event.wait())
-        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        task, stop = asyncio.create_task(work), asyncio.create_task(self.event.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
         if task.done():
             return task.result()
         task.cancel()
@@ -108,7 +105,7 @@ class Watcher:
     def ended(self, record: RequestRecord) -> None:
         """A request has ended."""
 
-    def end(self, phase: Json) -> None:
+    def end(self, phase: JsonObject) -> None:
         """A measurement has ended."""
 
 
@@ -116,36 +113,25 @@ async def run_bench(job: BenchJob, watcher: Watcher) -> Result:
     """Measure. Raises `QchatError` where the server can't be measured at all.
 
     When something was measured the signals are ignored from then on, for it to be written; wrap it
-    in `signals_restored`.
+    in `signals.restored_signals`.
     """
     result = Result("", [], [])
-    with Told() as told:
+    stop = StopSignal()
+    with stop.handled():
         async with BenchClient(job.endpoint, job.timeout) as client:
-            asks = await told.unless(_prepare(job, client, result, watcher.note))
+            asks = await stop.unless(_prepare(job, client, result, watcher.note))
             if asks is not None:
                 gc.collect()
                 gc.freeze()  # so the collector need not look at it all while it is timed
                 try:
-                    await _phases(job, client, asks, result, watcher, told)
+                    await _phases(job, client, asks, result, watcher, stop)
                 finally:
                     gc.unfreeze()
-        if told.event.is_set():
-            result.ended = told.exit
+        if stop.event.is_set():
+            result.ended = stop.exit
     if result.phases:
-        for signum in SIGNALS:
-            signal.signal(signum, signal.SIG_IGN)
+        ignore_signals()
     return result
-
-
-@contextmanager
-def signals_restored() -> Iterator[None]:
-    """Afterwards signals do what they did before."""
-    old = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    try:
-        yield
-    finally:
-        for signum, handler in old.items():
-            signal.signal(signum, handler)
 
 
 async def _prepare(
@@ -197,7 +183,7 @@ async def _phases(
     asks: Iterator[BenchRequest],
     result: Result,
     watcher: Watcher,
-    told: Told,
+    stop: StopSignal,
 ) -> None:
     asked = 0
 
@@ -212,7 +198,7 @@ async def _phases(
         wanted = load.concurrency if isinstance(load, ClosedLoop) else 65_000
         terms = replace(job.terms, places=raise_file_limit(wanted))
         watcher.begin(load, terms)
-        measured = await measure(answer, asks, load, terms, told.event)
+        measured = await measure(answer, asks, load, terms, stop.event)
         phase = compute_figures(measured, job.limits)
         result.phases.append(phase)
         watcher.end(phase)
@@ -238,7 +224,7 @@ def _went_away(name: str, loads: int, result: Result) -> str:
     return said
 
 
-def _sweep(phases: list[Json]) -> Iterator[Load]:
+def _sweep(phases: list[JsonObject]) -> Iterator[Load]:
     """1, 2, 4, … at a time, until more of them bring no more tokens."""
     concurrency, best = 1, 0.0
     while concurrency <= LONGEST_SWEEP:
@@ -249,7 +235,7 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
         concurrency, best = 2 * concurrency, tokens
 
 
-def _exit(measured: Measurement, phase: Json) -> Exit:
+def _exit(measured: Measurement, phase: JsonObject) -> Exit:
     if measured.lost or (phase["total_requests"] and not phase["answered"]):
         return Exit.ENGINE
     if phase["failed"] or not phase["valid"]:

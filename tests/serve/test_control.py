@@ -247,10 +247,10 @@ def test_a_lock_that_can_not_be_written(
 
 
 def test_a_lock_on_a_full_disk(store: ServerRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_descriptor: int, _data: bytes) -> int:
+    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("qchat.serve.lock.os.write", full)
+    monkeypatch.setattr("qchat.locks.os.pwrite", full)
     with pytest.raises(EngineError, match="No space left on device"), store.held("demo"):
         pass
 

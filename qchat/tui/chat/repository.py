@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...store import MessageState as StoreState
 from ...store import Store, StoredConversation, StoreThread, title_of
 from ...store import StoredMessage as Stored
@@ -18,7 +19,6 @@ from ..request_settings import RequestSettings
 from ..transcript.message import AnswerState
 from .request_thread import AnswerResult
 
-Json = dict[str, Any]
 Version = tuple[int, int]
 
 _DRAFT: Final = "draft"  # of a conversation that has not begun
@@ -47,7 +47,7 @@ class StartedAnswer:
     """
 
     answer: int
-    messages: list[Json]
+    messages: list[JsonObject]
     version: Version | None
     before: Stored | None = None
 
@@ -159,7 +159,7 @@ class ConversationRepository:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
-        used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
+        used: JsonObject = {"server": using.endpoint.name or using.endpoint.base_url}
         if asked := using.asked():
             used["request"] = asked
         if using.system:
@@ -201,7 +201,7 @@ class ConversationRepository:
         self, answer: int, end: AnswerResult, state: AnswerState, thought: float | None
     ) -> "Future[Stored]":
         """How the answer ended."""
-        timings: Json = {"total_seconds": round(end.total, 4)}
+        timings: JsonObject = {"total_seconds": round(end.total, 4)}
         if end.first_token is not None:
             timings["first_token_seconds"] = round(end.first_token, 4)
         if thought is not None:

@@ -44,7 +44,7 @@ class PromptPicker(PickListScreen[PromptChoice]):
         )
 
     def _list_items(self) -> Iterator[PickItem]:
-        current = self._prompts.named(self._current) if self._current else None
+        current = self._prompts.name_of(self._current) if self._current else None
         bullet = {True: "● ", False: "  "}
         yield PickItem(_NONE, bullet[self._current is None] + _("none"))
         if self._current is not None and current is None:
