@@ -13,6 +13,7 @@ from qchat.store import MessageState as StoreState
 from qchat.store import open_store
 from qchat.store.opening import door
 from qchat.tui.app import ChatApp
+from qchat.tui.composer.completion_list import CompletionList
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.transcript.message import AnswerState
 
@@ -410,13 +411,13 @@ async def test_a_working_directory_that_is_gone(
     monkeypatch.chdir(gone)
     async with window(tmp_path / "data") as (app, pilot):
         await pilot.press(*"@no")
-        await wait_until(lambda: app.composer._offered)
+        await wait_until(lambda: app.query_one(CompletionList).options)
         (gone / "notes").unlink()
         gone.rmdir()
         await pilot.press("tab")
         await wait_until(lambda: "No such file" in toasts(app))
         await pilot.press("x")
-        await wait_until(lambda: not app.composer._offered)
+        await wait_until(lambda: not app.query_one(CompletionList).options)
         assert app.composer.text == "@nox" and app.fault is None
 
 
