@@ -127,30 +127,34 @@ class TestHubTrouble:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
-        said = vllm_model.hub_trouble("a/b", "We couldn't connect to 'https://mirror.example'")
+        said = vllm_model.explain_hub_error(
+            "a/b", "We couldn't connect to 'https://mirror.example'"
+        )
         assert said is not None and "https://mirror.example" in said and "a/b" in said
         monkeypatch.setenv("VLLM_USE_MODELSCOPE", "true")
         with monkeypatch.context() as offline:
             offline.setenv("HF_HUB_OFFLINE", "1")
-            said = str(vllm_model.hub_trouble("a/b", "OfflineModeIsEnabled: …"))
+            said = str(vllm_model.explain_hub_error("a/b", "OfflineModeIsEnabled: …"))
             assert "HF_HUB_OFFLINE is set" in said and "network" not in said
-        said = vllm_model.hub_trouble("a/b", "ConnectionError: …")
+        said = vllm_model.explain_hub_error("a/b", "ConnectionError: …")
         assert said is not None and "modelscope" in said
 
     def test_not_there_and_not_allowed(self) -> None:
-        assert "has no a/b" in str(vllm_model.hub_trouble("a/b", "is not a valid model identifier"))
+        assert "has no a/b" in str(
+            vllm_model.explain_hub_error("a/b", "is not a valid model identifier")
+        )
         words = (
             "GatedRepoError: 401 Client Error.\n\nCannot access gated repo for url http://h/a/b."
         )
-        assert "accepted its terms" in str(vllm_model.hub_trouble("a/b", words))
+        assert "accepted its terms" in str(vllm_model.explain_hub_error("a/b", words))
         words = "OSError: You are trying to access a gated repo.\nMake sure to have access to it"
-        assert "accepted its terms" in str(vllm_model.hub_trouble("a/b", words))
+        assert "accepted its terms" in str(vllm_model.explain_hub_error("a/b", words))
         words = (
             "RepositoryNotFoundError: 404 Client Error.\n\nRepository Not Found for url: http://h. "
             "If you are trying to access a private or gated repo, make sure you are authenticated"
         )
-        assert "has no a/b" in str(vllm_model.hub_trouble("a/b", words))
-        assert vllm_model.hub_trouble("a/b", "division by zero") is None
+        assert "has no a/b" in str(vllm_model.explain_hub_error("a/b", words))
+        assert vllm_model.explain_hub_error("a/b", "division by zero") is None
 
 
 class TestExplain:

@@ -75,9 +75,9 @@ class TestRecipes:
 
     def test_the_demo_recipe_is_that_of_the_bundled_model(self) -> None:
         config = json.loads((demo.path() / "config.json").read_text("utf-8"))
-        found = find_recipe("demo")
-        assert found is not None
-        recipe = found.recipe
+        fit = find_recipe("demo")
+        assert fit is not None
+        recipe = fit.recipe
         assert recipe.layers == config["num_hidden_layers"]
         assert recipe.kv_heads == config["num_key_value_heads"]
         assert recipe.head_dim == config["head_dim"]
@@ -96,9 +96,9 @@ class TestRecipes:
         ],
     )
     def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
-        found = find_recipe(name)
-        assert found is not None and found.recipe.name == recipe
-        assert (found.variant and found.variant.precision) == precision
+        fit = find_recipe(name)
+        assert fit is not None and fit.recipe.name == recipe
+        assert (fit.variant and fit.variant.precision) == precision
 
     @pytest.mark.parametrize("name", ["", "Qwen", "other/Qwen3-32B", "./Qwen3-32B", "Qwen3-32"])
     def test_names_of_none(self, name: str) -> None:
@@ -166,11 +166,11 @@ class TestFit:
 
     @given(machines)
     def test_the_order(self, here: Machine) -> None:
-        found = rank_fits(load_recipes(), here)
-        assert len(found) == len(load_recipes())
-        fitting = [one.fits for one in found]
+        fit = rank_fits(load_recipes(), here)
+        assert len(fit) == len(load_recipes())
+        fitting = [one.fits for one in fit]
         assert fitting == sorted(fitting, reverse=True)
-        if found[0].recipe.name == "demo":  # only where nothing real fits
+        if fit[0].recipe.name == "demo":  # only where nothing real fits
             assert sum(fitting) == 1
 
     def test_32b_in_4_bits_on_24_gb_has_the_context_that_is_known(self) -> None:
@@ -189,9 +189,9 @@ class TestFit:
         assert fit_named("Qwen3-32B-AWQ", gpus(4, 24_564)).gpus == 2
 
     def test_a_head_of_the_cache_is_not_split(self) -> None:
-        found = find_recipe("Qwen3-30B-A3B")
-        assert found is not None
-        assert found.recipe.kv_bytes(4) == found.recipe.kv_bytes(8) == found.recipe.kv_bytes() // 4
+        fit = find_recipe("Qwen3-30B-A3B")
+        assert fit is not None
+        assert fit.recipe.kv_bytes(4) == fit.recipe.kv_bytes(8) == fit.recipe.kv_bytes() // 4
 
     @pytest.mark.parametrize(
         ("name", "here", "wish", "said"),
@@ -207,9 +207,9 @@ class TestFit:
             ("Qwen3-8B", cpu(10_000), FitRequest(), "15,947 MiB of weights"),
         ],
     )
-    def test_refusals(self, name: str, here: Machine, wish: FitRequest, said: str) -> None:
+    def test_refusals(self, name: str, here: Machine, wish: FitRequest, output: str) -> None:
         one = fit_named(name, here, wish)
-        assert one.refusal is not None and said in one.refusal
+        assert one.refusal is not None and output in one.refusal
 
     def test_the_next_one_that_can(self) -> None:
         here = gpus(1, 24_564)
@@ -228,11 +228,11 @@ class TestFit:
 
 
 def fit_named(name: str, here: Machine, wish: FitRequest | None = None) -> Fit:
-    found = find_recipe(name)
-    assert found is not None
-    if found.variant is None:
-        return fit_variant(found.recipe, found.recipe.variants[Precision.BF16], here, wish)
-    return fit_variant(found.recipe, found.variant, here, wish)
+    fit = find_recipe(name)
+    assert fit is not None
+    if fit.variant is None:
+        return fit_variant(fit.recipe, fit.recipe.variants[Precision.BF16], here, wish)
+    return fit_variant(fit.recipe, fit.variant, here, wish)
 
 
 class TestMachine:
@@ -255,8 +255,8 @@ class TestMachine:
             ("GPU-c,GPU-a", [2, 0]),
         ],
     )
-    def test_visible_as_cuda_reads_it(self, wanted: str | None, places: list[int]) -> None:
-        assert machine.visible(wanted, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
+    def test_visible_as_cuda_reads_it(self, expected: str | None, places: list[int]) -> None:
+        assert machine.visible_gpus(expected, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
 
     def test_a_container_has_less(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "memory.max").write_text(str(512 << 20))
@@ -316,7 +316,7 @@ class TestCommand:
         self.see(monkeypatch, gpus(1, 24_564))
         assert cli.run(["recipes", "--explain", "Qwen/Qwen3-32B"]) == 0
         out = capsys.readouterr().out
-        assert "256 KiB a token: 64 layers × 8 KV heads × 128" in out
+        assert "256 KiB per token: 64 layers × 8 KV heads × 128" in out
         assert "It can't run here: 62,751 MiB" in out
         assert "The next one that can: Qwen/Qwen3-32B-AWQ" in out
 
@@ -325,17 +325,17 @@ class TestCommand:
     ) -> None:
         self.see(monkeypatch, cpu(20_000))
         assert cli.run(["recipes", "--json"]) == 0
-        said = json.loads(capsys.readouterr().out)
-        assert said["machine"]["free_mib"] == 20_000
-        assert len(said["recipes"]) == len(recipes.load_recipes())
-        assert {one["fits"] for one in said["recipes"]} == {True, False}
+        output = json.loads(capsys.readouterr().out)
+        assert output["machine"]["free_mib"] == 20_000
+        assert len(output["recipes"]) == len(recipes.load_recipes())
+        assert {one["fits"] for one in output["recipes"]} == {True, False}
 
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes", "--explain", "Qwen3-9B"]) == 2
         assert "did you mean Qwen3-8B" in capsys.readouterr().err
         assert cli.run(["recipes", "--explain", "llama"]) == 2
-        said = capsys.readouterr().err
-        assert "qchat recipes lists those there are" in said and "Qwen3" not in said
+        output = capsys.readouterr().err
+        assert "qchat recipes lists them" in output and "Qwen3" not in output
 
     def test_a_real_run_without_tricks(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes"]) == 0
