@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api import endpoint as wire
 from ..api.endpoint import Endpoint
-from ..api.local_servers import LocalServer, known_servers, running_servers
+from ..api.local_servers import LocalServer, configured_server, running_servers
 from ..i18n import _
 from ..settings import Settings
 from .request_settings import MissingServer
@@ -142,7 +142,7 @@ def _model(said: dict[str, Any]) -> ServedModel:
 def configured(settings: Settings) -> Iterator[LocalServer]:
     """The servers of the configuration."""
     for name in settings.servers:
-        yield known_servers(settings, name)
+        yield configured_server(settings, name)
 
 
 def unlocked(settings: Settings, endpoint: Endpoint) -> Endpoint | None:

@@ -211,7 +211,7 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
     if not has_events:
         return Failure(Code.BAD_RESPONSE, _("The response is not a stream of events."))
     if not finished:
-        return Failure(Code.DISCONNECTED, _("the stream ended before the response was complete"))
+        return Failure(Code.DISCONNECTED, _("the stream ended before the answer was complete"))
     if not chunks:
         return Failure(Code.BAD_RESPONSE, _("The response is empty."))
     return None

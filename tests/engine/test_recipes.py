@@ -28,10 +28,10 @@ ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
 
 
 def gpus(n: int, mib: int, capability: tuple[int, int] = ADA, free: int | None = None) -> Machine:
-    held = tuple(
+    memory_info = tuple(
         Gpu(i, "GPU", mib, mib - 400 if free is None else free, capability) for i in range(n)
     )
-    return Machine(held, 128_000, 120_000, 16)
+    return Machine(memory_info, 128_000, 120_000, 16)
 
 
 def cpu(free: int) -> Machine:
@@ -124,10 +124,10 @@ class TestRecipes:
 class TestFit:
     @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_what_fits_has_room_for_all_of_it(
-        self, recipe: Recipe, here: Machine, wish: FitRequest
+        self, recipe: Recipe, here: Machine, requirements: FitRequest
     ) -> None:
         for variant in recipe.variants.values():
-            one = fit_variant(recipe, variant, here, wish)
+            one = fit_variant(recipe, variant, here, requirements)
             if not one.fits:
                 continue
             cache = one.context * one.kv_bytes / 2**20
@@ -141,15 +141,15 @@ class TestFit:
                 assert 1 <= one.gpus <= min(len(here.gpus), variant.most_gpus)
             else:
                 assert one.budget_mib <= CPU_SHARE * here.free_mib
-            assert min(LEAST_CONTEXT, one.limit) <= one.context <= one.limit or wish.context
-            if wish.context:
-                assert one.context == wish.context <= one.limit
+            assert min(LEAST_CONTEXT, one.limit) <= one.context <= one.limit or requirements.context
+            if requirements.context:
+                assert one.context == requirements.context <= one.limit
 
     @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_a_refusal_has_a_reason_and_more_memory_never_hurts(
-        self, recipe: Recipe, here: Machine, wish: FitRequest
+        self, recipe: Recipe, here: Machine, requirements: FitRequest
     ) -> None:
-        one = best_fit(recipe, here, wish)
+        one = best_fit(recipe, here, requirements)
         assert one.fits == (one.refusal is None)
         assert one.refusal is None or len(one.refusal) > 20
         if one.fits:
@@ -162,7 +162,7 @@ class TestFit:
                 here.free_mib * 2,
                 here.cores,
             )
-            assert best_fit(recipe, more, wish).fits
+            assert best_fit(recipe, more, requirements).fits
 
     @given(machines)
     def test_the_order(self, here: Machine) -> None:
@@ -173,7 +173,7 @@ class TestFit:
         if fit[0].recipe.name == "demo":  # only where nothing real fits
             assert sum(fitting) == 1
 
-    def test_32b_in_4_bits_on_24_gb_has_the_context_that_is_known(self) -> None:
+    def test_32b_in_4_bits_on_24_gb_has_the_measured_context(self) -> None:
         one = fit_named("Qwen3-32B-AWQ", gpus(1, 24_564))
         assert 9_000 < one.kv_tokens < 11_000
 
@@ -194,7 +194,7 @@ class TestFit:
         assert fit.recipe.kv_bytes(4) == fit.recipe.kv_bytes(8) == fit.recipe.kv_bytes() // 4
 
     @pytest.mark.parametrize(
-        ("name", "here", "wish", "said"),
+        ("name", "here", "requirements", "output"),
         [
             ("Qwen/Qwen3-32B", gpus(1, 24_564), FitRequest(), "62,751 MiB of weights"),
             ("Qwen3-8B-AWQ", gpus(1, 8_192), FitRequest(), "1,792 tokens, where 2,048"),
@@ -207,8 +207,10 @@ class TestFit:
             ("Qwen3-8B", cpu(10_000), FitRequest(), "15,947 MiB of weights"),
         ],
     )
-    def test_refusals(self, name: str, here: Machine, wish: FitRequest, output: str) -> None:
-        one = fit_named(name, here, wish)
+    def test_refusals(
+        self, name: str, here: Machine, requirements: FitRequest, output: str
+    ) -> None:
+        one = fit_named(name, here, requirements)
         assert one.refusal is not None and output in one.refusal
 
     def test_the_next_one_that_can(self) -> None:
@@ -227,12 +229,12 @@ class TestFit:
         assert names.index("Qwen3-30B-A3B") < names.index("Qwen3-4B") < names.index("Qwen3-32B")
 
 
-def fit_named(name: str, here: Machine, wish: FitRequest | None = None) -> Fit:
+def fit_named(name: str, here: Machine, requirements: FitRequest | None = None) -> Fit:
     fit = find_recipe(name)
     assert fit is not None
     if fit.variant is None:
-        return fit_variant(fit.recipe, fit.recipe.variants[Precision.BF16], here, wish)
-    return fit_variant(fit.recipe, fit.variant, here, wish)
+        return fit_variant(fit.recipe, fit.recipe.variants[Precision.BF16], here, requirements)
+    return fit_variant(fit.recipe, fit.variant, here, requirements)
 
 
 class TestMachine:
@@ -243,7 +245,7 @@ class TestMachine:
         assert here.description
 
     @pytest.mark.parametrize(
-        ("wanted", "places"),
+        ("expected", "places"),
         [
             (None, [0, 1, 2]),
             ("", []),
@@ -278,7 +280,7 @@ class FakeNvml:
     class NVMLError(Exception):
         pass
 
-    class Held:
+    class HeldMemory:
         total, free = 23_034 << 20, 22_000 << 20
 
     def __getattr__(self, name: str) -> object:
@@ -287,7 +289,7 @@ class FakeNvml:
             "nvmlDeviceGetHandleByIndex": object(),
             "nvmlDeviceGetUUID": "GPU-x",
             "nvmlDeviceGetName": b"NVIDIA L4",
-            "nvmlDeviceGetMemoryInfo": self.Held,
+            "nvmlDeviceGetMemoryInfo": self.HeldMemory,
             "nvmlDeviceGetCudaComputeCapability": (8, 9),
         }
         return lambda *_args: answers.get(name)
@@ -318,7 +320,7 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "256 KiB per token: 64 layers × 8 KV heads × 128" in out
         assert "It can't run here: 62,751 MiB" in out
-        assert "The next one that can: Qwen/Qwen3-32B-AWQ" in out
+        assert "The best alternative: Qwen/Qwen3-32B-AWQ" in out
 
     def test_json(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -344,11 +346,11 @@ class TestCommand:
 
 def test_properties_are_not_vacuous() -> None:
     """Both outcomes of `fit_variant` are common among the machines that are drawn."""
-    seen = set()
+    captured = set()
 
     @given(st.sampled_from(load_recipes()), machines, wishes)
-    def look(recipe: Recipe, here: Machine, wish: FitRequest) -> None:
-        seen.add(best_fit(recipe, here, wish).fits)
+    def look(recipe: Recipe, here: Machine, requirements: FitRequest) -> None:
+        captured.add(best_fit(recipe, here, requirements).fits)
 
     look()
-    assert seen == {True, False}
+    assert captured == {True, False}
