@@ -138,11 +138,11 @@ class RandomPrompts:
     def generate(self) -> Iterator[str]:
         """Yield texts without end."""
         rng = random.Random(self.seed)  # noqa: S311 - the same texts for a seed
-        words = list(self.token_counts)
+        vocabulary = list(self.token_counts)
         while True:
             remaining, text = self.tokens, [self.first_word]
             while remaining > 0:
-                word = rng.choice(words)
+                word = rng.choice(vocabulary)
                 if self.token_counts[word] > remaining:
                     text.append(self.filler * remaining)
                     break
@@ -181,9 +181,11 @@ async def _exact_length(
     if tokens < overhead:
         text = _("--input-len: the shortest prompt of this model has {n} tokens.")
         raise UsageError(text.format(n=overhead))
-    words = [f" {word}" for word in _VOCABULARY.split()]
-    counts = await asyncio.gather(*(count(first + word) for word in words))
-    token_counts = {word: tokens - overhead for word, tokens in zip(words, counts, strict=True)}
+    vocabulary = [f" {word}" for word in _VOCABULARY.split()]
+    counts = await asyncio.gather(*(count(first + word) for word in vocabulary))
+    token_counts = {
+        word: tokens - overhead for word, tokens in zip(vocabulary, counts, strict=True)
+    }
     filler = " a"
     for candidate in _FILLERS:
         if await count(first + " time" + candidate * 8) == overhead + token_counts[" time"] + 8:

@@ -151,8 +151,8 @@ def test_the_cpu_build_does_not_see_the_gpus(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor_sections, "detect", lambda _environ: here)
     answers = {}
     for cpu in (True, False):
-        found = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
-        monkeypatch.setattr(vllm_start, "installed_vllm", lambda found=found: found)
+        installed = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
+        monkeypatch.setattr(vllm_start, "installed_vllm", lambda installed=installed: installed)
         section = next(s for s in doctor_sections.sections(options) if s.name == "model")
         answers[cpu] = levels(section.check())["fit"]
     assert answers == {True: "problem", False: "ok"}

