@@ -84,7 +84,6 @@ _SPARE_FILES = 128  # for everything else that a process has open
 def raise_file_limit(connections: int) -> int:
     """Raise the limit of open files for so many connections; returns how many can be open at once.
 
-
     Many systems begin with 1,024 open files a process and allow far more on request.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

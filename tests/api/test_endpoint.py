@@ -321,3 +321,20 @@ def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
 
 def test_a_name_that_cannot_be_answers_nothing() -> None:
     assert not wire.answers(Endpoint(f"http://{'a' * 64}.example/v1"))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("inf", None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    """A date in the past is no wait, as is a negative number."""
+    assert wire.retry_after(value) == seconds

@@ -1,6 +1,7 @@
 """Recipes, the machine, and whether one fits the other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,12 @@ class TestFit:
         shared = fit_named("Qwen3-4B", gpus(1, 24_564, free=16_000))
         assert shared.share < whole.share == SHARE
         assert shared.budget_mib < 16_000
+
+    def test_the_gpu_with_the_least_free_memory_limits_the_share(self) -> None:
+        free, busy = gpus(1, 24_564).gpus[0], gpus(1, 24_564, free=16_000).gpus[0]
+        pair = replace(gpus(1, 24_564), gpus=(free, busy))
+        alone = fit_named("Qwen3-4B", gpus(1, 24_564, free=16_000))
+        assert fit_named("Qwen3-4B", pair, FitRequest(gpus=2)).share == alone.share < SHARE
 
     def test_the_fewest_gpus_that_are_enough(self) -> None:
         assert fit_named("Qwen3-8B", gpus(4, 24_564)).gpus == 1

@@ -156,6 +156,15 @@ async def test_stopping_aborts_what_is_in_flight() -> None:
     assert measurement.end - measurement.start < 59
 
 
+async def test_a_worker_waits_longer_after_each_failure_in_a_row() -> None:
+    busy = SlowServer(0, Failure(Code.OVERLOADED, "busy", 503))
+    measurement = await run(busy, ClosedLoop(1), LoadSettings(60, 0, max_requests=4))
+    sent = [record.sent_at for record in measurement.records]
+    gaps = [after - before for before, after in itertools.pairwise(sent)]
+    assert len(gaps) == 3
+    assert all(gap >= least for gap, least in zip(gaps, (0.049, 0.099, 0.199), strict=True))
+
+
 async def test_a_server_that_is_gone_ends_it() -> None:
     gone = SlowServer(0, Failure(Code.UNREACHABLE, "nobody there"))
     measurement = await run(gone, ClosedLoop(8), LoadSettings(60, 0))

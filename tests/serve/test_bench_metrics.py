@@ -109,6 +109,15 @@ def test_goodput_is_what_keeps_every_limit() -> None:
     assert "goodput: 0.20 requests per second, 40.0%" in bench_report.format_report([phase])
 
 
+def test_a_stream_that_broke_off_is_no_goodput() -> None:
+    broken = answered(102, first=0.1, gaps=[0.01])
+    broken.failure = Failure(Code.DISCONNECTED, "gone")
+    whole = answered(101, first=0.1, gaps=[0.01])
+    phase = compute_metrics(measured(whole, broken), GoodputLimits({"ttft": 200}))
+    assert phase["goodput"]["qps"] == phase["qps"] == pytest.approx(0.1)
+    assert phase["goodput"]["share"] == pytest.approx(0.5)
+
+
 def test_goodput_is_never_more_than_what_was_answered() -> None:
     """Both count what ended within the window: with a short one much of it was due before it, and
     much that was due in it ends later."""

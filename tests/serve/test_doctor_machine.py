@@ -213,7 +213,9 @@ class TestInstall:
         findings = by_check(doctor_install.check_installation(replace(HERE, gpus=gpus)))["vllm"]
         assert findings.level == level and phrase in findings.text
 
-    @pytest.mark.parametrize(("runtime", "level"), [("12.9.1", "ok"), ("13.0.96", "problem")])
+    @pytest.mark.parametrize(
+        ("runtime", "level"), [("11.8.89", "ok"), ("12.9.1", "ok"), ("13.0.96", "problem")]
+    )
     def test_cuda_and_the_driver(
         self,
         packages: Callable[..., None],
