@@ -110,10 +110,10 @@ def test_goodput_is_what_keeps_every_limit() -> None:
 
 
 def test_a_stream_that_broke_off_is_no_goodput() -> None:
-    broken = answered(102, first=0.1, gaps=[0.01])
+    broken = answered(102, first=0.1, itl=[0.01])
     broken.failure = Failure(Code.DISCONNECTED, "gone")
-    whole = answered(101, first=0.1, gaps=[0.01])
-    phase = compute_metrics(measured(whole, broken), GoodputLimits({"ttft": 200}))
+    whole = answered(101, first=0.1, itl=[0.01])
+    phase = compute_metrics(measurement(whole, broken), GoodputLimits({"ttft": 200}))
     assert phase["goodput"]["qps"] == phase["qps"] == pytest.approx(0.1)
     assert phase["goodput"]["share"] == pytest.approx(0.5)
 
