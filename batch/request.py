@@ -1,4 +1,4 @@
-"""The two values that travel through a run: a `Request` goes in, an `Outcome` comes out."""
+"""The two values that pass through a run: a `Request` goes in, an `Outcome` comes out."""
 
 import enum
 import hashlib
@@ -16,7 +16,7 @@ COMPLETIONS = "/v1/completions"
 
 
 class RowKind(enum.Enum):
-    """How an input line was written; decides how its answer is written."""
+    """The format of an input line; decides the format of its answer."""
 
     OPENAI = "openai"
     MESSAGES = "messages"
@@ -26,11 +26,11 @@ class RowKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One row, ready to be asked.
+    """One row, ready to be sent.
 
-    `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a whole OpenAI
+    `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a complete OpenAI
     request body for `endpoint` (its `model` included, `stream` never), `source` is the input
-    line as parsed, and `digest` names what is asked: equal digests are equal requests.
+    line as parsed, and `digest` identifies endpoint and body: equal digests are equal requests.
     """
 
     file: int
@@ -44,13 +44,13 @@ class Request:
 
     @property
     def names_itself(self) -> bool:
-        """Whether the custom_id was given, not made from file and line."""
+        """Whether the input line has a custom_id, so that none was made from file and line."""
         return isinstance(self.source, dict) and self.source.get("custom_id") is not None
 
 
 def dumps(value: Any, option: int = 0) -> bytes:
-    """JSON of `value`: orjson's, or the standard library's where orjson can't (whole numbers
-    beyond 64 bits, more than 254 levels). Raises `ValueError` or `RecursionError`."""
+    """Serialize `value` to JSON with orjson, or with the standard library where orjson can't
+    (integers beyond 64 bits, more than 254 levels). Raises `ValueError` or `RecursionError`."""
     try:
         return orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
@@ -80,10 +80,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one try: either `body` (the OpenAI response body) or `failure` is set.
+    """The result of one try: either `body` (the OpenAI response body) or `failure` is set.
 
-    `seconds` is the time from asking to the end of the answer; `copied` says that nothing was
-    asked, as an equal request had been answered.
+    `seconds` is the time from sending to the end of the answer; `copied` says that nothing was
+    sent, as an equal request had been answered.
     """
 
     body: JsonObject | None = None
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def is_aborted(body: JsonObject) -> bool:
-    """Whether an answer was broken off by the engine, as vLLM does with all when it is stopped."""
+    """Whether the engine aborted an answer, as vLLM does with all when it is stopped."""
     choices = body.get("choices")
     return isinstance(choices, list) and any(
         isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
@@ -107,7 +107,7 @@ def is_aborted(body: JsonObject) -> bool:
 
 
 def usage_of(body: JsonObject) -> Usage:
-    """The `usage` of a response body; zeros where the server told none."""
+    """The `usage` of a response body; zeros where it has none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()

@@ -30,10 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "qchat.commands.chats:chats",
         _("List, search, export and delete stored conversations."),
     ),
-    "serve": ("qchat.serve.command:serve", _("Start a vLLM server, and look after it.")),
-    "status": ("qchat.serve.control:status", _("Show the servers that run here.")),
-    "logs": ("qchat.serve.control:logs", _("Print the log of a server.")),
-    "stop": ("qchat.serve.control:stop", _("Stop a server, with every process of it.")),
+    "serve": ("qchat.serve.command:serve", _("Start a vLLM server and supervise it.")),
+    "status": ("qchat.serve.status:status", _("List the running servers.")),
+    "logs": ("qchat.serve.logs:logs", _("Print the log of a server.")),
+    "stop": ("qchat.serve.stop:stop", _("Stop a server and all of its processes.")),
     "doctor": (
         "qchat.serve.doctor.command:doctor",
         _("Check this machine, the settings and servers."),
@@ -194,6 +194,8 @@ def _open_closed_streams() -> None:
 
 def _invoke(args: list[str]) -> int:
     debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
+    if debug:
+        _log_to_stderr()
     try:
         result = _call(args)
     except click.ClickException as e:
@@ -233,6 +235,13 @@ def _fail(message: str, code: int) -> int:
 
     click.echo(clean(_("Error: {message}").format(message=message)), err=True)
     return code
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    if logging.lastResort is not None:  # writes to what `sys.stderr` is at that moment
+        logging.getLogger("qchat").addHandler(logging.lastResort)
 
 
 def _traceback() -> None:

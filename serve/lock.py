@@ -5,20 +5,17 @@ So the file says all of that, and who reads it signals no process but the one th
 """
 
 import contextlib
-import fcntl
-import json
 import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .. import locks
 from ..errors import EngineError
 from ..i18n import _
+from ..locks import process_start
 from ..settings import private_dir
-
-_AGAIN = 0.2  # seconds: who only looks lets go at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class LockHolder:
         with contextlib.suppress(OSError):
             boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
             space = str(Path("/proc/self/ns/pid").readlink())
-        return cls(os.getpid(), _began(os.getpid()), socket.gethostname(), boot, space)
+        return cls(os.getpid(), process_start(os.getpid()), socket.gethostname(), boot, space)
 
     @property
     def is_near(self) -> bool:
@@ -59,81 +56,46 @@ class LockHolder:
         """Send it a signal, where it still is that process; whether its id is one of this place."""
         if not self.is_here:
             return False
-        if _began(self.pid) == self.began:
+        if process_start(self.pid) == self.began:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signum)
         return True
 
 
-def _began(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-        return int(stat.rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
 @contextlib.contextmanager
-def held(path: Path, *, named: bool, patience: float = _AGAIN) -> Iterator[None]:
-    """Hold the lock; with `named` this process stands in it. Raises `BlockingIOError` where another
-    holds it for `patience` seconds, `EngineError` where it can't be written."""
+def held(path: Path, *, named: bool, patience: float = locks.PATIENCE) -> Iterator[None]:
+    """Hold the lock; with `named` this process is the `holder`. Raises `BlockingIOError` where
+    another holds it for `patience` seconds, `EngineError` where it can't be written."""
     private_dir(path.parent)
-    with _explained(path):
-        # Not inherited: a server that outlived its supervisor must not look alive.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    record = asdict(LockHolder.me()) if named else None
+    lock = locks.FileLock(path, record=record)
     try:
-        with _explained(path):
-            _take(descriptor, patience)
-            if named:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, json.dumps(asdict(LockHolder.me())).encode())
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
+        lock.acquire(patience)
+        if record is not None:
+            lock.write(record)
     except BlockingIOError:
         raise
     except OSError as error:
+        lock.release()
         text = _("Can't write {file}, which says what runs: {why}.")
         raise EngineError(text.format(file=path, why=error.strerror)) from error
-
-
-def _take(descriptor: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds it."""
+    """Whether a process holds the lock."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return locks.is_locked(path)
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two that look are not in the way
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def holder(path: Path) -> LockHolder | None:
     """Who holds the lock, or held it last; None where nobody stands in it."""
     try:
-        return LockHolder(**json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return LockHolder(**locks.read_record(path))  # type: ignore[arg-type]
+    except TypeError:
         return None

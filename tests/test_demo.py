@@ -14,6 +14,7 @@ import pytest
 
 from qchat import demo
 from qchat.demo.out_of_domain import FALLBACK, out_of_domain_question
+from tests import tools
 
 PAIRS = demo.pairs()
 EXAMPLES = Path(__file__).parent.parent / "examples" / "questions.jsonl"
@@ -146,7 +147,7 @@ def test_thinking_pairs_have_a_direct_twin() -> None:
 
 
 def test_tool_calls_fit_the_tools_of_their_request() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = tools.require_module("jsonschema")
     for pair in PAIRS:
         offered = {tool["function"]["name"]: tool["function"] for tool in pair.tools}
         for call in pair.tool_calls:
@@ -155,7 +156,7 @@ def test_tool_calls_fit_the_tools_of_their_request() -> None:
 
 @named([pair for pair in PAIRS if pair.schema])
 def test_json_satisfies_its_schema(pair: demo.Pair) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = tools.require_module("jsonschema")
     jsonschema.validate(json.loads(pair.content), pair.schema)
 
 
@@ -206,12 +207,12 @@ def test_examples_are_in_the_corpus() -> None:
 
 
 def wrapped_tokenizer() -> Any:
-    transformers = pytest.importorskip("transformers")
+    transformers = tools.require_module("transformers")
     return transformers.AutoTokenizer.from_pretrained(demo.path())
 
 
 def test_long_answers_have_800_tokens() -> None:
-    tokenizers = pytest.importorskip("tokenizers")
+    tokenizers = tools.require_module("tokenizers")
     tokenizer = tokenizers.Tokenizer.from_file(str(demo.path() / "tokenizer.json"))
     lengths = {pair.content: len(tokenizer.encode(pair.content).ids) for pair in tagged("long")}
     assert len(lengths) >= 4

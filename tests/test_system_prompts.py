@@ -71,6 +71,6 @@ def test_a_prompt_that_can_not_be_written_leaves_nothing_behind(prompts: Prompts
     assert {file.name for file in prompts.folder.iterdir()} == {"odd.md", f"{longest}.md"}
 
 
-def test_a_prompt_is_known_by_what_is_sent_of_it(prompts: Prompts) -> None:
+def test_a_prompt_is_identified_by_what_is_sent_of_it(prompts: Prompts) -> None:
     prompts.write("odd", "Answer\x1b[31m in red.\x07 ")
     assert prompts.name_of("Answer in red.␇") == "odd"

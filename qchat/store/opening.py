@@ -1,7 +1,6 @@
 """Opening the file: rights, versions, damage, and what dead processes left behind."""
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..i18n import _
+from ..locks import FileLock, read_record
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
 from .errors import StoreError, StoreProblem, explained, trouble_of
@@ -25,30 +25,25 @@ DOOR_SECONDS: Final = 20.0  # how long an opening waits for another one (a migra
 def door(folder: Path) -> Iterator[None]:
     """Held while the store is opened: one process at a time. Raises `StoreError`."""
     private_dir(folder)
-    path = folder / "chats.lock"
+    lock = FileLock(folder / "chats.lock")
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock.acquire(DOOR_SECONDS)
+    except BlockingIOError as e:
+        text = _("Another qchat has been opening {path} for too long; try again.")
+        if not lock.supported:
+            text += " " + _("If none runs on {host}, remove {lock}.")
+        host = read_record(lock.path).get("host", "?")
+        text = text.format(path=folder / NAME, host=host, lock=lock.path)
+        raise StoreError(StoreProblem.BUSY, text) from e
     except OSError as e:
         raise StoreError(
             StoreProblem.READ_ONLY,
-            _("Can't write to {path}: {why}.").format(path=path, why=e.strerror),
+            _("Can't write to {path}: {why}.").format(path=lock.path, why=e.strerror),
         ) from e
     try:
-        deadline = time.monotonic() + DOOR_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    text = _("Another qchat has been opening {path} for too long; try again.")
-                    raise StoreError(StoreProblem.BUSY, text.format(path=folder / NAME)) from None
-                time.sleep(0.02)
-            except OSError:
-                break  # no flock on this file system: SQLite's own locks remain
         yield
     finally:
-        os.close(fd)
+        lock.release()
 
 
 def open_database(folder: Path, clock: Clock) -> Database:

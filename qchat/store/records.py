@@ -1,22 +1,13 @@
 """What the store holds, as values. All times are seconds since 1970, exact to a millisecond."""
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..json_types import JsonObject
+from ..message_state import MessageState
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-
-
-class MessageState(enum.StrEnum):
-    """How far a message is. All but an answer on its way are `COMPLETE` from the start."""
-
-    STREAMING = "streaming"  # a living process is writing it
-    STOPPED = "stopped"  # a person stopped it, or its process died; the part that came is kept
-    ERROR = "error"  # the server failed; the part that came is kept, `error` says why
-    COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)

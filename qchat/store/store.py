@@ -137,10 +137,10 @@ class Store:
 
     def close(self) -> None:
         """Mark answers that were not finished as `STOPPED`, and close."""
-        if self._writer.known is not None:
+        if self._writer.used_name is not None:
             # Where the disk is full now, the next opening marks them.
             with suppress(StoreError), self._db.write() as c:
-                stop(c, [self._writer.known])
+                stop(c, [self._writer.used_name])
         self._writer.close()
         self._db.close()
 

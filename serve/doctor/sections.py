@@ -95,7 +95,7 @@ def _all_sections(
     paths = Paths.find(environ)
     store = ServerRegistry(paths)
     servers = [
-        record for record in store.all() if record.state == FAILED or store.is_held(record.name)
+        record for record in store.all() if record.state == FAILED or store.is_locked(record.name)
     ]
     machine, cpu_build = detect(environ), _is_cpu_build()
     # As the installed vLLM sees it.
@@ -139,7 +139,7 @@ def _processes(
     yield doctor_ports.check_port(options.port, servers)
     yield from doctor_ports.check_vllm_processes(servers)
     for record in store.all():
-        if record not in servers and not store.is_held(record.name):
+        if record not in servers and not store.is_locked(record.name):
             text = _("The supervisor of {name} was killed; its record remains.")
             yield warning("record", text.format(name=record.name), "qchat status")
 

@@ -1,5 +1,6 @@
 """Names of files, the lock, the manifest, and what may be touched."""
 
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.rows import RowDefaults
-from qchat.batch.journal import lock as lock_module
 from qchat.batch.journal.lock import RunLock
 from qchat.batch.journal.manifest import Manifest, differences, load_manifest, recorded_settings
 from qchat.batch.journal.output_files import (
@@ -158,7 +158,7 @@ def test_without_flock_the_file_decides(tmp_path: Path, monkeypatch: pytest.Monk
     def unsupported(_fd: int, _how: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(lock_module.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     path = tmp_path / "out.lock"
     with RunLock(path) as lock:
         assert not lock.advisory

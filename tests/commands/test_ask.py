@@ -1,116 +1,31 @@
 """`qchat ask` against a server that misbehaves on order: what is printed, where, and the code."""
 
-import io
 import json
 import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from unittest import mock
 
 import pytest
 
-from qchat import cli
 from qchat.api.client import ServerError
 from qchat.api.endpoint import Endpoint
 from qchat.api.stream import StreamProgress, apply_chunk, stream_chunks
 from qchat.errors import Code, Failure
 from qchat.json_types import JsonObject
 
-from ..faults import Running, running
+from ..faults import running
+from .asking import Asker, Done, environment, in_process, last_body, wait_until
 
 if TYPE_CHECKING:
     from qchat.api.client import Client
-
-ENTRY = [
-    sys.executable,
-    "-c",
-    "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()",
-]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
-
-
-def environment(home: Path, **environ: str) -> dict[str, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "QCHAT_"))}
-    return {**clean, "QCHAT_HOME": str(home), **environ}
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a run left behind."""
-
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-
-
-def in_process(args: list[str], environ: dict[str, str], stdin: bytes | None) -> Done:
-    """The command line in this process: the SDK is then imported once for all tests."""
-    streams = [
-        io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") for data in (stdin or b"", b"", b"")
-    ]
-    entered, out, err = streams
-    with (
-        mock.patch.dict(os.environ, environ, clear=True),
-        mock.patch.multiple(sys, stdin=entered, stdout=out, stderr=err),
-    ):
-        code = cli.run(args)
-    for stream in (out, err):
-        stream.flush()
-    written = [stream.buffer for stream in (out, err)]
-    assert all(isinstance(buffer, io.BytesIO) for buffer in written)
-    return Done(code, *(buffer.getvalue() for buffer in written))
-
-
-class Asker:
-    """Runs `qchat ask`: called, in this process; started, as a process of its own."""
-
-    def __init__(self, home: Path, server: Running) -> None:
-        self.home = home
-        self.server = server
-
-    def command(self, *args: str) -> list[str]:
-        return [*ENTRY, "ask", "--base-url", self.server.url, *args]
-
-    def __call__(self, *args: str, stdin: bytes | None = None, **environ: str) -> Done:
-        args = ("ask", "--base-url", self.server.url, *args)
-        return in_process(list(args), environment(self.home, **environ), stdin)
-
-    def start(self, *args: str, **pipes: Any) -> "subprocess.Popen[bytes]":
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **pipes}
-        return subprocess.Popen(
-            self.command(*args),
-            bufsize=0,
-            stderr=subprocess.PIPE,
-            env=environment(self.home),
-            **pipes,
-        )
-
-
-@pytest.fixture
-def ask(tmp_path: Path, server: Running) -> Asker:
-    server.reset_log()
-    return Asker(tmp_path, server)
-
-
-def last_body(server: Running) -> dict[str, Any]:
-    body = server.log.records[-1].body
-    assert isinstance(body, dict)
-    return body
 
 
 def test_the_words_are_the_question(ask: Asker) -> None:
@@ -347,13 +262,6 @@ def test_ctrl_c_with_json(ask: Asker) -> None:
     answer = json.loads(out)
     assert answer["content"] and answer["error"]["code"] == "interrupted"
     assert asking.returncode == 130
-
-
-def wait_until(condition: Any, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_reader_that_goes_away_is_no_error(ask: Asker) -> None:

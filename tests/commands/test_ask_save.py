@@ -3,7 +3,6 @@
 import json
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,20 +10,7 @@ import pytest
 
 from qchat.store import MessageState, StoredConversation, StoredMessage, open_store
 
-from ..faults import Running, running
-from .test_ask import Asker, last_body, wait_until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
-
-
-@pytest.fixture
-def ask(tmp_path: Path, server: Running) -> Asker:
-    server.reset_log()
-    return Asker(tmp_path, server)
+from .asking import Asker, last_body, wait_until
 
 
 def stored(home: Path) -> tuple[StoredConversation, list[StoredMessage]]:

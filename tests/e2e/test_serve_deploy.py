@@ -11,17 +11,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.serve import process_tree as tree
 
 from qchat import demo
 from tests.faults import running
 from tests.nginx import Front, listens, nginx
 
-from .conftest import ALICE, BOB, Home, ask, free_port
+from .servers import ALICE, BOB, Home, ask, free_port
 
 pytestmark = pytest.mark.vllm
 
@@ -40,18 +40,19 @@ def files(served: tuple[Home, int, Path], tmp_path_factory: pytest.TempPathFacto
     """What is written for the running server."""
     home, port, keys = served
     folder = tmp_path_factory.mktemp("deploy") / "files"
-    words = ["serve", "demo", "--served-model-name", "Qwen3-32B", "--port", str(port)]
-    done = home.run(*words, "--api-key-file", str(keys), "--write-deploy", str(folder))
+    arguments = ["serve", "demo", "--served-model-name", "Qwen3-32B", "--port", str(port)]
+    done = home.run(*arguments, "--api-key-file", str(keys), "--write-deploy", str(folder))
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def front(files: Path) -> Iterator[Front]:
-    with nginx(files.parent / "nginx", (files / "nginx.conf").read_text("utf-8")) as found:
-        yield found
+    with nginx(files.parent / "nginx", (files / "nginx.conf").read_text("utf-8")) as running_nginx:
+        yield running_nginx
 
 
+@pytest.mark.needs_tool("nginx", "openssl")
 def test_nginx_passes_on_what_the_server_answers(front: Front) -> None:
     key = {"Authorization": f"Bearer {BOB}", "Content-Type": "application/json"}
     assert front.ask("GET", "/health")[0] == 200
@@ -59,18 +60,19 @@ def test_nginx_passes_on_what_the_server_answers(front: Front) -> None:
     assert front.ask("GET", "/metrics", **key)[0] == 404
     status, _headers, text = front.ask("GET", "/v1/models", **key)
     assert status == 200 and json.loads(text)["data"][0]["id"] == "Qwen3-32B"
-    asked = json.dumps({**CHAT, "stream": True})
-    status, headers, text = front.ask("POST", "/v1/chat/completions", asked, **key)
+    body = json.dumps({**CHAT, "stream": True})
+    status, headers, text = front.ask("POST", "/v1/chat/completions", body, **key)
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     assert text.count("data: {") > 3 and text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.needs_tool("nginx", "openssl")
 def test_a_program_of_the_guide_goes_through_tls(front: Front) -> None:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("QCHAT_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("QCHAT_")}
     done = subprocess.run(
         [sys.executable, str(CLIENTS / "chat_requests.py")],
         env={
-            **kept,
+            **inherited,
             "QCHAT_BASE_URL": f"https://localhost:{front.port}",
             "QCHAT_API_KEY": BOB,
             "REQUESTS_CA_BUNDLE": str(front.certificate),
@@ -90,8 +92,8 @@ def test_a_program_of_the_guide_goes_through_tls(front: Front) -> None:
 def queries(board: Path) -> list[str]:
     """The queries of the dashboard, with its variables filled in as Grafana does it."""
     panels = json.loads(board.read_text("utf-8"))["panels"]
-    found = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [q.replace("$__rate_interval", "1m").replace("$instance", ".*") for q in found]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [q.replace("$__rate_interval", "1m").replace("$instance", ".*") for q in expressions]
 
 
 def prometheus_says(port: int, query: str) -> list[Any]:
@@ -107,11 +109,10 @@ def prometheus_says(port: int, query: str) -> list[Any]:
     return []  # it is starting
 
 
+@pytest.mark.needs_tool("prometheus")
 def test_prometheus_reads_the_server_and_the_dashboard_has_something_to_draw(
     files: Path, served: tuple[Home, int, Path], tmp_path: Path
 ) -> None:
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed (apt-get install prometheus)")
     for name in ("prometheus.yml", "alerts.yml"):
         shutil.copy(files / name, tmp_path)
     (tmp_path / "prometheus.key").write_text(f"{ALICE}\n")
@@ -150,31 +151,57 @@ def test_the_alerts_go_by_names_that_the_server_has(
 ) -> None:
     used = set(re.findall(r"([a-z_:]+)\{job=", (files / "alerts.yml").read_text("utf-8")))
     assert len(used) == 6
-    status, text = ask(served[1], "GET", "/metrics", ALICE)
-    assert status == 200
-    exported = set(re.findall(r"^([a-z_:]+)[{ ]", text, re.MULTILINE))
-    assert used - exported == {"up"}  # Prometheus' own
+    # A counter with labels appears with its first request, so one has to be sent.
+    assert ask(served[1], "POST", "/v1/chat/completions", ALICE, CHAT)[0] == 200
+    missing = used - {"up"}  # Prometheus' own
+    deadline = time.monotonic() + 20
+    while missing:
+        assert time.monotonic() < deadline, missing
+        status, text = ask(served[1], "GET", "/metrics", ALICE)
+        assert status == 200
+        missing -= set(re.findall(r"^([a-z_:]+)[{ ]", text, re.MULTILINE))
+        time.sleep(0.1)
 
 
+@pytest.mark.needs_tool("curl")
+def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]) -> None:
+    home, port, file = served
+    done = home.run("doctor", "--json")
+    said = [one for one in json.loads(done.stdout)["findings"] if one["section"] == "server:demo"]
+    assert {one["level"] for one in said} == {"ok"}, said
+    assert [one["check"] for one in said] == ["health", "key_needed", "models", "chat", "stream"]
+    script = Path(tree.__file__).with_name("deploy") / "check-service.sh"
+    words = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
+    checked = subprocess.run(words, env=home.environ, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.endswith("All is well.\n"), checked.stdout
+    assert "It offers: Qwen3-32B" in checked.stdout
+
+
+@pytest.mark.needs_tool("vllm-router")
 def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
     """The line of the unit, started by hand: its words are those that this router knows."""
-    if find_spec("vllm_router") is None:
-        pytest.skip("vllm-router is not installed (pip install vllm-router==0.1.16)")
     home = Home(tmp_path / "home")
     port, metrics = free_port(), free_port()
     with running(api_key=ALICE) as one, running(api_key=ALICE) as two:
         workers = ["--worker", one.url, "--worker", two.url]
-        words = ["serve", "demo", "--port", str(port), "--write-deploy", str(tmp_path / "files")]
-        done = home.run(*words, *workers)
+        arguments = [
+            "serve",
+            "demo",
+            "--port",
+            str(port),
+            "--write-deploy",
+            str(tmp_path / "files"),
+        ]
+        done = home.run(*arguments, *workers)
         assert done.returncode == 0, done.stderr
         unit = (tmp_path / "files" / "vllm-router.service").read_text("utf-8")
         line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
         command = line.replace("29000", str(metrics)).replace("cache_aware", "round_robin").split()
-        program = "from vllm_router.launch_router import main; main()"
         log = tmp_path / "log"
         with log.open("wb") as out:
             router = subprocess.Popen(
-                [sys.executable, "-c", program, *command[1:]],
+                ["vllm-router", *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -185,11 +212,11 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
                 assert router.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
-            asked = {**CHAT, "model": "demo"}
-            assert ask(port, "POST", "/v1/chat/completions", BOB, asked)[0] == 401
+            body = {**CHAT, "model": "demo"}
+            assert ask(port, "POST", "/v1/chat/completions", BOB, body)[0] == 401
             for _n in range(4):
-                status, said = ask(port, "POST", "/v1/chat/completions", ALICE, asked)
-                assert status == 200, said
+                status, reply = ask(port, "POST", "/v1/chat/completions", ALICE, body)
+                assert status == 200, reply
             assert one.log.answered and two.log.answered
         finally:
             router.terminate()

@@ -1,17 +1,16 @@
-"""Writing the files of a service, for tests; those use the fixture `machine`."""
+"""Write the files of a service in tests; those use the fixture `machine`."""
 
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from qchat import cli
+from tests import tools
 
 WORKERS = ["--worker", "http://10.0.0.5:8000", "--worker", "http://10.0.0.6:8000"]
 
 
-def write(*words: str) -> Path:
-    assert cli.run(["serve", "--write-deploy", "service", *words]) == 0
+def write(*arguments: str) -> Path:
+    assert cli.run(["serve", "--write-deploy", "service", *arguments]) == 0
     return Path("service").absolute()
 
 
@@ -20,6 +19,6 @@ def names(folder: Path) -> set[str]:
 
 
 def compose_file(folder: Path, name: str = "compose.yaml") -> dict[str, Any]:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (vLLM brings it)")
-    found: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
-    return found
+    yaml = tools.require_module("yaml")
+    content: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
+    return content

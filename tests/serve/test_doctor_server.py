@@ -1,10 +1,6 @@
 """`qchat doctor` on servers: good ones, those that fail, and those that somebody stands before."""
 
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ from qchat.serve.doctor import sections as doctor_sections
 from qchat.serve.doctor import server as doctor_server
 from qchat.serve.doctor.finding import Finding, Level
 from qchat.serve.doctor.server import StreamTiming, Target
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 from qchat.serve.records import ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as wire
@@ -23,11 +19,12 @@ from qchat.api import stream as answer
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.settings import Paths
 from tests import faults
+from tests.nginx import plain_proxy
 
 from .findings import by_check
 from .stand_in import RECORD
 
-KEY = "k" * LEAST
+KEY = "k" * MIN_LENGTH
 STREAM = "latency=0.05;rate=100;length=30"
 
 
@@ -73,7 +70,7 @@ def test_one_that_fails(order: str, check: str, level: str) -> None:
 
 def test_a_key_that_is_wrong_or_protects_nothing() -> None:
     with faults.running(api_key=KEY) as server:
-        wrong = by_check(doctor_server.check_server(target(server.url, "x" * LEAST), 5))
+        wrong = by_check(doctor_server.check_server(target(server.url, "x" * MIN_LENGTH), 5))
         none = by_check(doctor_server.check_server(target(server.url), 5))
     assert wrong["unauthorized"].level is none["unauthorized"].level is Level.PROBLEM
     assert "refused the key" in wrong["unauthorized"].text
@@ -169,42 +166,14 @@ def test_a_second_stream_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings["stream"].level is Level.WARNING
 
 
-@contextmanager
-def nginx(folder: Path, port: int, upstream: int, location: str) -> Iterator[str]:
-    """A real nginx before a server of this machine."""
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        "events {} http { access_log off;\n"
-        + "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in _TEMPORARY)
-        + f"server {{ listen 127.0.0.1:{port}; location / {{\n"
-        f"proxy_pass http://127.0.0.1:{upstream}; {location} }} }} }}\n"
-    )
-    assert NGINX is not None
-    process = subprocess.Popen([NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"])
-    try:
-        deadline = time.monotonic() + 20
-        url = f"http://127.0.0.1:{port}"
-        while not wire.answers(Endpoint(url)):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+@pytest.mark.needs_tool("nginx")
 @pytest.mark.parametrize(("location", "level"), [("", "warning"), ("proxy_buffering off;", "ok")])
 def test_a_proxy_that_holds_the_stream_back(
     tmp_path: Path, unused_port: int, location: str, level: str
 ) -> None:
     with (
         faults.running(answers=STREAM) as server,
-        nginx(tmp_path, unused_port, server.port, location) as url,
+        plain_proxy(tmp_path, unused_port, server.port, location) as url,
     ):
         findings = by_check(doctor_server.check_server(target(url), 10))
     assert findings["stream"].level == level
@@ -238,7 +207,7 @@ class TestRecords:
         for state in (records.STARTING, records.RESTARTING, records.FAILED):
             store.write(replace(RECORD, name=state, state=state, message="It broke."))
         store.write(replace(RECORD, name="dead"))
-        with store.held("starting"), store.held("restarting"):
+        with store.acquire("starting"), store.acquire("restarting"):
             findings = self.check(tmp_path)
         assert findings["server:starting.state"] is Level.OK
         assert findings["server:restarting.state"] is Level.WARNING
@@ -248,10 +217,10 @@ class TestRecords:
 
     def test_its_key_is_at_hand(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
-        file.write_text(f"# who\n\nalice {KEY}\nbob {'b' * LEAST}\n")
+        file.write_text(f"# who\n\nalice {KEY}\nbob {'b' * MIN_LENGTH}\n")
         file.chmod(0o600)
         store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
-        with faults.running(api_key=KEY) as server, store.held("demo"):
+        with faults.running(api_key=KEY) as server, store.acquire("demo"):
             here = replace(RECORD, url=server.url, port=server.port)
             store.write(replace(here, key=str(file)))
             findings = self.check(tmp_path)
@@ -276,7 +245,7 @@ class TestRecords:
     def test_one_that_is_named_by_its_address(self, tmp_path: Path) -> None:
         store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
         store.write(RECORD)
-        with store.held("demo"):
+        with store.acquire("demo"):
             requests = doctor_sections.DoctorOptions(
                 {"QCHAT_HOME": str(tmp_path)}, base_url=RECORD.url, timeout=5
             )
@@ -301,7 +270,7 @@ def test_a_key_that_is_not_available_is_reported() -> None:
 )
 def test_where_the_right_key_is(record: ServerRecord | None, fix: str) -> None:
     with faults.running(api_key=KEY) as server:
-        wrong = replace(target(server.url, "x" * LEAST), record=record)
+        wrong = replace(target(server.url, "x" * MIN_LENGTH), record=record)
         findings = by_check(doctor_server.check_server(wrong, 5))
     assert findings["unauthorized"].fix.startswith(fix)
 
