@@ -35,7 +35,7 @@ def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
     if failure.status not in (None, 401) and failure.code is Code.UNAUTHORIZED:
         what, advice = _("{url} refuses this: {message}."), ""  # another key may not help
     elif failure.code is Code.UNAUTHORIZED and endpoint.api_key is None:
-        what = _("{url} requires a key: {message}.")
+        what = _("{url} wants a key: {message}.")
         advice = _("Put it in a variable and name that with --api-key-env.")
     return what.format(url=endpoint.base_url, message=message), advice
 

@@ -93,10 +93,20 @@ def test_what_answers_at_the_usual_address_comes_first(
     assert local_server(settings).origin == "default"
 
 
+class Silent:
+    """A reporter without a screen."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        pass
+
+
 @pytest.mark.parametrize("engine", ["http", "auto"])
 async def test_a_batch_that_names_nobody_is_told_who_is_here(
     settings: Settings, serves: Serves, engine: str
 ) -> None:
     serves("second", "http://127.0.0.1:8")
     with pytest.raises(UsageError, match=r"Running here: http://127\.0\.0\.1:8/v1 \(second\)\."):
-        await select_engine(EngineRequest(engine=engine), settings, Path)
+        await select_engine(EngineRequest(engine=engine), settings, Path, Silent())
