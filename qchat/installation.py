@@ -155,11 +155,11 @@ def reinstall_hint() -> str:
 def pip_command(subcommand: str, *arguments: str) -> str:
     """A shell command that runs pip for this Python: ``pip`` where that is the one in PATH, else
     by the interpreter's path; uv's in an environment without pip."""
-    words = [sys.executable, "-m", "pip", subcommand]
+    command = [sys.executable, "-m", "pip", subcommand]
     if find_spec("pip") is None:
-        words = ["uv", "pip", subcommand, "--python", sys.executable]
+        command = ["uv", "pip", subcommand, "--python", sys.executable]
     elif (pip := shutil.which("pip")) and Path(pip).parent == Path(sys.executable).parent:
-        words = ["pip", subcommand]
-    if subcommand == "uninstall" and words[0] != "uv":  # uv does not ask
-        words.append("-y")
-    return shlex.join([*words, *arguments])
+        command = ["pip", subcommand]
+    if subcommand == "uninstall" and command[0] != "uv":  # uv does not ask
+        command.append("-y")
+    return shlex.join([*command, *arguments])

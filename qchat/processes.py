@@ -81,19 +81,19 @@ def exit_now(code: int) -> NoReturn:
 _SPARE_FILES = 128  # for everything else that a process has open
 
 
-def raise_file_limit(wanted: int) -> int:
-    """Make room for `wanted` connections; returns how many can be open at once, `wanted` at most.
+def raise_file_limit(connections: int) -> int:
+    """Raise the limit of open files for so many connections; returns how many can be open at once.
 
     Many systems begin with 1,024 open files a process and allow far more on request.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted + _SPARE_FILES:
-        soft = wanted + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < connections + _SPARE_FILES:
+        soft = connections + _SPARE_FILES
         if hard != resource.RLIM_INFINITY:
             soft = min(soft, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS: not beyond its own maximum
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, soft - _SPARE_FILES))
+        return connections
+    return max(1, min(connections, soft - _SPARE_FILES))

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from ...engine import vllm_startup as vllm_start
 from ...engine.diagnosis import explain_log, last_error
-from ...engine.vllm_model import check_hub, hub_trouble, locate_model, options_for
+from ...engine.vllm_model import check_hub, explain_hub_error, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
 from ...json_types import JsonObject
@@ -254,7 +254,7 @@ class OfflineEngine:
 
     def _explain(self, error: Exception) -> str:
         text = _full_message(error)
-        cause = explain_log(text) or hub_trouble(self._model, text)
+        cause = explain_log(text) or explain_hub_error(self._model, text)
         if cause is None and self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
         cause = cause or text.strip().splitlines()[0]

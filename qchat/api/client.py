@@ -1,6 +1,6 @@
-"""The `openai` SDK as the interactive commands use it, and what its errors mean.
+"""The client of the interactive commands on the `openai` SDK, and failures from its exceptions.
 
-Importing this module imports the SDK (about a second): only commands that ask a server do, and
+Importing this module imports the SDK (about a second): only commands that send requests do, and
 only inside the command function.
 """
 
@@ -39,8 +39,8 @@ _HEADERS: Final = frozenset(
 
 
 class ServerError(QchatError):
-    """A request that failed; `failure` is the row of the table, the text is for a person:
-    `what` happened, and the `advice`, which may be empty."""
+    """A failed request. `failure` has the code; the text for the user is `what` happened and the
+    `advice`, which may be empty."""
 
     def __init__(self, failure: Failure, endpoint: Endpoint) -> None:
         super().__init__(explain_failure(failure, endpoint))
@@ -53,17 +53,17 @@ class ServerError(QchatError):
 
 
 class _Stream(openai.Stream[object]):
-    """The SDK takes every event for JSON; a blank one is a keep-alive of some proxies."""
+    """The SDK parses every event as JSON; blank ones are keep-alives of some proxies."""
 
     def _iter_events(self) -> Iterator[Any]:
         return (event for event in super()._iter_events() if event.data.strip())
 
 
 class Client:
-    """One server, asked over HTTP. Close it, or use it in a ``with``.
+    """A client of one server. Use it in a ``with``.
 
     It never retries, never follows a redirect, and uses the endpoint's proxy and no other.
-    `break_off` may be called from another thread; all else belongs to one.
+    Only `break_off` may be called from another thread.
     """
 
     def __init__(self, endpoint: Endpoint, silence: float = SILENCE_SECONDS) -> None:
@@ -99,15 +99,15 @@ class Client:
         request.headers.update(self.endpoint.headers())
 
     def break_off(self) -> None:
-        """End what is on its way at once, a request that waits for its first byte, too.
+        """Abort the request in flight, even one that waits for its first byte.
 
-        The call that waits raises `ServerError`, and so does every later one.
+        The waiting call raises `ServerError`, and so does every later one.
         """
         self._broken_off = True
         waiting = self._socket
         if waiting is not None:
             with contextlib.suppress(OSError):
-                # Closing it would leave the other thread waiting.
+                # close() would not wake the other thread.
                 socket.socket.shutdown(waiting, socket.SHUT_RDWR)
 
     def _follow_connection(self, request: Any) -> None:
@@ -116,29 +116,28 @@ class Client:
     def _trace(self, event: str, info: Any) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
-        # Where something has failed already it may be a stream that nobody reads on: what is
-        # raised there reaches nobody.
+        # After a failure the stream may have no reader: an exception would reach nobody.
         if self._broken_off and "close" not in event and not event.endswith(".failed"):
             raise BrokenPipeError
 
     def models(self) -> list[JsonObject]:
         """The `data` of ``GET /models``: each has an ``id``. Raises `ServerError`."""
         try:
-            answer = self._sdk.get("/models", cast_to=object)
+            response = self._sdk.get("/models", cast_to=object)
         except Exception as e:
             raise self._error(e) from e
-        data = answer.get("data") if isinstance(answer, dict) else None
+        data = response.get("data") if isinstance(response, dict) else None
         if not isinstance(data, list) or not all(
             isinstance(m, dict) and isinstance(m.get("id"), str) for m in data
         ):
-            said = _("The answer is not a list of models.")
-            raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+            message = _("The response is not a list of models.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, message), self.endpoint)
         return data
 
     def status(self, path: str) -> int:
-        """The status of a GET beside the API: `path` is below the address without its ``/v1``.
+        """The status of a GET outside the API: `path` follows the base URL without its ``/v1``.
 
-        Raises `ServerError` where there is no answer.
+        Raises `ServerError` if there is no response.
         """
         url = self.endpoint.base_url.removesuffix("/v1") + path
         try:
@@ -150,15 +149,15 @@ class Client:
         return 200
 
     def complete(self, body: JsonObject) -> JsonObject:
-        """A chat completion in one piece, decoded and unchecked. Raises `ServerError`."""
+        """A chat completion that is not streamed, decoded and unchecked. Raises `ServerError`."""
         try:
-            answer = self._sdk.post("/chat/completions", body=body, cast_to=object)
+            response = self._sdk.post("/chat/completions", body=body, cast_to=object)
         except Exception as e:
             raise self._error(e) from e
-        if not isinstance(answer, dict):
-            said = _("The answer is not an object.")
-            raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
-        return answer
+        if not isinstance(response, dict):
+            message = _("The response is not a JSON object.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, message), self.endpoint)
+        return response
 
     def stream(self, body: JsonObject) -> Iterator[JsonObject]:
         """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""
@@ -172,8 +171,8 @@ class Client:
             ) as stream:
                 for chunk in stream:
                     if not isinstance(chunk, dict):
-                        said = _("A part of the answer is not an object.")
-                        raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
+                        message = _("A chunk is not a JSON object.")
+                        raise ServerError(Failure(Code.BAD_RESPONSE, message), self.endpoint)
                     yield chunk
         except (QchatError, GeneratorExit):
             raise
@@ -182,14 +181,14 @@ class Client:
 
     def _error(self, error: Exception) -> Exception:
         if isinstance(error, BrokenPipeError):  # `_trace`'s, while a body was read
-            failure: Failure | None = Failure(Code.DISCONNECTED, _("it was broken off"))
+            failure: Failure | None = Failure(Code.DISCONNECTED, _("the request was aborted"))
         else:
             failure = failure_of(error)
         return error if failure is None else ServerError(failure, self.endpoint)
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """What an exception of the SDK means, or None where it is no failure of a request."""
+    """The failure of an exception of the SDK; None if it is not that of a request."""
     if isinstance(error, openai.APIStatusError):
         try:
             body = error.response.json()
@@ -209,7 +208,7 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, openai.APIError):  # an error object in the middle of a stream
         return _failure_in_stream(error)
     if isinstance(error, BrokenPipeError):  # `break_off` came while a body was read
-        return Failure(Code.DISCONNECTED, _("the connection was ended from here"))
+        return Failure(Code.DISCONNECTED, _("the request was aborted"))
     if isinstance(error, UnicodeDecodeError) and error.reason == "unexpected end of data":
         return Failure(Code.DISCONNECTED, _("the stream ended within a character"))
     if isinstance(error, ValueError):  # JSON or text that can't be decoded

@@ -1,8 +1,8 @@
-"""Where requests go and with what key: one `Endpoint`, decided here for every command.
+"""Where requests are sent and with which key: the `Endpoint` of every command.
 
-Rules that hold for whoever sends: redirects are never followed, the proxy is the endpoint's and
-no other (client libraries must be told to ignore the environment), a key goes only to the server
-it belongs to and is masked wherever it could be printed.
+Rules for all clients: redirects are never followed, only the endpoint's proxy is used (client
+libraries must ignore the environment), a key is sent only to the server it belongs to, and is
+masked wherever it could be printed.
 """
 
 import os
@@ -10,19 +10,20 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from ..errors import UsageError
 from ..i18n import _
 from ..settings import ServerProfile, Settings
+from .proxy import is_loopback, proxy_for
 
 OPENAI_URL = "https://api.openai.com/v1"
-LOCAL_URL = "http://127.0.0.1:8000/v1"  # where vLLM listens unless told otherwise
+LOCAL_URL = "http://127.0.0.1:8000/v1"  # vLLM's default
 _MASK = "****"
 
 
 class Secret:
-    """A key that can be used but not printed: repr, str and format are masked."""
+    """A key that is never printed: repr, str and format are masked."""
 
     __slots__ = ("_value",)
 
@@ -30,7 +31,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself; for a request header and nothing else."""
+        """The key itself; only for a request header."""
         return self._value
 
     def __repr__(self) -> str:
@@ -48,10 +49,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server as the command will use it.
+    """A server and how to reach it.
 
-    `base_url` has no trailing slash. `origin` says who chose it: ``option``, the variable's name,
-    or ``FILE:LINE``. `proxy` is an ``http(s)://`` URL, or None for a direct connection.
+    `base_url` has no trailing slash. `origin` says what selected it: ``option``, the variable's
+    name, or ``FILE:LINE``. `proxy` is an ``http(s)://`` URL, or None for a direct connection.
     """
 
     base_url: str
@@ -62,7 +63,7 @@ class Endpoint:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
 
     def headers(self) -> dict[str, str]:
-        """The headers that every request carries. The key is in them: don't print."""
+        """The headers of every request. They have the key: don't print them."""
         if self.api_key is None:
             return {}
         return {"Authorization": f"Bearer {self.api_key.reveal()}"}
@@ -84,7 +85,7 @@ def resolve(
     base_url: str | None = None,
     api_key_env: str | None = None,
 ) -> Endpoint | None:
-    """The server to use, or None where nothing names one.
+    """Resolve the server to use; None if nothing names one.
 
     In this order: `base_url`, `server` (options), the setting `server`, the only `[servers.NAME]`
     there is, ``OPENAI_BASE_URL``. The model is ``QCHAT_MODEL``, else the section's, else the
@@ -110,14 +111,14 @@ def resolve(
 
 
 def local_endpoint(settings: Settings) -> Endpoint:
-    """vLLM's usual address on this machine, to be tried where nothing is configured."""
+    """vLLM's default address on this machine, to try if nothing is configured."""
     return Endpoint(LOCAL_URL, model=settings.model, origin="default")
 
 
 def _section(settings: Settings, server: str | None) -> ServerProfile | None:
-    name, said_by = server, "--server"
+    name, source = server, "--server"
     if name is None:
-        name, said_by = settings.server, settings.where("server")
+        name, source = settings.server, settings.where("server")
     if name is not None:
         if name in settings.servers:
             return settings.servers[name]
@@ -132,7 +133,7 @@ def _section(settings: Settings, server: str | None) -> ServerProfile | None:
             hint = _(
                 "none is configured; add [servers.{name}] to {file} or give --base-url."
             ).format(name=name, file=settings.paths.config_file)
-        text = _("{said_by}: there is no server {name!r}; ").format(said_by=said_by, name=name)
+        text = _("{source}: there is no server {name!r}; ").format(source=source, name=name)
         raise UsageError(text + hint)
     if len(settings.servers) > 1:
         raise UsageError(
@@ -148,12 +149,12 @@ def _endpoint(
     settings: Settings,
     url: str,
     origin: str,
-    said_by: str,
+    source: str,
     *,
     section: ServerProfile | None = None,
     api_key_env: str | None,
 ) -> Endpoint:
-    base_url = normalise(url, said_by)
+    base_url = normalise(url, source)
     model = settings.model
     if section is not None and section.model and not settings.from_environment("model"):
         model = section.model
@@ -195,22 +196,22 @@ def _is_openai(base_url: str) -> bool:
     return parts.scheme == "https" and ours and parts.port in (None, 443)
 
 
-def _key_from_variable(environ: Mapping[str, str], variable: str, said_by: str) -> Secret:
+def _key_from_variable(environ: Mapping[str, str], variable: str, source: str) -> Secret:
     if variable not in environ:
         if not variable.isidentifier():
             raise UsageError(
-                _("{said_by} takes the name of a variable, not a key.").format(said_by=said_by)
+                _("{source} takes the name of a variable, not a key.").format(source=source)
             )
         raise UsageError(
-            _("{said_by}: the variable {name} is not set; put the server's key in it.").format(
-                said_by=said_by, name=shown_variable(variable)
+            _("{source}: the variable {name} is not set; put the server's key in it.").format(
+                source=source, name=printable_variable(variable)
             )
         )
     return _checked_key(environ[variable], _("the variable {name}").format(name=variable))
 
 
-def shown_variable(name: str) -> str:
-    """A variable's name for a message; hidden where somebody may have written the key itself."""
+def printable_variable(name: str) -> str:
+    """A variable's name for a message; hidden if it may be the key itself."""
     usual = name.isidentifier() and name.isupper() and len(name) < 40
     return name if usual else _("(name not shown)")
 
@@ -243,21 +244,21 @@ def _checked_key(text: str, place: str) -> Secret:
     return Secret(key)
 
 
-def normalise(url: str, said_by: str = "--base-url") -> str:
-    """A base URL without a trailing slash; ``/v1`` is added where it has no path at all.
+def normalise(url: str, source: str = "--base-url") -> str:
+    """Normalise a base URL: no trailing slash, and ``/v1`` if it has no path.
 
-    Raises `UsageError` in one sentence that starts with `said_by`.
+    Raises `UsageError` with one sentence that starts with `source`.
     """
     text = url.strip()
-    why = _fault(text)
+    why = _address_error(text)
     if why:
-        raise UsageError(f"{said_by}: {why}")
+        raise UsageError(f"{source}: {why}")
     parts = urlsplit(text)
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
-def _fault(text: str) -> str:
+def _address_error(text: str) -> str:
     if not text:
         return _("The address is empty.")
     if not text.isprintable() or any(c.isspace() for c in text):
@@ -266,14 +267,16 @@ def _fault(text: str) -> str:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as e:
-        return _("{url!r} is not an address: {why}.").format(url=_shown(text), why=e)
+        return _("{url!r} is not an address: {why}.").format(url=_without_userinfo(text), why=e)
     if "@" in parts.netloc:
         return _("A name or password can't stand in the address; use --api-key-env for a key.")
     if parts.scheme not in ("http", "https"):
         if "://" in text:
-            return _("{url!r} must start with http:// or https://.").format(url=_shown(text))
+            return _("{url!r} must start with http:// or https://.").format(
+                url=_without_userinfo(text)
+            )
         return _("{url!r} has no http:// or https:// before it; did you mean http://{url}?").format(
-            url=_shown(text)
+            url=_without_userinfo(text)
         )
     if not parts.hostname or port == 0:
         return _("{url!r} names no host that could be reached.").format(url=text)
@@ -287,93 +290,13 @@ def _fault(text: str) -> str:
     return ""
 
 
-def _shown(text: str) -> str:
-    return text.rpartition("@")[2]  # what stands before an @ may be a password
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    import ipaddress
-
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address.is_loopback or address.is_unspecified or bool(mapped and mapped.is_loopback)
-
-
-def proxy_for(base_url: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy for a server: HTTPS_PROXY or HTTP_PROXY, then ALL_PROXY, unless NO_PROXY says no.
-
-    Loopback hosts never get one. Raises `UsageError` for a proxy that is not ``http(s)://``.
-    """
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if is_loopback(host) or _excepted(parts, _variable(environ, "no_proxy")[1]):
-        return None
-    variable, value = _variable(environ, f"{parts.scheme}_proxy", "all_proxy")
-    if not value:
-        return None
-    text = value if "://" in value else f"http://{value}"
-    scheme = text.partition("://")[0].lower()
-    if scheme not in ("http", "https"):
-        raise UsageError(
-            _(
-                "{variable} names a {scheme}:// proxy, which qchat does not speak; "
-                "set {wanted} to an http:// proxy, or name {host} in NO_PROXY."
-            ).format(
-                variable=variable, scheme=scheme, wanted=f"{parts.scheme.upper()}_PROXY", host=host
-            )
-        )
-    try:
-        fine = bool(urlsplit(text).hostname) and urlsplit(text).port != 0
-    except ValueError:
-        fine = False
-    if not fine:
-        raise UsageError(_("{variable} is not a proxy's address.").format(variable=variable))
-    return text
-
-
-def _variable(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
-    for name in names:
-        for spelling in (name, name.upper()):  # the order of curl and of Python
-            value = environ.get(spelling, "").strip()
-            if value:
-                return spelling, value
-    return "", ""
-
-
-def _excepted(parts: SplitResult, no_proxy: str) -> bool:
-    import ipaddress
-
-    host = (parts.hostname or "").rstrip(".").lower()
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    for entry in no_proxy.lower().replace(",", " ").split():
-        if entry == "*":
-            return True
-        name, colon, number = entry.rpartition(":")
-        if colon and number.isdigit() and ":" not in name.strip("[]"):
-            if int(number) != port:
-                continue
-            entry = name
-        entry = entry.strip("[]").removeprefix("*").lstrip(".")
-        if entry and (host == entry or host.endswith(f".{entry}")):
-            return True
-        try:
-            if ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
+def _without_userinfo(text: str) -> str:
+    return text.rpartition("@")[2]  # the part before an @ may have a password
 
 
 def answers(endpoint: Endpoint, seconds: float = 1.0) -> bool:
-    """Whether something listens at the endpoint's address, or at its proxy's; quick, without a
-    request."""
+    """Whether something listens at the endpoint's address, or its proxy's: a connection without a
+    request, for up to `seconds`."""
     import socket
 
     try:
@@ -386,7 +309,7 @@ def answers(endpoint: Endpoint, seconds: float = 1.0) -> bool:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds of a ``Retry-After`` header: a number, or a date from now. None when unreadable."""
+    """Seconds of a ``Retry-After`` header, a number or a date; None if it is invalid."""
     if value is None:
         return None
     import email.utils

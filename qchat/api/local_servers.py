@@ -1,4 +1,4 @@
-"""The servers that `qchat serve` runs on this machine, as `qchat status` tells of them."""
+"""The servers that `qchat serve` runs on this machine, as listed by `qchat status`."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ from ..settings import ServerProfile, Settings
 from . import endpoint as wire
 from .endpoint import Endpoint
 
-# -P: a folder `qchat` in the working directory is not this program.
+# -P: don't import a folder `qchat` in the working directory.
 QCHAT: Final = (sys.executable, "-P", "-m", "qchat")
-"""The command, as a subprocess of this one runs it."""
+"""The command line that runs qchat in a subprocess."""
 
 _STATUS_SECONDS: Final = 20.0
 _READY: Final = "ready"
@@ -24,15 +24,15 @@ _READY: Final = "ready"
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
-    """A server that could be asked; without an `endpoint` there is `trouble`, a sentence."""
+    """A server; without an `endpoint`, `trouble` is a sentence that says why."""
 
     name: str
     endpoint: Endpoint | None
     trouble: str = ""
 
 
-def known_servers(settings: Settings, name: str) -> LocalServer:
-    """A server of the configuration."""
+def configured_server(settings: Settings, name: str) -> LocalServer:
+    """The server `name` of the configuration."""
     try:
         endpoint = wire.resolve(settings, server=name)
     except QchatError as e:
@@ -41,46 +41,46 @@ def known_servers(settings: Settings, name: str) -> LocalServer:
 
 
 def running_servers(settings: Settings) -> Iterator[LocalServer]:
-    """The servers that `qchat serve` has started and that are ready; asks `qchat status`."""
+    """Yield the ready servers that `qchat serve` started, by `qchat status`."""
     for record in _records():
         name, url = str(record.get("name")), record.get("url")
         if record.get("state") != _READY or not isinstance(url, str):
             continue
-        found = known_servers(
+        server = configured_server(
             replace(settings, servers={name: _server(name, url, record.get("key"))}), name
         )
-        if found.endpoint is not None:  # a conversation keeps its address: the name may be gone
-            found = LocalServer(name, replace(found.endpoint, name=None, origin="option"))
-        yield found
+        if server.endpoint is not None:  # conversations store the address: a name may disappear
+            server = LocalServer(name, replace(server.endpoint, name=None, origin="option"))
+        yield server
 
 
 def local_server(settings: Settings) -> Endpoint:
-    """The server to ask where none is configured: what answers at vLLM's usual address, else the
-    only one that runs here. Raises `EngineError`, `UsageError` where a person has to choose."""
-    usual = wire.local_endpoint(settings)
-    if wire.answers(usual):
-        return usual
-    found = list(running_servers(settings))
-    if not found:
+    """The server to use if none is configured: the one at vLLM's default address, else the only one
+    that runs here. Raises `EngineError` without any, `UsageError` for several."""
+    default = wire.local_endpoint(settings)
+    if wire.answers(default):
+        return default
+    servers = list(running_servers(settings))
+    if not servers:
         from .error_messages import no_server
 
         raise EngineError(no_server())
-    if len(found) > 1:
+    if len(servers) > 1:
         text = _("Several servers run here; choose one with --base-url: {servers}.")
-        raise UsageError(text.format(servers=format_servers(found)))
-    if found[0].endpoint is None:
-        raise UsageError(found[0].trouble)
-    return found[0].endpoint
+        raise UsageError(text.format(servers=format_servers(servers)))
+    if servers[0].endpoint is None:
+        raise UsageError(servers[0].trouble)
+    return servers[0].endpoint
 
 
 def only_running_server(settings: Settings) -> Endpoint | None:
-    """The server that runs here, where it is one alone that can be asked."""
-    found = list(running_servers(settings))
-    return found[0].endpoint if len(found) == 1 else None
+    """The server that runs here, if there is exactly one."""
+    servers = list(running_servers(settings))
+    return servers[0].endpoint if len(servers) == 1 else None
 
 
 def format_servers(servers: list[LocalServer]) -> str:
-    """Their addresses and names, for a sentence."""
+    """Format their addresses and names for a sentence."""
     return ", ".join(
         one.name if one.endpoint is None else f"{one.endpoint.base_url} ({one.name})"
         for one in servers
@@ -104,7 +104,7 @@ def _records() -> list[dict[str, Any]]:
             timeout=_STATUS_SECONDS,
             check=True,
         )
-        said = json.loads(done.stdout)
-        return [one for one in said["servers"] if isinstance(one, dict)]
+        status = json.loads(done.stdout)
+        return [one for one in status["servers"] if isinstance(one, dict)]
     except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError):
-        return []  # without it there are the others
+        return []  # the other sources of servers remain

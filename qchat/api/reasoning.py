@@ -1,4 +1,4 @@
-"""One thing out of the three forms in which reasoning arrives.
+"""Split reasoning from content, in all three forms in which servers send it.
 
 A server with a reasoning parser sends it in a field of its own: ``reasoning`` (vLLM today) or
 ``reasoning_content`` (vLLM before, and others). A server without one leaves it in the text:
@@ -53,7 +53,7 @@ _ticks = re.compile("`+").findall
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a message says. ``None`` where there is no text; tool calls are not looked at."""
+    """The text of a message; ``None`` if there is none. Tool calls are ignored."""
 
     content: str | None
     reasoning: str | None
@@ -61,14 +61,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ContentDelta:
-    """More of the answer."""
+    """A piece of content."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More of the reasoning."""
+    """A piece of reasoning."""
 
     text: str
 
@@ -108,8 +108,8 @@ def split_text(text: str) -> Answer:
     return splitter.answer
 
 
-class _Where(Enum):
-    """How far a text has been read."""
+class _State(Enum):
+    """The state of the parser."""
 
     START = auto()  # only white space, or the beginning of a tag
     TEXT = auto()  # content, unless an end of reasoning still comes
@@ -129,135 +129,135 @@ class ReasoningSplitter:
     field comes before any content, as servers send it). One object serves one choice of one answer.
     """
 
-    __slots__ = ("_code", "_content", "_held", "_reasoning", "_space", "_unscanned", "_where")
+    __slots__ = ("_code", "_content", "_pending", "_reasoning", "_space", "_state", "_unscanned")
 
     def __init__(self) -> None:
-        self._where = _Where.START
+        self._state = _State.START
         self._content: list[str] = []
         self._reasoning: list[str] = []
-        self._held = ""  # text not decided on: the beginning of a tag, white space that may go
+        self._pending = ""  # text not decided on: the beginning of a tag, white space that may go
         self._space = ""  # white space at the end of the reasoning, kept until more of it comes
         self._unscanned: list[str] = []  # text since the last tag
-        self._code = _CodeScan()
+        self._code = _CodeScanner()
 
     @property
     def answer(self) -> Answer:
-        """What has been passed on until now."""
+        """The answer of all events so far."""
         return Answer("".join(self._content) or None, "".join(self._reasoning) or None)
 
     def feed(self, delta: Mapping[str, object]) -> list[Event]:
-        """The events of one delta, none included. Raises TypeError as ``split_reasoning`` does."""
+        """The events of a delta, if any. Raises TypeError as ``split_reasoning`` does."""
         content, reasoning = _texts(delta)
         events: list[Event] = []
         if reasoning:
-            if self._where in (_Where.START, _Where.TEXT):
-                events += self._say(self._held)
-                self._held = ""
-                self._where = _Where.GAP
-            events += self._think(reasoning)
+            if self._state in (_State.START, _State.TEXT):
+                events += self._emit_content(self._pending)
+                self._pending = ""
+                self._state = _State.GAP
+            events += self._emit_reasoning(reasoning)
         if content:
             events += self.feed_text(content)
         return events
 
     def feed_text(self, text: str) -> list[Event]:
-        """The events of a piece of the text itself."""
+        """The events of a piece of text."""
         events: list[Event] = []
-        text, self._held = self._held + text, ""
-        if self._where is _Where.START:
+        text, self._pending = self._pending + text, ""
+        if self._state is _State.START:
             text = self._open(text)
-        if self._where is _Where.TEXT:
+        if self._state is _State.TEXT:
             text = self._read_text(text, events)
-        elif self._where is _Where.INSIDE:
+        elif self._state is _State.INSIDE:
             text = self._read_inside(text, events)
-        if self._where is _Where.GAP:
-            self._held = text[text.rfind("\n") :] if "\n" in text else ""
+        if self._state is _State.GAP:
+            self._pending = text[text.rfind("\n") :] if "\n" in text else ""
             text = _after_reasoning(text)
             if text:
-                self._held = ""
-                self._where = _Where.CONTENT
-        if self._where is _Where.CONTENT:
-            events += self._say(text)
+                self._pending = ""
+                self._state = _State.CONTENT
+        if self._state is _State.CONTENT:
+            events += self._emit_content(text)
         return events
 
     def finish(self) -> list[Event]:
-        """The events of what was held back, once the last delta has been fed."""
-        held, self._held = self._held, ""
-        if self._where is _Where.INSIDE:
-            return self._think(held)
-        if self._where in (_Where.START, _Where.TEXT):
-            return self._say(held)
+        """The events of the pending text, after the last delta."""
+        pending, self._pending = self._pending, ""
+        if self._state is _State.INSIDE:
+            return self._emit_reasoning(pending)
+        if self._state in (_State.START, _State.TEXT):
+            return self._emit_content(pending)
         return []
 
     def _open(self, text: str) -> str:
         """Decide what the text starts with; the rest of it, or nothing while that is open."""
         first = text.lstrip(_SPACE)
         if first.startswith(OPEN):
-            self._where = _Where.INSIDE
+            self._state = _State.INSIDE
             return first[len(OPEN) :]
         if first.startswith(CLOSE):
-            self._where = _Where.GAP
+            self._state = _State.GAP
             return first[len(CLOSE) :]
         if OPEN.startswith(first) or CLOSE.startswith(first):
-            self._held = text
+            self._pending = text
             return ""
-        self._where = _Where.TEXT
+        self._state = _State.TEXT
         return text
 
     def _read_text(self, text: str, events: list[Event]) -> str:
         """Pass text on as content, or find the end of reasoning in it; the rest after that."""
-        seen = 0
+        position = 0
         for tag in _tags(text):
-            self._unscanned.append(text[seen : tag.start()])
+            self._unscanned.append(text[position : tag.start()])
             self._code.read("".join(self._unscanned))
             self._unscanned.clear()
-            seen = tag.end()
+            position = tag.end()
             if self._code.ends_reasoning(tag[0]):
-                events += self._take_back(text[: tag.start()])
-                self._where = _Where.GAP
-                return text[seen:]
-        sure = len(text) - _beginning_of_a_tag(text[seen:])
-        self._held = text[sure:]
-        self._unscanned.append(text[seen:sure])
-        events += self._say(text[:sure])
+                events += self._reclassify(text[: tag.start()])
+                self._state = _State.GAP
+                return text[position:]
+        sure = len(text) - _partial_tag_length(text[position:])
+        self._pending = text[sure:]
+        self._unscanned.append(text[position:sure])
+        events += self._emit_content(text[:sure])
         return ""
 
     def _read_inside(self, text: str, events: list[Event]) -> str:
         reasoning, close, rest = text.partition(CLOSE)
         if close:
-            events += self._think(reasoning)
-            self._where = _Where.GAP
+            events += self._emit_reasoning(reasoning)
+            self._state = _State.GAP
             return rest
-        sure = len(text) - _beginning_of_a_tag(text)
-        self._held = text[sure:]
-        events += self._think(text[:sure])
+        sure = len(text) - _partial_tag_length(text)
+        self._pending = text[sure:]
+        events += self._emit_reasoning(text[:sure])
         return ""
 
-    def _take_back(self, text: str) -> list[Event]:
+    def _reclassify(self, text: str) -> list[Event]:
         """What was passed on as content, and this text after it, is the reasoning."""
         if not self._content:
-            return self._think(text)
+            return self._emit_reasoning(text)
         reasoning = ("".join(self._content) + text).strip(_SPACE)
         self._content.clear()
         if reasoning:
             self._reasoning.append(reasoning)
         return [Reclassified(reasoning)]
 
-    def _say(self, text: str) -> list[Event]:
+    def _emit_content(self, text: str) -> list[Event]:
         if not text:
             return []
         self._content.append(text)
         return [ContentDelta(text)]
 
-    def _think(self, text: str) -> list[Event]:
+    def _emit_reasoning(self, text: str) -> list[Event]:
         text = self._space + text
         if not self._reasoning:
             text = text.lstrip(_SPACE)
-        kept = text.rstrip(_SPACE)
-        self._space = text[len(kept) :]
-        if not kept:
+        stripped = text.rstrip(_SPACE)
+        self._space = text[len(stripped) :]
+        if not stripped:
             return []
-        self._reasoning.append(kept)
-        return [ReasoningDelta(kept)]
+        self._reasoning.append(stripped)
+        return [ReasoningDelta(stripped)]
 
 
 class Continuation:
@@ -274,11 +274,11 @@ class Continuation:
 
     @property
     def answer(self) -> Answer:
-        """What has been passed on until now."""
+        """The answer of all events so far."""
         return Answer("".join(self._content) or None, None)
 
     def feed(self, delta: Mapping[str, object]) -> list[Event]:
-        """The events of one delta, none included. Raises TypeError as ``split_reasoning`` does."""
+        """The events of a delta, if any. Raises TypeError as ``split_reasoning`` does."""
         content, reasoning = _texts(delta)
         if not (text := reasoning + content):
             return []
@@ -286,11 +286,11 @@ class Continuation:
         return [ContentDelta(text)]
 
     def finish(self) -> list[Event]:
-        """Nothing is held back."""
+        """No text is pending."""
         return []
 
 
-class _CodeScan:
+class _CodeScanner:
     """Where a Markdown text stands, read piece by piece: inside code, inside a pair of tags."""
 
     __slots__ = ("_depth", "_fence", "_line_start", "_spans")
@@ -330,7 +330,7 @@ class _CodeScan:
         return False
 
 
-def _beginning_of_a_tag(text: str) -> int:
+def _partial_tag_length(text: str) -> int:
     """How many characters at the end of the text may be the beginning of a tag."""
     start = text.rfind("<", -len(CLOSE) + 1)
     if start < 0:

@@ -1,4 +1,4 @@
-"""One streamed answer, from the chunks of the chat API to what is known of it."""
+"""A streamed response: from the chunks of the chat API to its content, usage and timings."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from .reasoning import Continuation, Event, ReasoningSplitter
 
 @dataclass(slots=True)
 class StreamProgress:
-    """What is known of an answer so far. Times are seconds since the request was sent."""
+    """The state of a response so far. Times are seconds since the request was sent."""
 
     splitter: ReasoningSplitter | Continuation = field(default_factory=ReasoningSplitter)
     model: str | None = None
@@ -27,7 +27,7 @@ class StreamProgress:
     def as_json(self, error: JsonObject | None) -> JsonObject:
         """The object that `--json` prints."""
         answer = self.splitter.answer
-        said: JsonObject = {
+        result: JsonObject = {
             "content": answer.content,
             "reasoning": answer.reasoning,
             "model": self.model,
@@ -38,36 +38,41 @@ class StreamProgress:
                 "total_seconds": _rounded(self.total),
             },
         }
-        return said if error is None else {**said, "error": error}
+        return result if error is None else {**result, "error": error}
 
 
 def stream_chunks(
-    client: Client, body: JsonObject, take: Callable[[JsonObject], None], progress: StreamProgress
+    client: Client,
+    body: JsonObject,
+    on_chunk: Callable[[JsonObject], None],
+    progress: StreamProgress,
 ) -> None:
-    """Ask, and give each chunk to `take`, which feeds `progress`. Raises `ServerError`."""
+    """Stream a completion and call `on_chunk`, which updates `progress`. Raises `ServerError`."""
     try:
         for chunk in client.stream(body):
             try:
-                take(chunk)
+                on_chunk(chunk)
             except (TypeError, AttributeError, KeyError) as e:
-                said = _("a part of the answer has not the shape of the chat API")
-                raise ServerError(Failure(Code.BAD_RESPONSE, said), client.endpoint) from e
+                message = _("a chunk does not have the format of the chat API")
+                raise ServerError(Failure(Code.BAD_RESPONSE, message), client.endpoint) from e
             if progress.finish_reason is not None and not progress.wants_usage:
                 return
     except ServerError:
         if progress.finish_reason is None:
             raise
-        # The answer is whole: what breaks after it does no harm.
+        # The response is complete; a later failure does not matter.
     if progress.finish_reason is None:
         if progress.choices:
-            failure = Failure(Code.DISCONNECTED, _("the stream ended before the answer did"))
+            failure = Failure(
+                Code.DISCONNECTED, _("the stream ended before the answer was complete")
+            )
         else:
-            failure = Failure(Code.BAD_RESPONSE, _("no answer was in it"))
+            failure = Failure(Code.BAD_RESPONSE, _("the response has no choices"))
         raise ServerError(failure, client.endpoint)
 
 
 def apply_chunk(progress: StreamProgress, chunk: Mapping[str, Any]) -> Iterable[Event]:
-    """What a chunk says, noted in `progress` on the way. Raises TypeError for a wrong shape."""
+    """Update `progress` by a chunk and yield its events. Raises TypeError for a wrong format."""
     if isinstance(chunk.get("model"), str):
         progress.model = chunk["model"]
     if isinstance(chunk.get("usage"), dict):

@@ -157,7 +157,7 @@ def _key_state(settings: Settings, server: ServerProfile) -> str:
     if server.api_key_env is not None:
         name = server.api_key_env
         if not settings.environ.get(name):
-            return _("{name} is not set").format(name=wire.shown_variable(name))
+            return _("{name} is not set").format(name=wire.printable_variable(name))
         return _("**** in {name}").format(name=name)
     if server.api_key_file is not None:
         key_file: Path = server.api_key_file

@@ -1,4 +1,4 @@
-"""`qchat models`: what a server offers."""
+"""`qchat models`: the models of a server."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..i18n import _
 
 
 @click.command(
-    help=_("List the models that a server offers, with the longest context it gives them."),
+    help=_("List the models that a server offers, with their maximum context."),
     epilog=_(
         """\b
 Examples:
@@ -22,13 +22,11 @@ Examples:
 @options.server
 @options.base_url
 @options.api_key_env
-@click.option(
-    "--json", "as_json", is_flag=True, help=_("Print what the server says, as one JSON list.")
-)
+@click.option("--json", "as_json", is_flag=True, help=_("Print the server's list as JSON."))
 def models(
     server: str | None, base_url: str | None, api_key_env: str | None, as_json: bool
 ) -> None:
-    """Ask and print. Raises `QchatError`."""
+    """Request the list and print it. Raises `QchatError`."""
     from .. import settings as settings_
     from ..api import endpoint as wire
 
@@ -43,14 +41,14 @@ def models(
     from ..console import json_text, table
 
     with Client(endpoint) as client:
-        found = client.models()
+        offered = client.models()
     if as_json:
-        click.echo(json_text(found))
-    elif not found:
+        click.echo(json_text(offered))
+    elif not offered:
         click.echo(_("{url} offers no models.").format(url=endpoint.base_url), err=True)
     else:
         heading = (_("MODEL"), _("CONTEXT"), _("OWNER"))
-        rows = [heading, *(_row(model) for model in found)]
+        rows = [heading, *(_row(model) for model in offered)]
         click.echo(table(rows, right=(1,)))
 
 

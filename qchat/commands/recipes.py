@@ -1,4 +1,4 @@
-"""`qchat recipes`: which models fit this machine, and with how much context."""
+"""`qchat recipes`: which models fit this machine, and with which context length."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @click.command(
     help=_(
-        """Show which models fit this machine and with how much context, best first.
+        """List the models that fit this machine and their maximum context, best first.
 
-        What is measured: the memory of the GPUs (through nvidia-ml-py), or the memory that is
-        free. What is known of each model stands in its recipe.
+        The fit is computed from the memory of the GPUs (measured with nvidia-ml-py), or the free
+        memory on the CPU, and from the recipe of each model.
         """
     ),
     epilog=_(
@@ -32,38 +32,38 @@ Examples:
 """
     ),
 )
-@click.option("--explain", metavar="NAME", help=_("The arithmetic for one model."))
+@click.option("--explain", metavar="NAME", help=_("Show the memory budget of one model."))
 @click.option(
-    "--context", type=click.IntRange(1), metavar="N", help=_("Ask for a context of N tokens.")
+    "--context", type=click.IntRange(1), metavar="N", help=_("Require a context of N tokens.")
 )
-@click.option("--gpus", type=click.IntRange(1), metavar="N", help=_("Share a model by N GPUs."))
-@click.option("--yarn", is_flag=True, help=_("Stretch the context with YaRN, where it can be."))
+@click.option("--gpus", type=click.IntRange(1), metavar="N", help=_("Split a model over N GPUs."))
+@click.option("--yarn", is_flag=True, help=_("Extend the context with YaRN where supported."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def recipes(
     explain: str | None, context: int | None, gpus: int | None, yarn: bool, as_json: bool
 ) -> None:
-    """Measure, compute, print. Raises `UsageError` for a name that is no recipe."""
+    """Print the fits. Raises `UsageError` for an unknown recipe."""
     from ..engine.fit import FitRequest, rank_fits
     from ..engine.recipes import load_recipes
     from ..engine.this_machine import detect_for_vllm
 
     machine, note = detect_for_vllm()
-    wish = FitRequest(context=context, gpus=gpus, yarn=yarn)
+    request = FitRequest(context=context, gpus=gpus, yarn=yarn)
     if explain is not None:
-        _explain(explain, machine, wish, as_json)
+        _explain(explain, machine, request, as_json)
         return
-    fits = rank_fits(load_recipes(), machine, wish)
+    fits = rank_fits(load_recipes(), machine, request)
     if as_json:
         from ..console import json_text
 
-        shown = {"machine": asdict(machine), "note": note, "recipes": [_values(f) for f in fits]}
-        click.echo(json_text(shown))
+        values = [_values(fit) for fit in fits]
+        click.echo(json_text({"machine": asdict(machine), "note": note, "recipes": values}))
         return
     click.echo(machine.description)
     if note:
         click.echo(note)
-    _table([one for one in fits if one.fits])
-    _refused([one for one in fits if not one.fits])
+    _table([fit for fit in fits if fit.fits])
+    _refused([fit for fit in fits if not fit.fits])
 
 
 def _table(fits: "Sequence[Fit]") -> None:
@@ -73,24 +73,24 @@ def _table(fits: "Sequence[Fit]") -> None:
         click.echo(_("No recipe fits this machine."))
         return
     rows = [(_("RECIPE"), _("MODEL"), _("PRECISION"), _("ON"), _("CONTEXT"), _("REQUESTS"))]
-    for one in fits:
-        place = _("{n} GPU").format(n=one.gpus) if one.gpus else _("CPU")
+    for fit in fits:
+        place = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("CPU")
         rows.append(
             (
-                one.recipe.name,
-                one.variant.model,
-                one.variant.precision.value,
+                fit.recipe.name,
+                fit.variant.model,
+                fit.variant.precision.value,
                 place,
-                f"{one.context:,}",
-                f"{one.requests:,}",
+                f"{fit.context:,}",
+                f"{fit.requests:,}",
             )
         )
     click.echo("\n" + table(rows, right=(4, 5)))
     click.echo(
         "\n"
         + _(
-            "CONTEXT: tokens of one conversation. REQUESTS: how many of that length fit at once.\n"
-            "Start one: qchat serve NAME. The arithmetic: qchat recipes --explain NAME."
+            "CONTEXT: maximum tokens of a request. REQUESTS: concurrent requests of that length.\n"
+            "Start fit: qchat serve NAME. Its memory budget: qchat recipes --explain NAME."
         )
     )
 
@@ -98,86 +98,84 @@ def _table(fits: "Sequence[Fit]") -> None:
 def _refused(fits: "Sequence[Fit]") -> None:
     if fits:
         click.echo("\n" + _("Do not fit:"))
-    for one in fits:
-        click.echo(f"  {one.recipe.name} ({one.variant.precision.value}): {one.refusal}")
+    for fit in fits:
+        click.echo(f"  {fit.recipe.name} ({fit.variant.precision.value}): {fit.refusal}")
 
 
-def _explain(name: str, machine: "Machine", wish: "FitRequest", as_json: bool) -> None:
+def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
     from ..console import json_text
     from ..engine.fit import best_fit, fit_variant, next_best, rank_fits
     from ..engine.recipes import find_recipe, load_recipes
 
-    found = find_recipe(name)
-    if found is None:
+    match = find_recipe(name)
+    if match is None:
         raise UsageError(unknown_recipe(name))
-    if found.variant is None:
-        one = best_fit(found.recipe, machine, wish)
+    if match.variant is None:
+        fit = best_fit(match.recipe, machine, request)
     else:
-        one = fit_variant(found.recipe, found.variant, machine, wish)
+        fit = fit_variant(match.recipe, match.variant, machine, request)
     if as_json:
-        click.echo(json_text(_values(one)))
+        click.echo(json_text(_values(fit)))
         return
-    click.echo(arithmetic(one, machine))
-    if one.refusal is None:
+    click.echo(format_budget(fit, machine))
+    if fit.refusal is None:
         return
-    instead = next_best(one, rank_fits(load_recipes(), machine, wish))
-    click.echo("\n" + _("It can't run here: {why}").format(why=one.refusal))
-    if instead is not None:
-        text = _("The next one that can: {model}, with {context:,} tokens of context.")
-        click.echo(text.format(model=instead.variant.model, context=instead.context))
+    alternative = next_best(fit, rank_fits(load_recipes(), machine, request))
+    click.echo("\n" + _("It can't run here: {why}").format(why=fit.refusal))
+    if alternative is not None:
+        text = _("The best alternative: {model}, with {context:,} tokens of context.")
+        click.echo(text.format(model=alternative.variant.model, context=alternative.context))
 
 
 def unknown_recipe(name: str) -> str:
-    """A sentence for a name without a recipe, with the nearest ones."""
+    """The message for an unknown recipe, with similar names."""
     from ..engine.recipes import nearest_recipes
 
-    near = nearest_recipes(name)
-    if not near:
-        return _("There is no recipe {name!r}; qchat recipes lists those there are.").format(
-            name=name
-        )
-    text = _("There is no recipe {name!r}; did you mean {near}?")
-    return text.format(name=name, near=_(" or ").join(near))
+    similar = nearest_recipes(name)
+    if not similar:
+        return _("There is no recipe {name!r}; qchat recipes lists them.").format(name=name)
+    text = _("There is no recipe {name!r}; did you mean {similar}?")
+    return text.format(name=name, similar=_(" or ").join(similar))
 
 
-def arithmetic(one: "Fit", machine: "Machine") -> str:
-    """How the numbers of a `Fit` come about, line by line."""
+def format_budget(fit: "Fit", machine: "Machine") -> str:
+    """Format the memory budget of a `Fit`, a step per line."""
     from ..console import table
 
-    recipe = one.recipe
-    each = _(" of each") if one.gpus > 1 else ""
-    if one.gpus:
-        where = f"{one.gpus} × {machine.gpus[0].name}"
+    recipe = fit.recipe
+    each = _(" of each") if fit.gpus > 1 else ""
+    if fit.gpus:
+        where = f"{fit.gpus} × {machine.gpus[0].name}"
         budget = [
-            (_("memory of the GPU") + each, _mib(one.memory_mib)),
-            (_("× {share} that vLLM takes").format(share=one.share), _mib(one.budget_mib)),
+            (_("GPU memory") + each, _mib(fit.memory_mib)),
+            (_("× {share} used by vLLM").format(share=fit.share), _mib(fit.budget_mib)),
         ]
     else:
         where = _("the CPU")
         budget = [
-            (_("memory that is free"), _mib(machine.free_mib)),
-            (_("× {share} of it").format(share=one.share), _mib(one.budget_mib)),
+            (_("free memory"), _mib(machine.free_mib)),
+            (_("× {share} of it").format(share=fit.share), _mib(fit.budget_mib)),
         ]
-    heads = -(-recipe.kv_heads // max(1, one.gpus))
-    per_token = _("÷ {n:,} KiB a token: {layers} layers × {heads} KV heads × {dim} × 2 × 2 bytes")
+    heads = -(-recipe.kv_heads // max(1, fit.gpus))
+    per_token = _("÷ {n:,} KiB per token: {layers} layers × {heads} KV heads × {dim} × 2 × 2 bytes")
     rows = [
         *budget,
-        (_("− weights") + each, _mib(one.weights_mib)),
-        (_("− vLLM's own, an estimate"), _mib(one.reserve_mib)),
-        (_("= room for the KV cache"), _mib(one.room_mib)),
-        *([] if one.gpus else [(_("KV cache that is taken of it"), _mib(one.kv_mib))]),
+        (_("− weights") + each, _mib(fit.weights_mib)),
+        (_("− overhead of vLLM, an estimate"), _mib(fit.reserve_mib)),
+        (_("= available for the KV cache"), _mib(fit.room_mib)),
+        *([] if fit.gpus else [(_("KV cache, allocated of it"), _mib(fit.kv_mib))]),
         (
             per_token.format(
-                n=one.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim
+                n=fit.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim
             ),
-            _("{n:,} tokens").format(n=one.kv_tokens),
+            _("{n:,} tokens").format(n=fit.kv_tokens),
         ),
-        (_("the model's own limit"), _("{n:,} tokens").format(n=one.limit)),
-        (_("context"), _("{n:,} tokens").format(n=one.context)),
-        (_("requests of that length at once"), f"{one.requests:,}"),
+        (_("maximum context of the model"), _("{n:,} tokens").format(n=fit.limit)),
+        (_("context"), _("{n:,} tokens").format(n=fit.context)),
+        (_("concurrent requests of that length"), f"{fit.requests:,}"),
     ]
     head = _("{model} ({precision}) on {where}").format(
-        model=one.variant.model, precision=one.variant.precision.value, where=where
+        model=fit.variant.model, precision=fit.variant.precision.value, where=where
     )
     return head + "\n" + table(rows, right=(1,))
 
@@ -186,22 +184,22 @@ def _mib(n: int) -> str:
     return _("{n:,} MiB").format(n=n)
 
 
-def _values(one: "Fit") -> dict[str, Any]:
+def _values(fit: "Fit") -> dict[str, Any]:
     return {
-        "recipe": one.recipe.name,
-        "model": one.variant.model,
-        "precision": one.variant.precision.value,
-        "fits": one.fits,
-        "refusal": one.refusal,
-        "gpus": one.gpus,
-        "context": one.context,
-        "kv_tokens": one.kv_tokens,
-        "memory_mib": one.memory_mib,
-        "budget_mib": one.budget_mib,
-        "weights_mib": one.weights_mib,
-        "reserve_mib": one.reserve_mib,
-        "room_mib": one.room_mib,
-        "kv_mib": one.kv_mib,
-        "kv_bytes_per_token": one.kv_bytes,
-        "context_limit": one.limit,
+        "recipe": fit.recipe.name,
+        "model": fit.variant.model,
+        "precision": fit.variant.precision.value,
+        "fits": fit.fits,
+        "refusal": fit.refusal,
+        "gpus": fit.gpus,
+        "context": fit.context,
+        "kv_tokens": fit.kv_tokens,
+        "memory_mib": fit.memory_mib,
+        "budget_mib": fit.budget_mib,
+        "weights_mib": fit.weights_mib,
+        "reserve_mib": fit.reserve_mib,
+        "room_mib": fit.room_mib,
+        "kv_mib": fit.kv_mib,
+        "kv_bytes_per_token": fit.kv_bytes,
+        "context_limit": fit.limit,
     }

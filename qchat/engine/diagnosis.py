@@ -1,6 +1,6 @@
-"""What vLLM's log or error text says of a start that failed, in plain words.
+"""The cause of a failed start in vLLM's log or error text, as a sentence for the user.
 
-For the batch, whose vLLM runs in its own process, and for the server.
+For batch, which runs vLLM itself, and for the server.
 """
 
 import os
@@ -11,178 +11,180 @@ from pathlib import Path
 
 from ..i18n import _
 
-_TAIL = 1 << 20  # bytes of log that are searched for a cause
-_FIELD = r"(\w+)\n  (\S.*?) \[type="  # of what pydantic refuses: a name, and why
+_TAIL = 1 << 20  # bytes at the end of the log that are searched
+_FIELD = r"(\w+)\n  (\S.*?) \[type="  # pydantic's validation error: the field and the reason
 
 
 @dataclass(frozen=True, slots=True)
-class _Sign:
-    """What a line of vLLM's log means to a person."""
+class _LogPattern:
+    """A pattern of vLLM's log and the sentence that explains it."""
 
     pattern: re.Pattern[str]
     sentence: Callable[[re.Match[str]], str]
 
 
-def _signs() -> tuple[_Sign, ...]:
-    def sign(pattern: str, sentence: Callable[[re.Match[str]], str]) -> _Sign:
-        return _Sign(re.compile(pattern), sentence)
+def _log_patterns() -> tuple[_LogPattern, ...]:
+    def log_pattern(regex: str, sentence: Callable[[re.Match[str]], str]) -> _LogPattern:
+        return _LogPattern(re.compile(regex), sentence)
 
     return (
-        sign(
+        log_pattern(
             r"estimated maximum model length is (\d+)",
             lambda m: _(
-                "The model's whole context does not fit into the memory for its KV cache; "
-                "{n} tokens do. Set --max-model-len {n} or lower."
+                "The model's full context does not fit into the KV cache; {n} tokens do. Set "
+                "--max-model-len {n} or lower."
             ).format(n=m[1]),
         ),
-        sign(
+        log_pattern(
             r"No available memory for the cache blocks",
             lambda _m: _(
-                "No memory is left for the KV cache once the model is loaded. Choose a smaller "
-                "or quantized model, or lower --max-model-len."
+                "The model's weights leave no memory for the KV cache. Choose a smaller or "
+                "quantized model, or lower --max-model-len."
             ),
         ),
-        sign(
+        log_pattern(
             r"Free memory on device \S* ?\(([\d.]+)/([\d.]+) GiB\)",
             lambda m: _(
-                "Only {free} of {total} GiB of the GPU's memory are free. End what else runs on "
-                "it (nvidia-smi lists it), or lower --gpu-memory-utilization."
+                "Only {free} of {total} GiB of the GPU's memory are free. Stop other processes on "
+                "it (nvidia-smi lists them), or lower --gpu-memory-utilization."
             ).format(free=m[1], total=m[2]),
         ),
-        sign(
+        log_pattern(
             r"Available memory on node \S+ \(([\d.]+)/([\d.]+) GiB\)",
             lambda m: _(
-                "Only {free} of {total} GiB of memory are free, too little for the KV cache that "
-                "was asked for. Set a smaller one (--kv-cache-memory-bytes), or end what else "
-                "uses the memory."
+                "Only {free} of {total} GiB of memory are free, too little for the requested KV "
+                "cache. Set a smaller one (--kv-cache-memory-bytes), or stop other processes."
             ).format(free=m[1], total=m[2]),
         ),
-        sign(
+        log_pattern(
             r"OutOfMemoryError|CUDA out of memory|HIP out of memory",
             lambda _m: _(
                 "The GPU's memory is too small for this model with these options. Lower "
                 "--max-model-len or --max-num-seqs, or choose a smaller or quantized model."
             ),
         ),
-        sign(
+        log_pattern(
             r"DefaultCPUAllocator: can't allocate memory|std::bad_alloc|MemoryError",
             lambda _m: _("This machine's memory is too small for this model."),
         ),
-        sign(
+        log_pattern(
             r"Model architectures \[(.+?)\] are not supported",
-            lambda m: _("This vLLM does not know the model's architecture ({name}).").format(
+            lambda m: _("This vLLM does not support the model's architecture ({name}).").format(
                 name=m[1].replace("'", "")
             ),
         ),
-        sign(
+        log_pattern(
             r"User-specified max_model_len \((\d+)\) is greater than the derived .*?=(\d+)",
             lambda m: _(
-                "The model's context is {most} tokens; --max-model-len {asked} is more than that."
-            ).format(most=m[2], asked=m[1]),
+                "The model's maximum context is {limit} tokens; --max-model-len {requested} is "
+                "longer."
+            ).format(limit=m[2], requested=m[1]),
         ),
-        sign(
-            # The function's name: random bytes for a length have it ask for petabytes of memory.
+        log_pattern(
+            # The function's name: with random bytes as the length, it allocates petabytes.
             r"SafetensorError|Cannot find any model weights|in parse_safetensors_file_metadata",
             lambda _m: _(
                 "The model's weights (*.safetensors) are missing or damaged. Download it again."
             ),
         ),
-        sign(
+        log_pattern(
             r"exceeds dimension size|Attempted to load weight \("
             r"|There is no module or parameter named|were not initialized from checkpoint",
             lambda _m: _(
-                "The model's weights do not fit its config.json: files are missing, or those of "
-                "two models are mixed. Download it again."
+                "The model's weights do not fit its config.json: files are missing or belong to "
+                "another model. Download it again."
             ),
         ),
-        sign(
+        log_pattern(
             r"(?:httpx2?\.\w+|LocalEntryNotFoundError|HfHubHTTPError): ([^\n]+)",
             lambda m: _(
                 "The model hub could not be reached while files of the model were still missing "
-                "({why}). Check the network, or HF_ENDPOINT, and start again: what has come is "
+                "({why}). Check the network or HF_ENDPOINT, and start again: downloaded files are "
                 "kept."
             ).format(why=m[1].strip().rstrip(".")),
         ),
-        sign(
+        log_pattern(
             r"error: unrecognized arguments: ([^\n]+)",
-            lambda m: _("vLLM does not know the option {words}.").format(words=m[1].strip()),
+            lambda m: _("vLLM does not know the option {options}.").format(options=m[1].strip()),
         ),
-        sign(
+        log_pattern(
             r"error: argument (\S+?): ([^\n]+)",
             lambda m: _("vLLM does not accept {option}: {why}.").format(
                 option=m[1].rpartition("/")[2], why=m[2].strip().rstrip(".")
             ),
         ),
-        sign(
+        log_pattern(
             rf"validation errors? for \w+\n((?:{_FIELD}.*\n(?:    .*\n?)?)+)",
             lambda m: _("vLLM does not accept these values: {fields}.").format(
                 fields="; ".join(f"{name}: {why}" for name, why in re.findall(_FIELD, m[1]))
             ),
         ),
-        sign(
+        log_pattern(
             r"\[Errno 98\]|[Aa]ddress already in use",
-            lambda _m: _("The port was taken by another program meanwhile."),
+            lambda _m: _("Another program has bound the port meanwhile."),
         ),
-        sign(
+        log_pattern(
             r"No space left on device|\[Errno 28\]",
             lambda _m: _("The disk is full; free some space, or set HF_HOME to another disk."),
         ),
-        sign(
+        log_pattern(
             r"Total number of attention heads \((\d+)\) must be divisible by tensor parallel "
             r"size \((\d+)\)",
             lambda m: _(
-                "The model's {heads} attention heads can't be shared by {n} GPUs; choose another "
+                "The model's {heads} attention heads can't be split over {n} GPUs; choose another "
                 "--tensor-parallel-size."
             ).format(heads=m[1], n=m[2]),
         ),
-        sign(
+        log_pattern(
             r"CUDA driver version is insufficient|NVIDIA driver on your system is too old"
             r"|CUDA error: no kernel image is available",
             lambda _m: _(
-                "This vLLM does not fit the GPU's driver or generation. Update the driver, or "
-                "install a vLLM that was built for it; qchat doctor compares them."
+                "This vLLM does not support the GPU's driver or architecture. Update the driver, "
+                "or install a vLLM that was built for it; qchat doctor compares them."
             ),
         ),
-        sign(
+        log_pattern(
             r"(libcudart\S+): cannot open shared object file|(vllm/\S+\.so): undefined symbol",
             lambda m: _(
-                "vLLM was built for another CUDA or PyTorch than is installed ({file}). Install "
-                "both again; qchat doctor says which fit."
+                "vLLM was built for another CUDA or PyTorch than is installed ({file}). Reinstall "
+                "both; qchat doctor says which versions match."
             ).format(file=m[1] or m[2]),
         ),
-        sign(
+        log_pattern(
             r"Failed to infer device type|Found no NVIDIA driver on your system"
             r"|No CUDA GPUs are available",
             lambda _m: _(
-                "vLLM finds no GPU that it can use. Look with nvidia-smi and qchat doctor, or "
-                "install its build for the CPU."
+                "vLLM finds no GPU that it can use. Check with nvidia-smi and qchat doctor, or "
+                "install its CPU build."
             ),
         ),
     )
 
 
 def explain_log(text: str) -> str | None:
-    """The cause that is named in vLLM's log or error text, as a sentence; None if none is known.
+    """Explain the cause of a failure in vLLM's log or error text; None for an unknown one.
 
-    The first known cause by its place in the text: what fails later follows from it.
+    The first known cause in the text counts: later errors follow from it.
     """
-    found = [
-        (match.start(), sign.sentence(match))
-        for sign in _signs()
-        if (match := sign.pattern.search(text))
+    matches = [
+        (match.start(), log_pattern.sentence(match))
+        for log_pattern in _log_patterns()
+        if (match := log_pattern.pattern.search(text))
     ]
-    return min(found)[1] if found else None
+    return min(matches)[1] if matches else None
 
 
-_RAISED = re.compile(r"^(?:.*\] )?((?:[A-Za-z_][\w.]*)?(?:Error|Exception)): (.+)$", re.MULTILINE)
-_EMPTY_WORDS = ("See root cause above", "initialization failed", "See stack trace")
+_EXCEPTION = re.compile(
+    r"^(?:.*\] )?((?:[A-Za-z_][\w.]*)?(?:Error|Exception)): (.+)$", re.MULTILINE
+)
+_UNINFORMATIVE = ("See root cause above", "initialization failed", "See stack trace")
 
 
 def last_error(path: Path, start: int = 0) -> str | None:
-    """The sentence that explains a failed start, from the log in `path`; None if there is none.
+    """Explain a failed start by the log in `path`; None if it has no error.
 
-    A known cause in plain words, else the last exception that says anything, as vLLM put it.
-    `start` is the size in bytes that the log had before.
+    A known cause as a sentence, else the message of the last informative exception. `start` is the
+    size in bytes of the log before the start.
     """
     try:
         with path.open("rb") as log:
@@ -191,12 +193,12 @@ def last_error(path: Path, start: int = 0) -> str | None:
             text = log.read().decode("utf-8", errors="replace")
     except OSError:
         return None
-    known = explain_log(text)
-    if known:
-        return known
-    said = [
+    cause = explain_log(text)
+    if cause:
+        return cause
+    messages = [
         message.strip()
-        for _kind, message in _RAISED.findall(text)
-        if not any(words in message for words in _EMPTY_WORDS)
+        for _kind, message in _EXCEPTION.findall(text)
+        if not any(phrase in message for phrase in _UNINFORMATIVE)
     ]
-    return said[-1] if said else None
+    return messages[-1] if messages else None

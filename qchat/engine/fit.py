@@ -1,8 +1,8 @@
-"""Whether a model fits a machine, and with how much context: pure arithmetic over typed values.
+"""Whether a model fits a machine, and with which context length: pure functions.
 
-On a GPU vLLM takes a share of the whole memory (its ``--gpu-memory-utilization``), and what the
-weights leave of it is KV cache. On the CPU weights and KV cache share the memory that is free, and
-the cache gets a size of its own: vLLM would take most of the machine's memory.
+On a GPU vLLM uses a share of the total memory (its ``--gpu-memory-utilization``); what the weights
+leave of that budget is KV cache. On the CPU weights and KV cache share the free memory, and the
+cache gets an explicit size: by default vLLM would use most of the machine's memory.
 """
 
 import itertools
@@ -14,48 +14,48 @@ from .machine import Gpu, Machine
 from .recipes import Precision, Recipe, Variant
 
 SHARE = 0.92
-"""Of a GPU's memory, vLLM 0.32's own default."""
+"""Share of a GPU's memory, vLLM 0.32's default of ``--gpu-memory-utilization``."""
 
 GPU_RESERVE_MIB = 1024
-"""Activations, CUDA graphs and buffers on a GPU. An estimate; with it a 32B model in 4 bits has
-9,900 tokens on a card of 24 GB, where about 10,000 are known to be left."""
+"""Activations, CUDA graphs and buffers on a GPU. An estimate, which leaves a 32B model in 4 bits
+9,900 tokens of KV cache on a 24 GB card; about 10,000 were measured."""
 
 CPU_SHARE = 0.9
-"""Of the memory that is free, so that the machine stays usable."""
+"""Share of the free memory, so that the machine stays usable."""
 
 CPU_RESERVE_MIB = 2048
-"""vLLM's own processes on the CPU, without weights and cache: 1,440 MiB were measured (PSS of a
+"""vLLM's processes on the CPU without weights and KV cache: 1,440 MiB were measured (PSS of a
 server with the demo model), and a larger model has larger activations."""
 
 CPU_CONTEXT = 32768
-"""Tokens of context on the CPU unless more is asked for: the cache is taken at the start, and a
-CPU reads a prompt of that length for minutes."""
+"""The default maximum context on the CPU, in tokens: the KV cache is allocated at the start, and
+the prefill of a prompt of that length takes minutes on a CPU."""
 
 USUAL_SEQUENCES = 256
-"""Requests in one step on a CPU, vLLM's default."""
+"""vLLM's default of ``--max-num-seqs`` on a CPU."""
 
 USUAL_TOKENS = 1024
-"""Of one conversation, to size the KV cache on the CPU."""
+"""Assumed tokens of a sequence, for the size of the KV cache on the CPU."""
 
-_LEAST_CACHE = 64 << 20  # bytes
-OTHERS_MIB = 256  # left to others on a GPU that is in use already
-CPU_SLACK = (9, 8)  # the KV cache on the CPU gets an eighth more than a whole context
+_MIN_CACHE = 64 << 20  # bytes
+OTHERS_MIB = 256  # reserved for other processes on a GPU that is in use
+CPU_SLACK = (9, 8)  # the KV cache on the CPU holds an eighth more than one full context
 
 LEAST_CONTEXT = 2048
-"""Tokens below which a model is of no use to anybody."""
+"""The minimum context, in tokens: with less a model is of little use."""
 
 COMFORTABLE = 16384
-"""Tokens of context that a choice of the machine's should have; thinking alone takes thousands."""
+"""The context in tokens that an automatic choice should have; reasoning alone takes thousands."""
 
-_STEP = 1024  # tokens: a context is a round number
-BLOCK = 16  # tokens: vLLM hands out the KV cache in blocks
-_LEAST_CAPABILITY = (8, 0)  # bfloat16, and the kernels for FP8 and INT4 weights: Ampere
-_FAST_ON_CPU = 4.5  # thousand millions of active parameters; beyond it answers crawl on a CPU
+_STEP = 1024  # tokens: contexts are rounded down to a multiple
+BLOCK = 16  # tokens: vLLM's block size of the KV cache
+_MIN_CAPABILITY = (8, 0)  # bfloat16, and the kernels for FP8 and INT4 weights: Ampere
+_FAST_ACTIVE_B = 4.5  # billions of active parameters; larger models are too slow on a CPU
 
 
 @dataclass(frozen=True, slots=True)
 class FitRequest:
-    """What a person has decided: tokens of context, GPUs, YaRN, the share of a GPU's memory."""
+    """The requested context in tokens, number of GPUs, YaRN and share of a GPU's memory."""
 
     context: int | None = None
     gpus: int | None = None
@@ -65,12 +65,12 @@ class FitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The arithmetic for one variant. All `_mib` are per GPU where `gpus` is not 0 (the CPU).
+    """The memory budget of one variant. All `_mib` are per GPU; `gpus` is 0 on the CPU.
 
-    `share` of the memory (on the CPU, of what is free) is `budget_mib`, and `room_mib` is left of
-    it for the KV cache, of which a server takes `kv_mib`: `kv_tokens` of `kv_bytes` each. `limit`
-    is the longest context the model knows, `context` what a server should be given, in tokens;
-    `refusal` says why it can't run, and is None where it can.
+    `budget_mib` is the `share` of the memory (on the CPU, of the free memory); `room_mib` of it
+    remain for the KV cache, of which a server allocates `kv_mib`: `kv_tokens` of `kv_bytes` each.
+    `limit` is the model's maximum context, `context` the one for ``--max-model-len``, in tokens;
+    `refusal` says why it can't run, None if it can.
     """
 
     recipe: Recipe
@@ -96,73 +96,75 @@ class Fit:
 
     @property
     def requests(self) -> int:
-        """Requests of the whole context that the KV cache holds at once."""
+        """The number of concurrent requests of the full context that the KV cache holds."""
         return self.kv_tokens // self.context if self.context else 0
 
     @property
     def comfortable(self) -> bool:
-        """Whether it runs with a context that is enough for thinking."""
+        """Whether it runs with a context that is long enough for reasoning."""
         return self.fits and self.context >= min(COMFORTABLE, self.limit)
 
 
 def fit_variant(
-    recipe: Recipe, variant: Variant, machine: Machine, wish: FitRequest | None = None
+    recipe: Recipe, variant: Variant, machine: Machine, request: FitRequest | None = None
 ) -> Fit:
-    """The arithmetic for `variant` on `machine`: on the fewest GPUs that leave enough context."""
-    wish = wish or FitRequest()
+    """Compute the fit of `variant` on `machine`, on the fewest GPUs that leave enough context."""
+    request = request or FitRequest()
     if not machine.gpus:
-        return _on_cpu(recipe, variant, machine, wish)
-    tried = [_on_gpus(recipe, variant, machine.gpus[:n], wish) for n in _counts(machine, wish)]
-    enough = wish.context or COMFORTABLE
-    for found in tried:
-        if found.fits and found.context >= min(enough, found.limit):
-            return found
-    return max(tried, key=lambda found: (found.fits, found.context, found.kv_tokens))
+        return _on_cpu(recipe, variant, machine, request)
+    fits = [
+        _on_gpus(recipe, variant, machine.gpus[:n], request) for n in _gpu_counts(machine, request)
+    ]
+    enough = request.context or COMFORTABLE
+    for fit in fits:
+        if fit.fits and fit.context >= min(enough, fit.limit):
+            return fit
+    return max(fits, key=lambda fit: (fit.fits, fit.context, fit.kv_tokens))
 
 
-def best_fit(recipe: Recipe, machine: Machine, wish: FitRequest | None = None) -> Fit:
-    """The best variant here: the most precise with enough context, else the one with the most.
+def best_fit(recipe: Recipe, machine: Machine, request: FitRequest | None = None) -> Fit:
+    """Choose the best variant: the most precise with enough context, else that with the longest.
 
-    The `Fit` carries a refusal where none fits; then it is of the smallest variant.
+    If none fits, the `Fit` is that of the smallest variant, with its refusal.
     """
     variants = list(recipe.variants.values())
-    if not machine.gpus:  # a CPU runs the most precise one or none
+    if not machine.gpus:  # a CPU runs BF16 only
         variants = variants[:1]
-    found = [fit_variant(recipe, variant, machine, wish) for variant in variants]
-    for one in found:
-        if one.comfortable:
-            return one
-    fitting = [one for one in found if one.fits]
-    return max(fitting, key=lambda one: one.context) if fitting else found[-1]
+    fits = [fit_variant(recipe, variant, machine, request) for variant in variants]
+    for fit in fits:
+        if fit.comfortable:
+            return fit
+    fitting = [fit for fit in fits if fit.fits]
+    return max(fitting, key=lambda fit: fit.context) if fitting else fits[-1]
 
 
 def rank_fits(
-    recipes: Iterable[Recipe], machine: Machine, wish: FitRequest | None = None
+    recipes: Iterable[Recipe], machine: Machine, request: FitRequest | None = None
 ) -> list[Fit]:
-    """One `Fit` a recipe, best first: comfortable, then tight, then those that can't run.
+    """Return a `Fit` for each recipe, best first: comfortable, tight, and those that can't run.
 
-    `recipes` are in their order of merit. On the CPU those that would crawl come after the others.
+    `recipes` are in their order of preference. On the CPU slow models come after the others.
     """
-    found = [best_fit(recipe, machine, wish) for recipe in recipes]
+    fits = [best_fit(recipe, machine, request) for recipe in recipes]
 
-    def place(one: Fit) -> tuple[bool, bool, bool, bool]:
-        slow = not machine.gpus and one.recipe.active_b > _FAST_ON_CPU
-        return not one.fits, one.recipe.name == "demo", not one.comfortable, slow
+    def rank(fit: Fit) -> tuple[bool, bool, bool, bool]:
+        slow = not machine.gpus and fit.recipe.active_b > _FAST_ACTIVE_B
+        return not fit.fits, fit.recipe.name == "demo", not fit.comfortable, slow
 
-    return sorted(found, key=place)
+    return sorted(fits, key=rank)
 
 
 def next_best(refused: Fit, fits: Iterable[Fit]) -> Fit | None:
-    """What can run in the place of `refused`: another precision of it first, else the best of
-    `fits` (from `rank_fits`)."""
-    candidates = [one for one in fits if one.fits]
-    same = [one for one in candidates if one.recipe.name == refused.recipe.name]
+    """The alternative to `refused`: another precision of the same model, else the best of `fits`
+    (from `rank_fits`)."""
+    candidates = [fit for fit in fits if fit.fits]
+    same = [fit for fit in candidates if fit.recipe.name == refused.recipe.name]
     return next(itertools.chain(same, candidates), None)
 
 
-def _counts(machine: Machine, wish: FitRequest) -> Iterator[int]:
-    if wish.gpus is not None:
-        yield min(wish.gpus, len(machine.gpus))
+def _gpu_counts(machine: Machine, request: FitRequest) -> Iterator[int]:
+    if request.gpus is not None:
+        yield min(request.gpus, len(machine.gpus))
         return
     n = 1
     while n <= len(machine.gpus):
@@ -170,12 +172,12 @@ def _counts(machine: Machine, wish: FitRequest) -> Iterator[int]:
         n *= 2
 
 
-def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], wish: FitRequest) -> Fit:
+def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], request: FitRequest) -> Fit:
     n = len(gpus)
     total = min(gpu.total_mib for gpu in gpus)
     free = min((gpu.free_mib - OTHERS_MIB) / gpu.total_mib for gpu in gpus)
-    share = wish.share or max(0.0, min(SHARE, int(free * 100) / 100))
-    found = Fit(
+    share = request.share or max(0.0, min(SHARE, int(free * 100) / 100))
+    fit = Fit(
         recipe,
         variant,
         gpus=n,
@@ -185,27 +187,27 @@ def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], wish: FitR
         weights_mib=-(-variant.weights_mib // n),
         reserve_mib=GPU_RESERVE_MIB,
         kv_bytes=recipe.kv_bytes(n),
-        limit=_limit(recipe, wish),
+        limit=_limit(recipe, request),
     )
-    found = _rest(found, wish)
-    weak = [gpu for gpu in gpus if gpu.capability < _LEAST_CAPABILITY]
+    fit = _with_kv_cache(fit, request)
+    weak = [gpu for gpu in gpus if gpu.capability < _MIN_CAPABILITY]
     if weak:
         text = _("{gpu} has compute capability {has}; {precision} weights need 8.0 or newer.")
         has = ".".join(map(str, weak[0].capability))
         return replace(
-            found, refusal=text.format(gpu=weak[0].name, has=has, precision=_name(found))
+            fit, refusal=text.format(gpu=weak[0].name, has=has, precision=_precision_name(fit))
         )
     if n > variant.most_gpus:
-        text = _("{model} can be shared by at most {most} GPUs, not by {n}.")
-        return replace(found, refusal=text.format(model=variant.model, most=variant.most_gpus, n=n))
-    if wish.gpus is not None and wish.gpus > n:
-        text = _("{asked} GPUs were asked for; this machine has {n}.")
-        return replace(found, refusal=text.format(asked=wish.gpus, n=n))
-    return found
+        text = _("{model} can be split over at most {limit} GPUs, not over {n}.")
+        return replace(fit, refusal=text.format(model=variant.model, limit=variant.most_gpus, n=n))
+    if request.gpus is not None and request.gpus > n:
+        text = _("{requested} GPUs were requested; this machine has {n}.")
+        return replace(fit, refusal=text.format(requested=request.gpus, n=n))
+    return fit
 
 
-def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: FitRequest) -> Fit:
-    found = Fit(
+def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, request: FitRequest) -> Fit:
+    fit = Fit(
         recipe,
         variant,
         gpus=0,
@@ -215,91 +217,95 @@ def _on_cpu(recipe: Recipe, variant: Variant, machine: Machine, wish: FitRequest
         weights_mib=variant.weights_mib,
         reserve_mib=CPU_RESERVE_MIB,
         kv_bytes=recipe.kv_bytes(),
-        limit=_limit(recipe, wish),
+        limit=_limit(recipe, request),
     )
-    found = _rest(found, wish, machine.free_mib)
+    fit = _with_kv_cache(fit, request, machine.free_mib)
     if variant.precision is not Precision.BF16:
         text = _("On the CPU models run in BF16; {precision} weights need a GPU.")
-        return replace(found, refusal=text.format(precision=_name(found)))
-    if wish.gpus is not None and wish.gpus > 1:
-        text = _("{asked} GPUs were asked for; vLLM would run on the CPU here.")
-        return replace(found, refusal=text.format(asked=wish.gpus))
-    return found
+        return replace(fit, refusal=text.format(precision=_precision_name(fit)))
+    if request.gpus is not None and request.gpus > 1:
+        text = _("{requested} GPUs were requested; vLLM would run on the CPU here.")
+        return replace(fit, refusal=text.format(requested=request.gpus))
+    return fit
 
 
 def cache_limit_on_cpu(free_mib: int) -> int:
-    """Bytes that the KV cache on the CPU may have, unless one whole context needs more."""
+    """The most bytes of KV cache on the CPU, unless one full context needs more."""
     return (free_mib << 20) // 4
 
 
-def cache_on_cpu(per_token: int, context: int, sequences: int, most: int) -> int:
-    """Bytes of KV cache for a server on the CPU: room for every sequence of a step at 1,024
-    tokens, up to `most` bytes, but never less than one whole context needs."""
+def cache_on_cpu(per_token: int, context: int, sequences: int, limit: int) -> int:
+    """Bytes of KV cache for a server on the CPU: `sequences` of 1,024 tokens each, up to `limit`
+    bytes, but never less than one full context needs."""
     usual = sequences * min(context, USUAL_TOKENS) * per_token
     slack, whole = CPU_SLACK
-    return max(min(usual, most), context * per_token * slack // whole, _LEAST_CACHE)
+    return max(min(usual, limit), context * per_token * slack // whole, _MIN_CACHE)
 
 
-def _rest(found: Fit, wish: FitRequest, free_mib: int = 0) -> Fit:
-    """With what is left for the KV cache, the context, and the refusal where it is too little."""
-    left = max(0, found.budget_mib - found.weights_mib - found.reserve_mib)
-    room = (left << 20) if found.gpus else (left << 20) * CPU_SLACK[1] // CPU_SLACK[0]
-    tokens = room // found.kv_bytes // BLOCK * BLOCK
-    usual = found.limit if found.gpus or wish.yarn else min(CPU_CONTEXT, found.limit)
-    context = wish.context or min(tokens if tokens < _STEP else tokens // _STEP * _STEP, usual)
-    taken = left
-    if not found.gpus:
-        most = cache_limit_on_cpu(free_mib)
-        size = cache_on_cpu(found.kv_bytes, context, USUAL_SEQUENCES, most)
-        taken = min(left, -(-size >> 20))
-    found = replace(
-        found,
-        room_mib=left,
-        kv_mib=taken,
-        kv_tokens=(taken << 20) // found.kv_bytes // BLOCK * BLOCK,
+def _with_kv_cache(fit: Fit, request: FitRequest, free_mib: int = 0) -> Fit:
+    """Fill in the KV cache, the context, and the refusal if they are too small."""
+    available_mib = max(0, fit.budget_mib - fit.weights_mib - fit.reserve_mib)
+    room = (
+        (available_mib << 20) if fit.gpus else (available_mib << 20) * CPU_SLACK[1] // CPU_SLACK[0]
+    )
+    tokens = room // fit.kv_bytes // BLOCK * BLOCK
+    usual = fit.limit if fit.gpus or request.yarn else min(CPU_CONTEXT, fit.limit)
+    context = request.context or min(tokens if tokens < _STEP else tokens // _STEP * _STEP, usual)
+    cache_mib = available_mib
+    if not fit.gpus:
+        limit = cache_limit_on_cpu(free_mib)
+        size = cache_on_cpu(fit.kv_bytes, context, USUAL_SEQUENCES, limit)
+        cache_mib = min(available_mib, -(-size >> 20))
+    fit = replace(
+        fit,
+        room_mib=available_mib,
+        kv_mib=cache_mib,
+        kv_tokens=(cache_mib << 20) // fit.kv_bytes // BLOCK * BLOCK,
         context=context,
     )
-    return replace(found, refusal=_too_little(found, tokens, wish))
+    return replace(fit, refusal=_refusal(fit, tokens, request))
 
 
-def _too_little(found: Fit, tokens: int, wish: FitRequest) -> str | None:
-    if wish.yarn and found.recipe.yarn is None:
-        return _("{model} has no YaRN setting.").format(model=found.recipe.name)
-    if wish.context is not None and wish.context > found.limit:
-        text = _("The context of {model} is {limit:,} tokens; {asked:,} were asked for.")
-        text = text.format(model=found.recipe.name, limit=found.limit, asked=wish.context)
-        if found.recipe.yarn is not None and wish.context <= found.recipe.yarn.context:
-            text += " " + _("--yarn allows {n:,}.").format(n=found.recipe.yarn.context)
-        return text
-    wanted = wish.context or min(LEAST_CONTEXT, found.limit)
-    needed = found.weights_mib + found.reserve_mib
-    if found.budget_mib < needed:
+def _refusal(fit: Fit, tokens: int, request: FitRequest) -> str | None:
+    if request.yarn and fit.recipe.yarn is None:
+        return _("{model} has no YaRN setting.").format(model=fit.recipe.name)
+    if request.context is not None and request.context > fit.limit:
         text = _(
-            "{weights:,} MiB of weights and {reserve:,} MiB to work with need {needed:,} MiB; "
-            "{budget:,} MiB can be had{each}."
+            "The maximum context of {model} is {limit:,} tokens; {requested:,} were requested."
         )
-    elif tokens < wanted:
+        text = text.format(model=fit.recipe.name, limit=fit.limit, requested=request.context)
+        if fit.recipe.yarn is not None and request.context <= fit.recipe.yarn.context:
+            text += " " + _("--yarn allows {n:,}.").format(n=fit.recipe.yarn.context)
+        return text
+    min_context = request.context or min(LEAST_CONTEXT, fit.limit)
+    needed = fit.weights_mib + fit.reserve_mib
+    if fit.budget_mib < needed:
+        text = _(
+            "{weights:,} MiB of weights and {reserve:,} MiB of overhead need {needed:,} MiB; "
+            "{budget:,} MiB are available{each}."
+        )
+    elif tokens < min_context:
         text = _(
             "{weights:,} MiB of weights leave {kv:,} MiB of {budget:,}{each} for the KV cache: "
-            "{tokens:,} tokens, where {wanted:,} are needed."
+            "{tokens:,} tokens, where {min_context:,} are needed."
         )
     else:
         return None
     return text.format(
-        weights=found.weights_mib,
-        reserve=found.reserve_mib,
+        weights=fit.weights_mib,
+        reserve=fit.reserve_mib,
         needed=needed,
-        budget=found.budget_mib,
-        kv=found.room_mib,
+        budget=fit.budget_mib,
+        kv=fit.room_mib,
         tokens=tokens,
-        wanted=wanted,
-        each=_(" on each of {n} GPUs").format(n=found.gpus) if found.gpus > 1 else "",
+        min_context=min_context,
+        each=_(" on each of {n} GPUs").format(n=fit.gpus) if fit.gpus > 1 else "",
     )
 
 
-def _limit(recipe: Recipe, wish: FitRequest) -> int:
-    return recipe.yarn.context if wish.yarn and recipe.yarn is not None else recipe.context
+def _limit(recipe: Recipe, request: FitRequest) -> int:
+    return recipe.yarn.context if request.yarn and recipe.yarn is not None else recipe.context
 
 
-def _name(found: Fit) -> str:
-    return found.variant.precision.value.upper()
+def _precision_name(fit: Fit) -> str:
+    return fit.variant.precision.value.upper()

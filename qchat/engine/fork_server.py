@@ -1,7 +1,7 @@
 """Imported by multiprocessing's fork server, before it forks an engine process.
 
-The order matters: first the server is tied to the qchat process and its forks to the server, then
-come the seconds of importing vLLM.
+The order matters: it first makes the kernel kill this server with the qchat process, and the forks
+with this server; only then it imports vLLM, which takes seconds.
 """
 
 import contextlib
@@ -10,8 +10,8 @@ import signal
 
 from ..lifeline import PARENT, set_parent_death_signal, tie_forks_to
 
-# Out of the terminal's group: its Ctrl-C is for qchat, which lets the rows in flight end; vLLM's
-# engine would abort them all at once.
+# A new session: the terminal's Ctrl-C reaches only qchat, which finishes the rows in flight; vLLM's
+# engine would abort them.
 with contextlib.suppress(OSError):
     os.setsid()
 set_parent_death_signal(signal.SIGKILL)
@@ -21,6 +21,6 @@ tie_forks_to(os.getpid())
 
 from .vllm_startup import ENGINE_MODULES, import_modules  # noqa: E402
 
-# What is not there is the engine process's matter, which says so in its log.
+# The engine process reports missing modules in its log.
 with contextlib.suppress(ImportError):
     import_modules(ENGINE_MODULES)

@@ -1,7 +1,6 @@
-"""This machine as a typed value: its GPUs, its memory, its cores.
+"""The hardware of this machine as a typed value: GPUs, memory and CPU cores.
 
-GPUs are read through NVML where nvidia-ml-py is installed; memory is what this process may use,
-a container's limit included.
+GPUs are read through NVML if nvidia-ml-py is installed; memory respects a container's limit.
 """
 
 import contextlib
@@ -16,12 +15,12 @@ from . import nvml
 
 _MIB = 1 << 20
 _CGROUP = Path("/sys/fs/cgroup")
-_SLICE = "MIG-"  # how the names of parts of a GPU begin
+_MIG = "MIG-"  # prefix of a MIG device's UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU: `index` as CUDA counts them here, memory in MiB, CUDA's compute capability."""
+    """A GPU: its CUDA `index`, memory in MiB and compute capability."""
 
     index: int
     name: str
@@ -32,7 +31,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a model can run on. `gpu_note` says why no GPU is listed, where that needs a word."""
+    """What a model can run on. `gpu_note` says why no GPU is listed if there may be one."""
 
     gpus: tuple[Gpu, ...]
     memory_mib: int
@@ -58,22 +57,22 @@ class Machine:
         return text.format(cores=self.cores, free=self.free_mib, total=self.memory_mib)
 
     def at_rest(self) -> "Machine":
-        """The same machine with nothing else running on it: all of its memory is free."""
+        """The same machine without other processes: all of its memory is free."""
         gpus = tuple(replace(gpu, free_mib=gpu.total_mib) for gpu in self.gpus)
         return replace(self, gpus=gpus, free_mib=self.memory_mib)
 
 
 def detect(environ: Mapping[str, str] = os.environ) -> Machine:
-    """Look at this machine. Never raises: what can't be read is left out and noted."""
+    """Detect the hardware. Never raises: what can't be read is left out and noted."""
     gpus, note = _gpus(environ)
     total, free = memory()
     return Machine(gpus, total, free, len(_cores()), note)
 
 
 def memory() -> tuple[int, int]:
-    """MiB that this process may use in all, and that it can have now without swapping."""
+    """Total MiB that this process may use, and MiB that are available now without swapping."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
-    free = total // 2  # where the system doesn't say
+    free = total // 2  # a guess for systems without /proc/meminfo
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             name, _colon, value = line.partition(":")
@@ -86,13 +85,13 @@ def memory() -> tuple[int, int]:
 
 
 def _container() -> tuple[int | None, int]:
-    """The memory limit of this control group (version 2) and what is used of it, in MiB."""
+    """The memory limit of this cgroup (v2) and its current usage, in MiB."""
     with contextlib.suppress(OSError, ValueError):
         limit = (_CGROUP / "memory.max").read_text("ascii").strip()
         if limit != "max":
             used = int((_CGROUP / "memory.current").read_text("ascii"))
             for line in (_CGROUP / "memory.stat").read_text("ascii").splitlines():
-                if line.startswith("inactive_file "):  # given back when somebody needs it
+                if line.startswith("inactive_file "):  # reclaimable page cache
                     used -= int(line.split()[1])
             return int(limit) // _MIB, max(0, used) // _MIB
     return None, 0
@@ -113,42 +112,45 @@ def _gpus(environ: Mapping[str, str]) -> tuple[tuple[Gpu, ...], str | None]:
 
 
 def _visible(library: Any, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    wanted = environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is not None and wanted.strip().startswith(_SLICE):
-        text = _("CUDA_VISIBLE_DEVICES is {name}, a part of a GPU (MIG), which can't be measured.")
-        raise nvml.NoGpuError(text.format(name=wanted.strip()))
+    visible_devices = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible_devices is not None and visible_devices.strip().startswith(_MIG):
+        text = _("CUDA_VISIBLE_DEVICES is {name}, a MIG device, whose memory can't be measured.")
+        raise nvml.NoGpuError(text.format(name=visible_devices.strip()))
     handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
-    ids = [nvml.text_of(library.nvmlDeviceGetUUID(handle)) for handle in handles]
-    return tuple(_gpu(library, handles[at], index) for index, at in enumerate(visible(wanted, ids)))
+    ids = [nvml.decode(library.nvmlDeviceGetUUID(handle)) for handle in handles]
+    return tuple(
+        _gpu(library, handles[at], index)
+        for index, at in enumerate(visible_gpus(visible_devices, ids))
+    )
 
 
-def visible(wanted: str | None, ids: Sequence[str]) -> list[int]:
-    """Places in `ids` (UUIDs) of the GPUs that CUDA_VISIBLE_DEVICES, `wanted`, leaves over.
+def visible_gpus(visible_devices: str | None, ids: Sequence[str]) -> list[int]:
+    """Indexes into `ids` (UUIDs) of the GPUs that CUDA_VISIBLE_DEVICES selects.
 
-    As CUDA reads it: numbers or beginnings of UUIDs; the list ends at the first that is none.
+    As CUDA parses it: indexes or prefixes of UUIDs; the list ends at the first invalid one.
     """
-    if wanted is None:
+    if visible_devices is None:
         return list(range(len(ids)))
-    found: list[int] = []
-    for word in wanted.split(","):
-        name = word.strip()
+    indexes: list[int] = []
+    for item in visible_devices.split(","):
+        name = item.strip()
         if name.isdecimal():
-            at = int(name) if int(name) < len(ids) else None
+            index = int(name) if int(name) < len(ids) else None
         else:
-            at = next((i for i, uuid in enumerate(ids) if name and uuid.startswith(name)), None)
-        if at is None:
+            index = next((i for i, uuid in enumerate(ids) if name and uuid.startswith(name)), None)
+        if index is None:
             break
-        found.append(at)
-    return found
+        indexes.append(index)
+    return indexes
 
 
 def _gpu(library: Any, handle: Any, index: int) -> Gpu:
-    held = library.nvmlDeviceGetMemoryInfo(handle)
+    memory_info = library.nvmlDeviceGetMemoryInfo(handle)
     major, minor = library.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
         index,
-        nvml.text_of(library.nvmlDeviceGetName(handle)),
-        int(held.total) // _MIB,
-        int(held.free) // _MIB,
+        nvml.decode(library.nvmlDeviceGetName(handle)),
+        int(memory_info.total) // _MIB,
+        int(memory_info.free) // _MIB,
         (int(major), int(minor)),
     )

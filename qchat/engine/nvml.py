@@ -1,4 +1,4 @@
-"""NVIDIA's management library, where nvidia-ml-py is installed and the driver answers."""
+"""NVIDIA's management library (NVML), through nvidia-ml-py."""
 
 import contextlib
 import importlib.util
@@ -14,12 +14,12 @@ _DEVICE = Path("/dev/nvidiactl")
 
 
 class NoGpuError(Exception):
-    """There is nothing to ask. The text says why; it is empty where there is simply no GPU."""
+    """NVML is not usable. The text says why; it is empty if there is no GPU at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """The driver's version and the CUDA version that it can run."""
+    """The driver's version and the CUDA version that it supports."""
 
     version: str
     cuda: tuple[int, int]
@@ -27,7 +27,7 @@ class Driver:
 
 @contextlib.contextmanager
 def library() -> Iterator[Any]:
-    """The module `pynvml`, ready to be asked. Raises `NoGpuError`, also for what fails within."""
+    """The initialized module `pynvml`. Raises `NoGpuError`, also for its errors within."""
     try:
         import pynvml
     except ImportError:
@@ -50,37 +50,39 @@ def library() -> Iterator[Any]:
 
 
 def is_installed() -> bool:
-    """Whether nvidia-ml-py is there."""
+    """Whether nvidia-ml-py is installed."""
     return importlib.util.find_spec("pynvml") is not None
 
 
 def has_device() -> bool:
-    """Whether the driver has made its device here: there is a GPU that can be used."""
+    """Whether the driver's device file exists: there is a usable GPU."""
     return _DEVICE.exists()
 
 
 def driver() -> Driver:
-    """Raises `NoGpuError`."""
+    """The NVIDIA driver. Raises `NoGpuError`."""
     with library() as nvml:
         cuda = int(nvml.nvmlSystemGetCudaDriverVersion())
-        return Driver(text_of(nvml.nvmlSystemGetDriverVersion()), (cuda // 1000, cuda % 1000 // 10))
+        return Driver(decode(nvml.nvmlSystemGetDriverVersion()), (cuda // 1000, cuda % 1000 // 10))
 
 
 def memory_by_process() -> dict[int, int]:
-    """MiB that each process has on all GPUs together, by process id. Raises `NoGpuError`.
+    """MiB of each process on all GPUs together, by process id. Raises `NoGpuError`.
 
-    In a container the driver may name other ids than are known there.
+    In a container the driver may report ids of the host's process namespace.
     """
-    found: dict[int, int] = {}
+    memory_mib: dict[int, int] = {}
     with library() as nvml:
         for index in range(nvml.nvmlDeviceGetCount()):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            for one in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                used = int(one.usedGpuMemory or 0) // _MIB  # None where the driver won't tell
-                found[int(one.pid)] = found.get(int(one.pid), 0) + used
-    return found
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                used = (
+                    int(process.usedGpuMemory or 0) // _MIB
+                )  # None: the driver does not report it
+                memory_mib[int(process.pid)] = memory_mib.get(int(process.pid), 0) + used
+    return memory_mib
 
 
-def text_of(value: str | bytes) -> str:
-    """What the library calls text: bytes in its older versions."""
+def decode(value: str | bytes) -> str:
+    """A text of the library, which older versions return as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

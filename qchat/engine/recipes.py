@@ -1,6 +1,6 @@
-"""Recipes: what is known of a model before any of it is loaded, read from `recipes.toml`.
+"""Recipes: the properties of models that are known before loading them, from `recipes.toml`.
 
-The order is an opinion, best first. Sizes are in MiB; where they come from stands in the file.
+They are in order of preference. Sizes are in MiB; their sources are in the file.
 """
 
 import enum
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Precision(enum.StrEnum):
-    """How many bits a weight has, the most precise first."""
+    """The data type of the weights, the most precise first."""
 
     BF16 = "bf16"
     FP8 = "fp8"
@@ -23,7 +23,8 @@ class Precision(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One set of weights: its id on the hub (or ``demo``), their MiB in use, how far they split."""
+    """A set of weights: its id on the hub (or ``demo``), its MiB in memory, and the highest
+    tensor-parallel size."""
 
     precision: Precision
     model: str
@@ -33,7 +34,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Yarn:
-    """Stretching of the context: by `factor`, over `original` tokens."""
+    """YaRN context extension: by `factor`, of `original` tokens."""
 
     factor: float
     original: int
@@ -41,11 +42,11 @@ class Yarn:
 
     @property
     def context(self) -> int:
-        """The longest context in tokens."""
+        """The extended maximum context in tokens."""
         return int(self.factor * self.original)
 
     def overrides(self) -> dict[str, Any]:
-        """The value of vLLM's --hf-overrides that turns it on."""
+        """The value of vLLM's ``--hf-overrides`` that enables it."""
         return {
             "rope_parameters": {
                 "rope_type": "yarn",
@@ -60,8 +61,8 @@ class Yarn:
 class Recipe:
     """A model in all its precisions. `mode` is ``hybrid``, ``thinking`` or ``instruct``.
 
-    `active_b` is in thousand millions of parameters a token passes through; `context` in tokens;
-    `preset` names the sampling that suits it (`qchat.sampling.PRESETS`); the parsers are vLLM's.
+    `active_b` is in billions of active parameters per token, `context` in tokens; `preset` is its
+    recommended sampling (`qchat.sampling.PRESETS`); the parsers are vLLM's.
     """
 
     name: str
@@ -78,9 +79,9 @@ class Recipe:
     tool_parser: str | None = None
 
     def kv_bytes(self, gpus: int = 1) -> int:
-        """Bytes of KV cache that a token takes on each of so many GPUs, two bytes a number.
+        """Bytes of KV cache per token on each of so many GPUs, in a 16-bit data type.
 
-        Keys and values, a head's worth for each KV head; a head can't be split.
+        Keys and values of all layers and KV heads; a head can't be split over GPUs.
         """
         heads = -(-self.kv_heads // gpus)
         return 2 * self.layers * heads * self.head_dim * 2
@@ -88,21 +89,21 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class RecipeMatch:
-    """A recipe that a name means, and the variant where the name says which."""
+    """The recipe of a name, and the variant if the name determines it."""
 
     recipe: Recipe
     variant: Variant | None
 
 
 def parse(text: str) -> tuple[Recipe, ...]:
-    """Recipes from TOML. Raises ValueError, KeyError or TypeError for what is no recipe."""
+    """Parse recipes from TOML. Raises ValueError, KeyError or TypeError for an invalid recipe."""
     return tuple(_recipe(dict(table)) for table in tomllib.loads(text)["recipe"])
 
 
 def _recipe(table: dict[str, Any]) -> Recipe:
     variants = {
-        Precision(name): Variant(Precision(name), **said)
-        for name, said in table.pop("variants").items()
+        Precision(name): Variant(Precision(name), **values)
+        for name, values in table.pop("variants").items()
     }
     ordered = {precision: variants[precision] for precision in Precision if precision in variants}
     yarn = table.pop("yarn", None)
@@ -115,37 +116,37 @@ def _recipe(table: dict[str, Any]) -> Recipe:
 
 @functools.cache
 def load_recipes() -> tuple[Recipe, ...]:
-    """The recipes that come with qchat, best first."""
+    """The bundled recipes, best first."""
     return parse(files(__package__).joinpath("recipes.toml").read_text("utf-8"))
 
 
 def find_recipe(name: str) -> RecipeMatch | None:
-    """The recipe that `name` means, in any case of letters; None where there is none.
+    """Find the recipe for `name`, case-insensitively; None if there is none.
 
-    A recipe's name leaves the precision open; a model's id on the hub, or its last part with
-    the precision in it, names one variant.
+    A recipe's name leaves the precision open; a model's id on the hub, or the last part of it,
+    determines the variant.
     """
-    wanted = name.lower()
+    lowered = name.lower()
     for recipe in load_recipes():
-        if recipe.name.lower() == wanted:
+        if recipe.name.lower() == lowered:
             return RecipeMatch(recipe, None)
         for variant in recipe.variants.values():
-            if wanted in (variant.model.lower(), variant.model.lower().rpartition("/")[2]):
+            if lowered in (variant.model.lower(), variant.model.lower().rpartition("/")[2]):
                 return RecipeMatch(recipe, variant)
     return None
 
 
 def nearest_recipes(name: str) -> list[str]:
-    """What `name`, which means no recipe, may have been meant for, up to three names: those that
-    begin so, else those that are spelled alike."""
+    """Suggest up to three names for an unknown one: those with the same prefix, else those with a
+    similar spelling."""
     from difflib import get_close_matches
 
     names = [recipe.name for recipe in load_recipes()]
     names += [
         v.model.rpartition("/")[2] for recipe in load_recipes() for v in recipe.variants.values()
     ]
-    spelled = {one.lower(): one for one in names}
-    wanted = name.lower().rpartition("/")[2]
-    begin = [one for lower, one in spelled.items() if lower.startswith(wanted)][:3]
-    near = (get_close_matches(wanted, spelled, 3, cutoff) for cutoff in (0.85, 0.7))
-    return begin or [spelled[one] for one in next(filter(None, near), [])]
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    lowered = name.lower().rpartition("/")[2]
+    prefixed = [candidate for lower, candidate in by_lower.items() if lower.startswith(lowered)][:3]
+    similar = (get_close_matches(lowered, by_lower, 3, cutoff) for cutoff in (0.85, 0.7))
+    return prefixed or [by_lower[match] for match in next(filter(None, similar), [])]

@@ -1,4 +1,4 @@
-"""This machine as vLLM would use it."""
+"""The hardware that the installed vLLM can use."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def detect_for_vllm() -> "tuple[Machine, str | None]":
-    """This machine as vLLM would use it, and a word for a person on what it would not use."""
+    """Detect the hardware that the installed vLLM can use, with a note on what it can't use."""
     from . import machine as machine_
     from .vllm_startup import installed_vllm
 
@@ -22,6 +22,6 @@ def detect_for_vllm() -> "tuple[Machine, str | None]":
     except EngineError as error:
         return machine, str(error)
     if cpu and machine.gpus:
-        note = _("The vLLM here is built for the CPU; it would not use the GPU.")
+        note = _("The installed vLLM is a CPU build; it does not use the GPU.")
         machine = replace(machine, gpus=())
     return machine, note

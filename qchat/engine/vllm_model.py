@@ -1,4 +1,4 @@
-"""A model as vLLM will see it: where it is, which options fit it, what is wrong with it."""
+"""A model for vLLM: its location, suitable options, and errors of the model hub."""
 
 import os
 from pathlib import Path
@@ -16,18 +16,16 @@ _HUB_SECONDS = 15.0
 
 
 def locate_model(model: str) -> str:
-    """The folder of `model`, or its id on the model hub. Raises `UsageError` for a folder that
-    is not there or holds no model."""
+    """The folder of `model`, or its id on the model hub. Raises `UsageError` for a folder that does
+    not exist or has no model."""
     path = demo.path() if model == "demo" else Path(model).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            text = _("{path} holds no model: there is no config.json in it.")
+            text = _("{path} is not a model: it has no config.json.")
             raise UsageError(text.format(path=path))
         return str(path)
     if model == "demo":
-        raise UsageError(
-            _("The demo model is missing from this installation; install qchat again.")
-        )
+        raise UsageError(_("The demo model is missing from this installation; reinstall qchat."))
     if path.is_file():
         if path.suffix == ".gguf":
             return str(path)
@@ -35,17 +33,17 @@ def locate_model(model: str) -> str:
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         text = _(
             "There is no folder {model}. Give the folder of a model, its id on the model hub "
-            "(such as Qwen/Qwen3-0.6B), or demo for the bundled one."
+            "(such as Qwen/Qwen3-0.6B), or demo for the bundled model."
         )
         raise UsageError(text.format(model=model))
     return model
 
 
 def check_hub(model: str) -> None:
-    """Ask the hub once for `model` (from `locate_model`), unless its config was downloaded before.
+    """Check that the hub has `model` (from `locate_model`), unless its config is in the cache.
 
-    vLLM's own first request is retried for two minutes before it fails, with another message.
-    Raises `EngineError`. Not for ModelScope, whose client asks in its own way.
+    vLLM itself would retry its first request for two minutes before it fails. ModelScope, which
+    has another client, is not checked. Raises `EngineError`.
     """
     if Path(model).exists() or _uses_modelscope():
         return
@@ -56,69 +54,68 @@ def check_hub(model: str) -> None:
     try:
         HfApi().model_info(model, timeout=_HUB_SECONDS)
     except Exception as error:
-        words = _words(error)
-        raise EngineError(hub_trouble(model, words) or words.splitlines()[0]) from error
+        text = _error_text(error)
+        raise EngineError(explain_hub_error(model, text) or text.splitlines()[0]) from error
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def options_for(
-    model: str, given: Options, *, cpu: bool, throughput: bool = False
+    model: str, options: Options, *, cpu: bool, throughput: bool = False
 ) -> dict[str, str]:
-    """Options of vLLM that fit `model` (from `locate_model`), without those that are `given`.
+    """vLLM options that suit `model` (from `locate_model`), except those in `options`.
 
-    Reads the model's config and chat template, as vLLM fetches them; loads no weights. A model of
-    the Qwen3 family gets the parsers ``qwen3`` (reasoning) and ``hermes`` (tools), each if its
-    template knows of it: with the ``qwen3`` parser, vLLM would take all that an instruct-only
-    model says for thoughts. On the CPU the KV cache gets a size, since vLLM would take most of
-    the machine's memory; with `throughput` a step takes more sequences where that has room for
-    them.
+    Reads the model's config and chat template as vLLM does; loads no weights. Models of the Qwen3
+    family get the parsers ``qwen3`` (reasoning) and ``hermes`` (tools), each if the template
+    supports it: with the ``qwen3`` parser, vLLM would take all output of an instruct-only model for
+    reasoning. On the CPU the KV cache gets an explicit size, since vLLM would use most of the
+    machine's memory; with `throughput`, a step takes more sequences if the cache has room for them.
     """
     from vllm.tokenizers import get_tokenizer
     from vllm.transformers_utils.config import get_config
 
     try:
-        config = get_config(model, trust_remote_code="trust-remote-code" in given)
+        config = get_config(model, trust_remote_code="trust-remote-code" in options)
         is_qwen = str(config.model_type).startswith("qwen3")
-        template = get_tokenizer(given.get("tokenizer", model)).chat_template if is_qwen else ""
+        template = get_tokenizer(options.get("tokenizer", model)).chat_template if is_qwen else ""
     except Exception as error:
-        cause = None if Path(model).exists() else hub_trouble(model, _words(error))
+        cause = None if Path(model).exists() else explain_hub_error(model, _error_text(error))
         if cause is None:
             raise
         raise EngineError(cause) from error
-    found: dict[str, str] = {}
+    selected: dict[str, str] = {}
     if template:
         text = template if isinstance(template, str) else "".join(template.values())
         if "<think>" in text or "</think>" in text:
-            found["reasoning-parser"] = "qwen3"
-        if "<tool_call>" in text and "tool-call-parser" not in given:
-            found["tool-call-parser"] = "hermes"
-            found["enable-auto-tool-choice"] = ""
+            selected["reasoning-parser"] = "qwen3"
+        if "<tool_call>" in text and "tool-call-parser" not in options:
+            selected["tool-call-parser"] = "hermes"
+            selected["enable-auto-tool-choice"] = ""
     if cpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        found |= _room_on_cpu(config.get_text_config(), given, throughput)
-    return {name: value for name, value in found.items() if name not in given}
+        selected |= _kv_cache_options(config.get_text_config(), options, throughput)
+    return {name: value for name, value in selected.items() if name not in options}
 
 
-def _room_on_cpu(config: Any, given: Options, throughput: bool) -> dict[str, str]:
-    """The size of the KV cache, and of a step. Nothing where the model doesn't tell its shape."""
+def _kv_cache_options(config: Any, options: Options, throughput: bool) -> dict[str, str]:
+    """Sizes of the KV cache and of a step; empty if the config lacks the model's dimensions."""
     layers = getattr(config, "num_hidden_layers", None)
     heads = getattr(config, "num_key_value_heads", None)
     dim = getattr(config, "head_dim", None)
     longest = getattr(config, "max_position_embeddings", None)
-    if "gpu-memory-utilization" in given or not (layers and heads and dim and longest):
+    if "gpu-memory-utilization" in options or not (layers and heads and dim and longest):
         return {}
     per_token = 2 * layers * heads * dim * 2  # keys and values, two bytes each
-    context = _number(given.get("max-model-len"), longest)
-    most = cache_limit_on_cpu(memory()[1])
-    found: dict[str, str] = {}
-    sequences = _number(given.get("max-num-seqs"), USUAL_SEQUENCES)
-    if throughput and _MANY_SEQUENCES * min(context, USUAL_TOKENS) * per_token <= most:
-        found["max-num-seqs"] = str(_MANY_SEQUENCES)
-        sequences = _number(given.get("max-num-seqs"), _MANY_SEQUENCES)
-    size = cache_on_cpu(per_token, context, sequences, most)
-    return found | {"kv-cache-memory-bytes": str(size)}
+    context = _number(options.get("max-model-len"), longest)
+    limit = cache_limit_on_cpu(memory()[1])
+    selected: dict[str, str] = {}
+    sequences = _number(options.get("max-num-seqs"), USUAL_SEQUENCES)
+    if throughput and _MANY_SEQUENCES * min(context, USUAL_TOKENS) * per_token <= limit:
+        selected["max-num-seqs"] = str(_MANY_SEQUENCES)
+        sequences = _number(options.get("max-num-seqs"), _MANY_SEQUENCES)
+    size = cache_on_cpu(per_token, context, sequences, limit)
+    return selected | {"kv-cache-memory-bytes": str(size)}
 
 
 def _number(text: str | None, default: int) -> int:
@@ -133,30 +130,30 @@ def _is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def hub_trouble(model: str, text: str) -> str | None:
-    """What went wrong at the model hub, from the words of an exception; None if something else."""
+def explain_hub_error(model: str, text: str) -> str | None:
+    """Explain an error of the model hub by the text of its exception; None for any other error."""
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     if _uses_modelscope():
         hub = "https://modelscope.cn"
-    words = text.lower()
-    if any(sign in words for sign in _GATED):
+    text = text.lower()
+    if any(sign in text for sign in _GATED_SIGNS):
         message = _(
-            "The model hub ({hub}) gives {model} only to people who have accepted its terms. "
-            "Accept them there and put your access token into HF_TOKEN."
+            "The model hub ({hub}) gives access to {model} only to users who have accepted its "
+            "terms. Accept them there and set HF_TOKEN to your access token."
         )
-    elif any(sign in words for sign in _NO_SUCH_MODEL):
+    elif any(sign in text for sign in _UNKNOWN_MODEL_SIGNS):
         message = _(
             "The model hub ({hub}) has no {model}, and there is no folder of that name here. "
             "Check the spelling; a private model needs HF_TOKEN."
         )
-    elif any(sign in words for sign in _NO_HUB) and _is_offline():
+    elif any(sign in text for sign in _UNREACHABLE_SIGNS) and _is_offline():
         message = _(
-            "The model hub is not asked (HF_HUB_OFFLINE is set), and {model} is not here, or not "
-            "whole. Unset that to download it, or give the folder of a model."
+            "HF_HUB_OFFLINE is set, and {model} is not in the cache, or incomplete. Unset it to "
+            "download the model, or give the folder of a model."
         )
-    elif any(sign in words for sign in _NO_HUB):
+    elif any(sign in text for sign in _UNREACHABLE_SIGNS):
         message = _(
-            "The model hub ({hub}) can't be reached, and {model} is not here, or not whole. "
+            "The model hub ({hub}) is unreachable, and {model} is not in the cache, or incomplete. "
             "Check the network, set HF_ENDPOINT to a mirror (or VLLM_USE_MODELSCOPE=1), or give "
             "the folder of a model."
         )
@@ -165,15 +162,15 @@ def hub_trouble(model: str, text: str) -> str | None:
     return message.format(hub=hub, model=model)
 
 
-# A repository that is not there is told with "a private or gated repo", too.
-_GATED = ("gatedrepo", "access gated repo", "access a gated repo")
-_NO_SUCH_MODEL = (
+# The message for a missing repository also has the words "a private or gated repo".
+_GATED_SIGNS = ("gatedrepo", "access gated repo", "access a gated repo")
+_UNKNOWN_MODEL_SIGNS = (
     "not a valid model identifier",
     "invalid repository id",
     "repository not found",
     "repositorynotfound",
 )
-_NO_HUB = (
+_UNREACHABLE_SIGNS = (
     "couldn't connect",
     "connecterror",
     "connectionerror",

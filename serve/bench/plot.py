@@ -1,4 +1,4 @@
-"""The figures of a bench as a picture."""
+"""The metrics of a benchmark as a plot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from ...json_types import JsonObject
 KINDS = (".png", ".svg")
 
 
-def check(path: Path) -> None:
-    """Raises `UsageError` where a picture can't be drawn there, before anything is measured."""
+def check_path(path: Path) -> None:
+    """Check that a plot can be written to `path`, before the measurement. Raises `UsageError`."""
     import importlib.util
 
     if path.suffix.lower() not in KINDS:
@@ -23,7 +23,7 @@ def check(path: Path) -> None:
 
 
 def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
-    """Throughput, and three latencies by load. Raises `OSError`."""
+    """Plot the throughput and three latencies by load. Raises `OSError`."""
     from matplotlib.figure import Figure
 
     names = [phase["name"] for phase in phases]
@@ -36,10 +36,10 @@ def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
     latencies = {
         "ttft": _("time to first token, ms"),
         "tpot": _("time per output token, ms"),
-        "latency": _("latency, end to end, ms"),
+        "latency": _("end-to-end latency, ms"),
     }
-    for axis, (name, about) in zip(axes.flat[1:], latencies.items(), strict=True):
-        axis.set_title(about)
+    for axis, (name, axis_title) in zip(axes.flat[1:], latencies.items(), strict=True):
+        axis.set_title(axis_title)
         for stat in ("p50", "p90", "p99"):
             values = [phase[f"{name}_ms"].get(stat) for phase in phases]
             axis.plot(names, [float("nan") if v is None else v for v in values], "o-", label=stat)

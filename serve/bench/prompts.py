@@ -1,4 +1,4 @@
-"""What a bench asks: lines of a file, or random texts of a number of tokens."""
+"""The prompts of a benchmark: rows of a dataset, or random texts of a given number of tokens."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ from .client import CHAT, COMPLETIONS, BenchClient, BenchRequest
 
 Row = tuple[str, JsonObject]  # an OpenAI path, and the body for it without model and stream
 
-_WORDS = """
+_VOCABULARY = """
 time year people way day man thing woman life child world school state family student group
 country problem hand part place case week company system program question work government
 number night point home water room mother area money story fact month lot right study book
@@ -28,47 +28,47 @@ parent face others level office door health person art war history party result 
 morning reason research girl guy moment air teacher force education foot boy age policy music
 """
 
-_FILLERS = (" a", " 1", ".", "!", "a")  # one of them is a single token anywhere
+_FILLERS = (" a", " 1", ".", "!", "a")  # at least one is a single token in any tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """How a request body is made: for which endpoint and model, with what parameters.
+class RequestTemplate:
+    """How to make request bodies: for which endpoint and model, with which parameters.
 
-    `output_tokens` are generated exactly where the server knows ``ignore_eos``; `options` are the
-    keys that not every server takes.
+    Exactly `output_tokens` are generated if the server supports ``ignore_eos``;
+    `optional_parameters` are the keys that some servers reject.
     """
 
     path: str
     model: str
     sampling: Sampling
     output_tokens: int | None = None
-    options: tuple[str, ...] = ("stream_options", "ignore_eos")
+    optional_parameters: tuple[str, ...] = ("stream_options", "ignore_eos")
 
-    def ask(self, path: str, body: JsonObject) -> BenchRequest:
-        """A whole request from its messages or prompt and its own parameters."""
-        filled = self.sampling.fill(body)
-        filled["model"] = self.model
-        filled["stream"] = True
-        if "stream_options" in self.options:
-            filled["stream_options"] = {"include_usage": True}
+    def build(self, path: str, body: JsonObject) -> BenchRequest:
+        """Build a request from a body with its messages or prompt and its own parameters."""
+        complete = self.sampling.fill(body)
+        complete["model"] = self.model
+        complete["stream"] = True
+        if "stream_options" in self.optional_parameters:
+            complete["stream_options"] = {"include_usage": True}
         if self.output_tokens is not None:
-            filled.pop("max_completion_tokens", None)
-            filled["max_tokens"] = self.output_tokens
-            if "ignore_eos" in self.options:
-                filled["ignore_eos"] = True
-        return BenchRequest(path, orjson.dumps(filled))
+            complete.pop("max_completion_tokens", None)
+            complete["max_tokens"] = self.output_tokens
+            if "ignore_eos" in self.optional_parameters:
+                complete["ignore_eos"] = True
+        return BenchRequest(path, orjson.dumps(complete))
 
-    def text(self, text: str) -> BenchRequest:
-        """A request with one text."""
-        return self.ask(self.path, _asking(text, self.path))
+    def from_text(self, text: str) -> BenchRequest:
+        """Build a request with one text as its prompt."""
+        return self.build(self.path, _prompt_body(text, self.path))
 
 
-def dataset(path: Path, endpoint: str) -> list[Row]:
-    """The rows of a JSONL file; those with a text alone are for `endpoint`.
+def read_dataset(path: Path, endpoint: str) -> list[Row]:
+    """Read the rows of a JSONL file; those with only a text are sent to `endpoint`.
 
     A line is an OpenAI batch line, ``{"messages": […]}``, ``{"prompt": "…"}`` or a JSON string;
-    parameters beside these go along. Raises `UsageError` naming file and line.
+    sampling parameters beside these are used. Raises `UsageError` naming file and line.
     """
     import jsonlines
 
@@ -94,128 +94,134 @@ def dataset(path: Path, endpoint: str) -> list[Row]:
 
 
 def _row(value: Any, endpoint: str) -> Row:
-    """Raises `ValueError` in a few words."""
+    """Parse a line. Raises `ValueError` with a phrase that says why not."""
     if isinstance(value, str):
-        return endpoint, _asking(value, endpoint)
+        return endpoint, _prompt_body(value, endpoint)
     if not isinstance(value, dict):
         raise ValueError(_("neither an object nor text"))
     if isinstance(value.get("body"), dict):
         path = value.get("url")
         if path not in (CHAT, COMPLETIONS):
-            text = _("the url must be {chat} or {completions}, for a bench streams")
+            text = _("the url must be {chat} or {completions}, which can stream")
             raise ValueError(text.format(chat=CHAT, completions=COMPLETIONS))
         return path, value["body"]
     parameters = {key: value[key] for key in PARAMETERS & value.keys()}
     if isinstance(value.get("messages"), list):
         return CHAT, {**parameters, "messages": value["messages"]}
     if isinstance(value.get("prompt"), str):
-        return endpoint, {**parameters, **_asking(value["prompt"], endpoint)}
+        return endpoint, {**parameters, **_prompt_body(value["prompt"], endpoint)}
     raise ValueError(_("no body, messages or prompt in it"))
 
 
-def _asking(text: str, endpoint: str) -> JsonObject:
+def _prompt_body(text: str, endpoint: str) -> JsonObject:
     if endpoint == COMPLETIONS:
         return {"prompt": text}
     return {"messages": [{"role": "user", "content": text}]}
 
 
 @dataclass(slots=True)
-class RandomTexts:
-    """Texts of random words that begin differently, so that no prefix cache knows them.
+class RandomPrompts:
+    """Texts of random words with different beginnings, so that no prefix cache applies.
 
-    `costs` are tokens of each word, `room` the tokens that words can take beside the template's
-    and the first word's.
+    `token_counts` are the tokens of each word, `tokens` those of all words of a text, without the
+    chat template and `first_word`.
     """
 
-    room: int
+    tokens: int
     seed: int = 0
-    costs: Mapping[str, int] = field(
-        default_factory=lambda: {f" {word}": 1 for word in _WORDS.split()}
+    token_counts: Mapping[str, int] = field(
+        default_factory=lambda: {f" {word}": 1 for word in _VOCABULARY.split()}
     )
-    first: str = "Text:"
+    first_word: str = "Text:"
     filler: str = " a"
 
-    def texts(self) -> Iterator[str]:
-        """For ever."""
-        chance = random.Random(self.seed)  # noqa: S311 - no secret: the same texts again
-        words = list(self.costs)
+    def generate(self) -> Iterator[str]:
+        """Yield texts without end."""
+        rng = random.Random(self.seed)  # noqa: S311 - the same texts for a seed
+        vocabulary = list(self.token_counts)
         while True:
-            left, text = self.room, [self.first]
-            while left > 0:
-                word = chance.choice(words)
-                if self.costs[word] > left:
-                    text.append(self.filler * left)
+            remaining, text = self.tokens, [self.first_word]
+            while remaining > 0:
+                word = rng.choice(vocabulary)
+                if self.token_counts[word] > remaining:
+                    text.append(self.filler * remaining)
                     break
                 text.append(word)
-                left -= self.costs[word]
+                remaining -= self.token_counts[word]
             yield "".join(text)
 
 
-async def random_texts(
-    client: BenchClient, shape: Shape, tokens: int, seed: int
-) -> tuple[RandomTexts, str]:
-    """Texts whose prompts have `tokens` tokens, template included, and a note for the person.
+async def random_prompts(
+    client: BenchClient, template: RequestTemplate, tokens: int, seed: int
+) -> tuple[RandomPrompts, str]:
+    """Prompts of `tokens` tokens each, chat template included, and a note on how they are counted.
 
-    The server's /tokenize counts; where it does not, words do. Raises `UsageError` where the
+    The server's /tokenize counts them; without it, words are counted. Raises `UsageError` if the
     template alone is longer.
     """
-    count = _Counter(client, shape)
+    count = _TokenCounter(client, template)
     try:
-        return await _exact(count, tokens, seed)
+        return await _exact_length(count, tokens, seed)
     except EngineError:
         note = _(
-            "The server's /tokenize does not count: prompts are of {n} words; below is what that "
-            "was in tokens."
+            "The server does not count tokens (/tokenize): prompts are of {n} words; their tokens "
+            "are reported below."
         )
-        return RandomTexts(tokens - 1, seed), note.format(n=tokens)
+        return RandomPrompts(tokens - 1, seed), note.format(n=tokens)
 
 
-async def _exact(count: "_Counter", tokens: int, seed: int) -> tuple[RandomTexts, str]:
-    first = RandomTexts(0).first
+async def _exact_length(
+    count: "_TokenCounter", tokens: int, seed: int
+) -> tuple[RandomPrompts, str]:
+    first = RandomPrompts(0).first_word
     try:
-        empty = await count(first)
-    except UsageError as e:  # so short a text is not at fault: the question is not understood
+        overhead = await count(first)
+    except UsageError as e:  # the request format, not so short a text, is rejected
         raise EngineError(str(e)) from e
-    if tokens < empty:
+    if tokens < overhead:
         text = _("--input-len: the shortest prompt of this model has {n} tokens.")
-        raise UsageError(text.format(n=empty))
-    words = [f" {word}" for word in _WORDS.split()]
-    found = await asyncio.gather(*(count(first + word) for word in words))
-    costs = {word: tokens - empty for word, tokens in zip(words, found, strict=True)}
+        raise UsageError(text.format(n=overhead))
+    vocabulary = [f" {word}" for word in _VOCABULARY.split()]
+    counts = await asyncio.gather(*(count(first + word) for word in vocabulary))
+    token_counts = {
+        word: tokens - overhead for word, tokens in zip(vocabulary, counts, strict=True)
+    }
     filler = " a"
     for candidate in _FILLERS:
-        if await count(first + " time" + candidate * 8) == empty + costs[" time"] + 8:
+        if await count(first + " time" + candidate * 8) == overhead + token_counts[" time"] + 8:
             filler = candidate
             break
-    texts = RandomTexts(tokens - empty, seed, costs, filler=filler)
-    note = _("Prompts of {n} tokens, template included, as the server counts.")
-    return texts, note.format(n=await count(next(texts.texts())))
+    texts = RandomPrompts(tokens - overhead, seed, token_counts, filler=filler)
+    note = _("Prompts of {n} tokens, chat template included, counted by the server.")
+    return texts, note.format(n=await count(next(texts.generate())))
 
 
-class _Counter:
-    """Tokens of a text, as the server counts them for this endpoint."""
+class _TokenCounter:
+    """Counts the tokens of a text by the server's /tokenize."""
 
-    def __init__(self, client: BenchClient, shape: Shape) -> None:
+    def __init__(self, client: BenchClient, template: RequestTemplate) -> None:
         self._client = client
         self._url = client.endpoint.base_url.removesuffix("/v1") + "/tokenize"
-        self._shape = shape
+        self._template = template
 
     async def __call__(self, text: str) -> int:
-        body = orjson.loads(self._shape.text(text).body)
-        kept = ("model", "prompt", "messages", "chat_template_kwargs")
-        answer = await self._client.json("POST", self._url, {k: body[k] for k in kept if k in body})
-        count = answer.get("count") if isinstance(answer, dict) else None
+        body = orjson.loads(self._template.from_text(text).body)
+        keys = ("model", "prompt", "messages", "chat_template_kwargs")
+        response = await self._client.json(
+            "POST", self._url, {k: body[k] for k in keys if k in body}
+        )
+        count = response.get("count") if isinstance(response, dict) else None
         if not isinstance(count, int):
-            said = _("/tokenize gave no count")
-            raise self._client.error(Failure(Code.BAD_RESPONSE, said))
+            text = _("/tokenize returned no count")
+            raise self._client.to_exception(Failure(Code.BAD_RESPONSE, text))
         return count
 
 
-def texts_of(texts: RandomTexts, shape: Shape) -> Iterator[BenchRequest]:
-    """Requests with these texts, for ever."""
-    return map(shape.text, texts.texts())
+def requests_from_texts(texts: RandomPrompts, template: RequestTemplate) -> Iterator[BenchRequest]:
+    """Yield requests with these texts, without end."""
+    return map(template.from_text, texts.generate())
 
 
-def rows_of(rows: Sequence[Row], shape: Shape) -> Iterator[BenchRequest]:
-    """Requests of these rows, from the beginning again after the last."""
-    return itertools.cycle([shape.ask(path, body) for path, body in rows])
+def requests_from_rows(rows: Sequence[Row], template: RequestTemplate) -> Iterator[BenchRequest]:
+    """Yield requests of these rows, repeated without end."""
+    return itertools.cycle([template.build(path, body) for path, body in rows])

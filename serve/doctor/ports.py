@@ -1,4 +1,4 @@
-"""`qchat doctor` on the ports and the processes of servers. Nothing is ended here."""
+"""Checks of the port and of vLLM processes. No process is ended here."""
 
 from collections.abc import Sequence
 
@@ -9,50 +9,51 @@ from .. import process_tree as tree
 from ..records import FAILED, ServerRecord
 from .finding import Finding, Findings, ok, problem, warning
 
-USUAL = 8000
+DEFAULT_PORT = 8000
 
 
-def port(number: int | None, servers: Sequence[ServerRecord]) -> Finding:
-    """Whether `number` can be had; None is the usual one, which may be taken."""
-    wanted = USUAL if number is None else number
-    own = next((s for s in servers if s.port == wanted and s.state != FAILED), None)
-    if own is not None:
+def check_port(number: int | None, servers: Sequence[ServerRecord]) -> Finding:
+    """Check that a port is free. None is the default one, which another program may use."""
+    port = DEFAULT_PORT if number is None else number
+    server = next((s for s in servers if s.port == port and s.state != FAILED), None)
+    if server is not None:
         text = _("Port {port} belongs to the server {name}.")
-        return ok("port", text.format(port=wanted, name=own.name))
+        return ok("port", text.format(port=port, name=server.name))
     try:
-        ports.check("127.0.0.1", wanted)
+        ports.check("127.0.0.1", port)
     except UsageError as error:
-        fix = f"qchat serve --port {_free(wanted)}"
+        fix = f"qchat serve --port {_next_free_port(port)}"
         if number is None:
             return warning("port", str(error), fix)
         return problem("port", str(error), fix)
-    return ok("port", _("Port {port} is free.").format(port=wanted))
+    return ok("port", _("Port {port} is free.").format(port=port))
 
 
-def _free(after: int) -> int:
-    """The next port that can be had."""
+def _next_free_port(after: int) -> int:
+    """The next free port."""
     for candidate in range(after + 1, min(after + 100, 65536)):
         try:
             ports.check("127.0.0.1", candidate)
         except UsageError:
             continue
         return candidate
-    return USUAL
+    return DEFAULT_PORT
 
 
-def orphans(servers: Sequence[ServerRecord]) -> Findings:
-    """vLLM processes of others; those whose starter is gone hold memory for nobody."""
+def check_vllm_processes(servers: Sequence[ServerRecord]) -> Findings:
+    """Check for vLLM processes that are not qchat's. Those without their parent are orphans, which
+    only occupy memory."""
     foreign = tree.foreign(record.mark for record in servers)
     if not foreign:
-        yield ok("orphans", _("There are no vLLM processes but those of qchat's servers."))
+        yield ok("orphans", _("There are no vLLM processes except those of qchat's servers."))
     for pid, command in foreign:
         mib = tree.memory_mib([pid])
-        shown = command[:80]
+        summary = command[:80]
         if tree.is_orphan(pid):
-            text = _("Process {pid} ({command}) outlived its starter and holds {n:,} MiB.")
-            text = text.format(pid=pid, command=shown, n=mib)
+            text = _("Process {pid} ({command}) is an orphan and occupies {n:,} MiB.")
+            text = text.format(pid=pid, command=summary, n=mib)
             yield warning("orphans", text, f"kill {pid}", pid=pid, memory_mib=mib)
         else:
-            text = _("Process {pid} ({command}) is another vLLM, not started from here; {n:,} MiB.")
-            text = text.format(pid=pid, command=shown, n=mib)
+            text = _("Process {pid} ({command}) is a vLLM that qchat did not start; {n:,} MiB.")
+            text = text.format(pid=pid, command=summary, n=mib)
             yield ok("others", text, pid=pid, memory_mib=mib)

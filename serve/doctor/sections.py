@@ -1,4 +1,4 @@
-"""What `qchat doctor` looks at, in which order, and which servers it asks."""
+"""The sections of `qchat doctor` in their order, and which servers it tests."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from .server import Target
 
 @dataclass(frozen=True, slots=True)
 class DoctorOptions:
-    """What the command line says."""
+    """The options of the command line; `environ` are the variables of the process."""
 
     environ: Mapping[str, str]
     server: str | None = None
@@ -37,82 +37,92 @@ class DoctorOptions:
 
     @property
     def names_server(self) -> bool:
-        """Whether one server is meant, and `model` is what it is asked for."""
+        """Whether a server is named: then `model` is for the requests to it."""
         return self.server is not None or self.base_url is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, its name for programs, and what is looked at when it is its turn."""
+    """Its identifier for programs, its heading, and `check`, which runs the checks."""
 
     name: str
     title: str
-    look: Callable[[], Findings]
+    check: Callable[[], Findings]
 
 
-def sections(asked: DoctorOptions) -> Iterator[Section]:
-    """All of them. Raises `UsageError` at once for a server that is named wrongly."""
-    settings = doctor_settings.loaded(asked.environ)
-    return _all(asked, settings, _named(asked, settings))
+def sections(options: DoctorOptions) -> Iterator[Section]:
+    """Yield all sections. Raises `UsageError` at once for a server that does not exist."""
+    settings = doctor_settings.load_settings(options.environ)
+    return _all_sections(options, settings, _configured_target(options, settings))
 
 
-def _named(asked: DoctorOptions, settings: Settings | Finding) -> Target | Finding | None:
-    """The server of the options or of the configuration, or why there is none to ask."""
+def _configured_target(
+    options: DoctorOptions, settings: Settings | Finding
+) -> Target | Finding | None:
+    """The server of the options or of the configuration, or why it can't be tested."""
     if isinstance(settings, Finding):
-        if not asked.names_server:
+        if not options.names_server:
             return None
-        if asked.base_url is None:
-            text = _("The server {name} can't be asked before the settings are mended.")
-            return problem("settings", text.format(name=asked.server), settings.fix)
-        settings = Settings(Paths.find(asked.environ), environ=asked.environ)
+        if options.base_url is None:
+            text = _("The server {name} can't be tested before the settings are fixed.")
+            return problem("settings", text.format(name=options.server), settings.fix)
+        settings = Settings(Paths.find(options.environ), environ=options.environ)
     try:
         endpoint = wire.resolve(
             settings,
-            server=asked.server,
-            base_url=asked.base_url,
-            api_key_env=asked.api_key_env,
+            server=options.server,
+            base_url=options.base_url,
+            api_key_env=options.api_key_env,
         )
     except UsageError as error:
-        known = asked.server in settings.servers
-        if asked.base_url or asked.api_key_env or (asked.server and not known):
+        is_configured = options.server in settings.servers
+        if options.base_url or options.api_key_env or (options.server and not is_configured):
             raise  # the command line is at fault
-        return problem("settings", str(error), doctor_settings.edit(settings.paths.config_file))
+        return problem(
+            "settings", str(error), doctor_settings.edit_command(settings.paths.config_file)
+        )
     if endpoint is None:
         return None
-    if asked.names_server and asked.model is not None:
-        endpoint = replace(endpoint, model=asked.model)
+    if options.names_server and options.model is not None:
+        endpoint = replace(endpoint, model=options.model)
     return Target(endpoint)
 
 
-def _all(
-    asked: DoctorOptions, settings: Settings | Finding, named: Target | Finding | None
+def _all_sections(
+    options: DoctorOptions, settings: Settings | Finding, named: Target | Finding | None
 ) -> Iterator[Section]:
-    environ = asked.environ
+    environ = options.environ
     paths = Paths.find(environ)
     store = ServerRegistry(paths)
     servers = [
         record for record in store.all() if record.state == FAILED or store.is_locked(record.name)
     ]
     machine, cpu_build = detect(environ), _is_cpu_build()
-    # As the vLLM here sees it.
+    # As the installed vLLM sees it.
     usable = replace(machine, gpus=(), gpu_note=None) if cpu_build else machine
 
-    yield Section("machine", _("Machine"), partial(doctor_machine.machine, machine, cpu_build))
+    yield Section(
+        "machine", _("Machine"), partial(doctor_machine.check_machine, machine, cpu_build)
+    )
     yield Section("gpu", _("GPU"), partial(_gpu, machine, servers))
-    yield Section("install", _("Installation"), partial(doctor_install.install, machine))
-    yield Section("settings", _("Settings"), partial(doctor_settings.settings, settings, environ))
-    name = "demo" if asked.model is None or asked.names_server else asked.model
-    yield Section("model", _("Model"), partial(doctor_model.model, name, usable, environ))
-    yield Section("disk", _("Disk"), partial(doctor_model.room, paths, environ))
-    yield Section("processes", _("Ports and processes"), partial(_processes, asked, store, servers))
-    yield from _servers(asked, servers, named)
+    yield Section("install", _("Installation"), partial(doctor_install.check_installation, machine))
+    yield Section(
+        "settings", _("Settings"), partial(doctor_settings.check_settings, settings, environ)
+    )
+    name = "demo" if options.model is None or options.names_server else options.model
+    yield Section("model", _("Model"), partial(doctor_model.check_model, name, usable, environ))
+    yield Section("disk", _("Disk"), partial(doctor_model.check_disk_space, paths, environ))
+    yield Section(
+        "processes", _("Ports and processes"), partial(_processes, options, store, servers)
+    )
+    yield from _servers(options, servers, named)
 
 
 def _is_cpu_build() -> bool:
     try:
         return vllm_start.installed_vllm().cpu
     except EngineError:
-        return False  # none, or one that the section on the installation tells of
+        return False  # none, or one that the installation section reports
 
 
 def _gpu(machine: Machine, servers: list[ServerRecord]) -> Findings:
@@ -120,74 +130,76 @@ def _gpu(machine: Machine, servers: list[ServerRecord]) -> Findings:
     if machine.gpus:
         for record in servers:
             ours.update(tree.members(record.vllm, record.mark))
-    return doctor_machine.gpus(machine, ours)
+    return doctor_machine.check_gpus(machine, ours)
 
 
 def _processes(
-    asked: DoctorOptions, store: ServerRegistry, servers: list[ServerRecord]
+    options: DoctorOptions, store: ServerRegistry, servers: list[ServerRecord]
 ) -> Findings:
-    yield doctor_ports.port(asked.port, servers)
-    yield from doctor_ports.orphans(servers)
+    yield doctor_ports.check_port(options.port, servers)
+    yield from doctor_ports.check_vllm_processes(servers)
     for record in store.all():
         if record not in servers and not store.is_locked(record.name):
-            text = _("The supervisor of {name} was killed; its record is still there.")
+            text = _("The supervisor of {name} was killed; its record remains.")
             yield warning("record", text.format(name=record.name), "qchat status")
 
 
 def _servers(
-    asked: DoctorOptions, servers: list[ServerRecord], named: Target | Finding | None
+    options: DoctorOptions, servers: list[ServerRecord], named: Target | Finding | None
 ) -> Iterator[Section]:
-    if asked.names_server:
+    if options.names_server:
         assert named is not None
-        yield _section(named, servers, asked)
+        yield _server_section(named, servers, options)
         return
     for record in servers:
-        look = partial(_record, record, asked)
-        yield Section(f"server:{record.name}", _title(record.name, record.url), look)
-    if named is not None and not (isinstance(named, Target) and _is_of(named, servers)):
-        yield _section(named, servers, asked)
+        check = partial(_check_record, record, options)
+        yield Section(f"server:{record.name}", _title(record.name, record.url), check)
+    if named is not None and not (isinstance(named, Target) and _is_own(named, servers)):
+        yield _server_section(named, servers, options)
     elif named is None:
-        usual = Target(wire.Endpoint(wire.LOCAL_URL))
-        if not _is_of(usual, servers) and wire.answers(usual.endpoint):
-            yield _section(usual, servers, asked)
+        default = Target(wire.Endpoint(wire.LOCAL_URL))
+        if not _is_own(default, servers) and wire.answers(default.endpoint):
+            yield _server_section(default, servers, options)
         elif not servers:
-            yield Section("server", _("Server"), _none)
+            yield Section("server", _("Server"), _no_server)
 
 
-def _none() -> Findings:
+def _no_server() -> Findings:
     text = _("No server runs here and none is configured. Start one: qchat serve demo --detach")
     yield ok("server", text)
 
 
-def _record(record: ServerRecord, asked: DoctorOptions) -> Findings:
-    said = doctor_server.of_state(record)
-    if said is not None:
-        yield said
+def _check_record(record: ServerRecord, options: DoctorOptions) -> Findings:
+    finding = doctor_server.check_state(record)
+    if finding is not None:
+        yield finding
     if record.state != READY:
         return
-    target = doctor_server.of_record(record, asked.environ)
+    target = doctor_server.target_from_record(record, options.environ)
     if isinstance(target, Finding):
         yield target
     else:
-        yield from doctor_server.server(target, asked.timeout)
+        yield from doctor_server.check_server(target, options.timeout)
 
 
-def _section(found: Target | Finding, servers: list[ServerRecord], asked: DoctorOptions) -> Section:
-    if isinstance(found, Finding):
-        return Section("server", _("Server"), partial(iter, [found]))
-    record = next((r for r in servers if _is_of(found, [r])), None)
-    endpoint = found.endpoint
-    look = partial(doctor_server.server, Target(endpoint, record), asked.timeout)
+def _server_section(
+    target: Target | Finding, servers: list[ServerRecord], options: DoctorOptions
+) -> Section:
+    if isinstance(target, Finding):
+        return Section("server", _("Server"), partial(iter, [target]))
+    record = next((r for r in servers if _is_own(target, [r])), None)
+    endpoint = target.endpoint
+    check = partial(doctor_server.check_server, Target(endpoint, record), options.timeout)
     name = endpoint.name or (record.name if record is not None else None)
     title = _title(name, endpoint.base_url)
-    return Section("server" if name is None else f"server:{name}", title, look)
+    return Section("server" if name is None else f"server:{name}", title, check)
 
 
 def _title(name: str | None, url: str) -> str:
     return _("Server {name}").format(name=url if name is None else f"{name} ({url})")
 
 
-def _is_of(target: Target, servers: list[ServerRecord]) -> bool:
-    """Whether one of qchat's own servers listens there."""
+def _is_own(target: Target, servers: list[ServerRecord]) -> bool:
+    """Whether the target is one of these servers of qchat."""
     port = urlsplit(target.endpoint.base_url).port
     return target.endpoint.is_local and any(r.port == port and r.state != FAILED for r in servers)

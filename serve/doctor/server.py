@@ -1,4 +1,4 @@
-"""`qchat doctor` on a server that runs: reached as the chat reaches it, and asked for answers."""
+"""Checks of a running server, with the client and the requests of the chat."""
 
 import contextlib
 import itertools
@@ -17,135 +17,135 @@ from ...settings import Paths
 from .. import keys, records
 from ..records import ServerRecord
 from .finding import Finding, Findings, Level, ok, problem, warning
-from .settings import key_file
+from .settings import check_key_file
 
 if TYPE_CHECKING:
     from ...api.client import Client, ServerError
 
 _PINGS = 3
-_SHORT = 16  # tokens of the answer in one piece
-_LONG = 64  # tokens of the streamed one
-_LONGER = 256  # tokens of a second one, where the first looks held back
-_ENOUGH = 5.0  # seconds of a stream: a slow model need not come to its end
-_LEAST_TOKENS = 10  # fewer, or in less seconds, make no rate
-_LEAST_SPAN = 0.02
-_FEW = 3  # tokens that may well come in one piece
-_TOGETHER = 0.002  # seconds: pieces less apart came together
-_LONG_WAIT = 0.1  # seconds for each burst
-_NAMES = 5  # models named in a sentence
+_SHORT_TOKENS = 16  # of the response that is not streamed
+_STREAM_TOKENS = 64
+_SECOND_STREAM_TOKENS = 256  # of another one, if the first looks buffered
+_STREAM_SECONDS = 5.0  # a longer stream is stopped: a slow model need not finish
+_MIN_TOKENS = 10  # for a rate in tokens/s
+_MIN_SPAN = 0.02  # seconds, likewise
+_FEW_TOKENS = 3  # tokens that may arrive in one chunk
+_BURST_GAP = 0.002  # seconds: chunks with smaller gaps arrived together
+_BUFFERED_WAIT = 0.1  # seconds before a burst of buffered chunks
+_MAX_NAMES = 5  # models listed in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server to look at: how it is reached, and its record where it is one of qchat's."""
+    """A server to check: its endpoint, and its record if qchat started it."""
 
     endpoint: Endpoint
     record: ServerRecord | None = None
 
     @property
     def fix(self) -> str:
-        """Where to look when it fails."""
+        """What to do when it fails."""
         if self.record is not None:
             return f"qchat logs {self.record.name} --errors"
-        return _("Look into the server's log.")
+        return _("Check the server's log.")
 
 
-def of_record(record: ServerRecord, environ: Mapping[str, str]) -> Target | Finding:
-    """One of qchat's own servers, with a key of its, or why none is at hand."""
+def target_from_record(record: ServerRecord, environ: Mapping[str, str]) -> Target | Finding:
+    """A server that qchat started, with one of its keys, or why there is no key."""
     key = None
     if record.key == "variable":
         if keys.from_variable(environ) is None:
-            text = _("{name} goes by the key in QCHAT_API_KEY, which is not set here.")
-            fix = _("Set it as it was when the server was started.")
+            text = _("{name} requires the key of QCHAT_API_KEY, which is not set here.")
+            fix = _("Set it to its value when the server was started.")
             return warning("key", text.format(name=record.name), fix)
         key = Secret(environ[keys.VARIABLE].strip())
     elif record.key != "none":
-        held = key_file(Path(record.key), of_server=True)
-        if held.level is not Level.OK:
+        key_finding = check_key_file(Path(record.key), of_server=True)
+        if key_finding.level is not Level.OK:
             if Path(record.key).parent != Paths.find(environ).config / "keys":
-                return held
-            # The section on the settings looks at these files, and has told of it.
-            text = _("{name} was not asked: its key file {file} can't be used.")
-            return warning("key", text.format(name=record.name, file=record.key), held.fix)
+                return key_finding
+            # The settings section checks these files and reports the problem.
+            text = _("{name} was not tested: its key file {file} is not usable.")
+            return warning("key", text.format(name=record.name, file=record.key), key_finding.fix)
         key = Secret(keys.one_of(Path(record.key)))
     endpoint = Endpoint(f"{record.url}/v1", key, record.served_name, record.name)
     return Target(endpoint, record)
 
 
-def of_state(record: ServerRecord) -> Finding | None:
-    """What its record says of a server; None for one that is ready and always was."""
+def check_state(record: ServerRecord) -> Finding | None:
+    """Check the state in a server's record; None if it is ready and never crashed."""
     name, log = record.name, f"qchat logs {record.name} --errors"
     if record.state == records.FAILED:
         return problem("state", record.message or _("{n} has failed.").format(n=name), log)
     if record.state == records.RESTARTING:
         return warning("state", record.message, log)
     if record.state != records.READY:
-        text = _("{name} is {state}; it was not asked anything.")
+        text = _("{name} is {state}; it was not tested.")
         return ok("state", text.format(name=name, state=record.state))
     if record.restarts:
-        text = _("{name} has crashed and was started again: {message}")
+        text = _("{name} crashed and was restarted: {message}")
         return warning("state", text.format(name=name, message=record.message), log)
     return None
 
 
-def server(target: Target, seconds: float) -> Findings:
-    """Reachable, well, key, models, an answer in one piece and one in a stream.
+def check_server(target: Target, seconds: float) -> Findings:
+    """Check reachability, health, key, models, a response and a streamed one.
 
-    `seconds` without a byte are a failure, and so is what is not whole after twice as many. What
-    follows from an earlier failure is not asked.
+    A request fails after `seconds` without a byte, or if it is incomplete after twice as many. The
+    checks after a failure are skipped.
     """
     from ...api.client import Client, ServerError
 
     with Client(target.endpoint, seconds) as client:
         try:
-            with _whole(client, seconds):
-                found = _health(client, target)
-            yield found
+            with _time_limit(client, seconds):
+                finding = _health(client, target)
+            yield finding
             yield from _key(target, seconds)
-            with _whole(client, seconds):
-                model, found = _model(client, target)
-            yield found
+            with _time_limit(client, seconds):
+                model, finding = _model(client, target)
+            yield finding
             if model is None:
                 return
-            with _whole(client, seconds):
-                found = _chat(client, model, target)
-            yield found
+            with _time_limit(client, seconds):
+                finding = _chat(client, model, target)
+            yield finding
             yield _stream(client, model, target, seconds)
         except ServerError as error:
-            yield _failed(error, target)
+            yield _request_failed(error, target)
 
 
 @contextlib.contextmanager
-def _whole(client: "Client", seconds: float) -> Iterator[None]:
-    """An end for what comes drop by drop: after twice `seconds`. Raises `ServerError`."""
+def _time_limit(client: "Client", seconds: float) -> Iterator[None]:
+    """Abort requests after twice `seconds`, however slowly bytes arrive. Raises `ServerError`."""
     from ...api.client import ServerError
 
-    limit, too_long = 2 * seconds, threading.Event()
+    limit, expired = 2 * seconds, threading.Event()
 
-    def end() -> None:
-        too_long.set()
+    def abort() -> None:
+        expired.set()
         client.break_off()
 
-    timer = threading.Timer(limit, end)
+    timer = threading.Timer(limit, abort)
     timer.daemon = True
     timer.start()
     try:
         yield
     except ServerError as error:
-        if not too_long.is_set():
+        if not expired.is_set():
             raise
-        text = _("no whole answer within {n:g} s").format(n=limit)
+        text = _("no complete response within {n:g} s").format(n=limit)
         raise ServerError(Failure(Code.NO_PROGRESS, text), client.endpoint) from error
     finally:
         timer.cancel()
 
 
-def _failed(error: "ServerError", target: Target) -> Finding:
+def _request_failed(error: "ServerError", target: Target) -> Finding:
     code, record = error.failure.code, target.record
     if record is not None and code is Code.UNAUTHORIZED:
-        fix = _("Give a key of {place}.").format(place=record.key)
+        fix = _("Use a key of {file}.").format(file=record.key)
         if record.key == "variable":
-            fix = _("Give the key that was in QCHAT_API_KEY when it was started.")
+            fix = _("Use the key that was in QCHAT_API_KEY when the server was started.")
     elif record is not None:
         fix = target.fix
     elif code is Code.UNREACHABLE and target.endpoint.is_local:
@@ -157,20 +157,20 @@ def _failed(error: "ServerError", target: Target) -> Finding:
 
 
 def _health(client: "Client", target: Target) -> Finding:
-    took = []
+    times_ms = []
     for _ping in range(_PINGS):  # the first one opens the connection
-        began = time.monotonic()
+        start = time.monotonic()
         status = client.status("/health")
-        took.append((time.monotonic() - began) * 1000)
+        times_ms.append((time.monotonic() - start) * 1000)
         if status >= 500:
-            text = _("{url} says that it is not well (status {status}): its engine has died.")
+            text = _("{url} is unhealthy (status {status}): its engine has died.")
             return problem("health", text.format(url=_url(client), status=status), target.fix)
-    figures = {"connect_ms": round(took[0], 1), "health_ms": round(min(took), 1)}
+    figures = {"connect_ms": round(times_ms[0], 1), "health_ms": round(min(times_ms), 1)}
     if status == 200:
-        text = _("It is well: /health answers in {ms:.0f} ms.")
-        return ok("health", text.format(ms=min(took)), **figures)
-    text = _("It answers in {ms:.0f} ms and has no /health, so it is no plain vLLM.")
-    return ok("health", text.format(ms=min(took)), **figures)
+        text = _("It is healthy: /health responds in {ms:.0f} ms.")
+        return ok("health", text.format(ms=min(times_ms)), **figures)
+    text = _("It responds in {ms:.0f} ms and has no /health, so it is not a plain vLLM.")
+    return ok("health", text.format(ms=min(times_ms)), **figures)
 
 
 def _url(client: "Client") -> str:
@@ -178,7 +178,7 @@ def _url(client: "Client") -> str:
 
 
 def _key(target: Target, seconds: float) -> Findings:
-    """What happens without the key; whether it is accepted is seen by what follows."""
+    """Check that requests without the key are refused. The next checks show if it is accepted."""
     from ...api.client import Client, ServerError
 
     endpoint = target.endpoint
@@ -186,60 +186,60 @@ def _key(target: Target, seconds: float) -> Findings:
     if endpoint.is_local and not has_key:
         return
     if has_key and not endpoint.is_local and endpoint.base_url.startswith("http:"):
-        text = _("The key goes to {url} in clear text.").format(url=endpoint.base_url)
+        text = _("The key is sent to {url} in clear text.").format(url=endpoint.base_url)
         yield warning("tls", text, _("Put TLS in front of the server, and use https://."))
     try:
         with (
             Client(replace(endpoint, api_key=None), seconds) as client,
-            _whole(client, seconds),
+            _time_limit(client, seconds),
         ):
             client.models()
     except ServerError as error:
         if error.failure.code is Code.UNAUTHORIZED and has_key:
-            yield ok("key_needed", _("It refuses who has no key."))
+            yield ok("key_needed", _("It refuses requests without the key."))
         return
     if has_key:
-        text = _("It answers without the key, too: the key protects nothing.")
+        text = _("It also accepts requests without the key: the key has no effect.")
         yield warning("key_needed", text, _("Start it with a key: qchat serve --generate-key"))
     else:
-        text = _("Everybody who reaches {url} can use it: it asks for no key.")
+        text = _("Anyone who can reach {url} can use it: it requires no key.")
         fix = _("Start it with a key: qchat serve --generate-key")
         yield warning("key_needed", text.format(url=endpoint.base_url), fix)
 
 
 def _model(client: "Client", target: Target) -> tuple[str | None, Finding]:
-    """The model to ask, and what is said of the list."""
+    """The model to send requests to, and the finding on the list of models."""
     names = [str(model["id"]) for model in client.models()]
     accepted = _(" and accepts the key") if target.endpoint.api_key is not None else ""
-    shown = ", ".join(names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
-    wanted = target.endpoint.model
+    listing = ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
+    requested = target.endpoint.model
     if not names:
         return None, problem("models", _("It offers no model."), target.fix)
-    if wanted is not None and wanted not in names:
-        text = _("It does not offer {wanted}, but {names}.")
-        fix = _("Name one of them with --model.")
-        return None, problem("models", text.format(wanted=wanted, names=shown), fix)
+    if requested is not None and requested not in names:
+        text = _("It does not offer {model}; it offers {names}.")
+        fix = _("Choose one of them with --model.")
+        return None, problem("models", text.format(model=requested, names=listing), fix)
     text = _("It offers {names}{accepted}.")
-    found = ok("models", text.format(names=shown, accepted=accepted), models=len(names))
-    return wanted or names[0], found
+    finding = ok("models", text.format(names=listing, accepted=accepted), models=len(names))
+    return requested or names[0], finding
 
 
 def _chat(client: "Client", model: str, target: Target) -> Finding:
     from ...api.reasoning import split_reasoning
 
-    began = time.monotonic()
-    answer = client.complete(_body(model, "Hello", _SHORT))
-    took = round(time.monotonic() - began, 3)
+    start = time.monotonic()
+    response = client.complete(_body(model, "Hello", _SHORT_TOKENS))
+    seconds = round(time.monotonic() - start, 3)
     try:
-        said = split_reasoning(answer["choices"][0]["message"])
+        answer = split_reasoning(response["choices"][0]["message"])
     except (LookupError, TypeError, AttributeError):
-        text = _("{model} sent something that is no chat answer.")
+        text = _("{model} sent a response that is not a chat completion.")
         return problem("chat", text.format(model=model), target.fix)
-    if said.content is None and said.reasoning is None:
-        text = _("{model} gave an empty answer.").format(model=model)
-        return warning("chat", text, target.fix, seconds=took)
-    text = _("{model} answers: a short answer took {n:.2f} s.")
-    return ok("chat", text.format(model=model, n=took), seconds=took)
+    if answer.content is None and answer.reasoning is None:
+        text = _("{model} sent an empty response.").format(model=model)
+        return warning("chat", text, target.fix, seconds=seconds)
+    text = _("{model} responds: a short completion took {n:.2f} s.")
+    return ok("chat", text.format(model=model, n=seconds), seconds=seconds)
 
 
 def _body(model: str, question: str, tokens: int) -> dict[str, Any]:
@@ -247,43 +247,43 @@ def _body(model: str, question: str, tokens: int) -> dict[str, Any]:
     return {"model": model, "messages": messages, "max_tokens": tokens}
 
 
-class _EnoughError(Exception):
-    """The stream has shown what was to be seen."""
+class _StopStreamError(Exception):
+    """Stops a stream that has been observed for long enough."""
 
 
 @dataclass(slots=True)
-class Arrivals:
-    """When the pieces of a streamed answer came, in seconds since the request; its tokens."""
+class StreamTiming:
+    """Arrival times of the chunks of a stream, in seconds since the request, and its tokens."""
 
     times: list[float] = field(default_factory=list)
     tokens: int = 0
 
     @property
     def first(self) -> float:
-        """Until the first piece."""
+        """Seconds to the first chunk."""
         return self.times[0]
 
     @property
     def span(self) -> float:
-        """From the first piece to the last."""
+        """Seconds from the first chunk to the last."""
         return self.times[-1] - self.times[0]
 
     @property
     def bursts(self) -> int:
-        """Groups of pieces that came together."""
-        return 1 + sum(gap >= _TOGETHER for gap in self._gaps)
+        """The number of groups of chunks that arrived together."""
+        return 1 + sum(gap >= _BURST_GAP for gap in self._gaps)
 
     @property
-    def held_back(self) -> bool:
-        """Whether somebody on the way kept pieces and gave them out together: few bursts, long
-        waits between them, and next to no time within them. A fast model fills its time with
-        pieces, and a busy machine that reads late seldom waits that long."""
+    def is_buffered(self) -> bool:
+        """Whether a proxy seems to buffer: few bursts of chunks, long waits between, and almost
+        no time within them. A fast model sends all the time, and a busy machine that reads late
+        seldom waits that long."""
         if len(self.times) == 1:
-            return self.tokens > _FEW
-        within = sum(gap for gap in self._gaps if gap < _TOGETHER)
+            return self.tokens > _FEW_TOKENS
+        within = sum(gap for gap in self._gaps if gap < _BURST_GAP)
         return (
-            len(self.times) > _FEW * self.bursts
-            and self.times[-1] > _LONG_WAIT * self.bursts
+            len(self.times) > _FEW_TOKENS * self.bursts
+            and self.times[-1] > _BUFFERED_WAIT * self.bursts
             and within < self.times[-1] * 0.1
         )
 
@@ -292,56 +292,56 @@ class Arrivals:
         return [after - before for before, after in itertools.pairwise(self.times)]
 
 
-def _listen(client: "Client", model: str, question: str, most: int) -> Arrivals:
-    """A streamed answer of at most `most` tokens. Raises `ServerError`."""
+def _time_stream(client: "Client", model: str, question: str, max_tokens: int) -> StreamTiming:
+    """Stream a response of at most `max_tokens`, and time it. Raises `ServerError`."""
     from ...api.stream import StreamProgress, apply_chunk, stream_chunks
 
-    progress, arrivals = StreamProgress(wants_usage=True), Arrivals()
-    began = time.monotonic()
+    progress, timing = StreamProgress(wants_usage=True), StreamTiming()
+    start = time.monotonic()
 
-    def take(chunk: dict[str, Any]) -> None:
-        now = time.monotonic() - began
+    def on_chunk(chunk: dict[str, Any]) -> None:
+        now = time.monotonic() - start
         if any(True for _event in apply_chunk(progress, chunk)):
-            arrivals.times.append(now)
-            if arrivals.span > _ENOUGH:
-                raise _EnoughError
+            timing.times.append(now)
+            if timing.span > _STREAM_SECONDS:
+                raise _StopStreamError
 
-    body = _body(model, question, most) | {"stream_options": {"include_usage": True}}
-    with contextlib.suppress(_EnoughError):
-        stream_chunks(client, body, take, progress)
-    said = (progress.usage or {}).get("completion_tokens")
-    arrivals.tokens = said if isinstance(said, int) else len(arrivals.times)
-    return arrivals
+    body = _body(model, question, max_tokens) | {"stream_options": {"include_usage": True}}
+    with contextlib.suppress(_StopStreamError):
+        stream_chunks(client, body, on_chunk, progress)
+    tokens = (progress.usage or {}).get("completion_tokens")
+    timing.tokens = tokens if isinstance(tokens, int) else len(timing.times)
+    return timing
 
 
 def _stream(client: "Client", model: str, target: Target, seconds: float) -> Finding:
     from ...api.client import ServerError
 
-    with _whole(client, seconds):
-        arrivals = _listen(client, model, "Count from 1 to 30.", _LONG)
-    if arrivals.times and arrivals.held_back:
-        # A busy machine may have read that one late. What fails now leaves it as it was.
-        with contextlib.suppress(ServerError), _whole(client, seconds):
-            arrivals = _listen(client, model, "Count from 1 to 100.", _LONGER)
-    pieces = len(arrivals.times)
-    if not pieces:
-        return warning("stream", _("The streamed answer was empty."), target.fix)
-    figures = {"pieces": pieces, "first_piece_s": round(arrivals.first, 3)}
-    if arrivals.held_back:
+    with _time_limit(client, seconds):
+        timing = _time_stream(client, model, "Count from 1 to 30.", _STREAM_TOKENS)
+    if timing.times and timing.is_buffered:
+        # This machine may have read that one late. If this one fails, the first one counts.
+        with contextlib.suppress(ServerError), _time_limit(client, seconds):
+            timing = _time_stream(client, model, "Count from 1 to 100.", _SECOND_STREAM_TOKENS)
+    chunks = len(timing.times)
+    if not chunks:
+        return warning("stream", _("The streamed response was empty."), target.fix)
+    figures = {"pieces": chunks, "first_piece_s": round(timing.first, 3)}
+    if timing.is_buffered:
         text = plural(
-            "The streamed answer came in one piece: something on the way holds it back.",
-            "The streamed answer came in {n} bursts: something on the way holds it back.",
-            arrivals.bursts,
+            "The streamed response arrived in one piece: a proxy on the way buffers it.",
+            "The streamed response arrived in {n} bursts: a proxy on the way buffers it.",
+            timing.bursts,
         )
         fix = _("Behind nginx: proxy_buffering off; for this server's location.")
-        return warning("stream", text.format(n=arrivals.bursts), fix, **figures)
+        return warning("stream", text.format(n=timing.bursts), fix, **figures)
     text = plural(
-        "Answers stream: {n} piece, the first after {first:.2f} s",
-        "Answers stream: {n} pieces, the first after {first:.2f} s",
-        pieces,
-    ).format(n=pieces, first=arrivals.first)
-    if arrivals.tokens >= _LEAST_TOKENS and arrivals.span > _LEAST_SPAN:
-        rate = (arrivals.tokens - 1) / arrivals.span
+        "Responses stream: {n} chunk, the first after {first:.2f} s",
+        "Responses stream: {n} chunks, the first after {first:.2f} s",
+        chunks,
+    ).format(n=chunks, first=timing.first)
+    if timing.tokens >= _MIN_TOKENS and timing.span > _MIN_SPAN:
+        rate = (timing.tokens - 1) / timing.span
         figures["tokens_per_s"] = round(rate, 1)
         text += _(", then {rate:.0f} tokens/s").format(rate=rate)
     return ok("stream", text + ".", **figures)

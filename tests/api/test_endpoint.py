@@ -24,8 +24,8 @@ def endpoint(
     folder = tmp_path / "config"
     folder.mkdir(exist_ok=True)
     (folder / "config.toml").write_text(config)
-    found = load({"QCHAT_HOME": str(tmp_path), **environ})
-    return resolve(found, server=server, base_url=base_url, api_key_env=api_key_env)
+    resolved = load({"QCHAT_HOME": str(tmp_path), **environ})
+    return resolve(resolved, server=server, base_url=base_url, api_key_env=api_key_env)
 
 
 LAB = '[servers.lab]\nbase_url = "http://lab:8000"\nmodel = "lab-model"\n'
@@ -49,7 +49,7 @@ def test_v1_is_added_only_where_there_is_no_path(url: str, base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "phrase"),
     [
         ("", "empty"),
         ("localhost:8000", "http://localhost:8000"),
@@ -69,11 +69,11 @@ def test_v1_is_added_only_where_there_is_no_path(url: str, base: str) -> None:
         ("http://h/v1/chat/completions", "/chat/completions"),
     ],
 )
-def test_bad_addresses_get_one_sentence(url: str, words: str) -> None:
+def test_bad_addresses_get_one_sentence(url: str, phrase: str) -> None:
     with pytest.raises(UsageError) as caught:
         normalise(url)
     text = str(caught.value)
-    assert text.startswith("--base-url: ") and words in text
+    assert text.startswith("--base-url: ") and phrase in text
     assert "\n" not in text and "pass1234" not in text
 
 
@@ -83,9 +83,9 @@ def test_nothing_configured(tmp_path: Path) -> None:
 
 def test_which_server(tmp_path: Path) -> None:
     def base(config: str = "", **more: str | None) -> str:
-        found = endpoint(tmp_path, config, **more)  # type: ignore[arg-type]
-        assert found is not None
-        return found.base_url
+        resolved = endpoint(tmp_path, config, **more)  # type: ignore[arg-type]
+        assert resolved is not None
+        return resolved.base_url
 
     other = {"OPENAI_BASE_URL": "http://other/v1"}
     default_b = 'server = "b"\n' + TWO
@@ -109,24 +109,24 @@ def test_server_and_base_url_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "words"),
+    ("config", "name", "phrase"),
     [(LAB, "lba", "'lab'"), (LAB, "zzz", "configured are lab"), ("", "lab", "none is configured")],
 )
-def test_an_unknown_server(tmp_path: Path, config: str, name: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_an_unknown_server(tmp_path: Path, config: str, name: str, phrase: str) -> None:
+    with pytest.raises(UsageError, match=phrase):
         endpoint(tmp_path, config, server=name)
-    with pytest.raises(UsageError, match=f"^QCHAT_SERVER: .*{words}"):
+    with pytest.raises(UsageError, match=f"^QCHAT_SERVER: .*{phrase}"):
         endpoint(tmp_path, config, QCHAT_SERVER=name)
 
 
 def test_which_model_and_origin(tmp_path: Path) -> None:
-    found = endpoint(tmp_path, 'model = "general"\n' + LAB)
-    assert found is not None and found.model == "lab-model" and found.name == "lab"
-    assert found.origin.endswith("config.toml:3")
-    found = endpoint(tmp_path, 'model = "general"\n' + LAB, QCHAT_MODEL="env")
-    assert found is not None and found.model == "env"
-    found = endpoint(tmp_path, 'model = "general"\n' + LAB, base_url="http://x")
-    assert found is not None and found.model == "general" and found.origin == "option"
+    resolved = endpoint(tmp_path, 'model = "general"\n' + LAB)
+    assert resolved is not None and resolved.model == "lab-model" and resolved.name == "lab"
+    assert resolved.origin.endswith("config.toml:3")
+    resolved = endpoint(tmp_path, 'model = "general"\n' + LAB, QCHAT_MODEL="env")
+    assert resolved is not None and resolved.model == "env"
+    resolved = endpoint(tmp_path, 'model = "general"\n' + LAB, base_url="http://x")
+    assert resolved is not None and resolved.model == "general" and resolved.origin == "option"
 
 
 @pytest.mark.parametrize(
@@ -142,33 +142,33 @@ def test_which_model_and_origin(tmp_path: Path) -> None:
     ],
 )
 def test_openais_key_goes_to_openai_alone(tmp_path: Path, url: str, sent: bool) -> None:
-    found = endpoint(tmp_path, base_url=url, OPENAI_API_KEY="sk-1")
-    assert found is not None
-    assert found.headers() == ({"Authorization": "Bearer sk-1"} if sent else {})
+    resolved = endpoint(tmp_path, base_url=url, OPENAI_API_KEY="sk-1")
+    assert resolved is not None
+    assert resolved.headers() == ({"Authorization": "Bearer sk-1"} if sent else {})
 
 
 def test_openais_key_goes_where_openai_base_url_says(tmp_path: Path) -> None:
     environ = {"OPENAI_BASE_URL": "http://lan/v1", "OPENAI_API_KEY": "sk-1"}
-    found = endpoint(tmp_path, **environ)
-    assert found is not None and found.api_key == Secret("sk-1")
+    resolved = endpoint(tmp_path, **environ)
+    assert resolved is not None and resolved.api_key == Secret("sk-1")
     # The same key, but another server chosen: not sent.
     for more in ({"base_url": "http://x"}, {"server": "lab"}):
-        found = endpoint(tmp_path, TWO, **more, **environ)
-        assert found is not None and found.api_key is None
+        resolved = endpoint(tmp_path, TWO, **more, **environ)
+        assert resolved is not None and resolved.api_key is None
 
 
 def test_keys_from_variables(tmp_path: Path) -> None:
-    found = endpoint(tmp_path, base_url="http://x", api_key_env="K", K=" key1\n")
-    assert found is not None and found.headers() == {"Authorization": "Bearer key1"}
+    resolved = endpoint(tmp_path, base_url="http://x", api_key_env="K", K=" key1\n")
+    assert resolved is not None and resolved.headers() == {"Authorization": "Bearer key1"}
     config = LAB + 'api_key_env = "LAB"\n'
-    found = endpoint(tmp_path, config, LAB="key2")
-    assert found is not None and found.api_key == Secret("key2")
-    found = endpoint(tmp_path, config, api_key_env="K", K="key3", LAB="key2")
-    assert found is not None and found.api_key == Secret("key3")
+    resolved = endpoint(tmp_path, config, LAB="key2")
+    assert resolved is not None and resolved.api_key == Secret("key2")
+    resolved = endpoint(tmp_path, config, api_key_env="K", K="key3", LAB="key2")
+    assert resolved is not None and resolved.api_key == Secret("key3")
 
 
 @pytest.mark.parametrize(
-    ("variable", "environ", "words"),
+    ("variable", "environ", "phrase"),
     [
         ("K", {}, "--api-key-env: the variable K is not set"),
         ("K", {"K": ""}, "is empty"),
@@ -180,11 +180,11 @@ def test_keys_from_variables(tmp_path: Path) -> None:
         ("skabc123", {}, "is not set"),
     ],
 )
-def test_bad_keys(tmp_path: Path, variable: str, environ: dict[str, str], words: str) -> None:
+def test_bad_keys(tmp_path: Path, variable: str, environ: dict[str, str], phrase: str) -> None:
     with pytest.raises(UsageError) as caught:
         endpoint(tmp_path, base_url="http://x", api_key_env=variable, **environ)
     text = str(caught.value)
-    assert words in text
+    assert phrase in text
     assert "sk-abc" not in text and "skabc123" not in text and "X: y" not in text
 
 
@@ -210,8 +210,8 @@ def test_a_key_in_a_file(tmp_path: Path) -> None:
             endpoint(tmp_path, config)
         assert str(caught.value).endswith(f"chmod 600 {file}")
     file.chmod(0o600)
-    found = endpoint(tmp_path, config)
-    assert found is not None and found.api_key == Secret("key4")
+    resolved = endpoint(tmp_path, config)
+    assert resolved is not None and resolved.api_key == Secret("key4")
     file.write_text("\n")
     with pytest.raises(UsageError, match="is empty"):
         endpoint(tmp_path, config)
@@ -219,16 +219,23 @@ def test_a_key_in_a_file(tmp_path: Path) -> None:
 
 def test_secrets_are_masked() -> None:
     secret = Secret("sk-1")
-    found = Endpoint("http://x/v1", secret, proxy="http://me:pw@p")
-    for text in (str(secret), repr(secret), f"{secret}", "%s" % secret, repr(found), str(found)):  # noqa: UP031
+    resolved = Endpoint("http://x/v1", secret, proxy="http://me:pw@p")
+    for text in (
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        "%s" % secret,  # noqa: UP031
+        repr(resolved),
+        str(resolved),
+    ):
         assert "sk-1" not in text and "pw" not in text
     assert secret.reveal() == "sk-1"
 
 
 def test_paths_of_the_api() -> None:
-    found = Endpoint("https://h/api/paas/v4")
-    assert found.url("/v1/chat/completions") == "https://h/api/paas/v4/chat/completions"
-    assert found.url("models") == "https://h/api/paas/v4/models"
+    resolved = Endpoint("https://h/api/paas/v4")
+    assert resolved.url("/v1/chat/completions") == "https://h/api/paas/v4/chat/completions"
+    assert resolved.url("models") == "https://h/api/paas/v4/models"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +289,7 @@ def test_a_broken_proxy_is_refused_without_its_password() -> None:
 
 
 @pytest.mark.parametrize(("status", "advises"), [(401, True), (403, False), (421, False)])
-def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -> None:
+def test_a_key_is_advised_only_where_it_may_help(status: int, advises: bool) -> None:
     """A server of qchat's refuses proxies and foreign host names, too, and says so itself."""
     failure = from_status(status, {"error": {"message": "It says why."}})
     assert failure.code is Code.UNAUTHORIZED  # no other row would fare better
@@ -292,15 +299,15 @@ def test_a_key_is_advised_only_where_one_is_wanted(status: int, advises: bool) -
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("wrong", "The key wrong is wrong."),  # a short key is a word of the server's own
         ("longer-k", "The key **** is wrong."),
     ],
 )
-def test_a_refused_key_is_masked_and_a_common_word_is_not(key: str, said: str) -> None:
+def test_a_refused_key_is_masked_and_a_common_word_is_not(key: str, message: str) -> None:
     failure = from_status(401, {"error": {"message": f"The key {key} is wrong."}})
-    assert said in server_message(failure, Endpoint("http://lab/v1", Secret(key)))[0]
+    assert message in server_message(failure, Endpoint("http://lab/v1", Secret(key)))[0]
 
 
 def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
@@ -314,3 +321,20 @@ def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
 
 def test_a_name_that_cannot_be_answers_nothing() -> None:
     assert not wire.answers(Endpoint(f"http://{'a' * 64}.example/v1"))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("soon", None),
+        ("inf", None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    """A date in the past is no wait, as is a negative number."""
+    assert wire.retry_after(value) == seconds

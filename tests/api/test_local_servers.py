@@ -20,8 +20,8 @@ from ..faults import running as faults
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with faults() as found:
-        yield found
+    with faults() as server:
+        yield server
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_its_key_is_found(settings: Settings, serves: Serves, tmp_path: Path) ->
     key.write_text("k" * 32)
     key.chmod(0o600)
     serves("open", "http://127.0.0.1:7", key=str(key))
-    found = {one.name: one.endpoint for one in running_servers(settings)}
-    assert found["locked"] is None
-    assert found["open"] is not None and found["open"].api_key == wire.Secret("k" * 32)
+    endpoints = {one.name: one.endpoint for one in running_servers(settings)}
+    assert endpoints["locked"] is None
+    assert endpoints["open"] is not None and endpoints["open"].api_key == wire.Secret("k" * 32)
 
 
 def test_what_answers_at_the_usual_address_comes_first(
@@ -93,10 +93,20 @@ def test_what_answers_at_the_usual_address_comes_first(
     assert local_server(settings).origin == "default"
 
 
+class Silent:
+    """A reporter without a screen."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
+        pass
+
+
 @pytest.mark.parametrize("engine", ["http", "auto"])
 async def test_a_batch_that_names_nobody_is_told_who_is_here(
     settings: Settings, serves: Serves, engine: str
 ) -> None:
     serves("second", "http://127.0.0.1:8")
     with pytest.raises(UsageError, match=r"Running here: http://127\.0\.0\.1:8/v1 \(second\)\."):
-        await select_engine(EngineRequest(engine=engine), settings, Path)
+        await select_engine(EngineRequest(engine=engine), settings, Path, Silent())

@@ -71,8 +71,8 @@ def qchat(
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        while "at a time" not in (said := process.stderr.readline()):
-            assert said, "qchat bench ended"
+        while "at a time" not in (output := process.stderr.readline()):
+            assert output, "qchat bench ended"
         yield process
     finally:
         process.kill()
@@ -81,14 +81,14 @@ def qchat(
 
 def ours(process: "subprocess.Popen[str]") -> dict[str, float]:
     """The figures by our names, and `cpu`, in cores."""
-    out, said = process.communicate()
-    assert process.returncode == 0, said
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
     (phase,) = json.loads(out)["phases"]
-    found = {}
+    results = {}
     for name in FIGURES:
         key, _dot, stat = name.partition(".")
-        found[name] = phase[key][stat] if stat else phase[key]
-    return {**found, "cpu": phase["client"]["cpu"]}
+        results[name] = phase[key][stat] if stat else phase[key]
+    return {**results, "cpu": phase["client"]["cpu"]}
 
 
 class Window:
@@ -128,11 +128,13 @@ class Window:
         """vLLM's own metrics of what was sent within it."""
         inside = [self.begin <= output.start_time < self.end for output in outputs]
         requests = [one for one, keep in zip(input_requests, inside, strict=True) if keep]
-        kept = [one for one, keep in zip(outputs, inside, strict=True) if keep]
+        selected_outputs = [one for one, keep in zip(outputs, inside, strict=True) if keep]
         assert self.first < self.begin - 0.5, "it began too late"
-        assert all(output.success for output in kept)
+        assert all(output.success for output in selected_outputs)
         seconds = self.end - self.begin
-        return self._metrics(input_requests=requests, outputs=kept, dur_s=seconds, **more)
+        return self._metrics(
+            input_requests=requests, outputs=selected_outputs, dur_s=seconds, **more
+        )
 
 
 def vllm_rounds(url: str, rows: str) -> None:
@@ -141,11 +143,11 @@ def vllm_rounds(url: str, rows: str) -> None:
     from vllm.benchmarks.datasets import SampleRequest
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    asked = [json.loads(line) for line in Path(rows).read_text().splitlines()]
+    samples = [json.loads(line) for line in Path(rows).read_text().splitlines()]
     window = Window(serve)
     serve.get_samples = lambda *_args: [
         SampleRequest(prompt=row["prompt"], prompt_len=1, expected_output_len=row["max_tokens"])
-        for row in asked
+        for row in samples
     ]
     tokenizer = serve.get_tokenizer(str(demo.path()))
     serve.get_tokenizer = lambda *_args, **_more: tokenizer
@@ -167,17 +169,17 @@ def vllm_rounds(url: str, rows: str) -> None:
             ]
         )
         result = asyncio.run(serve.main_async(args))
-        found = {ours: result[theirs] for ours, theirs in FIGURES.items()}
-        print("ROUND " + json.dumps({**found, "cpu": window.cpu}), flush=True)
+        results = {ours: result[theirs] for ours, theirs in FIGURES.items()}
+        print("ROUND " + json.dumps({**results, "cpu": window.cpu}), flush=True)
 
 
 @contextmanager
 def vllm_side(url: str, rows: Path, log: Path) -> Iterator["subprocess.Popen[str]"]:
     """vLLM's client as a process."""
     line = [sys.executable, "-m", "tests.bench.loadgen", "vllm", url, str(rows)]
-    with log.open("w") as said:
+    with log.open("w") as log_file:
         process = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, text=True
         )
         try:
             yield process
@@ -193,23 +195,23 @@ def theirs(process: "subprocess.Popen[str]", *what: object) -> dict[str, float]:
     assert process.stdin is not None
     process.stdin.write(json.dumps(what) + "\n")
     process.stdin.flush()
-    return said(process)
+    return read_round(process)
 
 
-def said(process: "subprocess.Popen[str]") -> dict[str, float]:
+def read_round(process: "subprocess.Popen[str]") -> dict[str, float]:
     """What it says next."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("ROUND "):
-            found: dict[str, float] = json.loads(line.removeprefix("ROUND "))
-            return found
+            results: dict[str, float] = json.loads(line.removeprefix("ROUND "))
+            return results
     process.wait()
     raise SystemExit("vllm bench serve ended")
 
 
 def main(rounds: int, seconds: int) -> int:
     """Measure and print."""
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as name:
         rows = Path(name) / "in.jsonl"
         with rows.open("w") as file:
@@ -222,7 +224,7 @@ def main(rounds: int, seconds: int) -> int:
             server(Path(name) / "vllm.log", "--middleware", first_byte.LAYER, **noting) as url,
             vllm_side(url, rows, Path(name) / "bench.log") as process,
         ):
-            said(process)  # that it has imported all of vLLM
+            read_round(process)  # that it has imported all of vLLM
             for endpoint, concurrency in LOADS:
                 pairs = []
                 for _round in range(rounds):
@@ -232,11 +234,11 @@ def main(rounds: int, seconds: int) -> int:
                         pair = (ours(own), other)
                         if endpoint == "completions":  # a chat's first part has no token in it
                             seen = first_byte.seconds(noted, begin, begin + seconds)
-                            for side, known in zip(pair, seen, strict=True):
-                                side[BEYOND] = side[TTFT] - 1000 * statistics.fmean(known)
+                            for side, server_seconds in zip(pair, seen, strict=True):
+                                side[BEYOND] = side[TTFT] - 1000 * statistics.fmean(server_seconds)
                         pairs.append(pair)
-                found += compare(f"{endpoint}, {concurrency} at a time each", pairs)
-    return figures.end(found)
+                results += compare(f"{endpoint}, {concurrency} at a time each", pairs)
+    return figures.end(results)
 
 
 def compare(
@@ -258,7 +260,7 @@ def compare(
     most = max(
         (name for name in means if not chat or name in WHOLE), key=lambda name: abs(ratio[name] - 1)
     )
-    found = [
+    results = [
         figures.Figure(
             f"bench: largest difference to vLLM's, {load} ({most})",
             100 * abs(ratio[most] - 1),
@@ -270,8 +272,8 @@ def compare(
     ]
     if BEYOND in ratio:
         text = f"bench: lateness in TTFT over vLLM's, {load}"
-        found.append(figures.Figure(text, abs(ratio[BEYOND]), 1.0, less=True))
-    return found
+        results.append(figures.Figure(text, abs(ratio[BEYOND]), 1.0, less=True))
+    return results
 
 
 if __name__ == "__main__":

@@ -23,15 +23,15 @@ def models(home: Path, *args: str, **environ: str) -> Result:
 def test_the_table_and_the_json(tmp_path: Path) -> None:
     with running(models=("demo", "a-longer-name"), max_model_len=40_960) as server:
         lines = models(tmp_path, "--base-url", server.url).output.splitlines()
-        found = json.loads(models(tmp_path, "--base-url", server.url, "--json").output)
+        result = json.loads(models(tmp_path, "--base-url", server.url, "--json").output)
     assert [line.split() for line in lines] == [
         ["MODEL", "CONTEXT", "OWNER"],
         ["demo", "40,960", "vllm"],
         ["a-longer-name", "40,960", "vllm"],
     ]
     assert len({line.index("vllm") for line in lines[1:]}) == 1
-    assert [m["id"] for m in found] == ["demo", "a-longer-name"]
-    assert found[0]["max_model_len"] == 40_960
+    assert [m["id"] for m in result] == ["demo", "a-longer-name"]
+    assert result[0]["max_model_len"] == 40_960
 
 
 def test_no_models(tmp_path: Path) -> None:

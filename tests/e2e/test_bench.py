@@ -22,16 +22,16 @@ def test_tokens_in_and_out_are_those_asked_for(
 ) -> None:
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
     file = tmp_path / "a.json"
-    words = ["bench", "--base-url", demo_server.base_url, "--endpoint", endpoint]
-    words += ["--concurrency", "4", "--requests", "12", "--warm-up", "0", "--json", str(file)]
+    arguments = ["bench", "--base-url", demo_server.base_url, "--endpoint", endpoint]
+    arguments += ["--concurrency", "4", "--requests", "12", "--warm-up", "0", "--json", str(file)]
     # A client that shares two cores with vLLM may be late: 1 says so, and is no failure here.
-    assert cli.run([*words, "--input-len", "100", "--output-len", "24"]) in (0, 1)
+    assert cli.run([*arguments, "--input-len", "100", "--output-len", "24"]) in (0, 1)
     result = json.loads(file.read_text())
     (phase,) = result["phases"]
     assert (phase["answered"], phase["failed"]) == (12, 0)
     assert (phase["prompt_tokens"], phase["output_tokens"]) == (1200, 288)
     assert phase["tokens_counted_by"] == "server"
     assert 0 < phase["ttft_ms"]["p50"] < phase["latency_ms"]["p50"]
-    said = capsys.readouterr()
-    assert "Prompts of 100 tokens" in said.err and "does not take" not in said.err
-    assert "100 tokens in, 24.0 out" in said.out
+    captured = capsys.readouterr()
+    assert "Prompts of 100 tokens" in captured.err and "does not take" not in captured.err
+    assert "100 tokens in, 24.0 out" in captured.out

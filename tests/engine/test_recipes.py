@@ -1,6 +1,7 @@
 """Recipes, the machine, and whether one fits the other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,10 @@ ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
 
 
 def gpus(n: int, mib: int, capability: tuple[int, int] = ADA, free: int | None = None) -> Machine:
-    held = tuple(
+    memory_info = tuple(
         Gpu(i, "GPU", mib, mib - 400 if free is None else free, capability) for i in range(n)
     )
-    return Machine(held, 128_000, 120_000, 16)
+    return Machine(memory_info, 128_000, 120_000, 16)
 
 
 def cpu(free: int) -> Machine:
@@ -75,9 +76,9 @@ class TestRecipes:
 
     def test_the_demo_recipe_is_that_of_the_bundled_model(self) -> None:
         config = json.loads((demo.path() / "config.json").read_text("utf-8"))
-        found = find_recipe("demo")
-        assert found is not None
-        recipe = found.recipe
+        fit = find_recipe("demo")
+        assert fit is not None
+        recipe = fit.recipe
         assert recipe.layers == config["num_hidden_layers"]
         assert recipe.kv_heads == config["num_key_value_heads"]
         assert recipe.head_dim == config["head_dim"]
@@ -96,9 +97,9 @@ class TestRecipes:
         ],
     )
     def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
-        found = find_recipe(name)
-        assert found is not None and found.recipe.name == recipe
-        assert (found.variant and found.variant.precision) == precision
+        fit = find_recipe(name)
+        assert fit is not None and fit.recipe.name == recipe
+        assert (fit.variant and fit.variant.precision) == precision
 
     @pytest.mark.parametrize("name", ["", "Qwen", "other/Qwen3-32B", "./Qwen3-32B", "Qwen3-32"])
     def test_names_of_none(self, name: str) -> None:
@@ -124,10 +125,10 @@ class TestRecipes:
 class TestFit:
     @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_what_fits_has_room_for_all_of_it(
-        self, recipe: Recipe, here: Machine, wish: FitRequest
+        self, recipe: Recipe, here: Machine, requirements: FitRequest
     ) -> None:
         for variant in recipe.variants.values():
-            one = fit_variant(recipe, variant, here, wish)
+            one = fit_variant(recipe, variant, here, requirements)
             if not one.fits:
                 continue
             cache = one.context * one.kv_bytes / 2**20
@@ -141,15 +142,15 @@ class TestFit:
                 assert 1 <= one.gpus <= min(len(here.gpus), variant.most_gpus)
             else:
                 assert one.budget_mib <= CPU_SHARE * here.free_mib
-            assert min(LEAST_CONTEXT, one.limit) <= one.context <= one.limit or wish.context
-            if wish.context:
-                assert one.context == wish.context <= one.limit
+            assert min(LEAST_CONTEXT, one.limit) <= one.context <= one.limit or requirements.context
+            if requirements.context:
+                assert one.context == requirements.context <= one.limit
 
     @given(st.sampled_from(load_recipes()), machines, wishes)
     def test_a_refusal_has_a_reason_and_more_memory_never_hurts(
-        self, recipe: Recipe, here: Machine, wish: FitRequest
+        self, recipe: Recipe, here: Machine, requirements: FitRequest
     ) -> None:
-        one = best_fit(recipe, here, wish)
+        one = best_fit(recipe, here, requirements)
         assert one.fits == (one.refusal is None)
         assert one.refusal is None or len(one.refusal) > 20
         if one.fits:
@@ -162,18 +163,18 @@ class TestFit:
                 here.free_mib * 2,
                 here.cores,
             )
-            assert best_fit(recipe, more, wish).fits
+            assert best_fit(recipe, more, requirements).fits
 
     @given(machines)
     def test_the_order(self, here: Machine) -> None:
-        found = rank_fits(load_recipes(), here)
-        assert len(found) == len(load_recipes())
-        fitting = [one.fits for one in found]
+        fit = rank_fits(load_recipes(), here)
+        assert len(fit) == len(load_recipes())
+        fitting = [one.fits for one in fit]
         assert fitting == sorted(fitting, reverse=True)
-        if found[0].recipe.name == "demo":  # only where nothing real fits
+        if fit[0].recipe.name == "demo":  # only where nothing real fits
             assert sum(fitting) == 1
 
-    def test_32b_in_4_bits_on_24_gb_has_the_context_that_is_known(self) -> None:
+    def test_32b_in_4_bits_on_24_gb_has_the_measured_context(self) -> None:
         one = fit_named("Qwen3-32B-AWQ", gpus(1, 24_564))
         assert 9_000 < one.kv_tokens < 11_000
 
@@ -183,18 +184,24 @@ class TestFit:
         assert shared.share < whole.share == SHARE
         assert shared.budget_mib < 16_000
 
+    def test_the_gpu_with_the_least_free_memory_limits_the_share(self) -> None:
+        free, busy = gpus(1, 24_564).gpus[0], gpus(1, 24_564, free=16_000).gpus[0]
+        pair = replace(gpus(1, 24_564), gpus=(free, busy))
+        alone = fit_named("Qwen3-4B", gpus(1, 24_564, free=16_000))
+        assert fit_named("Qwen3-4B", pair, FitRequest(gpus=2)).share == alone.share < SHARE
+
     def test_the_fewest_gpus_that_are_enough(self) -> None:
         assert fit_named("Qwen3-8B", gpus(4, 24_564)).gpus == 1
         assert fit_named("Qwen/Qwen3-32B", gpus(4, 24_564)).gpus == 4
         assert fit_named("Qwen3-32B-AWQ", gpus(4, 24_564)).gpus == 2
 
     def test_a_head_of_the_cache_is_not_split(self) -> None:
-        found = find_recipe("Qwen3-30B-A3B")
-        assert found is not None
-        assert found.recipe.kv_bytes(4) == found.recipe.kv_bytes(8) == found.recipe.kv_bytes() // 4
+        fit = find_recipe("Qwen3-30B-A3B")
+        assert fit is not None
+        assert fit.recipe.kv_bytes(4) == fit.recipe.kv_bytes(8) == fit.recipe.kv_bytes() // 4
 
     @pytest.mark.parametrize(
-        ("name", "here", "wish", "said"),
+        ("name", "here", "requirements", "output"),
         [
             ("Qwen/Qwen3-32B", gpus(1, 24_564), FitRequest(), "62,751 MiB of weights"),
             ("Qwen3-8B-AWQ", gpus(1, 8_192), FitRequest(), "1,792 tokens, where 2,048"),
@@ -207,9 +214,11 @@ class TestFit:
             ("Qwen3-8B", cpu(10_000), FitRequest(), "15,947 MiB of weights"),
         ],
     )
-    def test_refusals(self, name: str, here: Machine, wish: FitRequest, said: str) -> None:
-        one = fit_named(name, here, wish)
-        assert one.refusal is not None and said in one.refusal
+    def test_refusals(
+        self, name: str, here: Machine, requirements: FitRequest, output: str
+    ) -> None:
+        one = fit_named(name, here, requirements)
+        assert one.refusal is not None and output in one.refusal
 
     def test_the_next_one_that_can(self) -> None:
         here = gpus(1, 24_564)
@@ -227,12 +236,12 @@ class TestFit:
         assert names.index("Qwen3-30B-A3B") < names.index("Qwen3-4B") < names.index("Qwen3-32B")
 
 
-def fit_named(name: str, here: Machine, wish: FitRequest | None = None) -> Fit:
-    found = find_recipe(name)
-    assert found is not None
-    if found.variant is None:
-        return fit_variant(found.recipe, found.recipe.variants[Precision.BF16], here, wish)
-    return fit_variant(found.recipe, found.variant, here, wish)
+def fit_named(name: str, here: Machine, requirements: FitRequest | None = None) -> Fit:
+    fit = find_recipe(name)
+    assert fit is not None
+    if fit.variant is None:
+        return fit_variant(fit.recipe, fit.recipe.variants[Precision.BF16], here, requirements)
+    return fit_variant(fit.recipe, fit.variant, here, requirements)
 
 
 class TestMachine:
@@ -243,7 +252,7 @@ class TestMachine:
         assert here.description
 
     @pytest.mark.parametrize(
-        ("wanted", "places"),
+        ("expected", "places"),
         [
             (None, [0, 1, 2]),
             ("", []),
@@ -255,8 +264,8 @@ class TestMachine:
             ("GPU-c,GPU-a", [2, 0]),
         ],
     )
-    def test_visible_as_cuda_reads_it(self, wanted: str | None, places: list[int]) -> None:
-        assert machine.visible(wanted, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
+    def test_visible_as_cuda_reads_it(self, expected: str | None, places: list[int]) -> None:
+        assert machine.visible_gpus(expected, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
 
     def test_a_container_has_less(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "memory.max").write_text(str(512 << 20))
@@ -278,7 +287,7 @@ class FakeNvml:
     class NVMLError(Exception):
         pass
 
-    class Held:
+    class HeldMemory:
         total, free = 23_034 << 20, 22_000 << 20
 
     def __getattr__(self, name: str) -> object:
@@ -287,7 +296,7 @@ class FakeNvml:
             "nvmlDeviceGetHandleByIndex": object(),
             "nvmlDeviceGetUUID": "GPU-x",
             "nvmlDeviceGetName": b"NVIDIA L4",
-            "nvmlDeviceGetMemoryInfo": self.Held,
+            "nvmlDeviceGetMemoryInfo": self.HeldMemory,
             "nvmlDeviceGetCudaComputeCapability": (8, 9),
         }
         return lambda *_args: answers.get(name)
@@ -316,26 +325,26 @@ class TestCommand:
         self.see(monkeypatch, gpus(1, 24_564))
         assert cli.run(["recipes", "--explain", "Qwen/Qwen3-32B"]) == 0
         out = capsys.readouterr().out
-        assert "256 KiB a token: 64 layers × 8 KV heads × 128" in out
+        assert "256 KiB per token: 64 layers × 8 KV heads × 128" in out
         assert "It can't run here: 62,751 MiB" in out
-        assert "The next one that can: Qwen/Qwen3-32B-AWQ" in out
+        assert "The best alternative: Qwen/Qwen3-32B-AWQ" in out
 
     def test_json(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.see(monkeypatch, cpu(20_000))
         assert cli.run(["recipes", "--json"]) == 0
-        said = json.loads(capsys.readouterr().out)
-        assert said["machine"]["free_mib"] == 20_000
-        assert len(said["recipes"]) == len(recipes.load_recipes())
-        assert {one["fits"] for one in said["recipes"]} == {True, False}
+        output = json.loads(capsys.readouterr().out)
+        assert output["machine"]["free_mib"] == 20_000
+        assert len(output["recipes"]) == len(recipes.load_recipes())
+        assert {one["fits"] for one in output["recipes"]} == {True, False}
 
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes", "--explain", "Qwen3-9B"]) == 2
         assert "did you mean Qwen3-8B" in capsys.readouterr().err
         assert cli.run(["recipes", "--explain", "llama"]) == 2
-        said = capsys.readouterr().err
-        assert "qchat recipes lists those there are" in said and "Qwen3" not in said
+        output = capsys.readouterr().err
+        assert "qchat recipes lists them" in output and "Qwen3" not in output
 
     def test_a_real_run_without_tricks(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes"]) == 0
@@ -344,11 +353,11 @@ class TestCommand:
 
 def test_properties_are_not_vacuous() -> None:
     """Both outcomes of `fit_variant` are common among the machines that are drawn."""
-    seen = set()
+    captured = set()
 
     @given(st.sampled_from(load_recipes()), machines, wishes)
-    def look(recipe: Recipe, here: Machine, wish: FitRequest) -> None:
-        seen.add(best_fit(recipe, here, wish).fits)
+    def look(recipe: Recipe, here: Machine, requirements: FitRequest) -> None:
+        captured.add(best_fit(recipe, here, requirements).fits)
 
     look()
-    assert seen == {True, False}
+    assert captured == {True, False}

