@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...files import sync_folder
+from ...files import replacing
 from .journal import parsed_lines
 from .records import RowLocation, location_of_result
 
@@ -31,20 +31,12 @@ def order_results(
         offsets[file][place.line - 1] = offset + 1  # 0: the row has no answer
     if sorted_:
         return False
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with path.open("rb") as old, scratch.open("wb") as new:
-            os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+    with path.open("rb") as old:
+        mode = os.fstat(old.fileno()).st_mode & 0o777
+        with replacing(path, mode) as new:
             for of_file in offsets:
                 for at in of_file:
                     if at:
                         old.seek(at - 1)
                         new.write(old.readline())
-            new.flush()
-            os.fsync(new.fileno())
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
     return True

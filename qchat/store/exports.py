@@ -4,18 +4,16 @@ What is written holds the source text, but nothing that a terminal takes for a c
 Markdown such characters are dropped or shown, in JSON they are escaped, so nothing is lost.
 """
 
-import errno
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..console import json_text
 from ..errors import EngineError, UsageError
+from ..files import replacing
 from ..i18n import _
 from ..sanitize import clean, one_line
 from . import (
@@ -31,8 +29,6 @@ from . import (
     readable,
 )
 from .formatting import FORMS
-
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
 
 
 def format_of(path: Path) -> str | None:
@@ -96,38 +92,16 @@ def write_export(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
             with path.open("w", encoding="utf-8") as file:  # a pipe or a device stays what it is
                 file.writelines(pieces)
         else:
-            _write_whole(pieces, Path(os.path.realpath(path)) if overwrite else path, overwrite)
+            # A link stays one: the file that it names is replaced.
+            target = Path(os.path.realpath(path)) if overwrite else path
+            with replacing(target, overwrite=overwrite) as out:
+                out.writelines(piece.encode() for piece in pieces)
     except FileExistsError:
         raise UsageError(exists) from None
     except FileNotFoundError as e:
         raise UsageError(_("There is no folder {path}.").format(path=path.parent)) from e
     except OSError as e:
         raise EngineError(_("Can't write {path}: {why}.").format(path=path, why=e.strerror)) from e
-
-
-def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
-    scratch: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
-        ) as file:
-            scratch = Path(file.name)
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        if not overwrite:
-            try:
-                os.link(scratch, path)  # unlike a rename it never replaces what came meanwhile
-                return
-            except OSError as e:
-                if e.errno not in _NO_LINKS:
-                    raise
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
-        scratch.replace(path)
-    finally:
-        if scratch is not None:
-            with suppress(OSError):
-                scratch.unlink()
 
 
 def read_export(name: str) -> Iterator[Parsed]:

@@ -1,6 +1,7 @@
 """Looking after a server, with a stand-in that crashes and hangs on order; real vLLM is in e2e."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -289,11 +290,16 @@ def test_records_are_private_and_a_broken_one_is_none(
     assert store.read("demo") is None and store.all() == []
 
 
-def test_a_full_disk_keeps_the_record_that_was_there(tmp_path: Path, store: ServerRegistry) -> None:
+def test_a_full_disk_keeps_the_record_that_was_there(
+    tmp_path: Path, store: ServerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     store.write(record())
     folder = tmp_path / "home" / "state" / "servers"
     before = set(folder.iterdir())
-    (folder / f"demo.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(EngineError, match="No space left on device"):
         store.write(replace(record(), state=records.STOPPING))
     assert store.read("demo") == record() and set(folder.iterdir()) == before
