@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...i18n import _
+from ...store import AnswerRecorder, Store, StoredConversation, StoreThread
 from ...store import MessageState as StoreState
-from ...store import Store, StoredConversation, StoreThread, title_of
 from ...store import StoredMessage as Stored
 from ..composer.chips import Draft
 from ..request_settings import RequestSettings
@@ -63,6 +63,7 @@ class ConversationRepository:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.run = StoreThread()
+        self._recorder = AnswerRecorder(store)
         self._drafts: dict[str | None, str | None] = {}  # None: it is not known what is stored
 
     def load(self, conversation: str | None) -> LoadedConversation:
@@ -103,17 +104,16 @@ class ConversationRepository:
         store = self.store
         if conversation is not None:
             self._check(conversation)
-            stored = store.messages.add(conversation, "user", text, parent=parent)
+            stored = self._recorder.add_question(conversation, text, parent=parent)
             return stored, store.messages.versions(conversation).get(stored.id)
         with store.together():  # else a question that fails would leave an empty conversation
-            made = store.conversations.create(
-                title=title_of(text),
+            stored = self._recorder.add_conversation(
+                text,
                 system=using.system,
                 server=using.server,
                 model=using.model,
                 settings=using.settings(),
             )
-            stored = store.messages.add(made.id, "user", text)
             store.remember(_DRAFT, "")
         return stored, None
 
@@ -159,12 +159,14 @@ class ConversationRepository:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
-        used: Json = {"server": using.endpoint.name or using.endpoint.base_url}
-        if asked := using.asked():
-            used["request"] = asked
-        if using.system:
-            used["system"] = using.system
-        answer = store.messages.begin(conversation, parent=question, model=using.model, used=used)
+        answer = self._recorder.begin(
+            conversation,
+            parent=question,
+            server=using.endpoint.name or using.endpoint.base_url,
+            model=using.model,
+            system=using.system,
+            parameters=using.asked(),
+        )
         version = store.messages.versions(conversation).get(answer.id)
         return StartedAnswer(answer.id, messages, version)
 
@@ -195,28 +197,25 @@ class ConversationRepository:
 
     def checkpoint(self, answer: int, content: str, reasoning: str) -> "Future[None]":
         """What has come until now."""
-        return self.run(self.store.messages.checkpoint, answer, content, reasoning or None)
+        return self.run(self._recorder.checkpoint, answer, content, reasoning)
 
     def finish(
         self, answer: int, end: AnswerResult, state: AnswerState, thought: float | None
     ) -> "Future[Stored]":
         """How the answer ended."""
-        timings: Json = {"total_seconds": round(end.total, 4)}
-        if end.first_token is not None:
-            timings["first_token_seconds"] = round(end.first_token, 4)
-        if thought is not None:
-            timings["reasoning_seconds"] = round(thought, 4)
         return self.run(
-            self.store.messages.finish,
+            self._recorder.finish,
             answer,
             StoreState(state.value),
             end.content,
-            end.reasoning or None,
-            error=end.error or None,
+            end.reasoning,
+            error=end.error,
             finish_reason=end.finish_reason,
             model=end.model,
-            usage=end.usage or {},
-            timings=timings,
+            usage=end.usage,
+            first_token=end.first_token,
+            total=end.total,
+            reasoning_seconds=thought,
         )
 
     def keep_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":
