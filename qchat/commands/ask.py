@@ -97,7 +97,7 @@ def ask(
         system = _utf8(system, "--system")
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
     if continue_last and conversation:
-        raise UsageError(_("--continue and --conversation can't be used together."))
+        raise UsageError(_("Give --continue or --conversation, not both."))
     if not (save or continue_last or conversation):
         messages = [{"role": "user", "content": text}]
         if system is not None:

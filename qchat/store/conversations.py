@@ -66,14 +66,14 @@ class ConversationTable:
 
     def find(self, prefix: str, *, limit: int = 10) -> list[StoredConversation]:
         """Those whose id begins so, deleted ones, too; case and look-alikes don't matter."""
-        wanted = prefix.lower().translate(str.maketrans("ilo", "110"))
-        if not wanted or set(wanted) - set(_ALPHABET):
+        normalised = prefix.lower().translate(str.maketrans("ilo", "110"))
+        if not normalised or set(normalised) - set(_ALPHABET):
             return []
         with self._db.read() as c:
             rows = c.execute(
                 f"SELECT {_COLUMNS} FROM conversations WHERE id >= ? AND id < ? "  # noqa: S608
                 "ORDER BY updated DESC, n DESC LIMIT ?",
-                (wanted, wanted + "~", limit),
+                (normalised, normalised + "~", limit),
             )
             return [_conversation(row) for row in rows]
 
@@ -297,9 +297,9 @@ def _numbered(c: sqlite3.Connection, title: str) -> str:
     """A title with the first number from 2 on that no conversation has; '' stays."""
     if not title:
         return ""
-    words, number = _number.sub("", title), 2
+    stem, number = _number.sub("", title), 2
     while True:
-        numbered = f"{words} ({number})"
+        numbered = f"{stem} ({number})"
         if not c.execute("SELECT 1 FROM conversations WHERE title = ?", (numbered,)).fetchone():
             return numbered
         number += 1

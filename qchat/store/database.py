@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..i18n import _
-from .errors import StoreError, StoreProblem, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, problem_of
 
 Clock = Callable[[], float]
 
@@ -69,7 +69,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as e:
-            if trouble_of(e) is StoreProblem.DAMAGED:
+            if problem_of(e) is StoreProblem.DAMAGED:
                 suspect(self.path)
             raise explained(e, self.path) from e
         except MemoryError as e:  # what SQLite says of some damaged indexes, too
@@ -83,10 +83,10 @@ class Database:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file has this name; opening it would drop SQLite's own locks."""
     try:
-        found = path.stat()
+        stats = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return stats.st_dev, stats.st_ino
 
 
 def suspect(path: Path) -> None:

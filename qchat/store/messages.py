@@ -170,18 +170,18 @@ class MessageTable:
 
         For a view: the nodes on the screen and a screen around them.
         """
-        wanted = list(messages)
-        found: dict[int, StoredMessage] = {}
+        numbers = list(messages)
+        by_id: dict[int, StoredMessage] = {}
         with self._db.read() as c:
-            for start in range(0, len(wanted), 500):
-                part = wanted[start : start + 500]
+            for start in range(0, len(numbers), 500):
+                part = numbers[start : start + 500]
                 marks = ",".join("?" * len(part))
-                found_rows = c.execute(
+                cursor = c.execute(
                     f"SELECT {rows.COLUMNS} FROM messages WHERE id IN ({marks})",  # noqa: S608
                     part,
                 )
-                found |= {row[0]: rows.message_of(row) for row in found_rows}
-        return [found[number] for number in wanted if number in found]
+                by_id |= {row[0]: rows.message_of(row) for row in cursor}
+        return [by_id[number] for number in numbers if number in by_id]
 
     def path(self, conversation: str, to: int | Leaf | None = LEAF) -> list[Node]:
         """The messages from the root to the leaf (or to message `to`), without their texts."""
@@ -205,22 +205,22 @@ class MessageTable:
         """The messages with the same parent, this one among them, oldest first."""
         with self._db.read() as c:
             old = rows.get(c, message)
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id",
                 (old.conversation, old.parent),
             )
-            return [row[0] for row in found]
+            return [row[0] for row in cursor]
 
     def versions(self, conversation: str) -> dict[int, tuple[int, int]]:
         """Of the messages that have siblings: which one it is, from 1, and of how many."""
         with self._db.read() as c:
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY parent ORDER BY id), "
                 "count(*) OVER (PARTITION BY parent) AS n FROM messages WHERE conversation = ?) "
                 "WHERE n > 1",
                 (conversation,),
             )
-            return {row[0]: (row[1], row[2]) for row in found}
+            return {row[0]: (row[1], row[2]) for row in cursor}
 
     def show(self, message: int) -> int:
         """Make the path go through this message, down to the newest of what follows it.
@@ -257,12 +257,12 @@ class MessageTable:
     def questions(self, conversation: str | None = None, *, limit: int = 100) -> list[str]:
         """The latest questions, newest first, for the composer's history; None: of all."""
         with self._db.read() as c:
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT content FROM messages WHERE role = 'user' "
                 "AND (?1 IS NULL OR conversation = ?1) ORDER BY id DESC LIMIT ?2",
                 (conversation, limit),
             )
-            return [row[0] for row in found]
+            return [row[0] for row in cursor]
 
     def _writer_name(self) -> str:
         try:

@@ -12,7 +12,7 @@ from ..i18n import _
 from ..locks import FileLock, read_record
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
-from .errors import StoreError, StoreProblem, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, problem_of
 from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
@@ -83,14 +83,14 @@ def open_database(folder: Path, clock: Clock) -> Database:
 def open_read_only(folder: Path, clock: Clock) -> Database:
     """The file in `folder` as it is, where nothing can be written. Raises `StoreError`."""
     path = folder / NAME
-    ways = ["mode=ro"]
+    options = ["mode=ro"]
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:
         # SQLite makes files of its own even for reading, unless it is told that nobody writes.
-        ways.append("mode=ro&immutable=1")
-    for way in ways:
+        options.append("mode=ro&immutable=1")
+    for option in options:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{way}",
+            f"{path.absolute().as_uri()}?{option}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -167,9 +167,9 @@ def _look(connection: sqlite3.Connection, path: Path) -> None:
             f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT 1"  # noqa: S608
         ).fetchone()
     if suspicion(path).exists():
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise _damage(found)
+        result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if result != "ok":
+            raise _damage(result)
         for table in ("message_text", "title_text"):
             connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
 
@@ -178,11 +178,11 @@ def _is_damage(error: sqlite3.Error) -> bool:
     # SQLite's plain error (a table is missing, the format is unknown) is damage, too: what is asked
     # at an opening is right.
     plain = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    return plain or trouble_of(error) is StoreProblem.DAMAGED
+    return plain or problem_of(error) is StoreProblem.DAMAGED
 
 
-def _damage(found: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(found)
+def _damage(message: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(message)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 

@@ -175,11 +175,11 @@ def get(c: sqlite3.Connection, message: int) -> StoredMessage:
 
 def all_of(c: sqlite3.Connection, conversation: str) -> list[StoredMessage]:
     """All messages of all branches with their texts, in the order they were made."""
-    found = c.execute(
+    cursor = c.execute(
         f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
         (conversation,),
     )
-    return [message_of(row) for row in found]
+    return [message_of(row) for row in cursor]
 
 
 def message_of(row: Sequence[Any]) -> StoredMessage:
@@ -246,17 +246,17 @@ def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
 
 def writers_of_streaming(c: sqlite3.Connection) -> list[str]:
     """Who has an answer `STREAMING`."""
-    found = c.execute("SELECT DISTINCT writer FROM messages WHERE state = 'streaming'")
-    return [row[0] for row in found]
+    cursor = c.execute("SELECT DISTINCT writer FROM messages WHERE state = 'streaming'")
+    return [row[0] for row in cursor]
 
 
 def remove_all(c: sqlite3.Connection, conversation: str) -> None:
     """Remove a conversation's messages, from the index, too."""
-    found = c.execute(
+    messages = c.execute(
         "SELECT id, content FROM messages WHERE conversation = ? AND state != ?",
         (conversation, MessageState.STREAMING),
     ).fetchall()
-    for number, content in found:
+    for number, content in messages:
         unindex_message(c, number, content)
     # A parent can't go while a child refers to it.
     c.execute("UPDATE messages SET parent = NULL WHERE conversation = ?", (conversation,))

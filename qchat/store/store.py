@@ -59,16 +59,16 @@ class Store:
     @property
     def notice(self) -> str | None:
         """What to tell the person about the opening, or None."""
-        found = self._salvaged
-        if found is None:
+        salvaged = self._salvaged
+        if salvaged is None:
             return None
         damaged = _("The stored conversations were damaged.")
-        if found.trouble:
+        if salvaged.error:
             text = _(
                 "The file is kept as {path}. What can be read of it could not be stored here, "
                 "which is tried again at the next start: {why}"
             )
-        elif not found.conversations:
+        elif not salvaged.conversations:
             text = _(
                 "Nothing in them can be read; the file is kept as {path}. A new store is begun."
             )
@@ -78,13 +78,16 @@ class Store:
                 "missing, the damaged file is kept as {path}.",
                 "{n} conversations could be read and are here ({m} messages). If something is "
                 "missing, the damaged file is kept as {path}.",
-                found.conversations,
+                salvaged.conversations,
             )
         return (
             damaged
             + " "
             + text.format(
-                n=found.conversations, m=f"{found.messages:,}", path=found.path, why=found.trouble
+                n=salvaged.conversations,
+                m=f"{salvaged.messages:,}",
+                path=salvaged.path,
+                why=salvaged.error,
             )
         )
 
@@ -156,7 +159,7 @@ def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = F
     except StoreError as e:
         if (
             not only_reading
-            or e.trouble is not StoreProblem.READ_ONLY
+            or e.problem is not StoreProblem.READ_ONLY
             or not (folder / NAME).exists()
         ):
             raise

@@ -70,7 +70,7 @@ def test_going_on_sends_what_was_said(ask: AskCommand, tmp_path: Path) -> None:
     ("args", "message"),
     [
         (["--conversation", "zzzz"], "matches no conversation"),
-        (["--continue", "--conversation", "zzzz"], "can't be used together"),
+        (["--continue", "--conversation", "zzzz"], "not both"),
     ],
 )
 def test_mistakes(ask: AskCommand, args: list[str], message: str) -> None:

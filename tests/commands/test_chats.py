@@ -68,7 +68,7 @@ def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path:
     copy = tmp_path / "other.db"
     copy.write_bytes((home / "data" / "chats.db").read_bytes())
     code, _out, err = run(capsys, "import", str(copy))
-    assert (code, err) == (0, "Imported 0 conversations. 1 was here already.\n")
+    assert (code, err) == (0, "Imported 0 conversations. 1 duplicate skipped.\n")
     run(capsys, "delete", chat, "--yes")
     run(capsys, "purge", "--older-than", "0", "--yes")
     code, _out, err = run(capsys, "import", str(copy))
@@ -76,7 +76,7 @@ def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path:
     assert "scatters" in run(capsys, "show", chat)[1]
     copy.write_bytes(copy.read_bytes()[:16])
     code, _out, err = run(capsys, "import", str(copy))
-    assert code == 2 and "no conversation of qchat's" in err
+    assert code == 2 and "No qchat conversation" in err
 
 
 def test_what_only_reads_does_so_where_nothing_can_be_written(
@@ -116,7 +116,7 @@ def test_search(capsys: Capsys, chat: str) -> None:
     (start, end) = hit["marks"][0]
     assert hit["snippet"][start:end] == "scatters"
     assert hit["conversation"] == chat
-    assert run(capsys, "search", "nowhere") == (0, "", "Nothing was found.\n")
+    assert run(capsys, "search", "nowhere") == (0, "", "No matches.\n")
     assert run(capsys, "search", '"*')[0] == 0
 
 
@@ -156,7 +156,7 @@ def test_export_and_import_of_everything(
     assert run(capsys, "export", "-o", "all.json", "--force")[0] == 0
     assert Path("all.json").read_bytes() == before
     assert run(capsys, "import", "all.json")[2] == (
-        "Imported 0 conversations. 1 was here already.\n"
+        "Imported 0 conversations. 1 duplicate skipped.\n"
     )
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
     assert run(capsys, "import", "all.json")[2] == "Imported 1 conversation.\n"
@@ -175,7 +175,7 @@ def test_lines_are_what_batch_reads(
     assert [m["role"] for m in messages] == ["system", "user", "assistant"]
     assert messages[2]["content"] == f"Light {ESCAPE}scatters.\n"
     Path("in.jsonl").write_text(out, "utf-8")
-    assert "1 was here already" in run(capsys, "import", "in.jsonl")[2]
+    assert "1 duplicate skipped" in run(capsys, "import", "in.jsonl")[2]
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
     assert run(capsys, "import", "in.jsonl")[0] == 0
     assert run(capsys, "export", "--format", "jsonl")[1] == out

@@ -71,7 +71,7 @@ def test_damage_in_the_middle_is_set_aside_at_the_next_opening(tmp_path: Path) -
                     break
                 store.messages.bodies(n.id for n in store.messages.path(chat.id))
         except StoreError as e:
-            assert e.trouble is StoreProblem.DAMAGED
+            assert e.problem is StoreProblem.DAMAGED
             assert e.exit_code == Exit.ENGINE
     else:
         pytest.fail("the damage was never said")
@@ -218,7 +218,7 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     c.close()
     with open_store(tmp_path) as store, pytest.raises(StoreError) as caught:
         store.search("text")
-    assert caught.value.trouble is StoreProblem.DAMAGED
+    assert caught.value.problem is StoreProblem.DAMAGED
     with open_store(tmp_path) as store:
         assert store.aside is None
         assert len(store.search("text")) == len(store.messages.path(chat.id)) == 30
@@ -268,7 +268,7 @@ def write_until_full(store: Store, chat: str) -> int:
         for n in range(1000):
             store.messages.add(chat, "user", f"{n} " + "words " * 2000)
             stored += 1
-    assert caught.value.trouble is StoreProblem.FULL
+    assert caught.value.problem is StoreProblem.FULL
     assert caught.value.exit_code == Exit.ENGINE
     assert "full" in str(caught.value)
     return stored
@@ -296,7 +296,7 @@ def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
             file.write(b"x" * 4096)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is StoreProblem.FULL
+    assert caught.value.problem is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -312,7 +312,7 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
     for _time in range(2):
         with pytest.raises(StoreError) as caught:
             open_store(disk)
-        assert caught.value.trouble is StoreProblem.FULL
+        assert caught.value.problem is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert store.notice is not None
@@ -348,7 +348,7 @@ def test_a_read_only_folder_is_said(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is StoreProblem.READ_ONLY
+    assert caught.value.problem is StoreProblem.READ_ONLY
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -362,7 +362,7 @@ def test_a_read_only_folder_can_be_read(disk: Path) -> None:
         assert len(store.search("text")) == 3
         with pytest.raises(StoreError) as caught:
             store.conversations.rename(chat.id, "other")
-        assert caught.value.trouble is StoreProblem.READ_ONLY
+        assert caught.value.problem is StoreProblem.READ_ONLY
     empty = disk / "none"
     with pytest.raises(QchatError):
         open_store(empty, only_reading=True)
@@ -396,5 +396,5 @@ def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path)
             assert fresh.aside is not None
             with pytest.raises(StoreError, match="start qchat again") as caught:
                 living.messages.add(chat.id, "user", "typed later")
-            assert caught.value.trouble is StoreProblem.DAMAGED
+            assert caught.value.problem is StoreProblem.DAMAGED
             fresh.conversations.create(title="goes on")

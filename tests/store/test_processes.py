@@ -63,7 +63,7 @@ def test_what_kill_9_cut_off_is_stopped_and_kept(tmp_path: Path) -> None:
             assert store.messages.get(int(answer)).state is MessageState.STREAMING
             with pytest.raises(StoreError) as caught:
                 store.messages.checkpoint(int(answer), "mine")
-            assert caught.value.trouble is StoreProblem.BUSY
+            assert caught.value.problem is StoreProblem.BUSY
         os.kill(streamer.pid, signal.SIGKILL)
         streamer.wait()
     with open_store(tmp_path) as store:

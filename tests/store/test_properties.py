@@ -170,7 +170,7 @@ def test_export_import_export_is_the_same(
         with open_store(Path(folder) / "b") as two:
             assert two.load([parse_document(exported)]).added == (chat,)
             assert two.dump(chat) == exported
-            assert two.load([parse_document(exported)]).known == 1
+            assert two.load([parse_document(exported)]).duplicates == 1
         if lines["messages"]:
             with open_store(Path(folder) / "c") as three:
                 (key,) = three.load([parse_messages(lines)]).added

@@ -125,7 +125,7 @@ def test_an_answer_that_has_ended_is_not_written_to(store: Store, chat: StoredCo
     ):
         with pytest.raises(StoreError) as caught:
             write()
-        assert caught.value.trouble is StoreProblem.BUSY
+        assert caught.value.problem is StoreProblem.BUSY
     assert store.messages.get(answer).content == "whole"
 
 

@@ -56,7 +56,7 @@ class ConversationActions:
 
     async def rename_to(self, key: str, words: str) -> None:
         """Another title for a conversation. Raises `QchatError`."""
-        words = chat_lines.given_title(words)
+        words = chat_lines.checked_title(words)
         changed = await self._keeper.run(self._keeper.store.conversations.rename, key, words)
         if key == self._app.conversation.key:
             self._app.conversation.title = changed.title
