@@ -228,7 +228,7 @@ def test_a_bad_export_is_refused(
 
 def test_a_file_that_is_something_else(capsys: Capsys) -> None:
     Path("a.json").write_text('{"name": "x"}')
-    assert "neither an export" in run(capsys, "import", "a.json")[2]
+    assert "neither a qchat export" in run(capsys, "import", "a.json")[2]
     Path("b.json").write_bytes(b"ok\n\xff\n")
     assert "b.json:2: this is not UTF-8" in run(capsys, "import", "b.json")[2]
     Path("c.json").write_text("")
