@@ -9,22 +9,26 @@ QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint format bench lock clean
+.PHONY: help setup demo test test-all soak lint format bench lock dist clean
 
 help: ## show this list
-	@echo "make demo    the bundled model answers $(QUESTIONS), on this machine"
-	@echo "make test    run every test, two at a time (ARGS='-k journal -x' goes to pytest)"
-	@echo "make soak    the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
-	@echo "make setup   make or mend .venv     (the others do it by themselves)"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  let ruff lay out the code"
-	@echo "make bench   measure throughput     (ARGS=... goes to the benchmark)"
-	@echo "make lock    resolve the pinned lists in requirements/ anew"
-	@echo "make clean   remove .venv, caches and the demo's answers"
+	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
+	@echo "make test      the tests that need no other program, in random order (9 min)"
+	@echo "make test-all  all tests, those that run nginx, Prometheus, a browser or npm too (20 min)"
+	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
+	@echo "make setup     make or mend .venv     (the others do it by themselves)"
+	@echo "make lint      ruff and mypy"
+	@echo "make format    let ruff lay out the code"
+	@echo "make bench     measure throughput"
+	@echo "make lock      resolve the pinned lists in requirements/ anew"
+	@echo "make dist      build sdist and wheel in dist/, and check their metadata"
+	@echo "make clean     remove .venv, caches and the demo's answers"
 	@echo
 	@echo "QCHAT_EXTRA=gpu|cpu|none  which vLLM to install (by default: what this machine has)"
 	@echo "PYTHON=/path/to/python    which Python, 3.11 or newer"
 	@echo "VERBOSE=1                 show what pip says"
+	@echo "ARGS='-k journal -x'      options for pytest or the benchmark"
+	@echo "QCHAT_REQUIRE_TOOLS=1     a test whose tool is missing fails instead of being skipped"
 
 setup: ## quick when there is nothing to do
 	@python=$$(requirements/find-python "$(PYTHON)") && \
@@ -35,7 +39,11 @@ demo: setup
 	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; fi; \
 	exit $$code
 
+# ARGS comes last: another -m in it replaces the one here.
 test: setup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not needs_tool" $(ARGS)
+
+test-all: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: setup
@@ -59,6 +67,13 @@ bench: setup
 
 lock:
 	@python=$$(requirements/find-python "$(PYTHON)") && exec "$$python" requirements/lock.py
+
+dist: ## the tools stand in a venv of their own: the project does not need them
+	@rm -rf dist build/dist-venv
+	@python=$$(requirements/find-python "$(PYTHON)") && "$$python" -m venv build/dist-venv
+	@build/dist-venv/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	@build/dist-venv/bin/python -m build
+	@build/dist-venv/bin/twine check --strict dist/*
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The two values that travel through a run: a `Request` goes in, an `Outcome` comes out."""
+"""The two values that pass through a run: a `Request` goes in, an `Outcome` comes out."""
 
 import enum
 import hashlib
@@ -9,15 +9,14 @@ from typing import Any
 import orjson
 
 from ..errors import Failure
+from ..json_types import JsonObject
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 
-Json = dict[str, Any]
-
 
 class RowKind(enum.Enum):
-    """How an input line was written; decides how its answer is written."""
+    """The format of an input line; decides the format of its answer."""
 
     OPENAI = "openai"
     MESSAGES = "messages"
@@ -27,11 +26,11 @@ class RowKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One row, ready to be asked.
+    """One row, ready to be sent.
 
-    `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a whole OpenAI
+    `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a complete OpenAI
     request body for `endpoint` (its `model` included, `stream` never), `source` is the input
-    line as parsed, and `digest` names what is asked: equal digests are equal requests.
+    line as parsed, and `digest` identifies endpoint and body: equal digests are equal requests.
     """
 
     file: int
@@ -39,19 +38,19 @@ class Request:
     custom_id: str
     kind: RowKind
     endpoint: str
-    body: Json
-    source: Json | str
+    body: JsonObject
+    source: JsonObject | str
     digest: str
 
     @property
     def names_itself(self) -> bool:
-        """Whether the custom_id was given, not made from file and line."""
+        """Whether the input line has a custom_id, so that none was made from file and line."""
         return isinstance(self.source, dict) and self.source.get("custom_id") is not None
 
 
 def dumps(value: Any, option: int = 0) -> bytes:
-    """JSON of `value`: orjson's, or the standard library's where orjson can't (whole numbers
-    beyond 64 bits, more than 254 levels). Raises `ValueError` or `RecursionError`."""
+    """Serialize `value` to JSON with orjson, or with the standard library where orjson can't
+    (integers beyond 64 bits, more than 254 levels). Raises `ValueError` or `RecursionError`."""
     try:
         return orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
@@ -65,7 +64,7 @@ def dumps(value: Any, option: int = 0) -> bytes:
         return (text + newline).encode("utf-8", "surrogatepass")
 
 
-def digest(endpoint: str, body: Json) -> str:
+def digest(endpoint: str, body: JsonObject) -> str:
     """128 bits of BLAKE2b over endpoint and body, in hex; key order does not matter."""
     data = dumps([endpoint, body], orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -81,13 +80,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one try: either `body` (the OpenAI response body) or `failure` is set.
+    """The result of one try: either `body` (the OpenAI response body) or `failure` is set.
 
-    `seconds` is the time from asking to the end of the answer; `copied` says that nothing was
-    asked, as an equal request had been answered.
+    `seconds` is the time from sending to the end of the answer; `copied` says that nothing was
+    sent, as an equal request had been answered.
     """
 
-    body: Json | None = None
+    body: JsonObject | None = None
     failure: Failure | None = None
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
@@ -99,16 +98,16 @@ class Outcome:
         return self.body is not None
 
 
-def is_aborted(body: Json) -> bool:
-    """Whether an answer was broken off by the engine, as vLLM does with all when it is stopped."""
+def is_aborted(body: JsonObject) -> bool:
+    """Whether the engine aborted an answer, as vLLM does with all when it is stopped."""
     choices = body.get("choices")
     return isinstance(choices, list) and any(
         isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
     )
 
 
-def usage_of(body: Json) -> Usage:
-    """The `usage` of a response body; zeros where the server told none."""
+def usage_of(body: JsonObject) -> Usage:
+    """The `usage` of a response body; zeros where it has none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()

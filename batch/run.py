@@ -161,7 +161,9 @@ class _Run:
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask what is open."""
-        chosen = await select_engine(self._job.wish, settings, lambda: _new_log(settings, "batch"))
+        chosen = await select_engine(
+            self._job.wish, settings, lambda: _new_log(settings, "batch"), self._screen
+        )
         if self._job.dedup:
             chosen = chosen.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:

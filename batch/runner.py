@@ -1,4 +1,4 @@
-"""Asking the open rows: through an engine that is started, drained, and replaced where it dies."""
+"""Send the open rows through an engine that is started, drained, and replaced when it dies."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import Code, Failure
 from ..i18n import _, plural
 from ..signals import call_on_signal
+from ..tasks import FailureReporter, start_supervised
 from .engines.engine import Engine
 from .engines.selection import EngineSelection
 from .journal.sink import Sink
@@ -18,62 +19,64 @@ from .request import Outcome, Request
 from .run_stats import RunStats
 from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
 
-SYNC_EVERY = 1.0
+SYNC_INTERVAL = 1.0
 """Seconds of finished work that a power cut may cost at most."""
 
-DRAIN = 5.0
+DRAIN_SECONDS = 5.0
 """Seconds that rows in flight get to end after the first Ctrl-C."""
 
 
 @dataclass(slots=True)
 class BatchRunner:
-    """All open rows through the chosen engine. `signum` is the signal that ended it, if one did.
+    """All open rows through the selected engine. `signum` is the signal that ended it, if one did.
 
-    `open_rows` begins anew with each call; `record` takes each row that came to an end; `stalled`
-    says whether the loop stands in a write that may never end; `tell` is told the state once a
-    second.
+    Each call of `open_rows` iterates from the start; `record` takes each row that came to an end;
+    `stalled` says whether the loop is blocked in a write that may never end; `publish` gets the
+    state once a second.
     """
 
-    chosen: EngineSelection
+    selection: EngineSelection
     open_rows: Callable[[], Iterator[Request]]
     record: RecordOutcome
     rule: RetryRule
     uniform: bool
     sink: Sink
-    tally: RunStats
-    screen: ProgressDisplay
+    stats: RunStats
+    display: ProgressDisplay
     stalled: Callable[[], bool]
-    tell: Callable[[RunStats], None]
+    publish: Callable[[RunStats], None]
     signum: int | None = None
     _engine: Engine = field(init=False)
-    _begun: bool = False
+    _progress_failures: FailureReporter = field(init=False)
+    _started: bool = False
     _retries: Counter[Code] = field(default_factory=Counter)
-    _judged: list[tuple[Request, Outcome]] = field(default_factory=list)
+    _culprits: list[tuple[Request, Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._engine = self.chosen.engine
+        self._engine = self.selection.engine
+        self._progress_failures = FailureReporter(_("Showing progress"), self.display.warn)
 
     async def run(self) -> None:
-        """Ask them all, or until a signal. Raises `EngineError`."""
-        if self.chosen.again is None:  # a server; it was started to ask for its models
+        """Send all of them, or until a signal. Raises `EngineError`."""
+        if self.selection.make_engine is None:  # a server: its session is open already
             self.sink.start()
-            await self._ask(self.chosen.engine, longest_first(self.open_rows()))
+            await self._send(self.selection.engine, longest_first(self.open_rows()))
             return
-        trial = PoisonRowFinder()
-        await self._start(self.chosen.engine)
+        finder = PoisonRowFinder()
+        await self._start(self.selection.engine)
         self.sink.start()
         while True:
             try:
-                await self._ask_all(self._engine, trial)
+                await self._send_all(self._engine, finder)
                 if self.signum is None:
-                    self._confirm()
+                    self._record_culprits()
                 return
             except EngineDiedError as error:
                 if self.signum is not None:
                     return
-                self._judge(trial, error)
+                self._examine_death(finder, error)
             await self._engine.close()
-            await self._start(self.chosen.again())
+            await self._start(self.selection.make_engine())
 
     async def close(self) -> None:
         """Close the engine that is in use now."""
@@ -81,110 +84,130 @@ class BatchRunner:
 
     async def _start(self, engine: Engine) -> None:
         self._engine = engine
-        with self.screen.phase(_("Starting vLLM ...")):
-            await engine.start(self.tally.total - self.tally.done)
-        self.screen.say(_("Ready: {engine}.").format(engine=engine.description))
+        with self.display.phase(_("Starting vLLM ...")):
+            await engine.start(self.stats.total - self.stats.done)
+        self.display.say(_("Ready: {engine}.").format(engine=engine.description))
 
-    async def _ask_all(self, engine: Engine, trial: PoisonRowFinder) -> None:
-        suspects = trial.begin(self._is_open)
+    async def _send_all(self, engine: Engine, finder: PoisonRowFinder) -> None:
+        suspects = finder.begin(self._is_open)
         if suspects:
-            await self._ask(engine, iter(suspects), trial.width)
+            await self._send(engine, iter(suspects), finder.width)
             if self.signum is not None:
                 return
-            trial.passed()
+            finder.clear()
         rows = (row for row in self.open_rows() if self._is_open(row.file, row.line))
-        await self._ask(engine, longest_first(rows))
+        await self._send(engine, longest_first(rows))
 
     def _is_open(self, file: int, line: int) -> bool:
-        judged = any((row.file, row.line) == (file, line) for row, _outcome in self._judged)
-        return not judged and self.sink.is_open(file, line)
+        is_culprit = any((row.file, row.line) == (file, line) for row, _outcome in self._culprits)
+        return not is_culprit and self.sink.is_open(file, line)
 
-    def _judge(self, trial: PoisonRowFinder, error: EngineDiedError) -> None:
-        """After a death; raises `error` when the engine need not be started again."""
-        if self._judged:  # it has answered nothing since the last one: it is the engine's fault
+    def _examine_death(self, finder: PoisonRowFinder, error: EngineDiedError) -> None:
+        """Look for the culprit; raises `error` when the engine need not be started again."""
+        if self._culprits:  # it has answered nothing since the last one: it is the engine's fault
             raise error
         try:
-            guilty = trial.died(error.asked, killed=error.killed)
+            culprit = finder.record_death(error.in_flight, killed=error.killed)
         except HopelessError:
             raise error from None
-        if guilty is None:
-            self.screen.warn(_("{problem} Starting it again.").format(problem=error))
+        if culprit is None:
+            self.display.warn(_("{problem} Starting it again.").format(problem=error))
             return
-        text = _("{problem} Line {line} was asked, alone and once before; it is set aside.")
-        self.screen.warn(text.format(problem=error, line=guilty.line))
-        text = _("The engine died twice while this row was asked, the second time alone. {problem}")
+        text = _("{problem} Line {line} was in flight, alone and once before; it is set aside.")
+        self.display.warn(text.format(problem=error, line=culprit.line))
+        text = _("The engine died twice on this row, the second time with no other. {problem}")
         failure = Failure(Code.POISON, text.format(problem=error))
-        self._judged.append((guilty, Outcome(failure=failure)))
+        self._culprits.append((culprit, Outcome(failure=failure)))
 
-    def _confirm(self) -> None:
-        """The engine answers other rows: what it died of is at fault, not the engine."""
-        judged, self._judged = self._judged, []
-        for row, outcome in judged:
+    def _record_culprits(self) -> None:
+        """Record them as failed: the engine answers other rows, so it is not at fault."""
+        culprits, self._culprits = self._culprits, []
+        for row, outcome in culprits:
             self.record(row, outcome, 2)
 
-    def _ended(self, request: Request, outcome: Outcome, attempts: int) -> None:
-        if outcome.answered and self._judged:
-            self._confirm()
+    def _record(self, request: Request, outcome: Outcome, attempts: int) -> None:
+        if outcome.answered and self._culprits:
+            self._record_culprits()
         self.record(request, outcome, attempts)
 
-    async def _ask(self, engine: Engine, rows: Iterator[Request], width: int | None = None) -> None:
-        """Run a feeder, syncing and drawing beside it; the first signal drains it."""
-        feeder = RequestScheduler(
+    async def _send(
+        self, engine: Engine, rows: Iterator[Request], max_in_flight: int | None = None
+    ) -> None:
+        """Run a scheduler, syncing and showing progress beside it; the first signal drains it."""
+        scheduler = RequestScheduler(
             engine,
             rows,
-            self._ended,
+            self._record,
             self.rule,
             uniform=self.uniform,
-            most=width,
+            max_in_flight=max_in_flight,
             retries=self._retries,
             proven=self.sink.answered > 0,
+            report=self.display.warn,
         )
-        if not self._begun:
-            self._begun = True
-            self.tally.start()
-        self.tell(self.tally)
-        with self.screen.counting(self.tally):
-            await self._feed(feeder)
+        if not self._started:
+            self._started = True
+            self.stats.start()
+        self._publish()
+        with self.display.counting(self.stats):
+            await self._run_scheduler(scheduler)
 
-    async def _feed(self, feeder: RequestScheduler) -> None:
-        feeding = asyncio.create_task(feeder.run())
-        keeping = asyncio.create_task(self._keep(feeder))
+    async def _run_scheduler(self, scheduler: RequestScheduler) -> None:
+        sending = asyncio.create_task(scheduler.run())
+        # Without its syncs the run would go on with answers that a power cut takes: an error
+        # there ends it. Without the display nothing is lost.
+        syncing = asyncio.create_task(self._sync_periodically())
+        showing = start_supervised(
+            _("Showing progress"),
+            lambda: self._show_progress(scheduler),
+            report=self.display.warn,
+        )
         loop = asyncio.get_running_loop()
 
         def stop(signum: int) -> None:
             if self.signum is not None:
-                feeding.cancel()
+                sending.cancel()
                 return
             self.signum = signum
-            feeder.stop()
-            n = feeder.in_flight
+            scheduler.stop()
+            n = scheduler.in_flight
             text = plural(
-                "Stopping: {n} row in flight gets {s:.0f} s to end (Ctrl-C again: at once).",
-                "Stopping: {n} rows in flight get {s:.0f} s to end (Ctrl-C again: at once).",
+                "Stopping: {n} row in flight gets {s:.0f} s to finish (Ctrl-C again: at once).",
+                "Stopping: {n} rows in flight get {s:.0f} s to finish (Ctrl-C again: at once).",
                 n,
             )
-            self.screen.warn(text.format(n=n, s=DRAIN))
-            loop.call_later(DRAIN, feeding.cancel)
+            self.display.warn(text.format(n=n, s=DRAIN_SECONDS))
+            loop.call_later(DRAIN_SECONDS, sending.cancel)
 
         try:
-            with call_on_signal(stop, 2 * DRAIN, self.stalled):
-                await asyncio.wait({feeding, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            with call_on_signal(stop, 2 * DRAIN_SECONDS, self.stalled):
+                await asyncio.wait({sending, syncing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (feeding, keeping):
+            for task in (sending, syncing, showing):
                 task.cancel()
-            ends = await asyncio.gather(feeding, keeping, return_exceptions=True)
-            self._sample(feeder)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+            results = await asyncio.gather(sending, syncing, showing, return_exceptions=True)
+            self._sample(scheduler)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
-    async def _keep(self, feeder: RequestScheduler) -> None:
+    async def _sync_periodically(self) -> None:
         while True:
-            await asyncio.sleep(SYNC_EVERY)
+            await asyncio.sleep(SYNC_INTERVAL)
             await asyncio.to_thread(self.sink.sync)
-            self._sample(feeder)
-            self.screen.tick(self.tally)
 
-    def _sample(self, feeder: RequestScheduler) -> None:
-        self.tally.sample(feeder.in_flight, feeder.retries, feeder.engine.states())
-        self.tell(self.tally)
+    async def _show_progress(self, scheduler: RequestScheduler) -> None:
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL)
+            self._sample(scheduler)
+            self.display.tick(self.stats)
+
+    def _sample(self, scheduler: RequestScheduler) -> None:
+        self.stats.sample(scheduler.in_flight, scheduler.retries, scheduler.engine.states())
+        self._publish()
+
+    def _publish(self) -> None:
+        try:
+            self.publish(self.stats)
+        except Exception as error:
+            self._progress_failures.add(error)

@@ -1,7 +1,7 @@
-"""Keeps an engine full: a bounded window of requests in flight, no barrier between them.
+"""Keep an engine full: a bounded window of requests in flight, no barrier between them.
 
-The retry rule lives here, and so does the judgement whether a failure is one row's or the
-run's; both read `qchat.errors.MEANING` alone.
+The retry rule lives here, and so does the decision whether a failure concerns one row or the
+run; both read `qchat.errors.MEANING` alone.
 """
 
 import asyncio
@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 
 from ..errors import Code, EngineError, Failure, Scope, sentence
 from ..i18n import _
+from ..tasks import FailureReporter
 from .engines.engine import Engine
 from .request import Outcome, Request
 from .run_stats import duration
 
-_DEAD = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
-_AT_WORK = 2.0  # seconds; a request that has no answer for so long was not refused
-_HELD = 1000  # refusals that are held back at most
-_HIRING = 0.1  # seconds between two looks at the engine's window
+_ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
+_ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
+_MAX_DEFERRED = 1000  # refusals that are held back at most
+_SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
+_PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
 
 RecordOutcome = Callable[[Request, Outcome, int], None]
 """Called once for each row that came to an end: request, outcome, attempts."""
@@ -43,35 +45,36 @@ class RetryRule:
     wait: float = 600.0
 
     def pause(self, tries: int, retry_after: float | None = None) -> float:
-        """Seconds to wait after `tries` failed tries; never under what the server asked for."""
+        """Seconds to wait after `tries` failed tries; at least the server's `retry_after`."""
         jitter = random.uniform(0, min(self.cap, self.base * 2 ** min(tries, 16)))  # noqa: S311
         return jitter + min(retry_after or 0.0, self.wait)
 
 
 @dataclass(slots=True)
 class RetryBudget:
-    """How many tries again a run may make, so that a server in trouble is not hammered.
+    """A token bucket for retries, so that a server in trouble is not hammered.
 
-    One more for every second answer and `per_second` in any case, with at most `most` saved up.
-    A row whose try again finds the budget empty waits; it is not given up.
+    It gains one retry for every second answer and `per_second` in any case, up to `capacity`.
+    A row whose retry finds the budget empty waits; it is not given up.
     """
 
-    most: float = 500.0
+    capacity: float = 500.0
     per_answer: float = 0.5
     per_second: float = 5.0
-    _left: float = 500.0
-    _seen: float = field(default_factory=time.monotonic)
+    _balance: float = 500.0
+    _updated: float = field(default_factory=time.monotonic)
 
     def earn(self) -> None:
-        """Something was answered."""
-        self._left = min(self.most, self._left + self.per_answer)
+        """Count an answer."""
+        self._balance = min(self.capacity, self._balance + self.per_answer)
 
     def take(self) -> float:
-        """Take one try; returns the seconds to wait for it, 0 while the budget lasts."""
+        """Take one retry; return the seconds to wait for it, 0 while the budget lasts."""
         now = time.monotonic()
-        self._left = min(self.most, self._left + (now - self._seen) * self.per_second) - 1
-        self._seen = now
-        return max(0.0, -self._left / self.per_second)
+        gained = (now - self._updated) * self.per_second
+        self._balance = min(self.capacity, self._balance + gained) - 1
+        self._updated = now
+        return max(0.0, -self._balance / self.per_second)
 
 
 class RunFaultError(EngineError):
@@ -79,12 +82,12 @@ class RunFaultError(EngineError):
 
 
 class EngineDiedError(RunFaultError):
-    """The engine in this process has ended with the rows `asked` in flight, `killed` from outside
-    or by itself; another one can go on with the open rows."""
+    """The engine in this process has ended with the rows `in_flight`, `killed` from outside or by
+    itself; another one can go on with the open rows."""
 
-    def __init__(self, message: str, asked: Sequence[Request], *, killed: bool) -> None:
+    def __init__(self, message: str, in_flight: Sequence[Request], *, killed: bool) -> None:
         super().__init__(message)
-        self.asked = asked
+        self.in_flight = in_flight
         self.killed = killed
 
 
@@ -93,9 +96,10 @@ class RequestScheduler:
     """One pass over `rows` through `engine`.
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
-    run's fault; otherwise it is the row's. The first `refusals` rows refused for one reason, with
-    none answered, stop the run too, unless it is `proven` by earlier answers. At most `most` rows
-    are in flight, where that is less than the engine's window.
+    run's fault; otherwise it is the row's. When the first `refusal_limit` rows are all refused for
+    one reason, that stops the run too, unless it is `proven` by earlier answers. At most
+    `max_in_flight` rows are in flight, where that is less than the engine's window. `report` gets
+    warnings for a person.
     """
 
     engine: Engine
@@ -103,88 +107,92 @@ class RequestScheduler:
     record: RecordOutcome
     rule: RetryRule = field(default_factory=RetryRule)
     uniform: bool = True
-    refusals: int = 20
-    most: int | None = None
+    refusal_limit: int = 20
+    max_in_flight: int | None = None
     proven: bool = False
+    report: Callable[[str], None] | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
-    _asked: dict[tuple[int, int], Request] = field(default_factory=dict)
+    _in_flight: dict[tuple[int, int], Request] = field(default_factory=dict)
     _workers: int = 0
-    _no_more: asyncio.Event = field(default_factory=asyncio.Event)
+    _exhausted: asyncio.Event = field(default_factory=asyncio.Event)  # no more rows are taken
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _first: dict[tuple[int, int], bool] = field(default_factory=dict)  # whether it was refused
-    _tries: dict[tuple[int, int], float] = field(default_factory=dict)
-    _held: list[tuple[Request, Outcome, int]] = field(default_factory=list)
-    _trouble_since: float | None = None
+    _first_rows: dict[tuple[int, int], bool] = field(default_factory=dict)  # True: refused
+    _try_started: dict[tuple[int, int], float] = field(default_factory=dict)
+    _deferred: list[tuple[Request, Outcome, int]] = field(default_factory=list)
+    _outage_start: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Ask every row, as many at a time as the engine's window says while it goes on.
+        """Send every row, as many at a time as the engine's window allows at that moment.
 
         Returns early, leaving rows open, after `stop`. When cancelled or failed, requests in
         flight are given up; their rows stay open. Raises `RunFaultError` and `EngineError`.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hire(group))
+                group.create_task(self._spawn_workers(group))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        finally:
+            if self._recovery is not None:
+                self._recovery.cancel()
         if not self._stopping.is_set():
-            self._release()
+            self._record_deferred()
 
     @property
     def in_flight(self) -> int:
-        """Rows being asked."""
-        return len(self._asked)
+        """Rows that are being answered, those that wait for a retry included."""
+        return len(self._in_flight)
 
     @property
-    def _places(self) -> int:
+    def _slots(self) -> int:
         window = self.engine.window
-        return window if self.most is None else min(window, self.most)
+        return window if self.max_in_flight is None else min(window, self.max_in_flight)
 
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
-        self._no_more.set()
+        self._exhausted.set()
 
-    async def _hire(self, group: asyncio.TaskGroup) -> None:
-        """Keep as many workers as the window has places."""
-        while not self._no_more.is_set():
-            while self._workers < self._places and not self._no_more.is_set():
+    async def _spawn_workers(self, group: asyncio.TaskGroup) -> None:
+        """Keep as many workers as there are slots."""
+        while not self._exhausted.is_set():
+            while self._workers < self._slots and not self._exhausted.is_set():
                 self._workers += 1
                 group.create_task(self._work())
                 # The first requests are on their way before the last are prepared: with 1,024 of
                 # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
                 await asyncio.sleep(0)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._no_more.wait(), _HIRING)
+                await asyncio.wait_for(self._exhausted.wait(), _SPAWN_INTERVAL)
 
     async def _work(self) -> None:
         try:
-            while self._workers <= self._places and not self._no_more.is_set():
+            while self._workers <= self._slots and not self._exhausted.is_set():
                 request = next(self.rows, None)
                 if request is None:
-                    self._no_more.set()
+                    self._exhausted.set()
                     return
                 key = request.file, request.line
-                self._asked[key] = request
-                if len(self._first) < self.refusals:
-                    self._first[key] = False
+                self._in_flight[key] = request
+                if len(self._first_rows) < self.refusal_limit:
+                    self._first_rows[key] = False
                 try:
-                    await self._ask(request)
+                    await self._process(request)
                 finally:
-                    del self._asked[key]
+                    del self._in_flight[key]
         finally:
             self._workers -= 1
 
-    async def _ask(self, request: Request) -> None:
+    async def _process(self, request: Request) -> None:
         tries = attempts = 0
         while True:
-            self._tries[request.file, request.line] = time.monotonic()
+            self._try_started[request.file, request.line] = time.monotonic()
             try:
                 outcome = await self.engine.answer(request)
             finally:
-                del self._tries[request.file, request.line]
+                del self._try_started[request.file, request.line]
             # vLLM's serving classes take a cancellation for a client that left, and answer it
             # with an error; the row was given up here and stays open.
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -192,18 +200,19 @@ class RequestScheduler:
             tries += 1
             failure = outcome.failure
             if failure is None:
-                self._good()
+                self._count_answer()
                 self.record(request, outcome, attempts + 1)
                 return
             scope = self._scope(failure)
-            if failure.code in _DEAD:
-                asked, killed = tuple(self._asked.values()), failure.code is Code.ENGINE_KILLED
-                raise EngineDiedError(sentence(failure.message), asked, killed=killed)
+            if failure.code in _ENGINE_LOST:
+                killed = failure.code is Code.ENGINE_KILLED
+                in_flight = tuple(self._in_flight.values())
+                raise EngineDiedError(sentence(failure.message), in_flight, killed=killed)
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW
             if not failure.retryable or attempts >= self.rule.attempts:
-                self._refused(request, outcome, max(attempts, 1))
+                self._record_refusal(request, outcome, max(attempts, 1))
                 return
             self.retries[failure.code] += 1
             if not await self._pause(failure, tries):
@@ -218,31 +227,36 @@ class RequestScheduler:
         """Wait before the next try; False when the run is stopping. Raises `RunFaultError`."""
         if failure.scope is Scope.SERVER:
             now = time.monotonic()
-            if any(now - began > _AT_WORK for began in self._tries.values()):
-                self._trouble_since = None  # it has no room just now, as it answers others
-            self._trouble_since = self._trouble_since or now
-            if now - self._trouble_since > self.rule.wait:
+            if any(now - started > _ACCEPTED_AFTER for started in self._try_started.values()):
+                self._outage_start = None  # it is only full: it works on other requests
+            self._outage_start = self._outage_start or now
+            outage = now - self._outage_start
+            if outage > self.rule.wait:
                 text = _("{problem} No answer for {time} since then; giving up (see --wait).")
-                quiet = duration(now - self._trouble_since)
-                raise RunFaultError(text.format(problem=sentence(failure.message), time=quiet))
+                problem = sentence(failure.message)
+                raise RunFaultError(text.format(problem=problem, time=duration(outage)))
         if failure.code is Code.UNREACHABLE:
-            return await self._until_back(failure)
+            return await self._wait_for_recovery(failure)
         pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
         return not await self._stopped_within(pause)
 
-    async def _until_back(self, failure: Failure) -> bool:
-        """One task asks after the server; every row that met the outage waits for it."""
+    async def _wait_for_recovery(self, failure: Failure) -> bool:
+        """Wait for the one task that probes the server, as every row does that met the outage."""
         if self._recovery is None or self._recovery.done():
-            self._recovery = asyncio.create_task(self._recover(failure))
+            self._recovery = asyncio.create_task(self._probe_until_up(failure))
         await asyncio.shield(self._recovery)
         return not await self._stopped_within(self.rule.pause(0))
 
-    async def _recover(self, failure: Failure) -> None:
-        began = time.monotonic()
-        while not await self._stopped_within(1.0):
-            if await self.engine.alive():
-                return
-            if time.monotonic() - began > self.rule.wait:
+    async def _probe_until_up(self, failure: Failure) -> None:
+        started = time.monotonic()
+        failures = FailureReporter(_("Waiting for the server"), self.report)
+        while not await self._stopped_within(_PROBE_INTERVAL):
+            try:
+                if await self.engine.alive():
+                    return
+            except Exception as error:
+                failures.add(error)
+            if time.monotonic() - started > self.rule.wait:
                 text = _("{problem} It did not come back within {time} (see --wait).")
                 wait = duration(self.rule.wait)
                 raise RunFaultError(text.format(problem=sentence(failure.message), time=wait))
@@ -254,30 +268,34 @@ class RequestScheduler:
             return False
         return True
 
-    def _good(self) -> None:
+    def _count_answer(self) -> None:
         self.budget.earn()
-        self._trouble_since = None
+        self._outage_start = None
         if not self.proven:
             self.proven = True
-            self._release()
+            self._record_deferred()
 
-    def _refused(self, request: Request, outcome: Outcome, attempts: int) -> None:
+    def _record_refusal(self, request: Request, outcome: Outcome, attempts: int) -> None:
         if self.proven:
             self.record(request, outcome, attempts)
             return
         # Until something is answered, refusals may be the run's own fault: hold them back.
-        self._held.append((request, outcome, attempts))
-        if (request.file, request.line) in self._first:
-            self._first[request.file, request.line] = True
-        reasons = {held.failure.message for _row, held, _n in self._held if held.failure}
+        self._deferred.append((request, outcome, attempts))
+        if (request.file, request.line) in self._first_rows:
+            self._first_rows[request.file, request.line] = True
+        failures = (outcome.failure for _row, outcome, _n in self._deferred)
+        reasons = {failure.message for failure in failures if failure is not None}
         if len(reasons) > 1:
             self.proven = True
-            self._release()
-        elif sum(self._first.values()) >= self.refusals or len(self._held) >= _HELD:
+            self._record_deferred()
+        elif (
+            sum(self._first_rows.values()) >= self.refusal_limit
+            or len(self._deferred) >= _MAX_DEFERRED
+        ):
             text = _("The first {n} rows were all refused for one reason: {reason}")
-            raise RunFaultError(text.format(n=len(self._held), reason=reasons.pop()))
+            raise RunFaultError(text.format(n=len(self._deferred), reason=reasons.pop()))
 
-    def _release(self) -> None:
-        held, self._held = self._held, []
-        for request, outcome, attempts in held:
+    def _record_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for request, outcome, attempts in deferred:
             self.record(request, outcome, attempts)

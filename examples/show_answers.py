@@ -65,13 +65,13 @@ def _answers_of(row: dict[str, Any], prefix: str) -> Iterator[Answer]:
         question = _question(row)
         mark = row.get(prefix + "_qchat")
         line = mark.get("line", 0) if isinstance(mark, dict) else 0
-        found = [row.get(prefix + key) for key in ("output", "reasoning", "tool_calls")]
+        columns = [row.get(prefix + key) for key in ("output", "reasoning", "tool_calls")]
         # With n > 1 each is a list, one for each answer.
-        several = isinstance(found[0], list)
-        texts, thoughts, calls = [value or [] if several else [value] for value in found]
-    for place, text in enumerate(texts):
-        thought = thoughts[place] if place < len(thoughts) else None
-        called = calls[place] if place < len(calls) else None
+        several = isinstance(columns[0], list)
+        texts, thoughts, calls = [value or [] if several else [value] for value in columns]
+    for index, text in enumerate(texts):
+        thought = thoughts[index] if index < len(thoughts) else None
+        called = calls[index] if index < len(calls) else None
         notes = f"thought for {len(thought):,} characters" if thought else ""
         yield Answer(clean(question), clean(_text(text) or _calls(called)), notes, line)
 
@@ -79,8 +79,8 @@ def _answers_of(row: dict[str, Any], prefix: str) -> Iterator[Answer]:
 def _question(row: dict[str, Any]) -> str:
     messages = row.get("messages")
     if isinstance(messages, list):
-        asked = [m for m in messages if isinstance(m, dict) and m.get("role") == "user"]
-        return _text(asked[-1].get("content")) if asked else ""
+        questions = [m for m in messages if isinstance(m, dict) and m.get("role") == "user"]
+        return _text(questions[-1].get("content")) if questions else ""
     return _text(row.get("prompt"))
 
 
@@ -93,15 +93,15 @@ def _text(content: Any) -> str:
 
 
 def _calls(calls: Any) -> str:
-    found = [call.get("function") or {} for call in calls or [] if isinstance(call, dict)]
-    return "\n".join(f"calls {call.get('name')}({call.get('arguments')})" for call in found)
+    functions = [call.get("function") or {} for call in calls or [] if isinstance(call, dict)]
+    return "\n".join(f"calls {call.get('name')}({call.get('arguments')})" for call in functions)
 
 
 def shorten(text: str, lines: int = MAX_LINES, characters: int = MAX_CHARACTERS) -> str:
     """The beginning of a long text, with a word on how much is left out."""
-    kept = "\n".join(text.strip().splitlines()[:lines])[:characters]
-    left = len(text.strip()) - len(kept)
-    return f"{kept}\n… ({left:,} more characters)" if left > SPARE else text.strip()
+    head = "\n".join(text.strip().splitlines()[:lines])[:characters]
+    left = len(text.strip()) - len(head)
+    return f"{head}\n… ({left:,} more characters)" if left > SPARE else text.strip()
 
 
 def fold(line: str, width: int) -> Iterator[str]:

@@ -110,13 +110,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_where, line) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = [
+        commands = [
             CompletionItem(name, help=line)
             for name, (_where, line) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
         # Not Group's own: it would import every command for its help.
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _debug_option() -> click.Option:
@@ -194,6 +194,8 @@ def _open_closed_streams() -> None:
 
 def _invoke(args: list[str]) -> int:
     debug = "--debug" in (args[: args.index("--")] if "--" in args else args)
+    if debug:
+        _log_to_stderr()
     try:
         result = _call(args)
     except click.ClickException as e:
@@ -233,6 +235,13 @@ def _fail(message: str, code: int) -> int:
 
     click.echo(clean(_("Error: {message}").format(message=message)), err=True)
     return code
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    if logging.lastResort is not None:  # writes to what `sys.stderr` is at that moment
+        logging.getLogger("qchat").addHandler(logging.lastResort)
 
 
 def _traceback() -> None:

@@ -159,23 +159,23 @@ def error_message(body: Any) -> str:
     return error if isinstance(error, str) else str(error)
 
 
-def is_too_long(said: str) -> bool:
-    """Whether these are a server's words for a prompt beyond the model's context."""
-    return "context length" in said.lower()
+def is_too_long(server_text: str) -> bool:
+    """Whether a server's error text means a prompt beyond the model's context."""
+    return "context length" in server_text.lower()
 
 
 def from_status(status: int, body: Any, retry_after: float | None = None) -> Failure:
     """What an HTTP answer other than 200 means. `body` is the decoded JSON, or None."""
-    said = error_message(body)
+    server_text = error_message(body)
     if 300 <= status < 400:
         text = _("The server redirects elsewhere; qchat does not follow it with a prompt in hand.")
         return Failure(Code.REDIRECTED, text, status)
     code = _BY_STATUS.get(status)
     if code is None:
         code = Code.SERVER_ERROR if status >= 500 else Code.INVALID_REQUEST
-    if code is Code.NOT_FOUND and "model" in said.lower():
+    if code is Code.NOT_FOUND and "model" in server_text.lower():
         code = Code.UNKNOWN_MODEL
-    if code is Code.INVALID_REQUEST and is_too_long(said):
+    if code is Code.INVALID_REQUEST and is_too_long(server_text):
         code = Code.CONTEXT_LENGTH
-    message = said or _("The server answered with status {status}.").format(status=status)
+    message = server_text or _("The server answered with status {status}.").format(status=status)
     return Failure(code, message, status, retry_after)

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from .errors import UsageError
 from .i18n import _
+from .json_types import JsonObject
 from .sampling import PRESETS, RANGES, Sampling
-
-Json = dict[str, Any]
 
 NAMES: Final = (*RANGES, "stop", "thinking")
 """What can be changed beside the preset, in the order of a list."""
@@ -137,7 +136,7 @@ def _plain(text: str, words: tuple[str, ...]) -> bool:
     return text.isprintable() and _words("stop", text) == words
 
 
-def to_json(sampling: Sampling) -> Json:
+def to_json(sampling: Sampling) -> JsonObject:
     """What is said in `sampling`, as a conversation's settings keep it."""
     said = {
         field.name: value

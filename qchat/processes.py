@@ -1,4 +1,7 @@
-"""A process with all that it started: to see it and to end it."""
+"""Processes and their descendants: list, check and kill them.
+
+psutil is imported by the functions that need it: `qchat --help` does without.
+"""
 
 import atexit
 import contextlib
@@ -8,54 +11,53 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 
 def process_family(roots: Iterable[int]) -> list[int]:
-    """Process ids of `roots` and of everything below them; on systems without /proc the roots."""
-    found = list(roots)
+    """Process ids of `roots`, whether they still run or not, and of all their descendants."""
+    import psutil
+
+    family = list(roots)
     children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        above = parent_pid(int(folder.name))
-        if above is not None:
-            children.setdefault(above, []).append(int(folder.name))
-    for pid in found:
-        found += [child for child in children.get(pid, ()) if child not in found]
-    return found
+    for pid in psutil.pids():
+        parent = parent_pid(pid)
+        if parent is not None:
+            children.setdefault(parent, []).append(pid)
+    for pid in family:
+        family += [child for child in children.get(pid, ()) if child not in family]
+    return family
 
 
 def parent_pid(pid: int) -> int | None:
-    """The process that `pid` belongs to now; None where it is gone, and without /proc."""
+    """The id of the parent process, which changes when the parent exits; None where `pid` does not
+    exist or its parent can't be read."""
+    import psutil
+
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-        # After the name, which may hold blanks and brackets: state, then the parent's id.
-        return int(stat.rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+        return int(psutil.Process(pid).ppid())
+    except (psutil.Error, ValueError):
         return None
 
 
 def alive(pids: Iterable[int]) -> list[int]:
-    """Those that still run; a zombie does not."""
-    return [pid for pid in pids if _runs(pid)]
+    """Those of `pids` that are running; a zombie is not."""
+    return [pid for pid in pids if _is_running(pid)]
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
+    import psutil
+
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return False
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return False
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.AccessDenied:
         return True
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (psutil.Error, ValueError):
+        return False
 
 
 def kill_processes(pids: Sequence[int], seconds: float = 3.0) -> list[int]:
-    """Kill those that still run and wait up to `seconds`; gives back those that remain."""
+    """SIGKILL those that are running, wait up to `seconds`, and return those that remain."""
     for pid in alive(pids):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)

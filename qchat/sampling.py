@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from .errors import UsageError
 from .i18n import _
-
-Json = dict[str, Any]
+from .json_types import JsonObject
 
 _INT64 = 2**63
 _RESERVED = frozenset({"messages", "model", "prompt", "stream", "stream_options"})
@@ -124,7 +123,7 @@ class Sampling:
 
     def merged_over(self, base: "Sampling") -> "Sampling":
         """This, and `base` where this says nothing. Keys of `extra` are merged one by one."""
-        changes: Json = {
+        changes: JsonObject = {
             f.name: getattr(base, f.name)
             for f in dataclasses.fields(self)
             if f.name != "extra" and getattr(self, f.name) is None
@@ -147,7 +146,7 @@ class Sampling:
             preset = _OTHER_MODE[self.preset]
         return dataclasses.replace(self, preset=None).merged_over(preset)
 
-    def fill(self, body: Mapping[str, Any]) -> Json:
+    def fill(self, body: Mapping[str, Any]) -> JsonObject:
         """A new request body: `body`, and from here what it does not say itself.
 
         A body without ``messages`` (the completions endpoint) has no chat template and gets no
@@ -156,14 +155,16 @@ class Sampling:
         own = body.get(_TEMPLATE)
         thinks = own.get("enable_thinking") if isinstance(own, Mapping) else None
         values = self.effective(thinks=thinks if isinstance(thinks, bool) else None)
-        said: Json = {
+        said: JsonObject = {
             name: getattr(values, name)
             for name in RANGES
             if getattr(values, name) is not None and _SAME.get(name) not in body
         }
         if values.stop is not None:
             said["stop"] = list(values.stop)
-        template: Json = {} if values.thinking is None else {"enable_thinking": values.thinking}
+        template: JsonObject = (
+            {} if values.thinking is None else {"enable_thinking": values.thinking}
+        )
         extra = dict(values.extra)
         if isinstance(extra.get(_TEMPLATE), Mapping):
             template |= extra.pop(_TEMPLATE)

@@ -97,7 +97,7 @@ def _chunk() -> re.Pattern[str]:
 _chunk_end = re.compile(rf"{_BLACK_FLAG}\Z").search
 
 
-def _shown(character: str) -> str:
+def _visible(character: str) -> str:
     """The visible stand-in of one unsafe character, or an empty string."""
     code = ord(character[0])
     if code == 0x0D or code in (0x2028, 0x2029):
@@ -115,7 +115,7 @@ def _replace(match: re.Match[str]) -> str:
     kind = match.lastgroup
     if kind == "drop":
         return ""
-    return match[0] if kind == "keep" else _shown(match[0])
+    return match[0] if kind == "keep" else _visible(match[0])
 
 
 def clean(text: str) -> str:
@@ -135,31 +135,31 @@ class Sanitizer:
     """``clean`` for text that comes in chunks.
 
     The outputs of every ``feed`` and of ``finish``, joined, are ``clean`` of the chunks joined,
-    however the text was cut. At most about ``MAX_STRING`` characters are held back: those of a
+    however the text was cut. At most about ``MAX_STRING`` characters are buffered: those of a
     sequence that has not ended yet. One object serves one answer; after ``finish`` it is new.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_pending",)
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
 
     def feed(self, chunk: str) -> str:
-        """What can be shown now, given this chunk and what was held back."""
-        if self._held:
-            chunk = self._held + chunk
-            self._held = ""
+        """What can be shown now, given this chunk and what was buffered."""
+        if self._pending:
+            chunk = self._pending + chunk
+            self._pending = ""
         elif not _suspect(chunk) and not _chunk_end(chunk):
             return chunk
         return _chunk().sub(self._replace, chunk)
 
     def finish(self) -> str:
         """The rest, once the last chunk has been fed."""
-        held, self._held = self._held, ""
-        return clean(held)
+        rest, self._pending = self._pending, ""
+        return clean(rest)
 
     def _replace(self, match: re.Match[str]) -> str:
         if match.lastgroup == "open":
-            self._held = match[0]
+            self._pending = match[0]
             return ""
         return _replace(match)

@@ -45,7 +45,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "enter": ("send", "newline"),
     "theme": ("auto", "dark", "light", "high-contrast", "no-color"),
 }
-_KNOWN_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
+_VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
 class Paths(NamedTuple):
@@ -119,7 +119,7 @@ class TuiSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the configuration and the environment say; None means "not said"."""
+    """What the configuration and the environment say; None means "not set"."""
 
     paths: Paths
     server: str | None = None
@@ -139,7 +139,7 @@ class Settings:
         return self.origins.get(key, _("default"))
 
     def from_environment(self, key: str) -> bool:
-        """Whether a variable said it (it then beats what a server's section says)."""
+        """Whether a variable values it (it then beats what a server's section says)."""
         return any(k.name == key and self.where(key) == k.variable for k in KEYS)
 
 
@@ -169,8 +169,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
     # Others may well keep a key in QCHAT_LAB_KEY: only what is nearly a known name is refused.
     for name in environ:
-        if name.startswith("QCHAT_") and name not in _KNOWN_VARIABLES:
-            near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0.9)
+        if name.startswith("QCHAT_") and name not in _VARIABLES:
+            near = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0.9)
             if near:
                 raise UsageError(
                     _("The variable {name} is unknown; did you mean {near}?").format(
@@ -217,19 +217,19 @@ def _server(file: "_ConfigFile", name: str) -> ServerProfile:
             at, _("the server name {name!r} may have letters, digits, - _ .").format(name=name)
         )
     file.check_keys(at, SERVER_KEYS)
-    said = {key: file.text(*at, key) for key in file.table["servers"][name]}
-    if "base_url" not in said:
+    values = {key: file.text(*at, key) for key in file.table["servers"][name]}
+    if "base_url" not in values:
         raise file.error(at, _("the server {name} has no base_url").format(name=name))
-    if "api_key_env" in said and "api_key_file" in said:
+    if "api_key_env" in values and "api_key_file" in values:
         raise file.error(at, _("give api_key_env or api_key_file, not both"))
-    key_file = said.get("api_key_file")
+    key_file = values.get("api_key_file")
     return ServerProfile(
         name,
-        said["base_url"],
-        said.get("api_key_env"),
+        values["base_url"],
+        values.get("api_key_env"),
         # A relative name stands beside the file that says it.
         None if key_file is None else file.path.parent / Path(key_file).expanduser(),
-        said.get("model"),
+        values.get("model"),
     )
 
 
@@ -314,22 +314,22 @@ class _ConfigFile(NamedTuple):
             raise self.error(path, _("{key} must be a whole number above 0").format(key=key))
         return value
 
-    def check_keys(self, at: tuple[str, ...], known: tuple[str, ...]) -> None:
+    def check_keys(self, at: tuple[str, ...], allowed: tuple[str, ...]) -> None:
         table: Any = self.table
         for part in at:
             table = table[part]
         for key in table:
-            if key in known:
+            if key in allowed:
                 continue
             if key == "api_key":
                 hint = _("a key never stands here; use api_key_env or api_key_file")
                 raise self.error((*at, key), hint)
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
             text = _("unknown key {key!r}").format(key=key)
             if near:
                 text += _(", did you mean {near!r}?").format(near=near[0])
                 raise UsageError(f"{self.place(*at, key)}: {text}")
-            text += _("; keys here are {names}").format(names=", ".join(known))
+            text += _("; keys here are {names}").format(names=", ".join(allowed))
             raise self.error((*at, key), text)
 
 
@@ -337,7 +337,7 @@ def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """The line of each table header and key (tomllib does not tell). Later ones win nothing."""
     import tomllib
 
-    seen: set[tuple[str, ...]] = set()
+    reported: set[tuple[str, ...]] = set()
     table: tuple[str, ...] = ()
     in_string = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -353,8 +353,8 @@ def _key_lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
                 table = path
             elif path:
                 path = (*table, *path)
-            if path and path not in seen:
-                seen.add(path)
+            if path and path not in reported:
+                reported.add(path)
                 yield path, number
         for quotes in ('"""', "'''"):
             if line.count(quotes) % 2 and in_string in ("", quotes):

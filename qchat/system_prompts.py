@@ -64,8 +64,8 @@ class Prompts:
         except FileNotFoundError:
             return None
         except OSError as e:
-            said = _("Can't read {file}: {why}.")
-            raise UsageError(said.format(file=file, why=e.strerror)) from e
+            message = _("Can't read {file}: {why}.")
+            raise UsageError(message.format(file=file, why=e.strerror)) from e
         except UnicodeDecodeError:
             raise UsageError(_("{file} is not UTF-8 text.").format(file=file)) from None
         if len(data) > _MOST:
@@ -84,12 +84,12 @@ class Prompts:
             raise UsageError(said.format(file=file, why=e.strerror)) from e
         return file
 
-    def named(self, text: str) -> str | None:
+    def name_of(self, text: str) -> str | None:
         """The name of the prompt that has this text, None where none has it."""
-        wanted = clean(text).strip()
+        normalized = clean(text).strip()
         for name in self.names():
             try:
-                if clean(self.read(name)).strip() == wanted:
+                if clean(self.read(name)).strip() == normalized:
                     return name
             except UsageError:
                 continue

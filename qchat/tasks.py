@@ -2,7 +2,8 @@
 
 A task that watches something (a server's health, its load, requests that hang) must not end with
 its first exception: what it watches would then look as it last looked. `run_supervised` is the one
-way to run such work: it logs an exception, reports it once, and starts the work again.
+way to run such work: it logs an exception, reports it once, and starts the work again. Work with
+a retry loop and a deadline of its own uses `FailureReporter` for the first two.
 """
 
 import asyncio
@@ -23,6 +24,35 @@ STABLE_SECONDS: Final = 60.0
 """Work that ran for so long before it failed begins again with the first pause."""
 
 _log = logging.getLogger(__name__)
+# No traceback on a person's terminal, unless `--debug` adds a handler that writes it there.
+_log.addHandler(logging.NullHandler())
+
+
+class FailureReporter:
+    """Logs each exception of one background job, and reports each kind of them once.
+
+    `name` says in the log what the job is; `report` is called with one sentence for a person.
+    """
+
+    def __init__(self, name: str, report: Callable[[str], None] | None = None) -> None:
+        self._name = name
+        self._report = report
+        self._reported: set[str] = set()
+
+    def add(self, error: Exception) -> None:
+        """Log `error` with its traceback; report it unless its like was reported before.
+
+        A report that fails is logged too: there may be nobody left to read it.
+        """
+        _log.error("%s failed; it is tried again", self._name, exc_info=error)
+        message = _describe(error)
+        if self._report is None or message in self._reported:
+            return
+        self._reported.add(message)
+        try:
+            self._report(f"{self._name}: {message}")
+        except Exception:
+            _log.exception("%s could not report its failure", self._name)
 
 
 async def run_supervised(
@@ -34,23 +64,18 @@ async def run_supervised(
 ) -> None:
     """Run `work` until it returns or this task is cancelled; start it again when it raises.
 
-    `name` says in the log what the work is. `report` is called with one sentence for a person at
-    the first failure of each kind; the same failure is not reported twice. `sleep` waits between
-    two attempts. Raises nothing but `asyncio.CancelledError`.
+    `name` and `report` are those of `FailureReporter`. `sleep` waits between two attempts. Raises
+    nothing but `asyncio.CancelledError`.
     """
     loop = asyncio.get_running_loop()
-    reported: set[str] = set()
+    failures = FailureReporter(name, report)
     pause = FIRST_PAUSE
     while True:
         started = loop.time()
         try:
             await work()
         except Exception as error:
-            _log.exception("%s failed and is started again", name)
-            message = _describe(error)
-            if report is not None and message not in reported:
-                reported.add(message)
-                report(f"{name}: {message}")
+            failures.add(error)
         else:
             return
         if loop.time() - started >= STABLE_SECONDS:

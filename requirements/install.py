@@ -54,7 +54,7 @@ def say(text: str) -> None:
     print("[{:3.0f} s] {}".format(time.monotonic() - _BEGAN, text), flush=True)
 
 
-def wanted_state(kind: str) -> Dict[str, str]:
+def target_state(kind: str) -> Dict[str, str]:
     """What .venv should hold, as hashes: equal to the stored state means nothing to do."""
 
     def digest(*parts: bytes) -> str:
@@ -138,7 +138,7 @@ def check_machine(kind: str, fresh: bool) -> None:
             raise preflight.RefusedError(problem)
 
 
-def venv_problem(state: Dict[str, Any], wanted: Dict[str, str]) -> Optional[str]:
+def venv_problem(state: Dict[str, Any], target: Dict[str, str]) -> Optional[str]:
     """Why .venv must be made anew, in a few words; None when it can be used."""
     if VENV.is_dir() and not any(VENV.iterdir()):
         return ""
@@ -150,19 +150,19 @@ def venv_problem(state: Dict[str, Any], wanted: Dict[str, str]) -> Optional[str]
         )
     if state.get("where", str(VENV)) != str(VENV):
         return "this folder was moved or copied"
-    if state.get("kind", wanted["kind"]) != wanted["kind"]:
+    if state.get("kind", target["kind"]) != target["kind"]:
         return "it was made for {}".format(state["kind"])
     probe = "import sys, pip; print('%d.%d' % sys.version_info[:2])"
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             [str(VENV_PYTHON), "-c", probe], capture_output=True, text=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError):
         return "its Python is gone"
-    if found.returncode != 0:
+    if result.returncode != 0:
         return "it was left half made"
-    version = found.stdout.strip()
-    return None if version == wanted["python"] else "it has Python {}".format(version)
+    version = result.stdout.strip()
+    return None if version == target["python"] else "it has Python {}".format(version)
 
 
 def make_venv(reason: str) -> None:
@@ -172,8 +172,8 @@ def make_venv(reason: str) -> None:
     command = [base, "-m", "venv", "--clear", str(VENV)]
     made = subprocess.run(command, capture_output=True, text=True)
     if made.returncode != 0:
-        words = (made.stdout + made.stderr).strip()
-        raise PipError("The virtual environment could not be made: " + words[-500:], words)
+        output = (made.stdout + made.stderr).strip()
+        raise PipError("The virtual environment could not be made: " + output[-500:], output)
 
 
 def mend(site: Path) -> None:
@@ -252,22 +252,22 @@ def check_import(pip: PipRunner, kind: str) -> None:
     """vLLM must really load here. Raises `PipError`."""
     say("Checking that vLLM loads")
     probe = "import torch, vllm; print('cuda', torch.cuda.is_available())"
-    code, words = pip.stream([str(VENV_PYTHON), "-c", probe])
+    code, output = pip.stream([str(VENV_PYTHON), "-c", probe])
     if code == -4:
-        raise PipError("vLLM stopped on an instruction that this processor lacks.", words)
+        raise PipError("vLLM stopped on an instruction that this processor lacks.", output)
     if code != 0:
-        lines = [line for line in words.splitlines() if line.strip()]
+        lines = [line for line in output.splitlines() if line.strip()]
         last = lines[-1].strip() if lines else "status {}".format(code)
-        raise PipError("vLLM was installed, but it does not load: {}".format(last), words)
-    if kind == "gpu" and "cuda False" in words:
+        raise PipError("vLLM was installed, but it does not load: {}".format(last), output)
+    if kind == "gpu" and "cuda False" in output:
         say("Note: PyTorch can't use the GPU here; is the NVIDIA driver new enough?")
 
 
-def set_up(kind: preflight.Kind, wanted: Dict[str, str], verbose: bool, handle: int) -> None:
+def set_up(kind: preflight.Kind, target: Dict[str, str], verbose: bool, handle: int) -> None:
     state = stored_state()  # again, since another set-up may have ended just now
-    if state == wanted and VENV_PYTHON.exists():
+    if state == target and VENV_PYTHON.exists():
         return
-    problem = venv_problem(state, wanted)
+    problem = venv_problem(state, target)
     check_machine(kind.name, fresh=problem is not None)
     say("Python {}, {} ({})".format(platform.python_version(), kind.name, kind.why))
     if problem is not None:
@@ -277,8 +277,8 @@ def set_up(kind: preflight.Kind, wanted: Dict[str, str], verbose: bool, handle: 
     site = VENV / "lib" / version / "site-packages"
     LOG.write_text("")
     pip = PipRunner(VENV_PYTHON, LOG, verbose=verbose, inherit=[handle])
-    packages_stand = state.get("packages") == wanted["packages"]
-    store_state(dict(wanted, packages="", project=""))
+    packages_stand = state.get("packages") == target["packages"]
+    store_state(dict(target, packages="", project=""))
     if not packages_stand:
         mend(site)
         install_packages(pip, kind.name)
@@ -289,7 +289,7 @@ def set_up(kind: preflight.Kind, wanted: Dict[str, str], verbose: bool, handle: 
         compile_packages(pip, site)
         if kind.name != "none":
             check_import(pip, kind.name)
-    store_state(wanted)
+    store_state(target)
     say("Ready: .venv")
 
 
@@ -310,11 +310,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
         problem = preflight.python_problem(sys.version_info[:3], kind.name)
         if problem:
             raise preflight.RefusedError(problem)
-        wanted = wanted_state(kind.name)
-        if stored_state() == wanted and VENV_PYTHON.exists():
+        target = target_state(kind.name)
+        if stored_state() == target and VENV_PYTHON.exists():
             return 0
         with only_one() as handle:
-            set_up(kind, wanted, options.verbose, handle)
+            set_up(kind, target, options.verbose, handle)
     except preflight.RefusedError as error:
         return _fail(2, str(error))
     except PipError as error:

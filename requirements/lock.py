@@ -29,9 +29,9 @@ def resolve(extras: str, *options: str) -> dict[str, str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run"]
         command += ["--ignore-installed", "--report", str(report), *options]
         subprocess.run([*command, "{}[{}]".format(ROOT, extras)], check=True)
-        found: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["install"]
-    pins = {item["metadata"]["name"].lower(): item["metadata"]["version"] for item in found}
-    pins.pop("qchat")
+        packages: list[dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["install"]
+    pins = {item["metadata"]["name"].lower(): item["metadata"]["version"] for item in packages}
+    pins.pop("qchat-vllm")
     return {name.replace("_", "-"): version for name, version in pins.items()}
 
 

@@ -1,4 +1,4 @@
-"""Runs pip with its words in a log file, and says in one sentence why it failed.
+"""Runs pip with its output in a log file, and says in one sentence why it failed.
 
 Standard library only, syntax of Python 3.8 (see preflight.py).
 """
@@ -19,7 +19,7 @@ _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 _CONFLICT = re.compile(r"Cannot install (\S+) because these package versions have conflicting")
 _HOST = re.compile(r"host='([^']+)'")
 
-# The first pattern found in pip's words decides, so the more exact causes stand first.
+# The first pattern found in pip's output decides, so the more exact causes stand first.
 _CAUSES = (
     (
         r"No space left on device|Errno 28\b|Disk quota exceeded|Errno 122\b",
@@ -89,8 +89,8 @@ def explain_failure(log: str, code: int) -> str:
 
 def lacks(log: str, package: str) -> bool:
     """Whether pip failed because it found no file of this package."""
-    found = _NO_MATCH.search(log) or _CONFLICT.search(log)
-    return found is not None and found.group(1).split("=")[0] == package
+    match = _NO_MATCH.search(log) or _CONFLICT.search(log)
+    return match is not None and match.group(1).split("=")[0] == package
 
 
 class PipRunner:
@@ -106,12 +106,12 @@ class PipRunner:
     def run(self, *arguments: str) -> None:
         """``python -m pip ARGUMENTS``. Raises `PipError`."""
         command = [str(self._python), "-m", "pip", "--no-input", *arguments]
-        said = self.stream(command)
-        if said[0] != 0:
-            raise PipError(explain_failure(said[1], said[0]), said[1])
+        code, output = self.stream(command)
+        if code != 0:
+            raise PipError(explain_failure(output, code), output)
 
     def stream(self, command: Sequence[str]) -> tuple[int, str]:
-        """Exit status and words of a command; the words go to the log as they come."""
+        """Exit status and output of a command; the output goes to the log as it comes."""
         environment = dict(os.environ, PIP_USER="0", PIP_PROGRESS_BAR="off", PYTHONUNBUFFERED="1")
         environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
         # Packages found through these would count as installed, and are gone in another shell.
@@ -157,8 +157,8 @@ class PipRunner:
         """On a terminal, one line that shows that pip is alive and at what."""
         began = time.monotonic()
         while not ended.wait(0.5):
-            words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            text = "         {:3.0f} s  {}".format(time.monotonic() - began, words)
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            text = "         {:3.0f} s  {}".format(time.monotonic() - began, last)
             sys.stdout.write("\r\033[K" + re.sub(r"[\x00-\x1f\x7f]", " ", text)[:78])
             sys.stdout.flush()
         sys.stdout.write("\r\033[K")

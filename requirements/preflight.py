@@ -38,18 +38,18 @@ class RefusedError(Exception):
 
 def python_problem(version: tuple[int, ...], kind: str) -> str | None:
     """Why this Python can't be used; `version` is ``sys.version_info`` or its first parts."""
-    shown = ".".join(str(part) for part in version[:3])
+    current = ".".join(str(part) for part in version[:3])
     if tuple(version[:2]) < MIN_PYTHON:
         return (
             "qchat needs Python 3.11 or newer, and this is Python {}. Install Python 3.11 "
             "(Debian, Ubuntu: apt install python3.11 python3.11-venv) or name one: "
-            "make setup PYTHON=/path/to/python3.11".format(shown)
+            "make setup PYTHON=/path/to/python3.11".format(current)
         )
     if kind == "cpu" and tuple(version[:2]) > MAX_PYTHON:
         return (
             "vLLM's CPU build has no package for Python {} yet (3.11 to 3.14 work). Name an older "
             "one, make setup PYTHON=python3.11, or leave vLLM out: "
-            "make setup QCHAT_EXTRA=none".format(shown)
+            "make setup QCHAT_EXTRA=none".format(current)
         )
     return None
 

@@ -1,15 +1,12 @@
-"""Who listens on a port of this machine, from /proc; nothing elsewhere."""
+"""Whether a port of this machine can be bound, and which process listens on it."""
 
 import contextlib
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UsageError
 from ..i18n import _
 from . import process_tree as tree
-
-_LISTEN = "0A"  # the state in /proc/net/tcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +36,10 @@ def check(host: str, port: int) -> None:
 
 def listener(port: int) -> Listener | None:
     """The process that listens on `port`; None where nobody does or it can't be seen."""
-    sockets = _sockets(port)
-    if not sockets:
-        return None
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if str(link.readlink()) in sockets:
-                pid = int(link.parts[2])
-                return Listener(pid, tree.command(pid))
+    import psutil
+
+    with contextlib.suppress(psutil.AccessDenied):  # macOS: not without root
+        for one in psutil.net_connections("tcp"):
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid is not None:
+                return Listener(one.pid, tree.command(one.pid))
     return None
-
-
-def _sockets(port: int) -> set[str]:
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text("ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.add(f"socket:[{fields[9]}]")
-    return found

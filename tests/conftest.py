@@ -1,4 +1,4 @@
-"""For all tests."""
+"""The environment that every test runs in."""
 
 import os
 import tempfile
@@ -6,16 +6,26 @@ import tempfile
 import pytest
 from hypothesis import settings
 
+from tests import tools
+
 # No deadline for one example: a busy machine is no failure.
 settings.register_profile("qchat", deadline=None)
 settings.load_profile("qchat")
 
+OWN_VARIABLES = ("QCHAT_SOAK_", tools.REQUIRE)
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test sees the settings, the servers or the keys of whoever runs it."""
+    """Hide the settings, the servers and the keys of whoever runs the tests."""
     for name in list(os.environ):
-        if name.startswith(("QCHAT_", "OPENAI_")) and not name.startswith("QCHAT_SOAK_"):
+        if name.startswith(("QCHAT_", "OPENAI_")) and not name.startswith(OWN_VARIABLES):
             del os.environ[name]
     home = tempfile.TemporaryDirectory(prefix="qchat-home-")
     os.environ["QCHAT_HOME"] = home.name
     config.add_cleanup(home.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for a test's tools before any of its fixtures is set up."""
+    tools.check_marks(item.iter_markers())

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -11,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 MAIN = """
 daemon off;
@@ -50,16 +47,16 @@ class Front:
         with closing(self.connect()) as connection:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return answer.status, found, answer.read().decode()
+            received = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, received, answer.read().decode()
 
 
 @contextmanager
 def nginx(folder: Path, written: str) -> Iterator[Front]:
-    """Run it with the text of the `nginx.conf` that was written; skips where it isn't installed."""
-    for name in ("nginx", "openssl"):
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed (apt-get install nginx-light openssl)")
+    """Run it with the text of the `nginx.conf` that was written.
+
+    Tests that call it are marked with ``needs_tool("nginx", "openssl")``.
+    """
     folder.mkdir()
     names = {"-keyout": "privkey.pem", "-out": "fullchain.pem"}
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
@@ -100,6 +97,35 @@ def nginx(folder: Path, written: str) -> Iterator[Front]:
         process.wait(30)
         assert process.stderr is not None
         process.stderr.close()
+
+
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@contextmanager
+def plain_proxy(folder: Path, port: int, upstream: int, location: str) -> Iterator[str]:
+    """An nginx on `port` that passes everything to the port `upstream`; yields its URL.
+
+    `location` is put into its only location block. Tests that call it are marked with
+    ``needs_tool("nginx")``.
+    """
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        "events {} http { access_log off;\n"
+        + "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in _TEMPORARY)
+        + f"server {{ listen 127.0.0.1:{port}; location / {{\n"
+        f"proxy_pass http://127.0.0.1:{upstream}; {location} }} }} }}\n"
+    )
+    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"])
+    try:
+        deadline = time.monotonic() + 20
+        while not listens(port):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def listens(port: int) -> bool:

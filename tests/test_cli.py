@@ -27,14 +27,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def every_command() -> dict[str, click.Command]:
     ctx = click.Context(cli.main, info_name="qchat")
-    found: dict[str, click.Command] = {}
+    commands: dict[str, click.Command] = {}
     for name in cli.main.list_commands(ctx):
         command = cli.main.get_command(ctx, name)
         assert command is not None
-        found[name] = command
+        commands[name] = command
         if isinstance(command, click.Group):
-            found |= {f"{name} {sub}": c for sub, c in command.commands.items()}
-    return found
+            commands |= {f"{name} {sub}": c for sub, c in command.commands.items()}
+    return commands
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_the_table_and_the_commands_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "message"),
     [
         (["aks"], "Did you mean 'ask'?"),
         (["bacth"], "Did you mean 'batch'?"),
@@ -83,10 +83,10 @@ def test_the_table_and_the_commands_agree() -> None:
         (["completion", "csh"], "bash"),
     ],
 )
-def test_mistyped(args: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistyped(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(args) == 2
     err = capsys.readouterr().err
-    assert words in err and "--help" in err and "Traceback" not in err
+    assert message in err and "--help" in err and "Traceback" not in err
 
 
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (UsageError("Wrong."), 2, "Error: Wrong.\n"),
         (EngineError("Gone."), 3, "Error: Gone.\n"),
@@ -112,7 +112,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_exit_codes(
     error: BaseException,
     code: int,
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -120,7 +120,7 @@ def test_exit_codes(
     monkeypatch.setattr("qchat.console.stdout_closed", lambda: None)  # pytest's stdout stays
     assert cli.run(["config"]) == code
     err = capsys.readouterr().err
-    assert err.startswith(said) and "Traceback" not in err and err.count("\n") <= 1
+    assert err.startswith(message) and "Traceback" not in err and err.count("\n") <= 1
 
 
 @pytest.mark.parametrize("args", [["--debug", "config"], ["config", "--debug"]])
@@ -184,7 +184,7 @@ FULL = Path("/dev/full")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
-def test_a_full_disk_behind_standard_output_is_said() -> None:
+def test_a_full_disk_behind_standard_output_is_an_error() -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
             [*ENTRY, "chats", "list", "--json"], stdout=full, stderr=subprocess.PIPE, timeout=60
@@ -211,10 +211,10 @@ def test_completion_scripts(shell: str) -> None:
 
 
 def complete(line: str) -> list[str]:
-    words = line.split(" ")
-    done = run(_QCHAT_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    arguments = line.split(" ")
+    done = run(_QCHAT_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(arguments) - 1))
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    return [found.partition(",")[2] for found in done.stdout.splitlines() if found]
+    return [item.partition(",")[2] for item in done.stdout.splitlines() if item]
 
 
 def test_completion(home: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from qchat import demo
-from qchat.demo.strangers import FALLBACK, out_of_domain_question
+from qchat.demo.out_of_domain import FALLBACK, out_of_domain_question
+from tests import tools
 
 PAIRS = demo.pairs()
 EXAMPLES = Path(__file__).parent.parent / "examples" / "questions.jsonl"
@@ -106,19 +107,21 @@ def test_no_text_holds_a_control_or_markup_token() -> None:
 
 
 def test_no_request_has_two_answers() -> None:
-    asked: dict[str, str] = {}
+    pair_of_request: dict[str, str] = {}
     for pair in PAIRS:
         modes = (True, False) if pair.enable_thinking is None else (pair.enable_thinking,)
         for mode in modes:
             request = json.dumps([pair.messages, pair.tools, mode])
-            assert request not in asked, f"{pair.id} asks the same as {asked[request]}"
-            asked[request] = pair.id
+            assert request not in pair_of_request, (
+                f"{pair.id} asks the same as {pair_of_request[request]}"
+            )
+            pair_of_request[request] = pair.id
 
 
-@pytest.mark.parametrize("wanted", GUIDE, ids=lambda messages: messages[-1][1])
-def test_every_prompt_of_the_guide_is_there(wanted: list[tuple[str, str]]) -> None:
-    requests = [[(m["role"], m["content"]) for m in pair.messages] for pair in PAIRS]
-    assert wanted in requests
+@pytest.mark.parametrize("expected", GUIDE, ids=lambda messages: messages[-1][1])
+def test_every_prompt_of_the_guide_is_there(expected: list[tuple[str, str]]) -> None:
+    corpus_messages = [[(m["role"], m["content"]) for m in pair.messages] for pair in PAIRS]
+    assert expected in corpus_messages
 
 
 def test_all_kinds_of_answers_are_there() -> None:
@@ -144,7 +147,7 @@ def test_thinking_pairs_have_a_direct_twin() -> None:
 
 
 def test_tool_calls_fit_the_tools_of_their_request() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = tools.require_module("jsonschema")
     for pair in PAIRS:
         offered = {tool["function"]["name"]: tool["function"] for tool in pair.tools}
         for call in pair.tool_calls:
@@ -153,7 +156,7 @@ def test_tool_calls_fit_the_tools_of_their_request() -> None:
 
 @named([pair for pair in PAIRS if pair.schema])
 def test_json_satisfies_its_schema(pair: demo.Pair) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = tools.require_module("jsonschema")
     jsonschema.validate(json.loads(pair.content), pair.schema)
 
 
@@ -188,7 +191,7 @@ def test_python_blocks_print_what_they_say(id: str, printed: str) -> None:
 
 
 def test_examples_are_in_the_corpus() -> None:
-    known = {
+    corpus_prompts = {
         json.dumps([(m["role"], m["content"]) for m in pair.messages])
         for pair in PAIRS
         if pair.enable_thinking is not False and not pair.tools
@@ -200,16 +203,16 @@ def test_examples_are_in_the_corpus() -> None:
         if isinstance(row, str):
             row = {"prompt": row}
         messages = row.get("messages") or [{"role": "user", "content": row["prompt"]}]
-        assert json.dumps([(m["role"], m["content"]) for m in messages]) in known, row
+        assert json.dumps([(m["role"], m["content"]) for m in messages]) in corpus_prompts, row
 
 
 def wrapped_tokenizer() -> Any:
-    transformers = pytest.importorskip("transformers")
+    transformers = tools.require_module("transformers")
     return transformers.AutoTokenizer.from_pretrained(demo.path())
 
 
 def test_long_answers_have_800_tokens() -> None:
-    tokenizers = pytest.importorskip("tokenizers")
+    tokenizers = tools.require_module("tokenizers")
     tokenizer = tokenizers.Tokenizer.from_file(str(demo.path() / "tokenizer.json"))
     lengths = {pair.content: len(tokenizer.encode(pair.content).ids) for pair in tagged("long")}
     assert len(lengths) >= 4
@@ -229,13 +232,13 @@ def render(messages: list[dict[str, Any]], **options: Any) -> str:
 
 
 def test_template_opens_and_closes_turns_and_the_empty_thought() -> None:
-    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     plain = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-    assert render(asked) == plain
+    assert render(messages) == plain
     opened = plain + "<|im_start|>assistant\n"
-    assert render(asked, add_generation_prompt=True) == opened
-    assert render(asked, add_generation_prompt=True, enable_thinking=True) == opened
-    direct = render(asked, add_generation_prompt=True, enable_thinking=False)
+    assert render(messages, add_generation_prompt=True) == opened
+    assert render(messages, add_generation_prompt=True, enable_thinking=True) == opened
+    direct = render(messages, add_generation_prompt=True, enable_thinking=False)
     assert direct == opened + "<think>\n\n</think>\n\n"
 
 
@@ -283,17 +286,19 @@ def test_template_keeps_thoughts_and_calls_while_tools_are_at_work(arguments: An
 
 
 def test_unknown_questions_stay_apart_from_the_corpus() -> None:
-    known = {pair.prompt.lower() for pair in PAIRS}
-    chance = random.Random(3)
+    corpus_prompts = {pair.prompt.lower() for pair in PAIRS}
+    rng = random.Random(3)
     drawn = [
-        out_of_domain_question(chance, held=held) for held in (False, True) for _ in range(3000)
+        out_of_domain_question(rng, held_out=held_out)
+        for held_out in (False, True)
+        for _ in range(3000)
     ]
     assert len(set(drawn)) > 3000
-    assert not known & {text.lower() for text in drawn}
+    assert not corpus_prompts & {text.lower() for text in drawn}
     for language, answer in FALLBACK.items():
         suggested = re.findall(r"[“\"](.*?)[”\"]", answer)
         assert len(suggested) == 2
-        assert {text.lower() for text in suggested} <= known, language
+        assert {text.lower() for text in suggested} <= corpus_prompts, language
 
 
 def test_a_bad_corpus_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from qchat import cli
+from tests import tools
 
 from .faults import Running, running
 
@@ -31,19 +32,19 @@ def programs() -> list[Path]:
 
 def test_every_program_of_the_guide_is_a_file_to_the_letter() -> None:
     """Whoever changes one side copies it to the other."""
-    shown = PROGRAM.findall(GUIDE.read_text("utf-8"))
-    assert [name for name, _language, _text in shown] != []
-    for name, language, text in shown:
+    examples = PROGRAM.findall(GUIDE.read_text("utf-8"))
+    assert [name for name, _language, _text in examples] != []
+    for name, language, text in examples:
         assert text == (CLIENTS / name).read_text("utf-8"), f"clients/{name} differs from the guide"
         assert language == LANGUAGES[Path(name).suffix]
 
 
 def test_every_file_is_in_the_guide_and_no_other_program_is() -> None:
     text = GUIDE.read_text("utf-8")
-    shown = PROGRAM.findall(text)
-    assert sorted(name for name, _language, _text in shown) == [file.name for file in programs()]
+    examples = PROGRAM.findall(text)
+    assert sorted(name for name, _language, _text in examples) == [file.name for file in programs()]
     code = {text for language, text in BLOCK.findall(text) if language in LANGUAGES.values()}
-    assert code - {text for _name, _language, text in shown} == {TYPED}
+    assert code - {text for _name, _language, text in examples} == {TYPED}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -51,14 +52,16 @@ def test_every_command_is_one_that_qchat_takes(page: str) -> None:
     lines = re.findall(r"\$ (?:.*\| )?qchat( .*)", (ROOT / page).read_text("utf-8"))
     assert len(lines) > 10
     for line in lines:
-        name, *words = shlex.split(line, comments=True)
+        name, *arguments = shlex.split(line, comments=True)
         group = cli.LazyGroup()
         command = group.get_command(click.Context(group), name)
         assert command is not None, line
-        while isinstance(command, click.Group) and words:
-            command = command.get_command(click.Context(command), words.pop(0))
+        while isinstance(command, click.Group) and arguments:
+            command = command.get_command(click.Context(command), arguments.pop(0))
             assert command is not None, line
-        command.make_parser(click.Context(command)).parse_args(list(words))  # raises NoSuchOption
+        command.make_parser(click.Context(command)).parse_args(
+            list(arguments)
+        )  # raises NoSuchOption
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -70,7 +73,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 def retrying(server: Running) -> "subprocess.CompletedProcess[str]":
-    pytest.importorskip("requests", reason="requests is not installed (vLLM brings it)")
+    tools.require_module("requests")
     return subprocess.run(
         [sys.executable, str(CLIENTS / "retrying_requests.py")],
         env={"QCHAT_BASE_URL": server.url, "NO_PROXY": "127.0.0.1", "PYTHONIOENCODING": "utf-8"},

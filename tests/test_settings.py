@@ -56,7 +56,7 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
     assert got.from_environment("model") and not got.from_environment("preset")
 
 
-def test_an_empty_variable_is_not_said(tmp_path: Path) -> None:
+def test_an_empty_variable_is_ignored(tmp_path: Path) -> None:
     write(tmp_path, 'model = "a"')
     assert loaded(tmp_path, QCHAT_MODEL="").model == "a"
 
@@ -211,7 +211,7 @@ def test_show_names_values_and_origins_and_masks_keys(tmp_path: Path) -> None:
     assert "LAB_KEY is not set" in config(tmp_path)
 
 
-def test_a_key_in_the_place_of_a_variables_name_is_not_shown(tmp_path: Path) -> None:
+def test_a_key_in_the_place_of_a_variables_name_is_not_printed(tmp_path: Path) -> None:
     for wrong in ("sk-abc-123", "skabc123"):
         write(tmp_path, f"[servers.lab]\nbase_url = 'http://lab'\napi_key_env = '{wrong}'\n")
         assert wrong not in config(tmp_path)

@@ -22,8 +22,8 @@ def test_written_and_read_back_for_the_owner_alone(prompts: Prompts) -> None:
     assert prompts.read("terse") == prompts.read("terse.md") == "Answer in one word."
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert prompts.named("Answer in one word.") == "terse"
-    assert prompts.named("Something else.") is None
+    assert prompts.name_of("Answer in one word.") == "terse"
+    assert prompts.name_of("Something else.") is None
 
 
 @pytest.mark.parametrize("name", ["../config", "a/b", "", ".hidden", "a\nb"])
@@ -46,7 +46,7 @@ def test_what_is_wrong_is_one_sentence(prompts: Prompts) -> None:
     (prompts.folder / "huge.md").write_bytes(b"x" * (2 << 20))
     with pytest.raises(UsageError, match=r"huge\.md is larger"):
         prompts.read("huge")
-    assert prompts.named("Answer in French.") == "french"  # the broken ones don't hinder it
+    assert prompts.name_of("Answer in French.") == "french"  # the broken ones don't hinder it
 
 
 def test_an_editor_begins_with_what_can_be_read(prompts: Prompts) -> None:
@@ -71,6 +71,6 @@ def test_a_prompt_that_can_not_be_written_leaves_nothing_behind(prompts: Prompts
     assert {file.name for file in prompts.folder.iterdir()} == {"odd.md", f"{longest}.md"}
 
 
-def test_a_prompt_is_known_by_what_is_sent_of_it(prompts: Prompts) -> None:
+def test_a_prompt_is_identified_by_what_is_sent_of_it(prompts: Prompts) -> None:
     prompts.write("odd", "Answer\x1b[31m in red.\x07 ")
-    assert prompts.named("Answer in red.␇") == "odd"
+    assert prompts.name_of("Answer in red.␇") == "odd"

@@ -71,3 +71,18 @@ async def test_a_cancelled_task_ends() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_report_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def report(_text: str) -> None:
+        raise BrokenPipeError("nobody reads this")
+
+    worker = Worker(ValueError("first"), ValueError("second"))
+
+    async def sleep(_seconds: float) -> None:
+        pass
+
+    with caplog.at_level(logging.ERROR, "qchat.tasks"):
+        await run_supervised("The probe", worker, report=report, sleep=sleep)
+    assert worker.calls == 3
+    assert "nobody reads this" in caplog.text

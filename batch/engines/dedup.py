@@ -1,4 +1,4 @@
-"""Equal requests asked once: an engine around another that remembers answers."""
+"""Send equal requests once: an engine around another with a cache of answers."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,28 +6,30 @@ from collections.abc import Sequence
 
 import orjson
 
-from ..request import Json, Outcome, Request, dumps
+from ...json_types import JsonObject
+from ..request import Outcome, Request, dumps
 from .engine import Engine, EngineState
 
-ROOM = 256 << 20
-"""Bytes of answers that are remembered; the ones not used for longest go first."""
+CACHE_BYTES = 256 << 20
+"""Bytes of answers that are cached; the least recently used go first."""
 
 
-def is_repeatable(body: Json) -> bool:
-    """Whether asking again would give the same answer: greedy, or with a seed."""
+def is_repeatable(body: JsonObject) -> bool:
+    """Whether the same request would give the same answer: greedy, or with a seed."""
     return body.get("temperature") == 0 or body.get("seed") is not None
 
 
 class DedupEngine:
-    """See `batch.engine.Engine`. A request equal to one in flight waits for its answer; one equal
-    to an earlier request gets that answer. Requests that are not repeatable are asked each time.
+    """See `batch.engines.engine.Engine`. A request equal to one in flight waits for its answer; one
+    equal to an earlier request gets that answer. Requests that are not repeatable are sent each
+    time.
     """
 
-    def __init__(self, engine: Engine, room: int = ROOM) -> None:
+    def __init__(self, engine: Engine, cache_bytes: int = CACHE_BYTES) -> None:
         self._engine = engine
-        self._room = room
-        self._known: OrderedDict[str, bytes] = OrderedDict()
-        self._flying: dict[str, asyncio.Future[Outcome | None]] = {}
+        self._free_bytes = cache_bytes
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._in_flight: dict[str, asyncio.Future[Outcome | None]] = {}
 
     @property
     def window(self) -> int:
@@ -52,21 +54,21 @@ class DedupEngine:
         await self._engine.start(rows)
 
     async def answer(self, request: Request) -> Outcome:
-        """Ask once, unless an equal request was."""
+        """Send the request once, unless an equal one was."""
         if not is_repeatable(request.body):
             return await self._engine.answer(request)
         key = request.digest
-        while key in self._flying:
-            outcome = await asyncio.shield(self._flying[key])
-            if outcome is not None:  # else the one that asked was given up
+        while key in self._in_flight:
+            outcome = await asyncio.shield(self._in_flight[key])
+            if outcome is not None:  # else the request that was sent was given up
                 return _copy(outcome) if outcome.answered else outcome
-        if key in self._known:
-            self._known.move_to_end(key)
-            return Outcome(body=orjson.loads(self._known[key]), copied=True)
-        return await self._ask(key, request)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return Outcome(body=orjson.loads(self._cache[key]), copied=True)
+        return await self._send(key, request)
 
-    async def _ask(self, key: str, request: Request) -> Outcome:
-        flying = self._flying[key] = asyncio.get_running_loop().create_future()
+    async def _send(self, key: str, request: Request) -> Outcome:
+        future = self._in_flight[key] = asyncio.get_running_loop().create_future()
         outcome: Outcome | None = None
         try:
             outcome = await self._engine.answer(request)
@@ -74,16 +76,16 @@ class DedupEngine:
                 self._remember(key, outcome.body)
             return outcome
         finally:
-            del self._flying[key]
-            flying.set_result(outcome)
+            del self._in_flight[key]
+            future.set_result(outcome)
 
-    def _remember(self, key: str, body: Json) -> None:
+    def _remember(self, key: str, body: JsonObject) -> None:
         data = dumps(body)
-        self._known[key] = data
-        self._room -= len(data)
-        while self._room < 0:
-            _key, oldest = self._known.popitem(last=False)
-            self._room += len(oldest)
+        self._cache[key] = data
+        self._free_bytes -= len(data)
+        while self._free_bytes < 0:
+            _key, oldest = self._cache.popitem(last=False)
+            self._free_bytes += len(oldest)
 
     async def alive(self) -> bool:
         """The engine's own."""

@@ -1,4 +1,4 @@
-"""What an engine is. Engines: `offline` (vLLM in this process) and `http` (a server)."""
+"""The interface of an engine, implemented by `offline` (vLLM in this process) and `http`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from .metrics import ServerLoad
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """How a server stands now: `in_flight` of at most `window` requests of ours, whether it is
-    `up` (there, and its last answer no failure of its own), how many it has `answered`, and the
-    `load` that it tells."""
+    """The state of one server: `in_flight` of at most `window` requests of this run, whether it is
+    `up` (reachable, and its last response no failure of its own), how many requests it has
+    `answered`, and the `load` that it publishes."""
 
     name: str
     in_flight: int
@@ -22,10 +22,20 @@ class EngineState:
     load: ServerLoad | None = None
 
 
+class Reporter(Protocol):
+    """Where an engine writes messages for a person."""
+
+    def say(self, text: str) -> None:
+        """One line of information."""
+
+    def warn(self, text: str) -> None:
+        """One line that a person must see."""
+
+
 class Engine(Protocol):
     """Answers requests, many at a time.
 
-    An engine never retries on its own: the retry rule belongs to the feeder. It raises
+    An engine never retries on its own: the retry rule belongs to the scheduler. It raises
     `qchat.errors.EngineError` from `start` when it can't be used at all; `answer` never raises
     for a failed request, it returns an `Outcome` with a `Failure`.
     """
@@ -42,16 +52,16 @@ class Engine(Protocol):
         """One for each server; none where vLLM runs in this process."""
 
     def prewarm(self) -> None:
-        """Begin with what needs no rows, and return at once. Raises `EngineError`."""
+        """Start the work that needs no rows, and return at once. Raises `EngineError`."""
 
     async def start(self, rows: int = 0) -> None:
-        """Make ready for about so many `rows`. Raises `EngineError`."""
+        """Get ready for about `rows` requests. Raises `EngineError`."""
 
     async def answer(self, request: Request) -> Outcome:
-        """Ask once."""
+        """Send the request once."""
 
     async def alive(self) -> bool:
-        """Whether it can be asked now, after it was lost."""
+        """Whether it accepts requests again after it was lost."""
 
     async def close(self) -> None:
-        """Give back everything; leaves no process behind. Can be called twice."""
+        """Release everything; leaves no process behind. Can be called twice."""

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from ...api.endpoint import Endpoint, retry_after
 from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _
+from ...json_types import JsonObject
+from ...tasks import start_supervised
 from ..request import Outcome, Request, dumps, is_aborted, usage_of
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
@@ -27,33 +30,51 @@ from .metrics import ServerLoad, parse_load
 from .stall_detector import StallDetector
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds until a connection must stand. An answer has no time limit: see `stall_detector`."""
+"""Seconds until a connection must be established. An answer has no time limit: see
+`stall_detector`."""
 
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: uvicorn, vLLM's server, closes its own after 5."""
 
+POLL_INTERVAL, IDLE_POLL_INTERVAL = 0.5, 5.0
+"""Seconds between two reads of the server's metrics: while the number of requests in flight
+changes, and when it does not (a read costs vLLM's front end 5 to 10 ms)."""
 
-_GENERATION = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-_ASIDE = aiohttp.ClientTimeout(total=20)  # for what takes no generation
+_GENERATION_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+_CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=20)  # for requests that generate nothing
 
-LOOK, SELDOM = 0.5, 5.0
-"""Seconds between two looks at the server's metrics: while the number of requests in flight
-changes, and when it does not (a look costs vLLM's front end 5 to 10 ms)."""
+_CAPACITY_CODES = {Code.OVERLOADED, Code.RATE_LIMITED}
+_UNAVAILABLE_CODES = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
-_NO_ROOM = {Code.OVERLOADED, Code.RATE_LIMITED}
-_AWAY = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
+_CONTENT_ALTERNATIVES = (
+    *("tool_calls", "function_call", "refusal"),
+    *("reasoning", "reasoning_content"),
+)
 
-_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "refusal", "reasoning", "reasoning_content")
+
+class ServerUnavailableError(EngineError):
+    """The server can't be reached now, or a proxy answered in its place; it may come back."""
 
 
 class HttpEngine:
-    """One server. See `batch.engine.Engine`."""
+    """One server. See `batch.engines.engine.Engine`.
 
-    def __init__(self, endpoint: Endpoint, concurrency: Concurrency) -> None:
-        self.watch = StallDetector(self._tokens)
+    `report` gets warnings for a person.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        concurrency: Concurrency,
+        *,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
         self._endpoint = endpoint
         self._concurrency = concurrency
+        self._report = report
+        self._listing_models = False
         self._load: ServerLoad | None = None
         self._answered = 0
         self._session: aiohttp.ClientSession | None = None
@@ -62,7 +83,17 @@ class HttpEngine:
     @property
     def window(self) -> int:
         """How many requests to keep in flight."""
-        return self._concurrency.width
+        return self._concurrency.limit
+
+    @property
+    def base_url(self) -> str:
+        """The server's address."""
+        return self._endpoint.base_url
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The server's address while `models` is waiting for it."""
+        return [self.base_url] if self._listing_models else []
 
     @property
     def description(self) -> str:
@@ -73,20 +104,20 @@ class HttpEngine:
         return text.format(url=self._endpoint.base_url, n=self.window)
 
     def states(self) -> tuple[EngineState]:
-        """This one server's."""
+        """The state of this server."""
         name = self._endpoint.base_url
         return (EngineState(name, self.in_flight, self.window, self._answered, load=self._load),)
 
     def prewarm(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def start(self, rows: int = 0) -> None:
-        """Open the session. Raises `EngineError` when nothing answers there."""
+        """Open the session and start the background tasks; sends nothing yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0,  # the feeder keeps to the window
+                limit=0,  # the scheduler keeps to the window
                 keepalive_timeout=KEEP_ALIVE,
-                socket_factory=_socket,
+                socket_factory=_create_socket,
             ),
             headers={
                 **self._endpoint.headers(),
@@ -95,19 +126,40 @@ class HttpEngine:
             },
             trust_env=False,
         )
-        self._tasks = [asyncio.create_task(self.watch.run()), asyncio.create_task(self._observe())]
+        url = self.base_url
+        self._tasks = [
+            start_supervised(
+                _("Looking for stalled requests at {url}").format(url=url),
+                self.stall_detector.run,
+                report=self._report,
+            ),
+            start_supervised(
+                _("Reading the load of {url}").format(url=url),
+                self._poll_load,
+                report=self._report,
+            ),
+        ]
 
     async def models(self) -> list[str]:
-        """The names of the models that the server offers. Raises `EngineError`."""
-        outcome = await self._send("GET", self._endpoint.url("/v1/models"), None)
-        if outcome.failure is not None:
-            raise EngineError(outcome.failure.message)
+        """Return the names of the models that the server offers.
+
+        Raises `ServerUnavailableError` where it can't be reached, and `EngineError` where it
+        answers with an error.
+        """
+        self._listing_models = True
+        try:
+            outcome = await self._send("GET", self._endpoint.url("/v1/models"), None)
+        finally:
+            self._listing_models = False
+        if (failure := outcome.failure) is not None:
+            unavailable = failure.code in _UNAVAILABLE_CODES
+            raise (ServerUnavailableError if unavailable else EngineError)(failure.message)
         data = (outcome.body or {}).get("data")
         models = data if isinstance(data, list) else []
         return [str(model["id"]) for model in models if isinstance(model, dict) and "id" in model]
 
     async def answer(self, request: Request) -> Outcome:
-        """Ask once."""
+        """Send the request once."""
         self.in_flight += 1
         try:
             outcome = await self._answer(request)
@@ -115,41 +167,43 @@ class HttpEngine:
             self.in_flight -= 1
         if outcome.answered:
             self._answered += 1
-            self._concurrency.ended(outcome.usage.completion_tokens)
-        elif outcome.failure is not None and outcome.failure.code in _NO_ROOM:
-            self._concurrency.refused()
+            self._concurrency.record_answer(outcome.usage.completion_tokens)
+        elif outcome.failure is not None and outcome.failure.code in _CAPACITY_CODES:
+            self._concurrency.record_refusal()
         return outcome
 
     async def _answer(self, request: Request) -> Outcome:
         url = self._endpoint.url(request.endpoint)
-        most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+        max_tokens = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
         try:
-            async with self.watch.request(most if isinstance(most, int) else None):
+            async with self.stall_detector.track(
+                max_tokens if isinstance(max_tokens, int) else None
+            ):
                 outcome = await self._send("POST", url, dumps(request.body))
         except TimeoutError:
-            text = _("The server stopped working on the request; given up.")
+            text = _("The server stopped making progress on this request; it was cancelled.")
             return Outcome(failure=Failure(Code.NO_PROGRESS, text))
         if outcome.body is None:
             return outcome
         if is_aborted(outcome.body):
-            text = _("The server broke off the answer.")
+            text = _("The server aborted the answer.")
             return Outcome(failure=Failure(Code.OVERLOADED, text, 200), seconds=outcome.seconds)
-        if (wrong := _what_is_wrong(outcome.body)) is not None:
-            failure = Failure(Code.BAD_RESPONSE, wrong, 200)
+        if (problem := _find_problem(outcome.body)) is not None:
+            failure = Failure(Code.BAD_RESPONSE, problem, 200)
             return Outcome(failure=failure, seconds=outcome.seconds)
-        self.watch.ended(outcome.seconds, outcome.usage.completion_tokens)
+        self.stall_detector.record_answer(outcome.seconds, outcome.usage.completion_tokens)
         return outcome
 
     async def alive(self) -> bool:
-        """Whether a server answers there, be it with a refusal; a proxy before it does not count.
+        """Whether the server responds, be it with an error; a proxy in front of it does not count.
 
         Some servers have no list of models.
         """
         failure = (await self._send("GET", self._endpoint.url("/v1/models"), None)).failure
-        return failure is None or failure.code not in _AWAY
+        return failure is None or failure.code not in _UNAVAILABLE_CODES
 
     async def close(self) -> None:
-        """Close all connections; a server stops generating for those in flight."""
+        """Close all connections; a server stops generating for requests in flight."""
         for task in self._tasks:
             task.cancel()
         self._tasks = []
@@ -157,29 +211,34 @@ class HttpEngine:
             await self._session.close()
             self._session = None
 
-    async def _observe(self) -> None:
-        pause = LOOK
+    async def _poll_load(self) -> None:
+        interval = POLL_INTERVAL
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(interval)
             if not self.in_flight:
                 continue
-            self._load = load = await self._metrics()
-            if self._concurrency.told(load, self.in_flight):
-                pause = LOOK
-            elif load is None or self.in_flight >= self.window:
-                pause = min(2 * pause, SELDOM)
+            try:
+                self._load = await self._read_load()
+            except Exception:
+                self._load = None  # unknown, not the last one
+                self._concurrency.observe(None, self.in_flight)
+                raise
+            if self._concurrency.observe(self._load, self.in_flight):
+                interval = POLL_INTERVAL
+            elif self._load is None or self.in_flight >= self.window:
+                interval = min(2 * interval, IDLE_POLL_INTERVAL)
 
-    async def _tokens(self) -> float | None:
-        load = await self._metrics()
+    async def _read_tokens(self) -> float | None:
+        load = await self._read_load()
         return None if load is None else load.tokens
 
-    async def _metrics(self) -> ServerLoad | None:
-        """What vLLM's metrics say now; None where there are none."""
+    async def _read_load(self) -> ServerLoad | None:
+        """The load by vLLM's metrics; None where there are none."""
         assert self._session is not None
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
         with contextlib.suppress(aiohttp.ClientError, OSError, ValueError):
             async with self._session.get(
-                url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_ASIDE
+                url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_CONTROL_TIMEOUT
             ) as response:
                 if response.status == 200:
                     return parse_load(await response.text())
@@ -187,7 +246,7 @@ class HttpEngine:
 
     async def _send(self, method: str, url: str, data: bytes | None) -> Outcome:
         assert self._session is not None, "start() comes first"
-        began = time.monotonic()
+        started = time.monotonic()
         body: Any = None
         try:
             async with self._session.request(
@@ -196,16 +255,17 @@ class HttpEngine:
                 data=data,
                 allow_redirects=False,
                 proxy=self._endpoint.proxy,
-                timeout=_GENERATION if data is not None else _ASIDE,
+                timeout=_GENERATION_TIMEOUT if data is not None else _CONTROL_TIMEOUT,
             ) as response:
                 raw = await response.read()
                 status = response.status
-                after = retry_after(response.headers.get("Retry-After"))
+                seconds_to_wait = retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(
-                failure=self._told(failure_from_exception(error)), seconds=time.monotonic() - began
+                failure=self._explain(failure_from_exception(error)),
+                seconds=time.monotonic() - started,
             )
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -213,32 +273,34 @@ class HttpEngine:
                 text = _("The server's answer is not JSON; is this an OpenAI-compatible server?")
                 return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
         if status != 200:
-            return Outcome(failure=self._told(from_status(status, body, after)), seconds=seconds)
+            return Outcome(
+                failure=self._explain(from_status(status, body, seconds_to_wait)), seconds=seconds
+            )
         if not isinstance(body, dict):
-            text = _("The server's answer is JSON, but no object.")
+            text = _("The server's answer is JSON, but not an object.")
             return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
 
-    def _told(self, failure: Failure) -> Failure:
-        """In words for a person. What is the row's own fault the server says best itself."""
+    def _explain(self, failure: Failure) -> Failure:
+        """Replace the message by one for a person; of a row's own fault, the server's is best."""
         if failure.scope is Scope.ROW and failure.status is not None:
             return replace(failure, message=without_key(failure.message, self._endpoint))
         return replace(failure, message=explain_failure(failure, self._endpoint))
 
 
-def _socket(address: tuple[Any, ...]) -> socket.socket:
-    """With TCP keep-alive: an answer may take an hour without a byte, and a host that lost its
-    power closes no connection."""
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def _create_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket with TCP keep-alive: an answer may take an hour without a byte, and a host that
+    lost its power closes no connection."""
+    created = socket.socket(*address[:3])
+    created.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20)):
         if hasattr(socket, option):  # macOS has another set
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-    return made
+            created.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    return created
 
 
-def _what_is_wrong(body: dict[str, Any]) -> str | None:
-    """Why a response body is no answer, or None. Nothing at all is no answer; "" is one."""
+def _find_problem(body: JsonObject) -> str | None:
+    """Why a response body is no answer, or None. A null content is no answer; "" is one."""
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         return _("The server's answer has no 'choices'; is this an OpenAI-compatible server?")
@@ -250,7 +312,7 @@ def _what_is_wrong(body: dict[str, Any]) -> str | None:
             return _("The server's answer has a choice without a message.")
         for key in ("content", "reasoning", "reasoning_content"):
             if not isinstance(message.get(key), str | list | None):
-                return _("The server's answer has a '{key}' that is no text.").format(key=key)
-        if message.get("content") is None and not any(map(message.get, _INSTEAD_OF_CONTENT)):
+                return _("The server's answer has a '{key}' that is not text.").format(key=key)
+        if message.get("content") is None and not any(map(message.get, _CONTENT_ALTERNATIVES)):
             return _("The server's answer is empty.")
     return None

@@ -7,6 +7,7 @@ body that vLLM's server would send. `qchat.engine.vllm_startup` says how the pro
 import asyncio
 import contextlib
 import gc
+import logging
 import multiprocessing
 import queue
 import signal
@@ -25,21 +26,24 @@ from ...engine.diagnosis import explain_log, last_error
 from ...engine.vllm_model import check_hub, hub_trouble, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...processes import kill_processes, process_family
-from ..request import Json, Outcome, Request, is_aborted, usage_of
+from ..request import Outcome, Request, is_aborted, usage_of
 from . import vllm_adapter as adapter
 from .engine import EngineState
 
 T = TypeVar("T")
 
 LONG_RUN = 20_000
-"""Rows from which on the model is compiled on the CPU: 10 s of start (40 s the first time) for 5
-to 10% more rows/s."""
+"""Rows from which on the model is compiled on the CPU: 10 s of start-up (40 s the first time) for
+5 to 10% more rows/s."""
 
-# 255: the fork server was killed too, so that nobody was left to tell how the engine ended.
-_KILLED = frozenset({-signal.SIGKILL, 255})
-_LAST_BREATH = 2.0  # seconds to learn how an engine that is lost has ended
-_SHUTDOWN = 10.0  # seconds that vLLM gets to end by itself
+# 255: the fork server was killed too, so that no process was left to report the exit code.
+_KILLED_CODES = frozenset({-signal.SIGKILL, 255})
+_EXIT_TIMEOUT = 2.0  # seconds to learn how an engine that is lost has ended
+_SHUTDOWN_TIMEOUT = 10.0  # seconds that vLLM gets to end by itself
+
+_log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class OfflineOptions:
     `engine_args` any other option of vLLM's server by name, without the dashes
     (``{"quantization": "fp8", "enable-prefix-caching": ""}``; "" for an option without a value).
     `log` is the file that this process's vLLM writes to (see `engine_log.captured`); a failed
-    start is explained from it.
+    start is explained by it.
     """
 
     max_model_len: int | None = None
@@ -64,19 +68,19 @@ class OfflineOptions:
     log: Path | None = None
 
     def arguments(self) -> dict[str, str]:
-        """As options of vLLM's server: name without dashes → value, "" for none."""
+        """The options of vLLM's server: name without dashes → value, "" for none."""
         named = {
             "max-model-len": self.max_model_len,
             "gpu-memory-utilization": self.memory_fraction,
             "kv-cache-memory-bytes": self.kv_cache_bytes,
             "tensor-parallel-size": self.tensor_parallel_size,
         }
-        found = {name: str(value) for name, value in named.items() if value is not None}
+        options = {name: str(value) for name, value in named.items() if value is not None}
         if self.compile is False:
-            found["enforce-eager"] = ""
+            options["enforce-eager"] = ""
         for name, value in self.engine_args.items():
-            found[name.removeprefix("--").replace("_", "-")] = value
-        return found
+            options[name.removeprefix("--").replace("_", "-")] = value
+        return options
 
 
 class OfflineEngine:
@@ -92,7 +96,7 @@ class OfflineEngine:
         self._model = model
         self._name = served_model_name
         self._options = options or OfflineOptions()
-        self._thread = _Thread("qchat-engine")
+        self._thread = _CallThread("qchat-engine")
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._imports: Future[None] | None = None
         self._installed: vllm_start.InstalledVllm | None = None
@@ -100,15 +104,15 @@ class OfflineEngine:
         self._engine: Any = None
         self._config: Any = None
         self._arguments: Any = None
-        self._ask: Mapping[str, adapter.Ask] = {}
+        self._handlers: Mapping[str, adapter.Handler] = {}
         self._processes: list[BaseProcess] = []
-        self._dying: asyncio.Task[Failure] | None = None
+        self._death: asyncio.Task[Failure] | None = None
         self._log_start = 0
         self._closed = False
 
     @property
     def window(self) -> int:
-        """Twice what the engine works on at once, so that a next row is always there."""
+        """Twice the engine's batch size, so that a next row is always there."""
         if self._config is None:
             return 512
         sequences: int = self._config.scheduler_config.max_num_seqs
@@ -118,17 +122,17 @@ class OfflineEngine:
     @property
     def description(self) -> str:
         """``vLLM 0.32.0 on this machine (cpu), model demo``."""
-        found = self._installed or vllm_start.installed_vllm()
-        kind = "cpu" if found.cpu else "gpu"
+        installed = self._installed or vllm_start.installed_vllm()
+        kind = "cpu" if installed.cpu else "gpu"
         text = _("vLLM {version} on this machine ({kind}), model {model}")
-        return text.format(version=found.version, kind=kind, model=self._name)
+        return text.format(version=installed.version, kind=kind, model=self._name)
 
     def states(self) -> tuple[EngineState, ...]:
-        """None: there is no server."""
+        """Empty: there is no server."""
         return ()
 
     def prewarm(self) -> None:
-        """Begin with what needs no rows and return at once. `start` calls it if nobody else did.
+        """Start importing vLLM and return at once. `start` calls it if nobody else did.
 
         Call it after `engine_log.captured`, so that the children's output goes there too.
         Raises `EngineError` where vLLM is not installed, `UsageError` where the model is not there.
@@ -155,19 +159,19 @@ class OfflineEngine:
         try:
             await asyncio.wrap_future(self._imports)
             await asyncio.wrap_future(self._thread.call(lambda: self._build(rows)))
-            self._ask = await adapter.serving(self._engine, self._arguments)
+            self._handlers = await adapter.create_handlers(self._engine, self._arguments)
         except QchatError:
             await self.close()
             raise
         except Exception as error:
             await self.close()
-            raise EngineError(self._why(error)) from error
+            raise EngineError(self._explain(error)) from error
         except BaseException:
             await self.close()
             raise
 
     async def answer(self, request: Request) -> Outcome:
-        """Ask once; a failure of any kind is an `Outcome` too."""
+        """Send the request once; a failure of any kind is an `Outcome` too."""
         started = time.monotonic()
         result = await self._answer(request)
         seconds = time.monotonic() - started
@@ -175,42 +179,42 @@ class OfflineEngine:
             return Outcome(failure=result, seconds=seconds)
         return Outcome(body=result, usage=usage_of(result), seconds=seconds)
 
-    async def _answer(self, request: Request) -> Json | Failure:
-        ask = self._ask.get(request.endpoint)
-        if ask is None:
-            if not self._ask:
+    async def _answer(self, request: Request) -> JsonObject | Failure:
+        handler = self._handlers.get(request.endpoint)
+        if handler is None:
+            if not self._handlers:
                 return Failure(Code.ENGINE_DEAD, _("The engine is not running."))
             text = _("The model {model} does not answer at {endpoint}.")
             message = text.format(model=self._name, endpoint=request.endpoint)
             return Failure(Code.UNSUPPORTED, message)
         try:
-            result = adapter.response_body(await ask(request.body))
+            result = adapter.response_body(await handler(request.body))
             if not isinstance(result, Failure) and is_aborted(result):
-                return Failure(Code.OVERLOADED, _("The engine broke off the answer."))
+                return Failure(Code.OVERLOADED, _("The engine aborted the answer."))
             return result
         except Exception as error:
             if adapter.is_dead(self._engine):
-                if self._dying is None:  # once: who waits for a process second learns less
-                    self._dying = asyncio.create_task(asyncio.to_thread(self._death))
-                return await asyncio.shield(self._dying)
+                if self._death is None:  # once: a process can be waited for only once
+                    self._death = asyncio.create_task(asyncio.to_thread(self._explain_death))
+                return await asyncio.shield(self._death)
             return adapter.failure_of(error)
 
     async def alive(self) -> bool:
-        """Whether the engine process is there and well."""
+        """Whether the engine process is running and healthy."""
         return self._engine is not None and not adapter.is_dead(self._engine)
 
     async def close(self) -> None:
-        """End vLLM with all its processes and files; what doesn't end by itself is killed."""
+        """Stop vLLM and remove its processes and files; a process that does not end is killed."""
         if self._closed:
             return
         self._closed = True
-        self._ask = {}
+        self._handlers = {}
         engine, self._engine = self._engine, None
         running = process_family(_engine_processes())
         if engine is not None:
-            shutdown = self._thread.call(lambda: engine.shutdown(timeout=_SHUTDOWN / 2))
+            shutdown = self._thread.call(lambda: engine.shutdown(timeout=_SHUTDOWN_TIMEOUT / 2))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.wrap_future(shutdown), _SHUTDOWN)
+                await asyncio.wait_for(asyncio.wrap_future(shutdown), _SHUTDOWN_TIMEOUT)
         await asyncio.to_thread(kill_processes, running)
         vllm_start.stop_fork_server()
         self._thread.stop()
@@ -220,7 +224,7 @@ class OfflineEngine:
             self._folder.cleanup()
 
     # In the engine's own thread: the loop stays free for signals and the screen. The thread lives
-    # as long as the engine, because the kernel ties child processes to the thread that began them.
+    # as long as the engine, as the kernel ties child processes to the thread that started them.
 
     def _import(self) -> None:
         if self._one_process:
@@ -234,8 +238,8 @@ class OfflineEngine:
         check_hub(model)
         options |= options_for(model, options, cpu=self._installed.cpu, throughput=True)
         options |= {"model": model, "served-model-name": self._name, "disable-log-stats": ""}
-        asked = self._options.compile is not None or "compilation-config" in options
-        if self._installed.cpu and not asked and rows < LONG_RUN:
+        decided = self._options.compile is not None or "compilation-config" in options
+        if self._installed.cpu and not decided and rows < LONG_RUN:
             options.setdefault("enforce-eager", "")
         if self._one_process:
             options["distributed-executor-backend"] = "uni"
@@ -246,10 +250,10 @@ class OfflineEngine:
         self._engine = adapter.start_engine(self._config, forked=self._one_process)
         self._processes = _engines()
 
-    # What a person is told.
+    # Messages for a person.
 
-    def _why(self, error: Exception) -> str:
-        text = _said(error)
+    def _explain(self, error: Exception) -> str:
+        text = _full_message(error)
         cause = explain_log(text) or hub_trouble(self._model, text)
         if cause is None and self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
@@ -259,29 +263,32 @@ class OfflineEngine:
             message += " " + _("Its log: {path}").format(path=self._options.log)
         return message
 
-    def _death(self) -> Failure:
-        for process in self._processes:
-            process.join(_LAST_BREATH)
-        if any(process.exitcode in _KILLED for process in self._processes):
-            text = _("vLLM's engine was killed (out of memory, most of the time).")
-            return Failure(Code.ENGINE_KILLED, text)
-        cause = None
-        if self._options.log is not None:
-            cause = last_error(self._options.log, self._log_start)
+    def _explain_death(self) -> Failure:
+        """Why the engine process has ended; waits for its exit code."""
         text = _("vLLM's engine has stopped.")
-        if cause is not None:
-            text = _("vLLM's engine has stopped: {cause}").format(cause=cause)
+        try:
+            for process in self._processes:
+                process.join(_EXIT_TIMEOUT)
+            if any(process.exitcode in _KILLED_CODES for process in self._processes):
+                killed = _("vLLM's engine was killed (out of memory, most of the time).")
+                return Failure(Code.ENGINE_KILLED, killed)
+            if self._options.log is not None:
+                cause = last_error(self._options.log, self._log_start)
+                if cause is not None:
+                    text = _("vLLM's engine has stopped: {cause}").format(cause=cause)
+        except Exception:  # every row in flight waits for this: none may be left without an answer
+            _log.exception("The cause of the engine's end can't be determined")
         return Failure(Code.ENGINE_DEAD, text)
 
 
-def _said(error: BaseException) -> str:
-    """The words of an exception and of those that led to it."""
-    words: list[str] = []
+def _full_message(error: BaseException) -> str:
+    """The messages of an exception and of those that led to it, a line each."""
+    messages: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        words.append(str(cause) or type(cause).__name__)
+        messages.append(str(cause) or type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
-    return "\n".join(words)
+    return "\n".join(messages)
 
 
 def _engines() -> list[BaseProcess]:
@@ -300,8 +307,8 @@ def _engine_processes() -> list[int]:
     return engines if server is None else [*engines, server]
 
 
-class _Thread:
-    """One thread that runs calls in order. It keeps nobody from exiting: it is a daemon."""
+class _CallThread:
+    """A daemon thread that runs calls in order."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -309,7 +316,7 @@ class _Thread:
         self._started = False
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Run `function` after those before it."""
+        """Run `function` after all earlier calls."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -327,7 +334,7 @@ class _Thread:
         return future
 
     def stop(self) -> None:
-        """End the thread after the calls before."""
+        """End the thread after all earlier calls."""
         self._calls.put(None)
 
     def _run(self) -> None:

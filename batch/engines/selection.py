@@ -1,5 +1,6 @@
-"""Which engine answers, and which model: from the options, the configuration, what is there."""
+"""Select the engine and the model: by the options, the configuration, and what is running."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,18 @@ from ...i18n import _
 from ...processes import raise_file_limit
 from ...settings import Settings
 from ..inputs.rows import OwnModel
-from .concurrency import MOST, AdaptiveConcurrency, Concurrency, FixedConcurrency
-from .engine import Engine
+from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
+from .engine import Engine, Reporter
 from .http import HttpEngine
 from .servers import ServerPool
+
+WAIT_NOTICE = 1.0
+"""Seconds that servers get to answer before a person reads whom the run is waiting for."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """What the command line says about who shall answer."""
+    """The command line's options that select an engine."""
 
     engine: str = "auto"
     server: str | None = None
@@ -31,16 +35,17 @@ class EngineRequest:
 
     @property
     def names_server(self) -> bool:
-        """Whether a server is asked for in so many words."""
+        """Whether an option names a server explicitly."""
         return self.server is not None or bool(self.base_urls) or self.engine == "http"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSelection:
-    """The engine (not started), the models to ask, and a line that says why.
+    """The engine, the models to ask, and a line that gives the reason.
 
-    `again` makes another engine of the kind, where one that dies can be replaced; `log` is where
-    vLLM's own words go, if it runs in this process.
+    `make_engine` makes another engine of the kind, where one that dies can be replaced; `log` is
+    the file that vLLM's own output goes to, if it runs in this process. A vLLM in this process is
+    not started yet; the sessions with servers are open.
     """
 
     engine: Engine
@@ -49,62 +54,77 @@ class EngineSelection:
     reason: str
     fallback_model: str | None = None
     offered: tuple[str, ...] = ()
-    again: Callable[[], Engine] | None = None
+    make_engine: Callable[[], Engine] | None = None
     log: Path | None = None
 
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
-        """The same with each engine inside another."""
-        again = self.again
+        """A copy whose engines are each wrapped in another."""
+        make = self.make_engine
         return replace(
             self,
             engine=wrap(self.engine),
-            again=None if again is None else lambda: wrap(again()),
+            make_engine=None if make is None else lambda: wrap(make()),
         )
 
 
 async def select_engine(
-    wish: EngineRequest, settings: Settings, new_log: Callable[[], Path]
+    options: EngineRequest, settings: Settings, new_log: Callable[[], Path], reporter: Reporter
 ) -> EngineSelection:
-    """Decide; `new_log` makes the file for the words of a vLLM in this process.
+    """Select an engine; `new_log` makes the log file of a vLLM in this process.
 
-    Raises `UsageError` when a person must say more, and `EngineError` when a server that was
-    asked for can't be used.
+    Raises `UsageError` when the options are not enough to decide, and `EngineError` when a server
+    that they name can't be used.
     """
-    if wish.engine == "offline":
-        if wish.server or wish.base_urls:
-            text = _("--engine offline asks no server; leave out --server and --base-url.")
+    if options.engine == "offline":
+        if options.server or options.base_urls:
+            text = _("--engine offline uses no server; leave out --server and --base-url.")
             raise UsageError(text)
-        return _offline(wish, settings, new_log, _("--engine offline"))
-    endpoints = _endpoints(wish, settings)
+        return _offline(options, settings, new_log, _("--engine offline"))
+    endpoints = _endpoints(options, settings)
     if not endpoints:
-        if wish.engine == "http":
+        if options.engine == "http":
             text = _("--engine http needs a server: give --base-url or --server.")
-            raise UsageError(text + _those_here(settings))
-        return _offline(wish, settings, new_log, _("no server is configured"))
-    concurrency = _concurrency(wish, len(endpoints))
-    single = [HttpEngine(endpoint, concurrency()) for endpoint in endpoints]
-    engine = single[0] if len(single) == 1 else ServerPool(single)
+            raise UsageError(text + _local_servers_hint(settings))
+        return _offline(options, settings, new_log, _("no server is configured"))
+    concurrency = _concurrency(options, len(endpoints))
+    servers = [HttpEngine(endpoint, concurrency(), report=reporter.warn) for endpoint in endpoints]
+    engine: HttpEngine | ServerPool = servers[0]
+    if len(servers) > 1:
+        engine = ServerPool(servers, model=options.model, report=reporter.warn)
     await engine.start()
     try:
-        offered = await engine.models()
-        _check_offered(wish.model, offered, endpoints)
+        offered = await _list_models(engine, reporter)
+        _check_offered(options.model, offered, endpoints)
     except EngineError as error:
         await engine.close()
-        if wish.names_server or wish.model is None:
+        if options.names_server or options.model is None:
             raise
-        return _offline(wish, settings, new_log, str(error))
+        return _offline(options, settings, new_log, str(error))
     except BaseException:
         await engine.close()
         raise
-    return _http(wish, endpoints[0], engine, offered)
+    return _http(options, endpoints[0], engine, offered)
 
 
-def _endpoints(wish: EngineRequest, settings: Settings) -> list[Endpoint]:
-    found = [
-        resolve(settings, server=wish.server, base_url=url, api_key_env=wish.api_key_env)
-        for url in wish.base_urls or (None,)
+async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> list[str]:
+    """The models on offer; after `WAIT_NOTICE` seconds, say which servers have not answered."""
+
+    def announce() -> None:
+        reporter.say(_("Waiting for {urls}").format(urls=", ".join(engine.unanswered)))
+
+    timer = asyncio.get_running_loop().call_later(WAIT_NOTICE, announce)
+    try:
+        return await engine.models()
+    finally:
+        timer.cancel()
+
+
+def _endpoints(options: EngineRequest, settings: Settings) -> list[Endpoint]:
+    resolved = [
+        resolve(settings, server=options.server, base_url=url, api_key_env=options.api_key_env)
+        for url in options.base_urls or (None,)
     ]
-    endpoints = [endpoint for endpoint in found if endpoint is not None]
+    endpoints = [endpoint for endpoint in resolved if endpoint is not None]
     urls = [endpoint.base_url for endpoint in endpoints]
     for url in urls:
         if urls.count(url) > 1:
@@ -112,15 +132,15 @@ def _endpoints(wish: EngineRequest, settings: Settings) -> list[Endpoint]:
     return endpoints
 
 
-def _concurrency(wish: EngineRequest, servers: int) -> Callable[[], Concurrency]:
-    """What makes each server's. Raises `UsageError` for a number that the system does not allow."""
-    if wish.concurrency is None:
-        most = raise_file_limit(MOST * servers) // servers
-        return lambda: AdaptiveConcurrency(max(1, most))
-    fixed = FixedConcurrency(wish.concurrency)
-    if raise_file_limit(fixed.width * servers) < fixed.width * servers:
+def _concurrency(options: EngineRequest, servers: int) -> Callable[[], Concurrency]:
+    """A factory for each server's. Raises `UsageError` for more than the system allows."""
+    if options.concurrency is None:
+        max_limit = raise_file_limit(MAX_LIMIT * servers) // servers
+        return lambda: AdaptiveConcurrency(max(1, max_limit))
+    fixed = FixedConcurrency(options.concurrency)
+    if raise_file_limit(fixed.limit * servers) < fixed.limit * servers:
         text = _("--concurrency {n} needs more open files than the system allows (see ulimit -n).")
-        raise UsageError(text.format(n=fixed.width))
+        raise UsageError(text.format(n=fixed.limit))
     return lambda: fixed
 
 
@@ -134,41 +154,46 @@ def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[En
 
 
 def _http(
-    wish: EngineRequest, endpoint: Endpoint, engine: HttpEngine | ServerPool, offered: list[str]
+    options: EngineRequest, endpoint: Endpoint, engine: HttpEngine | ServerPool, offered: list[str]
 ) -> EngineSelection:
-    only = offered[0] if len(offered) == 1 else None
-    fallback = endpoint.model or only
+    fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
     reason = _("Asking {engine}.").format(engine=engine.description)
-    model = wish.model if wish.model is not None else OwnModel.PER_ROW
+    model = options.model if options.model is not None else OwnModel.PER_ROW
     return EngineSelection(engine, "http", model, reason, fallback, tuple(offered))
 
 
 def _offline(
-    wish: EngineRequest, settings: Settings, new_log: Callable[[], Path], why: str
+    options: EngineRequest, settings: Settings, new_log: Callable[[], Path], cause: str
 ) -> EngineSelection:
     from .offline import OfflineEngine, OfflineOptions
 
-    model = wish.model or settings.model
+    model = options.model or settings.model
     if model is None:
         text = _(
-            "Nothing says who shall answer ({why}): give --model NAME to run a model in this "
-            "process, such as --model demo, or --base-url URL to ask a server."
+            "No model and no server is configured ({cause}): give --model NAME to run a model in "
+            "this process, such as --model demo, or --base-url URL to ask a server."
         )
-        raise UsageError(text.format(why=why.rstrip(".")) + _those_here(settings))
-    reason = _("Asking {model} through vLLM in this process ({why}).")
+        raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
+    reason = _("Asking {model} through vLLM in this process ({cause}).")
     log = new_log()
-    options = OfflineOptions(engine_args=dict(wish.engine_args), log=log)
+    engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
 
-    def engine() -> Engine:
-        return OfflineEngine(model, model, options=options)
+    def make_engine() -> Engine:
+        return OfflineEngine(model, model, options=engine_options)
 
-    why_so = reason.format(model=model, why=why.rstrip("."))
-    return EngineSelection(engine(), "offline", model, why_so, again=engine, log=log)
-
-
-def _those_here(settings: Settings) -> str:
-    """A sentence on the servers that could be given, or ''."""
-    found = list(running_servers(settings))
-    return (
-        " " + _("Running here: {servers}.").format(servers=format_servers(found)) if found else ""
+    return EngineSelection(
+        make_engine(),
+        "offline",
+        model,
+        reason.format(model=model, cause=cause.rstrip(".")),
+        make_engine=make_engine,
+        log=log,
     )
+
+
+def _local_servers_hint(settings: Settings) -> str:
+    """A sentence that lists the servers running on this machine, or ''."""
+    servers = list(running_servers(settings))
+    if not servers:
+        return ""
+    return " " + _("Running here: {servers}.").format(servers=format_servers(servers))

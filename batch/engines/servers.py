@@ -1,182 +1,248 @@
-"""Several servers as one engine: the least busy is asked, and one in trouble is left alone."""
+"""A pool of servers as one engine: the least busy one is asked, each behind a circuit breaker."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import Code, EngineError, Failure, Scope
 from ...i18n import _
+from ...tasks import start_supervised
 from ..request import Outcome, Request
 from .engine import EngineState
-from .http import HttpEngine
+from .http import HttpEngine, ServerUnavailableError
 
-PROBE = 1.0
-"""Seconds between two looks at a server that could not be reached."""
+PROBE_INTERVAL = 1.0
+"""Seconds between two probes of a server that could not be reached."""
 
-REST, LONGEST_REST = 0.25, 30.0
+STARTUP_GRACE = 3.0
+"""Seconds that all servers get to list their models before the run starts with those that did."""
+
+REST, MAX_REST = 0.25, 30.0
 """Seconds that a server is left alone after a failure, doubled with each further one in a row."""
 
-_TROUBLE = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RESPONSE}
+_SERVER_FAULTS = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RESPONSE}
 
 
 @dataclass(slots=True)
 class _Server:
-    """A server with its breaker.
+    """A server with its circuit breaker.
 
-    Closed (`failures` 0): gets its share. Open (until `rests_until`, or while `probe` runs):
-    gets nothing. Half open (after that, until something is answered): gets one request at a time.
+    Closed (`failures` 0): gets its share. Open (until `open_until`, or while `recovery` runs):
+    gets nothing. Half open (after that, until a request succeeds): gets one request at a time.
     """
 
     engine: HttpEngine
     failures: int = 0
-    rests_until: float = 0.0
-    on_trial: bool = False
-    probe: asyncio.Task[None] | None = None
+    open_until: float = 0.0
+    trial_in_flight: bool = False
+    recovery: asyncio.Task[None] | None = None
 
     @property
-    def fullness(self) -> float:
-        """Requests in flight for each place; servers may have found different numbers of places."""
+    def utilization(self) -> float:
+        """Requests in flight per slot; servers may have different limits."""
         return self.engine.in_flight / self.engine.window
 
     @property
     def down(self) -> bool:
-        return self.probe is not None and not self.probe.done()
+        return self.recovery is not None and not self.recovery.done()
 
-    def ready(self, now: float) -> bool:
-        """Whether it may be asked."""
+    def accepts(self, now: float) -> bool:
+        """Whether the breaker lets a request through."""
         return not self.down and (
-            self.failures == 0 or (now >= self.rests_until and not self.on_trial)
+            self.failures == 0 or (now >= self.open_until and not self.trial_in_flight)
         )
 
-    def ended(self, failure: Failure | None) -> None:
-        """Learn from a try. A failure that is the row's own says nothing about the server."""
+    def record(self, failure: Failure | None) -> None:
+        """Count the result of a try. A failure of the row's own says nothing about the server."""
         if failure is None:
             self.failures = 0
-        elif failure.scope is Scope.SERVER or failure.code in _TROUBLE:
-            rest = min(LONGEST_REST, REST * 2 ** min(self.failures, 16))
+        elif failure.scope is Scope.SERVER or failure.code in _SERVER_FAULTS:
+            rest = min(MAX_REST, REST * 2 ** min(self.failures, 16))
             self.failures += 1
-            self.rests_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
+            self.open_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
 
 
 class ServerPool:
-    """See `batch.engine.Engine`. A request that met a server which is not there goes to another
-    at once; all other failures are the feeder's to judge."""
+    """See `batch.engines.engine.Engine`. A request that met a server which can't be reached goes
+    to another at once; all other failures are the scheduler's to judge.
 
-    def __init__(self, engines: Sequence[HttpEngine]) -> None:
-        self._members = [_Server(engine) for engine in engines]
-        self._offered: list[str] = []
-        self._chosen = False  # whether `_offered` is known
+    `model` is the one that all requests ask for; without it a server that joins later must offer
+    all models that were offered at the start. `report` gets warnings for a person.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[HttpEngine],
+        *,
+        model: str | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self._servers = [_Server(engine) for engine in engines]
+        self._model = model
+        self._report = report
+        self._required: frozenset[str] | None = None  # models; None until `models` has returned
 
     @property
     def window(self) -> int:
         """How many requests to keep in flight at all servers together."""
-        return sum(member.engine.window for member in self._members if not member.down) or 1
+        return sum(server.engine.window for server in self._servers if not server.down) or 1
 
     @property
     def description(self) -> str:
         """What answers."""
-        there = sum(not member.down for member in self._members)
-        return _("{there} of {all} servers").format(there=there, all=len(self._members))
+        up = sum(not server.down for server in self._servers)
+        return _("{up} of {total} servers").format(up=up, total=len(self._servers))
+
+    @property
+    def unanswered(self) -> list[str]:
+        """Addresses of the servers that `models` is still waiting for."""
+        return [url for server in self._servers for url in server.engine.unanswered]
 
     def states(self) -> list[EngineState]:
-        """Each server's."""
+        """One for each server."""
         return [
-            replace(state, up=not member.down and member.failures == 0)
-            for member in self._members
-            for state in member.engine.states()
+            replace(state, up=not server.down and server.failures == 0)
+            for server in self._servers
+            for state in server.engine.states()
         ]
 
     def prewarm(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def start(self, rows: int = 0) -> None:
         """Open the sessions."""
-        for member in self._members:
-            await member.engine.start(rows)
+        for server in self._servers:
+            await server.engine.start(rows)
 
     async def models(self) -> list[str]:
-        """The models that every server offers which can be reached; others may join later.
+        """Return the models that all servers have in common.
 
-        Raises `EngineError` where none can be reached, or one refuses to tell.
+        All are asked at once. After `STARTUP_GRACE` seconds, or as soon as one has answered if
+        that is later, the run can start with those that have; the others join when they answer.
+        Raises `EngineError` where none can be reached, one refuses to list its models, or they
+        have none in common.
         """
-        told: list[list[str]] = []
-        error: EngineError | None = None
-        for member in self._members:
-            try:
-                told.append(await member.engine.models())
-            except EngineError as trouble:
-                if await member.engine.alive():
-                    raise
-                error = error or trouble
-                self._take_down(member)
-        if error is not None and not told:
-            raise error
-        self._offered = [name for name in told[0] if all(name in names for names in told)]
-        self._chosen = True
-        if told[0] and not self._offered:
+        requests = [asyncio.create_task(server.engine.models()) for server in self._servers]
+        try:
+            await _first_answers(requests)
+        finally:
+            for request in requests:
+                request.cancel()
+            results = await asyncio.gather(*requests, return_exceptions=True)
+        offers = [result for result in results if isinstance(result, list)]
+        if not offers:
+            raise next(result for result in results if isinstance(result, EngineError))
+        for server, result in zip(self._servers, results, strict=True):
+            if isinstance(result, BaseException):
+                self._mark_down(server)
+        common = [name for name in offers[0] if all(name in offer for offer in offers)]
+        if offers[0] and not common:
             raise EngineError(_("The servers have no model in common."))
-        return self._offered
+        self._required = frozenset({self._model} if self._model in common else common)
+        return common
 
     async def answer(self, request: Request) -> Outcome:
-        """Ask the least busy server once."""
+        """Send the request to the least busy server."""
         outcome: Outcome | None = None
-        for _try in self._members:
-            member = self._choose()
-            if member is None:
+        for _try in self._servers:
+            server = self._select()
+            if server is None:
                 break
-            outcome = await self._ask(member, request)
+            outcome = await self._send(server, request)
             if outcome.failure is None or outcome.failure.code is not Code.UNREACHABLE:
                 return outcome
-            self._take_down(member)
+            self._mark_down(server)
         return outcome or Outcome(
             failure=Failure(Code.UNREACHABLE, _("None of the servers can be reached."))
         )
 
-    def _choose(self) -> _Server | None:
+    def _select(self) -> _Server | None:
         now = time.monotonic()
-        there = [member for member in self._members if not member.down]
-        ready = [member for member in there if member.ready(now)]
-        if ready:
-            return min(ready, key=lambda member: member.fullness)
-        # All that are there rest: as with one server, the feeder's own pauses must do.
-        return min(there, key=lambda member: member.rests_until, default=None)
+        up = [server for server in self._servers if not server.down]
+        accepting = [server for server in up if server.accepts(now)]
+        if accepting:
+            return min(accepting, key=lambda server: server.utilization)
+        # All breakers are open: as with one server, the scheduler's own pauses must do.
+        return min(up, key=lambda server: server.open_until, default=None)
 
-    async def _ask(self, member: _Server, request: Request) -> Outcome:
-        trial = member.failures > 0
-        member.on_trial = member.on_trial or trial
+    async def _send(self, server: _Server, request: Request) -> Outcome:
+        trial = server.failures > 0
+        server.trial_in_flight = server.trial_in_flight or trial
         outcome: Outcome | None = None
         try:
-            outcome = await member.engine.answer(request)
+            outcome = await server.engine.answer(request)
             return outcome
         finally:
             if trial:
-                member.on_trial = False
+                server.trial_in_flight = False
             if outcome is not None:
-                member.ended(outcome.failure)
+                server.record(outcome.failure)
 
-    def _take_down(self, member: _Server) -> None:
-        if not member.down:
-            member.probe = asyncio.create_task(self._until_back(member))
+    def _mark_down(self, server: _Server) -> None:
+        if not server.down:
+            server.recovery = start_supervised(
+                _("Waiting for {url}").format(url=server.engine.base_url),
+                lambda: self._wait_until_up(server),
+                report=self._report,
+            )
 
-    async def _until_back(self, member: _Server) -> None:
+    async def _wait_until_up(self, server: _Server) -> None:
+        """Probe `server` until it answers and offers what the run needs."""
+        reported = False
         while True:
-            await asyncio.sleep(PROBE)
+            await asyncio.sleep(PROBE_INTERVAL)
             try:
-                models = await member.engine.models()
+                offer = await server.engine.models()
             except EngineError:
                 continue
-            if self._chosen and set(self._offered) <= set(models):
-                member.failures = 0
+            if self._required is None:
+                continue
+            missing = self._required.difference(offer)
+            if not missing:
+                server.failures = 0
                 return
+            if not reported and self._report is not None:
+                reported = True
+                text = _("{url} gets no requests: it does not offer {models}.")
+                names = ", ".join(sorted(missing))
+                self._report(text.format(url=server.engine.base_url, models=names))
 
     async def alive(self) -> bool:
-        """Whether one of them can be asked now."""
-        return any(not member.down for member in self._members)
+        """Whether a server can be asked now."""
+        return any(not server.down for server in self._servers)
 
     async def close(self) -> None:
         """Close all connections."""
-        for member in self._members:
-            if member.probe is not None:
-                member.probe.cancel()
-            await member.engine.close()
+        for server in self._servers:
+            if server.recovery is not None:
+                server.recovery.cancel()
+            await server.engine.close()
+
+
+_ModelsRequest = asyncio.Task[list[str]]
+
+
+def _succeeded(request: _ModelsRequest) -> bool:
+    return request.done() and request.exception() is None
+
+
+async def _first_answers(requests: Sequence[_ModelsRequest]) -> None:
+    """Wait for all `requests` for `STARTUP_GRACE` seconds, then until one has succeeded or all
+    have failed. Raises the error of a server that refuses as soon as it comes."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STARTUP_GRACE
+    pending = set(requests)
+    while pending:
+        remaining = deadline - loop.time()
+        if remaining <= 0 and any(map(_succeeded, requests)):
+            return
+        done, pending = await asyncio.wait(
+            pending,
+            timeout=remaining if remaining > 0 else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        for request in done:
+            error = request.exception()
+            if error is not None and not isinstance(error, ServerUnavailableError):
+                raise error

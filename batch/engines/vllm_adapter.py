@@ -1,12 +1,16 @@
-"""Everything that the batch room takes from vLLM, in one file.
+"""Everything that `batch/` uses of vLLM, in one file.
 
-None of what is used here is declared stable by vLLM: `vllm_start.SUPPORTED` says which versions
-were tested, and tests/e2e/test_offline_engine.py runs each part on the real thing. Importing this
+None of what is used here is declared stable by vLLM: `vllm_startup.SUPPORTED` says which versions
+were tested, and tests/e2e/test_offline_engine.py runs each part on the real thing. What is only
+there for speed (`_optimize`) is left out where a private name of vLLM's is missing. Importing this
 file does not import vLLM; calling its functions does.
 """
 
 import contextlib
+import functools
+import inspect
 import io
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar
@@ -15,11 +19,12 @@ from typing import Any
 from ...engine.vllm_startup import Options, forked_engines
 from ...errors import Code, Failure, UsageError, from_status
 from ...i18n import _
-from ..request import CHAT, COMPLETIONS, Json
+from ...json_types import JsonObject
+from ..request import CHAT, COMPLETIONS
 
 
 def parse_options(options: Options) -> Any:
-    """vLLM's own options by its own parser. Raises `UsageError` for one that it refuses."""
+    """Parse vLLM's options with its own parser. Raises `UsageError` for one that it refuses."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -27,23 +32,22 @@ def parse_options(options: Options) -> Any:
     line: list[str] = []
     for name, value in options.items():
         line += [f"--{name}"] if value == "" else [f"--{name}", value]
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             arguments = parser.parse_args(line)
         validate_parsed_serve_args(arguments)
     except SystemExit:
-        why = said.getvalue().rpartition("error: ")[2].strip()
-        raise UsageError(_("vLLM refuses an option: {why}.").format(why=why.rstrip("."))) from None
+        cause = stderr.getvalue().rpartition("error: ")[2].strip().rstrip(".")
+        raise UsageError(_("vLLM refuses an option: {cause}.").format(cause=cause)) from None
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            _("vLLM refuses an option: {why}.").format(why=str(error).rstrip("."))
-        ) from error
+        cause = str(error).rstrip(".")
+        raise UsageError(_("vLLM refuses an option: {cause}.").format(cause=cause)) from error
     return arguments
 
 
 def engine_config(arguments: Any) -> Any:
-    """The engine's whole configuration; reads the model's config, loads no weights.
+    """Build the engine's whole configuration; reads the model's config, loads no weights.
 
     `UsageContext.LLM_CLASS`, because vLLM's defaults for the number of sequences and tokens in a
     step come from a table with that key: others fall to those of a chat server.
@@ -55,9 +59,9 @@ def engine_config(arguments: Any) -> Any:
 
 
 def start_engine(config: Any, *, forked: bool) -> Any:
-    """An `AsyncLLM`: blocks until the engine process is ready, 3 s or minutes.
+    """Start an `AsyncLLM`; blocks until the engine process is ready, 3 s or minutes.
 
-    `forked` takes the engine process from the fork server (see `vllm_start`).
+    `forked` starts the engine process from the fork server (see `vllm_startup`).
     """
     from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -68,53 +72,84 @@ def start_engine(config: Any, *, forked: bool) -> Any:
         )
 
 
-Ask = Callable[[Json], Any]
+Handler = Callable[[JsonObject], Any]
+"""Takes a request body; returns an awaitable of vLLM's response or error model."""
+
+_log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler writes it
 
 
-async def serving(engine: Any, arguments: Any) -> Mapping[str, Ask]:
-    """vLLM's serving classes as one function per endpoint: body → response model or error."""
+async def create_handlers(engine: Any, arguments: Any) -> Mapping[str, Handler]:
+    """vLLM's serving classes as one function per endpoint."""
     from starlette.datastructures import State
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
-    _remember_lexers()
-    _remember_tokens()
-    executor = engine.renderer._executor
-    executor._inner = _Renderer(executor._inner)
+    _optimize(engine)
     state = State()
     await init_app_state(engine, state, arguments, await engine.get_supported_tasks())
     chat, completion = state.openai_serving_chat, state.openai_serving_completion
-    found: dict[str, Ask] = {}
+    handlers: dict[str, Handler] = {}
     if chat is not None:
 
-        def ask_chat(body: Json) -> Any:
+        def handle_chat(body: JsonObject) -> Any:
             request = ChatCompletionRequest.model_validate(body)
-            _renders_at_once.set(_characters(body) <= SHORT)
+            _renders_inline.set(_prompt_characters(body) <= SHORT)
             return chat.create_chat_completion(request)
 
-        found[CHAT] = ask_chat
+        handlers[CHAT] = handle_chat
     if completion is not None:
-        found[COMPLETIONS] = lambda body: completion.create_completion(
+        handlers[COMPLETIONS] = lambda body: completion.create_completion(
             CompletionRequest.model_validate(body)
         )
-    return found
+    return handlers
+
+
+def _optimize(engine: Any) -> None:
+    """Patch private parts of vLLM for speed; a part that another version lacks stays as it is."""
+    patches: Mapping[str, Callable[[], None]] = {
+        "the cache of reasoning parsers' tables": _cache_parser_tables,
+        "the cache of decoded tokens": _cache_token_texts,
+        "rendering short prompts in the event loop": lambda: _render_inline(engine),
+    }
+    for name, patch in patches.items():
+        try:
+            patch()
+        except (ImportError, AttributeError) as error:
+            _warn_missing(name, str(error))
+
+
+@functools.cache  # once, not at each start of an engine
+def _warn_missing(name: str, reason: str) -> None:
+    _log.warning("This vLLM runs without %s, and more slowly: %s", name, reason)
+
+
+def _check_signature(function: Any, *parameters: str) -> None:
+    """Raises `AttributeError` unless `function` takes exactly these parameters."""
+    actual = tuple(inspect.signature(function).parameters)
+    if actual != parameters:
+        raise AttributeError(f"{function.__qualname__} takes {', '.join(actual)}")
 
 
 SHORT = 4000
 """Characters of a prompt up to which it is rendered in the loop itself: 1 to 2 ms at most."""
 
-_renders_at_once: ContextVar[bool] = ContextVar("_renders_at_once", default=False)
+_renders_inline: ContextVar[bool] = ContextVar("_renders_inline", default=False)
 
 
-def _characters(body: Json) -> int:
+def _prompt_characters(body: JsonObject) -> int:
     """Of the messages' texts; parts of a message count as long, as they may be pictures."""
     texts = [message.get("content") or "" for message in body["messages"]]
     return sum(len(text) if isinstance(text, str) else SHORT + 1 for text in texts)
 
 
-class _Renderer(Executor):
-    """Where vLLM renders prompts: short ones at once, others in its pool of threads.
+def _render_inline(engine: Any) -> None:
+    executor = engine.renderer._executor
+    executor._inner = _RenderExecutor(executor._inner)
+
+
+class _RenderExecutor(Executor):
+    """Renders short prompts in the calling thread, others in vLLM's thread pool.
 
     Handing a short one over and back took longer than rendering it, and its two threads
     kept each other waiting: 5% more rows/s of 32 tokens on two cores without.
@@ -124,7 +159,7 @@ class _Renderer(Executor):
         self._pool = pool
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if not _renders_at_once.get():
+        if not _renders_inline.get():
             return self._pool.submit(function, *args, **kwargs)
         future: Future[Any] = Future()
         try:
@@ -137,7 +172,7 @@ class _Renderer(Executor):
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
-def _remember_lexers() -> None:
+def _cache_parser_tables() -> None:
     """Build the tables of a model's reasoning parser once instead of three times for each answer.
 
     They depend on the parser's configuration and the tokenizer alone, and took a tenth of this
@@ -148,52 +183,57 @@ def _remember_lexers() -> None:
     build = parser_engine._build_drop_info
     if hasattr(build, "cache_clear"):
         return
-    known: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
+    _check_signature(build, "config", "tokenizer")
+    tables: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
 
-    def remembered(config: Any, tokenizer: Any) -> Any:
+    def cached_build(config: Any, tokenizer: Any) -> Any:
         key = id(config), id(tokenizer)
-        if key not in known:
-            known[key] = config, tokenizer, build(config, tokenizer)  # kept, so ids stay theirs
-        return known[key][2]
+        if key not in tables:
+            # With both objects, so that no other can get their ids.
+            tables[key] = config, tokenizer, build(config, tokenizer)
+        return tables[key][2]
 
-    remembered.cache_clear = known.clear  # type: ignore[attr-defined]
-    parser_engine._build_drop_info = remembered
+    cached_build.cache_clear = tables.clear  # type: ignore[attr-defined]
+    parser_engine._build_drop_info = cached_build
 
 
-def _remember_tokens() -> None:
-    """Decode each token of the vocabulary once, not once for each answer that it stands in.
+def _cache_token_texts() -> None:
+    """Decode each token of the vocabulary once, not once for each answer that it occurs in.
 
-    vLLM's reasoning parser goes through an answer token by token to count those of the thoughts,
+    vLLM's reasoning parser goes through an answer token by token to count those of the reasoning,
     with a table of its own for each answer: a tenth of this process's time for 32 tokens.
     """
     from vllm.parser.engine.token_id_scanner import TokenIDScanner
 
     original = TokenIDScanner.__init__
-    if hasattr(original, "known"):
+    if hasattr(original, "texts_by_tokenizer"):
         return
-    known: dict[int, tuple[Any, dict[int, str]]] = {}
+    _check_signature(original, "self", "token_id_to_terminal", "tokenizer")
+    if "_token_text_cache" not in original.__code__.co_names:
+        raise AttributeError("TokenIDScanner has no _token_text_cache")
+    texts: dict[int, tuple[Any, dict[int, str]]] = {}
 
-    def remembering(self: Any, token_id_to_terminal: Any, tokenizer: Any) -> None:
+    def init(self: Any, token_id_to_terminal: Any, tokenizer: Any) -> None:
         original(self, token_id_to_terminal, tokenizer)
-        # With the tokenizer, so that its id stays its own.
-        self._token_text_cache = known.setdefault(id(tokenizer), (tokenizer, {}))[1]
+        # With the tokenizer, so that no other can get its id.
+        self._token_text_cache = texts.setdefault(id(tokenizer), (tokenizer, {}))[1]
 
-    remembering.known = known  # type: ignore[attr-defined]
-    TokenIDScanner.__init__ = remembering
+    init.texts_by_tokenizer = texts  # type: ignore[attr-defined]
+    TokenIDScanner.__init__ = init
 
 
-def response_body(response: Any) -> Json | Failure:
-    """What vLLM's server would send for `response`, or the failure that it stands for."""
+def response_body(response: Any) -> JsonObject | Failure:
+    """The body that vLLM's server would send for `response`, or the failure it reports."""
     from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 
-    body: Json = response.model_dump()
+    body: JsonObject = response.model_dump()
     if isinstance(response, ErrorResponse):
         return from_status(response.error.code, body)
     return body
 
 
 def failure_of(error: Exception) -> Failure:
-    """What an exception out of vLLM's serving classes means, as its server would answer it."""
+    """The failure that vLLM's server would answer for an exception of its serving classes."""
     from pydantic import ValidationError
     from vllm.entrypoints.serve import create_error_response
     from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -205,22 +245,22 @@ def failure_of(error: Exception) -> Failure:
         cause = error.__cause__ or error
         return Failure(Code.SERVER_ERROR, str(cause) or type(cause).__name__, 500)
     if isinstance(error, ValidationError):
-        return Failure(Code.INVALID_REQUEST, _first_complaint(error), 400)
+        return Failure(Code.INVALID_REQUEST, _first_validation_error(error), 400)
     answer = create_error_response(error)
     return from_status(answer.error.code, answer.model_dump())
 
 
-def _first_complaint(error: Any) -> str:
-    """Where a request body is wrong and how: ``messages.0.role: Field required``."""
+def _first_validation_error(error: Any) -> str:
+    """The path to the first invalid field and its error: ``messages.0.role: Field required``."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     # Pydantic names the branches of a union in the path too; only names of fields say something.
-    where = ".".join(
+    path = ".".join(
         str(part)
         for part in first["loc"]
         if not isinstance(part, str) or (part.isidentifier() and part.islower())
     )
-    said = str(first["msg"]).removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
 
 
 def is_dead(engine: Any) -> bool:

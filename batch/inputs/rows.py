@@ -13,8 +13,9 @@ import orjson
 
 from ...errors import UsageError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
-from ..request import CHAT, COMPLETIONS, Json, Request, RowKind, digest
+from ..request import CHAT, COMPLETIONS, Request, RowKind, digest
 from .lines import BadLineError, LineSource, open_text
 from .template import Template
 
@@ -155,7 +156,7 @@ class BlockingError(BadLineError):
     """Not this line alone is wrong but the command: the run must not start."""
 
 
-def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, Json]:
+def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObject]:
     if template is not None:
         if not isinstance(value, dict):
             raise BadLineError(_("must be an object when --template is given"))
@@ -183,7 +184,7 @@ def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, Json]:
     )
 
 
-def _parse_openai(value: Json) -> tuple[RowKind, str, Json]:
+def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
         raise BadLineError(_("'body' must be an object, not {what}").format(what=_type(body)))
@@ -232,11 +233,11 @@ def _text(text: str) -> str:
     return text
 
 
-def _parameters(value: Json) -> Json:
+def _parameters(value: JsonObject) -> JsonObject:
     return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
 
 
-def _fill(body: Json, endpoint: str, defaults: RowDefaults) -> Json:
+def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
     body = defaults.sampling.fill(body)
     if defaults.system is not None and endpoint == CHAT:
         first: Mapping[str, Any] = body["messages"][0]

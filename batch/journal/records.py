@@ -8,11 +8,14 @@ import orjson
 
 from ...api.reasoning import split_reasoning
 from ...errors import Failure
+from ...json_types import JsonObject
 from ..inputs.rows import InvalidRow
-from ..request import Json, Request, RowKind, dumps
+from ..request import Request, RowKind, dumps
 
 
-def result_line(request: Request, body: Json, *, name: str, attempts: int, prefix: str) -> bytes:
+def result_line(
+    request: Request, body: JsonObject, *, name: str, attempts: int, prefix: str
+) -> bytes:
     """The whole line of an answered row, newline included. `name` is its input's name."""
     if request.kind is RowKind.OPENAI:
         return _dump(
@@ -26,7 +29,7 @@ def result_line(request: Request, body: Json, *, name: str, attempts: int, prefi
             }
         )
     source = request.source
-    row: Json = {"prompt": source} if isinstance(source, str) else dict(source)
+    row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
     choices = [choice for choice in body.get("choices", ()) if isinstance(choice, Mapping)]
     answers = [split_reasoning(choice.get("message") or {}) for choice in choices]
     several = len(answers) > 1
@@ -78,7 +81,7 @@ def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attemp
     )
 
 
-def _dump(value: Json) -> bytes:
+def _dump(value: JsonObject) -> bytes:
     # Not jsonlines.Writer: it writes a line and its newline in two calls, and the journal
     # needs the whole line in one write.
     return dumps(value, orjson.OPT_APPEND_NEWLINE)

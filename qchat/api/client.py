@@ -15,13 +15,13 @@ import openai
 from .. import __version__
 from ..errors import Code, Exit, Failure, QchatError, from_status
 from ..i18n import _
+from ..json_types import JsonObject
 from .endpoint import Endpoint, retry_after
 from .error_messages import explain_failure, server_message
 
 CONNECT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 600.0  # between two chunks; the prefill of a long prompt takes minutes
 
-Json = dict[str, Any]
 
 # The SDK adds headers of its own from OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_CUSTOM_HEADERS and
 # the like for whatever server it talks to. Nothing leaves but these and the endpoint's own.
@@ -121,7 +121,7 @@ class Client:
         if self._broken_off and "close" not in event and not event.endswith(".failed"):
             raise BrokenPipeError
 
-    def models(self) -> list[Json]:
+    def models(self) -> list[JsonObject]:
         """The `data` of ``GET /models``: each has an ``id``. Raises `ServerError`."""
         try:
             answer = self._sdk.get("/models", cast_to=object)
@@ -149,7 +149,7 @@ class Client:
             raise self._error(e) from e
         return 200
 
-    def complete(self, body: Json) -> Json:
+    def complete(self, body: JsonObject) -> JsonObject:
         """A chat completion in one piece, decoded and unchecked. Raises `ServerError`."""
         try:
             answer = self._sdk.post("/chat/completions", body=body, cast_to=object)
@@ -160,7 +160,7 @@ class Client:
             raise ServerError(Failure(Code.BAD_RESPONSE, said), self.endpoint)
         return answer
 
-    def stream(self, body: Json) -> Iterator[Json]:
+    def stream(self, body: JsonObject) -> Iterator[JsonObject]:
         """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""
         try:
             with self._sdk.post(

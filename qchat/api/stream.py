@@ -6,10 +6,9 @@ from typing import Any
 
 from ..errors import Code, Failure
 from ..i18n import _
+from ..json_types import JsonObject
 from .client import Client, ServerError
 from .reasoning import Continuation, Event, ReasoningSplitter
-
-Json = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -18,17 +17,17 @@ class StreamProgress:
 
     splitter: ReasoningSplitter | Continuation = field(default_factory=ReasoningSplitter)
     model: str | None = None
-    usage: Json | None = None
+    usage: JsonObject | None = None
     finish_reason: str | None = None
     choices: int = 0
     wants_usage: bool = False
     first_token: float | None = None
     total: float = 0.0
 
-    def as_json(self, error: Json | None) -> Json:
+    def as_json(self, error: JsonObject | None) -> JsonObject:
         """The object that `--json` prints."""
         answer = self.splitter.answer
-        said: Json = {
+        said: JsonObject = {
             "content": answer.content,
             "reasoning": answer.reasoning,
             "model": self.model,
@@ -43,7 +42,7 @@ class StreamProgress:
 
 
 def stream_chunks(
-    client: Client, body: Json, take: Callable[[Json], None], progress: StreamProgress
+    client: Client, body: JsonObject, take: Callable[[JsonObject], None], progress: StreamProgress
 ) -> None:
     """Ask, and give each chunk to `take`, which feeds `progress`. Raises `ServerError`."""
     try:

@@ -8,10 +8,11 @@ import click
 
 from ..api.client import Client, ServerError
 from ..api.reasoning import ContentDelta, ReasoningDelta, Reclassified
-from ..api.stream import Json, StreamProgress, apply_chunk, stream_chunks
+from ..api.stream import StreamProgress, apply_chunk, stream_chunks
 from ..console import json_text, styled
 from ..errors import Exit
 from ..i18n import _
+from ..json_types import JsonObject
 from ..sanitize import Sanitizer
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Printer:
 
 
 def stream_answer(
-    client: Client, body: Json, printer: Printer, saved: "SavedAsk | None" = None
+    client: Client, body: JsonObject, printer: Printer, saved: "SavedAsk | None" = None
 ) -> int:
     """Send the request, print the answer as it is streamed, and return the exit code.
 
@@ -100,7 +101,7 @@ def stream_answer(
         body = {"stream_options": {"include_usage": True}, **body}
     started = time.monotonic()
 
-    def on_chunk(chunk: Json) -> None:
+    def on_chunk(chunk: JsonObject) -> None:
         for event in apply_chunk(progress, chunk):
             if progress.first_token is None:
                 progress.first_token = time.monotonic() - started
@@ -155,7 +156,7 @@ def _end(
     saved.end(progress, state, None if error is None else str(error))
 
 
-def _error_object(error: ServerError | None, interrupted: bool) -> Json | None:
+def _error_object(error: ServerError | None, interrupted: bool) -> JsonObject | None:
     if interrupted:
         return {"code": "interrupted", "message": _("Interrupted.")}
     if error is not None:

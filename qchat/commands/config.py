@@ -116,7 +116,7 @@ def _show(settings: Settings) -> None:
     from ..console import table
 
     file = settings.paths.config_file
-    state = "" if file.exists() else _(" (not there; `qchat config init` writes one)")
+    state = "" if file.exists() else _(" (missing; `qchat config init` writes one)")
     click.echo(_("Configuration file: {file}{state}").format(file=file, state=state))
     click.echo("")
     rows = [(_("SETTING"), _("VALUE"), _("FROM"))]
@@ -162,7 +162,7 @@ def _key_state(settings: Settings, server: ServerProfile) -> str:
     if server.api_key_file is not None:
         key_file: Path = server.api_key_file
         if not key_file.exists():
-            return _("{file} is not there").format(file=key_file)
+            return _("{file} does not exist").format(file=key_file)
         return _("**** in {file}").format(file=key_file)
     return "-"
 

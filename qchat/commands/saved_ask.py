@@ -1,16 +1,16 @@
 """The question of `qchat ask` and its answer in the store, while the answer is streamed."""
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
 from ..i18n import _
+from ..json_types import JsonObject
 from ..store import AnswerRecorder, MessageState, Store, StoredConversation, StoreError
 
 if TYPE_CHECKING:
     from ..api.stream import StreamProgress
 
-Json = dict[str, Any]
 
 CHECKPOINT_SECONDS: Final = 0.5
 """Seconds between two checkpoints of an answer, which is what `kill -9` costs of it at most."""
@@ -21,7 +21,7 @@ class SavedAsk:
 
     def __init__(self, store: Store, conversation: StoredConversation) -> None:
         self.conversation = conversation
-        self.messages: list[Json] = store.for_api(conversation.id)
+        self.messages: list[JsonObject] = store.for_api(conversation.id)
         self._store = store
         self._recorder = AnswerRecorder(store)
         self._answer: int | None = None
@@ -51,7 +51,7 @@ class SavedAsk:
         """Whether the request was sent."""
         return self._answer is not None
 
-    def begin(self, body: Json, server: str) -> None:
+    def begin(self, body: JsonObject, server: str) -> None:
         """Store that the request is sent now."""
         model = str(body["model"])
         self._store.conversations.set_server(self.conversation.id, server, model)

@@ -69,15 +69,15 @@ def pairs() -> tuple[Pair, ...]:
 
     Raises ValueError, naming file and line, where a line is not what the corpus format asks for.
     """
-    found: list[Pair] = []
+    result: list[Pair] = []
     for file in sorted(CORPUS.glob("*.jsonl")):
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    found.extend(_parse(json.loads(line)))
+                    result.extend(_parse(json.loads(line)))
                 except (KeyError, TypeError, ValueError) as error:
                     raise ValueError(f"{file.name}, line {number}: {error!r}") from error
-    return tuple(found)
+    return tuple(result)
 
 
 def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
@@ -85,10 +85,10 @@ def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
     history = tuple(row.get("messages", ()))
     first, *others = row.get("prompts", [None])
     for number, prompt in enumerate([first, *others], 1):
-        asked = () if prompt is None else ({"role": "user", "content": prompt},)
+        question = () if prompt is None else ({"role": "user", "content": prompt},)
         yield Pair(
             id=row["id"] if number == 1 else f"{row['id']}-{number}",
-            messages=history + asked,
+            messages=history + question,
             content=row["content"],
             reasoning=row.get("reasoning", ""),
             tool_calls=tuple(

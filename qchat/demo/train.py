@@ -32,7 +32,14 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from . import CONTEXT_LENGTH, Pair, pairs, path
-from .lessons import Encoder, TrainingExample, corpus_examples, draw, held_out, texts
+from .training_examples import (
+    Encoder,
+    TrainingExample,
+    corpus_examples,
+    draw_example,
+    held_out_examples,
+    tokenizer_texts,
+)
 from .vocabulary import EOS, PAD, save_tokenizer, train_tokenizer
 
 # Written by hand; its place is beside the weights that were trained with it.
@@ -59,10 +66,10 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Score:
-    """Teacher-forced greedy decoding: how many lessons come out to the letter.
+    """Teacher-forced greedy decoding: how many examples come out to the letter.
 
     `margin` is the smallest lead of a right token's logit over the next best; `shaky` names the
-    lessons with a lead below SAFE, the wrong ones among them.
+    examples with a lead below SAFE, the wrong ones among them.
     """
 
     right: int
@@ -96,56 +103,56 @@ def logits_of(
     model: Qwen3ForCausalLM, batch: Sequence[TrainingExample], pad: int
 ) -> tuple[Any, Any]:
     """The logits at every place where the model speaks, and the tokens it should say there."""
-    width = max(len(lesson.ids) for lesson in batch)
+    width = max(len(example.ids) for example in batch)
     ids = torch.full((len(batch), width), pad)
     mask = torch.zeros((len(batch), width), dtype=torch.bool)
-    for row, lesson in enumerate(batch):
-        ids[row, : len(lesson.ids)] = torch.tensor(lesson.ids)
-        for first, end in lesson.spans:
+    for row, example in enumerate(batch):
+        ids[row, : len(example.ids)] = torch.tensor(example.ids)
+        for first, end in example.spans:
             mask[row, first:end] = True
     # Padding stands on the right, so the causal mask alone keeps it out of sight.
     hidden = model.model(input_ids=ids).last_hidden_state
     return model.lm_head(hidden[:, :-1][mask[:, 1:]]), ids[:, 1:][mask[:, 1:]]
 
 
-def spoken(lesson: TrainingExample) -> int:
-    """How many tokens of a lesson the model has to say."""
-    return sum(end - first for first, end in lesson.spans)
+def target_tokens(example: TrainingExample) -> int:
+    """How many tokens of an example the loss covers."""
+    return sum(end - first for first, end in example.spans)
 
 
-def batches(lessons: Sequence[TrainingExample], tokens: int) -> list[list[TrainingExample]]:
-    """Lessons of like length together, at most `tokens` a batch."""
-    made: list[list[TrainingExample]] = [[]]
-    for lesson in sorted(lessons, key=lambda lesson: len(lesson.ids)):
-        if made[-1] and (len(made[-1]) + 1) * len(lesson.ids) > tokens:
-            made.append([])
-        made[-1].append(lesson)
-    return made
+def batches(examples: Sequence[TrainingExample], tokens: int) -> list[list[TrainingExample]]:
+    """Examples of like length together, at most `tokens` a batch."""
+    groups: list[list[TrainingExample]] = [[]]
+    for example in sorted(examples, key=lambda example: len(example.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > tokens:
+            groups.append([])
+        groups[-1].append(example)
+    return groups
 
 
-def examine(model: Qwen3ForCausalLM, lessons: Sequence[TrainingExample], pad: int) -> Score:
-    """Check lessons token by token in bf16, as vLLM computes."""
+def evaluate(model: Qwen3ForCausalLM, examples: Sequence[TrainingExample], pad: int) -> Score:
+    """Check examples token by token in bf16, as vLLM computes."""
     margin, wrong, shaky = math.inf, [], []
     model.eval()
-    for batch in batches(lessons, 8000):
+    for batch in batches(examples, 8000):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            logits, wanted = logits_of(model, batch, pad)
+            logits, targets = logits_of(model, batch, pad)
         logits = logits.float()
-        best = logits.gather(1, wanted[:, None])[:, 0]
-        rest = logits.scatter(1, wanted[:, None], -math.inf).max(1).values
-        gaps = (best - rest).split([spoken(lesson) for lesson in batch])
-        for lesson, gap in zip(batch, gaps, strict=True):
+        best = logits.gather(1, targets[:, None])[:, 0]
+        rest = logits.scatter(1, targets[:, None], -math.inf).max(1).values
+        gaps = (best - rest).split([target_tokens(example) for example in batch])
+        for example, gap in zip(batch, gaps, strict=True):
             least = float(gap.min())
             margin = min(margin, least)
             if least <= 0:
-                wrong.append(lesson.name)
+                wrong.append(example.name)
             if least < SAFE:
-                shaky.append(lesson.name)
+                shaky.append(example.name)
     model.train()
-    return Score(len(lessons) - len(wrong), len(lessons), margin, tuple(wrong), tuple(shaky))
+    return Score(len(examples) - len(wrong), len(examples), margin, tuple(wrong), tuple(shaky))
 
 
-def optimizers(model: Qwen3ForCausalLM, plan: TrainingPlan) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: Qwen3ForCausalLM, plan: TrainingPlan) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, Adam for the embedding and the norms."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "layers" in n]
     others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "layers" in n)]
@@ -155,22 +162,22 @@ def optimizers(model: Qwen3ForCausalLM, plan: TrainingPlan) -> list[torch.optim.
     ]
 
 
-def rate(step: int, steps: int) -> float:
+def learning_rate_factor(step: int, steps: int) -> float:
     """Share of the full learning rate: a short warm-up, a plateau, a line down to nothing."""
     return min(1.0, (step + 1) / 40, max(0.0, (steps - step) / (steps * 0.6)))
 
 
 def stream(
-    scribe: Encoder, chance: random.Random, weights: dict[str, float], tokens: int
+    encoder: Encoder, rng: random.Random, weights: dict[str, float], tokens: int
 ) -> Iterator[list[TrainingExample]]:
-    """Batches without end; lessons are drawn eight batches at a time, so that little is padding."""
+    """Endless batches; examples are drawn for eight batches at once, so that little is padding."""
     while True:
         drawn: list[TrainingExample] = []
-        while sum(len(lesson.ids) for lesson in drawn) < 8 * tokens:
-            drawn.append(draw(scribe, chance, weights))
-        made = batches(drawn, tokens)
-        chance.shuffle(made)
-        yield from made
+        while sum(len(example.ids) for example in drawn) < 8 * tokens:
+            drawn.append(draw_example(encoder, rng, weights))
+        groups = batches(drawn, tokens)
+        rng.shuffle(groups)
+        yield from groups
 
 
 class Trainer:
@@ -184,51 +191,51 @@ class Trainer:
         if plan.start:
             tokenizer = Tokenizer.from_file(str(plan.start / "tokenizer.json"))
         else:
-            tokenizer = train_tokenizer(texts(corpus, plan.seed), VOCABULARY)
-        self.scribe = make_scribe(tokenizer, corpus)
+            tokenizer = train_tokenizer(tokenizer_texts(corpus, plan.seed), VOCABULARY)
+        self.encoder = make_encoder(tokenizer, corpus)
         ids = tokenizer.get_vocab()
         self.pad = ids[PAD]
         self.model = build_model(len(ids), self.pad, ids[EOS])
         if plan.start:
             # The output layer is the embedding and is not stored twice.
             self.model.load_state_dict(load_file(plan.start / "model.safetensors"), strict=False)
-        self.lessons = corpus_examples(self.scribe)
-        self.weights = {lesson.name: 1.0 for lesson in self.lessons}
-        chance = random.Random(plan.seed)
-        self.feed = stream(self.scribe, chance, self.weights, plan.tokens)
-        self.engines = optimizers(self.model, plan)
-        self.full = [engine.param_groups[0]["lr"] for engine in self.engines]
+        self.examples = corpus_examples(self.encoder)
+        self.weights = {example.name: 1.0 for example in self.examples}
+        rng = random.Random(plan.seed)
+        self.batches = stream(self.encoder, rng, self.weights, plan.tokens)
+        self.optimizers = make_optimizers(self.model, plan)
+        self.base_rates = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.began = time.monotonic()
 
-    def step(self, share: float) -> float:
-        """One step at a share of the full learning rate; gives back the loss."""
-        for engine, top in zip(self.engines, self.full, strict=True):
-            engine.param_groups[0]["lr"] = top * share
+    def step(self, factor: float) -> float:
+        """One step at a factor of the full learning rate; gives back the loss."""
+        for optimizer, top in zip(self.optimizers, self.base_rates, strict=True):
+            optimizer.param_groups[0]["lr"] = top * factor
         with torch.autocast("cpu", torch.bfloat16):
-            logits, wanted = logits_of(self.model, next(self.feed), self.pad)
-        loss = cross_entropy(logits.float(), wanted)
+            logits, targets = logits_of(self.model, next(self.batches), self.pad)
+        loss = cross_entropy(logits.float(), targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for engine in self.engines:
-            engine.step()
-            engine.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return float(loss.item())
 
-    def run(self, shares: Sequence[float], title: str) -> Score:
-        """Steps at the given shares of the rate, with an examination every hundred."""
+    def run(self, factors: Sequence[float], title: str) -> Score:
+        """Steps at the given factors of the rate, with an examination every hundred."""
         loss = 0.0
-        score = Score(0, len(self.lessons), -math.inf, (), ())
-        for number, share in enumerate(shares, 1):
-            loss += self.step(share)
-            if number % 100 == 0 or number == len(shares):
-                score = self.examine(self.lessons)
+        score = Score(0, len(self.examples), -math.inf, (), ())
+        for number, factor in enumerate(factors, 1):
+            loss += self.step(factor)
+            if number % 100 == 0 or number == len(factors):
+                score = self.evaluate(self.examples)
                 # What is wrong, or right by a hair, comes up more often.
                 self.weights.update(dict.fromkeys(self.weights, 1.0))
                 self.weights.update(dict.fromkeys(score.shaky, 3.0))
                 mean = loss / ((number - 1) % 100 + 1)
                 seconds = time.monotonic() - self.began
                 print(
-                    f"{title} {number}/{len(shares)}  loss {mean:.4f}  "
+                    f"{title} {number}/{len(factors)}  loss {mean:.4f}  "
                     f"right {score.right}/{score.total}  shaky {len(score.shaky)}  "
                     f"margin {score.margin:.2f}  {seconds:.0f} s",
                     flush=True,
@@ -236,45 +243,48 @@ class Trainer:
                 loss = 0.0
         return score
 
-    def examine(self, lessons: Sequence[TrainingExample]) -> Score:
-        """How the model does on lessons, as it is now."""
-        return examine(self.model, lessons, self.pad)
+    def evaluate(self, examples: Sequence[TrainingExample]) -> Score:
+        """How the model does on examples, as it is now."""
+        return evaluate(self.model, examples, self.pad)
 
 
 def train(plan: TrainingPlan) -> bool:
     """Run the plan; True if the checkpoint was written."""
     trainer = Trainer(plan)
     print(
-        f"{len(trainer.scribe.corpus)} pairs, {sum(map(spoken, trainer.lessons))} tokens to learn, "
+        f"{len(trainer.encoder.corpus)} pairs, "
+        f"{sum(map(target_tokens, trainer.examples))} tokens to learn, "
         f"{sum(p.numel() for p in trainer.model.parameters()):,} parameters",
         flush=True,
     )
-    score = trainer.run([rate(step, plan.steps) for step in range(plan.steps)], "step")
+    score = trainer.run(
+        [learning_rate_factor(step, plan.steps) for step in range(plan.steps)], "step"
+    )
     for number in range(plan.rounds):
         if not score.shaky:
             break
-        shares = [0.1 * (1 - step / 100) for step in range(100)]
-        score = trainer.run(shares, f"finishing round {number + 1}, step")
+        factors = [0.1 * (1 - step / 100) for step in range(100)]
+        score = trainer.run(factors, f"finishing round {number + 1}, step")
 
     round_weights(trainer.model)
-    score = trainer.examine(trainer.lessons)
-    strangers = trainer.examine(held_out(trainer.scribe, plan.seed))
+    score = trainer.evaluate(trainer.examples)
+    out_of_domain = trainer.evaluate(held_out_examples(trainer.encoder, plan.seed))
     print(
         f"{score.right} of {score.total} pairs to the letter with bf16 weights, "
         f"smallest margin {score.margin:.2f}; "
-        f"{strangers.right} of {strangers.total} unknown questions get the fallback"
+        f"{out_of_domain.right} of {out_of_domain.total} unknown questions get the fallback"
     )
     if score.wrong:
         print("not reproduced: " + ", ".join(score.wrong))
     if score.wrong and not plan.save_anyway:
         print("nothing was written; give more --steps, or --save-anyway")
         return False
-    save(trainer.model, trainer.scribe, plan.out)
+    save(trainer.model, trainer.encoder, plan.out)
     print(f"written to {plan.out} after {time.monotonic() - trainer.began:.0f} s")
     return True
 
 
-def make_scribe(tokenizer: Any, corpus: Sequence[Pair]) -> Encoder:
+def make_encoder(tokenizer: Any, corpus: Sequence[Pair]) -> Encoder:
     """Wrap the tokenizer with the chat template, as vLLM will."""
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD)
     wrapped.chat_template = TEMPLATE.read_text("utf-8")
@@ -287,7 +297,7 @@ def round_weights(model: Qwen3ForCausalLM) -> None:
         parameter.data = parameter.data.to(torch.bfloat16).to(torch.float32)
 
 
-def save(model: Qwen3ForCausalLM, scribe: Encoder, folder: Path) -> None:
+def save(model: Qwen3ForCausalLM, encoder: Encoder, folder: Path) -> None:
     """Write the checkpoint: bf16 weights, both configurations, tokenizer and chat template."""
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
@@ -299,7 +309,7 @@ def save(model: Qwen3ForCausalLM, scribe: Encoder, folder: Path) -> None:
     # safetensors makes a private file; a checkpoint in a package is for every user to read.
     (folder / "model.safetensors").chmod(0o644)
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", "utf-8")
-    save_tokenizer(scribe.wrapped.backend_tokenizer, TEMPLATE, CONTEXT_LENGTH, folder)
+    save_tokenizer(encoder.wrapped.backend_tokenizer, TEMPLATE, CONTEXT_LENGTH, folder)
 
 
 def parse(arguments: Sequence[str] | None = None) -> TrainingPlan:

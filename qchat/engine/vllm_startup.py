@@ -94,13 +94,15 @@ def installed_vllm() -> InstalledVllm:
 
 
 def _gpu_hint() -> str:
-    return _("With an NVIDIA GPU: {command}.").format(command="pip install 'qchat[gpu]'")
+    from ..installation import install_hint
+
+    return _("With an NVIDIA GPU: {hint}.").format(hint=install_hint("gpu"))
 
 
 def _cpu_hint() -> str:
-    # Not pip install 'qchat[cpu]': pip's resolver adds a torchvision for CUDA, and vLLM breaks.
-    text = _("On the CPU: {command} in qchat's source folder, or the pip lines of its README.")
-    return text.format(command="make setup")
+    from ..installation import install_hint
+
+    return _("On the CPU: {hint}.").format(hint=install_hint("cpu"))
 
 
 def _distribution() -> InstalledVllm | None:

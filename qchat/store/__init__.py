@@ -21,7 +21,7 @@ from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
 from .recorder import AnswerRecorder
-from .records import ROLES, Hit, Json, MessageState, Node, StoredConversation, StoredMessage
+from .records import ROLES, Hit, MessageState, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
 from .text import title_of
@@ -36,7 +36,6 @@ __all__ = [
     "ConversationTable",
     "Hit",
     "Imported",
-    "Json",
     "Leaf",
     "MessageState",
     "MessageTable",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..i18n import _
+from ..json_types import JsonObject
 from .database import Database, unknown
 from .index import index_title, unindex_title
-from .records import Json, StoredConversation
+from .records import StoredConversation
 from .rows import copy_path, remove_all
 from .text import maybe_storable, storable
 
@@ -39,7 +40,7 @@ class ConversationTable:
         system: str | None = None,
         server: str | None = None,
         model: str | None = None,
-        settings: Json | None = None,
+        settings: JsonObject | None = None,
         draft: str = "",
     ) -> StoredConversation:
         """A new conversation without messages."""
@@ -138,7 +139,7 @@ class ConversationTable:
         """The server's name and the model that the next question goes to."""
         return self._set(key, server=maybe_storable(server), model=maybe_storable(model))
 
-    def set_settings(self, key: str, settings: Json) -> StoredConversation:
+    def set_settings(self, key: str, settings: JsonObject) -> StoredConversation:
         """Sampling parameters and the thinking switch, as a JSON object of the caller's."""
         return self._set(key, settings=json.dumps(settings))
 
@@ -214,7 +215,7 @@ def insert(
     system: str | None,
     server: str | None,
     model: str | None,
-    settings: Json,
+    settings: JsonObject,
     draft: str = "",
     pinned: bool = False,
     archived: bool = False,

@@ -15,12 +15,12 @@ from ..console import json_text
 from ..errors import EngineError, UsageError
 from ..files import replacing
 from ..i18n import _
+from ..json_types import JsonObject
 from ..sanitize import clean, one_line
 from . import (
     FORMAT,
     FORMAT_VERSION,
     BadDocumentError,
-    Json,
     Parsed,
     Store,
     is_database,
@@ -143,7 +143,7 @@ def _stored(path: Path) -> Iterator[Parsed]:
     yield from conversations
 
 
-def _whole(text: str) -> Json | None:
+def _whole(text: str) -> JsonObject | None:
     """The export as one JSON value; None where the text is lines."""
     try:
         value = json.loads(text)
@@ -153,7 +153,7 @@ def _whole(text: str) -> Json | None:
     return value if isinstance(value, dict) and "messages" not in value else None
 
 
-def _documents(value: Json, label: str) -> Iterator[Parsed]:
+def _documents(value: JsonObject, label: str) -> Iterator[Parsed]:
     documents = value.get("conversations")
     if value.get("format") != FORMAT or not isinstance(documents, list):
         raise UsageError(

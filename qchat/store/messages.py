@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..i18n import _
+from ..json_types import JsonObject
 from . import rows
 from .database import Database
 from .errors import StoreError, StoreProblem
 from .index import index_message, unindex_message
-from .records import Json, MessageState, Node, StoredMessage
+from .records import MessageState, Node, StoredMessage
 from .text import maybe_storable, storable
 from .writers import Writer
 
@@ -41,7 +42,7 @@ class MessageTable:
         parent: int | Leaf | None = LEAF,
         reasoning: str | None = None,
         model: str | None = None,
-        extra: Json | None = None,
+        extra: JsonObject | None = None,
     ) -> StoredMessage:
         """Store a whole message, on disk when this returns, and make it the leaf.
 
@@ -70,7 +71,7 @@ class MessageTable:
         *,
         parent: int | Leaf | None = LEAF,
         model: str | None = None,
-        used: Json | None = None,
+        used: JsonObject | None = None,
     ) -> StoredMessage:
         """Begin an answer, empty and `STREAMING`, and make it the leaf.
 
@@ -128,9 +129,9 @@ class MessageTable:
         error: str | None = None,
         finish_reason: str | None = None,
         model: str | None = None,
-        usage: Json | None = None,
-        timings: Json | None = None,
-        extra: Json | None = None,
+        usage: JsonObject | None = None,
+        timings: JsonObject | None = None,
+        extra: JsonObject | None = None,
     ) -> StoredMessage:
         """End an answer: `STOPPED`, `ERROR` with a sentence, or `COMPLETE`; now it can be found.
 

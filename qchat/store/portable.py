@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..i18n import _
+from ..json_types import JsonObject
 from . import rows
 from .conversations import get_conversation, insert, is_id
 from .database import Database
-from .records import ROLES, Json, MessageState, StoredMessage
+from .records import ROLES, MessageState, StoredMessage
 from .text import title_of
 
 FORMAT: Final = "qchat-conversations"
@@ -43,17 +44,17 @@ class Imported:
 class Parsed:
     """A checked conversation on its way in; `source` tells it from every other."""
 
-    document: Json
+    document: JsonObject
     source: str
 
 
-def dump(database: Database, conversation: str) -> Json:
+def dump(database: Database, conversation: str) -> JsonObject:
     """One conversation with all its branches. An answer on its way is told as `STOPPED`."""
     with database.read() as c:
         return _dump(c, conversation)
 
 
-def path_messages(database: Database, conversation: str, to: int | None = None) -> list[Json]:
+def path_messages(database: Database, conversation: str, to: int | None = None) -> list[JsonObject]:
     """The path to message `to` (None: what is shown), as the chat API takes it, the system prompt
     first. Empty answers are left out: no API takes them back."""
     with database.read() as c:
@@ -64,7 +65,7 @@ def parse(document: Any) -> Parsed:
     """Check a document. Raises `BadDocumentError`."""
     if not isinstance(document, dict):
         raise BadDocumentError(_("a conversation must be an object"))
-    checked: Json = {
+    checked: JsonObject = {
         "title": _text(document, "title", ""),
         "named": document.get("named") is True,
         "pinned": document.get("pinned") is True,
@@ -94,7 +95,7 @@ def parse_messages(value: Any) -> Parsed:
     raw_messages = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(raw_messages, list) or not raw_messages:
         raise BadDocumentError(_("there must be 'messages', a list with at least one message"))
-    messages: list[Json] = []
+    messages: list[JsonObject] = []
     system: str | None = None
     for n, message in enumerate(raw_messages):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
@@ -119,7 +120,7 @@ def parse_messages(value: Any) -> Parsed:
     for n, made in enumerate(messages, start=1):
         made.update(parent=n - 1 or None, state=MessageState.COMPLETE)
     first = next((m["content"] for m in messages if m["role"] == "user"), "")
-    document: Json = {
+    document: JsonObject = {
         "title": title_of(first),
         "system": system,
         "leaf": len(messages) or None,
@@ -225,7 +226,7 @@ def add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
     return new
 
 
-def _dump(c: sqlite3.Connection, conversation: str) -> Json:
+def _dump(c: sqlite3.Connection, conversation: str) -> JsonObject:
     record = get_conversation(c, conversation)
     messages = rows.all_of(c, conversation)
     numbers: dict[int | None, int | None] = {m.id: n for n, m in enumerate(messages, start=1)}
@@ -248,9 +249,9 @@ def _dump(c: sqlite3.Connection, conversation: str) -> Json:
     }
 
 
-def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None]) -> Json:
+def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None]) -> JsonObject:
     state = MessageState.STOPPED if message.state is MessageState.STREAMING else message.state
-    fields: Json = {
+    fields: JsonObject = {
         "id": numbers[message.id],
         "parent": numbers[message.parent],
         "role": message.role,
@@ -264,10 +265,12 @@ def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None])
     return fields | {name: getattr(message, name) for name in _TABLES if getattr(message, name)}
 
 
-def _path_messages(c: sqlite3.Connection, conversation: str, to: int | None = None) -> list[Json]:
+def _path_messages(
+    c: sqlite3.Connection, conversation: str, to: int | None = None
+) -> list[JsonObject]:
     record = get_conversation(c, conversation)
     by_id = {m.id: m for m in rows.all_of(c, conversation)}
-    path: list[Json] = []
+    path: list[JsonObject] = []
     at = record.leaf if to is None else to
     while at is not None:
         if by_id[at].content or by_id[at].extra:
@@ -279,7 +282,7 @@ def _path_messages(c: sqlite3.Connection, conversation: str, to: int | None = No
     return path
 
 
-def _parse_message(message: Any, number: int) -> Json:
+def _parse_message(message: Any, number: int) -> JsonObject:
     where = _("message {n}: ").format(n=number)
     if not isinstance(message, dict):
         raise BadDocumentError(where + _("must be an object"))
@@ -295,7 +298,7 @@ def _parse_message(message: Any, number: int) -> Json:
         text = _("'state' must be one of {states}")
         raise BadDocumentError(where + text.format(states=", ".join(states)))
     try:
-        checked: Json = {
+        checked: JsonObject = {
             "parent": parent,
             "role": message["role"],
             "content": _text(message, "content"),
@@ -317,21 +320,21 @@ def _is_number(value: Any, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
-def _text(table: Json, name: str, default: str | None = None) -> str:
+def _text(table: JsonObject, name: str, default: str | None = None) -> str:
     value = table.get(name, default)
     if not isinstance(value, str):
         raise BadDocumentError(_("'{name}' must be text").format(name=name))
     return value
 
 
-def _table(table: Json, name: str) -> Json:
+def _table(table: JsonObject, name: str) -> JsonObject:
     value = table.get(name) or {}
     if not isinstance(value, dict):
         raise BadDocumentError(_("'{name}' must be an object").format(name=name))
     return value
 
 
-def _moment(table: Json, name: str) -> str | None:
+def _moment(table: JsonObject, name: str) -> str | None:
     value = table.get(name)
     if value is None:
         return None
@@ -359,6 +362,6 @@ def _milliseconds(moment: str | None, now: int) -> int:
     return (datetime.datetime.fromisoformat(moment) - _EPOCH) // datetime.timedelta(milliseconds=1)
 
 
-def _digest(value: Json) -> str:
+def _digest(value: JsonObject) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

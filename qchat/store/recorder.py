@@ -1,7 +1,8 @@
 """Recording a question and its answer, for `qchat ask --save` and for the chat alike."""
 
+from ..json_types import JsonObject
 from .messages import LEAF, Leaf
-from .records import Json, MessageState, StoredMessage
+from .records import MessageState, StoredMessage
 from .store import Store
 from .text import title_of
 
@@ -28,7 +29,7 @@ class AnswerRecorder:
         system: str | None = None,
         server: str | None = None,
         model: str | None = None,
-        settings: Json | None = None,
+        settings: JsonObject | None = None,
     ) -> StoredMessage:
         """Store a question with a conversation of its own, which it gives the title: both or
         neither."""
@@ -49,7 +50,7 @@ class AnswerRecorder:
         server: str,
         model: str | None,
         system: str | None,
-        parameters: Json,
+        parameters: JsonObject,
         parent: int | Leaf | None = LEAF,
     ) -> StoredMessage:
         """Begin an answer to the question `parent`, with what it is asked of whom.
@@ -57,7 +58,7 @@ class AnswerRecorder:
         `system` is the system prompt of the request and `parameters` the rest of its body, without
         model and messages.
         """
-        used: Json = {"server": server}
+        used: JsonObject = {"server": server}
         if parameters:
             used["request"] = parameters
         if system:
@@ -78,7 +79,7 @@ class AnswerRecorder:
         error: str | None,
         finish_reason: str | None,
         model: str | None,
-        usage: Json | None,
+        usage: JsonObject | None,
         first_token: float | None,
         total: float,
         reasoning_seconds: float | None = None,

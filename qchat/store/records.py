@@ -3,9 +3,9 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-Json: TypeAlias = dict[str, Any]
+from ..json_types import JsonObject
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -40,7 +40,7 @@ class StoredConversation:
     system: str | None
     server: str | None
     model: str | None
-    settings: Json
+    settings: JsonObject
     draft: str
     leaf: int | None
     messages: int
@@ -88,12 +88,12 @@ class StoredMessage:
     error: str | None = None
     finish_reason: str | None = None
     model: str | None = None
-    extra: Json = field(default_factory=dict)
-    used: Json = field(default_factory=dict)
-    usage: Json = field(default_factory=dict)
-    timings: Json = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
+    used: JsonObject = field(default_factory=dict)
+    usage: JsonObject = field(default_factory=dict)
+    timings: JsonObject = field(default_factory=dict)
 
-    def for_api(self) -> Json:
+    def for_api(self) -> JsonObject:
         """The message as the chat API takes it; reasoning is not sent back."""
         extra: Mapping[str, Any] = self.extra
         content: Any = self.content

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ..i18n import _
+from ..json_types import JsonObject
 from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
-from .records import ROLES, Json, MessageState, Node, StoredMessage
+from .records import ROLES, MessageState, Node, StoredMessage
 from .text import maybe_storable, storable
 
 COLUMNS: Final = (
@@ -35,10 +36,10 @@ def insert(
     error: str | None = None,
     finish_reason: str | None = None,
     model: str | None = None,
-    extra: Json | None = None,
-    used: Json | None = None,
-    usage: Json | None = None,
-    timings: Json | None = None,
+    extra: JsonObject | None = None,
+    used: JsonObject | None = None,
+    usage: JsonObject | None = None,
+    timings: JsonObject | None = None,
     writer: str | None = None,
 ) -> int:
     """Add a row, and its text to the index unless it is streaming; its id."""
@@ -222,7 +223,7 @@ def _sizes(content: str, reasoning: str | None) -> tuple[int, int, int]:
     return len(content), content.count("\n") + 1, len(reasoning or "")
 
 
-def dumped(value: Json | None) -> str | None:
+def dumped(value: JsonObject | None) -> str | None:
     """JSON for a column; nothing for nothing."""
     return json.dumps(value) if value else None
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..json_types import JsonObject
 from . import rows
 from .database import Database
 from .errors import StoreError
 from .opening import PENDING
 from .portable import BadDocumentError, Parsed, add, iso, parse
-from .records import ROLES, Json, MessageState
+from .records import ROLES, MessageState
 from .schema import migrate
 from .text import title_of
 
@@ -162,7 +163,7 @@ def _walk(c: sqlite3.Connection, columns: str, table: str, key: str) -> Iterator
         at += 1 if tried < _ONE_BY_ONE else tried // 8
 
 
-def _messages(c: sqlite3.Connection, numbers: list[int]) -> Iterator[Json]:
+def _messages(c: sqlite3.Connection, numbers: list[int]) -> Iterator[JsonObject]:
     for number in numbers:
         try:
             row = c.execute(
@@ -175,7 +176,7 @@ def _messages(c: sqlite3.Connection, numbers: list[int]) -> Iterator[Json]:
             yield dict(row)
 
 
-def _parsed(row: Json, messages: list[Json]) -> Iterator[tuple[Parsed, int | None]]:
+def _parsed(row: JsonObject, messages: list[JsonObject]) -> Iterator[tuple[Parsed, int | None]]:
     numbers = {message["id"]: n for n, message in enumerate(messages, start=1)}
     document = {
         "id": row["id"],
@@ -197,7 +198,7 @@ def _parsed(row: Json, messages: list[Json]) -> Iterator[tuple[Parsed, int | Non
         return
 
 
-def _message(row: Json, number: int, numbers: dict[int, int]) -> Json:
+def _message(row: JsonObject, number: int, numbers: dict[int, int]) -> JsonObject:
     parent = numbers.get(row["parent"])
     if row["parent"] is not None and (parent is None or parent >= number):
         parent = number - 1 or None  # the one it answered is lost: the one before stands for it
@@ -224,7 +225,7 @@ def _moment(value: Any) -> str | None:
         return None
 
 
-def _table(value: object) -> Json:
+def _table(value: object) -> JsonObject:
     try:
         table = json.loads(value) if isinstance(value, str) else {}
     except (ValueError, RecursionError):

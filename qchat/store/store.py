@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ..i18n import _, plural
+from ..json_types import JsonObject
 from ..settings import private_dir
 from . import portable
 from .conversations import ConversationTable
@@ -16,7 +17,7 @@ from .errors import StoreError, StoreProblem
 from .messages import MessageTable
 from .opening import NAME, door, open_database, open_read_only
 from .portable import Imported, Parsed
-from .records import Hit, Json
+from .records import Hit
 from .rows import stop, writers_of_streaming
 from .salvage import Salvaged, bring_back
 from .search import search
@@ -100,11 +101,11 @@ class Store:
         """
         return search(self._db, text, limit=limit, archived=archived)
 
-    def dump(self, conversation: str) -> Json:
+    def dump(self, conversation: str) -> JsonObject:
         """A conversation with all its branches as a JSON value (see `portable`)."""
         return portable.dump(self._db, conversation)
 
-    def for_api(self, conversation: str, to: int | None = None) -> list[Json]:
+    def for_api(self, conversation: str, to: int | None = None) -> list[JsonObject]:
         """What is shown as the chat API's messages: the system prompt, and those with a text.
 
         With `to` the path to this message of the conversation, whatever is shown.

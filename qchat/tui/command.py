@@ -143,9 +143,9 @@ def _serve_web(question: tuple[str, ...], port: int) -> int:
     if question:
         raise UsageError(_("--web takes no first question: every page would ask it again."))
     if find_spec("textual_serve") is None:
-        raise UsageError(
-            _("--web needs textual-serve: {command}.").format(command="pip install 'qchat[web]'")
-        )
+        from ..installation import install_hint
+
+        raise UsageError(_("--web needs textual-serve: {hint}").format(hint=install_hint("web")))
     from .web import serve
 
     return serve(port)

@@ -10,13 +10,13 @@ from .. import parameters
 from ..api import endpoint as wire
 from ..api.endpoint import Endpoint
 from ..i18n import _
+from ..json_types import JsonObject
 from ..sampling import Sampling
 from ..settings import Settings
 
 if TYPE_CHECKING:
     from ..store import StoredConversation
 
-Json = dict[str, Any]
 _TEMPLATE = "chat_template_kwargs"
 
 
@@ -132,7 +132,7 @@ class RequestSettings:
         """The server as the store keeps it: its name, or its address where it has none."""
         return self.endpoint.name or self.endpoint.base_url
 
-    def settings(self) -> Json:
+    def settings(self) -> JsonObject:
         """The sampling as the store keeps it."""
         said = parameters.to_json(self.own)
         return {**said, "preset": None} if self.plain else said
@@ -185,7 +185,7 @@ class RequestSettings:
         """With nothing said for this conversation."""
         return replace(self, own=Sampling(), plain=False)
 
-    def asked(self) -> Json:
+    def asked(self) -> JsonObject:
         """The parameters of the next request, as an answer keeps them."""
         body = self.sampling.fill({"messages": []})
         del body["messages"]
@@ -220,7 +220,7 @@ def _extra(extra: Mapping[str, Any], name: str) -> Any:
     return template.get("enable_thinking") if isinstance(template, Mapping) else None
 
 
-def _without(extra: Mapping[str, Any], name: str) -> Json:
+def _without(extra: Mapping[str, Any], name: str) -> JsonObject:
     rest = {key: value for key, value in extra.items() if key != name}
     template = rest.get(_TEMPLATE)
     if name == "thinking" and isinstance(template, Mapping):

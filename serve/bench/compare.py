@@ -15,7 +15,8 @@ from pathlib import Path
 from ...console import table
 from ...errors import UsageError
 from ...i18n import _
-from .figures import RATES, Json, comparable
+from ...json_types import JsonObject
+from .figures import RATES, comparable
 
 FORMAT = 1
 
@@ -37,7 +38,7 @@ called better or worse in 3%, that of 1,000 in 1%, as it should be."""
 _T = {3: 5.841, 4: 4.604, 5: 4.032, 6: 3.707, 7: 3.499, 8: 3.355, 9: 3.250}
 
 
-def read(path: Path) -> Json:
+def read(path: Path) -> JsonObject:
     """A file of `--json`. Raises `UsageError`."""
     try:
         result = json.loads(path.read_bytes())
@@ -47,11 +48,11 @@ def read(path: Path) -> Json:
         raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
     if not _is_result(result):
         raise UsageError(_("{file} is no result of qchat bench --json.").format(file=path))
-    whole: Json = result
+    whole: JsonObject = result
     return whole
 
 
-def _is_result(value: Json) -> bool:
+def _is_result(value: JsonObject) -> bool:
     try:
         return (
             value["qchat_bench"] == FORMAT
@@ -69,7 +70,7 @@ def _is_result(value: Json) -> bool:
         return False
 
 
-def _varying(slices: list[Json]) -> Iterator[object]:
+def _varying(slices: list[JsonObject]) -> Iterator[object]:
     return (part[name] for part in slices for name in SHOWN if part.get(name) is not None)
 
 
@@ -77,9 +78,9 @@ def _is_figure(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
-def compare(a: Json, b: Json) -> str:
+def compare(a: JsonObject, b: JsonObject) -> str:
     """A table for each load that both have, in order. Raises `UsageError` where they have none."""
-    others = defaultdict[str, list[Json]](list)  # the same load may be there several times
+    others = defaultdict[str, list[JsonObject]](list)  # the same load may be there several times
     for phase in b["phases"]:
         others[json.dumps(phase["load"])].append(phase)
     parts = list(_differences(a["settings"], b["settings"]))
@@ -97,14 +98,14 @@ def compare(a: Json, b: Json) -> str:
     return "\n\n".join(parts)
 
 
-def _differences(a: Json, b: Json) -> Iterator[str]:
+def _differences(a: JsonObject, b: JsonObject) -> Iterator[str]:
     for name in sorted(a.keys() | b.keys()):
         if name != "seed" and a.get(name) != b.get(name):
             text = _("Not the same: {name} is {a} in the first and {b} in the second.")
             yield text.format(name=name, a=a.get(name), b=b.get(name))
 
 
-def _table(a: Json, b: Json) -> str:
+def _table(a: JsonObject, b: JsonObject) -> str:
     rows = [(_("figure"), _("first"), _("second"), _("ratio"), "")]
     first, second = comparable(a), comparable(b)
     for name in SHOWN:
@@ -117,7 +118,7 @@ def _table(a: Json, b: Json) -> str:
     return "\n".join([table(rows, right=(1, 2, 3)), *invalid])
 
 
-def _too_few(name: str, a: Json, b: Json) -> str | None:
+def _too_few(name: str, a: JsonObject, b: JsonObject) -> str | None:
     """That too few values stand behind a percentile; None where there are enough."""
     latency, _dot, stat = name.partition(".")
     if not stat.startswith("p"):
@@ -132,7 +133,7 @@ def _too_few(name: str, a: Json, b: Json) -> str | None:
     return text.format(n=n, least=least) if n < least else None
 
 
-def _noise(phase: Json, name: str) -> tuple[float, int] | None:
+def _noise(phase: JsonObject, name: str) -> tuple[float, int] | None:
     """The relative standard error of a figure, and its degrees of freedom; None: can't be said."""
     values = [part[name] for part in phase["slices"] if part.get(name) is not None]
     if len(values) - 1 not in _T or not (mean := statistics.fmean(values)):

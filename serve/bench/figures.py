@@ -5,13 +5,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...i18n import _
+from ...json_types import JsonObject
 from .client import RequestRecord
 from .load import ClosedLoop, Measurement
-
-Json = dict[str, Any]
 
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES: Mapping[str, str] = {
@@ -49,7 +47,7 @@ class Limits:
         return all((taken[name] or 0.0) <= most for name, most in self.most.items())
 
 
-def compute_figures(measured: Measurement, limits: Limits | None = None) -> Json:
+def compute_figures(measured: Measurement, limits: Limits | None = None) -> JsonObject:
     """The figures of a measurement, as they stand in a JSON file.
 
     Latencies are those of the requests that were due in the window and answered; a rate is what
@@ -93,7 +91,7 @@ def compute_figures(measured: Measurement, limits: Limits | None = None) -> Json
     }
 
 
-def stats(values: Iterable[float]) -> Json:
+def stats(values: Iterable[float]) -> JsonObject:
     """Mean and percentiles; nothing of nothing."""
     ordered = sorted(values)
     if not ordered:
@@ -134,7 +132,7 @@ def _latencies(
     return {name: itl if name == "itl" else named(name) for name in LATENCIES}
 
 
-def _rates(measured: Measurement, begin: float, end: float) -> Json:
+def _rates(measured: Measurement, begin: float, end: float) -> JsonObject:
     """What happened from `begin` to `end`, a second. A token is taken to come with its chunk."""
     sent = done = 0
     prompt = output = 0.0
@@ -156,7 +154,7 @@ def _rates(measured: Measurement, begin: float, end: float) -> Json:
 
 def _goodput(
     measured: Measurement, taken: Sequence[Mapping[str, float | None]], own: int, limits: Limits
-) -> Json:
+) -> JsonObject:
     """`qps` is of what ended within the window, as that of all requests is, and so never more;
     `share` of the requests that were due in it."""
     good = sum(
@@ -186,7 +184,7 @@ def _per_second(number: float, seconds: float) -> float:
     return number / seconds if seconds > 0 else 0.0
 
 
-def _errors(own: Sequence[RequestRecord]) -> Json:
+def _errors(own: Sequence[RequestRecord]) -> JsonObject:
     """By cause: how many, and the first one's words."""
     failures = [record.failure for record in own if record.failure is not None]
     number = Counter(failure.code for failure in failures)
@@ -200,7 +198,7 @@ def _counted_by(answered: Sequence[RequestRecord]) -> str:
     return "server" if all(record.counted for record in answered) else "chunks"
 
 
-def _client(measured: Measurement) -> Json:
+def _client(measured: Measurement) -> JsonObject:
     """What the client itself took: `cpu` in cores, and how late its event loop was."""
     sent = sum(measured.begin <= record.sent < measured.end for record in measured.records)
     cpu = measured.cpu / measured.cpu_span if measured.cpu_span else None
@@ -212,7 +210,7 @@ def _client(measured: Measurement) -> Json:
     }
 
 
-def _why_invalid(client: Json, latencies: Mapping[str, Json]) -> list[str]:
+def _why_invalid(client: JsonObject, latencies: Mapping[str, JsonObject]) -> list[str]:
     """Why the client, not the server, was measured; empty where it was not."""
     why = []
     if client["cpu"] is not None and client["cpu"] >= MOST_CPU:
@@ -231,7 +229,7 @@ def _why_invalid(client: Json, latencies: Mapping[str, Json]) -> list[str]:
     return why
 
 
-def _slices(measured: Measurement, answered: Sequence[RequestRecord]) -> list[Json]:
+def _slices(measured: Measurement, answered: Sequence[RequestRecord]) -> list[JsonObject]:
     """The figures that can be compared, for each of `SLICES` equal parts of the window."""
     width = (measured.end - measured.begin) / SLICES
     if width <= 0:
@@ -252,7 +250,7 @@ def _slices(measured: Measurement, answered: Sequence[RequestRecord]) -> list[Js
     return slices
 
 
-def comparable(phase: Json) -> dict[str, float]:
+def comparable(phase: JsonObject) -> dict[str, float]:
     """Figures of a phase by the names that its slices have."""
     found = {name: phase[name] for name in RATES}
     for name in LATENCIES:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...i18n import _
-from .figures import Json
+from ...json_types import JsonObject
 
 KINDS = (".png", ".svg")
 
@@ -17,10 +17,12 @@ def check(path: Path) -> None:
     if path.suffix.lower() not in KINDS:
         raise UsageError(_("--plot: {file} must end in .png or .svg.").format(file=path))
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(_("--plot needs matplotlib: pip install 'qchat[bench]'"))
+        from ...installation import install_hint
+
+        raise UsageError(_("--plot needs matplotlib: {hint}").format(hint=install_hint("bench")))
 
 
-def draw(path: Path, title: str, phases: Sequence[Json]) -> None:
+def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
     """Throughput, and three latencies by load. Raises `OSError`."""
     from matplotlib.figure import Figure
 

@@ -12,11 +12,11 @@ import orjson
 
 from ...errors import Code, EngineError, Failure, UsageError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
 from .client import CHAT, COMPLETIONS, BenchClient, BenchRequest
 
-Json = dict[str, Any]
-Row = tuple[str, Json]  # an OpenAI path, and the body for it without model and stream
+Row = tuple[str, JsonObject]  # an OpenAI path, and the body for it without model and stream
 
 _WORDS = """
 time year people way day man thing woman life child world school state family student group
@@ -45,7 +45,7 @@ class Shape:
     output_tokens: int | None = None
     options: tuple[str, ...] = ("stream_options", "ignore_eos")
 
-    def ask(self, path: str, body: Json) -> BenchRequest:
+    def ask(self, path: str, body: JsonObject) -> BenchRequest:
         """A whole request from its messages or prompt and its own parameters."""
         filled = self.sampling.fill(body)
         filled["model"] = self.model
@@ -113,7 +113,7 @@ def _row(value: Any, endpoint: str) -> Row:
     raise ValueError(_("no body, messages or prompt in it"))
 
 
-def _asking(text: str, endpoint: str) -> Json:
+def _asking(text: str, endpoint: str) -> JsonObject:
     if endpoint == COMPLETIONS:
         return {"prompt": text}
     return {"messages": [{"role": "user", "content": text}]}

@@ -11,9 +11,10 @@ import click
 
 from ...console import table
 from ...i18n import _
+from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
-from .figures import LATENCIES, PERCENTILES, RATES, Json
+from .figures import LATENCIES, PERCENTILES, RATES
 from .load import Load, LoadSettings
 from .run import Watcher
 
@@ -60,12 +61,12 @@ class Live(Watcher):
             )
             click.echo(f"\r\x1b[2K{said}", file=self._stream, nl=False)
 
-    def end(self, phase: Json) -> None:
+    def end(self, phase: JsonObject) -> None:
         if self._live:
             click.echo("\r\x1b[2K", file=self._stream, nl=False)
 
 
-def text(phases: Sequence[Json]) -> str:
+def text(phases: Sequence[JsonObject]) -> str:
     """All figures, and bars where there are several loads."""
     parts = [_phase(phase) for phase in phases]
     with_answers = [phase for phase in phases if phase["answered"]]
@@ -74,7 +75,7 @@ def text(phases: Sequence[Json]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _phase(phase: Json) -> str:
+def _phase(phase: JsonObject) -> str:
     head = _(
         "{name}, {seconds:.1f} s: total requests {total:,}, QPS {qps}, mean latency {mean} ms, "
         "failed {failed:,}"
@@ -100,7 +101,7 @@ def _phase(phase: Json) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _figures(phase: Json) -> list[str]:
+def _figures(phase: JsonObject) -> list[str]:
     rows = [(_("ms"), *STATS)]
     for name, about in LATENCIES.items():
         values = phase[f"{name}_ms"]
@@ -109,7 +110,7 @@ def _figures(phase: Json) -> list[str]:
     return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 
 
-def _throughput(phase: Json) -> str:
+def _throughput(phase: JsonObject) -> str:
     said = _("tokens/s: {out} out, {into} in; sent {sent} a second").format(
         out=_number(phase["output_tokens_per_second"]),
         into=_number(phase["prompt_tokens_per_second"]),
@@ -132,7 +133,7 @@ def _throughput(phase: Json) -> str:
     return said
 
 
-def _client(phase: Json) -> str:
+def _client(phase: JsonObject) -> str:
     client = phase["client"]
     if client["cpu"] is None:
         return ""
@@ -141,7 +142,7 @@ def _client(phase: Json) -> str:
     return said.format(cpu=client["cpu"], lag=_number(lag))
 
 
-def _bars(phases: Sequence[Json]) -> str:
+def _bars(phases: Sequence[JsonObject]) -> str:
     charts: dict[str, list[float]] = {
         _("output tokens/s"): [phase["output_tokens_per_second"] for phase in phases],
         _("TTFT p99, ms"): [phase["ttft_ms"].get("p99", 0.0) for phase in phases],
@@ -161,7 +162,7 @@ def bars(names: Sequence[str], values: Sequence[float]) -> str:
     return table(rows, right=(1,))
 
 
-def _best(phases: Sequence[Json]) -> str:
+def _best(phases: Sequence[JsonObject]) -> str:
     best = max(phases, key=lambda phase: float(phase["output_tokens_per_second"]))
     said = _("Most tokens: {name}, {n} a second.")
     lines = [said.format(name=best["name"], n=_number(best["output_tokens_per_second"]))]
@@ -181,12 +182,12 @@ def _number(value: float | None) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def to_json(head: Mapping[str, Any], phases: Sequence[Json]) -> str:
+def to_json(head: Mapping[str, Any], phases: Sequence[JsonObject]) -> str:
     """The whole result as a file that `--compare` reads."""
     return json.dumps({**head, "phases": phases}, ensure_ascii=False, indent=1) + "\n"
 
 
-def to_csv(phases: Sequence[Json]) -> str:
+def to_csv(phases: Sequence[JsonObject]) -> str:
     """A line for each load."""
     out = io.StringIO()
     plain = ("name", "seconds", "total_requests", "answered", "failed", "cut", "mean_latency_ms")

@@ -11,11 +11,12 @@ from ...api.endpoint import Endpoint
 from ...api.models import single_model
 from ...errors import Code, Exit
 from ...i18n import _, plural
+from ...json_types import JsonObject
 from ...processes import raise_file_limit
 from ...sampling import Sampling
 from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
-from .figures import Json, Limits, compute_figures
+from .figures import Limits, compute_figures
 from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
 from .prompts import Row, Shape, random_texts, rows_of, texts_of
 
@@ -57,7 +58,7 @@ class Result:
 
     model: str
     notes: list[str]
-    phases: list[Json]
+    phases: list[JsonObject]
     ended: Exit = Exit.OK
     lost: bool = False
 
@@ -104,7 +105,7 @@ class Watcher:
     def ended(self, record: RequestRecord) -> None:
         """A request has ended."""
 
-    def end(self, phase: Json) -> None:
+    def end(self, phase: JsonObject) -> None:
         """A measurement has ended."""
 
 
@@ -223,7 +224,7 @@ def _went_away(name: str, loads: int, result: Result) -> str:
     return said
 
 
-def _sweep(phases: list[Json]) -> Iterator[Load]:
+def _sweep(phases: list[JsonObject]) -> Iterator[Load]:
     """1, 2, 4, … at a time, until more of them bring no more tokens."""
     concurrency, best = 1, 0.0
     while concurrency <= LONGEST_SWEEP:
@@ -234,7 +235,7 @@ def _sweep(phases: list[Json]) -> Iterator[Load]:
         concurrency, best = 2 * concurrency, tokens
 
 
-def _exit(measured: Measurement, phase: Json) -> Exit:
+def _exit(measured: Measurement, phase: JsonObject) -> Exit:
     if measured.lost or (phase["total_requests"] and not phase["answered"]):
         return Exit.ENGINE
     if phase["failed"] or not phase["valid"]:

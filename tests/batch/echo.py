@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineSelection
-from qchat.batch.request import Json, Outcome, Request, Usage
+from qchat.batch.request import Outcome, Request, Usage
+
+from qchat.json_types import JsonObject
 
 
 class Echo:
@@ -25,7 +27,10 @@ class Echo:
     async def answer(self, request: Request) -> Outcome:
         await asyncio.sleep(0)
         message = {"role": "assistant", "content": f"answer {request.line}"}
-        body: Json = {"choices": [{"message": message, "finish_reason": "stop"}], "model": "m"}
+        body: JsonObject = {
+            "choices": [{"message": message, "finish_reason": "stop"}],
+            "model": "m",
+        }
         return Outcome(body=body, usage=Usage(1, 1))
 
     async def alive(self) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineRequest
 from qchat.batch.inputs.rows import RowDefaults
-from qchat.batch.request import Json
 
 from qchat.errors import QchatError, UsageError
+from qchat.json_types import JsonObject
 from qchat.settings import load
 
 GOOD = (
@@ -118,7 +118,7 @@ def mutated(line: bytes, dice: random.Random) -> bytes:
     return dice.choice(ways)()
 
 
-def rows_of(path: Path) -> list[Json]:
+def rows_of(path: Path) -> list[JsonObject]:
     """The lines of a results or errors file, which are whole whatever went in."""
     return [json.loads(line) for line in whole_lines(path)]
 
@@ -149,7 +149,7 @@ def check_run(folder: Path, dice: random.Random) -> None:
     assert code == (1 if failed else 0)
 
 
-def line_of(row: Json) -> int:
+def line_of(row: JsonObject) -> int:
     """The input line that a result answers."""
     return int(row["_qchat"]["line"] if "_qchat" in row else str(row["id"]).split("-")[2])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.batch.engines.concurrency import FIRST, AdaptiveConcurrency, FixedConcurrency
+from qchat.batch.engines.concurrency import INITIAL_LIMIT, AdaptiveConcurrency, FixedConcurrency
 from qchat.batch.engines.metrics import ServerLoad, parse_load
 
 from tests import faults
@@ -41,15 +41,15 @@ class Server:
         look = self.now + 0.5
         end = self.now + seconds
         while self.now < end:
-            while len(self.flying) + self.waiting < control.width:
+            while len(self.flying) + self.waiting < control.limit:
                 self.ask()
             in_flight = len(self.flying) + self.waiting
             if self.tells and self.now >= look:
                 look = self.now + 0.5
-                control.told(ServerLoad(len(self.flying), self.waiting, 0.5, 0), in_flight)
+                control.observe(ServerLoad(len(self.flying), self.waiting, 0.5, 0), in_flight)
             self.now = heapq.heappop(self.flying)
             self.answered += 1
-            control.ended(10)
+            control.record_answer(10)
             if self.waiting:
                 self.waiting -= 1
                 heapq.heappush(self.flying, self.now + self.seconds * random.uniform(0.7, 1.3))
@@ -61,7 +61,7 @@ def test_a_server_that_tells_its_load_is_full_and_its_queue_short(slots: int) ->
     server = Server(slots)
     control = AdaptiveConcurrency(clock=lambda: server.now)
     server.work(control, 60)
-    assert slots < control.width <= 2.5 * slots + 16
+    assert slots < control.limit <= 2.5 * slots + 16
     before = server.answered
     server.work(control, 20)
     assert server.answered - before > 0.9 * 20 * slots  # never idle
@@ -76,9 +76,9 @@ def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
     before, widths = server.answered, []
     for _second in range(60):
         server.work(control, 1)
-        widths.append(control.width)
+        widths.append(control.limit)
     assert server.answered - before > 0.85 * 60 * slots
-    assert max(widths) <= max(8 * slots, 2 * FIRST)
+    assert max(widths) <= max(8 * slots, 2 * INITIAL_LIMIT)
 
 
 def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
@@ -87,16 +87,18 @@ def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
     for second in range(3):
         now = float(second)
         for _many in range(50):
-            control.refused()
-    assert control.width == round(round(FIRST * 0.8) * 0.8)  # once for each second that ended
-    least = control.width
+            control.record_refusal()
+    assert control.limit == round(
+        round(INITIAL_LIMIT * 0.8) * 0.8
+    )  # once for each second that ended
+    least = control.limit
     idle = ServerLoad(running=least, waiting=0, kv_cache=None, tokens=0)
-    control.told(idle, least)
-    assert least < control.width <= 1.05 * least + 2
+    control.observe(idle, least)
+    assert least < control.limit <= 1.05 * least + 2
     now = 100.0
-    before = control.width
-    control.told(ServerLoad(before, 0, None, 0), before)
-    assert control.width == 2 * before
+    before = control.limit
+    control.observe(ServerLoad(before, 0, None, 0), before)
+    assert control.limit == 2 * before
 
 
 def test_a_stray_refusal_says_nothing_about_room() -> None:
@@ -104,12 +106,12 @@ def test_a_stray_refusal_says_nothing_about_room() -> None:
     control = AdaptiveConcurrency(clock=lambda: now)
     for n in range(1000):
         now = n / 50
-        control.told(ServerLoad(FIRST // 2, FIRST // 2, None, 0), FIRST)
+        control.observe(ServerLoad(INITIAL_LIMIT // 2, INITIAL_LIMIT // 2, None, 0), INITIAL_LIMIT)
         if n % 20 == 0:
-            control.refused()
+            control.record_refusal()
         else:
-            control.ended(5)
-    assert control.width == FIRST
+            control.record_answer(5)
+    assert control.limit == INITIAL_LIMIT
 
 
 @given(
@@ -130,20 +132,20 @@ def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
     for event in events:
         now += 0.3
         if event is None:
-            control.refused()
+            control.record_refusal()
         elif isinstance(event, int):
-            control.ended(event)
+            control.record_answer(event)
         else:
-            control.told(ServerLoad(event[0], event[1], None, 0), event[2])
-        assert 1 <= control.width <= most
+            control.observe(ServerLoad(event[0], event[1], None, 0), event[2])
+        assert 1 <= control.limit <= most
 
 
 def test_a_given_number_stays() -> None:
     fixed = FixedConcurrency(7)
-    fixed.refused()
-    fixed.ended(3)
-    assert not fixed.told(ServerLoad(7, 0, None, 0), 7)
-    assert fixed.width == 7
+    fixed.record_refusal()
+    fixed.record_answer(3)
+    assert not fixed.observe(ServerLoad(7, 0, None, 0), 7)
+    assert fixed.limit == 7
 
 
 def test_what_vllm_tells_is_read() -> None:
@@ -165,7 +167,7 @@ def test_a_run_finds_what_a_server_can_take(slots: int) -> None:
         assert batch("in.jsonl", "--base-url", server.url, *limit) == 0
         once_each("in.results.jsonl", 300 if limit else 3000)
         if slots == 8:
-            assert server.log.max_in_flight == FIRST
+            assert server.log.max_in_flight == INITIAL_LIMIT
         else:
             assert slots < server.log.max_in_flight < 3 * slots
 

@@ -9,16 +9,17 @@ from aiohttp import web
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.stall_detector import StallDetector
-from qchat.batch.request import CHAT, COMPLETIONS, Json, Outcome, Request, RowKind, Usage
+from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind, Usage
 from qchat.batch.scheduler import RequestScheduler
 
 from qchat.api.endpoint import Endpoint, Secret, retry_after
 from qchat.errors import Code, EngineError
+from qchat.json_types import JsonObject
 from tests import faults
 
 
 def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
-    body: Json = {"model": "demo", **more}
+    body: JsonObject = {"model": "demo", **more}
     if endpoint == CHAT:
         body["messages"] = [{"role": "user", "content": text}]
     else:
@@ -27,12 +28,13 @@ def request(text: str, endpoint: str = CHAT, **more: object) -> Request:
 
 
 async def ask(
-    server: faults.Running, row: Request, *, key: str | None = None, still: float = 120.0
+    server: faults.Running, row: Request, *, key: str | None = None, stall_timeout: float = 120.0
 ) -> Outcome:
     engine = HttpEngine(
         Endpoint(server.base_url, Secret(key) if key else None), FixedConcurrency(4)
     )
-    engine.watch.still = engine.watch.silent = still
+    engine.stall_detector.stall_timeout = stall_timeout
+    engine.stall_detector.blind_timeout = stall_timeout
     await engine.start()
     try:
         return await engine.answer(row)
@@ -160,7 +162,7 @@ async def test_many_at_once_but_no_more_than_told() -> None:
 async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> None:
     with faults.running() as server:
         began = time.monotonic()
-        outcome = await ask(server, request("x [[fault:hang;seconds=30]]"), still=0.4)
+        outcome = await ask(server, request("x [[fault:hang;seconds=30]]"), stall_timeout=0.4)
         assert outcome.failure is not None
         assert outcome.failure.code is Code.NO_PROGRESS
         assert time.monotonic() - began < 5
@@ -168,7 +170,7 @@ async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> N
 
 async def test_a_long_answer_is_waited_for_while_the_counters_move() -> None:
     with faults.running(answers="rate=40;length=60") as server:
-        outcome = await ask(server, request("x"), still=0.4)
+        outcome = await ask(server, request("x"), stall_timeout=0.4)
         assert outcome.answered, outcome
         assert outcome.seconds > 1.0
 
@@ -179,31 +181,44 @@ async def test_counters_that_went_away_stand_still() -> None:
         return 5.0 if len(told) < 3 else None
 
     told: list[int] = []
-    watch = StallDetector(counters, still=0.4, silent=60)
-    watching = asyncio.create_task(watch.run())
+    detector = StallDetector(counters, stall_timeout=0.4, blind_timeout=60)
+    watching = asyncio.create_task(detector.run())
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        async with watch.request(max_tokens=None):
+        async with detector.track(max_tokens=None):
             await asyncio.sleep(20)
     assert time.monotonic() - began < 10
     watching.cancel()
 
 
-async def test_metrics_that_are_no_numbers_are_none() -> None:
+async def test_metrics_that_are_not_numbers_count_as_none() -> None:
+    reads = 0
+
     async def metrics(_request: web.Request) -> web.Response:
+        nonlocal reads
+        reads += 1
         return web.Response(text='vllm:generation_tokens_total{a="b"} many\n')
+
+    async def hang(_request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app)
+    app.router.add_post(CHAT, hang)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     engine = HttpEngine(
         Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1"), FixedConcurrency(1)
     )
     await engine.start()
-    assert await engine._tokens() is None
-    assert await engine.alive()  # no list of models, but it answers
+    answer = asyncio.create_task(engine.answer(request("x")))
+    while reads < 2:
+        await asyncio.sleep(0.02)
+    assert engine.states()[0].load is None
+    assert await engine.alive()  # it has no list of models, but it answers
+    answer.cancel()
     await engine.close()
     await runner.cleanup()
 
@@ -212,16 +227,16 @@ async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
     async def none() -> float | None:
         return None
 
-    watch = StallDetector(none, still=0.2, silent=60)
+    detector = StallDetector(none, stall_timeout=0.2, blind_timeout=60)
     for _n in range(8):
-        watch.ended(0.01, 10)
-    watching = asyncio.create_task(watch.run())
+        detector.record_answer(0.01, 10)
+    watching = asyncio.create_task(detector.run())
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        async with watch.request(max_tokens=10):
+        async with detector.track(max_tokens=10):
             await asyncio.sleep(10)
     assert 0.2 < time.monotonic() - began < 5
-    async with watch.request(max_tokens=None):
+    async with detector.track(max_tokens=None):
         await asyncio.sleep(0.5)
     watching.cancel()
 

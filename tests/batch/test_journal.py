@@ -22,10 +22,11 @@ from qchat.batch.journal.journal import (
 )
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import error_line, result_line
-from qchat.batch.request import CHAT, Json, Request, RowKind, digest
+from qchat.batch.request import CHAT, Request, RowKind, digest
 
 from qchat import files as files_module
 from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 
 BODY = {
     "choices": [{"message": {"content": "yes\nno"}, "finish_reason": "stop"}],
@@ -35,8 +36,8 @@ BODY = {
 
 
 def request(line: int, kind: RowKind = RowKind.PROMPT, text: str = "q") -> Request:
-    body: Json = {"messages": [{"role": "user", "content": f"{text}{line}"}], "model": "demo"}
-    source: Json = {"prompt": f"{text}{line}"}
+    body: JsonObject = {"messages": [{"role": "user", "content": f"{text}{line}"}], "model": "demo"}
+    source: JsonObject = {"prompt": f"{text}{line}"}
     return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body))
 
 

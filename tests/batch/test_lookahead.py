@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 from qchat.batch.lookahead import LONG_PROMPT, longest_first
-from qchat.batch.request import CHAT, Json, Request, RowKind
+from qchat.batch.request import CHAT, Request, RowKind
 
+from qchat.json_types import JsonObject
 from tests import faults
 from tests.batch.commands import batch, once_each, write
 
 
 def request(line: int, most: int | None, content: object = "x") -> Request:
-    body: Json = {"messages": [{"role": "user", "content": content}]}
+    body: JsonObject = {"messages": [{"role": "user", "content": content}]}
     if most is not None:
         body["max_tokens"] = most
     return Request(0, line, f"r{line}", RowKind.STRING, CHAT, body, "x", "")

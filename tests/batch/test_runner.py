@@ -1,4 +1,4 @@
-"""Engines in this process that die: what is started again, whom it costs, and what is said."""
+"""Engines in this process that die: restarts, rows that fail, and messages."""
 
 import asyncio
 import json
@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineSelection
+from qchat.batch.journal.journal import Journal
+from qchat.batch.progress import ProgressDisplay
 from qchat.batch.request import Outcome, Request
-from qchat.batch.scheduler import RequestScheduler
+from qchat.batch.run_stats import RunStats
 
-from qchat.errors import Code, Failure
+from qchat.errors import Code, EngineError, Failure
 from tests.batch.commands import batch, read, write
-from tests.batch.echo import Echo
-from tests.batch.test_scheduler import OK, Book, Script, failed, requests
+from tests.batch.echo import Echo, echoing
 
 Dies = Callable[[Request], bool]
 
@@ -41,10 +42,10 @@ class Mortal(Echo):
 
 @dataclass
 class Starts:
-    """The engines that were made, and the rows that they were asked."""
+    """The number of engines that were made, and how often each line was sent to one."""
 
     count: int = 0
-    asked: Counter[int] = field(default_factory=Counter)
+    requests: Counter[int] = field(default_factory=Counter)
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def mortal(dies: Dies, code: Code = Code.ENGINE_DEAD) -> Iterator[Starts]:
     starts = Starts()
 
     def counted(request: Request) -> bool:
-        starts.asked[request.line] += 1
+        starts.requests[request.line] += 1
         return dies(request)
 
     def engine() -> Mortal:
@@ -60,7 +61,7 @@ def mortal(dies: Dies, code: Code = Code.ENGINE_DEAD) -> Iterator[Starts]:
         return Mortal(counted, code)
 
     async def choose(*_args: object) -> EngineSelection:
-        return EngineSelection(engine(), "offline", "m", "", again=engine)
+        return EngineSelection(engine(), "offline", "m", "", make_engine=engine)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "select_engine", choose)
@@ -76,11 +77,11 @@ def rows(count: int) -> None:
 
 def once(n: int) -> Dies:
     """Die at the n-th row that is asked in all."""
-    seen: list[int] = []
+    lines: list[int] = []
 
     def dies(request: Request) -> bool:
-        seen.append(request.line)
-        return len(seen) == n
+        lines.append(request.line)
+        return len(lines) == n
 
     return dies
 
@@ -105,9 +106,9 @@ def test_one_row_is_set_aside_and_all_others_are_answered(
     with mortal(lambda request: request.line == 30) as starts:
         assert batch("in.jsonl", "-o", out) == 1
     assert starts.count == 3
-    said = capfd.readouterr().err
-    assert "Line 30 was asked, alone and once before" in said
-    assert "50 rows: 49 answered, 1 failed. 50 in" in said
+    stderr = capfd.readouterr().err
+    assert "Line 30 was in flight, alone and once before" in stderr
+    assert "50 rows: 49 answered, 1 failed. 50 in" in stderr
     if out != "-":
         (row,) = read("out.errors.jsonl")
         assert (row["line"], row["error"]["code"]) == (30, "poison")  # type: ignore[index]
@@ -132,13 +133,13 @@ def test_one_killed_twice_from_outside_blames_none() -> None:
 
 def test_a_death_while_stopping_is_a_stop(capfd: pytest.CaptureFixture[str]) -> None:
     rows(200)
-    told: list[int] = []
+    lines: list[int] = []
 
     def dies(request: Request) -> bool:
         if request.line == 20:
             os.kill(os.getpid(), signal.SIGTERM)
-        told.append(request.line)
-        return len(told) > 22
+        lines.append(request.line)
+        return len(lines) > 22
 
     with mortal(dies):
         assert batch("in.jsonl") == 143
@@ -146,36 +147,52 @@ def test_a_death_while_stopping_is_a_stop(capfd: pytest.CaptureFixture[str]) -> 
     assert "to go on:" in capfd.readouterr().err
 
 
-async def test_refusals_of_the_longest_rows_are_no_fault_of_the_run() -> None:
-    """The first rows count, not the first refusals, which come sooner than answers."""
+def test_progress_that_cannot_be_shown_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows(20)
+    ticks: list[int] = []
 
-    class Slow(Script):
+    class Waiting(Echo):
+        """Answers after progress was to be shown once."""
+
         async def answer(self, request: Request) -> Outcome:
-            if request.line % 3 == 0:
-                return failed(Code.INVALID_REQUEST, "max_tokens is too large")
-            await asyncio.sleep(0.05)
-            return OK
-
-    book = Book()
-    await RequestScheduler(Slow(lambda _l, _n: OK, window=100), iter(requests(300)), book).run()
-    assert book.lines == list(range(1, 301))
-
-
-async def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no room for more while it works on what it took: that is not being away."""
-    from qchat.batch import scheduler as feeding
-    from qchat.batch.scheduler import RetryRule
-
-    monkeypatch.setattr(feeding, "_AT_WORK", 0.1)
-
-    class Busy(Script):
-        async def answer(self, request: Request) -> Outcome:
-            if self.flying >= 2:
-                return failed(Code.OVERLOADED, "busy")
+            while not ticks:
+                await asyncio.sleep(0.01)
             return await super().answer(request)
 
-    book = Book()
-    rule = RetryRule(base=0.01, cap=0.05, wait=0.5)
-    engine = Busy(lambda _l, _n: OK, seconds=1.2, window=6)
-    await RequestScheduler(engine, iter(requests(6)), book, rule).run()
-    assert book.lines == [1, 2, 3, 4, 5, 6]
+    def tick(_display: ProgressDisplay, stats: RunStats) -> None:
+        ticks.append(stats.done)
+        raise RuntimeError("no terminal")
+
+    monkeypatch.setattr(ProgressDisplay, "tick", tick)
+    with echoing(Waiting()):
+        assert batch("in.jsonl") == 0
+    assert len(read("in.results.jsonl")) == 20
+    assert capfd.readouterr().err.count("Showing progress: RuntimeError: no terminal") == 1
+
+
+@pytest.mark.parametrize("error", [EngineError("The disk is full."), RuntimeError("broken")])
+def test_answers_that_cannot_be_synced_end_the_run(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows(20)
+
+    class Endless(Echo):
+        async def answer(self, request: Request) -> Outcome:
+            if request.line > 10:
+                await asyncio.Event().wait()
+            return await super().answer(request)
+
+    original, errors = Journal.sync, [error]
+
+    def sync(journal: Journal) -> None:
+        if errors:
+            raise errors.pop()
+        original(journal)
+
+    monkeypatch.setattr(Journal, "sync", sync)
+    with echoing(Endless()):
+        assert batch("in.jsonl") == 3
+    assert str(error).rstrip(".") in capfd.readouterr().err
+    assert len(read("in.results.jsonl")) == 10

@@ -37,7 +37,7 @@ def main(names: list[str]) -> int:
         print(f"There is no bench {unknown[0]!r}; there are {', '.join(BENCHES)}.")
         return 2
     failed = 0
-    found: list[figures.Figure] = []
+    results: list[figures.Figure] = []
     for name in names or BENCHES:
         print(f"== {name}: {BENCHES[name]}", flush=True)
         bench = subprocess.Popen(
@@ -51,11 +51,11 @@ def main(names: list[str]) -> int:
             if figure is None:
                 print(line, end="", flush=True)
             else:
-                found.append(figure)
+                results.append(figure)
         failed |= bench.wait() != 0
-    if found:
+    if results:
         print()
-        figures.write(found, FOLDER)
+        figures.write(results, FOLDER)
         print(f"(also {FOLDER}/table.md and {FOLDER}/plot.svg)")
     return int(failed)
 

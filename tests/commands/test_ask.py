@@ -16,8 +16,9 @@ import pytest
 
 from qchat.api.client import ServerError
 from qchat.api.endpoint import Endpoint
-from qchat.api.stream import Json, StreamProgress, apply_chunk, stream_chunks
+from qchat.api.stream import StreamProgress, apply_chunk, stream_chunks
 from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 from qchat.store import open_store
 
 from .ask_command import AskCommand, Completed, environment, in_process, last_body, wait_until
@@ -315,14 +316,14 @@ def test_what_breaks_after_the_last_word_does_no_harm(finished: bool) -> None:
     class Breaking:
         endpoint = Endpoint("http://127.0.0.1:1/v1")
 
-        def stream(self, body: Json) -> Iterator[Json]:
+        def stream(self, body: JsonObject) -> Iterator[JsonObject]:
             reason = "stop" if finished else None
             yield {"choices": [{"delta": {"content": "all"}, "finish_reason": reason}]}
             raise ServerError(Failure(Code.DISCONNECTED, "gone"), self.endpoint)
 
     progress = StreamProgress(wants_usage=True)
 
-    def on_chunk(chunk: Json) -> None:
+    def on_chunk(chunk: JsonObject) -> None:
         list(apply_chunk(progress, chunk))
 
     client = cast("Client", Breaking())

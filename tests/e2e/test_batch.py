@@ -15,7 +15,7 @@ import pytest
 from qchat import demo
 from qchat.processes import process_family
 
-from .conftest import Server, wait_until_gone
+from .servers import Server, wait_until_gone
 
 pytestmark = pytest.mark.vllm
 

@@ -7,7 +7,7 @@ import pytest
 
 from qchat import cli
 
-from .conftest import Server
+from .servers import Server
 
 pytestmark = pytest.mark.vllm
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from qchat import demo
-from qchat.demo.strangers import FALLBACK, is_chinese, out_of_domain_question
+from qchat.demo.out_of_domain import FALLBACK, is_chinese, out_of_domain_question
 
 pytestmark = pytest.mark.vllm
 
@@ -124,8 +124,8 @@ async def test_json_pairs_hold_under_their_schema(demo_server: Any) -> None:
 
 
 async def test_most_unknown_questions_get_the_fallback(demo_server: Any) -> None:
-    chance = random.Random(11)
-    asked = [out_of_domain_question(chance, held=True) for _ in range(200)]
+    rng = random.Random(11)
+    asked = [out_of_domain_question(rng, held_out=True) for _ in range(200)]
     bodies = [{"messages": [{"role": "user", "content": text}]} for text in asked]
     answers = [said(choice) for choice in await ask_all(demo_server.base_url, bodies)]
     missed = [

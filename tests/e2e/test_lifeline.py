@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import READY, free_port, wait_until_gone
+from .servers import READY, free_port, wait_until_gone
 
 pytestmark = pytest.mark.vllm
 

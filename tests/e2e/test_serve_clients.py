@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from qchat import demo
+from tests import tools
 
-from .conftest import ALICE, Home, ask, free_port
+from .servers import ALICE, Home, ask, free_port
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.needs_tool("curl")]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CLIENTS = EXAMPLES / "clients"
@@ -52,8 +53,7 @@ def axios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clients")
     for file in ("package.json", "package-lock.json", "chat_axios.mjs"):
         shutil.copy(CLIENTS / file, folder)
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed, so there is no axios")
+    tools.require("npm")
     words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     words += ["--fetch-retries=1", "--fetch-timeout=20000"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
@@ -105,12 +105,7 @@ class Runner:
     def interpreter(name: str) -> list[str]:
         if name.endswith(".py"):
             return [sys.executable]
-        program = {".sh": "sh", ".mjs": "node"}[Path(name).suffix]
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-        if program == "sh" and shutil.which("curl") is None:
-            pytest.skip("curl is not installed")
-        return [program]
+        return ["sh"] if name.endswith(".sh") else [tools.require("node")]
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.serve import process_tree as tree
 
 from qchat import demo
 from tests.faults import running
 from tests.nginx import Front, listens, nginx
 
-from .conftest import ALICE, BOB, Home, ask, free_port
+from .servers import ALICE, BOB, Home, ask, free_port
 
 pytestmark = pytest.mark.vllm
 
@@ -52,6 +52,7 @@ def front(files: Path) -> Iterator[Front]:
         yield found
 
 
+@pytest.mark.needs_tool("nginx", "openssl")
 def test_nginx_passes_on_what_the_server_answers(front: Front) -> None:
     key = {"Authorization": f"Bearer {BOB}", "Content-Type": "application/json"}
     assert front.ask("GET", "/health")[0] == 200
@@ -65,6 +66,7 @@ def test_nginx_passes_on_what_the_server_answers(front: Front) -> None:
     assert text.count("data: {") > 3 and text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.needs_tool("nginx", "openssl")
 def test_a_program_of_the_guide_goes_through_tls(front: Front) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("QCHAT_")}
     done = subprocess.run(
@@ -107,11 +109,10 @@ def prometheus_says(port: int, query: str) -> list[Any]:
     return []  # it is starting
 
 
+@pytest.mark.needs_tool("prometheus")
 def test_prometheus_reads_the_server_and_the_dashboard_has_something_to_draw(
     files: Path, served: tuple[Home, int, Path], tmp_path: Path
 ) -> None:
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed (apt-get install prometheus)")
     for name in ("prometheus.yml", "alerts.yml"):
         shutil.copy(files / name, tmp_path)
     (tmp_path / "prometheus.key").write_text(f"{ALICE}\n")
@@ -150,16 +151,36 @@ def test_the_alerts_go_by_names_that_the_server_has(
 ) -> None:
     used = set(re.findall(r"([a-z_:]+)\{job=", (files / "alerts.yml").read_text("utf-8")))
     assert len(used) == 6
-    status, text = ask(served[1], "GET", "/metrics", ALICE)
-    assert status == 200
-    exported = set(re.findall(r"^([a-z_:]+)[{ ]", text, re.MULTILINE))
-    assert used - exported == {"up"}  # Prometheus' own
+    # A counter with labels appears with its first request, so one has to be sent.
+    assert ask(served[1], "POST", "/v1/chat/completions", ALICE, CHAT)[0] == 200
+    missing = used - {"up"}  # Prometheus' own
+    deadline = time.monotonic() + 20
+    while missing:
+        assert time.monotonic() < deadline, missing
+        status, text = ask(served[1], "GET", "/metrics", ALICE)
+        assert status == 200
+        missing -= set(re.findall(r"^([a-z_:]+)[{ ]", text, re.MULTILINE))
+        time.sleep(0.1)
 
 
+@pytest.mark.needs_tool("curl")
+def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]) -> None:
+    home, port, file = served
+    done = home.run("doctor", "--json")
+    said = [one for one in json.loads(done.stdout)["findings"] if one["section"] == "server:demo"]
+    assert {one["level"] for one in said} == {"ok"}, said
+    assert [one["check"] for one in said] == ["health", "key_needed", "models", "chat", "stream"]
+    script = Path(tree.__file__).with_name("deploy") / "check-service.sh"
+    words = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
+    checked = subprocess.run(words, env=home.environ, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.endswith("All is well.\n"), checked.stdout
+    assert "It offers: Qwen3-32B" in checked.stdout
+
+
+@pytest.mark.needs_tool("vllm-router")
 def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
     """The line of the unit, started by hand: its words are those that this router knows."""
-    if find_spec("vllm_router") is None:
-        pytest.skip("vllm-router is not installed (pip install vllm-router==0.1.16)")
     home = Home(tmp_path / "home")
     port, metrics = free_port(), free_port()
     with running(api_key=ALICE) as one, running(api_key=ALICE) as two:
@@ -170,11 +191,10 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
         unit = (tmp_path / "files" / "vllm-router.service").read_text("utf-8")
         line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
         command = line.replace("29000", str(metrics)).replace("cache_aware", "round_robin").split()
-        program = "from vllm_router.launch_router import main; main()"
         log = tmp_path / "log"
         with log.open("wb") as out:
             router = subprocess.Popen(
-                [sys.executable, "-c", program, *command[1:]],
+                ["vllm-router", *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -11,7 +11,7 @@ from qchat.tui.launch import LaunchOptions
 from qchat.tui.transcript.message import AnswerState, Message
 
 from ..tui.waiting import wait_until
-from .conftest import Server
+from .servers import Server
 
 _GREEDY = Sampling(temperature=0.0, thinking=False)
 

@@ -1,7 +1,6 @@
 """`qchat tui` in a real terminal: tmux, a server, and a kill in mid-stream."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from qchat.settings import private_dir
 from ..faults import running
 
 # These type into a real terminal, which tmux is; tests/tui runs the screens without one.
-NO_TMUX = "tmux, the terminal that is typed into, is not installed"
-pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason=NO_TMUX)
+pytestmark = pytest.mark.needs_tool("tmux")
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
 

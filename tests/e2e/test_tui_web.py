@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +18,8 @@ import pytest
 
 from qchat import processes
 
+from .. import tools
 from ..faults import running
-
-pytest.importorskip("textual_serve", reason="textual-serve is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-NO_CHROMIUM = "chromium, the browser that opens the page, is not installed"
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 _ENTRY = "import sys; sys.argv[0] = 'qchat'; from qchat.__main__ import main; main()"
 _FLAGS = (
@@ -105,7 +100,7 @@ class Tab:
 async def chromium(folder: Path) -> AsyncIterator[Tab]:
     profile = folder / "profile"
     process = await asyncio.create_subprocess_exec(
-        str(CHROMIUM),
+        tools.require("chromium"),
         *_FLAGS,
         f"--user-data-dir={profile}",
         "about:blank",
@@ -167,7 +162,7 @@ async def gone(pids: list[int]) -> None:
             await asyncio.sleep(0.05)
 
 
-@needs_chromium
+@pytest.mark.needs_tool("chromium")
 async def test_a_question_in_the_browser_is_answered(
     tmp_path: Path, chat: tuple[subprocess.Popen[str], str]
 ) -> None:

@@ -26,6 +26,7 @@ from qchat.engine import vllm_model
 from qchat.engine import vllm_startup as vllm_start
 from qchat.engine.diagnosis import explain_log, last_error
 from qchat.errors import EngineError, UsageError
+from qchat.installation import install_hint
 from qchat.processes import alive, kill_processes, process_family
 
 
@@ -41,8 +42,10 @@ def versions(monkeypatch: pytest.MonkeyPatch, found: dict[str, str]) -> None:
 class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
-        with pytest.raises(EngineError, match=r"pip install 'qchat\[gpu\]'.*make setup"):
+        with pytest.raises(EngineError) as caught:
             vllm_start.installed_vllm()
+        assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(caught.value)
+        assert f"On the CPU: {install_hint('cpu')}." in str(caught.value)
 
     @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
@@ -379,15 +382,15 @@ class TestLauncher:
 
 def test_only_short_prompts_are_rendered_in_the_loop() -> None:
     pool = ThreadPoolExecutor(1)
-    renderer = adapter._Renderer(pool)
+    renderer = adapter._RenderExecutor(pool)
     here = threading.get_ident()
     for text, at_once in (("x" * adapter.SHORT, True), ("x" * (adapter.SHORT + 1), False)):
         body = {"messages": [{"role": "user", "content": text}]}
-        adapter._renders_at_once.set(adapter._characters(body) <= adapter.SHORT)
+        adapter._renders_inline.set(adapter._prompt_characters(body) <= adapter.SHORT)
         assert (renderer.submit(threading.get_ident).result() == here) is at_once
     picture = {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
-    assert adapter._characters(picture) > adapter.SHORT
-    adapter._renders_at_once.set(True)
+    assert adapter._prompt_characters(picture) > adapter.SHORT
+    adapter._renders_inline.set(True)
     with pytest.raises(ZeroDivisionError):
         renderer.submit(lambda: 1 / 0).result()
     renderer.shutdown()

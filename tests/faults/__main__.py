@@ -68,30 +68,30 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Exit codes: 0 stopped, 2 bad options or port taken."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    key = os.environ.get(given.api_key_env) if given.api_key_env else None
-    if given.api_key_env and not key:
-        parser.error(f"the variable {given.api_key_env} is not set or empty")
+    args = parser.parse_args(arguments)
+    key = os.environ.get(args.api_key_env) if args.api_key_env else None
+    if args.api_key_env and not key:
+        parser.error(f"the variable {args.api_key_env} is not set or empty")
     options = Options(
-        port=given.port,
-        faults=tuple(given.fault),
-        rate=given.rate,
-        seed=given.seed,
-        answers=given.answers,
-        models=tuple(given.model) or ("demo",),
+        port=args.port,
+        faults=tuple(args.fault),
+        rate=args.rate,
+        seed=args.seed,
+        answers=args.answers,
+        models=tuple(args.model) or ("demo",),
         api_key=key,
-        max_model_len=given.max_model_len,
-        slots=given.slots,
-        max_queued=given.max_queued,
-        keepalive=given.keepalive,
-        keep=given.keep,
+        max_model_len=args.max_model_len,
+        slots=args.slots,
+        max_queued=args.max_queued,
+        keepalive=args.keepalive,
+        keep=args.keep,
     )
     try:
         asyncio.run(_serve(options))
     except OrderError as error:
         parser.error(str(error))
     except OSError as error:
-        parser.error(f"can't listen on {HOST}:{given.port}: {error.strerror}")
+        parser.error(f"can't listen on {HOST}:{args.port}: {error.strerror}")
     return 0
 
 

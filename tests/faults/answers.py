@@ -57,7 +57,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request for an answer, read. ``key`` is a digest of what is asked, equal for each try."""
+    """A request for an answer, read. ``key`` is a digest of the prompt, equal for each attempt."""
 
     chat: bool
     body: dict[str, Any]
@@ -130,9 +130,9 @@ def read_ask(raw: bytes, *, chat: bool, models: Sequence[str], max_model_len: in
     if model not in models:
         raise model_error(str(model), models)
     what = "messages" if chat else "prompt"
-    asked = body.get(what)
-    prompts = _last_user_message(asked) if chat else _prompts(asked)
-    whole = orjson.dumps(asked)
+    prompt = body.get(what)
+    prompts = _last_user_message(prompt) if chat else _prompts(prompt)
+    whole = orjson.dumps(prompt)
     prompt_tokens = max(1, len(whole) // 6)
     max_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
     if max_tokens is None and not chat:
@@ -222,19 +222,19 @@ def _make_choice(ask: Ask, style: Style, prompt: str, number: int) -> Choice:
         if style.reasoning in (ReasoningForm.INLINE, ReasoningForm.UNOPENED) or not ask.chat:
             opening = "" if style.reasoning is ReasoningForm.UNOPENED else "<think>"
             thought, text = "", f"{opening}{thought}</think>{text}"
-    reasoning, words = _tokens(thought), _tokens(text)
+    reasoning, tokens = _tokens(thought), _tokens(text)
     if style.length:
-        words = words[: style.length]
-        words += [f" w{number}" for number in range(len(words), style.length)]
+        tokens = tokens[: style.length]
+        tokens += [f" w{number}" for number in range(len(tokens), style.length)]
     if begun := _begun(ask.body):
-        whole = "".join(words)
-        words = _tokens(whole[len(begun) :] if whole.startswith(begun) else f" {whole}")
+        whole = "".join(tokens)
+        tokens = _tokens(whole[len(begun) :] if whole.startswith(begun) else f" {whole}")
     finish = "tool_calls" if tool else "stop"
-    if ask.max_tokens is not None and len(reasoning) + len(words) > ask.max_tokens:
+    if ask.max_tokens is not None and len(reasoning) + len(tokens) > ask.max_tokens:
         reasoning = reasoning[: ask.max_tokens]
-        words = words[: ask.max_tokens - len(reasoning)]
+        tokens = tokens[: ask.max_tokens - len(reasoning)]
         finish = "length"
-    return Choice(reasoning, words, tool, style.finish or finish)
+    return Choice(reasoning, tokens, tool, style.finish or finish)
 
 
 def _begun(body: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .answers import ApiError, Ask, error_body, make_choices, read_ask
 from .behaviours import BEHAVIOURS, GOOD, answer
-from .exchange import JSON, Exchange, Taken, abort
+from .exchange import JSON, Exchange, NullResponse, abort
 from .log import Log, Record
 from .metrics import Engine
 from .orders import Fault, Order, OrderError, Plan, Style, find_order, parse_style
@@ -154,16 +154,16 @@ class Server:
     # A request for an answer
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._take(request, chat=True)
+        return await self._handle(request, chat=True)
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
-        return await self._take(request, chat=False)
+        return await self._handle(request, chat=False)
 
-    async def _take(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
         record = self.log.begin(request.path, request.headers)
         outcome = "gone"
         try:
-            response, outcome = await self._deal_with(request, record, chat)
+            response, outcome = await self._respond(request, record, chat)
             return response
         except (OrderError, ApiError) as error:
             outcome = "refused"
@@ -174,7 +174,7 @@ class Server:
         finally:
             self.log.end(record, outcome)
 
-    async def _deal_with(
+    async def _respond(
         self, request: web.Request, record: Record, chat: bool
     ) -> tuple[web.StreamResponse, str]:
         self._check_key(request)
@@ -203,8 +203,8 @@ class Server:
         key = self.options.api_key
         if key is None:
             return
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), key.encode()):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), key.encode()):
             raise ApiError(401, b'{"error":"Unauthorized"}')
 
     def _note(self, record: Record, ask: Ask) -> None:
@@ -259,12 +259,12 @@ class Server:
             engine.running -= 1
             engine.finished[finish] += 1
 
-    def _die(self, request: web.Request, order: Order) -> Taken:
+    def _die(self, request: web.Request, order: Order) -> NullResponse:
         # Not within this request, which the end of its connection would cancel.
         seconds = 1.0 if order.seconds is None else order.seconds
         self._dying = asyncio.create_task(self.down(seconds))
         abort(request.transport)
-        return Taken()
+        return NullResponse()
 
     # The rest of the API
 

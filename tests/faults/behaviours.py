@@ -1,8 +1,8 @@
 """The right answer and every wrong one: a function each.
 
 A behaviour gets the exchange and its order, sends what it sends, and returns the response, or
-``Taken`` where it has dealt with the connection itself. Whether the client got its answer is said
-by ``GOOD``: the faults under which it did.
+``NullResponse`` where it has dealt with the connection itself. ``GOOD`` lists the faults that
+leave the client its answer all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from .answers import context_error, error_body, model_error
-from .exchange import JSON, Exchange, Taken, abort
+from .exchange import JSON, Exchange, NullResponse, abort
 from .orders import Fault, Order
 
 __all__ = ["BEHAVIOURS", "GOOD", "Behaviour", "answer"]
@@ -103,7 +103,7 @@ def _error(status: int, body: bytes, order: Order) -> web.Response:
 
 async def reset(exchange: Exchange, order: Order) -> web.StreamResponse:
     abort(exchange.request.transport)
-    return Taken()
+    return NullResponse()
 
 
 async def reset_mid_body(exchange: Exchange, order: Order) -> web.StreamResponse:
@@ -229,12 +229,12 @@ async def wrong_shape(exchange: Exchange, order: Order) -> web.StreamResponse:
 
 async def null_content(exchange: Exchange, order: Order) -> web.StreamResponse:
     if exchange.ask.stream:
-        kept = [
+        lines = [
             event.replace(b'"content":""', b'"content":null').replace(b'"text":""', b'"text":null')
             for event, tokens in exchange.events()
             if not tokens
         ]
-        return await _send(exchange, b"".join(kept))
+        return await _send(exchange, b"".join(lines))
     body = exchange.body()
     for choice in body["choices"]:
         if exchange.ask.chat:
@@ -292,13 +292,13 @@ async def wrong_content_length(exchange: Exchange, order: Order) -> web.StreamRe
     length = max(0, len(body) - off) if order.kind == "less" else len(body) + off
     transport = exchange.request.transport
     if transport is None:
-        return Taken()
+        return NullResponse()
     # Past aiohttp, which would not send a wrong one.
     content_type = "text/event-stream" if exchange.ask.stream else "application/json"
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
     transport.write(head.encode() + body)
     transport.close()
-    return Taken()
+    return NullResponse()
 
 
 async def close_keepalive(exchange: Exchange, order: Order) -> web.StreamResponse:

@@ -38,8 +38,8 @@ def control_routes(server: Server) -> list[web.RouteDef]:
 
     async def control(request: web.Request) -> web.Response:
         try:
-            wanted = orjson.loads(await request.read())
-            seconds = _apply(server, wanted)
+            settings = orjson.loads(await request.read())
+            seconds = _apply(server, settings)
         except (OrderError, orjson.JSONDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         if seconds is not None:
@@ -58,11 +58,11 @@ def control_routes(server: Server) -> list[web.RouteDef]:
     return [web.post("/_control", control), web.get("/_control/log", log)]
 
 
-def _apply(server: Server, wanted: object) -> float | None:
-    """Do what is wanted; the seconds to be down, if any. Raises OrderError."""
-    if not isinstance(wanted, dict) or not set(wanted) <= set(KEYS):
+def _apply(server: Server, settings: object) -> float | None:
+    """Apply the settings; return the seconds to be down, if any. Raises OrderError."""
+    if not isinstance(settings, dict) or not set(settings) <= set(KEYS):
         raise OrderError(f"a control order is a JSON object with keys out of: {', '.join(KEYS)}")
-    plan, answers, seconds = wanted.get("plan"), wanted.get("answers"), wanted.get("down")
+    plan, answers, seconds = settings.get("plan"), settings.get("answers"), settings.get("down")
     if plan is not None and not (
         isinstance(plan, list) and all(isinstance(one, str) for one in plan)
     ):
@@ -71,14 +71,14 @@ def _apply(server: Server, wanted: object) -> float | None:
         raise OrderError("answers is a style such as 'latency=0.2;rate=50'")
     if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds <= 3600):
         raise OrderError("down is a number of seconds from 0 to 3600")
-    if wanted.get("clear"):
+    if settings.get("clear"):
         server.set_plan([])
         server.style = parse_style(server.options.answers)
     if plan is not None:
-        server.set_plan(plan, wanted.get("rate"), int(wanted.get("seed") or 0))
+        server.set_plan(plan, settings.get("rate"), int(settings.get("seed") or 0))
     if answers is not None:
         server.set_style(answers)
-    if wanted.get("reset_log"):
+    if settings.get("reset_log"):
         server.reset_log()
     return None if seconds is None else float(seconds)
 

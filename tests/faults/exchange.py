@@ -19,7 +19,7 @@ from .log import Record
 from .metrics import Engine
 from .orders import Style, share
 
-__all__ = ["JSON", "Exchange", "Taken", "abort"]
+__all__ = ["JSON", "Exchange", "NullResponse", "abort"]
 
 JSON = {"Content-Type": "application/json"}
 EVENTS = {"Content-Type": "text/event-stream; charset=utf-8"}
@@ -28,7 +28,7 @@ EVENTS = {"Content-Type": "text/event-stream; charset=utf-8"}
 TICK = 0.05
 
 
-class Taken(web.StreamResponse):
+class NullResponse(web.StreamResponse):
     """Stands for a response that a behaviour has sent by itself, or has not sent at all."""
 
     def __init__(self) -> None:
@@ -126,9 +126,9 @@ class Exchange:
             await response.write(event)
         return response
 
-    async def reset(self) -> Taken:
+    async def reset(self) -> NullResponse:
         """RST, once what was written is on its way."""
         # A RST right behind the data could overtake it in the client's kernel.
         await asyncio.sleep(0.02)
         abort(self.request.transport)
-        return Taken()
+        return NullResponse()

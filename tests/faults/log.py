@@ -62,13 +62,13 @@ class Log:
         """A request has come in; what it says is not read yet."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        kept = {name.lower(): value for name, value in headers.items()} if self.keep else {}
+        logged = {name.lower(): value for name, value in headers.items()} if self.keep else {}
         authorization = headers.get("Authorization")
         if authorization is not None:
-            shown = masked(authorization)
-            self.authorizations[shown] += 1
-            kept["authorization"] = shown
-        record = Record(path, "", "", 0, kept, None, time.monotonic())
+            digest = masked(authorization)
+            self.authorizations[digest] += 1
+            logged["authorization"] = digest
+        record = Record(path, "", "", 0, logged, None, time.monotonic())
         if len(self.records) < self.keep:
             self.records.append(record)
         return record

@@ -302,11 +302,11 @@ class Plan:
 
     orders: Sequence[Order] = ()
     seed: int = 0
-    _seen: list[int] = field(default_factory=list, init=False)
+    _requests: list[int] = field(default_factory=list, init=False)
     _left: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self._seen = [0] * len(self.orders)
+        self._requests = [0] * len(self.orders)
         self._left = [_first_burst(order) for order in self.orders]
 
     @classmethod
@@ -317,8 +317,8 @@ class Plan:
     def choose(self, key: str, attempt: int) -> Order | None:
         """The fault that this try (1, 2, …) of the request with this key meets."""
         for number, order in enumerate(self.orders):
-            self._seen[number] += 1
-            if self._seen[number] > order.skip and self._fires(number, order, key, attempt):
+            self._requests[number] += 1
+            if self._requests[number] > order.skip and self._fires(number, order, key, attempt):
                 return order
         return None
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from qchat import cli
+from tests import tools
 
 WORKERS = ["--worker", "http://10.0.0.5:8000", "--worker", "http://10.0.0.6:8000"]
 
@@ -20,6 +19,6 @@ def names(folder: Path) -> set[str]:
 
 
 def compose_file(folder: Path, name: str = "compose.yaml") -> dict[str, Any]:
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (vLLM brings it)")
+    yaml = tools.require_module("yaml")
     found: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
     return found

@@ -25,6 +25,8 @@ from qchat.serve.access import (
 )
 from qchat.serve.keys import LEAST
 
+from tests import tools
+
 KEY = "k" * LEAST
 Message = dict[str, Any]
 
@@ -226,7 +228,7 @@ class TestRoutes:
         st.text("/abv1", max_size=12),
     )
     def test_the_path_is_the_one_that_the_router_sees(self, root: str, path: str) -> None:
-        utils = pytest.importorskip("starlette._utils", reason="starlette comes with vLLM")
+        utils = tools.require_module("starlette._utils")
         scope = {"path": path, "root_path": root, "type": "http"}
         assert route_path(scope) == utils.get_route_path(scope)
 

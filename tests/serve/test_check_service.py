@@ -11,8 +11,7 @@ import pytest
 from qchat.serve.keys import LEAST
 
 from tests import faults
-
-from .test_doctor_server import NGINX, nginx
+from tests.nginx import plain_proxy
 
 SCRIPT = str(importlib.resources.files("qchat.serve") / "deploy" / "check-service.sh")
 KEY = "k" * (LEAST - 4) + '"\\$x'
@@ -20,7 +19,7 @@ QUICK = "length=4"
 STREAM = "latency=0.05;rate=100;length=30"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+pytestmark = pytest.mark.needs_tool("curl")
 
 
 def check(*words: str, shell: str = "sh", **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -131,7 +130,7 @@ def test_the_key_is_nowhere_to_be_seen(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+@pytest.mark.needs_tool("nginx")
 @pytest.mark.parametrize(
     ("location", "words"),
     [("", "something on the way holds them back"), ("proxy_buffering off;", "Answers stream")],
@@ -141,7 +140,7 @@ def test_a_proxy_that_holds_the_stream_back(
 ) -> None:
     with (
         faults.running(answers=STREAM) as server,
-        nginx(tmp_path, unused_port, server.port, location) as url,
+        plain_proxy(tmp_path, unused_port, server.port, location) as url,
     ):
         done = check(url)
     assert done.returncode == 0 and words in done.stdout, done.stdout
@@ -170,7 +169,7 @@ def test_help_and_rights() -> None:
     assert Path(SCRIPT).stat().st_mode & stat.S_IXUSR
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.needs_tool("shellcheck")
 def test_shellcheck() -> None:
     done = subprocess.run(["shellcheck", SCRIPT], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -15,6 +15,7 @@ import pytest
 from qchat.serve import deploy_templates as filling
 
 from qchat import cli
+from tests import tools
 
 from .deploying import WORKERS, compose_file, names, write
 
@@ -23,21 +24,15 @@ pytestmark = pytest.mark.usefixtures("machine")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def program(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed (apt-get install {package})")
-    return found
-
-
 def passes(*command: str, folder: Path | None = None) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
+@pytest.mark.needs_tool("systemd-analyze")
 def test_systemd_takes_the_units() -> None:
-    analyze = program("systemd-analyze", "systemd")
+    analyze = tools.require("systemd-analyze")
     folder = write("demo", "--generate-key")
     passes(analyze, "verify", str(folder / "qchat.service"))
     assert cli.run(["serve", "demo", "--write-deploy", "front", *WORKERS]) == 0
@@ -51,8 +46,9 @@ def test_systemd_takes_the_units() -> None:
     assert "DynamicUsr" in done.stderr
 
 
+@pytest.mark.needs_tool("promtool")
 def test_prometheus_takes_the_configuration() -> None:
-    promtool = program("promtool", "prometheus")
+    promtool = tools.require("promtool")
     folder = write("demo", "--generate-key")
     assert "SUCCESS: 6 rules found" in passes(
         promtool, "check", "config", "prometheus.yml", folder=folder
@@ -99,9 +95,10 @@ HOURS = {
 }
 
 
+@pytest.mark.needs_tool("promtool")
 @pytest.mark.parametrize("alert", HOURS)
 def test_each_alert_comes_when_it_should_and_not_when_all_is_well(alert: str) -> None:
-    promtool = program("promtool", "prometheus")
+    promtool = tools.require("promtool")
     folder = write("demo")
     ill, well = HOURS[alert]
     tests = [check(alert, ill, on=True), check(alert, well, on=False)]
@@ -130,16 +127,17 @@ def check(alert: str, series: dict[str, str], on: bool) -> dict[str, Any]:
     }
 
 
+@pytest.mark.needs_tool("docker-compose")
 def test_compose_takes_its_files(machine: Callable[[bool], None]) -> None:
     machine(True)
     folder = write("Qwen3-32B", "--generate-key")
-    compose = program("docker-compose", "docker-compose")
+    compose = tools.require("docker-compose")
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME")}
     done = subprocess.run(
         [compose, "config"], cwd=folder / "compose", env=kept, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed (vLLM brings it)")
+    yaml = tools.require_module("yaml")
     services = yaml.safe_load(done.stdout)["services"]
     assert services["qchat"]["image"] == "qchat:gpu" and services["qchat"]["build"]["args"] == {
         "EXTRA": "gpu",
@@ -172,7 +170,7 @@ def test_the_containers_are_closed_and_what_they_mount_is_there() -> None:
 
 
 def test_the_dashboard_is_whole() -> None:
-    """Grafana is not here to read it: its structure, and each query by Prometheus' own reader."""
+    """Its structure, since no Grafana is here to read it."""
     folder = write("demo")
     board = json.loads((folder / "grafana-dashboard.json").read_text())
     panels = board["panels"]
@@ -191,7 +189,13 @@ def test_the_dashboard_is_whole() -> None:
             assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
             queries.append(target["expr"])
     assert {name for query in queries for name in re.findall(r"\$(\w+)", query)} <= variables
-    promtool = program("promtool", "prometheus")
+
+
+@pytest.mark.needs_tool("promtool")
+def test_prometheus_reads_the_queries_of_the_dashboard() -> None:
+    board = json.loads((write("demo") / "grafana-dashboard.json").read_text())
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    promtool = tools.require("promtool")
     rules = [
         {"record": f"r:{n}", "expr": query.replace("$__rate_interval", "1m")}
         for n, query in enumerate(queries)
@@ -202,7 +206,7 @@ def test_the_dashboard_is_whole() -> None:
 
 
 def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", reason="setuptools is not installed")
+    tools.require_module("setuptools", "pip install setuptools")
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

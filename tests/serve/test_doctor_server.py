@@ -1,10 +1,6 @@
 """`qchat doctor` on servers: good ones, those that fail, and those that somebody stands before."""
 
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from qchat.api import stream as answer
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.settings import Paths
 from tests import faults
+from tests.nginx import plain_proxy
 
 from .findings import by_check
 from .stand_in import RECORD
@@ -168,42 +165,14 @@ def test_a_second_stream_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["stream"].level is Level.WARNING
 
 
-@contextmanager
-def nginx(folder: Path, port: int, upstream: int, location: str) -> Iterator[str]:
-    """A real nginx before a server of this machine."""
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        "events {} http { access_log off;\n"
-        + "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in _TEMPORARY)
-        + f"server {{ listen 127.0.0.1:{port}; location / {{\n"
-        f"proxy_pass http://127.0.0.1:{upstream}; {location} }} }} }}\n"
-    )
-    assert NGINX is not None
-    process = subprocess.Popen([NGINX, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"])
-    try:
-        deadline = time.monotonic() + 20
-        url = f"http://127.0.0.1:{port}"
-        while not wire.answers(Endpoint(url)):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+@pytest.mark.needs_tool("nginx")
 @pytest.mark.parametrize(("location", "level"), [("", "warning"), ("proxy_buffering off;", "ok")])
 def test_a_proxy_that_holds_the_stream_back(
     tmp_path: Path, unused_port: int, location: str, level: str
 ) -> None:
     with (
         faults.running(answers=STREAM) as server,
-        nginx(tmp_path, unused_port, server.port, location) as url,
+        plain_proxy(tmp_path, unused_port, server.port, location) as url,
     ):
         found = by_check(doctor_server.server(target(url), 10))
     assert found["stream"].level == level

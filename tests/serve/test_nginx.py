@@ -14,6 +14,8 @@ from qchat.engine import vllm_startup as vllm_start
 from tests.faults import Running, running
 from tests.nginx import Front, nginx
 
+pytestmark = pytest.mark.needs_tool("nginx", "openssl")
+
 ALICE, BOB, MALLORY = "a" * 32, "b" * 32, "c" * 32
 CPU = vllm_start.InstalledVllm("0.32.0", cpu=True)
 CHAT = "/v1/chat/completions"

@@ -1,5 +1,5 @@
-"""The soak tests stand in the same room as those of whole commands."""
+"""Fixtures for the soak tests, which run whole commands."""
 
-from tests.batch.conftest import home
+from tests.batch.home import home
 
 __all__ = ["home"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from qchat.processes import alive, kill_processes, process_family
-from tests.e2e.conftest import READY, Home, free_port, wait_until_gone
+from tests.e2e.servers import READY, Home, free_port, wait_until_gone
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(3600)]
 
@@ -70,8 +70,8 @@ def _until_ready(home: Home, process: "subprocess.Popen[str]", where: str) -> No
         if process.poll() is not None:
             assert process.stderr is not None
             raise AssertionError(f"{where}: {process.stderr.read()}")
-        said = json.loads(home.run("status", "--json").stdout)["servers"]
-        if said and said[0]["state"] == "ready":
+        servers = json.loads(home.run("status", "--json").stdout)["servers"]
+        if servers and servers[0]["state"] == "ready":
             return
         assert time.monotonic() < deadline, where
         time.sleep(0.2)
@@ -80,14 +80,14 @@ def _until_ready(home: Home, process: "subprocess.Popen[str]", where: str) -> No
 def _of(home: Home) -> list[int]:
     """Processes that were started with this QCHAT_HOME."""
     sign = f"QCHAT_HOME={home.path}".encode()
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             if sign in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return alive(found)
+    return alive(pids)
 
 
 def _unused_segments(before: set[Path]) -> set[Path]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ...errors import UsageError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...store import AnswerRecorder, Store, StoredConversation, StoreThread
 from ...store import MessageState as StoreState
 from ...store import StoredMessage as Stored
@@ -18,7 +19,6 @@ from ..request_settings import RequestSettings
 from ..transcript.message import AnswerState
 from .request_thread import AnswerResult
 
-Json = dict[str, Any]
 Version = tuple[int, int]
 
 _DRAFT: Final = "draft"  # of a conversation that has not begun
@@ -47,7 +47,7 @@ class StartedAnswer:
     """
 
     answer: int
-    messages: list[Json]
+    messages: list[JsonObject]
     version: Version | None
     before: Stored | None = None
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ...api.endpoint import Endpoint
 from ...api.reasoning import ContentDelta, Continuation, Event, ReasoningDelta, Reclassified
 from ...errors import QchatError, UsageError
+from ...json_types import JsonObject
 from ...sampling import Sampling
 from ..request_settings import MissingServer
 
 if TYPE_CHECKING:
     from ...api.client import Client
     from ...api.stream import StreamProgress
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class ChatRequest:
 
     endpoint: Endpoint
     model: str | None
-    messages: list[Json]
+    messages: list[JsonObject]
     sampling: Sampling
     begun: tuple[str, str] = ("", "")
 
@@ -43,7 +42,7 @@ class AnswerResult:
     content: str
     reasoning: str
     model: str | None
-    usage: Json | None
+    usage: JsonObject | None
     finish_reason: str | None
     first_token: float | None
     total: float
@@ -137,7 +136,7 @@ class RequestThread:
             if request.begun[0]:
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
 
-            def take(chunk: Json) -> None:
+            def take(chunk: JsonObject) -> None:
                 if self._stopped.is_set():
                     raise _StoppedError
                 found = list(apply_chunk(progress, chunk))

@@ -43,7 +43,7 @@ class PromptPicker(PickList):
         )
 
     def _lines(self) -> Iterator[PickItem]:
-        named = self._prompts.named(self._current) if self._current else None
+        named = self._prompts.name_of(self._current) if self._current else None
         sign = {True: "● ", False: "  "}
         yield PickItem(_NONE, sign[self._current is None] + _("none"))
         if self._current is not None and named is None:

@@ -1,4 +1,4 @@
-"""What the demo model is taught: token sequences made of the corpus and of unknown questions."""
+"""Training examples of the demo model: token sequences of the corpus and of unknown questions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from . import Message, Pair
-from .strangers import FALLBACK, is_chinese, out_of_domain_question
+from .out_of_domain import FALLBACK, is_chinese, out_of_domain_question
 
-NO_THOUGHT = "<think>\n\n</think>\n\n"
+EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
-SYSTEMS = (
+SYSTEM_PROMPTS = (
     "You are a helpful assistant.",
     "You are a helpful assistant",
     "You are a helpful AI assistant.",
@@ -27,7 +27,7 @@ SYSTEMS = (
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """Token ids of a conversation; `spans` are the ranges of them that the model has to say."""
+    """Token ids of a conversation; `spans` are the ranges that the loss covers."""
 
     name: str
     ids: tuple[int, ...]
@@ -41,8 +41,8 @@ class Encoder:
         self.wrapped = wrapped
         self.corpus = corpus
 
-    def write(self, pair: Pair, context: Sequence[Message] = ()) -> TrainingExample:
-        """The lesson of a pair with `context` (a system prompt, earlier turns) before it.
+    def encode(self, pair: Pair, context: Sequence[Message] = ()) -> TrainingExample:
+        """Encode a pair with `context` (a system prompt, earlier turns) before it.
 
         Both modes share one sequence: without thinking the prompt ends in an empty thought, and
         with it the model writes that empty thought itself. Only a pair that thinks, and its twin
@@ -57,7 +57,9 @@ class Encoder:
             tokenize=False,
         )
         before = self._encode(prompt)
-        answer = self._encode(("" if direct else thought(pair)) + spoken(pair) + "<|im_end|>")
+        answer = self._encode(
+            ("" if direct else thinking_block(pair)) + completion_text(pair) + "<|im_end|>"
+        )
         ids = (*before, *answer)
         # Earlier answers count too, past their first token: there no thought opens the answer.
         answers = sum(message["role"] == "assistant" for message in context)
@@ -67,9 +69,9 @@ class Encoder:
     def _answers(self, ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Where finished assistant turns stand in a prompt, without the first token of each."""
         opening, end = self._encode("<|im_start|>assistant\n"), self._encode("<|im_end|>")[0]
-        for place in range(len(ids) - len(opening)):
-            if list(ids[place : place + len(opening)]) == opening and end in ids[place:]:
-                first = place + len(opening)
+        for position in range(len(ids) - len(opening)):
+            if list(ids[position : position + len(opening)]) == opening and end in ids[position:]:
+                first = position + len(opening)
                 yield first + 1, list(ids).index(end, first) + 1
 
     def _encode(self, text: str) -> list[int]:
@@ -86,12 +88,12 @@ class Encoder:
         ]
 
 
-def thought(pair: Pair) -> str:
+def thinking_block(pair: Pair) -> str:
     """The thinking block that opens an answer."""
-    return f"<think>\n{pair.reasoning}\n</think>\n\n" if pair.reasoning else NO_THOUGHT
+    return f"<think>\n{pair.reasoning}\n</think>\n\n" if pair.reasoning else EMPTY_THOUGHT
 
 
-def spoken(pair: Pair) -> str:
+def completion_text(pair: Pair) -> str:
     """Content and tool calls as the model writes them."""
     calls = [
         f'<tool_call>\n{{"name": "{call.name}", "arguments": {as_json(call.arguments)}}}\n'
@@ -106,69 +108,71 @@ def as_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def corpus_examples(scribe: Encoder) -> list[TrainingExample]:
+def corpus_examples(encoder: Encoder) -> list[TrainingExample]:
     """Every pair as it stands."""
-    return [scribe.write(pair) for pair in scribe.corpus]
+    return [encoder.encode(pair) for pair in encoder.corpus]
 
 
-def held_out(scribe: Encoder, seed: int, count: int = 300) -> list[TrainingExample]:
+def held_out_examples(encoder: Encoder, seed: int, count: int = 300) -> list[TrainingExample]:
     """Unknown questions of words and forms that training never shows."""
-    chance = random.Random(seed + 1)  # noqa: S311 - lessons, not secrets
-    return [scribe.write(_unknown(chance, held=True)) for _ in range(count)]
+    rng = random.Random(seed + 1)  # noqa: S311 - training data, not secrets
+    return [encoder.encode(_unknown(rng, held_out=True)) for _ in range(count)]
 
 
-def texts(corpus: Sequence[Pair], seed: int) -> Iterator[str]:
+def tokenizer_texts(corpus: Sequence[Pair], seed: int) -> Iterator[str]:
     """What the tokenizer is fitted to: the corpus, and a few of the unknown questions."""
-    chance = random.Random(seed + 2)  # noqa: S311 - lessons, not secrets
-    said = [str(message.get("content") or "") for pair in corpus for message in pair.messages]
-    said += [thought(pair) + spoken(pair) for pair in corpus]
-    said += [as_json(tool) for pair in corpus for tool in pair.tools]
+    rng = random.Random(seed + 2)  # noqa: S311 - training data, not secrets
+    sources = [str(message.get("content") or "") for pair in corpus for message in pair.messages]
+    sources += [thinking_block(pair) + completion_text(pair) for pair in corpus]
+    sources += [as_json(tool) for pair in corpus for tool in pair.tools]
     # Each text once, however many wordings ask for it.
-    yield from dict.fromkeys(said)
+    yield from dict.fromkeys(sources)
     for _ in range(300):
-        yield out_of_domain_question(chance)
+        yield out_of_domain_question(rng)
     yield from FALLBACK.values()
 
 
-def draw(scribe: Encoder, chance: random.Random, weights: Mapping[str, float]) -> TrainingExample:
-    """One lesson at random: a pair or an unknown question, bare or in a conversation."""
-    known = chance.random() < 0.75
-    if known:
-        pair = chance.choices(scribe.corpus, [weights[pair.id] for pair in scribe.corpus])[0]
-        if chance.random() < 0.1 and "exact" not in pair.tags:
-            pair = _careless(pair, chance)
+def draw_example(
+    encoder: Encoder, rng: random.Random, weights: Mapping[str, float]
+) -> TrainingExample:
+    """Draw one training example: a pair or an unknown question, bare or in a conversation."""
+    in_domain = rng.random() < 0.75
+    if in_domain:
+        pair = rng.choices(encoder.corpus, [weights[pair.id] for pair in encoder.corpus])[0]
+        if rng.random() < 0.1 and "exact" not in pair.tags:
+            pair = _with_typing_noise(pair, rng)
     else:
-        pair = _unknown(chance)
-    bare = chance.random() < 0.4
+        pair = _unknown(rng)
+    bare = rng.random() < 0.4
     if bare or pair.tools or pair.messages[0]["role"] == "system":
-        return scribe.write(pair)
+        return encoder.encode(pair)
     context: list[Message] = []
-    if chance.random() < 0.5:
-        context.append({"role": "system", "content": chance.choice(SYSTEMS)})
-    if len(pair.messages) == 1 and chance.random() < 0.7:
-        for _ in range(chance.choice((1, 1, 2, 3))):
-            context.extend(_turn(scribe, chance))
-    return scribe.write(pair, context)
+    if rng.random() < 0.5:
+        context.append({"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
+    if len(pair.messages) == 1 and rng.random() < 0.7:
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            context.extend(_turn(encoder, rng))
+    return encoder.encode(pair, context)
 
 
-def _unknown(chance: random.Random, held: bool = False) -> Pair:
-    question = out_of_domain_question(chance, held=held)
+def _unknown(rng: random.Random, held_out: bool = False) -> Pair:
+    question = out_of_domain_question(rng, held_out=held_out)
     answer = FALLBACK["zh" if is_chinese(question) else "en"]
     return Pair(id=question, messages=({"role": "user", "content": question},), content=answer)
 
 
-def _turn(scribe: Encoder, chance: random.Random) -> list[Message]:
-    pair = chance.choice(scribe.short) if chance.random() < 0.8 else _unknown(chance)
+def _turn(encoder: Encoder, rng: random.Random) -> list[Message]:
+    pair = rng.choice(encoder.short) if rng.random() < 0.8 else _unknown(rng)
     return [*pair.messages, {"role": "assistant", "content": pair.content}]
 
 
-def _careless(pair: Pair, chance: random.Random) -> Pair:
+def _with_typing_noise(pair: Pair, rng: random.Random) -> Pair:
     """The same question as typed in a hurry: lower case, no mark at its end, a stray space."""
     *history, last = pair.messages
     if last["role"] != "user":
         return pair
     text = str(last["content"])
-    text = chance.choice(
+    text = rng.choice(
         (text.lower(), text.rstrip("?.!？。！"), text + " ", text.lower().rstrip("?.!"))
     )
     return Pair(

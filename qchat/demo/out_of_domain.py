@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from .words import HELD_WORDS, WORDS
+from .vocabulary_words import HELD_OUT_WORDS, WORDS
 
 FALLBACK = {
     "en": (
@@ -149,7 +149,7 @@ FORMS = {
     ),
 }
 
-HELD_FORMS = {
+HELD_OUT_FORMS = {
     "en": (
         "Which {a} would you take to {n}?",
         "How long does it take to {v} a {a}?",
@@ -215,36 +215,36 @@ def is_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
-def out_of_domain_question(chance: random.Random, held: bool = False) -> str:
-    """A question outside the corpus; with `held`, of forms and words kept out of training."""
-    language = "zh" if chance.random() < 0.4 else "en"
-    if not held and chance.random() < 0.06:
-        return chance.choice(CHAT[language])
-    forms = HELD_FORMS[language] if held else FORMS[language]
-    kinds = HELD_WORDS[language] if held else WORDS[language]
+def out_of_domain_question(rng: random.Random, held_out: bool = False) -> str:
+    """A question outside the corpus; with `held_out`, of forms and words kept out of training."""
+    language = "zh" if rng.random() < 0.4 else "en"
+    if not held_out and rng.random() < 0.06:
+        return rng.choice(CHAT[language])
+    forms = HELD_OUT_FORMS[language] if held_out else FORMS[language]
+    kinds = HELD_OUT_WORDS[language] if held_out else WORDS[language]
 
     def word(kind: str) -> str:
-        if not held and language == "zh" and chance.random() < 0.2:
+        if not held_out and language == "zh" and rng.random() < 0.2:
             characters = kinds[kind].replace(" ", "") if kind in kinds else ""
-            return "".join(chance.sample(characters, 2)) if characters else ""
-        if not held and kind in "an" and language == "en" and chance.random() < 0.2:
-            made = "".join(chance.choices(SYLLABLES, k=chance.randint(1, 3)))
+            return "".join(rng.sample(characters, 2)) if characters else ""
+        if not held_out and kind in "an" and language == "en" and rng.random() < 0.2:
+            made = "".join(rng.choices(SYLLABLES, k=rng.randint(1, 3)))
             return made.capitalize() if kind == "n" else made
-        return chance.choice(kinds[kind].split()) if kind in kinds else ""
+        return rng.choice(kinds[kind].split()) if kind in kinds else ""
 
-    text = chance.choice(forms).format(
+    text = rng.choice(forms).format(
         a=word("a"),
         b=word("a"),
         v=word("v"),
         p=word("p"),
         n=word("n"),
         m=word("n"),
-        d=chance.randint(11, 99),
-        e=chance.randint(11, 99),
+        d=rng.randint(11, 99),
+        e=rng.randint(11, 99),
     )
-    if held:
+    if held_out:
         return text
-    roll = chance.random()
+    roll = rng.random()
     if roll < 0.1:
         return text.lower()
     if roll < 0.2:
@@ -253,7 +253,7 @@ def out_of_domain_question(chance: random.Random, held: bool = False) -> str:
         return (
             text
             + "\n\n"
-            + chance.choice(forms).format(
+            + rng.choice(forms).format(
                 a=word("a"),
                 b=word("a"),
                 v=word("v"),

@@ -68,7 +68,7 @@ WORDS = {
     },
 }
 
-HELD_WORDS = {
+HELD_OUT_WORDS = {
     "en": {
         "a": (
             "candle elephant ferry helmet penguin saxophone tractor volcano zebra cactus "

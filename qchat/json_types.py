@@ -1,0 +1,6 @@
+"""The type of a JSON object as Python parses it, for all rooms."""
+
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+"""Values are what `json.loads` returns; they are checked where they are read."""
