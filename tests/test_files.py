@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_the_old_file_alone(
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_came_meanwhile_is_kept(
+def test_a_file_that_came_meanwhile_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def no_links(*_args: object, **_options: object) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with the store, as values, and the sentence for each."""
+"""Errors of the store, and a message for each."""
 
 import contextlib
 import enum
@@ -27,7 +27,7 @@ _USAGE = (StoreProblem.UNKNOWN, StoreProblem.READ_ONLY, StoreProblem.NEWER, Stor
 
 
 class StoreError(QchatError):
-    """The store can't do it; `trouble` says why, the text is for a person."""
+    """An operation of the store failed; `problem` says why."""
 
     def __init__(self, problem: StoreProblem, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ _LEAST_ROOM = 64 * 1024  # bytes; SQLite's file of shared memory grows by half o
 
 
 def problem_of(error: sqlite3.Error) -> StoreProblem:
-    """What an error of sqlite3 means."""
+    """Classify an error of sqlite3."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & _PRIMARY if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -62,7 +62,7 @@ def _is_full(folder: Path) -> bool:
 
 
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
-    """The error for a person."""
+    """The `StoreError` for an error of sqlite3."""
     problem = problem_of(error)
     if problem is StoreProblem.OTHER and _is_full(path.parent):
         problem = (
@@ -76,9 +76,9 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
         StoreProblem.FULL: _(
             "The disk is full: {path} can't grow. What was stored is kept; make room and try again."
         ),
-        StoreProblem.BUSY: _("{path} is in use by another qchat for too long; try again."),
+        StoreProblem.BUSY: _("Another qchat has been using {path} for too long; try again."),
         StoreProblem.READ_ONLY: _(
-            "Can't write to {path}: check the rights of the file and its folder."
+            "Can't write to {path}: check the permissions of the file and its folder."
         ),
     }
     text = texts.get(problem, _("Can't use {path}: {why}."))

@@ -44,7 +44,7 @@ class MessageTable:
         model: str | None = None,
         extra: JsonObject | None = None,
     ) -> StoredMessage:
-        """Store a whole message, on disk when this returns, and make it the leaf.
+        """Store a complete message, on disk on return, and make it the leaf.
 
         `parent` None begins another root; a parent that has children already gets a branch: so
         an edited question has the parent of the old one. The draft is emptied with a question.
@@ -73,7 +73,7 @@ class MessageTable:
         model: str | None = None,
         used: JsonObject | None = None,
     ) -> StoredMessage:
-        """Begin an answer, empty and `STREAMING`, and make it the leaf.
+        """Begin an empty answer that is `STREAMING`, and make it the leaf.
 
         To regenerate, give the question as `parent`. Should this process die, the next opening
         of the store marks it `STOPPED`.
@@ -96,7 +96,7 @@ class MessageTable:
             return rows.get(c, number)
 
     def resume(self, message: int) -> StoredMessage:
-        """Go on with an answer that has ended: it is `STREAMING` again, its text kept."""
+        """Continue an answer that has ended: it is `STREAMING` again, with its text."""
         with self._db.write() as c:
             old = rows.get(c, message)
             if old.state is MessageState.STREAMING:
@@ -111,7 +111,7 @@ class MessageTable:
             return rows.get(c, message)
 
     def checkpoint(self, message: int, content: str, reasoning: str | None = None) -> None:
-        """Store the whole text that has come so far; call it every second.
+        """Store the whole text received so far; call it every second.
 
         Costs one small transaction. Raises `StoreError` where the answer isn't this store's.
         """
@@ -133,7 +133,7 @@ class MessageTable:
         timings: JsonObject | None = None,
         extra: JsonObject | None = None,
     ) -> StoredMessage:
-        """End an answer: `STOPPED`, `ERROR` with a sentence, or `COMPLETE`; now it can be found.
+        """End an answer, `STOPPED`, `ERROR` with a message, or `COMPLETE`, and index it.
 
         `model` is the name that the server gave, if it is to replace the one asked for.
         """
@@ -167,7 +167,7 @@ class MessageTable:
             return rows.get(c, message)
 
     def bodies(self, messages: Iterable[int]) -> list[StoredMessage]:
-        """Messages with their texts, in the order asked for; those that don't exist are left out.
+        """Messages with their texts, in the order of the ids; ids that don't exist are skipped.
 
         For a view: the nodes on the screen and a screen around them.
         """
@@ -213,7 +213,7 @@ class MessageTable:
             return [row[0] for row in cursor]
 
     def versions(self, conversation: str) -> dict[int, tuple[int, int]]:
-        """Of the messages that have siblings: which one it is, from 1, and of how many."""
+        """For each message with siblings its number among them, from 1, and their count."""
         with self._db.read() as c:
             cursor = c.execute(
                 "SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY parent ORDER BY id), "
@@ -269,7 +269,7 @@ class MessageTable:
         try:
             return self._writer.name()
         except OSError as e:
-            text = _("Can't make a file in {path}: {why}.")
+            text = _("Can't create a file in {path}: {why}.")
             raise StoreError(
                 StoreProblem.FULL if e.errno == 28 else StoreProblem.READ_ONLY,
                 text.format(path=self._db.path.parent, why=e.strerror),

@@ -29,12 +29,12 @@ _MAYBE: Final = ("reasoning", "error", "finish_reason", "model")
 
 
 class BadDocumentError(ValueError):
-    """What was read is no conversation; the text says what is wrong, without a full stop."""
+    """The document is no conversation; the message says why, without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """Ids of the conversations that an import added, and how many it found here already."""
+    """The ids of the conversations that an import added, and the count of duplicates."""
 
     added: tuple[str, ...]
     duplicates: int
@@ -42,14 +42,14 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A checked conversation on its way in; `source` tells it from every other."""
+    """A valid document; `source` is a digest that identifies it."""
 
     document: JsonObject
     source: str
 
 
 def dump(database: Database, conversation: str) -> JsonObject:
-    """One conversation with all its branches. An answer on its way is told as `STOPPED`."""
+    """One conversation with all its branches. A streaming answer is exported as `STOPPED`."""
     with database.read() as c:
         return _dump(c, conversation)
 

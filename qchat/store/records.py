@@ -1,4 +1,4 @@
-"""What the store holds, as values. All times are seconds since 1970, exact to a millisecond."""
+"""The values that the store returns. Times are seconds since 1970, exact to a millisecond."""
 
 import enum
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class MessageState(enum.StrEnum):
-    """How far a message is. All but an answer on its way are `COMPLETE` from the start."""
+    """The state of a message. All but streamed answers are `COMPLETE` from the start."""
 
-    STREAMING = "streaming"  # a living process is writing it
+    STREAMING = "streaming"  # a running process is writing it
     STOPPED = "stopped"  # a person stopped it, or its process died; the part that came is kept
     ERROR = "error"  # the server failed; the part that came is kept, `error` says why
     COMPLETE = "complete"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qchat.api.client import Client
 
 
-def test_the_words_are_the_question(ask: AskCommand) -> None:
+def test_the_arguments_are_the_question(ask: AskCommand) -> None:
     done = ask("Why", "is", "it", "so?")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"echo: Why is it so?\n", b"")
 
@@ -118,7 +118,7 @@ def test_thinking_goes_to_stderr_on_request_alone(ask: AskCommand, form: str) ->
     assert b"\x1b" not in done.stderr  # no terminal, no colours
 
 
-def test_thinking_without_an_opening_tag_is_told_of(ask: AskCommand) -> None:
+def test_reasoning_without_an_opening_tag_is_noted(ask: AskCommand) -> None:
     done = ask("hi [[answer:reasoning=unopened]]")
     assert done.stdout.decode().endswith("\necho: hi [[answer:reasoning=unopened]]\n")
     assert b"was reasoning" in done.stderr
@@ -165,7 +165,7 @@ def test_hostile_text_is_made_safe_and_json_keeps_it_exact(ask: AskCommand) -> N
         ("stream_error_event", 3, "failed"),
     ],
 )
-def test_failures_are_one_sentence_and_asked_once(
+def test_a_failure_is_one_sentence_after_one_request(
     ask: AskCommand, fault: str, code: int, message: str
 ) -> None:
     done = ask(f"hello there [[fault:{fault}]]", "--model", "demo")
@@ -278,7 +278,7 @@ def test_a_reader_that_goes_away_is_no_error(ask: AskCommand) -> None:
     assert asking.stderr.read() == b""
 
 
-def test_a_full_disk_is_told(ask: AskCommand) -> None:
+def test_a_full_disk_is_reported(ask: AskCommand) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     with Path("/dev/full").open("wb") as full:

@@ -42,7 +42,7 @@ def test_without_save_nothing_is_stored(ask: AskCommand, tmp_path: Path) -> None
     assert not (tmp_path / "data").exists()
 
 
-def test_going_on_sends_what_was_said(ask: AskCommand, tmp_path: Path) -> None:
+def test_continuing_sends_the_earlier_messages(ask: AskCommand, tmp_path: Path) -> None:
     assert ask("--continue", "x").returncode == 2  # there is none yet
     ask("one", "--save", "--system", "Be short.", "-m", "demo")
     first = stored(tmp_path)[0]
@@ -79,7 +79,7 @@ def test_mistakes(ask: AskCommand, args: list[str], message: str) -> None:
     assert not ask.server.log.records
 
 
-def test_a_failed_answer_is_kept_as_an_error(ask: AskCommand, tmp_path: Path) -> None:
+def test_a_failed_answer_is_stored_as_an_error(ask: AskCommand, tmp_path: Path) -> None:
     done = ask("hello there [[fault:reset_mid_body]]", "--save", "-m", "demo")
     assert done.returncode == 3
     _chat, (_question, answer) = stored(tmp_path)

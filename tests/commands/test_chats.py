@@ -49,7 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
 Capsys = pytest.CaptureFixture[str]
 
 
-def test_a_damaged_store_is_said_with_what_was_brought_back(
+def test_a_notice_reports_a_damaged_store_and_its_recovery(
     capsys: Capsys, chat: str, home: Path, tmp_path: Path
 ) -> None:
     data = home / "data" / "chats.db"
@@ -58,8 +58,8 @@ def test_a_damaged_store_is_said_with_what_was_brought_back(
     code, out, err = run(capsys, "list")
     assert code == 0
     assert chat[:4] in out
-    (kept,) = (home / "data").glob("chats.damaged-*.db")
-    assert "1 conversation could be read" in err and str(kept) in err
+    (set_aside,) = (home / "data").glob("chats.damaged-*.db")
+    assert "1 conversation could be read" in err and str(set_aside) in err
     code, out, err = run(capsys, "list")
     assert (code, err) == (0, "")
 
@@ -121,7 +121,7 @@ def test_search(capsys: Capsys, chat: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "message"),
     [
         (["show", "zzzz"], "no conversation 'zzzz'"),
         (["delete", "zzzz", "--yes"], "no conversation"),
@@ -133,10 +133,10 @@ def test_search(capsys: Capsys, chat: str) -> None:
         (["search"], "WORDS"),
     ],
 )
-def test_mistakes_exit_with_2(capsys: Capsys, chat: str, args: list[str], words: str) -> None:
+def test_mistakes_exit_with_2(capsys: Capsys, chat: str, args: list[str], message: str) -> None:
     code, out, err = run(capsys, *args)
     assert (code, out) == (2, "")
-    assert words in err
+    assert message in err
     assert "Traceback" not in err
 
 
@@ -182,7 +182,7 @@ def test_lines_are_what_batch_reads(
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"),
+    ("bad", "message"),
     [
         ("{", "in.jsonl:2: not valid JSON"),
         ("[1]", "in.jsonl:2: there must be 'messages'"),
@@ -195,17 +195,19 @@ def test_lines_are_what_batch_reads(
         ('{"messages": [{"role": "user", "content": 3}]}', "in.jsonl:2: 'messages[0].content'"),
     ],
 )
-def test_a_bad_line_is_named_and_nothing_is_imported(capsys: Capsys, bad: str, words: str) -> None:
+def test_a_bad_line_is_named_and_nothing_is_imported(
+    capsys: Capsys, bad: str, message: str
+) -> None:
     good = '{"messages": [{"role": "user", "content": "hello"}]}'
     Path("in.jsonl").write_text(f"{good}\n{bad}\n{good}\n")
     code, _out, err = run(capsys, "import", "in.jsonl")
     assert code == 2
-    assert words in err
+    assert message in err
     assert run(capsys, "list")[1] == ""
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"role": "boss"}, "conversation 1: message 1: has no role"),
         ({"parent": 1}, "message 1: 'parent'"),
@@ -216,14 +218,14 @@ def test_a_bad_line_is_named_and_nothing_is_imported(capsys: Capsys, bad: str, w
     ],
 )
 def test_a_bad_export_is_refused(
-    capsys: Capsys, chat: str, change: dict[str, object], words: str
+    capsys: Capsys, chat: str, change: dict[str, object], message: str
 ) -> None:
     value = json.loads(run(capsys, "export")[1])
     value["conversations"][0]["messages"][0].update(change)
     Path("in.json").write_text(json.dumps(value))
     code, _out, err = run(capsys, "import", "in.json")
     assert code == 2
-    assert words in err
+    assert message in err
 
 
 def test_a_file_that_is_something_else(capsys: Capsys) -> None:
@@ -251,7 +253,7 @@ def test_delete_asks_and_restore_undoes(capsys: Capsys, chat: str) -> None:
     assert run(capsys, "restore", chat)[0] == 2
 
 
-def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
+def test_a_damaged_store_is_reported(capsys: Capsys, home: Path, chat: str) -> None:
     (home / "data" / "chats.db").write_bytes(b"rubbish" * 1000)
     code, _out, err = run(capsys, "list")
     assert code == 0
@@ -272,8 +274,8 @@ def test_restore_says_what_was_never_away(capsys: Capsys, chat: str) -> None:
 def test_search_marks_what_is_archived(capsys: Capsys, chat: str) -> None:
     assert "(archived)" not in run(capsys, "search", "scatters")[1]
     run(capsys, "archive", chat)
-    for words in ("scatters", "sky"):  # a message, a title
-        assert "(archived)" in run(capsys, "search", words)[1].splitlines()[0]
+    for message in ("scatters", "sky"):  # a message, a title
+        assert "(archived)" in run(capsys, "search", message)[1].splitlines()[0]
     assert [hit["archived"] for hit in json.loads(run(capsys, "search", "sky", "--json")[1])] == [
         True
     ]
@@ -286,12 +288,12 @@ def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:
     assert (code, out) == (0, "")
     assert err.startswith("Archived: Why blue") and run(capsys, "list")[1] == ""
     with open_store(home / "data") as store:
-        found = store.conversations.get(chat)
-        assert (found.named, found.pinned, found.archived) == (True, True, True)
+        record = store.conversations.get(chat)
+        assert (record.named, record.pinned, record.archived) == (True, True, True)
     assert run(capsys, "archive", "--off", chat)[0] == run(capsys, "pin", "--off", chat)[0] == 0
     with open_store(home / "data") as store:
-        found = store.conversations.get(chat)
-        assert (found.pinned, found.archived) == (False, False)
+        record = store.conversations.get(chat)
+        assert (record.pinned, record.archived) == (False, False)
 
 
 @pytest.mark.parametrize(

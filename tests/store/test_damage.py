@@ -45,11 +45,11 @@ def test_what_is_no_database_is_set_aside(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "chats.db").write_bytes(data)
     with open_store(tmp_path) as store:
         assert store.conversations.list() == []
-        (kept,) = aside(tmp_path)
-        assert store.aside == kept
+        (damaged,) = aside(tmp_path)
+        assert store.aside == damaged
         assert store.notice is not None
-        assert str(kept) in store.notice
-        assert kept.read_bytes() == data
+        assert str(damaged) in store.notice
+        assert damaged.read_bytes() == data
         store.conversations.create(title="new")
     with open_store(tmp_path) as store:
         assert store.notice is None
@@ -107,15 +107,15 @@ def test_what_can_be_read_of_a_damaged_file_is_brought_back(tmp_path: Path) -> N
     (lost,) = pages_with(path, b"question 30.")
     spoil(path, lost)
     with open_store(tmp_path) as store:
-        kept = store.messages.bodies(node.id for node in store.messages.path(chat.id))
+        survivors = store.messages.bodies(node.id for node in store.messages.path(chat.id))
         assert store.notice is not None
         assert "2 conversations could be read" in store.notice
         assert str(store.aside) in store.notice
         again = store.conversations.get(chat.id)
         assert (again.title, again.system) == ("天空", "Be short.")
-        assert [m.content for m in kept][::60][0].startswith("question 0.")
-        assert 50 < len(kept) < 61
-        assert kept[-1].content == "Light scatters."
+        assert [m.content for m in survivors][::60][0].startswith("question 0.")
+        assert 50 < len(survivors) < 61
+        assert survivors[-1].content == "Light scatters."
         tree = store.messages.tree(chat.id)
         assert [node.siblings for node in tree][-2:] == [2, 2]
         (answer,) = store.messages.bodies([tree[-2].id])
@@ -136,7 +136,7 @@ def test_without_its_first_page_a_file_is_read_all_the_same(tmp_path: Path) -> N
         assert store.aside.read_bytes()[:4096] == bytes(4096)  # it stays as it was
 
 
-def test_messages_whose_conversation_is_lost_are_kept(tmp_path: Path) -> None:
+def test_messages_without_their_conversation_survive(tmp_path: Path) -> None:
     chat = fill(tmp_path)
     path = tmp_path / "chats.db"
     with sqlite3.connect(path) as c:
@@ -146,9 +146,9 @@ def test_messages_whose_conversation_is_lost_are_kept(tmp_path: Path) -> None:
     c.close()
     spoil(path, root - 1)
     with open_store(tmp_path) as store:
-        (found,) = store.conversations.list()
-        assert (found.id, found.messages) == (chat.id, 30)
-        assert found.title.startswith("text 0 ")
+        (record,) = store.conversations.list()
+        assert (record.id, record.messages) == (chat.id, 30)
+        assert record.title.startswith("text 0 ")
 
 
 def test_bringing_back_that_was_cut_off_is_done_at_the_next_opening(
@@ -274,7 +274,7 @@ def write_until_full(store: Store, chat: str) -> int:
     return stored
 
 
-def test_a_full_disk_is_said_and_costs_nothing_that_was_stored(disk: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(disk: Path) -> None:
     store = open_store(disk)
     chat = store.conversations.create(title="kept").id
     stored = write_until_full(store, chat)
@@ -320,14 +320,14 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "what, error, said",
+    "what, error, message",
     [
         ("add", StoreError(StoreProblem.FULL, "The disk is full."), "The disk is full."),
         ("shutil", OSError(28, "No space left on device"), "No space left on device."),
     ],
 )
 def test_what_could_not_be_stored_is_brought_back_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, message: str
 ) -> None:
     chat = fill(tmp_path)
     spoil(tmp_path / "chats.db", 0)
@@ -336,14 +336,14 @@ def test_what_could_not_be_stored_is_brought_back_later(
         failing.copyfile = failing
         patch.setattr(salvage, what, failing)
         with open_store(tmp_path) as store:
-            assert store.notice is not None and said in store.notice
+            assert store.notice is not None and message in store.notice
             store.conversations.create(title="new")
     with open_store(tmp_path) as store:
         assert len(store.messages.path(chat.id)) == 30
         assert len(store.conversations.list()) == 2
 
 
-def test_a_read_only_folder_is_said(disk: Path) -> None:
+def test_a_read_only_folder_is_reported(disk: Path) -> None:
     chat = fill(disk, 3)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StoreError) as caught:
