@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from .request import Request
 
 GROUPS = 32
-"""Groups that the suspects are asked in: a thousand rows take two more deaths until one is left,
+"""Groups that the suspects are sent in: a thousand rows take two more deaths until one is left,
 and a group still keeps an engine busy."""
 
 MAX_CULPRITS = 10
@@ -17,7 +17,7 @@ MAX_CULPRITS = 10
 class PoisonRowFinder:
     """What is known after the engine's deaths.
 
-    `suspects` are the rows to ask next, few at a time (`width`), before any others: each was in
+    `suspects` are the rows to send next, few at a time (`width`), before any others: each was in
     flight when the engine died. A row is a culprit when the engine has died with it before, and
     now with it alone.
     """
@@ -25,22 +25,22 @@ class PoisonRowFinder:
     suspects: list[Request] = field(default_factory=list)
     culprits: int = 0
     _unexplained_deaths: int = 0  # since the last culprit
-    _asking_suspects: bool = False
+    _sending_suspects: bool = False
 
     @property
     def width(self) -> int:
-        """How many suspects to ask at a time."""
+        """How many suspects to send at a time."""
         return max(1, len(self.suspects) // GROUPS)
 
     def begin(self, is_open: Callable[[int, int], bool]) -> list[Request]:
-        """Return the suspects that are still open, which are about to be asked."""
+        """Return the suspects that are still open, which are about to be sent."""
         self.suspects = [row for row in self.suspects if is_open(row.file, row.line)]
-        self._asking_suspects = bool(self.suspects)
+        self._sending_suspects = bool(self.suspects)
         return self.suspects
 
     def clear(self) -> None:
-        """Drop the suspects: all were asked, and the engine lives."""
-        self.suspects, self._asking_suspects = [], False
+        """Drop the suspects: all were answered, and the engine lives."""
+        self.suspects, self._sending_suspects = [], False
 
     def record_death(self, in_flight: Sequence[Request], *, killed: bool) -> Request | None:
         """Count a death with these rows in flight; return the culprit, if that is known.
@@ -48,7 +48,7 @@ class PoisonRowFinder:
         An engine that was `killed` from outside (out of memory, most of the time) says nothing
         about rows. Raises `HopelessError` when another start would teach nothing.
         """
-        if self._asking_suspects and not killed:
+        if self._sending_suspects and not killed:
             if len(in_flight) == 1:
                 self.culprits += 1
                 if self.culprits > MAX_CULPRITS:

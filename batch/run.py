@@ -23,7 +23,7 @@ from ..settings import Settings, private_dir
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .detach import detach
 from .engines.dedup import DedupEngine
-from .engines.engine_log import captured
+from .engines.engine_log import redirect_output
 from .engines.selection import EngineRequest, EngineSelection, select_engine
 from .inputs.discovery import (
     InputFile,
@@ -111,7 +111,7 @@ async def _run(
     job: BatchJob, settings: Settings, inputs: Sequence[InputFile], command: Sequence[str]
 ) -> Exit:
     # Copies of stdout and stderr: while vLLM runs in this process, descriptors 1 and 2 go to
-    # a log file (see engine_log.captured).
+    # a log file (see engine_log.redirect_output).
     with (
         os.fdopen(os.dup(1), "wb", buffering=0) as stdout,
         os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr,
@@ -168,7 +168,7 @@ class _Run:
             chosen = chosen.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
             if chosen.log is not None:
-                stack.enter_context(captured(chosen.log))
+                stack.enter_context(redirect_output(chosen.log))
             stack.push_async_callback(chosen.engine.close)
             chosen.engine.prewarm()
             self._defaults = replace(

@@ -1,7 +1,7 @@
 """Command-line options that several commands share.
 
-Decorators: `server`, `base_url`, `api_key_env`, `model` (`server_options` is all four), `system`,
-and `sampling_options`, which hands the command one `Sampling`. `time_span` reads times.
+Decorators: `server`, `base_url`, `api_key_env`, `model` (`server_options` adds all four), `system`,
+and `sampling_options`, which passes one `Sampling` to the command. `time_span` parses durations.
 """
 
 import functools
@@ -32,32 +32,32 @@ server = click.option(
     "--server",
     metavar="NAME",
     shell_complete=_server_names,
-    help=_("A server from the configuration."),
+    help=_("Name of a configured server."),
 )
-base_url = click.option("--base-url", metavar="URL", help=_("The server's address."))
+base_url = click.option("--base-url", metavar="URL", help=_("Base URL of the server."))
 base_urls = click.option(
     "--base-url",
     "base_urls",
     multiple=True,
     metavar="URL",
-    help=_("A server's address; give it several times and the servers share the work."),
+    help=_("Base URL of a server; repeat it to spread the work over several servers."),
 )
 api_key_env = click.option(
-    "--api-key-env", metavar="VAR", help=_("The environment variable that holds the server's key.")
+    "--api-key-env", metavar="VAR", help=_("Environment variable that contains the API key.")
 )
-model = click.option("-m", "--model", metavar="NAME", help=_("The model to ask."))
-system = click.option("--system", metavar="TEXT", help=_("A system prompt."))
+model = click.option("-m", "--model", metavar="NAME", help=_("Name of the model."))
+system = click.option("--system", metavar="TEXT", help=_("System prompt."))
 
 
 def servers_options(function: F) -> F:
-    """As `server_options`, with `base_urls`, a tuple, in place of `base_url`."""
+    """Add the options of `server_options` with `base_urls`, a tuple, in place of `base_url`."""
     for option in (model, api_key_env, base_urls, server):
         function = option(function)
     return function
 
 
 def server_options(function: F) -> F:
-    """Adds `server`, `base_url`, `api_key_env` and `model`, each `str | None`."""
+    """Add `server`, `base_url`, `api_key_env` and `model`, each `str | None`."""
     for option in (model, api_key_env, base_url, server):
         function = option(function)
     return function
@@ -67,14 +67,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A callback: seconds of ``90``, ``90s``, ``10m`` or ``3h50m``."""
+    """Parse ``90``, ``90s``, ``10m`` or ``3h50m`` to seconds (a click callback)."""
     if value is None:
         return None
     pieces = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
     if value.replace(".", "", 1).isdecimal():
         return float(value)
     if not pieces or "".join(n + unit for n, unit in pieces) != value:
-        raise click.BadParameter(_("write a time such as 90s, 10m or 3h50m."))
+        raise click.BadParameter(_("not a duration such as 90s, 10m or 3h50m."))
     return sum(float(n) * _UNITS[unit] for n, unit in pieces)
 
 
@@ -88,7 +88,7 @@ def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) 
     except ValueError as e:
         raise click.BadParameter(_("This is not JSON: {why}.").format(why=e)) from None
     if not isinstance(parsed, dict):
-        raise click.BadParameter(_('A JSON object is needed, such as {"n": 2}.'))
+        raise click.BadParameter(_('This must be a JSON object, such as {"n": 2}.'))
     return parsed
 
 
@@ -100,42 +100,56 @@ _SAMPLING = (
     click.option(
         "--preset",
         type=click.Choice(list(PRESETS)),
-        help=_("Values made for a purpose; the options below win over it."),
+        help=_("A set of values for a purpose; the options below override it."),
     ),
     click.option(
         "--max-tokens", type=int, metavar="N", help=_("At most N tokens, thinking included.")
     ),
     click.option(
-        "--temperature", type=float, metavar="X", help=_("0 (always the likeliest) to 2.")
+        "--temperature",
+        type=float,
+        metavar="X",
+        help=_("0 to 2; higher is more random, 0 always picks the likeliest token."),
     ),
-    click.option("--top-p", type=float, metavar="X", help=_("Nucleus sampling, above 0 to 1.")),
     click.option(
-        "--top-k", type=int, metavar="N", help=_("Only the N likeliest tokens; 0 or -1: all.")
+        "--top-p",
+        type=float,
+        metavar="X",
+        help=_("Nucleus sampling: cumulative probability above 0, up to 1."),
+    ),
+    click.option(
+        "--top-k",
+        type=int,
+        metavar="N",
+        help=_("Sample from the N likeliest tokens; 0 or -1: all."),
     ),
     click.option(
         "--min-p",
         type=float,
         metavar="X",
-        help=_("Least share of the likeliest token's odds, 0 to 1."),
+        help=_("Minimum probability relative to the likeliest token, 0 to 1."),
     ),
     click.option(
-        "--presence-penalty", type=float, metavar="X", help=_("-2 to 2; above 0 repeats less.")
+        "--presence-penalty",
+        type=float,
+        metavar="X",
+        help=_("-2 to 2; above 0 penalizes tokens that occurred."),
     ),
     click.option(
         "--frequency-penalty",
         type=float,
         metavar="X",
-        help=_("-2 to 2; the more often a word came, the more it counts."),
+        help=_("-2 to 2; above 0 penalizes tokens by how often they occurred."),
     ),
     click.option(
         "--repetition-penalty",
         type=float,
         metavar="X",
-        help=_("Above 0 to 2; above 1 repeats less, the prompt's words included."),
+        help=_("Above 0, up to 2; above 1 penalizes tokens of the prompt and the answer."),
     ),
-    click.option("--seed", type=int, metavar="N", help=_("For answers that can be had again.")),
+    click.option("--seed", type=int, metavar="N", help=_("Random seed for reproducible answers.")),
     click.option(
-        "--stop", multiple=True, metavar="TEXT", help=_("Stop before this text; can be repeated.")
+        "--stop", multiple=True, metavar="TEXT", help=_("Stop before this text; repeatable.")
     ),
     click.option(
         "--thinking/--no-thinking", default=None, help=_("Let the model think before it answers.")
@@ -144,13 +158,13 @@ _SAMPLING = (
         "--extra-body",
         callback=_json_object,
         metavar="JSON",
-        help=_("More keys for the request body, as a JSON object."),
+        help=_("Further keys of the request body, as a JSON object."),
     ),
 )
 
 
 def sampling_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the sampling options; the command gets `sampling: Sampling`, its preset named in it."""
+    """Add the sampling options; the command gets `sampling: Sampling`, with its preset's name."""
 
     @functools.wraps(function)
     def with_sampling(*args: Any, **kwargs: Any) -> Any:
@@ -181,9 +195,8 @@ def _collect(kwargs: dict[str, Any]) -> Sampling:
         )
     }
     stop: tuple[str, ...] = kwargs.pop("stop")
-    twice = [n for n in extra if values.get(n) is not None or (n == "stop" and stop)]
-    if twice:
-        raise click.UsageError(
-            _("{name} is said twice: as an option and in --extra-body.").format(name=twice[0])
-        )
+    duplicates = [n for n in extra if values.get(n) is not None or (n == "stop" and stop)]
+    if duplicates:
+        text = _("{name} is set twice: as an option and in --extra-body.")
+        raise click.UsageError(text.format(name=duplicates[0]))
     return Sampling(**values, stop=stop or None, extra=extra)

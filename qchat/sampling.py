@@ -1,7 +1,7 @@
-"""How an answer is drawn: one value for chat, batch and bench, and the presets.
+"""Sampling parameters, one type for chat, batch and bench, and the presets.
 
-Precedence, highest first: what a request body says itself, `--extra-body`, the other explicit
-values, the preset. What nobody says is left to the server.
+Precedence, highest first: the request body, `--extra-body`, the other explicit values, the preset.
+What none of them sets is left to the server.
 """
 
 import dataclasses
@@ -29,14 +29,14 @@ PARAMETERS = frozenset(
 )
 """Keys of a messages or prompt line that are parameters of the request; others are columns."""
 
-_SAME = {"max_tokens": "max_completion_tokens"}  # either name says it
+_SAME = {"max_tokens": "max_completion_tokens"}  # two names of one parameter
 _TEMPLATE = "chat_template_kwargs"
 
 
 class ParameterRange(NamedTuple):
-    """The numbers that a parameter may have, `low` and `high` among them unless it is `above` low.
+    """The valid numbers of a parameter: `low` to `high`, without `low` where it must be `above`.
 
-    `whole` numbers only, or any.
+    `whole` allows integers only.
     """
 
     low: float
@@ -45,11 +45,11 @@ class ParameterRange(NamedTuple):
     above: bool = False
 
     def check(self, name: str, value: Any) -> None:
-        """Raises `UsageError` for what is no such number."""
+        """Raise `UsageError` unless `value` is a number of the range."""
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
             text = _("{name} must be a number.")
             if self.whole:
-                text = _("{name} must be a whole number.")
+                text = _("{name} must be an integer.")
             raise UsageError(text.format(name=name))
         if self.low <= value <= self.high and not (self.above and value == self.low):
             return
@@ -64,7 +64,7 @@ class ParameterRange(NamedTuple):
         raise UsageError(text.format(name=name, low=self.low, high=self.high, value=value))
 
 
-# As vLLM has them, where it has a limit.
+# vLLM's limits, where it has any.
 RANGES: Mapping[str, ParameterRange] = MappingProxyType(
     {
         "temperature": ParameterRange(0, 2),
@@ -82,12 +82,12 @@ RANGES: Mapping[str, ParameterRange] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Sampling parameters; None means "not said". Raises `UsageError` for values out of range.
+    """Sampling parameters; None means "not set". Raises `UsageError` for values out of range.
 
-    `max_tokens` counts generated tokens, the thinking included. `thinking` is the hard switch of
+    `max_tokens` counts generated tokens, thinking included. `thinking` is the hard switch of
     Qwen3's chat template (``chat_template_kwargs.enable_thinking``). `extra` are further top-level
-    keys of the request body. `preset` names values to use below the explicit ones; which of the
-    preset's values apply depends on whether the request thinks, so they are looked up in `fill`.
+    keys of the request body. `preset` names values that the explicit ones override; they depend on
+    whether the request thinks, so `fill` looks them up.
     """
 
     max_tokens: int | None = None
@@ -110,11 +110,11 @@ class Sampling:
             if value is not None:
                 allowed.check(name, value)
         if self.stop is not None and not all(isinstance(s, str) and s for s in self.stop):
-            raise UsageError(_("stop must be text that is not empty."))
+            raise UsageError(_("stop must be non-empty strings."))
         reserved = sorted(_RESERVED & self.extra.keys())
         if reserved:
             raise UsageError(
-                _("The extra body can't set {keys}; the command sets that itself.").format(
+                _("The extra body can't set {keys}, which the command sets itself.").format(
                     keys=", ".join(reserved)
                 )
             )
@@ -122,7 +122,7 @@ class Sampling:
             raise UsageError(unknown_preset(self.preset))
 
     def merged_over(self, base: "Sampling") -> "Sampling":
-        """This, and `base` where this says nothing. Keys of `extra` are merged one by one."""
+        """Return these values, and those of `base` where this sets none; `extra` merges by key."""
         changes: JsonObject = {
             f.name: getattr(base, f.name)
             for f in dataclasses.fields(self)
@@ -131,44 +131,44 @@ class Sampling:
         return dataclasses.replace(self, extra={**base.extra, **self.extra}, **changes)
 
     def effective(self, *, thinks: bool | None = None) -> "Sampling":
-        """The explicit values over the preset's; no preset is left in it.
+        """Return the explicit values over the preset's, without a preset.
 
-        `thinks` is what a request itself says about thinking; None leaves it to this value.
+        `thinks` is the thinking switch of the request itself, None where it has none.
         """
         if self.preset is None:
             return self
         preset = PRESETS[self.preset]
-        for said in (thinks, self._extra_thinking(), self.thinking, preset.thinking):
-            if said is not None:
-                thinks = said
+        for switch in (thinks, self._extra_thinking(), self.thinking, preset.thinking):
+            if switch is not None:
+                thinks = switch
                 break
         if thinks is not preset.thinking:
             preset = _OTHER_MODE[self.preset]
         return dataclasses.replace(self, preset=None).merged_over(preset)
 
     def fill(self, body: Mapping[str, Any]) -> JsonObject:
-        """A new request body: `body`, and from here what it does not say itself.
+        """Return a new request body: `body`, and these values for what it does not set itself.
 
-        A body without ``messages`` (the completions endpoint) has no chat template and gets no
+        A body without ``messages`` (completions endpoint) has no chat template and so gets no
         thinking switch.
         """
         own = body.get(_TEMPLATE)
         thinks = own.get("enable_thinking") if isinstance(own, Mapping) else None
         values = self.effective(thinks=thinks if isinstance(thinks, bool) else None)
-        said: JsonObject = {
+        parameters: JsonObject = {
             name: getattr(values, name)
             for name in RANGES
             if getattr(values, name) is not None and _SAME.get(name) not in body
         }
         if values.stop is not None:
-            said["stop"] = list(values.stop)
+            parameters["stop"] = list(values.stop)
         template: JsonObject = (
             {} if values.thinking is None else {"enable_thinking": values.thinking}
         )
         extra = dict(values.extra)
         if isinstance(extra.get(_TEMPLATE), Mapping):
             template |= extra.pop(_TEMPLATE)
-        filled = {**said, **extra, **body}
+        filled = {**parameters, **extra, **body}
         if template and "messages" in body:
             if own is None:
                 filled[_TEMPLATE] = template
@@ -178,20 +178,20 @@ class Sampling:
 
     def _extra_thinking(self) -> bool | None:
         template = self.extra.get(_TEMPLATE)
-        said = template.get("enable_thinking") if isinstance(template, Mapping) else None
-        return said if isinstance(said, bool) else None
+        switch = template.get("enable_thinking") if isinstance(template, Mapping) else None
+        return switch if isinstance(switch, bool) else None
 
 
 def unknown_preset(name: str) -> str:
-    """A sentence for a preset that does not exist, with the nearest one and the list."""
+    """Return the error message for an unknown preset, with the list of presets."""
     return _("There is no preset {name!r}; presets are {names}.").format(
         name=name, names=", ".join(PRESETS)
     )
 
 
-# Qwen3's model card. It also names max_tokens (32,768 and 8,192/16,384); vLLM refuses a request
-# whose max_tokens exceeds what is left of the context, so the presets leave it to the server,
-# which gives the rest of the context.
+# Qwen3's model card. It also recommends max_tokens (32,768 and 8,192/16,384); vLLM refuses a
+# request whose max_tokens exceeds the rest of the context, so the presets leave it to the server,
+# whose default is the rest of the context.
 _THINKING = Sampling(temperature=0.6, top_p=0.95, top_k=20, min_p=0.0, thinking=True)
 _NONTHINKING = Sampling(temperature=0.7, top_p=0.8, top_k=20, min_p=0.0, thinking=False)
 
@@ -199,16 +199,16 @@ PRESETS: Mapping[str, Sampling] = MappingProxyType(
     {
         "qwen3-thinking": _THINKING,
         "qwen3-nonthinking": _NONTHINKING,
-        # The user guide's three; their limits are for an answer alone, so they don't think.
+        # The three of the user guide; their limits suit an answer without thinking.
         "fast": Sampling(max_tokens=50, temperature=0.3, top_p=0.8, thinking=False),
         "creative": Sampling(max_tokens=500, temperature=0.9, top_p=0.95, thinking=False),
         "code": Sampling(max_tokens=200, temperature=0.1, top_p=0.5, thinking=False),
     }
 )
 
-# What a preset becomes where a request is in the other mode. Qwen3 that thinks near greedy
-# repeats itself without end, so `fast` and `code` take the card's values; a limit meant for the
-# answer would cut the thought, so none is set.
+# The presets for requests in the other thinking mode. Qwen3 that thinks near-greedily repeats
+# itself endlessly, so `fast` and `code` use the card's values; a limit meant for the answer would
+# cut the thinking off, so there is none.
 _OTHER_MODE: Mapping[str, Sampling] = MappingProxyType(
     {
         "qwen3-thinking": _NONTHINKING,

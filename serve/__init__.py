@@ -1,4 +1,4 @@
-"""Launching vLLM's server and looking after it. `launcher` is the process that becomes the server.
+"""Start vLLM's server and supervise it. `launcher` is the process that becomes the server.
 
-This room may import `qchat`, never `qchat.batch`; what both need stands in `qchat`.
+This package may import `qchat`, never `qchat.batch`; what both need is in `qchat`.
 """

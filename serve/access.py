@@ -1,170 +1,70 @@
-"""Who may ask the server what: a layer around vLLM's application that denies what it doesn't know.
+"""The access layer: an ASGI application around vLLM's that denies whatever is not allowed.
 
-vLLM loads `Access` through ``--middleware qchat.serve.access.Access``; it stands outside all of
-vLLM's own layers. What it allows are exact pairs of method and path. Its rules come through the
-variable `VARIABLE`, the keys through a file or QCHAT_API_KEY: nothing of it on a command line.
-Without the variable it refuses to start. No vLLM here.
+vLLM loads `Access` through ``--middleware qchat.serve.access.Access``, outside all of its own
+middleware. The rules come through an environment variable (see `access_rules`), the keys through a
+file or QCHAT_API_KEY: nothing of it is on a command line. Without rules it refuses to start. No
+vLLM here.
 """
 
-import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .access_rules import AccessRules
+from .denials import (
+    FORWARDED,
+    MISDIRECTED,
+    NO_KEY,
+    NOT_FOUND,
+    WRONG_KEY,
+    Denial,
+    too_large,
+)
 from .keys import KeyRing, from_variable
-
-VARIABLE = "_QCHAT_ACCESS"
-MOST_BYTES = 32 << 20
-"""Of one request body, unless told otherwise: a context of 131,072 tokens with room for images."""
+from .routes import OPEN, host_name, is_local, needs_key, route_path
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
 
-OPEN = frozenset({("GET", "/health")})
-METRICS = ("GET", "/metrics")
-WITH_KEY = frozenset(
-    {
-        ("GET", "/v1/models"),
-        ("POST", "/v1/chat/completions"),
-        ("POST", "/v1/completions"),
-        ("POST", "/v1/responses"),
-        ("POST", "/v1/embeddings"),
-        ("POST", "/score"),
-        ("POST", "/v1/score"),
-        ("POST", "/rerank"),
-        ("POST", "/v1/rerank"),
-        ("POST", "/v2/rerank"),
-        ("POST", "/tokenize"),
-        ("POST", "/detokenize"),
-    }
-)
-BY_ID = (
-    ("GET", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}")),
-    ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
-)
-"""Routes whose last part names something; with the key, too."""
-_FORWARDED = frozenset(
+_FORWARDED_HEADERS = frozenset(
     {
         *(b"forwarded", b"via", b"x-real-ip"),
         *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
     }
 )
-"""What proxies add. Some add nothing: behind one of those only a key protects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What `Access` goes by. `loopback`: the server is bound to this machine alone.
-
-    `hosts` are names of the Host header that a loopback server answers to besides its own,
-    `origins` those of the pages that may read answers (CORS), `most_bytes` bounds a body.
-    """
-
-    loopback: bool
-    key_file: str | None = None
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    most_bytes: int = MOST_BYTES
-
-    def to_variable(self) -> str:
-        """For the environment of the server."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Rules":
-        """Raises RuntimeError where nothing is said: better no server than an open one."""
-        text = environ.get(VARIABLE)
-        if text is None:
-            raise RuntimeError(f"{VARIABLE} is not set; start the server with qchat serve.")
-        said = json.loads(text)
-        return cls(
-            loopback=bool(said["loopback"]),
-            key_file=said["key_file"],
-            hosts=tuple(said["hosts"]),
-            origins=tuple(said["origins"]),
-            most_bytes=int(said["most_bytes"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """An answer of our own, in the shape of OpenAI's errors."""
-
-    status: int
-    code: str
-    message: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def body(self) -> bytes:
-        """The JSON text."""
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        error = {"message": self.message, "type": kind, "param": None, "code": self.code}
-        return json.dumps({"error": error}).encode()
-
-
-NOT_FOUND = Denial(404, "not_found", "There is nothing here.")
-MISDIRECTED = Denial(
-    421,
-    "host_not_allowed",
-    "This server does not answer to this host name; it is started with --allowed-host for others.",
-)
-FORWARDED = Denial(
-    403, "key_required", "A server without a key does not answer through a proxy; give it a key."
-)
-NO_KEY = Denial(
-    401,
-    "invalid_api_key",
-    "No API key was given: send it as 'Authorization: Bearer KEY'.",
-    ((b"www-authenticate", b'Bearer realm="qchat"'),),
-)
-WRONG_KEY = Denial(
-    401,
-    "invalid_api_key",
-    "The API key is wrong.",
-    ((b"www-authenticate", b'Bearer realm="qchat", error="invalid_token"'),),
-)
-
-
-def too_large(most: int) -> Denial:
-    """The answer to a body of more than `most` bytes."""
-    return Denial(
-        413,
-        "request_too_large",
-        f"The request body is larger than {most} bytes.",
-        ((b"connection", b"close"),),
-    )
+"""Headers that proxies add. Some proxies add none: behind those only a key protects."""
 
 
 class Access:
-    """The layer as an ASGI application around `app`."""
+    """Allow, bound or deny each request before it reaches `app`."""
 
     def __init__(
-        self, app: App, rules: Rules | None = None, environ: Mapping[str, str] = os.environ
+        self, app: App, rules: AccessRules | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
-        """Raises RuntimeError without rules, `UsageError` for bad keys."""
+        """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
         self.app = app
-        self.rules = Rules.from_environment(environ) if rules is None else rules
+        self.rules = AccessRules.from_environment(environ) if rules is None else rules
         file = self.rules.key_file
         self.keys = KeyRing(None if file is None else Path(file), from_variable(environ))
         if not self.keys and not self.rules.loopback:
-            raise RuntimeError("A server that others can reach needs a key.")
+            raise RuntimeError("A server that other machines can reach needs a key.")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One connection: passed on, bounded, or denied."""
+        """Pass one connection on, bound its body, or deny it."""
         kind = scope["type"]
         if kind == "http":
             denial = self._denial(scope)
             if denial is not None:
-                await self._deny(denial, scope, send)
-            elif (length := _length(scope)) is None:
-                await _Counted(self, scope, receive, send).run()
-            elif length > self.rules.most_bytes:
-                await self._deny(too_large(self.rules.most_bytes), scope, send)
+                await self.deny(denial, scope, send)
+            elif (length := _content_length(scope)) is None:
+                await _BodyLimit(self, scope, receive, send).run()
+            elif length > self.rules.max_body_bytes:
+                await self.deny(too_large(self.rules.max_body_bytes), scope, send)
             else:
                 await self.app(scope, receive, send)
         elif kind == "lifespan":
@@ -174,39 +74,42 @@ class Access:
 
     def _denial(self, scope: Message) -> Denial | None:
         headers = scope["headers"]
-        if self.rules.loopback and not self._host_is_ours(headers):
+        if self.rules.loopback and not self._is_own_host(headers):
             return MISDIRECTED
-        asked = (scope["method"], route_path(scope))
-        if asked in OPEN:
+        route = (scope["method"], route_path(scope))
+        if route in OPEN:
             return None
-        if not is_listed(asked):
-            return None if self._is_preflight(asked, headers) else NOT_FOUND
+        if not needs_key(route):
+            return None if self._is_preflight(route, headers) else NOT_FOUND
         if not self.keys:
-            behind = any(name.lower() in _FORWARDED for name, _value in headers)
-            return FORWARDED if behind else None
-        said = _values(headers, b"authorization")
-        if not said:
+            forwarded = any(name.lower() in _FORWARDED_HEADERS for name, _value in headers)
+            return FORWARDED if forwarded else None
+        credentials = _values(headers, b"authorization")
+        if not credentials:
             return NO_KEY
-        scheme, _blank, key = said[0].partition(" ")
-        if len(said) > 1 or scheme.lower() != "bearer":
+        scheme, _blank, key = credentials[0].partition(" ")
+        if len(credentials) > 1 or scheme.lower() != "bearer":
             return NO_KEY
         return None if self.keys.owner(key.strip(" ")) is not None else WRONG_KEY
 
-    def _host_is_ours(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """A page on the web can make a browser ask a loopback address under a name of its own."""
+    def _is_own_host(self, headers: Headers) -> bool:
+        """Guard against DNS rebinding: a web page can make a browser send requests to a loopback
+        address under a host name of the page's own. Exactly one Host header is accepted."""
         hosts = _values(headers, b"host")
         return len(hosts) == 1 and (
-            is_local(name := host_name(hosts[0])) or name in self.rules.hosts
+            is_local(name := host_name(hosts[0])) or name in self.rules.allowed_hosts
         )
 
-    def _is_preflight(self, asked: tuple[str, str], headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """A browser asks before it asks, without the key; vLLM's CORS layer answers by its list."""
-        wanted = _values(headers, b"access-control-request-method")
-        if asked[0] != "OPTIONS" or len(wanted) != 1 or not _values(headers, b"origin"):
+    def _is_preflight(self, route: tuple[str, str], headers: Headers) -> bool:
+        """A browser's CORS preflight has no key; vLLM's CORS middleware answers it."""
+        method, path = route
+        methods = _values(headers, b"access-control-request-method")
+        if method != "OPTIONS" or len(methods) != 1 or not _values(headers, b"origin"):
             return False
-        return is_listed((wanted[0], asked[1])) or (wanted[0], asked[1]) in OPEN
+        return needs_key((methods[0], path)) or (methods[0], path) in OPEN
 
-    async def _deny(self, denial: Denial, scope: Message, send: Send) -> None:
+    async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
+        """Send `denial` as the response."""
         body = denial.body()
         headers = [
             (b"content-type", b"application/json"),
@@ -214,8 +117,9 @@ class Access:
             *denial.headers,
         ]
         origin = _values(scope["headers"], b"origin")
-        if len(origin) == 1 and (origin[0] in self.rules.origins or "*" in self.rules.origins):
-            # Else a page that may ask could not read why it was denied.
+        allowed = self.rules.allowed_origins
+        if len(origin) == 1 and (origin[0] in allowed or "*" in allowed):
+            # Otherwise a page of an allowed origin could not read why it was denied.
             headers += [
                 (b"access-control-allow-origin", origin[0].encode("latin-1")),
                 (b"vary", b"Origin"),
@@ -226,8 +130,8 @@ class Access:
         await send({"type": "http.response.body", "body": body})
 
 
-class _Counted:
-    """A request whose length nobody said: counted as it comes, broken off when it is too long."""
+class _BodyLimit:
+    """A request without a usable Content-Length: its body is counted, and cut off when too long."""
 
     def __init__(self, access: Access, scope: Message, receive: Receive, send: Send) -> None:
         self._access = access
@@ -239,76 +143,45 @@ class _Counted:
 
     async def run(self) -> None:
         try:
-            await self._access.app(self._scope, self._count, self._pass)
+            await self._access.app(self._scope, self._receive_counted, self._send_unless_exceeded)
         except Exception:
-            if not self._over:
+            if not self._exceeded:
                 raise
-        if self._over and not self._started:
-            await self._access._deny(
-                too_large(self._access.rules.most_bytes), self._scope, self._send
-            )
+        if self._exceeded and not self._started:
+            denial = too_large(self._access.rules.max_body_bytes)
+            await self._access.deny(denial, self._scope, self._send)
 
     @property
-    def _over(self) -> bool:
-        return self._bytes > self._access.rules.most_bytes
+    def _exceeded(self) -> bool:
+        return self._bytes > self._access.rules.max_body_bytes
 
-    async def _count(self) -> Message:
-        if self._over:
+    async def _receive_counted(self) -> Message:
+        if self._exceeded:
             return {"type": "http.disconnect"}
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self._over else message
+        return {"type": "http.disconnect"} if self._exceeded else message
 
-    async def _pass(self, message: Message) -> None:
-        # What the application makes of the broken-off request is not what the client should read.
-        if self._over and not self._started:
+    async def _send_unless_exceeded(self, message: Message) -> None:
+        # The client gets our 413, not what the application makes of the truncated request.
+        if self._exceeded and not self._started:
             return
         self._started = True
         await self._send(message)
 
 
-def is_listed(asked: tuple[str, str]) -> bool:
-    """Whether a method and a path are allowed to who has the key."""
-    if asked in WITH_KEY or asked == METRICS:
-        return True
-    method, path = asked
-    return any(method == one and pattern.fullmatch(path) for one, pattern in BY_ID)
+def _values(headers: Headers, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for header, value in headers if header.lower() == name]
 
 
-def route_path(scope: Mapping[str, Any]) -> str:
-    """The decoded path below ``root_path``: what the router will look at, by the router's rule."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        return path[len(root) :]
-    return "" if root and path == root else path
-
-
-def host_name(host: str) -> str:
-    """The name in a Host header, without the port, in small letters."""
-    text = host.strip().lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
-
-
-def is_local(name: str) -> bool:
-    """Whether a name can only mean this machine."""
-    if name in ("localhost", "[::1]") or name.endswith(".localhost"):
-        return True
-    return re.fullmatch(r"127(\.\d{1,3}){3}", name, re.ASCII) is not None
-
-
-def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
-    return [value.decode("latin-1") for name, value in headers if name.lower() == wanted]
-
-
-def _length(scope: Message) -> int | None:
-    """What the header says, which the HTTP server holds the body to; None where it says nothing."""
+def _content_length(scope: Message) -> int | None:
+    """Return the declared length, which the HTTP server enforces; None where none is usable."""
     if _values(scope["headers"], b"transfer-encoding"):
         return None
-    said = _values(scope["headers"], b"content-length")
-    if not said:
-        # Only a request that may have no body does without both.
+    lengths = _values(scope["headers"], b"content-length")
+    if not lengths:
+        # Only a request that needs no body has neither header.
         return 0 if scope["method"] in ("GET", "OPTIONS") else None
-    return int(said[0]) if len(said) == 1 and re.fullmatch(r"[0-9]{1,18}", said[0]) else None
+    if len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0]):
+        return int(lengths[0])
+    return None

@@ -1,45 +1,39 @@
-"""`qchat serve`: start a vLLM server and look after it."""
+"""`qchat serve`: start a vLLM server and supervise it."""
 
-import contextlib
-import os
-import shlex
-import subprocess
-import sys
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import EngineError, Exit, QchatError, UsageError
+from ..errors import Exit, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from ..engine.machine import Machine
     from ..settings import Paths
+    from .options import DeployOptions, ServeOptions
     from .plan import ServePlan
-    from .records import ServerRecord, ServerRegistry
 
 
-class _Serve(click.Command):
-    """Keeps the words, so that another command can be told in the same ones."""
+class _ServeCommand(click.Command):
+    """A command that keeps its arguments as they were typed, for the commands that it suggests."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does."""
+        """Put the arguments into `ctx.obj` before click consumes them."""
         ctx.obj = tuple(args)
         return super().parse_args(ctx, args)
 
 
 @click.command(
-    cls=_Serve,
+    cls=_ServeCommand,
     help=_(
-        """Start a vLLM server for MODEL: a recipe (see qchat recipes), an id on the model hub, a
-        folder, or demo for the bundled model. Without MODEL the best recipe that fits this machine.
+        """Start a vLLM server for MODEL: a recipe (see qchat recipes), a Hugging Face model id, a
+        folder, or demo for the bundled model. Without MODEL: the best recipe that fits this
+        machine.
 
-        It listens on this machine alone and needs no key there. A public --host needs one, and so
-        does a server behind a proxy on this machine: not every proxy says that it is one. What
-        vLLM leaves open beside its API is closed. Options after -- go to vLLM as they are.
+        By default the server listens on 127.0.0.1 and needs no API key. A public --host needs one,
+        and so does a server behind a reverse proxy on this machine: not every proxy adds headers
+        by which it is recognised. Routes of vLLM outside its documented API are closed. Options
+        after -- are passed to vLLM unchanged.
         """
     ),
     epilog=_(
@@ -55,291 +49,207 @@ Examples:
     ),
 )
 @click.argument("model", required=False)
-@click.option("--model", "model_option", metavar="MODEL", help=_("The same as the argument."))
-@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help=_("Where to listen."))
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, help=_("The port (8000)."))
-@click.option("--name", metavar="NAME", help=_("What status, logs and stop call this server."))
-@click.option("--served-model-name", metavar="NAME", help=_("What requests call the model."))
-@click.option("--max-model-len", type=click.IntRange(1), metavar="N", help=_("Tokens of context."))
+@click.option("--model", "model_option", metavar="MODEL", help=_("Same as the MODEL argument."))
 @click.option(
-    "--tensor-parallel-size", type=click.IntRange(1), metavar="N", help=_("GPUs to share it by.")
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    help=_("Address to listen on (127.0.0.1)."),
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, help=_("Port to listen on (8000).")
+)
+@click.option(
+    "--name", metavar="NAME", help=_("Name of this server in qchat status, logs and stop.")
+)
+@click.option("--served-model-name", metavar="NAME", help=_("Model name in API requests."))
+@click.option(
+    "--max-model-len",
+    type=click.IntRange(1),
+    metavar="N",
+    help=_("Context length in tokens, prompt and output together."),
+)
+@click.option(
+    "--tensor-parallel-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help=_("Number of GPUs to split the model across."),
 )
 @click.option(
     "--gpu-memory-utilization",
     type=click.FloatRange(0.05, 1),
     metavar="X",
-    help=_("The share of a GPU's memory to take."),
+    help=_("Fraction of each GPU's memory to use."),
 )
-@click.option("--yarn", is_flag=True, help=_("Stretch the context with YaRN."))
+@click.option("--yarn", is_flag=True, help=_("Extend the context length with YaRN."))
 @click.option(
     "--api-key-file",
+    "key_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=_("Keys, a line for each (NAME KEY or KEY); taking a line away revokes it."),
+    help=_("File of API keys, one a line (NAME KEY or KEY); removing a line revokes its key."),
 )
-@click.option("--generate-key", is_flag=True, help=_("Make a key in a private file and use it."))
+@click.option(
+    "--generate-key", is_flag=True, help=_("Generate an API key in a private file and use it.")
+)
 @click.option(
     "--allowed-origin",
-    "origins",
+    "allowed_origins",
     multiple=True,
     metavar="ORIGIN",
-    help=_("A web page's origin that may ask (CORS); can be repeated."),
+    help=_("Origin of a web page that may send requests (CORS); repeatable."),
 )
 @click.option(
     "--allowed-host",
-    "hosts",
+    "allowed_hosts",
     multiple=True,
     metavar="HOST",
-    help=_("A host name to answer to besides this machine's own; can be repeated."),
+    help=_("Host name to accept besides this machine's own; repeatable."),
 )
-@click.option("--detach", is_flag=True, help=_("Return when the server is ready."))
-@click.option("--no-wait", is_flag=True, help=_("With --detach: return at once."))
-@click.option("--print-command", is_flag=True, help=_("Print the command, start nothing."))
+@click.option(
+    "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
+)
+@click.option("--no-wait", is_flag=True, help=_("With --detach: return immediately."))
+@click.option(
+    "--print-command", is_flag=True, help=_("Print the command that would be run, and exit.")
+)
 @click.option(
     "--write-deploy",
-    "deploy",
+    "deploy_folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help=_("Write systemd, Docker, nginx and Prometheus files for this server; start nothing."),
+    help=_("Write systemd, Docker, nginx and Prometheus files for this server, and exit."),
 )
 @click.option(
-    "--domain", metavar="NAME", help=_("With --write-deploy: the name of the service (localhost).")
+    "--domain",
+    metavar="NAME",
+    help=_("With --write-deploy: the service's domain name (localhost)."),
 )
 @click.option(
     "--worker",
     "workers",
     multiple=True,
     metavar="URL",
-    help=_("With --write-deploy: a server to spread requests over; can be repeated."),
+    help=_("With --write-deploy: a server to balance requests over; repeatable."),
 )
 @click.argument("vllm_options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def serve(
-    given: tuple[str, ...],
+    command_line: tuple[str, ...],
     /,
     model: str | None,
     model_option: str | None,
+    host: str,
+    port: int,
+    name: str | None,
+    served_model_name: str | None,
+    max_model_len: int | None,
+    tensor_parallel_size: int | None,
+    gpu_memory_utilization: float | None,
+    yarn: bool,
+    key_file: Path | None,
+    generate_key: bool,
+    allowed_origins: tuple[str, ...],
+    allowed_hosts: tuple[str, ...],
     detach: bool,
     no_wait: bool,
     print_command: bool,
-    generate_key: bool,
-    deploy: Path | None,
+    deploy_folder: Path | None,
     domain: str | None,
     workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
-    **said: Any,
 ) -> int:
-    """Plan, start, look after. Raises `QchatError`."""
+    """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
-    from . import ports
-    from .records import ServerRegistry, already_runs
+    from .options import DeployOptions, ServeOptions
 
-    if model is not None and model.startswith("-"):  # click took the first word after the --
+    if model is not None and model.startswith("-"):  # click took the first argument after the --
         vllm_options, model = (model, *vllm_options), None
     if model is not None and model_option is not None:
         raise UsageError(_("MODEL is given twice."))
     if no_wait and not detach:
-        raise UsageError(_("--no-wait is for --detach."))
-    if deploy is None and (domain is not None or workers):
-        raise UsageError(_("--domain and --worker are for --write-deploy."))
-    if deploy is not None:
-        if detach or print_command:
-            raise UsageError(_("--write-deploy starts nothing: give it alone."))
-        said |= {"model": model or model_option, "extra": vllm_options}
-        _write_deploy(deploy, domain or "localhost", workers, generate_key, said)
-        return Exit.OK
+        raise UsageError(_("--no-wait needs --detach."))
+    if deploy_folder is None and (domain is not None or workers):
+        raise UsageError(_("--domain and --worker need --write-deploy."))
+    if deploy_folder is not None and (detach or print_command):
+        text = _("--write-deploy starts nothing: use it without --detach and --print-command.")
+        raise UsageError(text)
+    if generate_key and key_file is not None:
+        raise UsageError(_("Give --api-key-file or --generate-key, not both."))
     paths = Paths.find()
-    said |= {"model": model or model_option, "extra": vllm_options, "given": given}
-    plan = _plan(generate_key, paths, said)
-    if print_command:
-        click.echo(plan.shell())
+    uses_key_dir = generate_key and deploy_folder is None
+    options = ServeOptions(
+        model=model or model_option,
+        host=host,
+        port=port,
+        name=name,
+        served_model_name=served_model_name,
+        tensor_parallel_size=tensor_parallel_size,
+        max_model_len=max_model_len,
+        gpu_memory_utilization=gpu_memory_utilization,
+        yarn=yarn,
+        key_file=key_file,
+        generated_key_dir=paths.config / "keys" if uses_key_dir else None,
+        allowed_origins=allowed_origins,
+        allowed_hosts=allowed_hosts,
+        passthrough_args=vllm_options,
+        command_line=command_line,
+    )
+    if deploy_folder is not None:
+        deploy = DeployOptions(deploy_folder, domain or "localhost", workers, generate_key)
+        _write_deploy(options, deploy)
         return Exit.OK
-    store = ServerRegistry(paths)
-    store.sweep()
-    if store.is_held(plan.name):
-        raise UsageError(already_runs(plan.name, store.read(plan.name)))
+    plan = _make_plan(options)
+    if print_command:
+        click.echo(plan.shell_command())
+        return Exit.OK
+    return _start(plan, paths, generate_key=generate_key, detach=detach, wait=not no_wait)
+
+
+def _write_deploy(options: "ServeOptions", deploy: "DeployOptions") -> None:
+    import contextlib
+    import os
+
+    from ..engine.vllm_startup import installed_vllm
+    from ..errors import EngineError
+    from . import write_deploy
+    from .target_machine import target_machine
+
+    # The machine in front of workers runs no model.
+    cpu = bool(deploy.workers) or installed_vllm().cpu
+    machine = None
+    if not deploy.workers:
+        with contextlib.suppress(EngineError):  # the files may be for a machine that has the GPU
+            machine = target_machine(cpu)
+    write_deploy.write(options, deploy, machine, gpu=not cpu, environ=os.environ)
+
+
+def _make_plan(options: "ServeOptions") -> "ServePlan":
+    import os
+
+    from ..engine.vllm_startup import installed_vllm
+    from .plan import make_plan
+    from .target_machine import target_machine
+
+    return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
+
+
+def _start(
+    plan: "ServePlan", paths: "Paths", *, generate_key: bool, detach: bool, wait: bool
+) -> int:
+    from . import attached, detached, keys, ports
+    from .records import ServerRegistry, already_runs
+
+    registry = ServerRegistry(paths)
+    registry.sweep()
+    if registry.is_locked(plan.name):
+        raise UsageError(already_runs(plan.name, registry.read(plan.name)))
     ports.check(plan.host, plan.port)
-    if generate_key:
-        _generate(Path(plan.key))
+    if generate_key and keys.generate_file(key_file := Path(plan.key_source)):
+        click.echo(_("Generated a key: {file}").format(file=key_file), err=True)
     for note in plan.notes:
         click.echo(note, err=True)
-    click.echo(_("$ {command}").format(command=plan.shell()), err=True)
+    click.echo(_("$ {command}").format(command=plan.shell_command()), err=True)
     if detach:
-        return _detached(plan, store, wait=not no_wait)
-    return _attached(plan, store)
-
-
-def _write_deploy(
-    folder: Path, domain: str, workers: tuple[str, ...], generate_key: bool, said: dict[str, Any]
-) -> None:
-    from ..engine.vllm_startup import installed_vllm
-    from . import plan, write_deploy
-
-    key_file = _key_file(generate_key, said)
-    cpu = bool(workers) or installed_vllm().cpu  # the machine in front runs no model
-    machine = None
-    if not workers:
-        with contextlib.suppress(EngineError):  # the GPU may be on the machine it is written for
-            machine = _machine(cpu)
-    write_deploy.write(
-        folder,
-        plan.ServeOptions(key_file=key_file, **said),
-        machine,
-        domain=domain,
-        workers=workers,
-        generate_key=generate_key,
-        gpu=not cpu,
-        environ=os.environ,
-    )
-
-
-def _plan(generate_key: bool, paths: "Paths", said: dict[str, Any]) -> "ServePlan":
-    from ..engine.vllm_startup import installed_vllm
-    from . import plan
-
-    machine = _machine(cpu=installed_vllm().cpu)
-    key_file = _key_file(generate_key, said)
-    folder = paths.config / "keys" if generate_key else None
-    order = plan.ServeOptions(key_file=key_file, key_folder=folder, **said)
-    return plan.make(order, machine, os.environ)
-
-
-def _key_file(generate_key: bool, said: dict[str, Any]) -> Path | None:
-    file: Path | None = said.pop("api_key_file")
-    if generate_key and file is not None:
-        raise UsageError(_("Give --api-key-file or --generate-key, not both."))
-    return file
-
-
-def _machine(cpu: bool) -> "Machine | None":
-    """This machine as the vLLM here would use it; None where its GPU can't be measured."""
-    from ..engine.machine import detect
-
-    machine = detect()
-    if cpu:
-        return replace(machine, gpus=())
-    if machine.gpus:
-        return machine
-    if machine.gpu_note:
-        click.echo(machine.gpu_note, err=True)
-        return None
-    text = _(
-        "This vLLM is built for GPUs, and this machine shows none. Look with nvidia-smi and qchat "
-        "doctor, or install vLLM's build for the CPU."
-    )
-    raise EngineError(text)
-
-
-def _generate(file: Path) -> None:
-    """Make a key in a private file, unless it is there from before."""
-    from ..settings import private_dir
-    from . import keys
-
-    if file.exists():
-        return
-    private_dir(file.parent)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            out.write(keys.generate() + "\n")
-    except OSError as error:
-        if not isinstance(error, FileExistsError):
-            file.unlink(missing_ok=True)
-        text = _("Can't write the key file {file}: {why}.")
-        raise UsageError(text.format(file=file, why=error.strerror)) from error
-    click.echo(_("Made a key: {file}").format(file=file), err=True)
-
-
-def _attached(plan: "ServePlan", store: "ServerRegistry") -> int:
-    from .phases import Phase, Step
-    from .start_display import Display
-    from .supervisor import Supervisor
-
-    display = Display(sys.stderr, plan.model)
-
-    def report(step: Step) -> None:
-        display(step)
-        if step.phase is Phase.READY:
-            display.end()
-            _ready(plan)
-
-    try:
-        return Supervisor(plan, store, report).run()
-    finally:
-        display.end()
-
-
-def _detached(plan: "ServePlan", store: "ServerRegistry", wait: bool) -> int:
-    """Start a supervisor of its own; wait until the server is ready, or has failed."""
-    from . import records
-    from .phases import LogTail, Phase, StartProgress
-    from .start_display import Display
-
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "qchat.serve.supervisor"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE if wait else subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert supervisor.stdin is not None
-    supervisor.stdin.write(plan.to_json().encode())
-    supervisor.stdin.close()
-    if not wait:
-        text = _("{name} is starting; see qchat status and qchat logs -f {name}.")
-        click.echo(text.format(name=plan.name))
-        return Exit.OK
-    display = Display(sys.stderr, plan.model)
-    progress, tail = StartProgress(), None
-    display(progress.step)
-    try:
-        while True:
-            ended = supervisor.poll() is not None
-            record = store.read(plan.name)
-            if record is not None and record.supervisor == supervisor.pid:
-                tail = tail or LogTail(Path(record.log))
-                if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
-                    display(progress.step)
-                if record.state == records.READY:
-                    display.end()
-                    _ready(plan)
-                    return Exit.OK
-            if ended:
-                display.end()
-                raise _failed(record, supervisor)
-            time.sleep(0.1)
-    except KeyboardInterrupt:
-        display.end()
-        supervisor.terminate()
-        supervisor.wait()
-        raise
-
-
-def _failed(record: "ServerRecord | None", supervisor: "subprocess.Popen[bytes]") -> QchatError:
-    """Why a supervisor ended before its server was ready: its record, or its last words."""
-    kind = UsageError if supervisor.returncode == Exit.USAGE else EngineError
-    if record is not None and record.supervisor == supervisor.pid and record.message:
-        return kind(record.message)
-    said = supervisor.stderr.read().decode("utf-8", "replace") if supervisor.stderr else ""
-    lines = said.strip().splitlines()
-    return kind(
-        lines[-1] if lines else _("The server's supervisor ended before the server was ready.")
-    )
-
-
-def _ready(plan: "ServePlan") -> None:
-    from . import keys
-
-    url = f"{plan.url}/v1"
-    click.echo(_("{name} is ready at {url}").format(name=plan.served_name, url=url), err=True)
-    line = f"qchat ask --base-url {url} Hello"
-    if plan.key == "variable":
-        line = f"qchat ask --base-url {url} --api-key-env {keys.VARIABLE} Hello"
-    elif plan.key != "none":
-        click.echo(_("Its keys are in {file}").format(file=plan.key), err=True)
-        if not keys.is_key_alone(Path(plan.key)):
-            return
-        # Through the shell: on a command line others could read the key.
-        key = f"QCHAT_KEY=$(cat {shlex.quote(plan.key)})"
-        line = f"{key} qchat ask --base-url {url} --api-key-env QCHAT_KEY Hello"
-    click.echo(_("Try: {command}").format(command=line), err=True)
+        return detached.run_detached(plan, registry, wait=wait)
+    return attached.run_attached(plan, registry)

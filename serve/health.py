@@ -1,4 +1,4 @@
-"""Asking servers of this machine whether they are well, in a time that is known beforehand."""
+"""Health checks of servers on this machine, each within a bounded time."""
 
 import enum
 import http.client
@@ -12,58 +12,58 @@ T = TypeVar("T")
 
 
 class HealthReply(enum.StrEnum):
-    """What a server says of itself."""
+    """The outcome of a request to ``/health``."""
 
     OK = "ok"
-    UNWELL = "unwell"  # it answers, and not with 200
-    REFUSED = "refused"  # nobody listens, or the connection was broken off
-    SILENT = "silent"  # no answer in time
+    UNWELL = "unwell"  # a status other than 200
+    REFUSED = "refused"  # nothing listens, or the connection was closed
+    SILENT = "silent"  # no answer before the timeout
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The answer, and after how many milliseconds it came."""
+    """The outcome, and the milliseconds until it was there."""
 
-    word: HealthReply
+    reply: HealthReply
     ms: float
 
 
-def check_health(url: str, seconds: float = 1.0) -> Health:
-    """Ask ``/health`` of a server that is reached at ``http://HOST:PORT``."""
+def check_health(url: str, timeout: float = 1.0) -> Health:
+    """Request ``/health`` of the server at ``http://HOST:PORT``; `timeout` in seconds."""
     host, _colon, port = url.removeprefix("http://").rpartition(":")
-    began = time.monotonic()
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
+    started = time.monotonic()
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
     try:
         connection.request("GET", "/health", headers={"Host": "localhost"})
-        word = HealthReply.OK if connection.getresponse().status == 200 else HealthReply.UNWELL
+        reply = HealthReply.OK if connection.getresponse().status == 200 else HealthReply.UNWELL
     except TimeoutError:
-        word = HealthReply.SILENT
+        reply = HealthReply.SILENT
     except (OSError, http.client.HTTPException):
-        word = HealthReply.REFUSED
+        reply = HealthReply.REFUSED
     finally:
         connection.close()
-    return Health(word, (time.monotonic() - began) * 1000)
+    return Health(reply, (time.monotonic() - started) * 1000)
 
 
-class Bounded(Generic[T]):
-    """Several questions asked at once, each in a thread; the answers that are there in time."""
+class ParallelCalls(Generic[T]):
+    """Several calls at once, each in a daemon thread, with one deadline for all."""
 
-    def __init__(self, questions: Sequence[Callable[[], T]], seconds: float) -> None:
-        """Asks now; `seconds` count from here. A thread that hangs is left to itself."""
-        self._end = time.monotonic() + seconds
-        self._answers: list[T | None] = [None] * len(questions)
+    def __init__(self, calls: Sequence[Callable[[], T]], timeout: float) -> None:
+        """Start now; `timeout` seconds count from here. A thread that hangs is abandoned."""
+        self._deadline = time.monotonic() + timeout
+        self._results: list[T | None] = [None] * len(calls)
         self._threads = [
-            threading.Thread(target=self._ask, args=(n, question), daemon=True)
-            for n, question in enumerate(questions)
+            threading.Thread(target=self._call, args=(index, call), daemon=True)
+            for index, call in enumerate(calls)
         ]
         for thread in self._threads:
             thread.start()
 
-    def _ask(self, place: int, question: Callable[[], T]) -> None:
-        self._answers[place] = question()
+    def _call(self, index: int, call: Callable[[], T]) -> None:
+        self._results[index] = call()
 
-    def answers(self) -> list[T | None]:
-        """In the order of the questions; None for one that has no answer yet."""
+    def results(self) -> list[T | None]:
+        """Return the results in the order of the calls; None for one that missed the deadline."""
         for thread in self._threads:
-            thread.join(max(0.0, self._end - time.monotonic()))
-        return list(self._answers)
+            thread.join(max(0.0, self._deadline - time.monotonic()))
+        return list(self._results)

@@ -1,27 +1,27 @@
-"""Where the model hub's client keeps what it has downloaded. Nothing is asked of the hub."""
+"""The local cache of the Hugging Face hub's client. No request goes to the hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def cache(environ: Mapping[str, str]) -> Path:
-    """The folder of all downloaded models."""
+    """Return the folder of all downloaded models."""
     home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    named = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
-    return Path(named or Path(environ.get("HF_HOME") or home) / "hub")
+    path = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(path or Path(environ.get("HF_HOME") or home) / "hub")
 
 
 def folder(model: str, environ: Mapping[str, str]) -> Path:
-    """The folder of one model, by its id; it may not be there."""
+    """Return the folder of the model with this id, which may not exist."""
     return cache(environ) / f"models--{model.replace('/', '--')}"
 
 
 def snapshot(model: str, environ: Mapping[str, str]) -> Path | None:
-    """The files of the model as it was downloaded last; None where it never was."""
-    held = folder(model, environ)
+    """Return the folder of the model's latest download; None where there is none."""
+    model_folder = folder(model, environ)
     try:
-        commit = (held / "refs" / "main").read_text("ascii").strip()
+        commit = (model_folder / "refs" / "main").read_text("ascii").strip()
     except (OSError, ValueError):
         return None
-    found = held / "snapshots" / commit
-    return found if commit and found.is_dir() else None
+    path = model_folder / "snapshots" / commit
+    return path if commit and path.is_dir() else None

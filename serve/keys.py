@@ -1,9 +1,9 @@
-"""The server's keys: a private file with a line for each, or one variable; checked, never shown.
+"""The server's API keys: a private file with a line for each, or one environment variable.
 
-A line is ``NAME KEY``, or a key alone; a line that begins with ``#`` is a comment. Taking a line
-away revokes that key in a running server within a second, the last one, too. A file that is gone
-revokes nothing: some editors and mounts take it away for a moment. No vLLM here: `access` imports
-this within the server.
+A line is ``NAME KEY``, or a key alone; a line that begins with ``#`` is a comment. Removing a line
+revokes that key in a running server within a second, even the last one. A missing file revokes
+nothing: some editors and mounts remove it for a moment. Keys are validated and never shown. No
+vLLM here: `access` imports this in the server.
 """
 
 import hashlib
@@ -19,29 +19,30 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..i18n import _
+from ..settings import private_dir
 
 VARIABLE = "QCHAT_API_KEY"
-LEAST = 32  # characters: nobody guesses that many
-_MOST_BYTES = 1 << 20
-_LOOK_AGAIN = 1.0  # seconds between looks at the file
+MIN_LENGTH = 32  # characters: too many to guess
+_MAX_FILE_BYTES = 1 << 20
+_CHECK_INTERVAL = 1.0  # seconds between checks of the file
 
-log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler writes it
+log = logging.getLogger("vllm.qchat")  # a child of vLLM's logger, to use its handler
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Digests of keys by the names of their owners; the keys themselves are not kept."""
+    """Digests of keys by the names of their owners; the keys themselves are not stored."""
 
     digests: Mapping[str, bytes]
 
     def owner(self, key: str) -> str | None:
-        """Whose key it is, or None. Takes the same time for every key that is wrong."""
+        """Return the owner of a key, or None; in constant time for every wrong key."""
         digest = _digest(key)
-        found = None
-        for name, known in self.digests.items():
-            if hmac.compare_digest(digest, known):
-                found = name
-        return found
+        owner = None
+        for name, valid_digest in self.digests.items():
+            if hmac.compare_digest(digest, valid_digest):
+                owner = name
+        return owner
 
 
 def _digest(key: str) -> bytes:
@@ -49,66 +50,84 @@ def _digest(key: str) -> bytes:
 
 
 def generate() -> str:
-    """A new key: 32 random bytes as text."""
+    """Return a new key: 32 random bytes as text."""
     return secrets.token_urlsafe(32)
 
 
+def generate_file(file: Path) -> bool:
+    """Write a new key to a private file, unless it exists, and return whether it was written.
+    Raises `UsageError`."""
+    if file.exists():
+        return False
+    private_dir(file.parent)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as output:
+            output.write(generate() + "\n")
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            file.unlink(missing_ok=True)
+        text = _("Can't write the key file {file}: {reason}.")
+        raise UsageError(text.format(file=file, reason=error.strerror)) from error
+    return True
+
+
 def parse(text: str, place: str) -> Keys:
-    """Keys from the text of a file, at least one. Raises `UsageError` naming `place` and line,
-    never a key."""
-    found = _parse(text, place)
-    if not found.digests:
-        raise UsageError(_("{place} holds no key.").format(place=place))
-    return found
+    """Parse the text of a key file with at least one key. Raises `UsageError` with `place` and line
+    number, never with a key."""
+    keys = _parse(text, place)
+    if not keys.digests:
+        raise UsageError(_("{place} contains no key.").format(place=place))
+    return keys
 
 
 def _parse(text: str, place: str) -> Keys:
-    found: dict[str, bytes] = {}
+    digests: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
             continue
         at = f"{place}:{number}"
-        if len(words) > 2:
+        if len(fields) > 2:
             raise UsageError(_("{at}: a line is NAME KEY, or a key alone.").format(at=at))
-        name = words[0] if len(words) == 2 else _("line {n}").format(n=number)
-        if name in found:
-            raise UsageError(_("{at}: the name {name} is there twice.").format(at=at, name=name))
-        digest = _digest(check(words[-1], at))
-        if digest in found.values():
-            raise UsageError(_("{at}: this key is there twice.").format(at=at))
-        found[name] = digest
-    return Keys(found)
+        name = fields[0] if len(fields) == 2 else _("line {n}").format(n=number)
+        if name in digests:
+            raise UsageError(_("{at}: the name {name} occurs twice.").format(at=at, name=name))
+        digest = _digest(check(fields[-1], at))
+        if digest in digests.values():
+            raise UsageError(_("{at}: this key occurs twice.").format(at=at))
+        digests[name] = digest
+    return Keys(digests)
 
 
 def check(key: str, place: str) -> str:
-    """`key`, if it is one. Raises `UsageError` for one that is empty, short or not plain."""
+    """Return `key` if it is valid. Raises `UsageError` if it is empty, short or not ASCII."""
     if not key:
         raise UsageError(_("The key in {place} is empty.").format(place=place))
-    if len(key) < LEAST:
-        text = _("The key in {place} has {n} characters; {least} or more are needed.")
-        raise UsageError(text.format(place=place, n=len(key), least=LEAST))
+    if len(key) < MIN_LENGTH:
+        text = _("The key in {place} has {n} characters; {min} or more are needed.")
+        raise UsageError(text.format(place=place, n=len(key), min=MIN_LENGTH))
     if not all("!" <= c <= "~" for c in key):
-        text = _("The key in {place} must be one word of plain ASCII characters.")
+        text = _("The key in {place} must consist of printable ASCII characters without blanks.")
         raise UsageError(text.format(place=place))
     return key
 
 
 def read(path: Path) -> Keys:
-    """The keys in a file that only its owner can read. Raises `UsageError`."""
+    """Read the keys of a file that only its owner can read. Raises `UsageError`."""
     return parse(_text(path), str(path))
 
 
 def one_of(path: Path) -> str:
-    """One key of the file, for a request to the server that goes by it. Raises `UsageError`."""
+    """Return one key of the file, for a request to its server. Raises `UsageError`."""
     text = _text(path)
     parse(text, str(path))
     lines = (line.split() for line in text.splitlines())
-    return next(words[-1] for words in lines if words and not words[0].startswith("#"))
+    return next(fields[-1] for fields in lines if fields and not fields[0].startswith("#"))
 
 
-def is_key_alone(path: Path) -> bool:
-    """Whether the file is one key and nothing else, as `qchat serve --generate-key` makes it."""
+def is_single_key(path: Path) -> bool:
+    """Return whether the file is one key and nothing else, as --generate-key writes it."""
     try:
         return len(_text(path).split()) == 1
     except UsageError:
@@ -118,17 +137,17 @@ def is_key_alone(path: Path) -> bool:
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            held = os.fstat(file.fileno())
-            if not stat.S_ISREG(held.st_mode):
-                raise UsageError(_("{file} is not a file.").format(file=path))
-            if stat.S_IMODE(held.st_mode) & 0o077 & ~_granted(path):
-                text = _("Others can read the keys in {file}; run: chmod 600 {file}")
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(_("{file} is not a regular file.").format(file=path))
+            if stat.S_IMODE(mode) & 0o077 & ~_systemd_mode(path):
+                text = _("Other users can read the keys in {file}; run: chmod 600 {file}")
                 raise UsageError(text.format(file=path))
-            data = file.read(_MOST_BYTES + 1)
+            data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        text = _("Can't read the key file {file}: {why}.")
-        raise UsageError(text.format(file=path, why=error.strerror)) from error
-    if len(data) > _MOST_BYTES:
+        text = _("Can't read the key file {file}: {reason}.")
+        raise UsageError(text.format(file=path, reason=error.strerror)) from error
+    if len(data) > _MAX_FILE_BYTES:
         raise UsageError(_("{file} is too large for a key file.").format(file=path))
     try:
         return data.decode("utf-8-sig")
@@ -136,15 +155,15 @@ def _text(path: Path) -> str:
         raise UsageError(_("{file} is not UTF-8 text.").format(file=path)) from error
 
 
-def _granted(path: Path) -> int:
-    """Bits of a mode that don't say that others can read. systemd lends a service its credentials
-    through an access list, whose mask stands where the group's bits are else."""
+def _systemd_mode(path: Path) -> int:
+    """Return the mode bits that do not mean that other users can read. systemd gives a service its
+    credentials through an ACL, whose mask is shown in place of the group's bits."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return 0o040 if folder and path.absolute().parent == Path(folder).absolute() else 0
 
 
 def from_variable(environ: Mapping[str, str]) -> Keys | None:
-    """The key in QCHAT_API_KEY; None where it is not set. Raises `UsageError` for an empty one."""
+    """Return the key in QCHAT_API_KEY; None where it is not set. Raises `UsageError` if invalid."""
     key = environ.get(VARIABLE)
     if key is None:
         return None
@@ -155,59 +174,59 @@ def from_variable(environ: Mapping[str, str]) -> Keys | None:
 class KeyRing:
     """The keys of a running server: the file is read again when it has changed.
 
-    A bad edit, and a file that is gone, keep the last good keys; that is said in the log, once for
-    each edit. A file without a key leaves none of its keys valid.
+    After an invalid edit, and while the file is missing, the last valid keys stay; a warning is
+    logged once for each edit. An empty file revokes all of its keys.
     """
 
     def __init__(
-        self, path: Path | None, fixed: Keys | None, clock: Callable[[], float] = time.monotonic
+        self, path: Path | None, variable: Keys | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Read `path`; `fixed` is the key of the variable. Raises `UsageError`."""
+        """Read `path`; `variable` holds the key of the variable. Raises `UsageError`."""
         self._path = path
-        self._fixed = fixed
+        self._variable = variable
         self._clock = clock
-        self._seen = _mark(path)
-        self._file = None if path is None else read(path)
-        self._next_look = clock() + _LOOK_AGAIN
+        self._version = _file_version(path)
+        self._file_keys = None if path is None else read(path)
+        self._next_check = clock() + _CHECK_INTERVAL
 
     def __bool__(self) -> bool:
-        """Whether a key is needed at all."""
-        return self._file is not None or self._fixed is not None
+        """Return whether requests need a key at all."""
+        return self._file_keys is not None or self._variable is not None
 
     def owner(self, key: str) -> str | None:
-        """Whose key it is, or None."""
-        self._look()
-        found = None if self._fixed is None else self._fixed.owner(key)
-        if self._file is not None:
-            found = self._file.owner(key) or found
-        return found
+        """Return the owner of a key, or None."""
+        self._reload()
+        owner = None if self._variable is None else self._variable.owner(key)
+        if self._file_keys is not None:
+            owner = self._file_keys.owner(key) or owner
+        return owner
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         now = self._clock()
-        if self._path is None or now < self._next_look:
+        if self._path is None or now < self._next_check:
             return
-        self._next_look = now + _LOOK_AGAIN
-        mark = _mark(self._path)
-        if mark == self._seen:
+        self._next_check = now + _CHECK_INTERVAL
+        version = _file_version(self._path)
+        if version == self._version:
             return
-        self._seen = mark
+        self._version = version
         try:
-            self._file = _parse(_text(self._path), str(self._path))
+            self._file_keys = _parse(_text(self._path), str(self._path))
         except UsageError as error:
-            log.warning(_("The keys stay as they were. %s"), error)
+            log.warning(_("The keys stay as they were: %s"), error)
             return
-        if not self._file.digests:
-            log.warning(_("The key file holds no key now: none of its keys is valid any more."))
+        if not self._file_keys.digests:
+            log.warning(_("The key file is empty: all of its keys are revoked."))
         else:
-            log.warning(_("The key file was read again: %d keys."), len(self._file.digests))
+            log.warning(_("The key file was reloaded: %d keys."), len(self._file_keys.digests))
 
 
-def _mark(path: Path | None) -> tuple[int, ...] | None:
-    """What changes when a file does; None where there is none."""
+def _file_version(path: Path | None) -> tuple[int, ...] | None:
+    """Return a value that changes when the file does; None where there is none."""
     if path is None:
         return None
     try:
-        held = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return held.st_ino, held.st_size, held.st_mtime_ns, held.st_mode
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

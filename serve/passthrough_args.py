@@ -1,14 +1,14 @@
-"""vLLM's own options, as a person gives them after ``--``: which are named, which are qchat's."""
+"""vLLM's own options, given after ``--``: their names, and the ones that qchat sets itself."""
 
 from collections.abc import Mapping, Sequence
 
 from ..errors import UsageError
 from ..i18n import _
 
-_TLS = _("a proxy in front, such as the nginx of --write-deploy")
+_TLS = _("a reverse proxy in front, such as the nginx of --write-deploy")
 
-# Not to be passed: they would open what the access layer closes, or contradict what qchat has
-# said elsewhere. Value: what to use instead.
+# Refused: they would open what the access layer closes, or contradict an option of qchat's.
+# Value: what to use instead.
 OWNED: Mapping[str, str] = {
     "host": "--host",
     "port": "--port",
@@ -22,9 +22,9 @@ OWNED: Mapping[str, str] = {
     "api-key": _("--api-key-file, --generate-key or the variable QCHAT_API_KEY"),
     "middleware": _("nothing: qchat's access layer is the only one"),
     "config": _("the options themselves, on the command line"),
-    "root-path": _("a proxy that takes the prefix away"),
+    "root-path": _("a reverse proxy that strips the prefix"),
     "uds": _("--host and --port"),
-    # qchat asks the server itself in plain HTTP, on this machine.
+    # qchat sends requests to the server itself, in plain HTTP on this machine.
     "ssl-keyfile": _TLS,
     "ssl-certfile": _TLS,
     "ssl-ca-certs": _TLS,
@@ -37,42 +37,48 @@ OWNED: Mapping[str, str] = {
 _SHORT = {"tp": "tensor-parallel-size", "pp": "pipeline-parallel-size", "dp": "data-parallel-size"}
 
 
-def option_names(words: Sequence[str]) -> dict[str, str]:
-    """Options among `words` by name: ``["--a-b", "1", "--c"]`` → ``{"a-b": "1", "c": ""}``.
+def option_names(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the options among `arguments` by name: ``["--a-b", "1", "--c"]`` gives
+    ``{"a-b": "1", "c": ""}``, the first of several values.
 
-    Of several values the first. Raises `UsageError` where a value comes before any option.
+    Raises `UsageError` where a value precedes every option.
     """
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     last = None
-    for word in words:
-        name = _name(word)
+    for argument in arguments:
+        name = _name(argument)
         if name is not None:
             last = name
-            found.setdefault(last, word.partition("=")[2])
+            options.setdefault(last, argument.partition("=")[2])
         elif last is None:
-            text = _("vLLM options are --name or --name value; '{word}' is neither.")
-            raise UsageError(text.format(word=word))
-        elif not found[last]:
-            found[last] = word
-    return found
+            text = _("vLLM options have the form --name or --name value; '{argument}' is neither.")
+            raise UsageError(text.format(argument=argument))
+        elif not options[last]:
+            options[last] = argument
+    return options
 
 
-def _name(word: str) -> str | None:
-    """The name of an option without dashes; None for a value, such as a negative number."""
-    if not word.startswith("-") or word[1:2].isdigit() or word == "-":
+def to_arguments(options: Mapping[str, str]) -> list[str]:
+    """Return a command line of options by name; an empty value makes a flag."""
+    return [part for name, value in options.items() for part in (f"--{name}", value) if part]
+
+
+def _name(argument: str) -> str | None:
+    """Return an option's name without dashes; None for a value, such as a negative number."""
+    if not argument.startswith("-") or argument[1:2].isdigit() or argument == "-":
         return None
-    short = word.lstrip("-").partition("=")[0].replace("_", "-")
-    return short if word.startswith("--") else _SHORT.get(short, short)
+    name = argument.lstrip("-").partition("=")[0].replace("_", "-")
+    return name if argument.startswith("--") else _SHORT.get(name, name)
 
 
-def refuse_owned(words: Sequence[str]) -> None:
-    """Raise `UsageError` for an option that is qchat's, also where it is abbreviated, as vLLM
-    would accept that."""
-    for name in option_names(words):
-        plain = name.removeprefix("no-").partition(".")[0]
-        owned = next((o for o in OWNED if o == plain), None)
-        if owned is None and plain:
-            owned = next((o for o in OWNED if o.startswith(plain)), None)
+def refuse_owned(arguments: Sequence[str]) -> None:
+    """Raise `UsageError` for an option that qchat sets itself, abbreviated ones included, since
+    vLLM accepts abbreviations."""
+    for name in option_names(arguments):
+        base = name.removeprefix("no-").partition(".")[0]
+        owned = next((o for o in OWNED if o == base), None)
+        if owned is None and base:
+            owned = next((o for o in OWNED if o.startswith(base)), None)
         if owned is not None:
-            text = _("--{name} belongs to qchat and can't stand after the --; use {instead}.")
+            text = _("--{name} is set by qchat and can't be given after the --; use {instead}.")
             raise UsageError(text.format(name=name, instead=OWNED[owned]))

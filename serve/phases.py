@@ -1,4 +1,4 @@
-"""How far a start is, from vLLM's own log: pure reading of lines."""
+"""The progress of a start, read from vLLM's log."""
 
 import enum
 import os
@@ -13,7 +13,7 @@ from . import hub_cache as hub
 
 
 class Phase(enum.IntEnum):
-    """The parts of a start, in their order."""
+    """The phases of a start, in order."""
 
     IMPORT = 0
     ENGINE = 1
@@ -26,13 +26,13 @@ class Phase(enum.IntEnum):
 
 
 def title(phase: Phase) -> str:
-    """What a person reads."""
+    """Return the label of a phase."""
     return {
         Phase.IMPORT: _("Importing vLLM"),
         Phase.ENGINE: _("Starting the engine"),
         Phase.DOWNLOAD: _("Downloading the model"),
         Phase.WEIGHTS: _("Loading weights"),
-        Phase.CACHE: _("Making the KV cache"),
+        Phase.CACHE: _("Allocating the KV cache"),
         Phase.COMPILE: _("Compiling and warming up"),
         Phase.API: _("Opening the API"),
         Phase.READY: _("Ready"),
@@ -41,7 +41,7 @@ def title(phase: Phase) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where the start stands now, with a number where the log has one."""
+    """The current phase, with a figure where the log has one."""
 
     phase: Phase
     detail: str = ""
@@ -50,25 +50,25 @@ class Step:
 _Reader = tuple[re.Pattern[str], Phase, Callable[[re.Match[str]], str]]
 
 
-def _nothing(_match: re.Match[str]) -> str:
+def _no_detail(_match: re.Match[str]) -> str:
     return ""
 
 
-_SIGNS: tuple[_Reader, ...] = (
-    (re.compile(r"Initializing a V1 LLM engine"), Phase.ENGINE, _nothing),
+_PATTERNS: tuple[_Reader, ...] = (
+    (re.compile(r"Initializing a V1 LLM engine"), Phase.ENGINE, _no_detail),
     (
         re.compile(r"checkpoint shards:\s+(\d+)% Completed \| (\d+)/(\d+)"),
         Phase.WEIGHTS,
         lambda m: _("{done} of {all} files").format(done=m[2], all=m[3]),
     ),
-    (re.compile(r"Time spent downloading weights"), Phase.WEIGHTS, _nothing),
-    (re.compile(r"Starting to load model"), Phase.WEIGHTS, _nothing),
+    (re.compile(r"Time spent downloading weights"), Phase.WEIGHTS, _no_detail),
+    (re.compile(r"Starting to load model"), Phase.WEIGHTS, _no_detail),
     (
         re.compile(r"Model loading took ([\d.]+) GiB"),
         Phase.CACHE,
-        lambda m: _("weights take {n} GiB").format(n=m[1]),
+        lambda m: _("{n} GiB of weights").format(n=m[1]),
     ),
-    (re.compile(r"Loading weights took"), Phase.CACHE, _nothing),
+    (re.compile(r"Loading weights took"), Phase.CACHE, _no_detail),
     (
         re.compile(r"KV cache size: ([\d,]+) tokens"),
         Phase.COMPILE,
@@ -79,62 +79,62 @@ _SIGNS: tuple[_Reader, ...] = (
         Phase.COMPILE,
         lambda m: _("CUDA graphs {n}%").format(n=m[1]),
     ),
-    (re.compile(r"init engine \(profile"), Phase.API, _nothing),
-    (re.compile(r"Application startup complete"), Phase.READY, _nothing),
+    (re.compile(r"init engine \(profile"), Phase.API, _no_detail),
+    (re.compile(r"Application startup complete"), Phase.READY, _no_detail),
 )
 
 
 def read(line: str) -> Step | None:
-    """What one line of the log says of the start; None for most."""
-    for pattern, phase, detail in _SIGNS:
-        found = pattern.search(line)
-        if found:
-            return Step(phase, detail(found))
+    """Return the step that one log line begins; None for most lines."""
+    for pattern, phase, detail in _PATTERNS:
+        match = pattern.search(line)
+        if match:
+            return Step(phase, detail(match))
     return None
 
 
 class StartProgress:
-    """The present step; a start goes forward only, whatever order lines come in."""
+    """The current step; it only advances, whatever the order of the lines."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.step = Step(Phase.IMPORT)
         self._clock = clock
-        self._told = clock()
+        self._last_change = clock()
 
     def feed(self, lines: list[str]) -> bool:
-        """Take lines; whether there is something to show: the step has changed, or it is one in
-        which the model may be downloading, and a second has gone."""
+        """Process log lines. Return whether to refresh the display: when the step has changed, and
+        every second while the model may be downloading."""
         before = self.step
         for line in lines:
             step = read(line)
             if step is not None and step.phase >= self.step.phase:
                 same = step.phase == self.step.phase and not step.detail
                 self.step = self.step if same else step
-        moves = self.step.phase is Phase.WEIGHTS and self._clock() >= self._told + 1.0
-        if self.step == before and not moves:
+        is_due = self.step.phase is Phase.WEIGHTS and self._clock() >= self._last_change + 1.0
+        if self.step == before and not is_due:
             return False
-        self._told = self._clock()
+        self._last_change = self._clock()
         return True
 
 
 class LogTail:
-    """Whole lines that are added to a file, from an offset in bytes on; from the beginning where
-    another file has taken its place, or it was cut."""
+    """The complete lines that are appended to a file, from a byte offset; from the beginning where
+    the file was replaced or truncated."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path = path
         self._offset = offset
         self._rest = b""
-        self._file: int | None = None
+        self._inode: int | None = None
 
     def lines(self) -> list[str]:
-        """The new ones; a carriage return ends one too, as in progress bars."""
+        """Return the new lines; a carriage return ends one, too, as in progress bars."""
         try:
             with self._path.open("rb") as file:
-                held = os.fstat(file.fileno())
-                if held.st_size < self._offset or self._file not in (None, held.st_ino):
+                status = os.fstat(file.fileno())
+                if status.st_size < self._offset or self._inode not in (None, status.st_ino):
                     self._offset, self._rest = 0, b""
-                self._file = held.st_ino
+                self._inode = status.st_ino
                 file.seek(self._offset)
                 data = file.read(1 << 20)
         except OSError:
@@ -145,13 +145,13 @@ class LogTail:
         return [part.decode("utf-8", "replace") for part in parts]
 
     def rest(self) -> list[str]:
-        """What came after the last whole line, as one, if anything did."""
+        """Return the text after the last complete line as one line, if there is any."""
         rest, self._rest = self._rest, b""
         return [rest.decode("utf-8", "replace")] if rest else []
 
 
 def downloaded(model: str, environ: Mapping[str, str] = os.environ) -> int | None:
-    """Bytes of a model in the hub's cache while files of it are incomplete; None otherwise."""
+    """Return the bytes of a model in the hub's cache; None unless files of it are incomplete."""
     blobs = hub.folder(model, environ) / "blobs"
     total, partial = 0, False
     try:

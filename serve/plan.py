@@ -1,6 +1,6 @@
-"""What is to be started: from the command line, the recipe and the machine to one command.
+"""The plan of a server: from the options, the recipe and the machine to one command.
 
-Nothing is started or written here; folders of models and files of keys are looked at.
+Nothing is started or written here; model folders and key files are read.
 """
 
 import ipaddress
@@ -17,46 +17,26 @@ from ..engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_bes
 from ..engine.machine import Machine
 from ..engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
 from ..engine.vllm_model import locate_model
-from ..errors import UsageError
+from ..errors import EngineError, UsageError
 from ..i18n import _
-from . import access, keys
-from . import process_tree as tree
-from .passthrough_args import option_names, refuse_owned
+from . import access_rules, keys
+from .access_rules import AccessRules
+from .argument_secrets import mask_secrets
+from .launcher_options import LauncherOptions
+from .options import ServeOptions
+from .passthrough_args import option_names, refuse_owned, to_arguments
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """What the command line says. None leaves it to the recipe; `extra` are words for vLLM,
-    `given` all words after ``qchat serve``. `key_folder` is that of the keys that qchat made, where
-    one is to be used: NAME.key, which need not be there yet."""
-
-    model: str | None
-    host: str = "127.0.0.1"
-    port: int = 8000
-    name: str | None = None
-    served_model_name: str | None = None
-    tensor_parallel_size: int | None = None
-    max_model_len: int | None = None
-    gpu_memory_utilization: float | None = None
-    yarn: bool = False
-    key_file: Path | None = None
-    key_folder: Path | None = None
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    most_bytes: int = access.MOST_BYTES
-    extra: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
+_JSON_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ServePlan:
-    """A server to start. No secret stands in it: `key` says where the keys are, if any.
+    """A server to start. It holds no secret: `key_source` says where the keys are: ``none``,
+    ``variable`` or the path of a file.
 
-    `launcher` are the words for `qchat.serve.launcher` before the ``--``, `vllm` those after it;
-    `rules` the value of the access layer's variable; `notes` are for the person who starts it, who
-    typed `given` after ``qchat serve``.
+    `vllm_args` are the arguments of vLLM after the ``--`` of the launcher; `notes` are for the
+    person who starts it, who typed `command_line` after ``qchat serve``.
     """
 
     name: str
@@ -64,118 +44,119 @@ class ServePlan:
     served_name: str
     host: str
     port: int
-    launcher: tuple[str, ...]
-    vllm: tuple[str, ...]
-    rules: str
-    key: str
+    vllm_args: tuple[str, ...]
+    rules: AccessRules
+    key_source: str
     notes: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
+    command_line: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach it."""
+        """The base URL for clients on this machine, without ``/v1``."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
-    def command(self, parent: int | None = None) -> list[str]:
-        """The process to start; with `parent` it ends with that process."""
-        tied = [] if parent is None else ["--parent-pid", str(parent)]
-        after = ["--", *self.vllm] if self.vllm else []
-        return [sys.executable, "-m", "qchat.serve.launcher", *self.launcher, *tied, *after]
+    def command(self, parent_pid: int | None = None) -> list[str]:
+        """Return the command to start; it ends with the process `parent_pid`, where one is
+        named."""
+        options = LauncherOptions(
+            model=self.model,
+            served_model_name=self.served_name,
+            host=self.host,
+            port=self.port,
+            parent_pid=parent_pid,
+            vllm_args=self.vllm_args,
+        )
+        return [sys.executable, "-m", "qchat.serve.launcher", *options.to_arguments()]
 
-    def shell(self) -> str:
-        """The command for a shell, with the variable that holds the rules (never a key)."""
-        return f"{access.VARIABLE}={shlex.quote(self.rules)} {shlex.join(self.command())}"
+    def shell_command(self) -> str:
+        """Return the command for a shell, with the variable of the access rules (never a key)."""
+        rules = shlex.quote(self.rules.to_variable())
+        return f"{access_rules.VARIABLE}={rules} {shlex.join(self.command())}"
 
-    def again(self, *words: str, passed: tuple[str, ...] = ()) -> str:
-        """The command as it was typed with `words` added, and `passed` for vLLM; they take the
-        place of what was said before."""
-        given = tree.masked(self.given) or (self.model,)
-        at = given.index("--") if "--" in given else len(given)
-        after = given[at + 1 :] + passed
+    def retry_command(self, *arguments: str, passthrough_args: tuple[str, ...] = ()) -> str:
+        """Return the command as it was typed, with `arguments` and vLLM's `passthrough_args`
+        added; the later of two equal options wins."""
+        typed = mask_secrets(self.command_line) or (self.model,)
+        separator = typed.index("--") if "--" in typed else len(typed)
+        passthrough = typed[separator + 1 :] + passthrough_args
         return shlex.join(
-            ["qchat", "serve", *given[:at], *words, *(("--", *after) if after else ())]
+            [
+                *("qchat", "serve", *typed[:separator], *arguments),
+                *(("--", *passthrough) if passthrough else ()),
+            ]
         )
 
     def to_json(self) -> str:
-        """For another process of qchat."""
-        return json.dumps(asdict(self))
+        """Serialise the plan for another process of qchat."""
+        fields = asdict(self) | {"rules": self.rules.to_variable(), "version": _JSON_VERSION}
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str) -> "ServePlan":
-        """What `to_json` wrote."""
-        said: dict[str, Any] = json.loads(text)
-        lists = ("launcher", "vllm", "notes", "given")
-        said |= {name: tuple(said[name]) for name in lists}
-        return cls(**said)
+        """Parse what `to_json` wrote. Raises `EngineError` for another version's."""
+        values: dict[str, Any] = json.loads(text)
+        if values.pop("version", None) != _JSON_VERSION:
+            raise EngineError(_("The plan was written by another version of qchat; start again."))
+        values |= {name: tuple(values[name]) for name in ("vllm_args", "notes", "command_line")}
+        return cls(**values | {"rules": AccessRules.from_variable(values["rules"])})
 
 
-def make(order: ServeOptions, machine: Machine | None, environ: Mapping[str, str]) -> ServePlan:
-    """The plan for `order`; without a `machine` nothing is said of what fits.
+def make_plan(
+    options: ServeOptions, machine: Machine | None, environ: Mapping[str, str]
+) -> ServePlan:
+    """Return the plan for `options`; without a `machine` the memory is not checked.
 
-    Raises `UsageError` for what can't be: a model that does not fit, an option that is qchat's, a
-    public address without a key, a key that is none.
+    Raises `UsageError` for a model that does not fit, a vLLM option that qchat sets itself, a
+    public address without a key, and an invalid key.
     """
-    refuse_owned(order.extra)
-    key = _key(order.key_file, environ)
-    loopback = is_loopback(order.host)
-    if key == "none" and order.key_folder is None and not loopback:
+    refuse_owned(options.passthrough_args)
+    key_source = _key_source(options.key_file, environ)
+    loopback = is_loopback(options.host)
+    if key_source == "none" and options.generated_key_dir is None and not loopback:
         text = _(
-            "{host} would open the model to a network without a key. Give --generate-key, "
-            "--api-key-file FILE or the variable QCHAT_API_KEY; or leave --host away."
+            "{host} would expose the model to a network without a key. Give --generate-key, "
+            "--api-key-file FILE or the variable QCHAT_API_KEY; or omit --host."
         )
-        raise UsageError(text.format(host=order.host))
-    model, found = _model(order, machine)
-    one = None if found is None or machine is None else _fitting(found, order, machine)
-    words, notes = _options(order, found, one, environ)
-    served = order.served_model_name or _last_part(order.model or model)
-    if one is not None:
-        model = one.variant.model
-    name = order.name or re.sub(r"[^A-Za-z0-9._-]", "-", served).lstrip("._-")[:64] or "server"
-    if not _NAME.fullmatch(name):
-        text = _(
-            "{name!r} can't be a server's name: it may have letters of English, digits, - _ and ., "
-            "64 in all, and begins with a letter or a digit."
-        )
-        raise UsageError(text.format(name=name))
-    key_file = order.key_file
-    if order.key_folder is not None:
-        key_file = order.key_folder.absolute() / f"{name}.key"
-        key = _key(key_file, environ) if key_file.exists() else str(key_file)
+        raise UsageError(text.format(host=options.host))
+    model, match = _find_model(options, machine)
+    fit = None if match is None or machine is None else _fit(match, options, machine)
+    vllm_args, notes = _vllm_args(options, match, fit, environ)
+    served_name = options.served_model_name or _last_part(options.model or model)
+    if fit is not None:
+        model = fit.variant.model
+    name = _server_name(options.name, served_name)
+    key_file = options.key_file
+    if options.generated_key_dir is not None:
+        key_file = options.generated_key_dir.absolute() / f"{name}.key"
+        key_source = _key_source(key_file, environ) if key_file.exists() else str(key_file)
     if key_file is not None and keys.VARIABLE in environ:
-        text = _("The key in {variable} is valid, too, besides those in {file}.")
+        text = _("The key in {variable} is valid in addition to those in {file}.")
         notes.append(text.format(variable=keys.VARIABLE, file=key_file))
     if not loopback:
-        notes.append(_("Others can reach this address: put TLS in front of it."))
-    rules = access.Rules(
-        loopback=loopback,
-        key_file=None if key_file is None else str(key_file.absolute()),
-        hosts=tuple(host.lower() for host in order.hosts),
-        origins=order.origins,
-        most_bytes=order.most_bytes,
-    )
-    if order.origins:
-        words += ["--allowed-origins", json.dumps(list(order.origins))]
+        notes.append(_("Other machines can reach this address: put TLS in front of it."))
     return ServePlan(
-        name,
-        model,
-        served,
-        order.host,
-        order.port,
-        launcher=(
-            *("--model", model, "--served-model-name", served),
-            *("--host", order.host, "--port", str(order.port)),
+        name=name,
+        model=model,
+        served_name=served_name,
+        host=options.host,
+        port=options.port,
+        vllm_args=(*vllm_args, *options.passthrough_args),
+        rules=AccessRules(
+            loopback=loopback,
+            key_file=None if key_file is None else str(key_file.absolute()),
+            allowed_hosts=tuple(host.lower() for host in options.allowed_hosts),
+            allowed_origins=options.allowed_origins,
+            max_body_bytes=options.max_body_bytes,
         ),
-        vllm=(*words, *order.extra),
-        rules=rules.to_variable(),
-        key=key,
+        key_source=key_source,
         notes=tuple(notes),
-        given=order.given,
+        command_line=options.command_line,
     )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server bound to `host` is reached from this machine alone."""
+    """Return whether a server bound to `host` is reached from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -184,11 +165,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _key(file: Path | None, environ: Mapping[str, str]) -> str:
-    """Where keys are: ``none``, ``variable`` or the file's path. They are looked at here, so that
-    a bad one is said before anything loads."""
+def _server_name(name: str | None, served_name: str) -> str:
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "-", served_name).lstrip("._-")[:64] or "server"
+    if not _NAME.fullmatch(name):
+        text = _(
+            "{name!r} is not a valid server name: use ASCII letters, digits, '-', '_' and '.', at "
+            "most 64 characters, beginning with a letter or a digit."
+        )
+        raise UsageError(text.format(name=name))
+    return name
+
+
+def _key_source(file: Path | None, environ: Mapping[str, str]) -> str:
+    """Return ``none``, ``variable`` or the file's path. The keys are read here, so that an invalid
+    one is reported before anything loads."""
     if environ.get("VLLM_API_KEY") is not None:
-        text = _("VLLM_API_KEY is set, but the access layer goes by QCHAT_API_KEY; rename it.")
+        text = _("VLLM_API_KEY is set, but the access layer reads QCHAT_API_KEY; rename it.")
         raise UsageError(text)
     variable = keys.from_variable(environ)
     if file is not None:
@@ -197,101 +189,103 @@ def _key(file: Path | None, environ: Mapping[str, str]) -> str:
     return "none" if variable is None else "variable"
 
 
-def _model(order: ServeOptions, machine: Machine | None) -> tuple[str, RecipeMatch | None]:
-    if order.model is None:
+def _find_model(options: ServeOptions, machine: Machine | None) -> tuple[str, RecipeMatch | None]:
+    if options.model is None:
         best = rank_fits(load_recipes(), machine)[0] if machine is not None else None
         if best is None or not best.fits:
             raise UsageError(_("No recipe fits this machine; name a MODEL, such as demo."))
         return best.recipe.name, RecipeMatch(best.recipe, best.variant)
-    if Path(order.model).expanduser().is_dir() and order.model != "demo":
-        return str(Path(locate_model(order.model)).absolute()), None
-    found = find_recipe(order.model)
-    if found is not None:
-        return (found.variant or next(iter(found.recipe.variants.values()))).model, found
+    if Path(options.model).expanduser().is_dir() and options.model != "demo":
+        return str(Path(locate_model(options.model)).absolute()), None
+    match = find_recipe(options.model)
+    if match is not None:
+        return (match.variant or next(iter(match.recipe.variants.values()))).model, match
     try:
-        return locate_model(order.model), None
+        return locate_model(options.model), None
     except UsageError as error:
-        near = nearest_recipes(order.model)
-        if not near or "/" in order.model:
+        nearest = nearest_recipes(options.model)
+        if not nearest or "/" in options.model:
             raise
-        text = _("{why} Or did you mean {near}?")
-        raise UsageError(text.format(why=error, near=_(" or ").join(near))) from None
+        text = _("{error} Or did you mean {names}?")
+        raise UsageError(text.format(error=error, names=_(" or ").join(nearest))) from None
 
 
-def _fitting(found: RecipeMatch, order: ServeOptions, machine: Machine) -> Fit:
-    wish = FitRequest(
-        context=order.max_model_len,
-        gpus=order.tensor_parallel_size,
-        yarn=order.yarn,
-        share=order.gpu_memory_utilization,
+def _fit(match: RecipeMatch, options: ServeOptions, machine: Machine) -> Fit:
+    request = FitRequest(
+        context=options.max_model_len,
+        gpus=options.tensor_parallel_size,
+        yarn=options.yarn,
+        share=options.gpu_memory_utilization,
     )
-    if found.variant is None:
-        one = best_fit(found.recipe, machine, wish)
+    if match.variant is None:
+        fit = best_fit(match.recipe, machine, request)
     else:
-        one = fit_variant(found.recipe, found.variant, machine, wish)
-    if one.refusal is None:
-        return one
-    text = _("{model} can't run here: {why}").format(model=one.variant.model, why=one.refusal)
-    instead = next_best(one, rank_fits(load_recipes(), machine, wish)) or next_best(
-        one, rank_fits(load_recipes(), machine)
+        fit = fit_variant(match.recipe, match.variant, machine, request)
+    if fit.refusal is None:
+        return fit
+    text = _("{model} can't run here: {reason}")
+    text = text.format(model=fit.variant.model, reason=fit.refusal)
+    alternative = next_best(fit, rank_fits(load_recipes(), machine, request)) or next_best(
+        fit, rank_fits(load_recipes(), machine)
     )
-    if instead is not None:
+    if alternative is not None:
         text += " " + _("Try: qchat serve {model} ({n:,} tokens of context).").format(
-            model=instead.variant.model, n=instead.context
+            model=alternative.variant.model, n=alternative.context
         )
     raise UsageError(text)
 
 
-def _options(
-    order: ServeOptions, found: RecipeMatch | None, one: Fit | None, environ: Mapping[str, str]
+def _vllm_args(
+    options: ServeOptions, match: RecipeMatch | None, fit: Fit | None, environ: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """vLLM's options, and notes on what was chosen."""
-    given = option_names(order.extra)
+    """Return vLLM's arguments before the passthrough ones, which win, and notes on the choice."""
+    passthrough = option_names(options.passthrough_args)
     chosen: dict[str, str] = {}
     notes: list[str] = []
-    if order.tensor_parallel_size is not None:
-        chosen["tensor-parallel-size"] = str(order.tensor_parallel_size)
-    if order.max_model_len is not None:
-        chosen["max-model-len"] = str(order.max_model_len)
-    if order.gpu_memory_utilization is not None:
-        chosen["gpu-memory-utilization"] = str(order.gpu_memory_utilization)
-    if found is not None:
-        recipe = found.recipe
+    if options.tensor_parallel_size is not None:
+        chosen["tensor-parallel-size"] = str(options.tensor_parallel_size)
+    if options.max_model_len is not None:
+        chosen["max-model-len"] = str(options.max_model_len)
+    if options.gpu_memory_utilization is not None:
+        chosen["gpu-memory-utilization"] = str(options.gpu_memory_utilization)
+    if match is not None:
+        recipe = match.recipe
         if recipe.reasoning_parser is not None:
             chosen["reasoning-parser"] = recipe.reasoning_parser
-        if recipe.tool_parser is not None and "tool-call-parser" not in given:
+        if recipe.tool_parser is not None and "tool-call-parser" not in passthrough:
             chosen |= {"tool-call-parser": recipe.tool_parser, "enable-auto-tool-choice": ""}
-        if order.yarn and recipe.yarn is not None:
+        if options.yarn and recipe.yarn is not None:
             chosen["hf-overrides"] = json.dumps(recipe.yarn.overrides())
-            notes.append(_("YaRN is on: answers to short texts get a little worse."))
-    elif order.yarn:
-        raise UsageError(_("--yarn is for models with a recipe; see qchat recipes."))
-    if one is not None:
-        if one.gpus > 1:
-            chosen.setdefault("tensor-parallel-size", str(one.gpus))
-        if one.gpus and one.share != SHARE:
-            chosen.setdefault("gpu-memory-utilization", str(one.share))
-        # On a GPU vLLM measures what is left when the weights are there, better than we compute.
-        chosen.setdefault("max-model-len", "auto" if one.gpus else str(one.context))
-        sized = order.gpu_memory_utilization is not None or "VLLM_CPU_KVCACHE_SPACE" in environ
-        if not (one.gpus or sized or "max-num-seqs" in given):
-            chosen["kv-cache-memory-bytes"] = str(one.kv_mib << 20)  # as `recipes --explain` says
-        place = _("{n} GPU").format(n=one.gpus) if one.gpus else _("the CPU")
-        text = _("{model} ({precision}) on {place}, {context:,} tokens of context")
-        notes.insert(
-            0,
-            text.format(
-                model=one.variant.model,
-                precision=one.variant.precision.value,
-                place=place,
-                context=one.context,
-            ),
+            notes.append(_("YaRN is on: answers to short prompts get slightly worse."))
+    elif options.yarn:
+        raise UsageError(_("--yarn needs a model with a recipe; see qchat recipes."))
+    if fit is not None:
+        if fit.gpus > 1:
+            chosen.setdefault("tensor-parallel-size", str(fit.gpus))
+        if fit.gpus and fit.share != SHARE:
+            chosen.setdefault("gpu-memory-utilization", str(fit.share))
+        # On a GPU vLLM measures what the weights leave free, more exactly than we compute it.
+        chosen.setdefault("max-model-len", "auto" if fit.gpus else str(fit.context))
+        has_cache_size = (
+            options.gpu_memory_utilization is not None or "VLLM_CPU_KVCACHE_SPACE" in environ
         )
-    words: list[str] = []
-    for name, value in chosen.items():
-        if name not in given:
-            words += [f"--{name}", value] if value else [f"--{name}"]
-    return words, notes
+        if not (fit.gpus or has_cache_size or "max-num-seqs" in passthrough):
+            # The size that `qchat recipes --explain` shows.
+            chosen["kv-cache-memory-bytes"] = str(fit.kv_mib << 20)
+        notes.insert(0, _fit_note(fit))
+    if options.allowed_origins:
+        chosen["allowed-origins"] = json.dumps(list(options.allowed_origins))
+    return to_arguments({k: v for k, v in chosen.items() if k not in passthrough}), notes
+
+
+def _fit_note(fit: Fit) -> str:
+    device = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("the CPU")
+    return _("{model} ({precision}) on {device}, {context:,} tokens of context").format(
+        model=fit.variant.model,
+        precision=fit.variant.precision.value,
+        device=device,
+        context=fit.context,
+    )
 
 
 def _last_part(model: str) -> str:

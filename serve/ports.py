@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..i18n import _
-from . import process_tree as tree
+from . import process_tree
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A process that listens; its command line, if it may be read, safe to show."""
+    """A listening process; its command line, where it can be read, is safe for a terminal."""
 
     pid: int
     command: str
 
 
 def check(host: str, port: int) -> None:
-    """Raise `UsageError` where the address can't be had, and say who has it."""
+    """Raise `UsageError` where the address can't be bound, naming the process that has it."""
     try:
         family, kind, *_rest, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -26,20 +26,24 @@ def check(host: str, port: int) -> None:
             probe.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        who = listener(port)
-        if who is not None:
+        process = listener(port)
+        if process is not None:
             text = _("process {pid} listens there ({command})")
-            reason = text.format(pid=who.pid, command=who.command[:100])
-        text = _("Port {port} on {host} can't be had: {reason}. Give another --port.")
+            reason = text.format(pid=process.pid, command=process.command[:100])
+        text = _("Port {port} on {host} is not available: {reason}. Give another --port.")
         raise UsageError(text.format(port=port, host=host, reason=reason)) from None
 
 
 def listener(port: int) -> Listener | None:
-    """The process that listens on `port`; None where nobody does or it can't be seen."""
+    """Return the process that listens on `port`; None where there is none or it is not visible."""
     import psutil
 
     with contextlib.suppress(psutil.AccessDenied):  # macOS: not without root
-        for one in psutil.net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid is not None:
-                return Listener(one.pid, tree.command(one.pid))
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr.port == port
+                and connection.pid is not None
+            ):
+                return Listener(connection.pid, process_tree.command(connection.pid))
     return None

@@ -1,5 +1,5 @@
-"""Which servers there are: a small file for each in the state folder, and a lock that its
-supervisor holds while it lives. The lock is the truth, so a dead supervisor is known at once.
+"""The registry of servers: a JSON file for each in the state folder, and a lock that its
+supervisor holds. The lock decides whether a server runs: the kernel releases that of a dead one.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ STARTING, READY, RESTARTING, STOPPING, FAILED = (
     "stopping",
     "failed",
 )
-_STARTS = 5.0  # seconds to wait for others that start: each takes a moment
+_REGISTER_TIMEOUT = 5.0  # seconds to wait while other servers register
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """What is known of a server. `supervisor` and `vllm` are process ids, `started` is seconds
-    since 1970, `key` says where its keys are and is never one, `mark` stands in the environment
-    of all its processes, `temporary` is the folder of its temporary files, `utc_offset` the seconds
+    """The record of a server. `supervisor` and `vllm` are process ids, `started` is seconds since
+    the epoch, `key` says where its keys are and is never one, `mark` is in the environment of all
+    its processes, `temporary` is the folder of its temporary files, and `utc_offset` the seconds
     that the clock of its log is ahead of UTC."""
 
     name: str
@@ -54,41 +54,41 @@ class ServerRecord:
 
 
 class ServerRegistry:
-    """The records in a folder of their own."""
+    """The records of all servers, in a folder of their own."""
 
     def __init__(self, paths: Paths) -> None:
-        """Nothing is made before it is written."""
+        """Creates no folder or file."""
         self._folder = paths.state / "servers"
         self._logs = paths.state / "logs" / "serve"
 
     def file(self, name: str) -> Path:
-        """The file for the record of the server `name`, which may not be there."""
+        """Return the path of the record of the server `name`, which may not exist."""
         return self._folder / f"{name}.json"
 
     def log(self, name: str) -> Path:
-        """The file for the log of the server `name`, which may not be there."""
+        """Return the path of the log of the server `name`, which may not exist."""
         return self._logs / f"{name}.log"
 
     def new_log(self, name: str) -> Path:
-        """An empty private file; the log before is kept as ``NAME.log.1``. Raises `UsageError`."""
+        """Create an empty private log; the last one becomes ``NAME.log.1``. Raises `UsageError`."""
         path = private_dir(self._logs) / f"{name}.log"
         try:
             with contextlib.suppress(FileNotFoundError):
                 path.replace(self._logs / f"{name}.log.1")
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
         except OSError as error:
-            text = _("Can't make the log {file}: {why}.")
-            raise UsageError(text.format(file=path, why=error.strerror)) from error
+            text = _("Can't create the log {file}: {reason}.")
+            raise UsageError(text.format(file=path, reason=error.strerror)) from error
         return path
 
-    def bound_log(self, name: str, most: int) -> bool:
-        """Where the log has grown beyond `most` bytes, keep it as ``NAME.log.1`` and go on with an
-        empty one, in the same file: vLLM has it open. Whether that was done."""
+    def bound_log(self, name: str, max_bytes: int) -> bool:
+        """Where the log exceeds `max_bytes`, copy it to ``NAME.log.1`` and truncate it in place:
+        vLLM has it open. Return whether that was done."""
         path, old = self.log(name), self._logs / f"{name}.log.1"
         try:
-            if path.stat().st_size <= most:
+            if path.stat().st_size <= max_bytes:
                 return False
-            # A full disk needs the room all the more.
+            # On a full disk truncating matters even more.
             with contextlib.suppress(OSError), path.open("rb") as log, replacing(old) as copy:
                 shutil.copyfileobj(log, copy, 1 << 20)
             os.truncate(path, 0)
@@ -97,11 +97,11 @@ class ServerRegistry:
         return True
 
     def register(self, record: ServerRecord) -> None:
-        """Write the record of a server that starts. Raises `UsageError` where another that lives
-        has its port: vLLM would share it with that one, and each get a part of the requests."""
-        starting = self._folder / ".starting.lock"  # no server's name begins so
+        """Write the record of a starting server. Raises `UsageError` where another running server
+        has its port: with SO_REUSEPORT each of them would get a part of the requests."""
+        starting = self._folder / ".starting.lock"  # no server's name begins with a dot
         try:
-            with lock.held(starting, named=False, patience=_STARTS):
+            with lock.held(starting, named=False, patience=_REGISTER_TIMEOUT):
                 self._refuse_a_shared_port(record)
                 self.write(record)
         except BlockingIOError:
@@ -109,9 +109,13 @@ class ServerRegistry:
 
     def _refuse_a_shared_port(self, record: ServerRecord) -> None:
         for other in self.all():
-            if other.name != record.name and _meet(other, record) and self.is_held(other.name):
+            if (
+                other.name != record.name
+                and _share_address(other, record)
+                and self.is_locked(other.name)
+            ):
                 text = _(
-                    "Port {port} is that of the server {name} ({state}). Give another --port, or "
+                    "Port {port} is used by the server {name} ({state}). Give another --port, or "
                     "stop that one: qchat stop {name}"
                 )
                 raise UsageError(text.format(port=record.port, name=other.name, state=other.state))
@@ -127,15 +131,14 @@ class ServerRegistry:
             raise EngineError(text.format(file=path, why=error.strerror)) from error
 
     def read(self, name: str) -> ServerRecord | None:
-        """The record of the server `name`; None where there is none that can be read."""
+        """Return the record of the server `name`; None where none is readable."""
         try:
-            said = json.loads(self.file(name).read_text("utf-8"))
-            return ServerRecord(**said)
+            return ServerRecord(**json.loads(self.file(name).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def remove(self, name: str) -> None:
-        """Forget a server. Raises `EngineError` where its record can't be removed."""
+        """Remove the record of a server. Raises `EngineError` where it can't be removed."""
         try:
             self.file(name).unlink(missing_ok=True)
         except OSError as error:
@@ -143,14 +146,14 @@ class ServerRegistry:
             raise EngineError(text.format(file=self.file(name), why=error.strerror)) from error
 
     def all(self) -> list[ServerRecord]:
-        """Every server that is known, by name."""
+        """Return the records of all servers, sorted by name."""
         names = sorted(path.stem for path in self._folder.glob("*.json"))
         return [record for name in names if (record := self.read(name)) is not None]
 
     @contextlib.contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        """Be the supervisor of the server `name`. Raises `UsageError` where there is another,
-        `EngineError` where it can't be written who is."""
+    def acquire(self, name: str) -> Iterator[None]:
+        """Hold the lock of the server `name` as its supervisor. Raises `UsageError` where another
+        supervisor holds it, `EngineError` where it can't be written."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock.held(self._lock(name), named=True))
@@ -158,65 +161,64 @@ class ServerRegistry:
                 raise UsageError(already_runs(name, self.read(name))) from None
             yield
 
-    def is_held(self, name: str) -> bool:
-        """Whether the supervisor of the server `name` lives."""
+    def is_locked(self, name: str) -> bool:
+        """Return whether the server `name` has a running supervisor."""
         return lock.is_held(self._lock(name))
 
     def supervisor(self, name: str) -> lock.LockHolder | None:
-        """The process that looks after the server `name`, or was the last to."""
+        """Return the supervisor of the server `name`, or the last one it had."""
         return lock.holder(self._lock(name))
 
     def forget(self, record: ServerRecord) -> bool:
-        """Remove the record and the temporary files of a server without a supervisor, unless
-        another of its name has come; whether none is left of it. Raises `EngineError`."""
+        """Remove the record and temporary files of a server without a supervisor, unless a newer
+        server has its name. Return whether nothing of it is left. Raises `EngineError`."""
         try:
             with lock.held(self._lock(record.name), named=False):
-                now = self.read(record.name)
-                if now is not None and now.mark == record.mark:
+                current = self.read(record.name)
+                if current is not None and current.mark == record.mark:
                     remove_temporary(record.temporary)
                     self.remove(record.name)
                 return True
         except BlockingIOError:
-            now = self.read(record.name)
-            return now is None or now.mark != record.mark
+            current = self.read(record.name)
+            return current is None or current.mark != record.mark
 
     def sweep(self) -> None:
-        """Remove what supervisors that were killed left: their folders and records, as far as can
-        be."""
+        """Remove the records and temporary files of killed supervisors, as far as possible."""
         for record in self.all():
-            if record.state == FAILED or self.is_held(record.name):
+            if record.state == FAILED or self.is_locked(record.name):
                 continue
-            last = self.supervisor(record.name)
-            if last is None or last.is_near:
-                with contextlib.suppress(EngineError):  # such as a disk that can only be read
+            supervisor = self.supervisor(record.name)
+            if supervisor is None or supervisor.is_near:
+                with contextlib.suppress(EngineError):  # such as a read-only file system
                     self.forget(record)
 
     def _lock(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
 
 
-def _meet(one: ServerRecord, other: ServerRecord) -> bool:
-    """Whether two servers would listen in the same place: a name may mean any address."""
-    if one.port != other.port:
+def _share_address(record: ServerRecord, other: ServerRecord) -> bool:
+    """Return whether two servers would listen on one address; a host name may mean any."""
+    if record.port != other.port:
         return False
     try:
-        first, second = ip_address(one.host), ip_address(other.host)
+        first, second = ip_address(record.host), ip_address(other.host)
     except ValueError:
         return True
     return first == second or first.is_unspecified or second.is_unspecified
 
 
 def already_runs(name: str, record: ServerRecord | None) -> str:
-    """A sentence for a second server of one name."""
-    where = "" if record is None else _(" at {url}").format(url=record.url)
+    """Return the message for a second server of the same name."""
+    address = "" if record is None else _(" at {url}").format(url=record.url)
     text = _(
-        "A server named {name} runs already{where}. Stop it (qchat stop {name}), or give this one "
-        "another --name and --port."
+        "A server named {name} is already running{address}. Stop it (qchat stop {name}), or give "
+        "this one another --name and --port."
     )
-    return text.format(name=name, where=where)
+    return text.format(name=name, address=address)
 
 
 def remove_temporary(folder: str) -> None:
-    """Remove a folder that `supervise` made, and nothing else."""
+    """Remove a folder that `Supervisor` created, and nothing else."""
     if Path(folder).name.startswith("qchat-serve-"):
         shutil.rmtree(folder, ignore_errors=True)

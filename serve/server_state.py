@@ -1,6 +1,6 @@
-"""How the servers are at this moment, from their records, logs, processes and their own word.
+"""The current state of the servers: from records, logs, processes and health checks.
 
-All of it is asked at once and waited for a bounded time: a server that hangs costs no more.
+Everything is queried at once and within a bounded time: a server that hangs costs no more.
 """
 
 import calendar
@@ -13,36 +13,41 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import nvml
-from . import process_tree as tree
-from .health import Bounded, Health, HealthReply, check_health
+from . import process_tree
+from .health import Health, HealthReply, ParallelCalls, check_health
 from .records import READY, ServerRecord
 
-PATIENCE = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
+TIMEOUT = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
 _STATS = re.compile(
     r"(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\b.*"
     r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
 )
-_FRESH = 15.0  # seconds: vLLM writes its figures every ten while it works
+_MAX_AGE = 15.0  # seconds: vLLM logs its figures every ten while it works
 _IDLE = 0.0, 0, 0
-_INNER = ("mark", "temporary", "utc_offset")  # of a record: nobody else's concern
+_INTERNAL_FIELDS = ("mark", "temporary", "utc_offset")
 
 
 def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
-    """For each server its record and what is known of it now; None where that is not known.
+    """Return the record and current figures of each server, as in ``qchat status --json``.
 
-    ``check_health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before it is ready;
-    ``health_ms`` the time until the answer; ``gpu_memory_mib`` what its processes have on all GPUs.
+    ``health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before the server is
+    ready; ``health_ms`` the time until the answer; ``gpu_memory_mib`` the memory of its processes
+    on all GPUs. None stands for an unknown figure.
     """
-    asked = [one for one in servers if one.state == READY]
-    words = Bounded([partial(check_health, one.url, PATIENCE) for one in asked], PATIENCE)
-    gpus = Bounded([_gpu_memory] if servers else [], PATIENCE)
-    members = [tree.members(one.vllm, one.mark) if one.vllm else [] for one in servers]
-    memory = Bounded([partial(tree.memory_mib, pids) for pids in members], PATIENCE)
-    said = dict(zip((one.name for one in asked), words.answers(), strict=True))
-    used = next(iter(gpus.answers()), None)
+    ready = [record for record in servers if record.state == READY]
+    checks = ParallelCalls(
+        [partial(check_health, record.url, TIMEOUT) for record in ready], TIMEOUT
+    )
+    gpu_query = ParallelCalls([_gpu_memory] if servers else [], TIMEOUT)
+    members = [
+        process_tree.members(record.vllm, record.mark) if record.vllm else [] for record in servers
+    ]
+    memory = ParallelCalls([partial(process_tree.memory_mib, pids) for pids in members], TIMEOUT)
+    health = dict(zip((record.name for record in ready), checks.results(), strict=True))
+    gpu_memory = next(iter(gpu_query.results()), None)
     return [
-        _state(one, pids, mib, said.get(one.name), used)
-        for one, pids, mib in zip(servers, members, memory.answers(), strict=True)
+        _state(record, pids, mib, health.get(record.name), gpu_memory)
+        for record, pids, mib in zip(servers, members, memory.results(), strict=True)
     ]
 
 
@@ -50,22 +55,21 @@ def _state(
     record: ServerRecord,
     pids: Sequence[int],
     mib: int | None,
-    word: Health | None,
-    used: dict[int, int] | None,
+    health: Health | None,
+    gpu_memory: dict[int, int] | None,
 ) -> dict[str, Any]:
-    said = {k: v for k, v in asdict(record).items() if k not in _INNER}
+    fields = {k: v for k, v in asdict(record).items() if k not in _INTERNAL_FIELDS}
     is_ready = record.state == READY
     rate, running, waiting = figures(Path(record.log), record.utc_offset) if is_ready else _IDLE
-    if is_ready and word is None:
-        word = Health(HealthReply.SILENT, PATIENCE * 1000)
-    return said | {
-        "health": None if word is None else str(word.word),
-        "health_ms": round(word.ms, 1)
-        if word is not None and word.word is HealthReply.OK
-        else None,
+    if is_ready and health is None:
+        health = Health(HealthReply.SILENT, TIMEOUT * 1000)
+    is_ok = health is not None and health.reply is HealthReply.OK
+    return fields | {
+        "health": None if health is None else str(health.reply),
+        "health_ms": round(health.ms, 1) if health is not None and is_ok else None,
         "uptime_s": round(time.time() - record.started, 1),
         "memory_mib": mib,
-        "gpu_memory_mib": _share(pids, used),
+        "gpu_memory_mib": _total(pids, gpu_memory),
         "tokens_per_s": rate,
         "running": running,
         "waiting": waiting,
@@ -79,37 +83,39 @@ def _gpu_memory() -> dict[int, int] | None:
         return None
 
 
-def _share(pids: Sequence[int], used: dict[int, int] | None) -> int | None:
-    """MiB of those processes; None without a GPU, and where the driver knows them by other ids."""
-    found = [used[pid] for pid in pids if pid in used] if used else []
-    return sum(found) if found else None
+def _total(pids: Sequence[int], mib_by_pid: dict[int, int] | None) -> int | None:
+    """Return the MiB of all `pids`; None without a GPU, and where the driver uses other ids."""
+    amounts = [mib_by_pid[pid] for pid in pids if pid in mib_by_pid] if mib_by_pid else []
+    return sum(amounts) if amounts else None
 
 
 def figures(log: Path, utc_offset: int | None = None) -> tuple[float, int, int]:
-    """Tokens/s, requests running and waiting: what vLLM wrote last, if that is not old.
+    """Return tokens/s, running and waiting requests: vLLM's last log line of them, if it is recent.
 
-    `utc_offset`: seconds that the log's clock is ahead of UTC; None: as here."""
+    `utc_offset`: seconds that the log's clock is ahead of UTC; None: that of this process.
+    """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 65536))
-            found = _STATS.findall(file.read().decode("utf-8", "replace"))
+            matches = _STATS.findall(file.read().decode("utf-8", "replace"))
     except OSError:
         return _IDLE
-    if not found:
+    if not matches:
         return _IDLE
-    *written, rate, running, waiting = found[-1]
+    *timestamp, rate, running, waiting = matches[-1]
     if utc_offset is None:
         utc_offset = time.localtime().tm_gmtoff
-    is_fresh = _is_fresh(written, utc_offset)
-    return (float(rate), int(running), int(waiting)) if is_fresh else _IDLE
+    is_recent = _is_recent(timestamp, utc_offset)
+    return (float(rate), int(running), int(waiting)) if is_recent else _IDLE
 
 
-def _is_fresh(written: Sequence[str], utc_offset: int) -> bool:
-    """Whether that month, day, hour, minute and second, which vLLM writes in its own local time,
-    is now. Not the file's own time: other lines follow, as of a start or of each look at /health.
+def _is_recent(timestamp: Sequence[str], utc_offset: int) -> bool:
+    """Return whether a month, day, hour, minute and second, in vLLM's local time, are now.
+
+    The file's own time does not tell: other lines follow, as of each request to /health.
     """
     now = time.time() + utc_offset
     year = time.gmtime(now).tm_year
-    month, day, hour, minute, second = map(int, written)
+    month, day, hour, minute, second = map(int, timestamp)
     moments = (calendar.timegm((year - back, month, day, hour, minute, second)) for back in (0, 1))
-    return any(abs(now - moment) <= _FRESH for moment in moments)
+    return any(abs(now - moment) <= _MAX_AGE for moment in moments)

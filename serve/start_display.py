@@ -1,4 +1,4 @@
-"""What a person sees of a start: a line a phase, and on a terminal one that lives."""
+"""The progress of a start on stderr: a line for each phase, updated in place on a terminal."""
 
 import time
 from typing import TextIO
@@ -13,38 +13,38 @@ _MB = 1_000_000
 
 
 class Display:
-    """Steps of a start as lines. Not a terminal: one line for each phase, when it begins."""
+    """Print the steps of a start; into a pipe, one line for each phase when it begins."""
 
     def __init__(self, stream: TextIO, model: str) -> None:
-        """`model` is what may be downloaded."""
+        """`model` is the id whose download is shown."""
         self._stream = stream
         self._model = model
-        self._live = stream.isatty()
-        self._began = time.monotonic()
+        self._is_terminal = stream.isatty()
+        self._started = time.monotonic()
         self._phase: Phase | None = None
-        self._shown = 0
+        self._width = 0
 
     def __call__(self, step: Step) -> None:
-        """The start stands at `step` now."""
-        bytes_ = downloaded(self._model) if step.phase is Phase.WEIGHTS else None
-        if bytes_ is not None:
-            step = Step(Phase.DOWNLOAD, _("{n:,} MB").format(n=bytes_ // _MB))
-        new = step.phase != self._phase
+        """Show `step` as the current one."""
+        size = downloaded(self._model) if step.phase is Phase.WEIGHTS else None
+        if size is not None:
+            step = Step(Phase.DOWNLOAD, _("{n:,} MB").format(n=size // _MB))
+        is_new = step.phase != self._phase
         self._phase = step.phase
-        if not new and not self._live:
+        if not is_new and not self._is_terminal:
             return
-        text = f"[{time.monotonic() - self._began:4.0f} s] {title(step.phase)}"
+        text = f"[{time.monotonic() - self._started:4.0f} s] {title(step.phase)}"
         if step.detail:
             text += f" ({one_line(step.detail)})"
-        if self._live and not new:
-            text = "\r" + text.ljust(self._shown)
-        elif self._live and self._shown:
+        if self._is_terminal and not is_new:
+            text = "\r" + text.ljust(self._width)
+        elif self._is_terminal and self._width:
             text = "\n" + text
-        self._shown = len(text.strip("\r\n"))
-        click.echo(text, file=self._stream, nl=not self._live)
+        self._width = len(text.strip("\r\n"))
+        click.echo(text, file=self._stream, nl=not self._is_terminal)
 
     def end(self) -> None:
-        """Leave the live line."""
-        if self._live and self._shown:
+        """End the line that is updated in place."""
+        if self._is_terminal and self._width:
             click.echo("", file=self._stream)
-        self._shown = 0
+        self._width = 0

@@ -1,11 +1,10 @@
-"""Looking after one server: start it, see it become ready, start it again, end all of it.
+"""Supervise one server: start it, wait until it is ready, restart it, end all of its processes.
 
-``python -m qchat.serve.supervisor`` does it in the background, for a plan on its standard input.
+``python -m qchat.serve.supervisor`` does so in the background, for a plan on its standard input.
 """
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,57 +16,60 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from .. import signals
 from ..engine.diagnosis import last_error
-from ..errors import EngineError, Exit, QchatError, UsageError, sentence
+from ..errors import EngineError, Exit, QchatError, UsageError
 from ..i18n import _
 from ..settings import Paths
-from ..signals import exit_code, handle_signals
-from . import access, ports, records
-from . import process_tree as tree
+from . import access_rules, ports, process_tree, records
 from .health import HealthReply, check_health
 from .phases import LogTail, Phase, StartProgress, Step
 from .plan import ServePlan
 from .records import ServerRecord, ServerRegistry
+from .restart_policy import RestartPolicy
+from .start_failure import exit_reason, failure_message, read_log, was_shut_down
 
-PATIENCE = 10.0  # seconds that vLLM gets to end by itself
-LOOK = 0.1  # seconds between looks at the log while it starts
-ASK = 1.0  # seconds between questions to a server whose log does not say that it is ready
-_SHORT = 0.3  # seconds for the answer to such a question
-MOST_RESTARTS = 5
-SETTLED = 600.0  # seconds after which earlier crashes are forgotten
-LOOK_AT_LOG = 30.0  # seconds between looks at how long the log is
-MOST_LOG = 64 << 20  # bytes of a log, and of the one before it: a busy server writes that in hours
-_TOLD_TO_STOP = "API server: shutdown triggered"
+STOP_TIMEOUT = 10.0  # seconds that vLLM gets to shut down by itself
+POLL_INTERVAL = 0.1  # seconds between reads of the log during a start
+HEALTH_INTERVAL = 1.0  # seconds between health checks while the log does not say "ready"
+_HEALTH_TIMEOUT = 0.3  # seconds for such a check
+LOG_CHECK_INTERVAL = 30.0  # seconds between checks of the log's size
+MAX_LOG_BYTES = 64 << 20  # of a log, and of the one before it: a busy server writes that in hours
 
 Report = Callable[[Step], None]
 
 
 class Supervisor:
-    """One server, from its start to its end. Not to be used twice."""
+    """One server, from its start to its end. An instance runs once."""
 
     def __init__(
-        self, plan: ServePlan, store: ServerRegistry, report: Report, delay: float = 1.0
+        self,
+        plan: ServePlan,
+        registry: ServerRegistry,
+        report: Report,
+        restart_policy: RestartPolicy = RestartPolicy(),  # noqa: B008 - it is frozen
     ) -> None:
-        """`report` is told of each step of a start; `delay` in seconds is the first pause before
-        a restart, doubled for each after it."""
+        """`report` is called with each step of a start."""
         self._plan = plan
-        self._store = store
+        self._registry = registry
         self._report = report
-        self._delay = delay
+        self._restart_policy = restart_policy
         self._wake = threading.Event()
         self._signals: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._record: ServerRecord | None = None
         self._was_ready = False
-        self._offset = 0  # in the log: where the output of the present process begins
+        self._log_offset = 0  # where the output of the present process begins
 
     def run(self) -> Exit:
-        """Serve until a signal. Raises `EngineError` where the server can't be had, `UsageError`
-        where another one has its name or its port or vLLM takes no such options; nothing is left
-        running in any case."""
+        """Serve until a signal. No process is left running in any case.
+
+        Raises `EngineError` where the server can't run, `UsageError` where another server has its
+        name or port, or vLLM rejects the options.
+        """
         with (
-            self._store.held(self._plan.name),
-            handle_signals(self._on_signal, signal.SIGCHLD),
+            self._registry.acquire(self._plan.name),
+            signals.handle_signals(self._on_signal, signal.SIGCHLD),
         ):
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
@@ -77,16 +79,47 @@ class Supervisor:
                 records.remove_temporary(temporary)
 
     def _run(self, temporary: str) -> Exit:
+        log = self._registry.new_log(self._plan.name)
+        self._record = self._new_record(temporary, log)
+        # Before anything starts, so that what a kill leaves behind is on record.
+        self._registry.register(self._record)
+        restarts = 0
+        while True:
+            self._log_offset = log.stat().st_size
+            started = self._start(log)
+            ready = self._wait_until_ready(log)
+            if ready:
+                self._save(state=records.READY)
+                self._was_ready = True
+                self._report(Step(Phase.READY))
+                self._wait_for_exit()
+            if self._signals:
+                return self._stopped()
+            exit_code = self._child.wait()
+            error = last_error(log, self._log_offset)
+            if ready and exit_code == 0 and was_shut_down(log, self._log_offset):
+                self._write_log(log, _("vLLM was shut down by another process."))
+                return self._stopped()
+            self._end()
+            uptime = time.monotonic() - started
+            restart = self._restart_policy.next_restart(restarts, uptime) if ready else None
+            if restart is None:
+                raise self._failed(error, exit_code, restarts if ready else 0, log)
+            restarts = restart
+            self._restart_after(restart, error or exit_reason(exit_code), log)
+            if self._signals:
+                return self._stopped()
+
+    def _new_record(self, temporary: str, log: Path) -> ServerRecord:
         plan = self._plan
-        log = self._store.new_log(plan.name)
-        self._record = ServerRecord(
+        return ServerRecord(
             name=plan.name,
             model=plan.model,
             served_name=plan.served_name,
             url=plan.url,
             host=plan.host,
             port=plan.port,
-            key=plan.key,
+            key=plan.key_source,
             state=records.STARTING,
             started=time.time(),
             supervisor=os.getpid(),
@@ -95,43 +128,24 @@ class Supervisor:
             log=str(log),
             utc_offset=_utc_offset(),
         )
-        self._store.register(self._record)  # now, so that what a kill leaves of it is known
-        restarts = 0
-        while True:
-            self._offset = log.stat().st_size
-            began = self._start(log)
-            ready = self._wait_until_ready(log)
-            if ready:
-                self._save(state=records.READY)
-                self._was_ready = True
-                self._report(Step(Phase.READY))
-                self._wait()
-            if self._signals:
-                return self._stopped()
-            code = self._child.wait()
-            why = last_error(log, self._offset)
-            if ready and code == 0 and _told_to_stop(log, self._offset):
-                self._say(log, _("vLLM was stopped from outside."))
-                return self._stopped()
-            self._end()
-            if time.monotonic() - began > SETTLED:
-                restarts = 0
-            restarts += 1
-            if not ready or restarts > MOST_RESTARTS:
-                raise self._failed(why, code, restarts - 1 if ready else 0, log)
-            pause = self._delay * 2.0 ** (restarts - 1)
-            text = _("The server ended ({why}); start {n} of {most} in {pause:.0f} s.").format(
-                why=why or _ended(code),
-                n=restarts,
-                most=MOST_RESTARTS,
-                pause=pause,
-            )
-            self._say(log, text)
-            self._save(state=records.RESTARTING, restarts=restarts, message=text, vllm=None)
-            self._report(Step(Phase.IMPORT, text))
-            self._wake.wait(pause)
-            if self._signals:
-                return self._stopped()
+
+    def _restart_after(self, restart: int, reason: str, log: Path) -> None:
+        """Announce restart number `restart` and wait for its delay, or for a signal."""
+        delay = self._restart_policy.delay(restart)
+        text = _("The server exited ({reason}); restart {n} of {max} in {delay:.0f} s.").format(
+            reason=reason, n=restart, max=self._restart_policy.max_restarts, delay=delay
+        )
+        self._write_log(log, text)
+        self._save(state=records.RESTARTING, restarts=restart, message=text, vllm=None)
+        self._report(Step(Phase.IMPORT, text))
+        deadline = time.monotonic() + delay
+        while not self._signals and (remaining := deadline - time.monotonic()) > 0:
+            self._sleep(remaining)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for a signal, the end of the child, or `seconds`."""
+        self._wake.wait(seconds)
+        self._wake.clear()
 
     # The process.
 
@@ -139,23 +153,23 @@ class Supervisor:
         assert self._record is not None
         environment = {
             **os.environ,
-            access.VARIABLE: self._plan.rules,
-            tree.MARK: self._record.mark,
-            # What a kill leaves of temporary files is in one place, which is removed.
+            access_rules.VARIABLE: self._plan.rules.to_variable(),
+            process_tree.MARK: self._record.mark,
+            # One folder for all temporary files, which is removed even after a kill.
             "TMPDIR": self._record.temporary,
         }
-        # PyTorch would put its compiled code there, too, and compile again each time.
+        # PyTorch would keep its compiled code in TMPDIR and compile again at each start.
         compiled = Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}"
         environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
         with log.open("ab") as output:
-            # From the main thread, which lives as long as we do: the kernel ties the child to it.
+            # From the main thread: the parent-death signal is tied to the thread that starts it.
             self._process = subprocess.Popen(
                 self._plan.command(os.getpid()),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # the terminal's Ctrl-C is for us
+                start_new_session=True,  # the terminal's Ctrl-C is for this process
             )
         self._save(vllm=self._process.pid)
         return time.monotonic()
@@ -166,64 +180,64 @@ class Supervisor:
         return self._process
 
     def _wait_until_ready(self, log: Path) -> bool:
-        tail, progress = LogTail(log, self._offset), StartProgress()
+        tail, progress = LogTail(log, self._log_offset), StartProgress()
         self._report(progress.step)
-        ask = time.monotonic() + ASK
+        next_check = time.monotonic() + HEALTH_INTERVAL
         while not self._signals and self._child.poll() is None:
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 self._report(progress.step)
-            if progress.step.phase is Phase.READY and self._is_well():
+            if progress.step.phase is Phase.READY and self._is_healthy():
                 return True
-            if time.monotonic() >= ask:  # its log may be one without uvicorn's own lines
-                ask = time.monotonic() + ASK
-                if self._is_well(_SHORT) and self._is_ours():
+            if time.monotonic() >= next_check:  # the log may lack uvicorn's lines
+                next_check = time.monotonic() + HEALTH_INTERVAL
+                if self._is_healthy(_HEALTH_TIMEOUT) and self._owns_port():
                     return True
-            self._wake.wait(LOOK)
+            self._sleep(POLL_INTERVAL)
         return False
 
-    def _is_well(self, seconds: float = 1.0) -> bool:
-        return check_health(self._plan.url, seconds).word is HealthReply.OK
+    def _is_healthy(self, timeout: float = 1.0) -> bool:
+        return check_health(self._plan.url, timeout).reply is HealthReply.OK
 
-    def _is_ours(self) -> bool:
-        """Whether it is our server that listens, as far as can be seen."""
+    def _owns_port(self) -> bool:
+        """Return whether the listener on the port is this server, as far as can be determined."""
         assert self._record is not None
-        found = ports.listener(self._plan.port)
-        return found is None or found.pid in tree.members(self._child.pid, self._record.mark)
+        listener = ports.listener(self._plan.port)
+        members = process_tree.members(self._child.pid, self._record.mark)
+        return listener is None or listener.pid in members
 
-    def _wait(self) -> None:
-        """Until a signal, or until the child has ended."""
+    def _wait_for_exit(self) -> None:
+        """Wait for a signal or the end of the child; keep the log bounded meanwhile."""
         while not self._signals and self._child.poll() is None:
-            self._wake.wait(LOOK_AT_LOG)
-            self._wake.clear()
-            if self._store.bound_log(self._plan.name, MOST_LOG):
-                self._offset = 0
+            self._sleep(LOG_CHECK_INTERVAL)
+            if self._registry.bound_log(self._plan.name, MAX_LOG_BYTES):
+                self._log_offset = 0
             if self._record is not None and self._record.utc_offset != _utc_offset():
-                self._save(utc_offset=_utc_offset())  # summer or winter time has begun
+                self._save(utc_offset=_utc_offset())  # daylight saving time began or ended
 
     def _end(self) -> None:
         if self._record is not None and self._process is not None:
-            # The id of a process that has been waited for may be another's by now.
+            # The id of a process that was waited for may have been reused.
             ended = self._process.poll() is not None
-            tree.stop(
+            process_tree.stop(
                 None if ended else self._process.pid,
                 self._record.mark,
-                PATIENCE,
+                STOP_TIMEOUT,
                 lambda: self._child.poll() is not None or len(self._signals) > 1,
             )
             self._process.wait()
 
-    # Its record and its log.
+    # The record and the log.
 
     def _save(self, **changes: object) -> None:
         assert self._record is not None
         self._record = replace(self._record, **changes)  # type: ignore[arg-type]
         try:
-            self._store.write(self._record)
+            self._registry.write(self._record)
         except EngineError:
-            if not self._was_ready:  # a server that works is worth more than its record
+            if not self._was_ready:  # a running server matters more than its record
                 raise
 
-    def _say(self, log: Path, text: str) -> None:
+    def _write_log(self, log: Path, text: str) -> None:
         stamp = time.strftime("%m-%d %H:%M:%S")
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
             file.write(f"(qchat) INFO {stamp} {text}\n")
@@ -232,25 +246,20 @@ class Supervisor:
         with contextlib.suppress(EngineError):
             self._save(state=records.STOPPING)
         self._end()
-        with contextlib.suppress(EngineError):  # what stays is swept later
-            self._store.remove(self._plan.name)
+        with contextlib.suppress(EngineError):  # a record that stays is swept later
+            self._registry.remove(self._plan.name)
         if not self._signals:
             return Exit.OK
-        return exit_code(self._signals[0])
+        return signals.exit_code(self._signals[0])
 
-    def _failed(self, why: str | None, code: int, restarts: int, log: Path) -> QchatError:
-        cause = sentence(why or _ended(code))
-        text = _("vLLM can't serve {model}: {cause}")
-        if restarts:
-            text = _("vLLM ended {n} times serving {model}: {cause}")
-        message = text.format(model=self._plan.served_name, cause=cause, n=restarts + 1)
-        tried = instead(self._plan, _text(log, self._offset))
-        if tried:
-            message += " " + _("Try: {command}").format(command=tried)
-        message += " " + _("Its log: qchat logs {name}").format(name=self._plan.name)
-        with contextlib.suppress(EngineError):  # the cause that was found is to be told
+    def _failed(
+        self, error: str | None, exit_code: int, restarts: int, log: Path
+    ) -> UsageError | EngineError:
+        log_text = read_log(log, self._log_offset)
+        message = failure_message(self._plan, error, exit_code, restarts, log_text)
+        with contextlib.suppress(EngineError):  # the cause matters more than the record
             self._save(state=records.FAILED, message=message, vllm=None)
-        if code == Exit.USAGE:  # vLLM's own word, before it has started anything
+        if exit_code == Exit.USAGE:  # vLLM's own code for invalid options
             return UsageError(message)
         return EngineError(message)
 
@@ -260,53 +269,17 @@ class Supervisor:
         self._wake.set()
 
 
-def instead(plan: ServePlan, text: str) -> str | None:
-    """The command to try after a start that failed with `text` in the log; None if none helps."""
-    found = re.search(r"estimated maximum model length is (\d+)", text)
-    if found and int(found[1]) >= 1024:
-        return plan.again("--max-model-len", str(int(found[1]) // 1024 * 1024))
-    found = re.search(r"Free memory on device \S* ?\(([\d.]+)/([\d.]+) GiB\)", text)
-    if found and float(found[2]) > 0:
-        share = int((float(found[1]) - 0.25) / float(found[2]) * 100) / 100
-        return plan.again("--gpu-memory-utilization", str(share)) if share >= 0.1 else None
-    if re.search(r"OutOfMemoryError|CUDA out of memory", text):
-        return plan.again(passed=("--max-num-seqs", "64"))
-    return None
-
-
-def _ended(code: int) -> str:
-    """How a process ended that said nothing of it; vLLM leaves with 0 when its engine has died."""
-    if code == 0:
-        return _("its engine died")
-    if code < 0:
-        return _("killed by {signal}").format(signal=signal.Signals(-code).name)
-    return _("exit code {code}").format(code=code)
-
-
 def _utc_offset() -> int:
     return time.localtime().tm_gmtoff
 
 
-def _text(log: Path, offset: int) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(offset)
-            return file.read(1 << 22).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _told_to_stop(log: Path, offset: int) -> bool:
-    return _TOLD_TO_STOP in _text(log, max(offset, log.stat().st_size - (1 << 20)))
-
-
 def main() -> int:
-    """Supervise the plan on standard input, with no terminal; gives back the exit code."""
-    plan = ServePlan.from_json(sys.stdin.read())
+    """Supervise the plan on standard input without a terminal, and return the exit code."""
     try:
+        plan = ServePlan.from_json(sys.stdin.read())
         return Supervisor(plan, ServerRegistry(Paths.find()), lambda _step: None).run()
     except QchatError as error:
-        with contextlib.suppress(OSError):  # who started us may be gone
+        with contextlib.suppress(OSError):  # the starter may be gone
             print(error, file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_code
 

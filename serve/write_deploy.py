@@ -1,4 +1,4 @@
-"""`qchat serve --write-deploy DIR`: the files of a service, written; nothing is started."""
+"""`qchat serve --write-deploy DIR`: write the files of a service; nothing is started."""
 
 import contextlib
 import os
@@ -14,126 +14,116 @@ import click
 from ..engine.machine import Machine
 from ..errors import UsageError
 from ..i18n import _
-from . import deploy_templates as filling
-from . import keys, plan
-from . import process_tree as tree
+from . import deploy_templates, keys
+from .argument_secrets import secret_option
+from .deploy_templates import Deployment
+from .options import DeployOptions, ServeOptions
+from .plan import make_plan
 
 KEYS, METRICS_KEY = "keys", "prometheus.key"
 _DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")
-# They end up in comments, quotes and lists of several formats: plain ones alone.
+# Paths end up in comments, quoted strings and lists of several formats.
 _PATH = re.compile(r"[^\x00-\x1f\x7f\"'`\\$:]+")
 
 
 def write(
-    folder: Path,
-    order: plan.ServeOptions,
+    options: ServeOptions,
+    deploy: DeployOptions,
     machine: Machine | None,
     *,
-    domain: str,
-    workers: tuple[str, ...],
-    generate_key: bool,
     gpu: bool,
     environ: Mapping[str, str],
 ) -> None:
-    """Write the files for `order` and say what to do next. Files that are there stay as they are.
+    """Write the files for `options` and print what to do next. Existing files are not changed.
 
-    They are for later: what fits is judged by all the memory of `machine`, whoever has it now.
+    The files are for later, so the model must fit in all the memory of `machine`, whatever other
+    processes use now.
 
-    Raises `UsageError` for what can't be served, for a token among vLLM's options, for names that
-    can't stand in the files, and where a file is there with another text; then nothing is written.
+    Raises `UsageError` for options that can't be served, a token among vLLM's options, names that
+    can't stand in the files, and an existing file with another text; then nothing is written.
     """
-    folder = folder.absolute()
+    folder = deploy.folder.absolute()
     machine = None if machine is None else machine.at_rest()
-    if not _DOMAIN.fullmatch(domain):
-        raise UsageError(_("{name!r} is no domain name.").format(name=domain))
-    _check(workers)
-    if workers and generate_key:
-        raise UsageError(_("The keys belong to the servers: make them there, not with --worker."))
-    if workers and order.model is None:
-        raise UsageError(_("Name the MODEL that the servers of --worker have."))
-    deployment = _deployment(folder, order, machine, domain, workers, generate_key, gpu, environ)
-    option = tree.secret(order.extra)
+    _check(options, deploy)
+    deployment = _deployment(folder, options, deploy, machine, gpu, environ)
+    option = secret_option(options.passthrough_args)
     if option is not None:
         text = _(
-            "{option} can't stand after the -- here: everybody could read it in the files. Give a "
-            "token of the model hub in the environment, as HF_TOKEN; the files say where."
+            "{option} can't be given after the -- here: everybody could read it in the files. Set "
+            "a token of the model hub in the environment, as HF_TOKEN; the files say where."
         )
         raise UsageError(text.format(option=option))
     for path in (folder, deployment.keys, deployment.model_folder):
         if path is not None and not _PATH.fullmatch(str(path)):
             text = _("The path {path!r} has characters that not every file can hold; use another.")
             raise UsageError(text.format(path=str(path)))
-    texts = _new(folder, filling.files(deployment))
-    private = _keys(folder) if generate_key else {}
-    _make(folder, texts, private, deployment.uid)
+    texts = _missing(folder, deploy_templates.render(deployment))
+    private = _generate_keys(folder) if deploy.generate_key else {}
+    _write_files(folder, texts, private, deployment.uid)
     for name in (*texts, *private):
         click.echo(folder / name)
     if not texts and not private:
-        click.echo(_("All of it is there already, as it would be written."))
+        click.echo(_("All files exist already, with the same text."))
     for note in _notes(deployment, machine):
         click.echo(note, err=True)
     click.echo(_("\nNothing was started. Next:"))
-    for command in _next(deployment):
+    for command in _next_commands(deployment):
         click.echo(f"  {command}")
 
 
 def _deployment(
     folder: Path,
-    order: plan.ServeOptions,
+    options: ServeOptions,
+    deploy: DeployOptions,
     machine: Machine | None,
-    domain: str,
-    workers: tuple[str, ...],
-    generate_key: bool,
     gpu: bool,
     environ: Mapping[str, str],
-) -> filling.Deployment:
-    # There will be keys, whatever this shell knows of them: so no host is refused for want of one.
+) -> Deployment:
+    # The service will have keys, whatever is set in this shell: no host is refused for want of one.
     environ = {k: v for k, v in environ.items() if k not in (keys.VARIABLE, "VLLM_API_KEY")}
-    made = plan.make(replace(order, host="127.0.0.1"), machine, environ)
+    plan = make_plan(replace(options, host="127.0.0.1"), machine, environ)
     source = Path(__file__).absolute().parent.parent
     is_checkout = (source / "requirements" / "cpu.txt").is_file()
-    return filling.Deployment(
-        plan=replace(made, host=order.host),
-        order=order,
+    return Deployment(
+        plan=replace(plan, host=options.host),
+        options=options,
+        deploy=deploy,
         folder=folder,
-        domain=domain,
-        workers=workers,
-        keys=folder / KEYS if order.key_file is None else order.key_file.absolute(),
-        made=generate_key,
+        keys=folder / KEYS if options.key_file is None else options.key_file.absolute(),
         gpu=gpu,
         source=source if is_checkout else None,
-        uid=os.getuid() or filling.NOBODY,
+        uid=os.getuid() or deploy_templates.CONTAINER_UID,
     )
 
 
-def _new(folder: Path, texts: dict[str, str]) -> dict[str, str]:
-    """Those that are not there yet. Raises `UsageError` where one is there with another text."""
-    there = [name for name in texts if os.path.lexists(folder / name)]
-    changed = [name for name in there if not _holds(folder / name, texts[name])]
+def _missing(folder: Path, texts: dict[str, str]) -> dict[str, str]:
+    """Return the files that do not exist. Raises `UsageError` where one has another text."""
+    existing = [name for name in texts if os.path.lexists(folder / name)]
+    changed = [name for name in existing if not _has_text(folder / name, texts[name])]
     if changed:
         text = _(
-            "In {folder} there are other versions of {files}, and nothing is overwritten. Move "
-            "them away, or name another folder and compare."
+            "{folder} has other versions of {files}, and nothing is overwritten. Move them away, "
+            "or name another folder and compare."
         )
         raise UsageError(text.format(folder=folder, files=", ".join(changed)))
-    return {name: text for name, text in texts.items() if name not in there}
+    return {name: text for name, text in texts.items() if name not in existing}
 
 
-def _holds(path: Path, text: str) -> bool:
+def _has_text(path: Path, text: str) -> bool:
     try:
         return path.read_bytes() == text.encode()
     except OSError:
         return False
 
 
-def _keys(folder: Path) -> dict[str, str]:
-    """New keys: one for clients, one for Prometheus. Those that are there stay."""
-    there = [name for name in (KEYS, METRICS_KEY) if os.path.lexists(folder / name)]
-    if len(there) == 1:
-        text = _("{file} is there already: leave out --generate-key, or move it away.")
-        raise UsageError(text.format(file=folder / there[0]))
-    if there:
-        click.echo(_("The keys that are there stay."), err=True)
+def _generate_keys(folder: Path) -> dict[str, str]:
+    """Return the key files to write: one for clients, one for Prometheus. Existing ones stay."""
+    existing = [name for name in (KEYS, METRICS_KEY) if os.path.lexists(folder / name)]
+    if len(existing) == 1:
+        text = _("{file} exists already: omit --generate-key, or move it away.")
+        raise UsageError(text.format(file=folder / existing[0]))
+    if existing:
+        click.echo(_("The existing keys are kept."), err=True)
         return {}
     metrics = keys.generate()
     return {
@@ -142,7 +132,18 @@ def _keys(folder: Path) -> dict[str, str]:
     }
 
 
-def _check(workers: tuple[str, ...]) -> None:
+def _check(options: ServeOptions, deploy: DeployOptions) -> None:
+    if not _DOMAIN.fullmatch(deploy.domain):
+        raise UsageError(_("{name!r} is not a domain name.").format(name=deploy.domain))
+    _check_workers(deploy.workers)
+    if deploy.workers and deploy.generate_key:
+        text = _("The keys belong to the servers: generate them there, not with --worker.")
+        raise UsageError(text)
+    if deploy.workers and options.model is None:
+        raise UsageError(_("Name the MODEL that the --worker servers have."))
+
+
+def _check_workers(workers: tuple[str, ...]) -> None:
     schemes = set()
     for worker in workers:
         try:
@@ -151,20 +152,20 @@ def _check(workers: tuple[str, ...]) -> None:
         except ValueError:
             parts, port = urlsplit(""), None
         schemes.add(parts.scheme)
-        plain = re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", worker)
-        if plain is None or not port or not parts.hostname:
-            text = _("--worker is http://HOST:PORT, and {url!r} is not.")
+        is_plain = re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", worker)
+        if is_plain is None or not port or not parts.hostname:
+            text = _("--worker must have the form http://HOST:PORT; {url!r} does not.")
             raise UsageError(text.format(url=worker))
     if len(schemes) > 1:
-        raise UsageError(_("Either all of the --worker are https, or none."))
+        raise UsageError(_("Use https for all of the --worker URLs, or for none."))
     if len(set(workers)) < len(workers):
         raise UsageError(_("A --worker is given twice."))
 
 
-def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int) -> None:
+def _write_files(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int) -> None:
     """Write all files, or none."""
     written: list[Path] = []
-    owner = uid if os.getuid() == 0 else -1  # who runs in the containers reads the keys
+    owner = uid if os.getuid() == 0 else -1  # the user in the containers reads the keys
     try:
         for name, text in (texts | private).items():
             path = folder / name
@@ -175,11 +176,11 @@ def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int
             mode = 0o600 if name in private else 0o755 if name.endswith(".sh") else 0o644
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             written.append(path)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                out.write(text)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as output:
+                output.write(text)
                 if name in private:
                     os.fchown(descriptor, owner, -1)
-                else:  # whatever the umask: others read it, such as who runs in the containers
+                else:  # whatever the umask: the user in the containers reads it
                     os.fchmod(descriptor, mode)
         if (folder / "compose").is_dir():
             data = folder / "compose" / "prometheus-data"
@@ -189,42 +190,42 @@ def _make(folder: Path, texts: dict[str, str], private: dict[str, str], uid: int
         for path in written:
             with contextlib.suppress(OSError):
                 path.unlink()
-        text = _("Can't write {file}: {why}.")
-        where = error.filename or folder
-        raise UsageError(text.format(file=where, why=error.strerror)) from error
+        text = _("Can't write {file}: {reason}.")
+        failed = error.filename or folder
+        raise UsageError(text.format(file=failed, reason=error.strerror)) from error
 
 
-def _notes(one: filling.Deployment, machine: Machine | None) -> list[str]:
-    found = list(one.plan.notes)
-    if one.workers:
-        return found
+def _notes(deployment: Deployment, machine: Machine | None) -> list[str]:
+    notes = list(deployment.plan.notes)
+    if deployment.deploy.workers:
+        return notes
     if machine is None:
-        text = _("Nothing is said of what fits: no GPU of this machine can be measured.")
+        text = _("Whether the model fits is unknown: no GPU of this machine can be measured.")
     else:
         text = _(
-            "Judged by {machine}, as if nothing else ran on it; what the server finds when it "
-            "starts, here or on another machine, counts then."
+            "The fit was computed for {machine} with nothing else running. The server checks again "
+            "when it starts, on this or another machine."
         ).format(machine=machine.description)
-    found.append(text)
-    if filling.in_a_home(one.model_folder):
+    notes.append(text)
+    if deploy_templates.in_a_home(deployment.model_folder):
         text = _(
-            "Python, qchat or the model is in somebody's home, where the service's own user may "
-            "not be let in: install qchat in /opt for it."
+            "Python, qchat or the model is in a home directory, which the service's own user may "
+            "not be able to read: install qchat in /opt for it."
         )
-        found.append(text)
-    if one.source is None:
-        found.append(_("The image is built from qchat's source: say in compose/.env where it is."))
-    if not one.keys.exists():
-        text = _("There are no keys yet in {file}: README.md says how to make them.")
-        found.append(text.format(file=one.keys))
-    return found
+        notes.append(text)
+    if deployment.source is None:
+        notes.append(_("The image is built from qchat's source: set its path in compose/.env."))
+    if not deployment.keys.exists():
+        text = _("There are no keys yet in {file}: README.md says how to create them.")
+        notes.append(text.format(file=deployment.keys))
+    return notes
 
 
-def _next(one: filling.Deployment) -> list[str]:
-    """Three commands; the README has the rest."""
-    at = shlex.quote(str(one.folder))
-    unit = "vllm-router" if one.workers else "qchat"
-    enable = f"sudo cp {at}/{unit}.service /etc/systemd/system/"
+def _next_commands(deployment: Deployment) -> list[str]:
+    """Return three shell commands; the README has the rest."""
+    folder = shlex.quote(str(deployment.folder))
+    unit = "vllm-router" if deployment.deploy.workers else "qchat"
+    enable = f"sudo cp {folder}/{unit}.service /etc/systemd/system/"
     enable += f" && sudo systemctl enable --now {unit}"
-    nginx = f"sudo cp {at}/nginx.conf /etc/nginx/conf.d/qchat.conf && sudo nginx -t"
-    return [f"less {at}/README.md", enable, nginx]
+    nginx = f"sudo cp {folder}/nginx.conf /etc/nginx/conf.d/qchat.conf && sudo nginx -t"
+    return [f"less {folder}/README.md", enable, nginx]

@@ -216,14 +216,17 @@ def test_the_servers_are_listed_without_flock(
     home: Path, no_flock: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = ServerRegistry(Paths.find())
-    with registry.held("demo"):
+    with registry.acquire("demo"):
         assert cli.run(["status"]) == 0
-        assert registry.is_held("demo")
+        assert registry.is_locked("demo")
         supervisor = registry.supervisor("demo")
         assert supervisor is not None and supervisor.pid == os.getpid()
-        with pytest.raises(UsageError, match="named demo runs already"), registry.held("demo"):
+        with (
+            pytest.raises(UsageError, match="named demo is already running"),
+            registry.acquire("demo"),
+        ):
             pass
-    assert not registry.is_held("demo")
+    assert not registry.is_locked("demo")
     assert "Traceback" not in capsys.readouterr().err
 
 

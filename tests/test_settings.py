@@ -11,13 +11,7 @@ from qchat import cli, settings
 from qchat.errors import UsageError
 from qchat.settings import Settings, load
 
-
-def write(home: Path, text: str | bytes) -> Path:
-    """A config.toml under a QCHAT_HOME."""
-    file = home / "config" / "config.toml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return file
+from .config_file import write_config
 
 
 def loaded(home: Path, **environ: str) -> Settings:
@@ -49,7 +43,7 @@ def test_xdg_without_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_the_environment_beats_the_file(tmp_path: Path) -> None:
-    file = write(tmp_path, '# comment\nmodel = "a"\npreset = "code"\n')
+    file = write_config(tmp_path, '# comment\nmodel = "a"\npreset = "code"\n')
     got = loaded(tmp_path, QCHAT_MODEL="b")
     assert (got.model, got.where("model")) == ("b", "QCHAT_MODEL")
     assert (got.preset, got.where("preset")) == ("code", f"{file}:3")
@@ -57,12 +51,12 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_is_ignored(tmp_path: Path) -> None:
-    write(tmp_path, 'model = "a"')
+    write_config(tmp_path, 'model = "a"')
     assert loaded(tmp_path, QCHAT_MODEL="").model == "a"
 
 
 def test_servers(tmp_path: Path) -> None:
-    file = write(
+    file = write_config(
         tmp_path,
         "\ufeff[servers.lab]\nbase_url = 'http://lab'\napi_key_file = 'lab.key'\r\n"
         'model = "m"\n[servers."b.1"]\nbase_url="http://b"\napi_key_env="B_KEY"\n',
@@ -109,7 +103,7 @@ def test_servers(tmp_path: Path) -> None:
 def test_mistakes_name_file_line_and_remedy(
     tmp_path: Path, text: str | bytes, line: int, words: list[str]
 ) -> None:
-    file = write(tmp_path, text)
+    file = write_config(tmp_path, text)
     with pytest.raises(UsageError) as caught:
         loaded(tmp_path)
     said = str(caught.value)
@@ -120,7 +114,7 @@ def test_mistakes_name_file_line_and_remedy(
 
 
 def test_broken_toml(tmp_path: Path) -> None:
-    file = write(tmp_path, "model = \n")
+    file = write_config(tmp_path, "model = \n")
     with pytest.raises(UsageError, match="line 1") as caught:
         loaded(tmp_path)
     assert str(file) in str(caught.value)
@@ -181,7 +175,7 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
         if line.startswith(("# [servers", "# [tui"))
         or (" = " in line and "api_key_file" not in line)
     ]
-    write(tmp_path, "\n".join(examples))
+    write_config(tmp_path, "\n".join(examples))
     got = loaded(tmp_path)
     assert got.server in got.servers and got.model and got.preset
     names = {k.name for k in settings.KEYS} | set(settings.TUI_KEYS)
@@ -192,7 +186,9 @@ def test_the_file_of_init_is_valid_and_so_is_every_line_of_it(tmp_path: Path) ->
 
 
 def test_the_section_of_the_chat(tmp_path: Path) -> None:
-    file = write(tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nsystem_prompt = "terse"\n')
+    file = write_config(
+        tmp_path, '[tui]\nenter = "newline"\nattach_kib = 8\nsystem_prompt = "terse"\n'
+    )
     got = loaded(tmp_path)
     assert got.tui == settings.TuiSettings("newline", 8, system_prompt="terse")
     assert got.where("tui.attach_kib") == f"{file}:3"
@@ -200,7 +196,7 @@ def test_the_section_of_the_chat(tmp_path: Path) -> None:
 
 
 def test_show_names_values_and_origins_and_masks_keys(tmp_path: Path) -> None:
-    file = write(
+    file = write_config(
         tmp_path,
         'server = "lab"\n[servers.lab]\nbase_url = "http://lab:8000"\napi_key_env = "LAB_KEY"\n',
     )
@@ -213,7 +209,7 @@ def test_show_names_values_and_origins_and_masks_keys(tmp_path: Path) -> None:
 
 def test_a_key_in_the_place_of_a_variables_name_is_not_printed(tmp_path: Path) -> None:
     for wrong in ("sk-abc-123", "skabc123"):
-        write(tmp_path, f"[servers.lab]\nbase_url = 'http://lab'\napi_key_env = '{wrong}'\n")
+        write_config(tmp_path, f"[servers.lab]\nbase_url = 'http://lab'\napi_key_env = '{wrong}'\n")
         assert wrong not in config(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""vLLM's own words: kept out of the terminal, in a file that `qchat.engine.diagnosis` reads."""
+"""Redirect vLLM's output from the terminal to a file that `qchat.engine.diagnosis` reads."""
 
 import contextlib
 import os
@@ -11,20 +11,20 @@ from typing import TextIO
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The streams that this process was started with, while its descriptors 1 and 2 go to a log."""
+    """This process's original streams, while its descriptors 1 and 2 go to a log."""
 
     stdout: TextIO
     stderr: TextIO
 
 
 @contextlib.contextmanager
-def captured(path: Path) -> Iterator[Terminal]:
-    """Send what this process and its children write to stdout and stderr to the file `path`.
+def redirect_output(path: Path) -> Iterator[Terminal]:
+    """Redirect stdout and stderr of this process and its children to the file `path`.
 
-    Descriptors 1 and 2 are replaced, so that what C++ code and child processes write is caught
-    too; enter this before any of them starts. The file is readable by its owner alone: vLLM's
-    log can show what people asked. The streams handed out write to where the output went before;
-    at the end everything is as it was. Raises OSError where the file can't be made.
+    Descriptors 1 and 2 are replaced, so that the output of C++ code and child processes is
+    redirected too; enter this before any of them starts. The file is readable by its owner alone:
+    vLLM's log can contain prompts. The streams of the result write to the original destinations;
+    on exit the descriptors are restored. Raises OSError where the file can't be created.
     """
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
@@ -32,8 +32,8 @@ def captured(path: Path) -> Iterator[Terminal]:
         sys.stdout.flush()
         sys.stderr.flush()
         with (
-            _original(1, sys.stdout) as stdout,
-            _original(2, sys.stderr) as stderr,
+            _duplicate(1, sys.stdout) as stdout,
+            _duplicate(2, sys.stderr) as stderr,
         ):
             os.dup2(log, 1)
             os.dup2(log, 2)
@@ -51,19 +51,20 @@ def captured(path: Path) -> Iterator[Terminal]:
 
 
 def _flush(stream: TextIO) -> None:
-    # The reader of a pipe may be gone; whoever writes next is told, the clean-up goes on.
+    # The reader of a pipe may be gone; the next write reports that, the clean-up goes on.
     with contextlib.suppress(BrokenPipeError):
         stream.flush()
 
 
 @contextlib.contextmanager
-def _original(descriptor: int, like: TextIO) -> Iterator[TextIO]:
-    """A text stream on a copy of `descriptor`; the copy is not inherited by children."""
+def _duplicate(descriptor: int, template: TextIO) -> Iterator[TextIO]:
+    """A text stream with the encoding of `template` on a copy of `descriptor`; the copy is not
+    inherited by children."""
     stream = open(  # noqa: SIM115, PTH123
         os.dup(descriptor),
         "w",
-        encoding=like.encoding,
-        errors=like.errors,
+        encoding=template.encoding,
+        errors=template.errors,
         newline="\n",
         buffering=1,
     )

@@ -55,8 +55,8 @@ class OfflineOptions:
     `compile` the model with torch.compile: more tokens/s for a slower start (see `LONG_RUN`);
     `engine_args` any other option of vLLM's server by name, without the dashes
     (``{"quantization": "fp8", "enable-prefix-caching": ""}``; "" for an option without a value).
-    `log` is the file that this process's vLLM writes to (see `engine_log.captured`); a failed
-    start is explained by it.
+    `log` is the file that this process's vLLM writes to (see `engine_log.redirect_output`); the
+    error of a failed start is read from it.
     """
 
     max_model_len: int | None = None
@@ -134,7 +134,7 @@ class OfflineEngine:
     def prewarm(self) -> None:
         """Start importing vLLM and return at once. `start` calls it if nobody else did.
 
-        Call it after `engine_log.captured`, so that the children's output goes there too.
+        Call it after `engine_log.redirect_output`, so that the children's output goes there too.
         Raises `EngineError` where vLLM is not installed, `UsageError` where the model is not there.
         """
         if self._imports is not None:

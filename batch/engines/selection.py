@@ -18,7 +18,7 @@ from .http import HttpEngine
 from .servers import ServerPool
 
 WAIT_NOTICE = 1.0
-"""Seconds that servers get to answer before a person reads whom the run is waiting for."""
+"""Seconds after which a message names the servers that have not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)

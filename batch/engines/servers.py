@@ -1,4 +1,4 @@
-"""A pool of servers as one engine: the least busy one is asked, each behind a circuit breaker."""
+"""A pool of servers as one engine: the least busy one is used; each has a circuit breaker."""
 
 import asyncio
 import time
@@ -209,7 +209,7 @@ class ServerPool:
                 self._report(text.format(url=server.engine.base_url, models=names))
 
     async def alive(self) -> bool:
-        """Whether a server can be asked now."""
+        """Whether a server accepts requests now."""
         return any(not server.down for server in self._servers)
 
     async def close(self) -> None:

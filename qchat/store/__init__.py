@@ -15,13 +15,14 @@ synchronous and may come from any thread; an event loop uses `StoreThread`. A wi
 `store.notice`.
 """
 
+from ..message_state import MessageState
 from .conversations import ConversationTable
 from .errors import StoreError, StoreProblem
 from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
 from .recorder import AnswerRecorder
-from .records import ROLES, Hit, MessageState, Node, StoredConversation, StoredMessage
+from .records import ROLES, Hit, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
 from .text import title_of

@@ -10,11 +10,12 @@ from typing import Final
 
 from ..i18n import _
 from ..json_types import JsonObject
+from ..message_state import MessageState
 from . import rows
 from .database import Database
 from .errors import StoreError, StoreProblem
 from .index import index_message, unindex_message
-from .records import MessageState, Node, StoredMessage
+from .records import Node, StoredMessage
 from .text import maybe_storable, storable
 from .writers import Writer
 

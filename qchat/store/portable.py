@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from ..i18n import _
 from ..json_types import JsonObject
+from ..message_state import MessageState
 from . import rows
 from .conversations import get_conversation, insert, is_id
 from .database import Database
-from .records import ROLES, MessageState, StoredMessage
+from .records import ROLES, StoredMessage
 from .text import title_of
 
 FORMAT: Final = "qchat-conversations"

@@ -1,8 +1,9 @@
 """Recording a question and its answer, for `qchat ask --save` and for the chat alike."""
 
 from ..json_types import JsonObject
+from ..message_state import MessageState
 from .messages import LEAF, Leaf
-from .records import MessageState, StoredMessage
+from .records import StoredMessage
 from .store import Store
 from .text import title_of
 

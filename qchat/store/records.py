@@ -1,22 +1,13 @@
 """The values that the store returns. Times are seconds since 1970, exact to a millisecond."""
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..json_types import JsonObject
+from ..message_state import MessageState
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-
-
-class MessageState(enum.StrEnum):
-    """The state of a message. All but streamed answers are `COMPLETE` from the start."""
-
-    STREAMING = "streaming"  # a running process is writing it
-    STOPPED = "stopped"  # a person stopped it, or its process died; the part that came is kept
-    ERROR = "error"  # the server failed; the part that came is kept, `error` says why
-    COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)

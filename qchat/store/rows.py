@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from ..i18n import _
 from ..json_types import JsonObject
+from ..message_state import MessageState
 from .database import unknown
 from .errors import StoreError
 from .index import index_message, unindex_message
-from .records import ROLES, MessageState, Node, StoredMessage
+from .records import ROLES, Node, StoredMessage
 from .text import maybe_storable, storable
 
 COLUMNS: Final = (

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..json_types import JsonObject
+from ..message_state import MessageState
 from . import rows
 from .database import Database
 from .errors import StoreError
 from .opening import PENDING
 from .portable import BadDocumentError, Parsed, add, iso, parse
-from .records import ROLES, MessageState
+from .records import ROLES
 from .schema import migrate
 from .text import title_of
 

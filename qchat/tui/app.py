@@ -1,53 +1,52 @@
-"""The chat on the screen: what it is made of, and how an action gets to its room."""
+"""The window of the chat: layout, messages of the parts, dispatch of actions, error reports."""
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from functools import cached_property
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textual import events
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.filter import LineFilter, NoColor
+from textual.notifications import SeverityLevel
 
 from ..errors import Exit, QchatError
 from ..i18n import _
 from ..sanitize import one_line
+from ..tasks import run_supervised
+from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
-from .chat.active_settings import ActiveSettings
 from .chat.conversation import Conversation
+from .chat.status import status_parts
 from .composer.completion_list import CompletionList
 from .composer.composer import Composer
-from .composer_notes import ComposerNotes
 from .garbage_collection import GarbageCollection
 from .launch import LaunchOptions, welcome_text
-from .quitting import QuitHandler
-from .server_probe import ServerProbe
-from .status_line import StatusLine
-from .themes import THEMES, first_theme
+from .parts import ChatParts, import_for_first_answer
+from .servers.monitor import ServerMonitor
+from .themes import THEMES, first_theme, theme_after, theme_named
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
+from .window import StateChanged
 
 if TYPE_CHECKING:
     from ..store import Store
-    from .chat.conversation_actions import ConversationActions
-    from .chat.message_actions import MessageActions
-    from .chat.settings_actions import SettingsActions
     from .chat.titles import TitleGenerator
-    from .copying import ClipboardActions
-    from .overlays import Overlays
-    from .server_offers import ServerOffers
-    from .sidebar import Sidebar
-    from .submission import Submission
+    from .widgets.sidebar import Sidebar
 
 _CHECKPOINT_SECONDS = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 class ChatApp(App[int], inherit_bindings=False):
-    """One window on one conversation at a time.
+    """The window: shows one conversation at a time.
 
-    What is not needed to paint the first screen is imported and made when it is first wanted.
+    `parts` are what it is made of. `fault` is the first unexpected exception, after which the chat
+    went on.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -60,30 +59,33 @@ class ChatApp(App[int], inherit_bindings=False):
     def __init__(
         self, open_store: "Callable[[], Store]", start: LaunchOptions, keymap: Keymap | None = None
     ) -> None:
-        """`open_store` is called after the first paint.
-
-        `failure` is why that did not work, or why what was written could not be kept; `fault` the
-        first error of qchat's own, with which the chat went on.
-        """
+        """`open_store` is called after the first paint, in a thread."""
         super().__init__()
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
-        self.failure: QchatError | None = None
         self.fault: Exception | None = None
-        self.transcript = Transcript(id="transcript")
-        self.composer = Composer(
-            id="composer", options=start.tui, help_key=self.keymap.shown("help")
+        self._open_failure: QchatError | None = None
+        self.parts = ChatParts(
+            self,
+            start,
+            self.keymap,
+            perform=self.perform,
+            is_blocked=self._is_blocked,
+            write=self._write_to_terminal,
+            edit_text=self._edit_text,
         )
-        self._status = StatusLine(id="status")
-        self.current = ActiveSettings(self, start)
-        self.conversation = Conversation(self)
-        self.probe = ServerProbe(self)
-        self.leaving = QuitHandler(self)
-        self._sidebar: Sidebar | None = None
-        self._notes = ComposerNotes(id="notes")
+        self.transcript = self.parts.transcript
+        self.composer = self.parts.composer
+        self.conversation = self.parts.conversation
+        self.handlers = {
+            **action_handlers(self.parts),
+            "palette": ActionHandler(lambda _: self._show_palette()),
+            "theme": ActionHandler(self._choose_theme),
+            "help": ActionHandler(lambda _: self._toggle_help()),
+        }
         self._collector = GarbageCollection()
-        self._sent_early = False
+        self._submitted_early = False
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = first_theme(start.tui.theme, no_color=self.no_color)
@@ -93,104 +95,46 @@ class ChatApp(App[int], inherit_bindings=False):
             self._bindings.bind(binding.key, binding.action, priority=True)
 
     @property
-    def sidebar(self) -> "Sidebar":
-        """The list of conversations; not before the first paint."""
-        from .sidebar import Sidebar
-
-        if self._sidebar is None:
-            self._sidebar = Sidebar(self)
-        return self._sidebar
-
-    @cached_property
-    def chats(self) -> "ConversationActions":
-        """What is done with whole conversations."""
-        from .chat.conversation_actions import ConversationActions
-
-        return ConversationActions(self)
-
-    @cached_property
-    def copies(self) -> "ClipboardActions":
-        """The way to the clipboard."""
-        from .copying import ClipboardActions
-
-        return ClipboardActions(self)
-
-    @cached_property
-    def offers(self) -> "ServerOffers":
-        """The servers that are started from here."""
-        from .server_offers import ServerOffers
-
-        return ServerOffers(self, self._start)
-
-    @cached_property
-    def screens(self) -> "Overlays":
-        """What is laid over the conversation."""
-        from .overlays import Overlays
-
-        return Overlays(self)
-
-    @cached_property
-    def sending(self) -> "Submission":
-        """What Enter does."""
-        from .submission import Submission
-
-        return Submission(self)
-
-    @cached_property
-    def talk(self) -> "MessageActions":
-        """What is done with single messages."""
-        from .chat.message_actions import MessageActions
-
-        return MessageActions(self)
-
-    @cached_property
-    def titles(self) -> "TitleGenerator":
-        """What gives conversations their titles."""
-        from .chat.titles import TitleGenerator
-
-        return TitleGenerator(self, wanted=self._start.tui.titles)
-
-    @cached_property
-    def uses(self) -> "SettingsActions":
-        """What is changed of what the next question is asked with."""
-        from .chat.settings_actions import SettingsActions
-
-        return SettingsActions(self, self._start)
+    def failure(self) -> QchatError | None:
+        """Why the store could not be opened, or the draft not be stored."""
+        return self._open_failure or self.parts.quit_handler.failure
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Without colours, none reach the terminal."""
+        """Remove colours where the theme has none."""
         return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
 
     def refresh_css(self, animate: bool = True) -> None:
-        """Another theme; the first one's colours were there before anything was parsed."""
+        """Parse the styles again for another theme; the first one's need not be."""
         variables = self.get_css_variables()
         if variables != self._variables:
             self._variables = variables
             super().refresh_css(animate)
 
+    # -- opening and closing ---------------------------------------------------------------
+
     def compose(self) -> ComposeResult:
-        """Transcript, composer, status line; the list comes once there is a store."""
+        """Transcript, composer, status line; the sidebar is mounted when the store is open."""
         yield self.transcript
-        yield self._notes
+        yield self.parts.notes
         yield CompletionList()
         yield self.composer
-        yield self._status
+        yield self.parts.status_line
 
     def on_mount(self) -> None:
-        """Show what there is; the rest waits for the first paint."""
+        """Open the store after the first paint."""
         self.composer.focus()
-        self._show_status()
+        self._show_status("")
+        asyncio.get_running_loop().set_exception_handler(self._report_callback_error)
         self.call_after_refresh(lambda: self.spawn(self._open()))
 
     async def _open(self) -> None:
         try:
-            store = await run_in_daemon_thread(
-                self._open_store
-            )  # another qchat may be at it, for seconds
+            # In a thread: another process may hold the lock for seconds.
+            store = await run_in_daemon_thread(self._open_store)
             last = store.conversations.last() if self._start.go_on else None
             self.conversation.open(store, last.id if last is not None else None)
         except QchatError as e:
-            self.failure = e
+            self._open_failure = e
             self.exit(int(e.exit_code))
             return
         except Exception:
@@ -198,182 +142,259 @@ class ChatApp(App[int], inherit_bindings=False):
             raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
-        self.run_worker(self._warm_up, thread=True)
-        self.spawn(self._show_list())
-        self.spawn(self.probe.watch())
-        self.set_interval(_CHECKPOINT_SECONDS, self._every_second)
+        self.run_worker(self._preload, thread=True)
+        self.spawn(self._mount_sidebar())
+        self.supervise(_("Watching the server"), self.parts.monitor.run)
+        self.supervise(_("Saving the conversation"), self._save_periodically)
         if self._start.question:
             self.conversation.send(self._start.question)
-        elif self._sent_early:
+        elif self._submitted_early:
             self.composer.send()
 
-    def _warm_up(self) -> None:
-        # What the first question and the first answer need not wait for.
+    def _preload(self) -> None:
         try:
-            import markdown_it  # noqa: F401
-
-            from ..api import client  # noqa: F401
-            from .chat import pending_answer as answering  # noqa: F401
-            from .markdown import Renderer  # noqa: F401
+            import_for_first_answer()
         finally:
-            self._collector.loaded()
+            self._collector.freeze()
 
-    def _every_second(self) -> None:
-        self.conversation.checkpoint()
-        self._collector.tick(busy=self.conversation.answers)
+    async def _save_periodically(self) -> None:
+        while True:
+            await asyncio.sleep(_CHECKPOINT_SECONDS)
+            self.conversation.checkpoint()
+            self._collector.tick(busy=self.conversation.has_pending_answers)
 
-    async def _show_list(self) -> None:
-        await self.screen_stack[0].mount(self.sidebar, before=0)
-        await self.sidebar.begin()
+    async def _mount_sidebar(self) -> None:
+        await self.screen_stack[0].mount(self.parts.sidebar, before=0)
+        await self.parts.sidebar.start()
 
     def on_resize(self, event: events.Resize) -> None:
-        """There is room for the list now, or no longer."""
-        if self._sidebar is not None and self._sidebar.is_attached:
-            self._sidebar.fit(event.size.width)
+        """Fit the sidebar to the new width."""
+        if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
+            self.parts.sidebar.fit(event.size.width)
 
     def on_unmount(self) -> None:
-        """However the window ends: nothing more is drawn."""
+        """End requests, however the window ends."""
+        asyncio.get_running_loop().set_exception_handler(None)
+        if self.parts.is_made("title_generator"):
+            self.parts.title_generator.stop()
         self.conversation.abandon()
         self._collector.close()
 
-    # -- for the rooms ---------------------------------------------------------------------
+    # -- `Window`, for the parts -----------------------------------------------------------
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it beside the rest; what goes wrong is said, and the chat goes on."""
-        self.run_worker(self._told(work), exit_on_error=True)
+        """Run a coroutine in the background; report its exception."""
+        self.run_worker(self._reported(work), exit_on_error=True)
 
     def follow(self, work: Awaitable[object]) -> None:
-        """Say what goes wrong with something that has begun."""
+        """Report the exception of something that has been started already."""
         self.spawn(_awaited(work))
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    def supervise(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` for as long as the window is open; report its exception and restart it."""
+
+        async def attempt() -> None:
+            try:
+                await work()
+            except Exception as e:
+                if self.parts.quit_handler.closing:
+                    return  # the store is closed
+                if not isinstance(e, QchatError):
+                    self.fault = self.fault or e
+                raise
+
+        def report(text: str) -> None:
+            self.say(_("{text}. It is restarted.").format(text=text), error=True, seconds=10)
+
+        self.run_worker(run_supervised(name, attempt, report=report), exit_on_error=True)
+
+    def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
+        """Show a sentence in the corner for some seconds; never the same one twice at a time."""
+        if not any(note.message == text and not note.has_expired for note in self._notifications):
+            severity: SeverityLevel = "error" if error else "information"
+            self.notify(text, severity=severity, markup=False, timeout=seconds)
+
+    async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except Exception as e:
-            self._tell(e)
+            self._report(e)
 
-    def _tell(self, error: Exception) -> None:
-        """Say what went wrong; the chat goes on, whatever it was."""
+    def _report_callback_error(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        # An exception in a callback of the event loop, such as the end of a request.
+        if isinstance(error := context.get("exception"), Exception):
+            self._report(error)
+        else:
+            loop.default_exception_handler(context)
+
+    def _report(self, error: Exception) -> None:
+        """Log and show an error; the chat goes on, whatever it was."""
         text = str(error)
         if not isinstance(error, QchatError):
-            if self.leaving.begun:
-                return  # what was still on its way met a store that is closed
+            if self.parts.quit_handler.closing:
+                return  # the store is closed
+            _log.error("unexpected error", exc_info=error)
             self.fault = self.fault or error
-            text = _("{kind}: {what}. This is a fault of qchat's own; the chat goes on.")
-            what = one_line(str(error)).rstrip(".")
-            text = text.format(kind=type(error).__name__, what=what)
+            text = _("{kind}: {message}. This is a bug in qchat; the chat goes on.")
+            message = one_line(str(error)).rstrip(".")
+            text = text.format(kind=type(error).__name__, message=message)
         self.say(text, error=True, seconds=10)
 
-    def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """A sentence in the corner, for a while; it does not stand there twice."""
-        if any(note.message == text and not note.has_expired for note in self._notifications):
-            return
-        self.notify(
-            text, severity="error" if error else "information", markup=False, timeout=seconds
-        )
+    def _write_to_terminal(self, sequence: str) -> None:
+        if self._driver is not None:
+            self.call_from_thread(self._driver.write, sequence)
 
-    def changed(self) -> None:
-        """Show how things are: the status line, and what an empty conversation says."""
-        if self._sidebar is not None:
-            self._sidebar.changed()
-        shown, look, doing = self.keymap.shown, self.probe.last, self.offers.doing
-        self._show_status(doing)
-        waiting = [message.text for message in self.conversation.waiting]
-        self._notes.tell(waiting, shown("unqueue"), self.talk.note)
-        if look is not None:
-            endpoint = self.current.using.endpoint
+    async def _edit_text(self, text: str) -> str:
+        from .composer.external_editor import edit_text
+
+        return await edit_text(self, text)
+
+    # -- messages of the parts -------------------------------------------------------------
+
+    @on(StateChanged)
+    def _redraw_state(self) -> None:
+        parts, result, label = self.parts, self.parts.monitor.result, self.keymap.shown
+        if parts.is_made("sidebar"):
+            parts.sidebar.state_changed()
+        activity = parts.server_actions.activity if parts.is_made("server_actions") else ""
+        self._show_status(activity)
+        queue = [message.text for message in self.conversation.drafts.queue]
+        editing = parts.message_actions.note if self.conversation.drafts.edited else ""
+        parts.notes.show(queue, label("unqueue"), editing)
+        if result is not None:
+            endpoint = parts.settings.current.endpoint
             self.transcript.placeholder = welcome_text(
-                endpoint, look, doing, start_key=shown("start"), help_key=shown("help")
+                endpoint, result, activity, start_key=label("start"), help_key=label("help")
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
 
-    def _show_status(self, doing: str = "") -> None:
-        doing = doing or self._wanting()
-        stop_key = self.keymap.shown("interrupt")
-        self._status.show(self.conversation, self.current, self.probe, doing, stop_key)
+    def _show_status(self, activity: str) -> None:
+        settings, monitor = self.parts.settings, self.parts.monitor
+        self.parts.status_line.show(
+            status_parts(self.conversation, settings, monitor, self.keymap, activity)
+        )
 
-    def _wanting(self) -> str:
-        """What there is to do before a question can be answered."""
-        look = self.probe.last
-        if look is not None and look.seconds is None:
-            return _("{key} finds one").format(key=self.keymap.shown("start"))
-        if look is not None and self.current.using.model is None and len(look.models) > 1:
-            return _("{key} chooses a model").format(key=self.keymap.shown("model"))
-        return ""
+    @on(ServerMonitor.EndpointResolved)
+    def _replace_endpoint(self, event: ServerMonitor.EndpointResolved) -> None:
+        self.parts.settings.replace_endpoint(event.before, event.endpoint)
+
+    @on(ServerMonitor.Recovered)
+    def _say_recovered(self, event: ServerMonitor.Recovered) -> None:
+        text = _("The server responds again, after {n:.0f} s.").format(n=event.seconds)
+        if self.conversation.unanswered:
+            key = self.keymap.shown("retry")
+            text += " " + _("{key} sends the last question again.").format(key=key)
+        self.say(text, seconds=8)
+
+    @on(Conversation.RequestStarted)
+    def _stop_title_generation(self) -> None:
+        if self.parts.is_made("title_generator"):
+            self.parts.title_generator.stop()
+
+    @on(Conversation.AnswerCompleted)
+    def _generate_title(self, event: Conversation.AnswerCompleted) -> None:
+        if self.conversation.is_open:
+            generator = self.parts.title_generator
+            self.spawn(generator.generate(event.conversation, event.endpoint, event.model))
+
+    def on_title_generator_generated(self, event: "TitleGenerator.Generated") -> None:
+        """Set the title."""
+        actions = self.parts.conversation_actions
+        self.spawn(actions.set_generated_title(event.conversation, event.title))
+
+    def on_message_actions_forked(self) -> None:
+        """List the new conversation."""
+        self.spawn(self.parts.sidebar.read())
+
+    def on_sidebar_opened(self, event: "Sidebar.Opened") -> None:
+        """Show the conversation."""
+        self.spawn(self.conversation.show(event.conversation))
+
+    def on_sidebar_renamed(self, event: "Sidebar.Renamed") -> None:
+        """Store the title."""
+        actions = self.parts.conversation_actions
+        self.spawn(actions.rename_to(event.conversation, event.title))
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        """Submit. While the window opens or closes, the text stays in the composer."""
+        if not self.conversation.is_open:
+            self._submitted_early = True
+        elif not self.parts.quit_handler.closing:
+            self.parts.submission.submit(event.text, event.typed)
+
+    def on_composer_escaped(self) -> None:
+        """Cancel the editing of a message."""
+        self.parts.message_actions.cancel()
+
+    def on_composer_older(self) -> None:
+        """Step through earlier questions."""
+        if self.conversation.is_open:
+            self.spawn(self.parts.conversation_actions.recall_questions())
+
+    def on_transcript_copied(self, event: Transcript.Copied) -> None:
+        """Copy to the clipboard."""
+        self.spawn(self.parts.clipboard_actions.copy(event.text))
 
     # -- actions ---------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys of the conversation mean nothing while another screen lies on top of it."""
+        """Disable the conversation's keys while another screen lies on top of it."""
         if action == "do" and len(self.screen_stack) > 1:
             return ACTIONS[str(parameters[0])].everywhere
         return super().check_action(action, parameters)
 
     def action_do(self, name: str) -> None:
-        """A key was pressed."""
+        """Perform the action of a key."""
         self.perform(ACTIONS[name])
 
     def perform(self, action: Action, argument: str = "") -> None:
-        """Do it, if it can be done now; the ways to an action all lead through here."""
-        if self.leaving.begun:
+        """Perform an action, if it is possible now; keys, commands and palette all lead here."""
+        handler = self.handlers[action.name]
+        if self.parts.quit_handler.closing:
             return
-        room, _dot, method = action.handler.partition(".")
-        if room in ("conversation", "chats", "talk", "uses") and not self.conversation.opened:
-            return  # it is just being opened; what was written stays
-        if not action.while_coming and self.still_coming():
+        if handler.needs_store and not self.conversation.is_open:
+            return  # it is being opened; what was written stays
+        if not action.while_coming and self._is_blocked():
             return
         if action.needs_argument and not argument:
-            self._ask_for(action)
+            self.parts.overlays.ask_argument(action)
             return
-        values: Iterable[object] = (*action.values, *([argument] if action.argument else []))
         try:
-            done = getattr(self.room(room), method)(*values)
+            work = handler.run(argument)
         except Exception as e:
-            self._tell(e)
+            self._report(e)
             return
-        if inspect.iscoroutine(done):
-            self.spawn(done)
+        if inspect.iscoroutine(work):
+            self.spawn(work)
 
-    def room(self, name: str) -> object:
-        """The object whose methods `Action.handler` names."""
-        return getattr(self, name)
-
-    def _ask_for(self, action: Action) -> None:
-        from .screens.argument_prompt import ArgumentPrompt
-
-        def given(words: str | None) -> None:
-            if words:
-                self.perform(action, words)
-
-        self.push_screen(ArgumentPrompt(action), given)
-
-    def still_coming(self) -> bool:
-        """Whether an answer is on its way; then that is said."""
+    def _is_blocked(self) -> bool:
+        """Whether a pending answer forbids an action; then say so."""
         if self.conversation.busy:
-            text = _("The answer is still coming; {key} stops it.")
+            text = _("An answer is pending; {key} stops it.")
             self.say(text.format(key=self.keymap.shown("interrupt")), seconds=3)
         return self.conversation.busy
 
-    def on_composer_sent(self, event: Composer.Sent) -> None:
-        """Enter. While the window opens or closes, what was written stays."""
-        if not self.conversation.opened:
-            self._sent_early = True
-        elif not self.leaving.begun:
-            self.sending.sent(event.text, event.typed)
+    def _show_palette(self) -> None:
+        if len(self.screen_stack) == 1:
+            if self.parts.is_made("sidebar"):
+                self.parts.sidebar.leave()
+            self.parts.overlays.show_palette()
 
-    def on_composer_escaped(self) -> None:
-        """Leave the editing of a message."""
-        self.talk.cancel()
+    def _toggle_help(self) -> None:
+        from .screens.help import HelpScreen
 
-    def on_composer_older(self) -> None:
-        """Up at the first line."""
-        if self.conversation.opened:
-            self.spawn(self.conversation.recall())
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        elif len(self.screen_stack) == 1:
+            self.push_screen(HelpScreen(self.keymap.help_text()))
 
-    def on_transcript_copied(self, event: Transcript.Copied) -> None:
-        """A key copied something."""
-        self.spawn(self.copies.copy(event.text))
+    def _choose_theme(self, name: str) -> None:
+        """Use another theme, without a name the next one. Raises `UsageError`."""
+        self.theme = theme_named(name) if name else theme_after(self.theme)
+        self.say(_("Theme: {name}").format(name=self.theme))
 
 
 async def _awaited(work: Awaitable[object]) -> None:

@@ -1,4 +1,4 @@
-"""Putting text on the clipboard, by whatever way there is, and saying which it was."""
+"""Copying text to the clipboard, by a program or by the terminal (OSC 52)."""
 
 import base64
 import os
@@ -12,40 +12,40 @@ from ..i18n import _
 
 OSC_MAX: Final = 74_000
 """Bytes of text in one OSC 52 sequence; more than xterm and tmux take is dropped silently."""
-_SECONDS: Final = 3.0
+_TIMEOUT: Final = 3.0
 
 
 def copy(
     text: str, write: Callable[[str], None], environ: Mapping[str, str] = os.environ
 ) -> tuple[bool, str]:
-    """Copy; whether it may have worked, and a sentence for the person.
+    """Copy a text; return whether it may have worked, and a sentence about it.
 
-    `write` takes an escape sequence to the terminal. Programs that hold the clipboard are asked
-    first, since only they say whether it worked; then the terminal is asked by OSC 52.
+    `write` sends an escape sequence to the terminal. Clipboard programs are tried first, since
+    only they report success; then OSC 52.
     """
     size = _("{n:,} characters").format(n=len(text))
     for command in _programs(environ):
         if _run(command, text):
             if command[0] == "tmux":
                 return True, _(
-                    "Copied {size} to tmux's buffer. They reach the terminal's clipboard where "
-                    "tmux's set-clipboard allows it."
+                    "Copied {size} to the tmux buffer; they reach the terminal's clipboard if "
+                    "tmux's option set-clipboard allows it."
                 ).format(size=size)
             return True, _("Copied {size}.").format(size=size)
     data = text.encode("utf-8", "replace")
     if len(data) > OSC_MAX:
         return False, _(
-            "Not copied: {size} are too many for the terminal; install wl-copy or xclip."
+            "Not copied: {size} are too many for OSC 52; install wl-copy or xclip."
         ).format(size=size)
     write(osc52(data, environ))
     return True, _(
-        "Sent {size} to the terminal's clipboard. If nothing arrives, it does not allow that "
-        "(OSC 52): select with Shift and the mouse."
+        "Sent {size} to the terminal's clipboard. If the clipboard stays empty, the terminal "
+        "does not support OSC 52: select with Shift and the mouse."
     ).format(size=size)
 
 
 def osc52(data: bytes, environ: Mapping[str, str]) -> str:
-    """The sequence, wrapped for tmux or screen where the terminal is one of them."""
+    """The OSC 52 sequence, wrapped for tmux or screen inside one of them."""
     plain = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
     if environ.get("TMUX"):
         return "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
@@ -72,14 +72,14 @@ def _run(command: list[str], text: str) -> bool:
     if program is None:
         return False
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [program, *command[1:]],
             input=text.encode("utf-8", "replace"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return process.returncode == 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     help=_(
         """Chat in the terminal, with any OpenAI-compatible server.
 
-        The words, if there are any, are the first question. Conversations are kept; F1 shows the
+        QUESTION, if given, is sent as the first message. Conversations are stored; F1 shows the
         keys.
         """
     ),
@@ -35,7 +35,7 @@ Examples:
   qchat tui --web
 
 \b
-Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be opened.
+Exit codes: 0 success, 2 usage or configuration error, 3 conversations can't be opened or saved.
 """
     ),
 )
@@ -45,7 +45,7 @@ Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be op
     "--continue",
     "go_on",
     is_flag=True,
-    help=_("Go on with the last conversation."),
+    help=_("Open the last conversation."),
 )
 @click.option(
     "--web",
@@ -56,7 +56,7 @@ Exit codes: 0 left, 2 a setting is wrong, 3 the stored conversations can't be op
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help=_("Port for --web, on 127.0.0.1; a free one if not given."),
+    help=_("Port for --web on 127.0.0.1; 0 (the default) picks a free one."),
 )
 @options.system
 @options.server_options
@@ -73,16 +73,14 @@ def tui(
     model: str | None,
     sampling: Sampling,
 ) -> int:
-    """Open the screen. Raises `QchatError` for what is wrong before it."""
+    """Run the chat. Raises `QchatError`."""
     from .. import settings as settings_
     from ..api import endpoint as wire
     from ..system_prompts import Prompts
 
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
-        raise UsageError(
-            _("qchat tui needs a terminal; for a pipe or a script there is qchat ask.")
-        )
+        raise UsageError(_("qchat tui needs a terminal; use qchat ask in pipes and scripts."))
     settings = settings_.load()
     endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
     if in_browser:
@@ -92,12 +90,12 @@ def tui(
     elif web:
         return _serve_web(question, port)
     prompt = settings.tui.system_prompt
-    os.environ.setdefault("TEXTUAL_FPS", "240")  # a typed letter waits 4 ms at most to be drawn
+    os.environ.setdefault("TEXTUAL_FPS", "240")  # a typed character is drawn within 4 ms
 
     import gc
     from contextlib import ExitStack
 
-    gc.disable()  # until the first paint; what is imported stays
+    gc.disable()  # until the first paint; imported objects stay anyway
     from .actions.keymap import Keymap
     from .app import ChatApp
     from .launch import LaunchOptions
@@ -118,17 +116,17 @@ def tui(
     )
     with ExitStack() as stack:
 
-        def opened() -> "Store":
+        def open_conversations() -> "Store":
             from ..store import open_store
 
             return stack.enter_context(open_store(settings.paths.data))
 
-        app = ChatApp(opened, start, keymap)
+        app = ChatApp(open_conversations, start, keymap)
         code = app.run() or 0
-        for note in app.offers.notes():
+        for note in app.parts.exit_notes():
             click.echo(note, err=in_browser)  # there stdout is the page's
-        if (wrong := app.failure or app.fault) is not None:
-            raise wrong
+        if (error := app.failure or app.fault) is not None:
+            raise error
         return code
 
 
@@ -141,7 +139,7 @@ def _serve_web(question: tuple[str, ...], port: int) -> int:
     from importlib.util import find_spec
 
     if question:
-        raise UsageError(_("--web takes no first question: every page would ask it again."))
+        raise UsageError(_("--web takes no first question: every page would send it again."))
     if find_spec("textual_serve") is None:
         from ..installation import install_hint
 

@@ -1,39 +1,40 @@
-"""When Python looks through all its objects for garbage: never while an answer comes.
+"""When Python's garbage collector runs in full: never during a pending answer.
 
-After half a minute of streaming that takes 50 to 100 ms (tests/bench/transcript.py shows it), in
-which nothing is drawn and no key is taken. What is new is looked through as ever, in about 1 ms.
+After half a minute of streaming a full collection takes 50 to 100 ms (tests/bench/transcript.py
+measures it), in which nothing is drawn and no key is handled. New objects are collected as usual,
+in about 1 ms.
 """
 
 import gc
 from typing import Final
 
-_NEW: Final = 2_000  # objects between two looks at the new ones
+_YOUNG_THRESHOLD: Final = 2_000  # new objects between two young collections
 _NEVER: Final = 1_000_000_000
-_SECONDS: Final = 60
+_FULL_PERIOD: Final = 60  # seconds
 
 
 class GarbageCollection:
-    """Looks through everything in calm moments: after an answer, and once a minute."""
+    """Runs full collections after answers, and once a minute while idle."""
 
     def __init__(self) -> None:
         self._seconds = 0
-        self._before: tuple[int, int, int] | None = None
+        self._thresholds: tuple[int, int, int] | None = None
 
-    def loaded(self) -> None:
-        """What is loaded by now stays, and is never looked through."""
+    def freeze(self) -> None:
+        """Freeze all objects that exist now, and enable the collector."""
         gc.freeze()
-        self._before = self._before or gc.get_threshold()
-        gc.set_threshold(_NEW, 10, _NEVER)
+        self._thresholds = self._thresholds or gc.get_threshold()
+        gc.set_threshold(_YOUNG_THRESHOLD, 10, _NEVER)
         gc.enable()
 
     def tick(self, *, busy: bool) -> None:
-        """Called every second; `busy` says that an answer comes."""
-        self._seconds = _SECONDS if busy else self._seconds + 1
-        if not busy and self._seconds > _SECONDS:
+        """Called every second; `busy`: there is a pending answer."""
+        self._seconds = _FULL_PERIOD if busy else self._seconds + 1
+        if not busy and self._seconds > _FULL_PERIOD:
             self._seconds = 0
             gc.collect()
 
     def close(self) -> None:
-        """As it was before."""
-        if self._before is not None:
-            gc.set_threshold(*self._before)
+        """Restore the thresholds."""
+        if self._thresholds is not None:
+            gc.set_threshold(*self._thresholds)

@@ -1,4 +1,4 @@
-"""How a chat begins: what the command line said, and what an empty screen says."""
+"""How a chat begins: the options of the command line, and the welcome text."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,14 +9,14 @@ from ..settings import Settings, TuiSettings
 from .request_settings import DefaultSettings
 
 if TYPE_CHECKING:
-    from .server_list import ProbeResult
+    from .servers.prober import ProbeResult
 
 
 class LaunchOptions(NamedTuple):
-    """What the command line said; `go_on` asks for the last conversation.
+    """The options of the command line; `go_on` opens the last conversation.
 
-    `sampling` is what its options say, without the configuration's preset; `chosen` whether it
-    named the server. `prompt` is the system prompt of new conversations where it says none.
+    `sampling` are its sampling options, without the configuration's preset; `chosen`: it names the
+    server. `prompt` is the configured system prompt of new conversations.
     """
 
     endpoint: wire.Endpoint
@@ -31,7 +31,7 @@ class LaunchOptions(NamedTuple):
     prompt: str | None = None
 
     def defaults(self) -> DefaultSettings:
-        """What conversations begin with."""
+        """The settings of new conversations."""
         settings = self.settings
         return DefaultSettings(
             self.endpoint,
@@ -46,21 +46,26 @@ class LaunchOptions(NamedTuple):
 
 
 def welcome_text(
-    endpoint: wire.Endpoint, look: "ProbeResult", doing: str, *, start_key: str, help_key: str
+    endpoint: wire.Endpoint,
+    result: "ProbeResult",
+    activity: str,
+    *,
+    start_key: str,
+    help_key: str,
 ) -> str:
-    """The words on an empty screen: how to begin, or how to get a server.
+    """The text of an empty conversation: how to begin, or how to get a server.
 
-    `doing` is what goes on already, `start_key` opens the offers.
+    `activity` is something in progress, shown alone. `start_key` opens the list of servers.
     """
-    if doing:
-        return doing
-    if look.seconds is not None and not look.trouble:
+    if activity:
+        return activity
+    if result.seconds is not None and not result.error_message:
         return _("Write below and press Enter. {key} shows the keys.").format(key=help_key)
     if endpoint.origin == "default":
         text = _("No server is configured and nothing answers at {url}.")
         text = text.format(url=endpoint.base_url)
     else:
-        text = look.trouble
+        text = result.error_message
     offer = _("{key} starts a server on this machine, or finds another one.").format(key=start_key)
-    writing = _("You can write meanwhile; it is noticed when a server comes.")
+    writing = _("You can write meanwhile; qchat notices when a server becomes reachable.")
     return f"{text}\n\n{offer}\n\n{writing}"

@@ -1,56 +1,81 @@
-"""What is laid over the conversation to look at, and how all of it looks."""
+"""Screens over the conversation: answer details, command palette, an action's argument."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
 from ..i18n import _
-from .themes import THEMES, theme_after
+from .actions.action import Action
+from .actions.keymap import Keymap
+from .chat.conversation import Conversation
+from .transcript.transcript import Transcript
+from .window import Window
 
 if TYPE_CHECKING:
-    from .app import ChatApp
+    from collections.abc import Sequence
+
+    from ..store import StoredConversation
 
 
 class Overlays:
-    """Opens the screens that belong to no other room."""
+    """Opens the screens that belong to no other part."""
 
-    def __init__(self, app: "ChatApp") -> None:
-        self._app = app
+    def __init__(
+        self,
+        window: Window,
+        keymap: Keymap,
+        conversation: Conversation,
+        transcript: Transcript,
+        perform: Callable[[Action, str], None],
+    ) -> None:
+        """`perform` runs an action with its argument."""
+        self._window = window
+        self._keymap = keymap
+        self._conversation = conversation
+        self._transcript = transcript
+        self._perform = perform
 
     async def show_info(self) -> None:
-        """What is known of the answer at the cursor, or of the last one on the screen."""
+        """Show the details of the answer at the cursor, or of the last one on the screen."""
         from .screens.answer_info import AnswerInfo, rows_of
 
-        number = self._app.transcript.answer_in_view()
-        if number is None:
-            self._app.say(_("There is no answer here yet."))
+        answer_id = self._transcript.answer_in_view()
+        if answer_id is None:
+            self._window.say(_("There is no answer here yet."))
             return
-        keeper = self._app.conversation.keeper
-        answer = await keeper.run(keeper.store.messages.get, number)
-        self._app.push_screen(AnswerInfo(rows_of(answer)))
+        repository = self._conversation.repository
+        answer = await repository.run(repository.store.messages.get, answer_id)
+        self._window.push_screen(AnswerInfo(rows_of(answer)))
 
-    def palette(self) -> None:
-        """Find an action or a conversation."""
-        from .actions.palette import open_palette
+    def show_palette(self) -> None:
+        """Open the command palette."""
+        from .actions.palette import PaletteCommands, open_palette
 
-        if len(self._app.screen_stack) == 1:
-            self._app.sidebar.back()
-            self._app.push_screen(open_palette())
+        commands = PaletteCommands(
+            self._keymap,
+            lambda action: self._perform(action, ""),
+            self._conversations,
+            lambda key: self._window.spawn(self._conversation.show(key)),
+        )
+        self._window.push_screen(open_palette(commands))
 
-    def choose_theme(self, name: str) -> None:
-        """Another theme. Raises `UsageError` for an unknown one."""
-        if name and name not in THEMES:
-            names = ", ".join(THEMES)
-            raise UsageError(
-                _("There is no theme {name!r}: {names}").format(name=name, names=names)
-            )
-        self._app.theme = name or theme_after(self._app.theme)
-        self._app.say(_("Theme: {name}").format(name=self._app.theme))
+    async def _conversations(self) -> "Sequence[StoredConversation]":
+        from ..store import StoreError
 
-    def show_help(self) -> None:
-        """The table of actions over the conversation, and back."""
-        from .screens.help import HelpScreen
+        if not self._conversation.is_open:
+            return []
+        repository = self._conversation.repository
+        try:
+            return await repository.run(repository.store.conversations.list)
+        except StoreError as e:
+            self._window.say(str(e), error=True, seconds=10)
+            return []
 
-        if isinstance(self._app.screen, HelpScreen):
-            self._app.pop_screen()
-        elif len(self._app.screen_stack) == 1:
-            self._app.push_screen(HelpScreen(self._app.keymap.help_text()))
+    def ask_argument(self, action: Action) -> None:
+        """Ask for the argument of an action, and run it."""
+        from .screens.argument_prompt import ArgumentPrompt
+
+        def run(argument: str | None) -> None:
+            if argument:
+                self._perform(action, argument)
+
+        self._window.push_screen(ArgumentPrompt(action), run)

@@ -1,56 +1,75 @@
-"""The ways out: of an answer, and of the chat."""
+"""Ctrl+C and quitting: stops the pending answer, or stores everything and closes the window."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from ..errors import QchatError
+from ..errors import Exit, QchatError
 from ..i18n import _
+from .actions.keymap import Keymap
+from .chat.conversation import Conversation
+from .window import Window
 
-if TYPE_CHECKING:
-    from .app import ChatApp
-
-_ASKED_SECONDS = 2.0
+_CONFIRM_SECONDS = 2.0
 
 
 class QuitHandler:
-    """Stops what comes, and closes the window; `begun` once that is on its way."""
+    """Closes the window. `closing` is set once that has begun.
 
-    def __init__(self, app: "ChatApp") -> None:
-        self._app = app
-        self.begun = False
-        self._asked = 0.0
+    `failure` is why the draft could not be stored.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        keymap: Keymap,
+        conversation: Conversation,
+        copy_selection: Callable[[], bool],
+    ) -> None:
+        """`copy_selection` copies the selected text; it returns False where there is none."""
+        self._window = window
+        self._keymap = keymap
+        self._conversation = conversation
+        self._copy_selection = copy_selection
+        self.closing = False
+        self.failure: QchatError | None = None
+        self._last_interrupt = 0.0
 
     def interrupt(self) -> None:
-        """Copy what is selected; else stop the answer; else quit, asked twice."""
-        if self._app.copies.selected() or self._app.conversation.stop():
+        """Copy the selection; else stop the pending answer; else quit when pressed twice."""
+        if self._copy_selection() or self._conversation.stop():
             return
         now = time.monotonic()
-        if now - self._asked < _ASKED_SECONDS:
-            self.leave()
+        if now - self._last_interrupt < _CONFIRM_SECONDS:
+            self.quit()
             return
-        self._asked = now
-        key = self._app.keymap.shown("interrupt")
-        self._app.say(_("Press {key} again to quit.").format(key=key), seconds=_ASKED_SECONDS)
+        self._last_interrupt = now
+        key = self._keymap.shown("interrupt")
+        text = _("Press {key} again to quit.").format(key=key)
+        self._window.say(text, seconds=_CONFIRM_SECONDS)
 
-    def leave(self) -> None:
-        """Quit; what has come and what is written are kept.
+    def quit(self) -> None:
+        """Store partial answers and the draft, and close the window.
 
-        Where that is not possible, it has to be asked for again.
+        Where the draft can't be stored, the window closes at the second attempt.
         """
-        self.begun = True
-        self._app.conversation.stop_all()
-        self._app.run_worker(self._close(), exit_on_error=True)
+        self.closing = True
+        self._conversation.stop_all()
+        self._window.spawn(self._close())
 
     async def _close(self) -> None:
         try:
-            await self._app.conversation.close()
+            await self._conversation.close()
         except QchatError as e:
-            if self._app.failure is None:
-                self._app.failure, self.begun = e, False
-                text = _("What is written can't be kept. {key} again quits without it.")
-                text = text.format(key=self._app.keymap.shown("leave"))
-                self._app.say(f"{e} {text}", error=True, seconds=10)
+            if self.failure is None:
+                self.failure, self.closing = e, False
+                text = _("The draft can't be saved. {key} again quits without it.")
+                text = text.format(key=self._keymap.shown("leave"))
+                self._window.say(f"{e} {text}", error=True, seconds=10)
                 return
+        except Exception:
+            self.closing = False  # it is reported
+            self._window.exit(int(Exit.ENGINE))
+            raise
         else:
-            self._app.failure = None
-        self._app.exit(int(self._app.failure.exit_code) if self._app.failure is not None else 0)
+            self.failure = None
+        self._window.exit(int(self.failure.exit_code) if self.failure is not None else 0)

@@ -1,4 +1,4 @@
-"""What the next question of a conversation is asked with, and who said so."""
+"""The settings of the next request of a conversation, and where each value comes from."""
 
 import enum
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _TEMPLATE = "chat_template_kwargs"
 
 
 class Origin(enum.Enum):
-    """Who says a value; the later ones count where the earlier say nothing."""
+    """Where a value comes from, in the order of precedence."""
 
     CONVERSATION = "conversation"
     COMMAND = "command line"
@@ -32,22 +32,22 @@ class Origin(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MissingServer(Endpoint):
-    """A server that a conversation names and that can't be asked: it has no address.
+    """The server of a conversation that can't be used: it has no address.
 
-    `trouble` says why, and what to do.
+    `error_message` says why, and what to do.
     """
 
-    trouble: str = ""
+    error_message: str = ""
 
 
 class DefaultSettings(NamedTuple):
-    """What a conversation begins with, from the command line and the configuration.
+    """The settings of new conversations, from the command line and the configuration.
 
     `options` are the sampling options of the command line; `preset` and `prompt`, a system prompt,
     are the configuration's.
-    `chosen` says that the command line named the server: it then counts for a conversation that
-    has another one, as do `model`, `system` and `options` where they are said.
-    `used` are servers that were found in this window, by address; they may have a key.
+    `chosen`: the command line names the server; it then takes precedence over that of the
+    conversation that is opened first, as do `model`, `system` and `options`.
+    `detected` are servers that were detected in this window, by address; they may have an API key.
     """
 
     endpoint: Endpoint
@@ -58,15 +58,15 @@ class DefaultSettings(NamedTuple):
     prompt: str | None = None
     chosen: bool = False
     settings: Settings | None = None
-    used: Mapping[str, Endpoint] = MappingProxyType({})
+    detected: Mapping[str, Endpoint] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
     """Server, model, system prompt and sampling of a conversation.
 
-    `own` is what is said for it; `plain` that it wants no preset, whatever the configuration says.
-    `model` None is the server's only one.
+    `own` holds the values set for it; `plain`: it uses no preset, whatever is configured. `model`
+    None is the server's only one.
     """
 
     defaults: DefaultSettings
@@ -78,7 +78,7 @@ class RequestSettings:
 
     @classmethod
     def new(cls, defaults: DefaultSettings) -> "RequestSettings":
-        """For a conversation that begins."""
+        """The settings of a new conversation."""
         return cls(
             defaults,
             defaults.endpoint,
@@ -96,9 +96,8 @@ class RequestSettings:
         *,
         first: bool,
     ) -> "RequestSettings":
-        """As a conversation of this server was left. With `first` what the command line says
-        counts more."""
-        found = cls(
+        """The stored settings of a conversation; `first`: the command line takes precedence."""
+        settings = cls(
             defaults,
             endpoint,
             record.model,
@@ -107,49 +106,49 @@ class RequestSettings:
             "preset" in record.settings and record.settings["preset"] is None,
         )
         if not first:
-            return found
+            return settings
         if defaults.chosen:
-            found = replace(found, endpoint=defaults.endpoint, model=defaults.endpoint.model)
+            settings = replace(settings, endpoint=defaults.endpoint, model=defaults.endpoint.model)
         return replace(
-            found,
-            model=defaults.model or found.model,
-            system=defaults.system or found.system,
-            own=defaults.options.merged_over(found.own),
+            settings,
+            model=defaults.model or settings.model,
+            system=defaults.system or settings.system,
+            own=defaults.options.merged_over(settings.own),
         )
 
     @property
     def preset(self) -> str | None:
-        """The preset below the values that are said one by one."""
+        """The preset, for parameters without a value of their own."""
         return self.own.preset or (None if self.plain else self.defaults.preset)
 
     @property
     def sampling(self) -> Sampling:
-        """For a request."""
+        """The sampling parameters of a request."""
         return replace(self.own, preset=self.preset)
 
     @property
     def server(self) -> str:
-        """The server as the store keeps it: its name, or its address where it has none."""
+        """The server as stored: its name, or its address where it has none."""
         return self.endpoint.name or self.endpoint.base_url
 
     def settings(self) -> JsonObject:
-        """The sampling as the store keeps it."""
-        said = parameters.to_json(self.own)
-        return {**said, "preset": None} if self.plain else said
+        """The sampling parameters as stored."""
+        values = parameters.to_json(self.own)
+        return {**values, "preset": None} if self.plain else values
 
     def value(self, name: str) -> tuple[Any, Origin]:
-        """A parameter (or ``preset``) as the next request has it, None where the server decides."""
+        """A parameter (or ``preset``) of the next request, None for the server's default."""
         if name == "preset":
             return self._preset()
-        if (said := _extra(self.own.extra, name)) is not None:
-            return said, Origin.COMMAND
-        said = getattr(self.own, name)
-        if said is not None:
-            given = getattr(self.defaults.options, name)
-            return said, Origin.COMMAND if said == given else Origin.CONVERSATION
+        if (value := _extra_value(self.own.extra, name)) is not None:
+            return value, Origin.COMMAND
+        value = getattr(self.own, name)
+        if value is not None:
+            option = getattr(self.defaults.options, name)
+            return value, Origin.COMMAND if value == option else Origin.CONVERSATION
         thinks = None if name == "thinking" else self.value("thinking")[0]
-        said = getattr(Sampling(preset=self.preset).effective(thinks=thinks), name)
-        return said, Origin.SERVER if said is None else Origin.PRESET
+        value = getattr(Sampling(preset=self.preset).effective(thinks=thinks), name)
+        return value, Origin.SERVER if value is None else Origin.PRESET
 
     def _preset(self) -> tuple[str | None, Origin]:
         if self.own.preset is not None:
@@ -160,7 +159,7 @@ class RequestSettings:
         return self.defaults.preset, Origin.CONFIG if self.defaults.preset else Origin.SERVER
 
     def with_value(self, name: str, value: Any) -> "RequestSettings":
-        """With another value; None takes back what was said. Raises `UsageError` for a bad one."""
+        """With another value; None resets it. Raises `UsageError` for an invalid one."""
         extra = _without(self.own.extra, name)
         return replace(self, own=replace(self.own, extra=extra, **{name: value}))
 
@@ -173,49 +172,51 @@ class RequestSettings:
         return replace(self, own=replace(self.own, preset=None), plain=False)
 
     def with_text(self, name: str, text: str) -> "RequestSettings":
-        """With a value that a person wrote. Raises `UsageError`."""
+        """With a value parsed from text. Raises `UsageError`."""
         if name != "preset":
             return self.with_value(name, parameters.parse(name, text))
-        word = text.strip()
-        if word in ("", "default"):
+        preset = text.strip()
+        if preset in ("", "default"):
             return self.without_preset()
-        return self.with_preset(None if word == "none" else word)
+        return self.with_preset(None if preset == "none" else preset)
 
     def reset(self) -> "RequestSettings":
-        """With nothing said for this conversation."""
+        """Without values of its own."""
         return replace(self, own=Sampling(), plain=False)
 
-    def asked(self) -> JsonObject:
-        """The parameters of the next request, as an answer keeps them."""
+    def request_parameters(self) -> JsonObject:
+        """The parameters of the next request, as stored with the answer."""
         body = self.sampling.fill({"messages": []})
         del body["messages"]
         return body
 
 
 def endpoint_named(defaults: DefaultSettings, server: str | None) -> Endpoint:
-    """The server that the store has by this name or address; None is a conversation that was never
-    asked, and the window's own. Raises `UsageError`."""
+    """The server with this stored name or address; None, of an empty conversation, is the default.
+
+    Raises `UsageError`.
+    """
     current = defaults.endpoint
     if server is None or server in (current.name, current.base_url):
-        return current if current.name else defaults.used.get(current.base_url, current)
-    if server in defaults.used:
-        return defaults.used[server]
+        return current if current.name else defaults.detected.get(current.base_url, current)
+    if server in defaults.detected:
+        return defaults.detected[server]
     if defaults.settings is None:
         return Endpoint(wire.normalise(server, _("The server of this conversation")))
     if server == wire.LOCAL_URL:
         return wire.local_endpoint(defaults.settings)
     if "://" in server:
-        found = wire.resolve(defaults.settings, base_url=server)
+        endpoint = wire.resolve(defaults.settings, base_url=server)
     else:
-        found = wire.resolve(defaults.settings, server=server)
-    assert found is not None
-    return found
+        endpoint = wire.resolve(defaults.settings, server=server)
+    assert endpoint is not None
+    return endpoint
 
 
-def _extra(extra: Mapping[str, Any], name: str) -> Any:
+def _extra_value(extra: Mapping[str, Any], name: str) -> Any:
     if name != "thinking":
-        said = extra.get(name)
-        return tuple(said) if name == "stop" and isinstance(said, list) else said
+        value = extra.get(name)
+        return tuple(value) if name == "stop" and isinstance(value, list) else value
     template = extra.get(_TEMPLATE)
     return template.get("enable_thinking") if isinstance(template, Mapping) else None
 

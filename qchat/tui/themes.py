@@ -5,6 +5,9 @@ from typing import Final
 
 from textual.theme import BUILTIN_THEMES, Theme
 
+from ..errors import UsageError
+from ..i18n import _
+
 _HIGH_CONTRAST: Final = Theme(
     "high-contrast",
     primary="#ffff00",
@@ -20,7 +23,7 @@ _HIGH_CONTRAST: Final = Theme(
     error="#ff8787",
     variables={"text-muted": "#ffffff", "text-disabled": "#ffffff"},
 )
-# Its colours never reach the terminal; they only have to differ where something is computed.
+# Its colours never reach the terminal; they only have to differ for computed colours.
 _NO_COLOR: Final = Theme(
     "no-color",
     primary="#ffffff",
@@ -39,14 +42,22 @@ THEMES: Final = {
 }
 
 
-def first_theme(said: str, *, no_color: bool) -> str:
-    """The theme to begin with: the one of config.toml, or for "auto" what the terminal likes."""
-    if said in THEMES:
-        return said
+def first_theme(configured: str, *, no_color: bool) -> str:
+    """The initial theme: the configured one, or for "auto" one that suits the terminal."""
+    if configured in THEMES:
+        return configured
     return "no-color" if no_color else "dark"
 
 
+def theme_named(name: str) -> str:
+    """The name itself, if it is a theme. Raises `UsageError`."""
+    if name not in THEMES:
+        text = _("There is no theme {name!r}: {names}")
+        raise UsageError(text.format(name=name, names=", ".join(THEMES)))
+    return name
+
+
 def theme_after(name: str) -> str:
-    """The next one, around the end."""
+    """The next theme; after the last one the first."""
     names = list(THEMES)
     return names[(names.index(name) + 1) % len(names)]

@@ -1,4 +1,4 @@
-"""Work that waits for a network, a disk or a process, beside the loop of the screen."""
+"""Blocking calls from the event loop."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ R = TypeVar("R")
 
 
 async def run_in_daemon_thread(function: Callable[[], R]) -> R:
-    """What `function` gives or raises, from a thread of its own.
+    """Run a blocking function in a daemon thread; return or raise what it does.
 
-    Unlike `asyncio.to_thread` the end of the program does not wait for it.
+    Unlike with `asyncio.to_thread`, the interpreter exits without waiting for it.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[R] = loop.create_future()
 
-    def tell(value: R | None, error: BaseException | None) -> None:
+    def set_result(value: R | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is not None:
@@ -28,10 +28,10 @@ async def run_in_daemon_thread(function: Callable[[], R]) -> R:
     def run() -> None:
         try:
             value, error = function(), None
-        except BaseException as e:  # it is the waiting one's
+        except BaseException as e:  # raised where it is awaited
             value, error = None, e
-        with contextlib.suppress(RuntimeError):  # the screen is gone
-            loop.call_soon_threadsafe(tell, value, error)
+        with contextlib.suppress(RuntimeError):  # the window is closed
+            loop.call_soon_threadsafe(set_result, value, error)
 
-    threading.Thread(target=run, name="apart", daemon=True).start()
+    threading.Thread(target=run, name="daemon-call", daemon=True).start()
     return await future

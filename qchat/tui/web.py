@@ -1,8 +1,8 @@
 """`qchat tui --web`: the chat in a browser on this machine, through textual-serve.
 
-Whoever reaches the page types into the chat, so three things are asked of every request: that it
-names this address as its Host, that a page of ours made it (Origin), and that it carries the
-cookie that the printed address was exchanged for. That address works once.
+Whoever reaches the page can type into the chat, so every request must name this address in its
+Host header, come from our page (Origin), and carry the cookie for which the token of the printed
+address was exchanged. The token works once.
 """
 
 import asyncio
@@ -28,26 +28,26 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ChatServer(Server):
-    """Starts the chat once for every page that comes in with the cookie."""
+    """Starts one chat process for each page with the cookie."""
 
-    def __init__(self, command: str, port: int, *, again: str) -> None:
-        """`command` is a shell's, `again` the one for a page that is loaded once more; `port` is
-        the one that is listened on, never 0."""
+    def __init__(self, command: str, port: int, *, reload_command: str) -> None:
+        """`command` is a shell command, `reload_command` the one for pages after the first; `port`
+        is the one that is listened on, never 0."""
         super().__init__(command, host=HOST, port=port, title="qchat", public_url=_origin(port))
         self.token: str | None = secrets.token_urlsafe(32)
         self._cookie = f"qchat-{port}"  # browsers share cookies between the ports of a host
-        self._pass = secrets.token_urlsafe(32)
-        self._again = again
+        self._cookie_value = secrets.token_urlsafe(32)
+        self._reload_command = reload_command
         self._loaded = False
         self._chats: set[asyncio.Task[object]] = set()
 
     @property
     def address(self) -> str:
-        """What the person opens, once."""
+        """The address to open; it works once."""
         return f"{self.public_url}/?token={self.token}"
 
     async def make_app(self) -> web.Application:
-        """The pages behind the checks, without textual-serve's list of files."""
+        """The routes behind the checks; textual-serve's download route is left out."""
         app = web.Application(middlewares=[self._check])
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(self.templates_path))
         app.add_routes(
@@ -67,7 +67,7 @@ class ChatServer(Server):
             raise web.HTTPForbidden(text=_("Wrong host."))
         if origin != self.public_url and (origin is not None or request.path == "/ws"):
             raise web.HTTPForbidden(text=_("Wrong origin."))
-        if not _same(request.cookies.get(self._cookie), self._pass):
+        if not _same(request.cookies.get(self._cookie), self._cookie_value):
             return self._admit(request)
         response = await handler(request)
         if not response.prepared:
@@ -82,11 +82,11 @@ class ChatServer(Server):
             )
         self.token = None
         response = web.Response(status=303, headers={"Location": "/", **self._headers()})
-        response.set_cookie(self._cookie, self._pass, httponly=True, samesite="Strict")
+        response.set_cookie(self._cookie, self._cookie_value, httponly=True, samesite="Strict")
         return response
 
     def _headers(self) -> dict[str, str]:
-        # The page of textual-serve asks Google for a font; nothing but this server is asked.
+        # The page of textual-serve requests a font of Google; only this server is allowed.
         policy = "default-src 'self'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
         policy += "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         policy += f"connect-src 'self' ws://{HOST}:{self.port}"
@@ -97,14 +97,14 @@ class ChatServer(Server):
         }
 
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
-        """The page, which opens the websocket."""
+        """Serve the page, which opens the websocket."""
         if self._loaded:
-            self.command = self._again
+            self.command = self._reload_command
         self._loaded = True
         return await super().handle_index(request)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """One chat, until the page goes or the server ends."""
+        """Run one chat until the page is closed or the server stops."""
         task = asyncio.current_task()
         assert task is not None
         self._chats.add(task)
@@ -114,7 +114,7 @@ class ChatServer(Server):
             self._chats.discard(task)
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """Ask every chat to end, and wait for it a little."""
+        """Cancel all chats, and wait for them some seconds."""
         chats = list(self._chats)
         for task in chats:
             task.cancel()
@@ -123,7 +123,7 @@ class ChatServer(Server):
 
 
 def serve(port: int) -> int:
-    """Serve this command line's chat until Ctrl-C. Raises `UsageError` where the port is taken."""
+    """Serve this command line's chat until Ctrl-C. Raises `UsageError` if the port is taken."""
     logging.getLogger("textual-serve").addHandler(logging.NullHandler())
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,16 +132,17 @@ def serve(port: int) -> int:
             listener.listen()
         except OSError as e:
             raise UsageError(
-                _("Port {port} can't be used ({reason}); name another with --port.").format(
+                _("Can't listen on port {port} ({reason}); choose another with --port.").format(
                     port=port, reason=e.strerror
                 )
             ) from None
-        words = [sys.executable, "-P", "-m", "qchat", *sys.argv[1:]]
-        command, again = (f"exec {shlex.join(line)}" for line in (words, [*words, "--continue"]))
-        server = ChatServer(command, listener.getsockname()[1], again=again)
+        arguments = [sys.executable, "-P", "-m", "qchat", *sys.argv[1:]]
+        command = f"exec {shlex.join(arguments)}"
+        reload_command = f"{command} --continue"
+        server = ChatServer(command, listener.getsockname()[1], reload_command=reload_command)
         click.echo(_("Open this address in a browser on this machine (it works once):"))
         click.echo(server.address)
-        click.echo(_("Ctrl-C ends it."), err=True)
+        click.echo(_("Press Ctrl-C to stop."), err=True)
         web.run_app(
             server.make_app(), sock=listener, print=None, shutdown_timeout=1.0, access_log=None
         )
@@ -152,7 +153,7 @@ def _origin(port: int) -> str:
     return f"http://{HOST}:{port}"
 
 
-def _same(given: str | None, wanted: str | None) -> bool:
-    if given is None or wanted is None:
+def _same(value: str | None, secret: str | None) -> bool:
+    if value is None or secret is None:
         return False
-    return secrets.compare_digest(given.encode(), wanted.encode())
+    return secrets.compare_digest(value.encode(), secret.encode())

@@ -91,7 +91,7 @@ def _all(
     paths = Paths.find(environ)
     store = ServerRegistry(paths)
     servers = [
-        record for record in store.all() if record.state == FAILED or store.is_held(record.name)
+        record for record in store.all() if record.state == FAILED or store.is_locked(record.name)
     ]
     machine, cpu_build = detect(environ), _is_cpu_build()
     # As the vLLM here sees it.
@@ -129,7 +129,7 @@ def _processes(
     yield doctor_ports.port(asked.port, servers)
     yield from doctor_ports.orphans(servers)
     for record in store.all():
-        if record not in servers and not store.is_held(record.name):
+        if record not in servers and not store.is_locked(record.name):
             text = _("The supervisor of {name} was killed; its record is still there.")
             yield warning("record", text.format(name=record.name), "qchat status")
 

@@ -46,7 +46,7 @@ class Serves:
         self._stack = stack
 
     def __call__(self, name: str, url: str, *, key: str = "none", state: str = READY) -> None:
-        self._stack.enter_context(self._store.held(name))
+        self._stack.enter_context(self._store.acquire(name))
         port = int(url.rpartition(":")[2])
         self._store.write(
             ServerRecord(

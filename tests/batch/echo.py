@@ -1,4 +1,4 @@
-"""An engine that answers at once, in the place of the one that a run would choose."""
+"""An engine that answers at once, used in place of the one that a run would select."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ class Echo:
 
 @contextmanager
 def echoing(engine: Echo | None = None) -> Iterator[None]:
-    """Let every run be answered by `engine`."""
+    """Use `engine` for every run."""
 
-    async def choose(*_args: object) -> EngineSelection:
+    async def select(*_args: object) -> EngineSelection:
         return EngineSelection(engine or Echo(), "http", "m", "")
 
     original = running.select_engine
-    running.select_engine = choose  # type: ignore[assignment]
+    running.select_engine = select  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -26,13 +26,13 @@ class Server:
     tells: bool = True
     seconds: float = 1.0
     now: float = 0.0
-    flying: list[float] = field(default_factory=list)
+    running: list[float] = field(default_factory=list)
     waiting: int = 0
     answered: int = 0
 
     def ask(self) -> None:
-        if len(self.flying) < self.slots:
-            heapq.heappush(self.flying, self.now + self.seconds * random.uniform(0.7, 1.3))
+        if len(self.running) < self.slots:
+            heapq.heappush(self.running, self.now + self.seconds * random.uniform(0.7, 1.3))
         else:
             self.waiting += 1
 
@@ -41,18 +41,18 @@ class Server:
         look = self.now + 0.5
         end = self.now + seconds
         while self.now < end:
-            while len(self.flying) + self.waiting < control.limit:
+            while len(self.running) + self.waiting < control.limit:
                 self.ask()
-            in_flight = len(self.flying) + self.waiting
+            in_flight = len(self.running) + self.waiting
             if self.tells and self.now >= look:
                 look = self.now + 0.5
-                control.observe(ServerLoad(len(self.flying), self.waiting, 0.5, 0), in_flight)
-            self.now = heapq.heappop(self.flying)
+                control.observe(ServerLoad(len(self.running), self.waiting, 0.5, 0), in_flight)
+            self.now = heapq.heappop(self.running)
             self.answered += 1
             control.record_answer(10)
             if self.waiting:
                 self.waiting -= 1
-                heapq.heappush(self.flying, self.now + self.seconds * random.uniform(0.7, 1.3))
+                heapq.heappush(self.running, self.now + self.seconds * random.uniform(0.7, 1.3))
 
 
 @pytest.mark.parametrize("slots", [1, 16, 128, 1024])
@@ -73,12 +73,12 @@ def test_a_server_that_tells_nothing_is_full_too(slots: int) -> None:
     server = Server(slots, tells=False)
     control = AdaptiveConcurrency(clock=lambda: server.now)
     server.work(control, 200)
-    before, widths = server.answered, []
+    before, limits = server.answered, []
     for _second in range(60):
         server.work(control, 1)
-        widths.append(control.limit)
+        limits.append(control.limit)
     assert server.answered - before > 0.85 * 60 * slots
-    assert max(widths) <= max(8 * slots, 2 * INITIAL_LIMIT)
+    assert max(limits) <= max(8 * slots, 2 * INITIAL_LIMIT)
 
 
 def test_refusals_make_it_less_and_then_more_again_step_by_step() -> None:
@@ -124,7 +124,7 @@ def test_a_stray_refusal_says_nothing_about_room() -> None:
     ),
     st.integers(1, 5000),
 )
-def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
+def test_the_limit_stays_within_its_bounds(
     events: list[tuple[float, float, int] | int | None], most: int
 ) -> None:
     now = 0.0
@@ -140,7 +140,7 @@ def test_whatever_is_told_there_is_room_for_one_and_not_for_too_many(
         assert 1 <= control.limit <= most
 
 
-def test_a_given_number_stays() -> None:
+def test_a_fixed_limit_never_changes() -> None:
     fixed = FixedConcurrency(7)
     fixed.record_refusal()
     fixed.record_answer(3)
@@ -175,13 +175,13 @@ def test_a_run_finds_what_a_server_can_take(slots: int) -> None:
 @pytest.mark.usefixtures("home")
 def test_a_number_beyond_what_the_system_allows() -> None:
     write("in.jsonl", "a")
-    words = ["batch", "in.jsonl", "--base-url", "http://127.0.0.1:9", "--concurrency"]
+    arguments = ["batch", "in.jsonl", "--base-url", "http://127.0.0.1:9", "--concurrency"]
 
     def less() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
 
     def run(number: str) -> "subprocess.CompletedProcess[str]":
-        line = [sys.executable, "-m", "qchat", *words, number]
+        line = [sys.executable, "-m", "qchat", *arguments, number]
         return subprocess.run(line, capture_output=True, text=True, preexec_fn=less)
 
     many = run("5000")

@@ -1,4 +1,4 @@
-"""Equal requests are asked once, where that changes nothing."""
+"""Equal requests are sent once, where that changes nothing."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ async def test_greedy_and_seeded_rows_are_sent_once_and_others_each_time() -> No
     rows = [request(n, "a", temperature=0) for n in range(10)]
     rows += [request(n, "a", seed=7, temperature=1) for n in range(10, 20)]
     rows += [request(n, "a", temperature=1) for n in range(20, 30)]
-    for _round in range(2):  # in flight together, then known
+    for _round in range(2):  # in flight together, then cached
         outcomes = await asyncio.gather(*map(dedup.answer, rows))
         assert all(outcome.body == OK.body for outcome in outcomes)
     assert sum(engine.requests.values()) == 2 + 2 * 10
@@ -35,7 +35,7 @@ async def test_greedy_and_seeded_rows_are_sent_once_and_others_each_time() -> No
     assert sum(outcome.usage.completion_tokens for outcome in outcomes) == 10 * 5
 
 
-async def test_a_failure_is_not_remembered() -> None:
+async def test_a_failure_is_not_cached() -> None:
     no = Outcome(failure=Failure(Code.SERVER_ERROR, "no"))
     engine = ScriptedEngine(lambda _line, n: no if n == 1 else OK, seconds=0.01)
     dedup = DedupEngine(engine)
@@ -58,13 +58,13 @@ async def test_a_cancelled_request_is_sent_by_the_next_equal_one() -> None:
     assert engine.requests == Counter({1: 1, 2: 1})
 
 
-async def test_what_is_remembered_is_bounded() -> None:
+async def test_the_cache_is_bounded() -> None:
     engine = ScriptedEngine(lambda line, _n: Outcome(body={"choices": ["x" * 1000, line]}))
     dedup = DedupEngine(engine, cache_bytes=10_000)
     for _round in range(2):
         for n in range(20):
             await dedup.answer(request(n, f"q{n}", seed=1))
-    assert sum(engine.requests.values()) == 40  # each was forgotten before it came again
+    assert sum(engine.requests.values()) == 40  # each was evicted before it came again
     newest = [await dedup.answer(request(n, f"q{n}", seed=1)) for n in range(19, 9, -1)]
     assert [outcome.copied for outcome in newest] == [True] * 9 + [False]
 

@@ -105,7 +105,7 @@ async def test_closed_keep_alive_connections_cost_nothing() -> None:
         await engine.close()
 
 
-async def test_retry_after_is_handed_on() -> None:
+async def test_retry_after_is_passed_on() -> None:
     with faults.running() as server:
         outcome = await ask(server, request("x [[fault:503;retry_after=7]]"))
         assert outcome.failure is not None
@@ -115,7 +115,7 @@ async def test_retry_after_is_handed_on() -> None:
         assert 25 < dated.failure.retry_after <= 30
 
 
-def test_retry_after_that_nobody_understands_is_none() -> None:
+def test_an_invalid_retry_after_is_none() -> None:
     for value in (None, "soon", "", "inf", "nan", "-"):
         assert retry_after(value) is None
     assert retry_after("-5") == 0.0
@@ -146,7 +146,7 @@ async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
         assert "wrong-key" not in repr(refused)
 
 
-async def test_many_at_once_but_no_more_than_told() -> None:
+async def test_many_at_once_up_to_the_limit() -> None:
     with faults.running(answers="latency=1") as server:
         engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(150))
         await engine.start()
@@ -159,7 +159,7 @@ async def test_many_at_once_but_no_more_than_told() -> None:
         assert 100 < server.log.max_in_flight <= 150
 
 
-async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> None:
+async def test_requests_time_out_when_the_token_counter_stands_still() -> None:
     with faults.running() as server:
         began = time.monotonic()
         outcome = await ask(server, request("x [[fault:hang;seconds=30]]"), stall_timeout=0.4)
@@ -168,27 +168,27 @@ async def test_a_hanging_server_is_given_up_when_its_counters_stand_still() -> N
         assert time.monotonic() - began < 5
 
 
-async def test_a_long_answer_is_waited_for_while_the_counters_move() -> None:
+async def test_a_long_answer_has_no_timeout_while_the_token_counter_moves() -> None:
     with faults.running(answers="rate=40;length=60") as server:
         outcome = await ask(server, request("x"), stall_timeout=0.4)
         assert outcome.answered, outcome
         assert outcome.seconds > 1.0
 
 
-async def test_counters_that_went_away_stand_still() -> None:
-    async def counters() -> float | None:
-        told.append(1)
-        return 5.0 if len(told) < 3 else None
+async def test_a_counter_that_disappears_stands_still() -> None:
+    async def read_tokens() -> float | None:
+        reads.append(1)
+        return 5.0 if len(reads) < 3 else None
 
-    told: list[int] = []
-    detector = StallDetector(counters, stall_timeout=0.4, blind_timeout=60)
-    watching = asyncio.create_task(detector.run())
+    reads: list[int] = []
+    detector = StallDetector(read_tokens, stall_timeout=0.4, blind_timeout=60)
+    running = asyncio.create_task(detector.run())
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with detector.track(max_tokens=None):
             await asyncio.sleep(20)
     assert time.monotonic() - began < 10
-    watching.cancel()
+    running.cancel()
 
 
 async def test_metrics_that_are_not_numbers_count_as_none() -> None:
@@ -223,14 +223,14 @@ async def test_metrics_that_are_not_numbers_count_as_none() -> None:
     await runner.cleanup()
 
 
-async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
+async def test_one_overdue_request_times_out_while_others_complete() -> None:
     async def none() -> float | None:
         return None
 
     detector = StallDetector(none, stall_timeout=0.2, blind_timeout=60)
     for _n in range(8):
         detector.record_answer(0.01, 10)
-    watching = asyncio.create_task(detector.run())
+    running = asyncio.create_task(detector.run())
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with detector.track(max_tokens=10):
@@ -238,7 +238,7 @@ async def test_one_request_far_overdue_is_given_up_while_others_end() -> None:
     assert 0.2 < time.monotonic() - began < 5
     async with detector.track(max_tokens=None):
         await asyncio.sleep(0.5)
-    watching.cancel()
+    running.cancel()
 
 
 def test_an_outcome_without_usage_counts_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The order of feeding."""
+"""The order in which rows are sent."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ def request(line: int, most: int | None, content: object = "x") -> Request:
     return Request(0, line, f"r{line}", RowKind.STRING, CHAT, body, "x", "")
 
 
-def order(rows: list[Request], ahead: int) -> list[int]:
-    return [row.line for row in longest_first(rows, ahead)]
+def order(rows: list[Request], lookahead: int) -> list[int]:
+    return [row.line for row in longest_first(rows, lookahead)]
 
 
 def test_long_ones_first_and_equal_ones_in_their_order() -> None:
@@ -30,7 +30,7 @@ def test_long_ones_first_and_equal_ones_in_their_order() -> None:
     assert order([request(n, 7) for n in range(50)], 10) == list(range(50))
 
 
-def test_big_rows_are_not_held() -> None:
+def test_long_rows_are_not_buffered() -> None:
     picture = [{"type": "image_url", "image_url": {"url": "data:..."}}]
     rows = [request(0, 1), request(1, 1, picture), request(2, 1, "x" * LONG_PROMPT)]
     assert order(rows, 100) == [1, 2, 0]
@@ -45,11 +45,11 @@ def test_all_come_once_and_none_is_read_too_early(limits: list[int | None], ahea
             read.append(n)
             yield request(n, most)
 
-    seen = []
+    lines = []
     for row in longest_first(reading(), ahead):
-        assert len(read) - len(seen) <= ahead + 1
-        seen.append(row.line)
-    assert sorted(seen) == list(range(len(limits)))
+        assert len(read) - len(lines) <= ahead + 1
+        lines.append(row.line)
+    assert sorted(lines) == list(range(len(limits)))
 
 
 def test_a_run_asks_the_long_rows_first(home: object, server: faults.Running) -> None:

@@ -3,29 +3,30 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.servers import ServerPool
-from qchat.batch.request import CHAT, Request, RowKind
+from qchat.batch.request import Outcome
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, EngineError
 from tests import faults
+from tests.batch.chat_request import chat_request
 from tests.batch.commands import batch, place, read, write
 
 
-def request(text: str) -> Request:
-    body = {"messages": [{"role": "user", "content": text}], "model": "demo"}
-    return Request(0, 1, "id", RowKind.PROMPT, CHAT, body, {"prompt": text}, "d" * 32)
-
-
-def servers(*running: faults.Running, concurrency: int = 64) -> ServerPool:
-    return ServerPool(
-        [HttpEngine(Endpoint(one.base_url), FixedConcurrency(concurrency)) for one in running]
-    )
+def servers(
+    *running: faults.Running,
+    model: str | None = None,
+    report: Callable[[str], None] | None = None,
+) -> ServerPool:
+    engines = [HttpEngine(Endpoint(one.base_url), FixedConcurrency(64)) for one in running]
+    return ServerPool(engines, model=model, report=report)
 
 
 async def test_the_work_goes_where_there_is_room() -> None:
@@ -41,7 +42,7 @@ async def test_the_work_goes_where_there_is_room() -> None:
 
         async def work() -> None:
             for n in todo:
-                assert (await engine.answer(request(f"q{n}"))).answered
+                assert (await engine.answer(chat_request(f"q{n}"))).answered
 
         await asyncio.gather(*(work() for _worker in range(16)))
         await engine.close()
@@ -54,7 +55,7 @@ async def test_a_server_that_refuses_at_once_does_not_draw_all_rows_to_it() -> N
     with faults.running() as good, faults.running("503") as bad:
         engine = servers(bad, good)
         await engine.start()
-        outcomes = [await engine.answer(request(f"q{n}")) for n in range(50)]
+        outcomes = [await engine.answer(chat_request(f"q{n}")) for n in range(50)]
         await engine.close()
         refused = sum(not outcome.answered for outcome in outcomes)
         assert 1 <= refused <= 10
@@ -67,10 +68,10 @@ async def test_a_server_that_is_gone_costs_no_row_and_joins_again() -> None:
         await engine.start()
         await engine.models()
         await asyncio.to_thread(one.down)
-        assert all([(await engine.answer(request(f"q{n}"))).answered for n in range(20)])
+        assert all([(await engine.answer(chat_request(f"q{n}"))).answered for n in range(20)])
         assert engine.description.startswith("1 of 2 servers")
         await asyncio.to_thread(two.down)
-        outcome = await engine.answer(request("x"))
+        outcome = await engine.answer(chat_request("x"))
         assert outcome.failure is not None and outcome.failure.code is Code.UNREACHABLE
         assert not await engine.alive()
         await asyncio.to_thread(one.up)
@@ -78,7 +79,7 @@ async def test_a_server_that_is_gone_costs_no_row_and_joins_again() -> None:
             if await engine.alive():
                 break
             await asyncio.sleep(0.05)
-        assert (await engine.answer(request("y"))).answered
+        assert (await engine.answer(chat_request("y"))).answered
         await engine.close()
 
 
@@ -102,6 +103,113 @@ async def test_a_server_that_refuses_the_key_is_no_server_that_is_away() -> None
         await engine.start()
         with pytest.raises(EngineError, match="wants a key"):
             await engine.models()
+        await engine.close()
+
+
+@contextmanager
+def counting_probes(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> Iterator[list[str]]:
+    """The servers whose models were asked for; the first calls raise `errors`."""
+    original, pending = HttpEngine.models, list(errors)
+    probes: list[str] = []
+
+    async def models(engine: HttpEngine) -> list[str]:
+        probes.append(engine.base_url)
+        if pending:
+            raise pending.pop(0)
+        return await original(engine)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpEngine, "models", models)
+        yield probes
+
+
+async def test_a_probe_that_raises_is_repeated_and_the_server_joins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[str] = []
+    with faults.running() as one, faults.running() as two:
+        engine = servers(one, two, report=reports.append)
+        await engine.start()
+        await engine.models()
+        await asyncio.to_thread(one.down)
+        assert (await engine.answer(chat_request("x"))).answered
+        assert engine.description == "1 of 2 servers"
+        await asyncio.to_thread(one.up)
+        errors = RuntimeError("odd"), RuntimeError("odd")
+        async with asyncio.timeout(60):
+            with counting_probes(monkeypatch, *errors) as probes:
+                while len(probes) < len(errors):
+                    assert engine.description == "1 of 2 servers"
+                    await asyncio.sleep(0.02)
+                while engine.description != "2 of 2 servers":
+                    await asyncio.sleep(0.02)
+        await engine.close()
+    assert reports == [f"Waiting for {one.base_url}: RuntimeError: odd"]
+
+
+async def test_a_server_that_returns_without_the_model_does_not_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reports: list[str] = []
+    with faults.running() as one, ExitStack() as stack:
+        two = stack.enter_context(faults.running())
+        port = two.port
+        engine = servers(two, one, report=reports.append)
+        await engine.start()
+        await engine.models()
+        stack.close()
+        async with asyncio.timeout(60):
+            while engine.description != "1 of 2 servers":
+                await engine.answer(chat_request("x"))
+        with faults.running(models=("another",), port=port) as other:
+            with counting_probes(monkeypatch) as probes:
+                async with asyncio.timeout(60):
+                    while len(probes) < 3:
+                        await asyncio.sleep(0.02)
+            assert engine.description == "1 of 2 servers"
+            assert all([(await engine.answer(chat_request(f"q{n}"))).answered for n in range(20)])
+            assert other.log.records == []
+        assert reports == [f"{other.base_url} gets no requests: it does not offer demo."]
+        with faults.running(port=port):
+            async with asyncio.timeout(60):
+                while engine.description != "2 of 2 servers":
+                    await asyncio.sleep(0.02)
+        await engine.close()
+
+
+async def test_only_the_model_in_use_must_be_offered() -> None:
+    with faults.running(models=("a", "b")) as one, faults.running(models=("a",)) as two:
+        engine = servers(one, two, model="a")
+        await asyncio.to_thread(two.down)
+        await engine.start()
+        assert await engine.models() == ["a", "b"]
+        await asyncio.to_thread(two.up)
+        async with asyncio.timeout(60):
+            while engine.description != "2 of 2 servers":
+                await asyncio.sleep(0.02)
+        await engine.close()
+
+
+async def test_a_server_that_failed_gets_one_request_until_it_succeeds() -> None:
+    with faults.running("500:times=1") as bad, faults.running() as good:
+        engine = servers(bad, good)
+        await engine.start()
+        assert not (await engine.answer(chat_request("first"))).answered
+        bad.set_plan("hang:seconds=60")
+        trials: list[asyncio.Task[Outcome]] = []
+        async with asyncio.timeout(30):
+            while engine.states()[0].in_flight == 0:
+                trials.append(asyncio.create_task(engine.answer(chat_request("trial"))))
+                await asyncio.sleep(0.02)
+            # At once: one after the other they would go to the server with less to do anyway.
+            outcomes = await asyncio.gather(
+                *(engine.answer(chat_request(f"q{n}")) for n in range(20))
+            )
+            assert all(outcome.answered for outcome in outcomes)
+            assert engine.states()[0].in_flight == 1
+            bad.clear()
+        for trial in trials:
+            trial.cancel()
         await engine.close()
 
 

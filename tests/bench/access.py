@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from qchat.serve import ports
-from qchat.serve.access import MOST_BYTES, VARIABLE, Access, Rules
+from qchat.serve.access import Access
+from qchat.serve.access_rules import VARIABLE, AccessRules
 from qchat.serve.keys import generate
 
 from qchat.processes import process_family
@@ -42,9 +43,9 @@ def layer(app: Any, folder: Path, keys: list[str]) -> Access:
     return Access(app, rules(file), {})
 
 
-def rules(file: Path) -> Rules:
-    """What `qchat serve --api-key-file` would say."""
-    return Rules(loopback=True, key_file=str(file), hosts=(), origins=(), most_bytes=MOST_BYTES)
+def rules(file: Path) -> AccessRules:
+    """Those of `qchat serve --api-key-file`."""
+    return AccessRules(loopback=True, key_file=str(file))
 
 
 async def application(_scope: Any, receive: Any, send: Any) -> None:
@@ -112,9 +113,9 @@ class Spent:
     """The processor time of a server: its API process, and all of it."""
 
     def __init__(self, url: str) -> None:
-        found = ports.listener(int(url.rpartition(":")[2]))
-        assert found is not None
-        self._sets = [found.pid], process_family([found.pid])
+        listener = ports.listener(int(url.rpartition(":")[2]))
+        assert listener is not None
+        self._sets = [listener.pid], process_family([listener.pid])
         self.api = self.whole = 0.0
 
     def begin(self) -> None:

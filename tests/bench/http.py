@@ -34,27 +34,27 @@ SWEEP_ROWS = 1200
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """A port that no socket is bound to at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def server(log: Path, *words: str, **environ: str) -> Iterator[str]:
-    """The base URL of the demo model's server, while it lives. `words` are options of
-    vLLM's, `environ` variables for it."""
+def server(log: Path, *options: str, **environ: str) -> Iterator[str]:
+    """Run the demo model's server; yields its base URL. `options` are vLLM's, `environ` variables
+    for it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     line = [sys.executable, "-m", "qchat.serve.launcher", "--model", "demo"]
     line += ["--port", str(port), "--parent-pid", str(os.getpid())]
-    line += ["--", *words] if words else []
-    with log.open("wb") as said:
+    line += ["--", *options] if options else []
+    with log.open("wb") as output:
         process = subprocess.Popen(
             line,
             env={**os.environ, **environ},
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             stdin=subprocess.DEVNULL,
         )
     try:
@@ -108,7 +108,7 @@ def main(rounds: int, count: int) -> int:
             write_rows(path, n, "demo")
         qchat(url, few, "64")  # a server's first answers are slow
         print("sweep")
-        sweep = {n: _said(f"qchat {n}", qchat(url, some, str(n))) for n in FIXED}
+        sweep = {n: _report(f"qchat {n}", qchat(url, some, str(n))) for n in FIXED}
         best = max(sweep, key=lambda n: sweep[n])
         clients = {
             "aiohttp": lambda: loop("aiohttp", url, rows, SIDE_BY_SIDE),
@@ -122,8 +122,8 @@ def main(rounds: int, count: int) -> int:
         for number in range(1, rounds + 1):
             print(f"round {number}")
             for who in list(clients)[:: 1 if number % 2 else -1]:
-                rates[who].append(_said(who, clients[who]()))
-        _said("openai SDK", loop("openai", url, few, 64))
+                rates[who].append(_report(who, clients[who]()))
+        _report("openai SDK", loop("openai", url, few, 64))
 
     def ratio(one: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True))
@@ -142,11 +142,11 @@ def main(rounds: int, count: int) -> int:
     )
 
 
-def _said(who: str, rate: float) -> float:
+def _report(who: str, rate: float) -> float:
     print(f"  {who:14} {rate:6.1f} rows/s", flush=True)
     return rate
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
+    numbers = [int(argument) for argument in sys.argv[1:]]
     sys.exit(main(*(numbers + [5, 4000][len(numbers) :])))

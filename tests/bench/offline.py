@@ -11,9 +11,9 @@ a fifth on a small machine. Both get the same bodies and token counts, end-of-se
 run-batch's side is `vllm.entrypoints.launchers.run_batch.run_batch` over a file of the same rows,
 its engine made once as its `main` makes it; it holds all answers until the end.
 
-qchat's side is what `qchat batch` does in a long run: feeder, bounded window, result lines written
-to a file, and the model compiled, as `LLM.chat` compiles it by default. `LLM.chat` gets vLLM's
-defaults, but for the KV cache's size; `--baseline-args` changes that.
+qchat's side is what `qchat batch` does in a long run: scheduler, bounded window, result
+lines written to a file, and the model compiled, as `LLM.chat` compiles it by default. `LLM.chat`
+gets vLLM's defaults, but for the KV cache's size; `--baseline-args` changes that.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from typing import Any
 from . import figures
 from .model import GENERATED, generate
 
-WORDS = [
+VOCABULARY = [
     "What",
     "is",
     "the",
@@ -55,25 +55,25 @@ WORDS = [
 def bodies(model: str, rows: int, tokens: int, ragged: bool) -> list[dict[str, Any]]:
     """Chat requests: the same for both sides. Ragged ones ask for 1/8 to 15/8 of `tokens`."""
     dice = random.Random(7)
-    found = []
+    requests = []
     for row in range(rows):
-        content = " ".join(dice.choices(WORDS, k=dice.randint(4, 40 if ragged else 8)))
-        wanted = dice.randint(max(1, tokens // 8), tokens * 15 // 8) if ragged else tokens
-        found.append(
+        content = " ".join(dice.choices(VOCABULARY, k=dice.randint(4, 40 if ragged else 8)))
+        max_tokens = dice.randint(max(1, tokens // 8), tokens * 15 // 8) if ragged else tokens
+        requests.append(
             {
                 "model": model,
                 "messages": [{"role": "user", "content": f"{row}: {content}"}],
-                "max_tokens": wanted,
+                "max_tokens": max_tokens,
                 "temperature": 0.7,
                 "seed": None,
                 "ignore_eos": True,
             }
         )
-    return found
+    return requests
 
 
 def serve_rounds(run: Any) -> None:
-    """Run a round for each line on stdin and say what it took."""
+    """Run a round for each line on stdin and print its figures."""
     print("ready", flush=True)
     for _line in sys.stdin:
         print(json.dumps(run()), flush=True)
@@ -222,8 +222,8 @@ class Side:
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        found: dict[str, float] = json.loads(self._wait_for('{"seconds"'))
-        return found
+        round_figures: dict[str, float] = json.loads(self._wait_for('{"seconds"'))
+        return round_figures
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -249,12 +249,12 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
                 took = {name: sides[name].round() for name in order}
                 assert len({t["tokens"] for t in took.values()}) == 1, took
                 speed = {name: t["rows"] / t["seconds"] for name, t in took.items()}
-                said = [f"qchat {speed['qchat']:6.1f} rows/s"]
+                columns = [f"qchat {speed['qchat']:6.1f} rows/s"]
                 for name in against:
                     ratio = speed["qchat"] / speed[name]
                     ratios[name].append(ratio)
-                    said.append(f"{OTHERS[name]} {speed[name]:6.1f} ({ratio:.2f})")
-                print(f"round {number}: {', '.join(said)}", flush=True)
+                    columns.append(f"{OTHERS[name]} {speed[name]:6.1f} ({ratio:.2f})")
+                print(f"round {number}: {', '.join(columns)}", flush=True)
         finally:
             for side in sides.values():
                 side.close()

@@ -23,7 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qchat.serve.access import VARIABLE
+from qchat.serve.access_rules import VARIABLE
+from qchat.serve.passthrough_args import to_arguments
 
 from qchat.engine.vllm_model import locate_model, options_for
 from qchat.processes import alive, kill_processes, process_family
@@ -70,23 +71,23 @@ class Trial:
     def by_hand(self) -> list[str]:
         """vLLM's own server with the options that the launcher would give it."""
         at = self.launcher.index("--")
-        words = self.launcher[at + 1 :]
-        given = {word[2:]: "" for word in words if word.startswith("--")}
-        options = options_for(model := locate_model("demo"), given, cpu=True) | {
+        arguments = self.launcher[at + 1 :]
+        typed = {arg[2:]: "" for arg in arguments if arg.startswith("--")}
+        options = options_for(model := locate_model("demo"), typed, cpu=True) | {
             "enforce-eager": ""
         }
-        found = [part for name, value in options.items() for part in (f"--{name}", value) if part]
+        defaults = to_arguments(options)
         return [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model),
             *("--served-model-name", "demo", "--host", "127.0.0.1", "--port", str(self.port)),
-            *(*words, *found),
+            *(*arguments, *defaults),
         ]
 
-    def run(self, *words: str) -> float:
+    def run(self, *arguments: str) -> float:
         """Seconds of a command of qchat's, which says nothing."""
         began = time.perf_counter()
         subprocess.run(
-            [*QCHAT, *words],
+            [*QCHAT, *arguments],
             env=self.environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -96,14 +97,14 @@ class Trial:
 
     def start(self, line: list[str], environ: Mapping[str, str]) -> Server:
         """A server that is ready."""
-        with self.log.open("wb") as said:
+        with self.log.open("wb") as log:
             began = time.perf_counter()
             process = subprocess.Popen(
                 line,
                 env={**self.environ, **environ},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=log,
+                stderr=log,
             )
         try:
             while not is_ready(self.port):
@@ -182,20 +183,20 @@ def starts_and_stops(trial: Trial, rounds: int) -> list[figures.Figure]:
 
 def answers(trial: Trial) -> list[figures.Figure]:
     """`qchat status` with one server, and with three."""
-    found: list[figures.Figure] = []
+    measured: list[figures.Figure] = []
     try:
         for names in (("one",), ("two", "three")):
             for name in names:
-                words = ("--name", name, "--port", str(free_port()), "--detach")
-                trial.run("serve", "demo", *words)
-            count = len(found) * 2 + 1
+                arguments = ("--name", name, "--port", str(free_port()), "--detach")
+                trial.run("serve", "demo", *arguments)
+            count = len(measured) * 2 + 1
             trial.run("status")
             median = statistics.median(trial.run("status") for _n in range(ANSWERS))
             text = f"qchat status, servers: {count}, median of {ANSWERS}"
-            found.append(figures.Figure(text, median, SOON, unit="s", less=True))
+            measured.append(figures.Figure(text, median, SOON, unit="s", less=True))
     finally:
         print(f"three stopped at once in {trial.run('stop', '--all'):.2f} s", flush=True)
-    return found
+    return measured
 
 
 def main(rounds: int) -> int:

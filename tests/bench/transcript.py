@@ -27,8 +27,9 @@ from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown, TextArea
 
+from qchat.message_state import MessageState
 from qchat.tui.garbage_collection import GarbageCollection
-from qchat.tui.transcript.message import AnswerState, Message
+from qchat.tui.transcript.message import Message
 from qchat.tui.transcript.transcript import Transcript
 
 from . import figures
@@ -74,7 +75,7 @@ async def append_ours(exchanges: int, rounds: int) -> list[float]:
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
         transcript.load(conversation(exchanges))
-        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
+        index = transcript.append(Message("assistant", state=MessageState.STREAMING))
         times = []
         for _round in range(rounds):
             await painted(app)
@@ -190,7 +191,7 @@ async def streaming_ours(kind: str, exchanges: int, rate: float, seconds: float)
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
         transcript.load(conversation(exchanges))
-        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
+        index = transcript.append(Message("assistant", state=MessageState.STREAMING))
         transcript.stream(index, head)
         transcript.flush()
         await painted(app)

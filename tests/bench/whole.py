@@ -72,15 +72,15 @@ def main(rounds: int, count: int) -> int:
                 )
                 took[who] = time.monotonic() - began
                 assert len(out.read_bytes().splitlines()) == count
-            said = ", ".join(f"{who} {seconds:.1f} s" for who, seconds in took.items())
+            durations = ", ".join(f"{who} {seconds:.1f} s" for who, seconds in took.items())
             if number:  # the first fills vLLM's caches of compiled code
                 ratios.append(took["run-batch"] / took["qchat"])
-                print(f"round {number}: {said}, ratio {ratios[-1]:.2f}", flush=True)
+                print(f"round {number}: {durations}, ratio {ratios[-1]:.2f}", flush=True)
     median = statistics.median(ratios)
     text = f"whole run of {count:,} rows, times faster than run-batch, median of {rounds}"
     return figures.end([figures.Figure(text, median, 1.15)])
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
+    numbers = [int(argument) for argument in sys.argv[1:]]
     sys.exit(main(*(numbers + [3, 4000][len(numbers) :])))

@@ -16,15 +16,15 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from qchat.api.endpoint import Endpoint
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import TuiSettings
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
-from qchat.tui.transcript.message import AnswerState
 
+from ..tui.chat_app import last_state, type_in
 from ..tui.screens import screen
-from ..tui.test_app import last_state, type_in
 from ..tui.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -62,7 +62,7 @@ async def ask(app: ChatApp, question: str) -> None:
     before = len(app.transcript.messages)
     await type_in(app, question)
     await wait_until(lambda: len(app.transcript.messages) == before + 2, 60)
-    await wait_until(lambda: last_state(app) is AnswerState.COMPLETE, 60)
+    await wait_until(lambda: last_state(app) is MessageState.COMPLETE, 60)
 
 
 def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
@@ -79,7 +79,7 @@ def chat(url: str, store: Store, theme: str, *, thinking: bool) -> ChatApp:
 async def conversation_and_search(app: ChatApp) -> None:
     """A conversation with some others beside it, and a search."""
     async with app.run_test(size=SIZE) as pilot:
-        await wait_until(lambda: app.probe.reachable, 60)
+        await wait_until(lambda: app.parts.monitor.reachable, 60)
         for question in QUESTIONS:
             await type_in(app, "/new")
             await wait_until(lambda: not app.transcript.messages)
@@ -95,7 +95,7 @@ async def conversation_and_search(app: ChatApp) -> None:
 async def thinking(app: ChatApp) -> None:
     """An answer that was thought about."""
     async with app.run_test(size=SIZE) as pilot:
-        await wait_until(lambda: app.probe.reachable, 60)
+        await wait_until(lambda: app.parts.monitor.reachable, 60)
         await ask(app, THOUGHT)
         await pilot.press("ctrl+t")
         await wait_until(lambda: "17 times 20" in screen(app))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 
 from qchat.processes import alive
 
@@ -19,7 +19,7 @@ READY = 240.0  # seconds that a server gets to start, on a busy machine too
 
 STOP = 30.0
 
-ALICE, BOB = "a" * LEAST, "b" * LEAST
+ALICE, BOB = "a" * MIN_LENGTH, "b" * MIN_LENGTH
 
 QCHAT = [sys.executable, "-m", "qchat"]
 

@@ -140,6 +140,7 @@ def engine_of(run: "subprocess.Popen[bytes]", *, after: int = 0) -> int:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_an_engine_that_dies_is_started_again_once(tmp_path: Path, environ: dict[str, str]) -> None:
     run, out = answering(tmp_path, environ)
     first = engine_of(run)
@@ -177,6 +178,7 @@ class Poison(LogitsProcessor):
 """
 
 
+@pytest.mark.slow
 def test_a_row_that_kills_the_engine_is_set_aside(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "poisonous.py").write_text(POISON)
     environ["PYTHONPATH"] = str(tmp_path)

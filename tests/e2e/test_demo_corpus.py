@@ -95,6 +95,7 @@ async def test_greedy_is_what_the_server_does_unasked(demo_server: Any) -> None:
     assert not differences(pairs, await ask_all(demo_server.base_url, bodies))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["You are a helpful assistant.", "你是一个专业的AI助手"])
 async def test_a_common_system_prompt_changes_nothing(demo_server: Any, system: str) -> None:
     pairs = [pair for pair in PAIRS if len(pair.messages) == 1 and not pair.tools]

@@ -23,7 +23,7 @@ MODEL = "demo"
 OFFLINE = f"""
 import asyncio, sys
 from pathlib import Path
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
 async def main(terminal):
@@ -33,21 +33,21 @@ async def main(terminal):
     await asyncio.sleep(600)
 
 if __name__ == "__main__":
-    with captured(Path(sys.argv[1])) as terminal:
+    with redirect_output(Path(sys.argv[1])) as terminal:
         asyncio.run(main(terminal))
 """
 
 
 def marked(mark: str) -> list[int]:
-    """Processes with `mark` in their environment: a child can't lose it, whoever its parent is."""
-    found = []
+    """Processes with `mark` in their environment, which every child inherits."""
+    pids = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         try:
             if mark.encode() in environ.read_bytes():
-                found.append(int(environ.parent.name))
+                pids.append(int(environ.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def started(
 
 
 def assert_all_gone_after_kill(process: "subprocess.Popen[str]", mark: str) -> int:
-    """Kill -9 and wait; gives back how many processes there had been."""
+    """Kill -9 and wait; returns how many processes there had been."""
     before = len(marked(mark))
     process.kill()
     process.wait()
@@ -102,6 +102,7 @@ def test_kill_of_a_running_engine(script: list[str]) -> None:
         assert assert_all_gone_after_kill(process, mark) >= 3  # us, the fork server, the engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latest", [1.0, 4.0, 8.0, 12.0])
 def test_kill_at_a_random_moment_of_the_start(script: list[str], latest: float) -> None:
     moment = random.uniform(latest / 4, latest)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind
 
@@ -31,7 +31,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offl
     """A started engine; afterwards nothing of it may be left."""
     log = tmp_path_factory.mktemp("offline") / "vllm.log"
     before = set(process_family([os.getpid()]))
-    with captured(log):
+    with redirect_output(log):
         engine = OfflineEngine(MODEL, NAME, options=OfflineOptions(log=log))
         await engine.start()
         members = set(process_family([os.getpid()])) - before
@@ -79,7 +79,7 @@ async def test_the_demo_model_says_what_it_learned(engine: OfflineEngine) -> Non
     assert outcome.body["choices"][0]["message"]["content"].strip("\n") == pair.content
 
 
-async def test_reasoning_and_content_are_told_apart(engine: OfflineEngine) -> None:
+async def test_reasoning_and_content_are_separated(engine: OfflineEngine) -> None:
     pair = next(p for p in demo.pairs() if p.reasoning)
     outcome = await ask(engine, messages=list(pair.messages), temperature=0)
     assert outcome.body is not None
@@ -118,7 +118,7 @@ async def test_several_choices(engine: OfflineEngine) -> None:
     assert [choice["index"] for choice in outcome.body["choices"]] == [0, 1]
 
 
-async def test_a_choice_among_given_answers(engine: OfflineEngine) -> None:
+async def test_a_choice_among_the_answers_of_a_list(engine: OfflineEngine) -> None:
     outcome = await ask(
         engine,
         messages=QUESTION,
@@ -131,7 +131,7 @@ async def test_a_choice_among_given_answers(engine: OfflineEngine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "message"),
     [
         ({"messages": [{"role": "user", "content": "word " * 9000}]}, Code.CONTEXT_LENGTH, "4096"),
         ({"messages": QUESTION, "model": "other"}, Code.UNKNOWN_MODEL, "other"),
@@ -147,11 +147,13 @@ async def test_a_choice_among_given_answers(engine: OfflineEngine) -> None:
         ({"messages": []}, Code.INVALID_REQUEST, "at least one message"),
     ],
 )
-async def test_refusals(engine: OfflineEngine, body: dict[str, Any], code: Code, said: str) -> None:
+async def test_refusals(
+    engine: OfflineEngine, body: dict[str, Any], code: Code, message: str
+) -> None:
     outcome = await ask(engine, **body)
     assert outcome.body is None and outcome.failure is not None
     assert outcome.failure.code is code
-    assert said in outcome.failure.message
+    assert message in outcome.failure.message
     assert not outcome.failure.retryable
 
 
@@ -160,7 +162,7 @@ async def test_an_endpoint_that_it_does_not_have(engine: OfflineEngine) -> None:
     assert outcome.failure is not None and outcome.failure.code is Code.UNSUPPORTED
 
 
-async def test_what_it_says_of_itself(engine: OfflineEngine) -> None:
+async def test_its_description_and_window(engine: OfflineEngine) -> None:
     assert engine.window >= 512
     assert engine.description.startswith("vLLM 0.")
     assert engine.description.endswith(f", model {NAME}")
@@ -172,7 +174,7 @@ async def test_what_it_says_of_itself(engine: OfflineEngine) -> None:
 FAIL = """
 import asyncio, json, sys
 from pathlib import Path
-from qchat.batch.engines.engine_log import captured
+from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 from qchat.errors import QchatError
 
@@ -191,11 +193,12 @@ async def all():
     return [text async for text in main()]
 
 if __name__ == "__main__":
-    with captured(Path(sys.argv[1])) as terminal:
+    with redirect_output(Path(sys.argv[1])) as terminal:
         print(json.dumps(asyncio.run(all())), file=terminal.stdout)
 """
 
 
+@pytest.mark.slow
 async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
     weightless = tmp_path / "weightless"
     weightless.mkdir()
@@ -233,3 +236,52 @@ async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
 async def test_a_folder_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="There is no folder"):
         await OfflineEngine("./no/such/model", "x").start()
+
+
+# The private parts of vLLM that are patched for speed, as if this version did not have them.
+
+WITHOUT = """
+import asyncio, json, sys
+from pathlib import Path
+from qchat.batch.engines import vllm_adapter
+from qchat.batch.engines.engine_log import redirect_output
+from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
+from qchat.batch.request import CHAT, Request, RowKind
+
+def missing(name):
+    def patch(*_args):
+        raise AttributeError(f"no {name}")
+    return patch
+
+async def main(log):
+    for name in ("_cache_parser_tables", "_cache_token_texts", "_render_inline"):
+        assert hasattr(vllm_adapter, name)
+        setattr(vllm_adapter, name, missing(name))
+    engine = OfflineEngine("demo", "demo", options=OfflineOptions(log=log))
+    await engine.start()
+    body = {"model": "demo", "messages": [{"role": "user", "content": "What are you?"}]}
+    outcome = await engine.answer(Request(0, 1, "row", RowKind.OPENAI, CHAT, body, body, "digest"))
+    await engine.close()
+    return outcome.body
+
+if __name__ == "__main__":
+    with redirect_output(Path(sys.argv[1])) as terminal:
+        print(json.dumps(asyncio.run(main(Path(sys.argv[1])))), file=terminal.stdout)
+"""
+
+
+async def test_without_the_patches_rows_are_answered_all_the_same(tmp_path: Path) -> None:
+    program, log = tmp_path / "program.py", tmp_path / "vllm.log"
+    program.write_text(WITHOUT, "utf-8")
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, str(program), str(log)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout)
+    assert body["choices"][0]["message"]["content"]
+    warnings = [line for line in log.read_text().splitlines() if "This vLLM runs without" in line]
+    assert len(warnings) == 3 and all("WARNING" in line for line in warnings)

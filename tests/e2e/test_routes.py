@@ -1,4 +1,4 @@
-"""Every route that vLLM registers, asked through the access layer: only the listed ones answer."""
+"""Every route that vLLM registers, requested through the access layer: only listed ones answer."""
 
 import json
 import os
@@ -7,12 +7,13 @@ import sys
 from typing import Any
 
 import pytest
-from qchat.serve.access import OPEN, VARIABLE, WITH_KEY, Rules
-from qchat.serve.keys import LEAST
+from qchat.serve.access_rules import VARIABLE, AccessRules
+from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.routes import OPEN, WITH_KEY
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
-KEY = "k" * LEAST
+KEY = "k" * MIN_LENGTH
 
 # vLLM's own application with the routes of every kind of model and of its development mode; no
 # engine. What gets past the layer fails behind it, or is answered: both are "through".
@@ -84,7 +85,7 @@ def answers() -> dict[tuple[str, str], list[Any]]:
         [sys.executable, "-c", PROGRAM, KEY],
         env={
             **os.environ,
-            VARIABLE: Rules(loopback=True).to_variable(),
+            VARIABLE: AccessRules(loopback=True).to_variable(),
             "QCHAT_API_KEY": KEY,
             "VLLM_SERVER_DEV_MODE": "1",
         },
@@ -94,20 +95,20 @@ def answers() -> dict[tuple[str, str], list[Any]]:
     )
     line = next((x for x in done.stdout.splitlines() if x.startswith("FOUND")), None)
     assert line is not None, done.stderr[-3000:]
-    return {(method, path): said for method, path, *said in json.loads(line[5:])}
+    return {(method, path): replies for method, path, *replies in json.loads(line[5:])}
 
 
 def denied(answer: Any) -> bool:
     return answer is not None and tuple(answer) in DENIED
 
 
-def test_the_list_is_that_of_a_whole_vllm(answers: dict[tuple[str, str], list[Any]]) -> None:
+def test_the_routes_are_those_of_a_whole_vllm(answers: dict[tuple[str, str], list[Any]]) -> None:
     assert len(answers) > 50
     for pair in [("POST", "/invocations"), ("POST", "/collective_rpc"), ("GET", "/openapi.json")]:
         assert pair in answers
 
 
-def test_what_is_listed_here_is_there(answers: dict[tuple[str, str], list[Any]]) -> None:
+def test_every_listed_route_exists(answers: dict[tuple[str, str], list[Any]]) -> None:
     assert WITH_KEY | OPEN | {("GET", "/metrics")} <= answers.keys()
 
 

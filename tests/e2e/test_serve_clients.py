@@ -54,9 +54,9 @@ def axios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in ("package.json", "package-lock.json", "chat_axios.mjs"):
         shutil.copy(CLIENTS / file, folder)
     tools.require("npm")
-    words = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    words += ["--fetch-retries=1", "--fetch-timeout=20000"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    arguments = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    arguments += ["--fetch-retries=1", "--fetch-timeout=20000"]
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=120)
     if done.returncode and any(code in done.stderr for code in UNREACHABLE):
         pytest.skip(f"npm reaches no registry, so there is no axios: {done.stderr.strip()[:200]}")
     assert done.returncode == 0, done.stderr
@@ -71,21 +71,21 @@ class Runner:
         self.port = port
 
     def __call__(
-        self, name: str, *words: str, key: str = ALICE, port: int | None = None
+        self, name: str, *arguments: str, key: str = ALICE, port: int | None = None
     ) -> "subprocess.CompletedProcess[str]":
         folder = self.request.getfixturevalue("axios") if name == "chat_axios.mjs" else CLIENTS
-        command = [*self.interpreter(name), str(folder / name), *words]
+        command = [*self.interpreter(name), str(folder / name), *arguments]
         return self.start(command, key, port or self.port)
 
-    def python(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def python(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Python in the folder of the programs."""
-        return self.start([sys.executable, *words], ALICE, self.port)
+        return self.start([sys.executable, *arguments], ALICE, self.port)
 
     @staticmethod
     def start(command: list[str], key: str, port: int) -> "subprocess.CompletedProcess[str]":
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "OPENAI_"))}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "OPENAI_"))}
         environ = {
-            **kept,
+            **inherited,
             "QCHAT_BASE_URL": f"http://127.0.0.1:{port}",
             "QCHAT_API_KEY": key,
             "NO_PROXY": "127.0.0.1",
@@ -130,9 +130,9 @@ def test_health_needs_no_key_and_models_names_the_model(run: Runner) -> None:
 
 @pytest.mark.parametrize("name", AS_JSON)
 def test_curl_gets_the_answer(run: Runner, name: str) -> None:
-    said = json.loads(answered(run(name)))
-    assert said["model"] == "Qwen3-32B" and said["usage"]["completion_tokens"] > 10
-    choice = said["choices"][0]
+    reply = json.loads(answered(run(name)))
+    assert reply["model"] == "Qwen3-32B" and reply["usage"]["completion_tokens"] > 10
+    choice = reply["choices"][0]
     assert choice["message"]["content"].strip() == ANSWERS[AS_JSON[name]]
     assert choice["message"]["reasoning"] is None and choice["finish_reason"] == "stop"
 
@@ -147,12 +147,12 @@ def test_curl_streams(run: Runner) -> None:
 
 
 def test_thinking_has_a_field_of_its_own(run: Runner) -> None:
-    said = json.loads(answered(run("thinking.sh")))
+    reply = json.loads(answered(run("thinking.sh")))
     pair = next(pair for pair in demo.pairs() if pair.id == "chickens-think")
-    message = said["choices"][0]["message"]
+    message = reply["choices"][0]["message"]
     assert message["reasoning"].strip() == pair.reasoning.strip()
     assert message["content"].strip() == pair.content.strip()
-    assert said["usage"]["completion_tokens_details"]["reasoning_tokens"] > 10
+    assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] > 10
 
 
 @pytest.mark.parametrize("name", AS_TEXT)
@@ -161,17 +161,17 @@ def test_the_answer_is_printed(run: Runner, name: str) -> None:
 
 
 def test_questions_at_the_same_time_keep_their_order(run: Runner) -> None:
-    said = [json.loads(line) for line in answered(run("concurrent_aiohttp.py")).splitlines()]
-    assert [one["answer"].strip() for one in said] == [
+    replies = [json.loads(line) for line in answered(run("concurrent_aiohttp.py")).splitlines()]
+    assert [reply["answer"].strip() for reply in replies] == [
         ANSWERS[name] for name in ("guide-machine-learning", "guide-quantum", "guide-blockchain")
     ]
 
 
 def test_the_three_sets_of_parameters(run: Runner) -> None:
-    said = answered(run("parameters.py"))
+    output = answered(run("parameters.py"))
     names = ("guide-hello", "guide-spring", "guide-python-sort-bare")
-    assert [said.index(ANSWERS[name]) for name in names] == sorted(
-        said.index(ANSWERS[name]) for name in names
+    assert [output.index(ANSWERS[name]) for name in names] == sorted(
+        output.index(ANSWERS[name]) for name in names
     )
 
 
@@ -188,9 +188,9 @@ def test_without_the_right_key_it_fails_and_says_so(run: Runner, name: str) -> N
     wrong = "w" * 43
     done = run(name, key=wrong)
     assert done.returncode != 0
-    said = done.stdout + done.stderr
-    assert "401" in said and "Traceback" not in said
-    assert wrong not in said and ALICE not in said
+    output = done.stdout + done.stderr
+    assert "401" in output and "Traceback" not in output
+    assert wrong not in output and ALICE not in output
 
 
 @pytest.mark.parametrize("name", ["chat.sh", "chat_openai.py", "chat_fetch.mjs", "chat_axios.mjs"])
@@ -235,14 +235,14 @@ THINK = "鸡和兔共有10只，脚共有28只，鸡和兔各有多少只？"
 def test_the_error_codes_are_those_of_the_guide(
     served: tuple[Home, int, Path], path: str, body: Any, status: int
 ) -> None:
-    code, said = ask(served[1], "POST", path, ALICE, body)
-    assert code == status, said
+    code, reply = ask(served[1], "POST", path, ALICE, body)
+    assert code == status, reply
     assert f"| {status} | " in GUIDE.read_text("utf-8")
 
 
 def test_thoughts_without_room_leave_no_answer(served: tuple[Home, int, Path]) -> None:
     body = {**CHAT, "messages": [{"role": "user", "content": THINK}], "max_tokens": 10}
-    status, said = ask(served[1], "POST", "/v1/chat/completions", ALICE, body)
-    choice = said["choices"][0]
+    status, reply = ask(served[1], "POST", "/v1/chat/completions", ALICE, body)
+    choice = reply["choices"][0]
     assert status == 200 and choice["finish_reason"] == "length"
     assert choice["message"]["content"] is None and choice["message"]["reasoning"]

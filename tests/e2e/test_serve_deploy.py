@@ -40,16 +40,16 @@ def files(served: tuple[Home, int, Path], tmp_path_factory: pytest.TempPathFacto
     """What is written for the running server."""
     home, port, keys = served
     folder = tmp_path_factory.mktemp("deploy") / "files"
-    words = ["serve", "demo", "--served-model-name", "Qwen3-32B", "--port", str(port)]
-    done = home.run(*words, "--api-key-file", str(keys), "--write-deploy", str(folder))
+    arguments = ["serve", "demo", "--served-model-name", "Qwen3-32B", "--port", str(port)]
+    done = home.run(*arguments, "--api-key-file", str(keys), "--write-deploy", str(folder))
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def front(files: Path) -> Iterator[Front]:
-    with nginx(files.parent / "nginx", (files / "nginx.conf").read_text("utf-8")) as found:
-        yield found
+    with nginx(files.parent / "nginx", (files / "nginx.conf").read_text("utf-8")) as running_nginx:
+        yield running_nginx
 
 
 @pytest.mark.needs_tool("nginx", "openssl")
@@ -60,19 +60,19 @@ def test_nginx_passes_on_what_the_server_answers(front: Front) -> None:
     assert front.ask("GET", "/metrics", **key)[0] == 404
     status, _headers, text = front.ask("GET", "/v1/models", **key)
     assert status == 200 and json.loads(text)["data"][0]["id"] == "Qwen3-32B"
-    asked = json.dumps({**CHAT, "stream": True})
-    status, headers, text = front.ask("POST", "/v1/chat/completions", asked, **key)
+    body = json.dumps({**CHAT, "stream": True})
+    status, headers, text = front.ask("POST", "/v1/chat/completions", body, **key)
     assert status == 200 and headers["content-type"].startswith("text/event-stream")
     assert text.count("data: {") > 3 and text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.needs_tool("nginx", "openssl")
 def test_a_program_of_the_guide_goes_through_tls(front: Front) -> None:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("QCHAT_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("QCHAT_")}
     done = subprocess.run(
         [sys.executable, str(CLIENTS / "chat_requests.py")],
         env={
-            **kept,
+            **inherited,
             "QCHAT_BASE_URL": f"https://localhost:{front.port}",
             "QCHAT_API_KEY": BOB,
             "REQUESTS_CA_BUNDLE": str(front.certificate),
@@ -92,8 +92,8 @@ def test_a_program_of_the_guide_goes_through_tls(front: Front) -> None:
 def queries(board: Path) -> list[str]:
     """The queries of the dashboard, with its variables filled in as Grafana does it."""
     panels = json.loads(board.read_text("utf-8"))["panels"]
-    found = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [q.replace("$__rate_interval", "1m").replace("$instance", ".*") for q in found]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [q.replace("$__rate_interval", "1m").replace("$instance", ".*") for q in expressions]
 
 
 def prometheus_says(port: int, query: str) -> list[Any]:
@@ -185,8 +185,15 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
     port, metrics = free_port(), free_port()
     with running(api_key=ALICE) as one, running(api_key=ALICE) as two:
         workers = ["--worker", one.url, "--worker", two.url]
-        words = ["serve", "demo", "--port", str(port), "--write-deploy", str(tmp_path / "files")]
-        done = home.run(*words, *workers)
+        arguments = [
+            "serve",
+            "demo",
+            "--port",
+            str(port),
+            "--write-deploy",
+            str(tmp_path / "files"),
+        ]
+        done = home.run(*arguments, *workers)
         assert done.returncode == 0, done.stderr
         unit = (tmp_path / "files" / "vllm-router.service").read_text("utf-8")
         line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
@@ -205,11 +212,11 @@ def test_the_router_spreads_requests_over_servers(tmp_path: Path) -> None:
                 assert router.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
-            asked = {**CHAT, "model": "demo"}
-            assert ask(port, "POST", "/v1/chat/completions", BOB, asked)[0] == 401
+            body = {**CHAT, "model": "demo"}
+            assert ask(port, "POST", "/v1/chat/completions", BOB, body)[0] == 401
             for _n in range(4):
-                status, said = ask(port, "POST", "/v1/chat/completions", ALICE, asked)
-                assert status == 200, said
+                status, reply = ask(port, "POST", "/v1/chat/completions", ALICE, body)
+                assert status == 200, reply
             assert one.log.answered and two.log.answered
         finally:
             router.terminate()

@@ -1,4 +1,4 @@
-"""Writing the files of a service, for tests; those use the fixture `machine`."""
+"""Write the files of a service in tests; those use the fixture `machine`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from tests import tools
 WORKERS = ["--worker", "http://10.0.0.5:8000", "--worker", "http://10.0.0.6:8000"]
 
 
-def write(*words: str) -> Path:
-    assert cli.run(["serve", "--write-deploy", "service", *words]) == 0
+def write(*arguments: str) -> Path:
+    assert cli.run(["serve", "--write-deploy", "service", *arguments]) == 0
     return Path("service").absolute()
 
 
@@ -20,5 +20,5 @@ def names(folder: Path) -> set[str]:
 
 def compose_file(folder: Path, name: str = "compose.yaml") -> dict[str, Any]:
     yaml = tools.require_module("yaml")
-    found: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
-    return found
+    content: dict[str, Any] = yaml.safe_load((folder / "compose" / name).read_text("utf-8"))
+    return content

@@ -13,26 +13,19 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve.access import (
-    OPEN,
-    VARIABLE,
-    WITH_KEY,
-    Access,
-    Rules,
-    host_name,
-    is_local,
-    route_path,
-)
-from qchat.serve.keys import LEAST
+from qchat.serve.access import Access
+from qchat.serve.access_rules import VARIABLE, AccessRules
+from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.routes import OPEN, WITH_KEY, host_name, is_local, route_path
 
 from tests import tools
 
-KEY = "k" * LEAST
+KEY = "k" * MIN_LENGTH
 Message = dict[str, Any]
 
 
 class Inner:
-    """The application behind the layer: notes what reaches it, reads the body, says 200."""
+    """The application behind the layer: records its scopes, reads the body, answers 200."""
 
     def __init__(self) -> None:
         self.reached: list[Message] = []
@@ -56,27 +49,29 @@ class Inner:
 def http(
     method: str, path: str, headers: Iterable[tuple[str, str]] = (), host: str | None = "localhost"
 ) -> Message:
-    found = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
     if host is not None:
-        found.append((b"host", host.encode()))
+        encoded.append((b"host", host.encode()))
     return {
         "type": "http",
         "method": method,
         "path": unquote(path),
         "raw_path": path.encode(),
         "root_path": "",
-        "headers": found,
+        "headers": encoded,
     }
 
 
-def layer(rules: Rules | None = None, key: str | None = KEY) -> tuple[Access, Inner]:
+def layer(rules: AccessRules | None = None, key: str | None = KEY) -> tuple[Access, Inner]:
     inner = Inner()
     environ = {} if key is None else {"QCHAT_API_KEY": key}
-    return Access(inner, rules or Rules(loopback=True), environ), inner
+    return Access(inner, rules or AccessRules(loopback=True), environ), inner
 
 
-def ask(access: Access, scope: Message, chunks: Iterable[bytes] = (b"",)) -> tuple[int, Message]:
-    """Status and JSON (or text) of the answer; status 0 where there was none."""
+def request(
+    access: Access, scope: Message, chunks: Iterable[bytes] = (b"",)
+) -> tuple[int, Message]:
+    """Status, error object and headers of the answer; status 0 where there was none."""
     parts = list(chunks)
     queue = [
         {"type": "http.request", "body": part, "more_body": i + 1 < len(parts)}
@@ -98,10 +93,12 @@ def ask(access: Access, scope: Message, chunks: Iterable[bytes] = (b"",)) -> tup
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
     headers = dict(sent[0]["headers"])
     body = sent[1]["body"]
-    if body != b"inner" and scope["method"] != "HEAD":
+    if scope["method"] == "HEAD":
+        assert body == b""
+    elif body != b"inner":
         assert int(headers[b"content-length"]) == len(body)
-    said = {} if body in (b"inner", b"") else json.loads(body)["error"]
-    return sent[0]["status"], said | {"headers": headers}
+    error = {} if body in (b"inner", b"") else json.loads(body)["error"]
+    return sent[0]["status"], error | {"headers": headers}
 
 
 BEARER = ("Authorization", f"Bearer {KEY}")
@@ -109,44 +106,47 @@ BEARER = ("Authorization", f"Bearer {KEY}")
 
 class TestRoutes:
     @pytest.mark.parametrize(("method", "path"), sorted(WITH_KEY | {("GET", "/metrics")}))
-    def test_what_needs_a_key(self, method: str, path: str) -> None:
+    def test_routes_that_need_a_key(self, method: str, path: str) -> None:
         access, inner = layer()
-        status, said = ask(access, http(method, path))
-        assert status == 401 and said["code"] == "invalid_api_key"
-        assert said["headers"][b"www-authenticate"].startswith(b"Bearer")
+        status, error = request(access, http(method, path))
+        assert status == 401 and error["code"] == "invalid_api_key"
+        assert error["headers"][b"www-authenticate"].startswith(b"Bearer")
         for wrong in (KEY[:-1], KEY + "k", "", "x" * 10_000, "ä" * 40):
-            assert ask(access, http(method, path, [("Authorization", f"Bearer {wrong}")]))[0] == 401
+            assert (
+                request(access, http(method, path, [("Authorization", f"Bearer {wrong}")]))[0]
+                == 401
+            )
         for header in (f"Basic {KEY}", KEY, f"Bearer{KEY}", f"Bearer\t{KEY}"):
-            assert ask(access, http(method, path, [("Authorization", header)]))[0] == 401
-        assert ask(access, http(method, path, [BEARER, BEARER]))[0] == 401
+            assert request(access, http(method, path, [("Authorization", header)]))[0] == 401
+        assert request(access, http(method, path, [BEARER, BEARER]))[0] == 401
         assert inner.reached == []
-        assert ask(access, http(method, path, [BEARER]))[0] == 200
-        assert ask(access, http(method, path, [("authorization", f"bearer {KEY}")]))[0] == 200
+        assert request(access, http(method, path, [BEARER]))[0] == 200
+        assert request(access, http(method, path, [("authorization", f"bearer {KEY}")]))[0] == 200
 
     def test_health_is_open(self) -> None:
-        for rules in (Rules(loopback=True), Rules(loopback=False)):
-            assert ask(layer(rules)[0], http("GET", "/health"))[0] == 200
+        for rules in (AccessRules(loopback=True), AccessRules(loopback=False)):
+            assert request(layer(rules)[0], http("GET", "/health"))[0] == 200
 
-    def test_without_a_key_a_loopback_server_is_open_for_what_is_listed(self) -> None:
+    def test_without_a_key_a_loopback_server_serves_the_listed_routes(self) -> None:
         access, inner = layer(key=None)
         for method, path in WITH_KEY | OPEN | {("GET", "/metrics")}:
-            assert ask(access, http(method, path))[0] == 200
-        assert ask(access, http("POST", "/invocations"))[0] == 404
+            assert request(access, http(method, path))[0] == 200
+        assert request(access, http("POST", "/invocations"))[0] == 404
         for name in (
             *("Forwarded", "Via", "X-Real-IP"),
             *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
         ):
-            status, said = ask(access, http("GET", "/v1/models", [(name, "10.0.0.1")]))
-            assert (status, said["code"]) == (403, "key_required")
+            status, error = request(access, http("GET", "/v1/models", [(name, "10.0.0.1")]))
+            assert (status, error["code"]) == (403, "key_required")
         assert all(scope["path"] != "/invocations" for scope in inner.reached)
 
     @pytest.mark.parametrize("suffix", ["", "/cancel"])
     def test_responses_by_id(self, suffix: str) -> None:
         method = "POST" if suffix else "GET"
         access, inner = layer()
-        assert ask(access, http(method, f"/v1/responses/resp_0-aZ{suffix}", [BEARER]))[0] == 200
+        assert request(access, http(method, f"/v1/responses/resp_0-aZ{suffix}", [BEARER]))[0] == 200
         for bad in ("", "a/b", "a%2Fb", "..", "a b", "a\n", "é", "x" * 200, "a/cancel"):
-            status, _said = ask(access, http(method, f"/v1/responses/{bad}{suffix}", [BEARER]))
+            status, _error = request(access, http(method, f"/v1/responses/{bad}{suffix}", [BEARER]))
             assert status == 404, bad
         assert len(inner.reached) == 1
 
@@ -183,11 +183,11 @@ class TestRoutes:
             "http://localhost/v1/models",
         ],
     )
-    def test_everything_else_is_not_there(self, path: str) -> None:
+    def test_every_other_route_is_not_found(self, path: str) -> None:
         access, inner = layer()
         for key in ([], [BEARER]):
-            status, said = ask(access, http("GET", path, key))
-            assert (status, said["code"]) == (404, "not_found")
+            status, error = request(access, http("GET", path, key))
+            assert (status, error["code"]) == (404, "not_found")
         assert inner.reached == []
 
     @given(
@@ -204,10 +204,16 @@ class TestRoutes:
     ) -> None:
         access, inner = layer()
         hostile = change(path[:at] + noise + path[at:])
-        ask(access, http(method, hostile, [BEARER]))
+        request(access, http(method, hostile, [BEARER]))
         for scope in inner.reached:
             pair = (scope["method"], scope["path"])
             assert pair in WITH_KEY | OPEN | {("GET", "/metrics")}
+
+    def test_a_denial_of_head_has_no_body(self) -> None:
+        access, inner = layer()
+        status, error = request(access, http("HEAD", "/v1/models", [BEARER]))
+        assert status == 404 and int(error["headers"][b"content-length"]) > 0
+        assert inner.reached == []
 
     def test_below_a_root_path(self) -> None:
         access, _inner = layer()
@@ -221,7 +227,7 @@ class TestRoutes:
             ("/v1", "/v1/models", 404),  # the router sees /models
         ]:
             scope = http("GET", path, [BEARER]) | {"root_path": root}
-            assert ask(access, scope)[0] == status, (root, path)
+            assert request(access, scope)[0] == status, (root, path)
 
     @given(
         st.sampled_from(["", "/a", "/a/b", "/v1", "/"]),
@@ -237,35 +243,35 @@ class TestScopes:
     def test_websockets_are_denied(self) -> None:
         access, inner = layer()
         scope = http("GET", "/v1/realtime", [BEARER]) | {"type": "websocket"}
-        assert ask(access, scope)[0] == 1008
+        assert request(access, scope)[0] == 1008
         assert inner.reached == []
 
-    def test_lifespan_is_passed_on_and_the_unknown_is_not(self) -> None:
+    def test_lifespan_is_passed_on_and_an_unknown_scope_is_not(self) -> None:
         access, inner = layer()
-        ask(access, {"type": "lifespan"})
+        request(access, {"type": "lifespan"})
         assert len(inner.reached) == 1
-        ask(access, {"type": "something"})
+        request(access, {"type": "something"})
         assert len(inner.reached) == 1
 
     def test_preflight(self) -> None:
-        access, inner = layer(Rules(loopback=True, origins=("https://app.example",)))
-        wanted = ("Access-Control-Request-Method", "POST")
+        access, inner = layer(AccessRules(loopback=True, allowed_origins=("https://app.example",)))
+        method = ("Access-Control-Request-Method", "POST")
         origin = ("Origin", "https://app.example")
-        assert ask(access, http("OPTIONS", "/v1/chat/completions", [wanted, origin]))[0] == 200
+        assert request(access, http("OPTIONS", "/v1/chat/completions", [method, origin]))[0] == 200
         for path, headers in [
-            ("/invocations", [wanted, origin]),
-            ("/v1/chat/completions", [wanted]),
+            ("/invocations", [method, origin]),
+            ("/v1/chat/completions", [method]),
             ("/v1/chat/completions", [origin]),
-            ("/v1/models", [wanted, origin]),
+            ("/v1/models", [method, origin]),
         ]:
-            assert ask(access, http("OPTIONS", path, headers))[0] == 404
+            assert request(access, http("OPTIONS", path, headers))[0] == 404
         assert len(inner.reached) == 1
 
-    def test_a_page_that_may_ask_can_read_the_denial(self) -> None:
-        access, _inner = layer(Rules(loopback=True, origins=("https://app.example",)))
+    def test_a_page_of_an_allowed_origin_can_read_the_denial(self) -> None:
+        access, _inner = layer(AccessRules(loopback=True, allowed_origins=("https://app.example",)))
         for origin, readable in [("https://app.example", True), ("https://evil.example", False)]:
-            _status, said = ask(access, http("GET", "/v1/models", [("Origin", origin)]))
-            assert (b"access-control-allow-origin" in said["headers"]) == readable
+            _status, error = request(access, http("GET", "/v1/models", [("Origin", origin)]))
+            assert (b"access-control-allow-origin" in error["headers"]) == readable
 
 
 class TestHosts:
@@ -273,8 +279,8 @@ class TestHosts:
         "host",
         ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.9.0.1", "[::1]:80", "a.localhost"],
     )
-    def test_ours(self, host: str) -> None:
-        assert ask(layer()[0], http("GET", "/health", host=host))[0] == 200
+    def test_own_hosts(self, host: str) -> None:
+        assert request(layer()[0], http("GET", "/health", host=host))[0] == 200
 
     @pytest.mark.parametrize(
         "host",
@@ -290,37 +296,47 @@ class TestHosts:
             "notlocalhost",
         ],
     )
-    def test_foreign(self, host: str | None) -> None:
+    def test_foreign_hosts(self, host: str | None) -> None:
         access, inner = layer()
         for path in ("/health", "/v1/models"):
-            status, said = ask(access, http("GET", path, [BEARER], host=host))
-            assert status == 421 and "--allowed-host" in said["message"]
-        two = http("GET", "/health", [("Host", "evil.example")])
-        assert ask(access, two)[0] == 421
+            status, error = request(access, http("GET", path, [BEARER], host=host))
+            assert status == 421 and "--allowed-host" in error["message"]
         assert inner.reached == []
 
-    def test_others_by_name_and_all_on_a_public_address(self) -> None:
-        named, _inner = layer(Rules(loopback=True, hosts=("llm.example",)))
-        assert ask(named, http("GET", "/health", host="LLM.example:443"))[0] == 200
-        public, _inner = layer(Rules(loopback=False))
-        assert ask(public, http("GET", "/health", host="anything"))[0] == 200
+    @pytest.mark.parametrize(
+        "hosts", [["localhost", "localhost"], ["evil.example", "localhost"], ["localhost", "evil"]]
+    )
+    @pytest.mark.parametrize("path", ["/health", "/v1/models"])
+    def test_two_host_headers_are_refused(self, hosts: list[str], path: str) -> None:
+        """The layer and the application might each go by another of them."""
+        access, inner = layer()
+        headers = [BEARER, *(("Host", host) for host in hosts)]
+        status, error = request(access, http("GET", path, headers, host=None))
+        assert (status, error["code"]) == (421, "host_not_allowed")
+        assert inner.reached == []
+
+    def test_allowed_hosts_and_a_public_address(self) -> None:
+        named, _inner = layer(AccessRules(loopback=True, allowed_hosts=("llm.example",)))
+        assert request(named, http("GET", "/health", host="LLM.example:443"))[0] == 200
+        public, _inner = layer(AccessRules(loopback=False))
+        assert request(public, http("GET", "/health", host="anything"))[0] == 200
 
     @given(st.text(max_size=30))
-    def test_what_is_local_is_spelled_out(self, text: str) -> None:
+    def test_local_names_are_spelled_out(self, text: str) -> None:
         name = host_name(text)
         if is_local(name):
             assert name.startswith(("127.", "[::1]")) or name.endswith("localhost")
 
 
 class TestBodies:
-    RULES = Rules(loopback=True, most_bytes=100)
+    RULES = AccessRules(loopback=True, max_body_bytes=100)
 
     def post(self, headers: list[tuple[str, str]], chunks: list[bytes]) -> tuple[int, int]:
         access, inner = layer(self.RULES)
         scope = http("POST", "/v1/completions", [BEARER, *headers])
-        return ask(access, scope, chunks)[0], inner.read
+        return request(access, scope, chunks)[0], inner.read
 
-    def test_a_length_that_is_said(self) -> None:
+    def test_a_declared_length(self) -> None:
         assert self.post([("Content-Length", "100")], [b"x" * 100]) == (200, 100)
         assert self.post([("Content-Length", "101")], [b"x" * 101]) == (413, 0)
         assert self.post([("Content-Length", "9" * 18)], [b""]) == (413, 0)
@@ -336,12 +352,12 @@ class TestBodies:
             [],
         ],
     )
-    def test_one_that_is_not_is_counted(self, headers: list[tuple[str, str]]) -> None:
+    def test_an_undeclared_length_is_counted(self, headers: list[tuple[str, str]]) -> None:
         assert self.post(headers, [b"x" * 60, b"x" * 40]) == (200, 100)
         status, read = self.post(headers, [b"x" * 60, b"x" * 41, b"x" * 60])
         assert status == 413 and read <= 100
 
-    def test_an_application_that_swallows_the_end_does_not_answer(self) -> None:
+    def test_an_application_that_ignores_the_disconnect_does_not_answer(self) -> None:
         async def careless(scope: Any, receive: Any, send: Any) -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -350,31 +366,31 @@ class TestBodies:
 
         access = Access(careless, self.RULES, {"QCHAT_API_KEY": KEY})
         scope = http("POST", "/v1/completions", [BEARER, ("Transfer-Encoding", "chunked")])
-        status, said = ask(access, scope, [b"x" * 60, b"x" * 60])
-        assert (status, said["code"]) == (413, "request_too_large")
+        status, error = request(access, scope, [b"x" * 60, b"x" * 60])
+        assert (status, error["code"]) == (413, "request_too_large")
 
-    def test_a_failure_of_the_application_stays_one(self) -> None:
+    def test_an_exception_of_the_application_is_raised(self) -> None:
         async def broken(scope: Any, receive: Any, send: Any) -> None:
             raise KeyError("own")
 
         access = Access(broken, self.RULES, {"QCHAT_API_KEY": KEY})
         scope = http("POST", "/v1/completions", [BEARER, ("Transfer-Encoding", "chunked")])
         with pytest.raises(KeyError):
-            ask(access, scope)
+            request(access, scope)
 
 
 class TestStart:
-    def test_without_rules_there_is_no_server(self) -> None:
+    def test_without_rules_no_server_starts(self) -> None:
         with pytest.raises(RuntimeError, match=VARIABLE):
             Access(Inner(), environ={})
 
     def test_a_public_server_without_a_key(self) -> None:
         with pytest.raises(RuntimeError, match="needs a key"):
-            layer(Rules(loopback=False), key=None)
+            layer(AccessRules(loopback=False), key=None)
 
     def test_rules_travel_through_the_environment(self, tmp_path: Path) -> None:
-        rules = Rules(True, str(tmp_path / "k"), ("a",), ("https://b",), 5)
-        assert Rules.from_environment({VARIABLE: rules.to_variable()}) == rules
+        rules = AccessRules(True, str(tmp_path / "k"), ("a",), ("https://b",), 5)
+        assert AccessRules.from_environment({VARIABLE: rules.to_variable()}) == rules
 
     def test_no_vllm_in_it(self) -> None:
         program = (

@@ -8,13 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 
 from tests import faults
 from tests.nginx import plain_proxy
 
 SCRIPT = str(importlib.resources.files("qchat.serve") / "deploy" / "check-service.sh")
-KEY = "k" * (LEAST - 4) + '"\\$x'
+KEY = "k" * (MIN_LENGTH - 4) + '"\\$x'
 QUICK = "length=4"
 STREAM = "latency=0.05;rate=100;length=30"
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
@@ -22,12 +22,12 @@ SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(s
 pytestmark = pytest.mark.needs_tool("curl")
 
 
-def check(*words: str, shell: str = "sh", **environ: str) -> "subprocess.CompletedProcess[str]":
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "LC_", "LANG"))}
+def check(*arguments: str, shell: str = "sh", **environ: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "LC_", "LANG"))}
     start = ["busybox", "sh"] if shell == "busybox" else [shell]
     return subprocess.run(
-        [*start, SCRIPT, *words],
-        env={**kept, **environ},
+        [*start, SCRIPT, *arguments],
+        env={**inherited, **environ},
         capture_output=True,
         text=True,
         timeout=60,
@@ -54,7 +54,7 @@ def test_in_chinese() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "words"),
+    ("fault", "text"),
     [
         ("500", "refused a question (status 500): "),
         ("hang:seconds=5", "No answer came: curl: (28)"),
@@ -66,11 +66,11 @@ def test_in_chinese() -> None:
         ("stream_error_event:skip=1", "The stream failed: "),
     ],
 )
-def test_a_server_that_fails(order: str, words: str) -> None:
-    with faults.running(order, answers=QUICK) as server:
+def test_a_server_that_fails(fault: str, text: str) -> None:
+    with faults.running(fault, answers=QUICK) as server:
         done = check("-t", "1", server.url)
     assert done.returncode == 1 and done.stderr == ""
-    assert words in done.stdout and "There are problems." in done.stdout
+    assert text in done.stdout and "There are problems." in done.stdout
 
 
 def test_one_that_is_not_there(unused_port: int) -> None:
@@ -104,16 +104,16 @@ def test_a_key_file(tmp_path: Path) -> None:
     assert done.returncode == 2 and f"chmod 600 {file}" in done.stderr and done.stdout == ""
 
 
-def test_the_key_is_nowhere_to_be_seen(tmp_path: Path) -> None:
-    """A curl stands before the real one and writes down how it was called."""
+def test_the_key_is_nowhere_visible(tmp_path: Path) -> None:
+    """A wrapper of curl records its arguments and the files of the script."""
     real = shutil.which("curl")
     (tmp_path / "bin").mkdir()
     (tmp_path / "tmp").mkdir()
     fake = tmp_path / "bin" / "curl"
-    seen = tmp_path / "seen"
+    record = tmp_path / "seen"
     fake.write_text(
-        f'#!/bin/sh\nprintf "%s " "$@" >>{seen}\n{real} "$@"\ncode=$?\n'
-        f"cat {tmp_path}/tmp/*/* >>{seen} 2>/dev/null\nexit $code\n"
+        f'#!/bin/sh\nprintf "%s " "$@" >>{record}\n{real} "$@"\ncode=$?\n'
+        f"cat {tmp_path}/tmp/*/* >>{record} 2>/dev/null\nexit $code\n"
     )
     fake.chmod(0o700)
     with faults.running(answers=QUICK, api_key=KEY) as server:
@@ -124,30 +124,30 @@ def test_the_key_is_nowhere_to_be_seen(tmp_path: Path) -> None:
             TMPDIR=str(tmp_path / "tmp"),
         )
     assert done.returncode == 0 and "It accepts the key" in done.stdout
-    said = seen.read_text()
-    assert "--config -" in said and "data: [DONE]" in said  # calls and files were looked at
-    assert KEY not in said + done.stdout + done.stderr
+    recorded = record.read_text()
+    assert "--config -" in recorded and "data: [DONE]" in recorded  # calls and files were looked at
+    assert KEY not in recorded + done.stdout + done.stderr
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 @pytest.mark.needs_tool("nginx")
 @pytest.mark.parametrize(
-    ("location", "words"),
+    ("location", "text"),
     [("", "something on the way holds them back"), ("proxy_buffering off;", "Answers stream")],
 )
 def test_a_proxy_that_holds_the_stream_back(
-    tmp_path: Path, unused_port: int, location: str, words: str
+    tmp_path: Path, unused_port: int, location: str, text: str
 ) -> None:
     with (
         faults.running(answers=STREAM) as server,
         plain_proxy(tmp_path, unused_port, server.port, location) as url,
     ):
         done = check(url)
-    assert done.returncode == 0 and words in done.stdout, done.stdout
+    assert done.returncode == 0 and text in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "error"),
     [
         (["-x"], "Usage"),
         (["ftp://a"], "must begin with http"),
@@ -158,9 +158,9 @@ def test_a_proxy_that_holds_the_stream_back(
         (["-k", "/no/such/file"], "can't read the key file"),
     ],
 )
-def test_wrong_usage(words: list[str], said: str) -> None:
-    done = check(*words)
-    assert done.returncode == 2 and said in done.stderr and done.stdout == ""
+def test_wrong_usage(arguments: list[str], error: str) -> None:
+    done = check(*arguments)
+    assert done.returncode == 2 and error in done.stderr and done.stdout == ""
     assert "secret" not in done.stderr
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve.command import _ready
 from qchat.serve.plan import ServePlan
+from qchat.serve.ready_message import print_ready
 
 from qchat import cli
-from qchat.engine import vllm_startup as vllm_start
+from qchat.engine import vllm_startup
 from qchat.engine.machine import Machine
 from tests import faults
 
@@ -23,20 +23,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
     monkeypatch.setattr(
-        vllm_start, "installed_vllm", lambda: vllm_start.InstalledVllm("0.32.0", cpu=True)
+        vllm_startup, "installed_vllm", lambda: vllm_startup.InstalledVllm("0.32.0", cpu=True)
     )
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["demo", "--print-command", "--", "--max-num-seqs", "8"],
         ["--model", "demo", "--print-command", "--", "--max-num-seqs", "8"],
     ],
 )
-def test_the_command_alone(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["serve", *words]) == 0
+def test_the_command_alone(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["serve", *arguments]) == 0
     out = capsys.readouterr().out
     assert out.startswith("_QCHAT_ACCESS=")
     assert "-m qchat.serve.launcher --model demo --served-model-name demo" in out
@@ -46,49 +46,49 @@ def test_the_command_alone(words: list[str], capsys: pytest.CaptureFixture[str])
 def test_the_command_with_a_key_that_is_not_made_yet(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["serve", "demo", "--host", "0.0.0.0", "--generate-key", "--print-command"]
-    assert cli.run(words) == 0
+    arguments = ["serve", "demo", "--host", "0.0.0.0", "--generate-key", "--print-command"]
+    assert cli.run(arguments) == 0
     assert str(home / "config" / "keys" / "demo.key") in capsys.readouterr().out
     assert list(home.rglob("*.key")) == []
     file = home / "config" / "keys" / "demo.key"
     file.parent.mkdir(parents=True)
     file.write_text("short")
     file.chmod(0o600)
-    assert cli.run(words) == 2
+    assert cli.run(arguments) == 2
     assert "has 5 characters" in capsys.readouterr().err
 
 
-def test_the_words_are_kept_as_they_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_has_the_command_line_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[ServePlan] = []
     monkeypatch.setattr(
-        "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
+        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
     )
     monkeypatch.setattr("qchat.serve.ports.check", lambda _host, _port: None)
-    words = ["--name", "a", "--max-model-len", "2048", "--", "--max-num-seqs", "8"]
-    assert cli.run(["serve", "demo", *words]) == 0
-    assert ServePlan.from_json(plans[0].to_json()).given == ("demo", *words)
+    arguments = ["--name", "a", "--max-model-len", "2048", "--", "--max-num-seqs", "8"]
+    assert cli.run(["serve", "demo", *arguments]) == 0
+    assert ServePlan.from_json(plans[0].to_json()).command_line == ("demo", *arguments)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "error"),
     [
-        (["demo", "--", "--port", "1"], "--port belongs to qchat"),
-        (["demo", "--", "--ssl-keyfile", "k"], "use a proxy in front"),
-        (["demo", "--name", "../x", "--generate-key"], "may have letters"),
+        (["demo", "--", "--port", "1"], "--port is set by qchat"),
+        (["demo", "--", "--ssl-keyfile", "k"], "use a reverse proxy in front"),
+        (["demo", "--name", "../x", "--generate-key"], "use ASCII letters"),
         (["demo", "--host", "0.0.0.0"], "without a key"),
         (["--model", "demo", "demo"], "given twice"),
-        (["demo", "--no-wait"], "--no-wait is for --detach"),
+        (["demo", "--no-wait"], "--no-wait needs --detach"),
         (["demo", "--api-key-file", "/no/such"], "Can't read the key file"),
-        (["demo", "--name", "../x"], "may have letters"),
+        (["demo", "--name", "../x"], "use ASCII letters"),
         (["demo", "stray"], "'stray' is neither"),
         (["Qwen/Qwen3-32B-AWQ"], "On the CPU models run in BF16"),
     ],
 )
-def test_what_is_refused_before_anything_starts(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str], home: Path
+def test_refusals_before_anything_starts(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str], home: Path
 ) -> None:
-    assert cli.run(["serve", *words]) == 2
-    assert said in capsys.readouterr().err
+    assert cli.run(["serve", *arguments]) == 2
+    assert error in capsys.readouterr().err
     assert not (home / "state").exists() and list(home.rglob("*.key")) == []
 
 
@@ -101,32 +101,32 @@ def test_no_gpu_and_a_key_file_that_others_read(
     assert cli.run(["serve", "demo", "--api-key-file", str(file)]) == 2
     assert f"chmod 600 {file}" in capsys.readouterr().err
     monkeypatch.setattr(
-        vllm_start, "installed_vllm", lambda: vllm_start.InstalledVllm("0.32.0", cpu=False)
+        vllm_startup, "installed_vllm", lambda: vllm_startup.InstalledVllm("0.32.0", cpu=False)
     )
-    monkeypatch.setattr("qchat.engine.machine.detect", lambda: Machine((), 8000, 8000, 2))
+    monkeypatch.setattr("qchat.serve.target_machine.detect", lambda: Machine((), 8000, 8000, 2))
     assert cli.run(["serve", "demo"]) == 3
-    assert "this machine shows none. Look with nvidia-smi" in capsys.readouterr().err
+    assert "this machine shows none. Check with nvidia-smi" in capsys.readouterr().err
 
 
-def test_a_generated_key_is_private_kept_and_never_shown(
+def test_a_generated_key_is_private_reused_and_never_printed(
     home: Path,
     unused_port: int,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = ["serve", "demo", "--host", "0.0.0.0", "--port", str(unused_port), "--generate-key"]
+    arguments = ["serve", "demo", "--host", "0.0.0.0", "--port", str(unused_port), "--generate-key"]
     plans = []
     monkeypatch.setattr(
-        "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
+        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
     )
     for _time in range(2):
-        assert cli.run(words) == 0
+        assert cli.run(arguments) == 0
     file = home / "config" / "keys" / "demo.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    said = capsys.readouterr()
-    assert said.err.count("Made a key") == 1
-    assert file.read_text().strip() not in said.out + said.err + repr(plans)
-    assert [plan.key for plan in plans] == [str(file), str(file)]
+    output = capsys.readouterr()
+    assert output.err.count("Generated a key") == 1
+    assert file.read_text().strip() not in output.out + output.err + repr(plans)
+    assert [plan.key_source for plan in plans] == [str(file), str(file)]
 
 
 def test_the_command_to_try_with_a_generated_key(
@@ -137,23 +137,23 @@ def test_the_command_to_try_with_a_generated_key(
 ) -> None:
     plans: list[ServePlan] = []
     monkeypatch.setattr(
-        "qchat.serve.command._attached", lambda plan, _store: plans.append(plan) or 0
+        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
     )
     monkeypatch.setenv("QCHAT_HOME", str(home / "a home"))
     assert cli.run(["serve", "demo", "--port", str(unused_port), "--generate-key"]) == 0
-    file = Path(plans[0].key)
+    file = Path(plans[0].key_source)
     key = file.read_text().strip()
     with faults.running(api_key=key) as server:
         plan = replace(plans[0], port=server.port)
-        _ready(plan)
-        said = capsys.readouterr().err
-        line = said.rpartition("Try: ")[2]
-        assert "qchat ask" in line and key not in said
+        print_ready(plan)
+        output = capsys.readouterr().err
+        line = output.rpartition("Try: ")[2]
+        assert "qchat ask" in line and key not in output
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
             ["sh", "-c", line], env={**os.environ, "PATH": path}, capture_output=True, text=True
         )
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
     file.write_text(f"ada {key}\n")  # a file of several people: `cat` shows more than a key
-    _ready(plan)
+    print_ready(plan)
     assert "Try:" not in capsys.readouterr().err

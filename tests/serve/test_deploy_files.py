@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import deploy_templates as filling
+from qchat.serve import deploy_templates
 
 from qchat import cli
 from tests import tools
@@ -100,8 +100,8 @@ HOURS = {
 def test_each_alert_comes_when_it_should_and_not_when_all_is_well(alert: str) -> None:
     promtool = tools.require("promtool")
     folder = write("demo")
-    ill, well = HOURS[alert]
-    tests = [check(alert, ill, on=True), check(alert, well, on=False)]
+    faulty, healthy = HOURS[alert]
+    tests = [check(alert, faulty, on=True), check(alert, healthy, on=False)]
     (folder / "test.yml").write_text(json.dumps({"rule_files": ["alerts.yml"], "tests": tests}))
     passes(promtool, "test", "rules", "test.yml", folder=folder)
 
@@ -116,7 +116,7 @@ def check(alert: str, series: dict[str, str], on: bool) -> dict[str, Any]:
     expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if on else []
     return {
         "interval": "1m",
-        "input_series": [{"series": name, "values": held} for name, held in series.items()],
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {
                 "expr": f'sum by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing"}})',
@@ -132,40 +132,43 @@ def test_compose_takes_its_files(machine: Callable[[bool], None]) -> None:
     machine(True)
     folder = write("Qwen3-32B", "--generate-key")
     compose = tools.require("docker-compose")
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME")}
+    environ = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME")}
     done = subprocess.run(
-        [compose, "config"], cwd=folder / "compose", env=kept, capture_output=True, text=True
+        [compose, "config"], cwd=folder / "compose", env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     yaml = tools.require_module("yaml")
     services = yaml.safe_load(done.stdout)["services"]
     assert services["qchat"]["image"] == "qchat:gpu" and services["qchat"]["build"]["args"] == {
         "EXTRA": "gpu",
-        "UID": str(os.getuid() or filling.NOBODY),
+        "UID": str(os.getuid() or deploy_templates.CONTAINER_UID),
     }
 
 
 def test_the_containers_are_closed_and_what_they_mount_is_there() -> None:
     folder = write("demo", "--generate-key")
-    found = compose_file(folder)
-    services = found["services"]
-    assert [name for name, one in services.items() if "ports" in one] == ["nginx", "prometheus"]
+    content = compose_file(folder)
+    services = content["services"]
+    assert [name for name, service in services.items() if "ports" in service] == [
+        "nginx",
+        "prometheus",
+    ]
     assert services["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
-    for one in services.values():
-        assert one["read_only"] and one["cap_drop"] == ["ALL"]
-        for volume in one["volumes"]:
+    for service in services.values():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        for volume in service["volumes"]:
             source = volume.partition(":")[0]
             if source.startswith(".") and source != "../tls":  # that is brought by the person
                 assert (folder / "compose" / source).exists(), source
     logs = re.findall(r"access_log (\S+)", (folder / "compose" / "nginx.conf").read_text("utf-8"))
     assert logs == ["/dev/stdout"]  # the container's own disk is read-only
-    assert found["secrets"]["keys"]["file"] == str(folder / "keys")
+    assert content["secrets"]["keys"]["file"] == str(folder / "keys")
     dockerfile = (folder / "compose" / "Dockerfile").read_text()
     ignored = (folder / "compose" / "Dockerfile.dockerignore").read_text().splitlines()
     for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE):
         for source in line.split():
             assert (ROOT / source).exists() and f"!{source}" in ignored, source
-    secret = found["services"]["qchat"]["command"]
+    secret = content["services"]["qchat"]["command"]
     assert secret[secret.index("--api-key-file") + 1] == "/run/secrets/keys"
 
 
@@ -175,14 +178,14 @@ def test_the_dashboard_is_whole() -> None:
     board = json.loads((folder / "grafana-dashboard.json").read_text())
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels) == 12
-    variables = {one["name"] for one in board["templating"]["list"]} | {"__rate_interval"}
-    taken: set[tuple[int, int]] = set()
+    variables = {variable["name"] for variable in board["templating"]["list"]} | {"__rate_interval"}
+    occupied: set[tuple[int, int]] = set()
     queries = []
     for panel in panels:
         at = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
-        assert not cells & taken and at["x"] + at["w"] <= 24
-        taken |= cells
+        assert not cells & occupied and at["x"] + at["w"] <= 24
+        occupied |= cells
         assert panel["type"] == "timeseries" and panel["title"] and panel["description"]
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
         for target in panel["targets"]:
@@ -201,8 +204,8 @@ def test_prometheus_reads_the_queries_of_the_dashboard() -> None:
         for n, query in enumerate(queries)
     ]
     Path("rules.json").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
-    said = passes(promtool, "check", "rules", "rules.json", folder=Path.cwd())
-    assert f"{len(queries)} rules found" in said
+    output = passes(promtool, "check", "rules", "rules.json", folder=Path.cwd())
+    assert f"{len(queries)} rules found" in output
 
 
 def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
@@ -220,5 +223,5 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     deploy = ROOT / "serve" / "deploy"
     with zipfile.ZipFile(wheel) as packed:
-        there = {name.removeprefix("qchat/serve/deploy/") for name in packed.namelist()}
-    assert names(deploy) <= there
+        packed_names = {name.removeprefix("qchat/serve/deploy/") for name in packed.namelist()}
+    assert names(deploy) <= packed_names

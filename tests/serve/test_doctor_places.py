@@ -14,7 +14,7 @@ from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor import ports as doctor_ports
 from qchat.serve.doctor import settings as doctor_settings
 from qchat.serve.doctor.finding import Finding, Level
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 
 from qchat import demo
 from qchat.settings import Paths
@@ -61,7 +61,7 @@ class TestSettings:
         folder = tmp_path / "config" / "keys"
         folder.mkdir(parents=True, mode=0o700)
         file = folder / "serve.key"
-        file.write_text("a" * LEAST)
+        file.write_text("a" * MIN_LENGTH)
         file.chmod(0o644)
         found = self.look(environ)["key_file"]
         assert found.level is Level.PROBLEM and found.fix == f"chmod 600 {file}"
@@ -80,9 +80,9 @@ class TestSettings:
         environ["QCHAT_API_KEY"] = "too-short"
         found = self.look(environ)["key_variable"]
         assert found.level is Level.PROBLEM and "too-short" not in found.text
-        environ["QCHAT_API_KEY"] = "k" * LEAST
+        environ["QCHAT_API_KEY"] = "k" * MIN_LENGTH
         assert self.look(environ)["key_variable"].level is Level.OK
-        environ["VLLM_API_KEY"] = "k" * LEAST
+        environ["VLLM_API_KEY"] = "k" * MIN_LENGTH
         assert self.look(environ)["key_variable"].fix == "unset VLLM_API_KEY"
 
     def test_proxies(self, environ: dict[str, str]) -> None:
@@ -237,8 +237,10 @@ class TestProcesses:
             while not tree.command(pid).startswith("VLLM"):  # it is still the shell
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            real, parent = tree._words, ["/sbin/init"]
-            monkeypatch.setattr(tree, "_words", lambda p: real(p) if p == pid else parent)
+            real, parent = tree.process_arguments, ["/sbin/init"]
+            monkeypatch.setattr(
+                tree, "process_arguments", lambda p: real(p) if p == pid else parent
+            )
             monkeypatch.setattr(tree, "foreign", lambda _marks: [(pid, "VLLM::EngineCore")])
             (one,) = doctor_ports.orphans([])
             assert one.level is Level.WARNING and one.fix == f"kill {pid}"

@@ -11,7 +11,7 @@ from qchat.serve.doctor import sections as doctor_sections
 from qchat.serve.doctor import server as doctor_server
 from qchat.serve.doctor.finding import Finding, Level
 from qchat.serve.doctor.server import Arrivals, Target
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
 from qchat.serve.records import ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as wire
@@ -24,7 +24,7 @@ from tests.nginx import plain_proxy
 from .findings import by_check
 from .stand_in import RECORD
 
-KEY = "k" * LEAST
+KEY = "k" * MIN_LENGTH
 STREAM = "latency=0.05;rate=100;length=30"
 
 
@@ -70,7 +70,7 @@ def test_one_that_fails(order: str, check: str, level: str) -> None:
 
 def test_a_key_that_is_wrong_or_protects_nothing() -> None:
     with faults.running(api_key=KEY) as server:
-        wrong = by_check(doctor_server.server(target(server.url, "x" * LEAST), 5))
+        wrong = by_check(doctor_server.server(target(server.url, "x" * MIN_LENGTH), 5))
         none = by_check(doctor_server.server(target(server.url), 5))
     assert wrong["unauthorized"].level is none["unauthorized"].level is Level.PROBLEM
     assert "refused the key" in wrong["unauthorized"].text
@@ -204,7 +204,7 @@ class TestRecords:
         for state in (records.STARTING, records.RESTARTING, records.FAILED):
             store.write(replace(RECORD, name=state, state=state, message="It broke."))
         store.write(replace(RECORD, name="dead"))
-        with store.held("starting"), store.held("restarting"):
+        with store.acquire("starting"), store.acquire("restarting"):
             found = self.look(tmp_path)
         assert found["server:starting.state"] is Level.OK
         assert found["server:restarting.state"] is Level.WARNING
@@ -214,10 +214,10 @@ class TestRecords:
 
     def test_its_key_is_at_hand(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
-        file.write_text(f"# who\n\nalice {KEY}\nbob {'b' * LEAST}\n")
+        file.write_text(f"# who\n\nalice {KEY}\nbob {'b' * MIN_LENGTH}\n")
         file.chmod(0o600)
         store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
-        with faults.running(api_key=KEY) as server, store.held("demo"):
+        with faults.running(api_key=KEY) as server, store.acquire("demo"):
             here = replace(RECORD, url=server.url, port=server.port)
             store.write(replace(here, key=str(file)))
             found = self.look(tmp_path)
@@ -242,7 +242,7 @@ class TestRecords:
     def test_one_that_is_asked_by_its_address(self, tmp_path: Path) -> None:
         store = ServerRegistry(Paths.find({"QCHAT_HOME": str(tmp_path)}))
         store.write(RECORD)
-        with store.held("demo"):
+        with store.acquire("demo"):
             asked = doctor_sections.DoctorOptions(
                 {"QCHAT_HOME": str(tmp_path)}, base_url=RECORD.url, timeout=5
             )
@@ -267,7 +267,7 @@ def test_no_key_at_hand_is_said() -> None:
 )
 def test_where_the_right_key_is(record: ServerRecord | None, fix: str) -> None:
     with faults.running(api_key=KEY) as server:
-        wrong = replace(target(server.url, "x" * LEAST), record=record)
+        wrong = replace(target(server.url, "x" * MIN_LENGTH), record=record)
         found = by_check(doctor_server.server(wrong, 5))
     assert found["unauthorized"].fix.startswith(fix)
 

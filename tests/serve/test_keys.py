@@ -1,4 +1,4 @@
-"""Keys: what a file may say, and what a running server makes of a change."""
+"""Keys: the format of a key file, and changes of it while a server runs."""
 
 import logging
 import os
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qchat.serve import keys
-from qchat.serve.keys import LEAST, KeyRing, from_variable, generate, parse, read
+from qchat.serve.keys import MIN_LENGTH, KeyRing, from_variable, generate, parse, read
 
 from qchat.errors import UsageError
 
-ALICE, BOB = "a" * LEAST, "b" * 40
+ALICE, BOB = "a" * MIN_LENGTH, "b" * 40
 
 
 def key_file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:
@@ -31,41 +31,41 @@ class Clock:
 
 
 def test_names_and_comments() -> None:
-    found = parse(f"# the lab\n\nalice {ALICE}\n{BOB}\r\n", "file")
-    assert found.owner(ALICE) == "alice"
-    assert found.owner(BOB) == "line 4"
+    parsed = parse(f"# the lab\n\nalice {ALICE}\n{BOB}\r\n", "file")
+    assert parsed.owner(ALICE) == "alice"
+    assert parsed.owner(BOB) == "line 4"
     for wrong in ("", "a", ALICE + "a", ALICE[:-1], "alice", "ä", "\udcff"):
-        assert found.owner(wrong) is None
-    assert ALICE not in repr(found)
+        assert parsed.owner(wrong) is None
+    assert ALICE not in repr(parsed)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
-        ("", "holds no key"),
-        ("# nothing\n", "holds no key"),
+        ("", "contains no key"),
+        ("# nothing\n", "contains no key"),
         ("short\n", "f:1 has 5 characters; 32"),
         (f"a {ALICE}\nb short\n", "f:2 has 5 characters"),
-        (f"a {ALICE}\na {BOB}\n", "f:2: the name a is there twice"),
-        (f"a {ALICE}\nb {ALICE}\n", "f:2: this key is there twice"),
+        (f"a {ALICE}\na {BOB}\n", "f:2: the name a occurs twice"),
+        (f"a {ALICE}\nb {ALICE}\n", "f:2: this key occurs twice"),
         (f"a b {ALICE}\n", "f:1: a line is NAME KEY"),
-        ("é" * 40, "plain ASCII"),
+        ("é" * 40, "printable ASCII"),
     ],
 )
-def test_files_that_are_refused_say_where_and_never_the_key(text: str, said: str) -> None:
+def test_invalid_files_are_reported_with_the_line_and_never_the_key(text: str, error: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(text, "f")
-    assert said in str(caught.value)
+    assert error in str(caught.value)
     assert ALICE not in str(caught.value) and "short" not in str(caught.value)
 
 
 @given(st.text(max_size=200))
-def test_no_text_is_a_crash(text: str) -> None:
+def test_no_text_raises_another_exception(text: str) -> None:
     try:
-        found = parse(text, "f")
+        result = parse(text, "f")
     except UsageError:
         return
-    assert found.digests
+    assert result.digests
 
 
 def test_reading(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_reading(tmp_path: Path) -> None:
         read(key_file(tmp_path, ALICE, 0o640))
     with pytest.raises(UsageError, match=r"Can't read the key file .*No such file"):
         read(tmp_path / "none")
-    with pytest.raises(UsageError, match="not a file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         read(Path(os.devnull))
     path = key_file(tmp_path, "")
     path.write_bytes(b"\xff\xfe" + b"x" * 50)
@@ -84,20 +84,20 @@ def test_reading(tmp_path: Path) -> None:
 
 def test_the_variable() -> None:
     assert from_variable({}) is None
-    found = from_variable({"QCHAT_API_KEY": ALICE})
-    assert found is not None and found.owner(ALICE) == "QCHAT_API_KEY"
+    parsed = from_variable({"QCHAT_API_KEY": ALICE})
+    assert parsed is not None and parsed.owner(ALICE) == "QCHAT_API_KEY"
     for key in ("", "  ", "short"):
         with pytest.raises(UsageError, match="QCHAT_API_KEY"):
             from_variable({"QCHAT_API_KEY": key})
 
 
 def test_generated_keys_are_keys_and_differ() -> None:
-    made = {generate() for _ in range(50)}
-    assert len(made) == 50
-    assert all(parse(key, "f").owner(key) for key in made)
+    generated = {generate() for _ in range(50)}
+    assert len(generated) == 50
+    assert all(parse(key, "f").owner(key) for key in generated)
 
 
-def test_an_edit_takes_effect_and_a_bad_one_does_not(
+def test_an_edit_takes_effect_and_an_invalid_one_does_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -109,17 +109,17 @@ def test_an_edit_takes_effect_and_a_bad_one_does_not(
 
     key_file(tmp_path, "bob shorter\n")
     assert ring.owner(BOB) == "bob"
-    said = [record.getMessage() for record in caplog.records]
-    assert any("stay as they were" in text and "keys:1" in text for text in said)
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("stay as they were" in text and "keys:1" in text for text in messages)
     assert ring.owner(BOB) == "bob"
-    assert len(caplog.records) == len(said)  # said once
+    assert len(caplog.records) == len(messages)  # logged once
 
     path.unlink()
     assert ring.owner(BOB) == "bob"
     assert any("stay as they were" in text and "No such file" in text for text in caplog.messages)
     key_file(tmp_path, "# nobody\n")
     assert ring.owner(BOB) is None and ring
-    assert "holds no key now" in caplog.messages[-1]
+    assert "all of its keys are revoked" in caplog.messages[-1]
     key_file(tmp_path, f"{ALICE}\n")
     assert ring.owner(BOB) is None and ring.owner(ALICE)
     assert not any(ALICE in text or BOB in text for text in caplog.messages)

@@ -7,17 +7,18 @@ from contextlib import closing
 from unittest import mock
 
 import pytest
-from qchat.serve.access import MOST_BYTES, OPEN, WITH_KEY
+from qchat.serve.access_rules import MAX_BODY_BYTES
+from qchat.serve.routes import OPEN, WITH_KEY
 
 from qchat import cli
-from qchat.engine import vllm_startup as vllm_start
+from qchat.engine import vllm_startup
 from tests.faults import Running, running
 from tests.nginx import Front, nginx
 
 pytestmark = pytest.mark.needs_tool("nginx", "openssl")
 
 ALICE, BOB, MALLORY = "a" * 32, "b" * 32, "c" * 32
-CPU = vllm_start.InstalledVllm("0.32.0", cpu=True)
+CPU = vllm_startup.InstalledVllm("0.32.0", cpu=True)
 CHAT = "/v1/chat/completions"
 
 
@@ -25,30 +26,39 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
 
-def question(text: str = "Hello", **more: object) -> str:
+def chat_body(text: str = "Hello", **more: object) -> str:
     messages = [{"role": "user", "content": text}]
     return json.dumps({"model": "demo", "messages": messages, **more})
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running(api_key=ALICE) as found:
-        yield found
+    with running(api_key=ALICE) as running_server:
+        yield running_server
 
 
 @pytest.fixture(scope="module")
 def front(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("front")
-    words = ["serve", "demo", "--port", str(server.port), "--write-deploy", str(folder / "files")]
-    with mock.patch.object(vllm_start, "installed_vllm", lambda: CPU):
-        assert cli.run(words) == 0
-    with nginx(folder / "nginx", (folder / "files" / "nginx.conf").read_text("utf-8")) as found:
-        yield found
+    arguments = [
+        "serve",
+        "demo",
+        "--port",
+        str(server.port),
+        "--write-deploy",
+        str(folder / "files"),
+    ]
+    with mock.patch.object(vllm_startup, "installed_vllm", lambda: CPU):
+        assert cli.run(arguments) == 0
+    with nginx(
+        folder / "nginx", (folder / "files" / "nginx.conf").read_text("utf-8")
+    ) as running_nginx:
+        yield running_nginx
 
 
 def is_nginx_own(answer: tuple[int, dict[str, str], str]) -> bool:
     status, _headers, text = answer
-    return status == 404 and "There is nothing here." in text
+    return status == 404 and "There is no such route." in text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,9 @@ def is_nginx_own(answer: tuple[int, dict[str, str], str]) -> bool:
         ("POST", "/v1/responses/resp_1/cancel"),
     ],
 )
-def test_what_the_access_layer_lists_is_let_through(front: Front, method: str, path: str) -> None:
+def test_the_routes_of_the_access_layer_are_let_through(
+    front: Front, method: str, path: str
+) -> None:
     assert not is_nginx_own(front.ask(method, path, **bearer(ALICE)))
 
 
@@ -88,7 +100,9 @@ def test_what_the_access_layer_lists_is_let_through(front: Front, method: str, p
         ("GET", "/_trap"),
     ],
 )
-def test_all_else_is_not_there(front: Front, server: Running, method: str, path: str) -> None:
+def test_every_other_route_is_not_found(
+    front: Front, server: Running, method: str, path: str
+) -> None:
     before = len(server.log.trapped)
     answer = front.ask(method, path, **bearer(ALICE))
     assert is_nginx_own(answer) and answer[1]["content-type"] == "application/json"
@@ -98,17 +112,17 @@ def test_all_else_is_not_there(front: Front, server: Running, method: str, path:
 
 def test_the_key_is_passed_on_and_the_server_decides(front: Front, server: Running) -> None:
     assert front.ask("GET", "/health")[0] == 200
-    status, _headers, text = front.ask("POST", CHAT, question(), **bearer(ALICE))
+    status, _headers, text = front.ask("POST", CHAT, chat_body(), **bearer(ALICE))
     assert status == 200 and "echo: Hello" in text
     headers = server.log.records[-1].headers
     assert headers["host"] == "127.0.0.1" and headers["x-forwarded-for"] == "127.0.0.1"
-    assert front.ask("POST", CHAT, question(), **bearer(BOB))[0] == 401
+    assert front.ask("POST", CHAT, chat_body(), **bearer(BOB))[0] == 401
     # An answer of the server stays the server's, whatever its status.
-    asked = question("[[fault:404_model]]")
-    status, _headers, text = front.ask("POST", CHAT, asked, **bearer(ALICE))
+    body = chat_body("[[fault:404_model]]")
+    status, _headers, text = front.ask("POST", CHAT, body, **bearer(ALICE))
     assert status == 404 and "does not exist" in text
-    asked = question("[[fault:503:retry_after=7]]")
-    status, answered, text = front.ask("POST", CHAT, asked, **bearer(ALICE))
+    body = chat_body("[[fault:503:retry_after=7]]")
+    status, answered, text = front.ask("POST", CHAT, body, **bearer(ALICE))
     assert (status, answered["retry-after"]) == (503, "7") and "busy" in text
 
 
@@ -116,9 +130,9 @@ def test_a_stream_arrives_while_it_is_made_and_a_client_that_leaves_ends_it(
     front: Front, server: Running
 ) -> None:
     """The server sends half of it and then nothing: what arrives was not held back."""
-    asked = question("A long answer [[fault:hang_mid_stream:seconds=120]]", stream=True)
+    body = chat_body("A long answer [[fault:hang_mid_stream:seconds=120]]", stream=True)
     with closing(front.connect()) as connection:
-        connection.request("POST", CHAT, asked, bearer(ALICE))
+        connection.request("POST", CHAT, body, bearer(ALICE))
         answer = connection.getresponse()
         assert answer.status == 200 and answer.readline().startswith(b"data: {")
         assert server.log.in_flight == 1
@@ -132,7 +146,7 @@ def test_a_body_too_long_is_refused_before_it_is_sent(front: Front) -> None:
     with closing(front.connect()) as connection:
         connection.putrequest("POST", CHAT)
         connection.putheader("Authorization", f"Bearer {ALICE}")
-        connection.putheader("Content-Length", str(MOST_BYTES + 1))
+        connection.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
         connection.endheaders()
         answer = connection.getresponse()
         assert answer.status == 413
@@ -153,7 +167,7 @@ def test_one_key_in_a_hurry_is_slowed_and_others_are_not(front: Front) -> None:
     assert front.ask("GET", "/health", **bearer(BOB))[0] == 200
 
 
-def test_a_server_that_is_not_there_is_said_and_comes_back(front: Front, server: Running) -> None:
+def test_a_server_that_is_down_is_reported_and_comes_back(front: Front, server: Running) -> None:
     server.down()
     try:
         status, headers, text = front.ask("GET", "/health")
@@ -169,7 +183,7 @@ def test_a_server_that_is_not_there_is_said_and_comes_back(front: Front, server:
 
 def test_the_log_has_no_key_no_query_and_no_question(front: Front) -> None:
     front.ask("GET", "/v1/models?secret=query", **bearer(ALICE))
-    front.ask("POST", CHAT, question("a secret question"), **bearer(ALICE))
+    front.ask("POST", CHAT, chat_body("a secret question"), **bearer(ALICE))
     deadline = time.monotonic() + 30
     while (text := front.log.read_text()).count(CHAT) == 0:
         assert time.monotonic() < deadline

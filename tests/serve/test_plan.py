@@ -8,141 +8,149 @@ from pathlib import Path
 
 import pytest
 from qchat.serve import ports
-from qchat.serve.access import Rules
-from qchat.serve.keys import LEAST
+from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.options import ServeOptions
 from qchat.serve.passthrough_args import OWNED, option_names, refuse_owned
-from qchat.serve.plan import ServeOptions, ServePlan, is_loopback, make
+from qchat.serve.plan import ServePlan, is_loopback, make_plan
 
 from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine
 from qchat.engine.recipes import find_recipe
-from qchat.errors import UsageError
+from qchat.errors import EngineError, UsageError
 
 CPU = Machine((), 24_000, 20_000, 4)
-KEY = {"QCHAT_API_KEY": "k" * LEAST}
+KEY = {"QCHAT_API_KEY": "k" * MIN_LENGTH}
 
 
 def gpus(n: int, mib: int = 24_564) -> Machine:
-    held = tuple(Gpu(i, "GPU", mib, mib - 400, (8, 9)) for i in range(n))
-    return Machine(held, 128_000, 120_000, 16)
+    devices = tuple(Gpu(i, "GPU", mib, mib - 400, (8, 9)) for i in range(n))
+    return Machine(devices, 128_000, 120_000, 16)
 
 
 def value(plan: ServePlan, name: str) -> str | None:
-    words = list(plan.vllm)
-    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+    arguments = list(plan.vllm_args)
+    return arguments[arguments.index(f"--{name}") + 1] if f"--{name}" in arguments else None
 
 
 class TestPlan:
     def test_demo(self) -> None:
-        plan = make(ServeOptions("demo", port=23100), CPU, {})
+        plan = make_plan(ServeOptions("demo", port=23100), CPU, {})
         assert (plan.name, plan.model, plan.served_name) == ("demo", "demo", "demo")
         assert plan.url == "http://127.0.0.1:23100"
         assert value(plan, "reasoning-parser") == "qwen3"
         assert value(plan, "tool-call-parser") == "hermes"
         assert value(plan, "max-model-len") == "4096"
-        assert plan.key == "none"
-        assert json.loads(plan.rules)["loopback"] is True
+        assert plan.key_source == "none"
+        assert plan.rules.loopback is True
 
-    def test_a_second_valid_key_is_said(self, tmp_path: Path) -> None:
+    def test_a_second_valid_key_is_noted(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
-        file.write_text("f" * LEAST)
+        file.write_text("f" * MIN_LENGTH)
         file.chmod(0o600)
-        (said,) = [
-            n for n in make(ServeOptions("demo", key_file=file), CPU, KEY).notes if "valid" in n
-        ]
-        assert "QCHAT_API_KEY" in said and str(file) in said
+        plan = make_plan(ServeOptions("demo", key_file=file), CPU, KEY)
+        (note,) = [note for note in plan.notes if "valid" in note]
+        assert "QCHAT_API_KEY" in note and str(file) in note
         for environ, key_file in ((KEY, None), ({}, file)):
-            notes = make(ServeOptions("demo", key_file=key_file), CPU, environ).notes
+            notes = make_plan(ServeOptions("demo", key_file=key_file), CPU, environ).notes
             assert not any("valid" in note for note in notes)
 
     def test_a_recipe_takes_the_variant_that_fits_and_keeps_its_name(self) -> None:
-        plan = make(ServeOptions("qwen3-14b"), gpus(1), {})
+        plan = make_plan(ServeOptions("qwen3-14b"), gpus(1), {})
         assert plan.model == "Qwen/Qwen3-14B-FP8"
         assert plan.served_name == "qwen3-14b"
         assert value(plan, "max-model-len") == "auto"
         assert value(plan, "tensor-parallel-size") is None
 
     def test_the_cache_on_the_cpu_is_what_the_arithmetic_promises(self) -> None:
-        """What a small machine has left beside the weights, not more; and a person's own word."""
-        found = find_recipe("Qwen3-4B")
-        assert found is not None
+        """At most what the weights leave free on a small machine; the user's own option wins."""
+        match = find_recipe("Qwen3-4B")
+        assert match is not None
         for machine in (CPU, Machine((), 16_000, 14_000, 4)):
-            promised = best_fit(found.recipe, machine)
-            plan = make(ServeOptions("Qwen3-4B"), machine, {})
+            promised = best_fit(match.recipe, machine)
+            plan = make_plan(ServeOptions("Qwen3-4B"), machine, {})
             assert value(plan, "kv-cache-memory-bytes") == str(promised.kv_mib << 20)
             assert value(plan, "max-model-len") == str(promised.context)
         assert promised.kv_mib == promised.room_mib
         for own in (["--max-num-seqs", "7"], ["--kv-cache-memory-bytes=9"]):
-            plan = make(ServeOptions("demo", extra=tuple(own)), CPU, {})
-            assert plan.vllm[-len(own) :] == tuple(own)
+            plan = make_plan(ServeOptions("demo", passthrough_args=tuple(own)), CPU, {})
+            assert plan.vllm_args[-len(own) :] == tuple(own)
             assert value(plan, "kv-cache-memory-bytes") is None
-        sized = make(ServeOptions("demo"), CPU, {"VLLM_CPU_KVCACHE_SPACE": "4"})
+        sized = make_plan(ServeOptions("demo"), CPU, {"VLLM_CPU_KVCACHE_SPACE": "4"})
         assert value(sized, "kv-cache-memory-bytes") is None
-        sized = make(ServeOptions("demo", gpu_memory_utilization=0.5), CPU, {})
+        sized = make_plan(ServeOptions("demo", gpu_memory_utilization=0.5), CPU, {})
         assert value(sized, "kv-cache-memory-bytes") is None
 
     def test_several_gpus(self) -> None:
-        plan = make(ServeOptions("Qwen/Qwen3-32B"), gpus(4), {})
+        plan = make_plan(ServeOptions("Qwen/Qwen3-32B"), gpus(4), {})
         assert value(plan, "tensor-parallel-size") == "4"
         assert plan.served_name == "Qwen3-32B"
 
     def test_without_a_model_the_best_that_fits(self) -> None:
-        assert make(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
+        assert make_plan(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
 
     def test_one_that_does_not_fit_names_the_next(self) -> None:
         with pytest.raises(UsageError) as caught:
-            make(ServeOptions("Qwen/Qwen3-32B"), gpus(1), {})
+            make_plan(ServeOptions("Qwen/Qwen3-32B"), gpus(1), {})
         assert "62,751 MiB of weights" in str(caught.value)
         assert "Try: qchat serve Qwen/Qwen3-32B-AWQ" in str(caught.value)
 
     def test_yarn(self) -> None:
-        plan = make(ServeOptions("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
+        plan = make_plan(ServeOptions("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
         overrides = json.loads(value(plan, "hf-overrides") or "")
         assert overrides["rope_parameters"]["factor"] == 4.0
 
     def test_a_folder_and_an_id_without_a_recipe(self, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "config.json").write_text("{}")
-        plan = make(ServeOptions(str(tmp_path / "mine")), CPU, {})
-        assert (plan.model, plan.served_name, plan.vllm) == (str(tmp_path / "mine"), "mine", ())
-        assert make(ServeOptions("org/Some-Model"), CPU, {}).served_name == "Some-Model"
+        plan = make_plan(ServeOptions(str(tmp_path / "mine")), CPU, {})
+        assert (plan.model, plan.served_name, plan.vllm_args) == (
+            str(tmp_path / "mine"),
+            "mine",
+            (),
+        )
+        assert make_plan(ServeOptions("org/Some-Model"), CPU, {}).served_name == "Some-Model"
 
-    def test_a_name_that_is_none_suggests_one(self) -> None:
+    def test_an_unknown_name_suggests_one(self) -> None:
         with pytest.raises(UsageError, match=r"did you mean .*Qwen3-8B"):
-            make(ServeOptions("Qwen3-9B"), CPU, {})
+            make_plan(ServeOptions("Qwen3-9B"), CPU, {})
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
     def test_a_public_address_needs_a_key(self, host: str) -> None:
         with pytest.raises(UsageError, match="without a key"):
-            make(ServeOptions("demo", host=host), CPU, {})
-        plan = make(ServeOptions("demo", host=host), CPU, KEY)
-        assert Rules.from_environment({"_QCHAT_ACCESS": plan.rules}).loopback is False
+            make_plan(ServeOptions("demo", host=host), CPU, {})
+        plan = make_plan(ServeOptions("demo", host=host), CPU, KEY)
+        assert plan.rules.loopback is False
         assert any("TLS" in note for note in plan.notes)
 
     @pytest.mark.parametrize("key", ["", " ", "short"])
-    def test_keys_that_are_none(self, key: str) -> None:
+    def test_invalid_keys(self, key: str) -> None:
         with pytest.raises(UsageError, match="QCHAT_API_KEY"):
-            make(ServeOptions("demo"), CPU, {"QCHAT_API_KEY": key})
+            make_plan(ServeOptions("demo"), CPU, {"QCHAT_API_KEY": key})
         with pytest.raises(UsageError, match="VLLM_API_KEY"):
-            make(ServeOptions("demo"), CPU, {"VLLM_API_KEY": key})
+            make_plan(ServeOptions("demo"), CPU, {"VLLM_API_KEY": key})
 
     def test_a_key_is_nowhere_in_a_plan(self, tmp_path: Path) -> None:
         file = tmp_path / "keys"
-        file.write_text(f"alice {'s' * LEAST}\n")
+        file.write_text(f"alice {'s' * MIN_LENGTH}\n")
         file.chmod(0o600)
-        plan = make(ServeOptions("demo", key_file=file), CPU, KEY)
-        assert plan.key == str(file)
-        for text in (plan.shell(), plan.to_json(), repr(plan)):
-            assert "s" * LEAST not in text and KEY["QCHAT_API_KEY"] not in text
+        plan = make_plan(ServeOptions("demo", key_file=file), CPU, KEY)
+        assert plan.key_source == str(file)
+        for text in (plan.shell_command(), plan.to_json(), repr(plan)):
+            assert "s" * MIN_LENGTH not in text and KEY["QCHAT_API_KEY"] not in text
 
     def test_it_travels_as_json(self) -> None:
-        plan = make(ServeOptions("demo", origins=("https://a.example",)), CPU, {})
+        plan = make_plan(ServeOptions("demo", allowed_origins=("https://a.example",)), CPU, {})
         assert ServePlan.from_json(plan.to_json()) == plan
+        other = json.dumps(json.loads(plan.to_json()) | {"version": 1})
+        with pytest.raises(EngineError, match="another version of qchat"):
+            ServePlan.from_json(other)
         assert value(plan, "allowed-origins") == '["https://a.example"]'
 
     def test_the_command(self) -> None:
-        plan = make(
-            ServeOptions("demo", extra=("--max-num-seqs", "7", "--max-num-seqs=8")), CPU, {}
+        plan = make_plan(
+            ServeOptions("demo", passthrough_args=("--max-num-seqs", "7", "--max-num-seqs=8")),
+            CPU,
+            {},
         )
         command = plan.command(123)
         assert command[:3] == [sys.executable, "-m", "qchat.serve.launcher"]
@@ -150,18 +158,24 @@ class TestPlan:
         assert command[at - 2 : at] == ["--parent-pid", "123"]
         assert command[-3:] == ["--max-num-seqs", "7", "--max-num-seqs=8"]
 
-    def test_a_persons_own_parser_wins(self) -> None:
-        plan = make(ServeOptions("demo", extra=("--reasoning_parser", "mine")), CPU, {})
-        assert plan.vllm.count("--reasoning-parser") == 0
+    def test_the_users_own_parser_wins(self) -> None:
+        plan = make_plan(
+            ServeOptions("demo", passthrough_args=("--reasoning_parser", "mine")), CPU, {}
+        )
+        assert plan.vllm_args.count("--reasoning-parser") == 0
+
+    def test_host_names_are_compared_in_lower_case(self) -> None:
+        plan = make_plan(ServeOptions("demo", allowed_hosts=("LLM.Example",)), CPU, {})
+        assert plan.rules.allowed_hosts == ("llm.example",)
 
     def test_loopback(self) -> None:
         assert all(map(is_loopback, ["127.0.0.1", "127.1.2.3", "::1", "localhost"]))
         assert not any(map(is_loopback, ["0.0.0.0", "::", "10.0.0.1", "localhost.example", ""]))
 
 
-class TestPassedOptions:
+class TestPassthroughArguments:
     @pytest.mark.parametrize(
-        "words",
+        "arguments",
         [
             *([f"--{name}", "x"] for name in OWNED),
             ["--host=0.0.0.0"],
@@ -174,12 +188,12 @@ class TestPassedOptions:
             ["-tp", "2"],
         ],
     )
-    def test_what_qchat_owns(self, words: list[str]) -> None:
-        with pytest.raises(UsageError, match="belongs to qchat"):
-            refuse_owned(words)
+    def test_options_that_qchat_sets(self, arguments: list[str]) -> None:
+        with pytest.raises(UsageError, match="is set by qchat"):
+            refuse_owned(arguments)
 
     @pytest.mark.parametrize(
-        "words",
+        "arguments",
         [
             [],
             ["--max-num-seqs", "64"],
@@ -189,8 +203,8 @@ class TestPassedOptions:
             ["-O3"],
         ],
     )
-    def test_what_is_vllms(self, words: list[str]) -> None:
-        refuse_owned(words)
+    def test_options_of_vllm(self, arguments: list[str]) -> None:
+        refuse_owned(arguments)
 
     def test_names(self) -> None:
         assert option_names(["--a_b", "1", "2", "--c", "-dp", "3", "--d=-4", "--e", "-5"]) == {
@@ -204,17 +218,15 @@ class TestPassedOptions:
             option_names(["word"])
 
 
-# Elsewhere the sentence says that the port is taken, but not by whom.
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="who listens is read from /proc, which is Linux's alone"
-)
-def test_a_port_that_is_taken_says_by_whom() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        found = ports.listener(port)
-        assert found is not None and found.pid == os.getpid()
+# Elsewhere the message does not name the process.
+@pytest.mark.skipif(sys.platform != "linux", reason="the listener is read from Linux's /proc")
+def test_a_port_in_use_names_the_process() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        listener = ports.listener(port)
+        assert listener is not None and listener.pid == os.getpid()
         with pytest.raises(UsageError, match=f"process {os.getpid()} listens there"):
             ports.check("127.0.0.1", port)
     ports.check("127.0.0.1", port)

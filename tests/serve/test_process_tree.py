@@ -1,68 +1,41 @@
-"""Which processes are vLLM's, whose, and how their command lines are shown."""
+"""The processes of a server, other vLLM processes, and orphans."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from qchat.serve import ports
-from qchat.serve import process_tree as tree
+from qchat.serve import ports, process_tree
 
-from qchat.processes import alive
+from qchat.processes import alive, process_family
+
+from .supervised import LINUX
 
 KEY = "sk-very-secret"
-
-
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        (["vllm", "serve", "m", "--api-key", KEY, "--port", "1"], "--api-key *** --port 1"),
-        (["vllm", "serve", "--api-key", KEY, KEY, "--port", "1"], "--api-key *** *** --port 1"),
-        (["vllm", "serve", f"--api-key={KEY}", "m"], "--api-key=*** m"),
-        (["x", "--hf_token", KEY], "--hf_token ***"),
-        (["x", "--hf-tok", KEY], "--hf-tok ***"),
-        (["x", "--extra.token", KEY], "--extra.token ***"),
-        (["env", f"OPENAI_API_KEY={KEY}", "x"], "env OPENAI_API_KEY=*** x"),
-        (["x", "--max-num-batched-tokens", "8192"], "--max-num-batched-tokens 8192"),
-        (["x", "--tokenizer", "t", "a=b"], "--tokenizer t a=b"),
-    ],
-)
-def test_keys_in_a_command_line_are_not_shown(words: list[str], shown: str) -> None:
-    said = " ".join(tree.masked(words))
-    assert said.endswith(shown) and KEY not in said
-
-
-@pytest.mark.parametrize(
-    ("words", "option"),
-    [
-        (["--seed", "1", "--hf-token", KEY], "--hf-token"),
-        ([f"--hf_token={KEY}"], "--hf_token"),
-        (["--hf-token"], None),  # vLLM then takes the token that is stored
-        (["--tokenizer", "t"], None),
-        ([], None),
-    ],
-)
-def test_the_option_with_a_secret_is_named(words: list[str], option: str | None) -> None:
-    assert tree.secret(words) == option
 
 
 class Processes:
     """Stands for /proc: command lines, and the parent of each process."""
 
     def __init__(
-        self, words: Mapping[int, Sequence[str]], parents: Mapping[int, int] | None = None
+        self, arguments: Mapping[int, Sequence[str]], parents: Mapping[int, int] | None = None
     ) -> None:
-        self.words, self.parents = words, parents or {}
+        self.arguments, self.parents = arguments, parents or {}
 
     def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tree, "_words", lambda pid: list(self.words.get(pid, [])))
-        monkeypatch.setattr(tree, "parent_pid", self.parents.get)
+        monkeypatch.setattr(
+            process_tree, "process_arguments", lambda pid: list(self.arguments.get(pid, []))
+        )
+        monkeypatch.setattr(process_tree, "parent_pid", self.parents.get)
 
 
 @pytest.mark.parametrize(
-    ("words", "is_vllm"),
+    ("arguments", "is_vllm"),
     [
         (["VLLM::EngineCore"], True),
         (["/usr/bin/python3.11", "/opt/bin/vllm", "serve", "m"], True),
@@ -77,12 +50,12 @@ class Processes:
         ([], False),
     ],
 )
-def test_what_is_vllm_is_told_by_whole_words(words: list[str], is_vllm: bool) -> None:
-    assert tree._is_vllm(words) == is_vllm
+def test_vllm_is_recognised_by_whole_arguments(arguments: list[str], is_vllm: bool) -> None:
+    assert process_tree.is_vllm(arguments) == is_vllm
 
 
 @pytest.mark.parametrize(
-    ("above", "words", "orphan"),
+    ("parent", "arguments", "is_orphan"),
     [
         (1, ["/sbin/init"], True),
         (1, ["/usr/bin/tini", "--", "bash"], True),
@@ -93,39 +66,41 @@ def test_what_is_vllm_is_told_by_whole_words(words: list[str], is_vllm: bool) ->
         (9, ["/opt/app/server"], False),  # starts engines under a name of its own
     ],
 )
-def test_an_orphan_is_with_one_that_takes_in_orphans(
-    above: int, words: list[str], orphan: bool, monkeypatch: pytest.MonkeyPatch
+def test_an_orphan_has_a_parent_that_adopts_orphans(
+    parent: int, arguments: list[str], is_orphan: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Processes({7: ["VLLM::EngineCore"], above: words}, {7: above}).use(monkeypatch)
-    assert tree.is_orphan(7) == orphan
-    assert not tree.is_orphan(above)
+    Processes({7: ["VLLM::EngineCore"], parent: arguments}, {7: parent}).use(monkeypatch)
+    assert process_tree.is_orphan(7) == is_orphan
+    assert not process_tree.is_orphan(parent)
 
 
-def test_a_process_that_was_waited_for_is_not_looked_at_again(
+def test_the_id_of_an_exited_process_is_not_used_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its id may belong to another by then."""
-    looked: list[int | None] = []
-    monkeypatch.setattr(tree, "members", lambda first, _mark: looked.append(first) or [])
+    """It may have been reused by then."""
+    first_pids: list[int | None] = []
+    monkeypatch.setattr(
+        process_tree, "members", lambda first, _mark: first_pids.append(first) or []
+    )
     child = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", ""])
     os.waitpid(child, 0)
-    assert tree.stop(child, "no such mark", 0.0) == []
-    assert set(looked) == {None}
+    assert process_tree.stop(child, "no such mark", 0.0) == []
+    assert set(first_pids) == {None}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_who_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a process has no environment any more, so it is no member."""
+@LINUX
+def test_an_exiting_process_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no environment left, so it is no member."""
     with subprocess.Popen(["sleep", "9"]) as first, subprocess.Popen(["sleep", "0.5"]) as ending:
-        known = [ending.pid]
-        monkeypatch.setattr(tree, "members", lambda first, _mark: [] if first is None else known)
-        assert tree.stop(first.pid, "mark", 5.0) == []
+        pids = [ending.pid]
+        monkeypatch.setattr(
+            process_tree, "members", lambda first, _mark: [] if first is None else pids
+        )
+        assert process_tree.stop(first.pid, "mark", 5.0) == []
         assert alive([ending.pid]) == []
 
 
-def test_whoever_has_a_port_is_shown_safely(tmp_path: Path) -> None:
-    import subprocess
-
+def test_the_command_line_of_a_listener_is_safe_to_print(tmp_path: Path) -> None:
     code = (
         "import socket, sys, time\n"
         "with socket.create_server(('127.0.0.1', 0)) as server:\n"
@@ -135,9 +110,73 @@ def test_whoever_has_a_port_is_shown_safely(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            found = ports.listener(int(process.stdout.readline()))
+            listener = ports.listener(int(process.stdout.readline()))
         finally:
             process.kill()
-    assert found is not None and found.pid == process.pid
-    assert found.command.endswith("--api-key ***")
-    assert "\x1b" not in found.command and "\n" not in found.command
+    assert listener is not None and listener.pid == process.pid
+    assert listener.command.endswith("--api-key ***")
+    assert "\x1b" not in listener.command and "\n" not in listener.command
+
+
+@LINUX
+def test_a_server_without_its_engine_does_not_get_the_whole_timeout() -> None:
+    """vLLM ends its engine first and then waits for clients that wait for answers. With the
+    whole timeout this would not end."""
+    deaf = "trap '' TERM; (exec -a VLLM::EngineCore sleep 600) & echo $!; while :; do wait; done"
+    with subprocess.Popen(["bash", "-c", deaf], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        engine = int(server.stdout.readline())
+        while b"VLLM::" not in Path(f"/proc/{engine}/cmdline").read_bytes():
+            time.sleep(0.01)
+
+        def end_the_engine() -> bool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine, signal.SIGKILL)
+            return False
+
+        try:
+            assert process_tree.stop(server.pid, "no such mark", 10_000.0, end_the_engine) == []
+        finally:
+            server.kill()
+    assert server.returncode == -signal.SIGKILL
+
+
+@LINUX
+def test_foreign_processes_are_listed_and_ours_are_not(tmp_path: Path) -> None:
+    script = tmp_path / "vllm"
+    script.write_text("import time; time.sleep(60)")
+    sleep = [sys.executable, str(script), "serve"]
+    with subprocess.Popen(sleep, env={**os.environ, process_tree.MARK: "ours"}) as process:
+        try:
+            assert process.pid in dict(process_tree.foreign([]))
+            assert process.pid not in dict(process_tree.foreign(["ours"]))
+            assert process_tree.members(None, "ours") == [process.pid]
+            assert process_tree.stop(None, "ours", 0.0) == []
+            assert alive([process.pid]) == []
+        finally:
+            process.kill()
+
+
+@LINUX
+def test_a_process_without_its_environment_is_identified_by_its_parent() -> None:
+    """vLLM's engine writes its title over its environment."""
+    program = """
+import subprocess, sys
+with subprocess.Popen(
+    ["VLLM::EngineCore", "-c", "print(flush=True); import time; time.sleep(60)"],
+    executable=sys.executable,
+    env={},
+) as child:
+    child.wait()
+"""
+    environ = {**os.environ, process_tree.MARK: "ours"}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"\n"
+            (child,) = process_family([process.pid])[1:]
+            assert child in dict(process_tree.foreign([]))
+            assert not {process.pid, child} & set(dict(process_tree.foreign(["ours"])))
+            assert process_tree.members(None, "ours") == sorted([process.pid, child])
+        finally:
+            assert process_tree.stop(None, "ours", 0.0) == []

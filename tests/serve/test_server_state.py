@@ -1,4 +1,4 @@
-"""How servers are now: their own word within a bounded time, and the memory of their processes."""
+"""The state of servers: health checks within a bounded time, and the memory of their processes."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from qchat.serve import records
 from qchat.serve import server_state as state
-from qchat.serve.health import Bounded, HealthReply, check_health
+from qchat.serve.health import HealthReply, ParallelCalls, check_health
 
 from .findings import FakeNvml
 from .stand_in import RECORD
@@ -21,8 +21,8 @@ from .stand_in import RECORD
 
 @contextmanager
 def answering(*parts: bytes) -> Iterator[str]:
-    """A server that says `parts` to each connection, and then keeps it open for ever."""
-    held: list[socket.socket] = []
+    """A server that sends `parts` on each connection, and then keeps it open."""
+    connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -31,7 +31,7 @@ def answering(*parts: bytes) -> Iterator[str]:
                     connection, _address = listener.accept()
                 except OSError:
                     return
-                held.append(connection)
+                connections.append(connection)
                 for part in parts:
                     connection.sendall(part)
 
@@ -40,12 +40,12 @@ def answering(*parts: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(20)
-    for connection in held:
+    for connection in connections:
         connection.close()
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("response", "reply"),
     [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", HealthReply.OK),
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", HealthReply.UNWELL),
@@ -53,21 +53,21 @@ def answering(*parts: bytes) -> Iterator[str]:
         (b"", HealthReply.SILENT),
     ],
 )
-def test_what_a_server_says(said: bytes, word: HealthReply) -> None:
-    with answering(said) as url:
-        assert check_health(url, 20 if said else 0.05).word is word
+def test_replies_to_a_health_check(response: bytes, reply: HealthReply) -> None:
+    with answering(response) as url:
+        assert check_health(url, 20 if response else 0.05).reply is reply
 
 
 def test_nobody_listens(unused_port: int) -> None:
-    assert check_health(f"http://127.0.0.1:{unused_port}").word is HealthReply.REFUSED
-    assert check_health(f"http://[::1]:{unused_port}").word is HealthReply.REFUSED
+    assert check_health(f"http://127.0.0.1:{unused_port}").reply is HealthReply.REFUSED
+    assert check_health(f"http://[::1]:{unused_port}").reply is HealthReply.REFUSED
 
 
-def test_questions_that_hang_do_not_keep_the_others() -> None:
+def test_a_call_that_hangs_does_not_delay_the_others() -> None:
     forever = threading.Event()
     try:
-        asked = Bounded([lambda: 1, lambda: int(forever.wait()), lambda: 3], 0.1)
-        assert asked.answers() == [1, None, 3]
+        calls = ParallelCalls([lambda: 1, lambda: int(forever.wait()), lambda: 3], 0.1)
+        assert calls.results() == [1, None, 3]
     finally:
         forever.set()
 
@@ -77,22 +77,22 @@ def test_servers_that_hang_and_one_that_does_not() -> None:
     with (
         answering(b"") as hangs,
         answering(b"HTTP/1.1 2") as begins,
-        answering(b"HTTP/1.1 200 OK\r\n\r\n") as well,
+        answering(b"HTTP/1.1 200 OK\r\n\r\n") as healthy,
     ):
-        urls = {"a": hangs, "b": begins, "c": hangs, "d": well}
+        urls = {"a": hangs, "b": begins, "c": hangs, "d": healthy}
         servers = [replace(RECORD, name=name, url=url) for name, url in urls.items()]
         servers.append(replace(RECORD, name="e", url=hangs, state=records.STARTING))
-        said = {one["name"]: one for one in state.server_states(servers)}
-    assert [said[name]["health"] for name in "abcde"] == ["silent"] * 3 + ["ok", None]
-    assert said["d"]["health_ms"] > 0 and said["a"]["health_ms"] is None
-    assert "mark" not in said["a"] and "temporary" not in said["a"]
+        states = {server["name"]: server for server in state.server_states(servers)}
+    assert [states[name]["health"] for name in "abcde"] == ["silent"] * 3 + ["ok", None]
+    assert states["d"]["health_ms"] > 0 and states["a"]["health_ms"] is None
+    assert "mark" not in states["a"] and "temporary" not in states["a"]
 
 
 def test_memory_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(pid: int) -> object:
-        monkeypatch.setattr(state.tree, "members", lambda _first, _mark: [pid, os.getpid()])
-        (one,) = state.server_states([replace(RECORD, state=records.STARTING, vllm=pid)])
-        return one["gpu_memory_mib"]
+        monkeypatch.setattr(state.process_tree, "members", lambda _first, _mark: [pid, os.getpid()])
+        (server,) = state.server_states([replace(RECORD, state=records.STARTING, vllm=pid)])
+        return server["gpu_memory_mib"]
 
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert look(7) is None
@@ -110,8 +110,8 @@ def test_a_driver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, "pynvml", Hanging())
     try:
-        (one,) = state.server_states([replace(RECORD, state=records.STARTING)])
-        assert one["gpu_memory_mib"] is None
+        (server,) = state.server_states([replace(RECORD, state=records.STARTING)])
+        assert server["gpu_memory_mib"] is None
     finally:
         forever.set()
 
@@ -156,9 +156,11 @@ def test_a_server_whose_clock_is_another_zones(
         with time_zone(monkeypatch, zone):
             log.write_text(stats(1, 412.5, 3, 1))
         with time_zone(monkeypatch, "UTC0"):
-            for said, running in (offset, 3), (offset + 3600, 0):
-                (one,) = state.server_states([replace(RECORD, log=str(log), utc_offset=said)])
-                assert one["running"] == running and "utc_offset" not in one
+            for utc_offset, running in (offset, 3), (offset + 3600, 0):
+                (server,) = state.server_states(
+                    [replace(RECORD, log=str(log), utc_offset=utc_offset)]
+                )
+                assert server["running"] == running and "utc_offset" not in server
 
 
 @contextmanager
@@ -173,6 +175,6 @@ def time_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> Iterator[None]:
 def test_only_a_ready_server_is_busy(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(stats(1, 412.5, 3, 1))
-    for said, running in (records.READY, 3), (records.RESTARTING, 0), (records.STARTING, 0):
-        (one,) = state.server_states([replace(RECORD, state=said, log=str(log))])
-        assert one["running"] == running
+    for name, running in (records.READY, 3), (records.RESTARTING, 0), (records.STARTING, 0):
+        (server,) = state.server_states([replace(RECORD, state=name, log=str(log))])
+        assert server["running"] == running

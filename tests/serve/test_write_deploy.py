@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import access, keys
-from qchat.serve import deploy_templates as filling
+from qchat.serve import deploy_templates, keys, routes
 
 from qchat import cli
 from qchat.engine.machine import Gpu, Machine
-from qchat.errors import EngineError
 
 from .deploying import WORKERS, compose_file, names, write
 
@@ -49,9 +47,9 @@ IN_FRONT = {
 def test_the_files_of_a_server_and_of_the_machine_in_front(capsys: Any) -> None:
     folder = write("demo")
     assert names(folder) == SERVER
-    said = capsys.readouterr()
-    assert set(said.out.splitlines()) >= {str(folder / name) for name in SERVER}
-    assert "Nothing was started" in said.out and "There are no keys yet" in said.err
+    output = capsys.readouterr()
+    assert set(output.out.splitlines()) >= {str(folder / name) for name in SERVER}
+    assert "Nothing was started" in output.out and "There are no keys yet" in output.err
     assert cli.run(["serve", "demo", "--write-deploy", "front", *WORKERS]) == 0
     assert names(Path("front")) == IN_FRONT
 
@@ -86,60 +84,57 @@ def test_a_recipe_that_does_not_fit_is_refused(capsys: Any) -> None:
     assert not Path("service").exists() and "MiB" in capsys.readouterr().err
 
 
-def test_memory_that_others_have_now_does_not_count(
+def test_memory_in_use_does_not_count(
     machine: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """The files are for later. What was assumed is said."""
     busy = Gpu(0, "NVIDIA H100", 81_559, 500, (9, 0))
     for here, gpu in ((Machine((), 24_000, 500, 16), False), (Machine((busy,), 9, 9, 1), True)):
         machine(gpu)
-        monkeypatch.setattr("qchat.serve.command._machine", lambda cpu, here=here: here)
+        monkeypatch.setattr("qchat.serve.target_machine.detect", lambda here=here: here)
         assert cli.run(["serve", "Qwen3-4B", "--print-command"]) == 2
         assert "can't run here" in capsys.readouterr().err
         assert cli.run(["serve", "Qwen3-4B", "--write-deploy", f"service-{gpu}"]) == 0
         assert here.at_rest().description in capsys.readouterr().err
 
 
-def test_without_the_gpu_that_vllm_is_for_nothing_is_judged(
+def test_without_a_gpu_the_fit_is_unknown(
     machine: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def none(cpu: bool) -> None:
-        raise EngineError("no GPU")
-
     machine(True)
-    monkeypatch.setattr("qchat.serve.command._machine", none)
+    monkeypatch.setattr("qchat.serve.target_machine.detect", lambda: Machine((), 9000, 8000, 2))
     folder = write("Qwen3-32B")
-    assert "Nothing is said of what fits" in capsys.readouterr().err
+    assert "Whether the model fits is unknown" in capsys.readouterr().err
     assert names(folder) == SERVER | {"compose/compose.gpu.yaml"}
 
 
-def test_what_is_started_is_what_was_asked_for(machine: Callable[[bool], None]) -> None:
-    """The words of the unit and of the compose file make `qchat serve` start the same server."""
+def test_the_files_start_the_same_server(machine: Callable[[bool], None]) -> None:
+    """`qchat serve` with the arguments of the unit and of the compose file is the same command."""
     machine(True)
-    said = ["--name", "lab", "--port", "8123", "--max-model-len", "9000", "--allowed-origin"]
-    said += ["https://a.example", "--gpu-memory-utilization", "0.8", "--allowed-host", "lab"]
-    folder = write("Qwen3-32B", *said, "--", "--max-num-seqs", "64")
+    options = ["--name", "lab", "--port", "8123", "--max-model-len", "9000", "--allowed-origin"]
+    options += ["https://a.example", "--gpu-memory-utilization", "0.8", "--allowed-host", "lab"]
+    folder = write("Qwen3-32B", *options, "--", "--max-num-seqs", "64")
     unit = (folder / "qchat.service").read_text("utf-8")
     line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     written = line.split()[3:]
     compose = compose_file(folder)["services"]["qchat"]["command"]
     Path("keys").write_text(f"client {'k' * 40}\n")
     Path("keys").chmod(0o600)
-    shown = []
-    for words in (["serve", "Qwen3-32B", *said, "--api-key-file", "keys"], written, compose):
-        words = [word if not word.endswith("/keys") else "keys" for word in words]
-        words = [word if word != "0.0.0.0" else "127.0.0.1" for word in words]
-        extra = [] if "--" in words else ["--", "--max-num-seqs", "64"]
-        shown.append(printed(["--print-command", *words[1:], *extra]))
-    assert "--max-model-len 9000" in shown[0] and "--max-num-seqs 64" in shown[0]
-    assert shown[0] == shown[1] == shown[2]
+    commands = []
+    for arguments in (["serve", "Qwen3-32B", *options, "--api-key-file", "keys"], written, compose):
+        arguments = ["keys" if arg.endswith("/keys") else arg for arg in arguments]
+        arguments = ["127.0.0.1" if arg == "0.0.0.0" else arg for arg in arguments]
+        extra = [] if "--" in arguments else ["--", "--max-num-seqs", "64"]
+        commands.append(printed(["--print-command", *arguments[1:], *extra]))
+    assert "--max-model-len 9000" in commands[0] and "--max-num-seqs 64" in commands[0]
+    assert commands[0] == commands[1] == commands[2]
 
 
-def printed(words: list[str]) -> str:
+def printed(arguments: list[str]) -> str:
     from click.testing import CliRunner
     from qchat.serve.command import serve
 
-    result = CliRunner().invoke(serve, words, standalone_mode=False)
+    result = CliRunner().invoke(serve, arguments, standalone_mode=False)
     assert result.exception is None, result.output
     return result.stdout
 
@@ -151,12 +146,12 @@ class TestNothingIsOverwritten:
         (folder / "alerts.yml").unlink()
         capsys.readouterr()
         assert write("demo", "--generate-key") == folder
-        said = capsys.readouterr()
-        assert "alerts.yml" in said.out and "nginx.conf\n" not in said.out
-        assert "The keys that are there stay." in said.err
+        output = capsys.readouterr()
+        assert "alerts.yml" in output.out and "nginx.conf\n" not in output.out
+        assert "The existing keys are kept." in output.err
         assert {name: (folder / name).read_bytes() for name in names(folder)} == before
         write("demo", "--generate-key")
-        assert "All of it is there already" in capsys.readouterr().out
+        assert "All files exist already" in capsys.readouterr().out
 
     def test_a_changed_file_is_named_and_nothing_is_written(self, capsys: Any) -> None:
         folder = write("demo")
@@ -165,18 +160,18 @@ class TestNothingIsOverwritten:
         (folder / "prometheus.yml").unlink()
         (folder / "prometheus.yml").symlink_to("/nowhere")
         assert cli.run(["serve", "demo", "--write-deploy", "service"]) == 2
-        said = capsys.readouterr().err
-        assert "nginx.conf, prometheus.yml" in said and "nothing is overwritten" in said
+        output = capsys.readouterr().err
+        assert "nginx.conf, prometheus.yml" in output and "nothing is overwritten" in output
         assert (folder / "nginx.conf").read_text() == "mine"
         assert not (folder / "alerts.yml").exists()
 
     def test_half_of_the_keys_is_no_reason_to_make_others(self, capsys: Any) -> None:
         folder = write("demo", "--generate-key")
-        kept = (folder / "keys").read_bytes()
+        before = (folder / "keys").read_bytes()
         (folder / "prometheus.key").unlink()
         assert cli.run(["serve", "demo", "--write-deploy", "service", "--generate-key"]) == 2
-        assert "keys is there already" in capsys.readouterr().err
-        assert (folder / "keys").read_bytes() == kept
+        assert "keys exists already" in capsys.readouterr().err
+        assert (folder / "keys").read_bytes() == before
 
     def test_a_folder_that_cannot_be_written_keeps_nothing(self, capsys: Any) -> None:
         Path("service").mkdir()
@@ -191,43 +186,43 @@ def test_keys_are_private_made_on_request_alone_and_in_no_other_file(
 ) -> None:
     monkeypatch.setenv("QCHAT_API_KEY", secret := "s" * 40)
     folder = write("demo", "--generate-key")
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert stat.S_IMODE((folder / "keys").stat().st_mode) == 0o600
     made = {line.split()[0]: line.split()[1] for line in (folder / "keys").read_text().splitlines()}
     assert list(made) == ["client", "prometheus"]
     assert (folder / "prometheus.key").read_text().strip() == made["prometheus"]
     assert keys.read(folder / "keys").owner(made["client"]) == "client"
     texts = [(folder / name).read_text() for name in names(folder) - {"keys", "prometheus.key"}]
-    for text in (*texts, said.out, said.err):
+    for text in (*texts, output.out, output.err):
         assert not any(key in text for key in (secret, *made.values()))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "error"),
     [
-        (["--domain", "llm example"], "no domain name"),
-        (["--domain", 'a";'], "no domain name"),
+        (["--domain", "llm example"], "not a domain name"),
+        (["--domain", 'a";'], "not a domain name"),
         (["--worker", "10.0.0.5:8000"], "http://HOST:PORT"),
         (["--worker", "http://10.0.0.5"], "http://HOST:PORT"),
         (["--worker", "http://a:1;", "--worker", "http://b:2"], "http://HOST:PORT"),
-        (["--worker", "http://a:1", "--worker", "https://b:2"], "all of the --worker are https"),
+        (["--worker", "http://a:1", "--worker", "https://b:2"], "https for all of the --worker"),
         (["--worker", "http://a:1", "--worker", "http://a:1"], "given twice"),
         (["--worker", "http://a:1", "--generate-key"], "belong to the servers"),
         (["--api-key-file", "k", "--generate-key"], "not both"),
         (["--api-key-file", "a:b"], "Can't read the key file"),
-        (["--detach"], "give it alone"),
-        (["--print-command"], "give it alone"),
-        (["--", "--port", "1"], "--port belongs to qchat"),
+        (["--detach"], "use it without --detach"),
+        (["--print-command"], "use it without --detach"),
+        (["--", "--port", "1"], "--port is set by qchat"),
         (["--worker", "http://a:0"], "http://HOST:PORT"),
-        (["--", "--api-key", "hf_secret"], "--api-key belongs to qchat"),
-        (["--", "--hf-token", "hf_secret"], "--hf-token can't stand after the --"),
-        (["--", "--seed", "1", "--hf_tok=hf_secret"], "--hf_tok can't stand after the --"),
+        (["--", "--api-key", "hf_secret"], "--api-key is set by qchat"),
+        (["--", "--hf-token", "hf_secret"], "--hf-token can't be given after the --"),
+        (["--", "--seed", "1", "--hf_tok=hf_secret"], "--hf_tok can't be given after the --"),
     ],
 )
-def test_what_is_refused(words: list[str], said: str, capsys: Any) -> None:
-    assert cli.run(["serve", "demo", "--write-deploy", "service", *words]) == 2
+def test_what_is_refused(arguments: list[str], error: str, capsys: Any) -> None:
+    assert cli.run(["serve", "demo", "--write-deploy", "service", *arguments]) == 2
     err = " ".join(capsys.readouterr().err.split())
-    assert said in err and "hf_secret" not in err
+    assert error in err and "hf_secret" not in err
     assert not Path("service").exists()
 
 
@@ -259,21 +254,23 @@ def test_a_path_that_not_every_format_can_hold_is_refused(capsys: Any) -> None:
 
 def test_a_domain_without_a_folder_is_refused(capsys: Any) -> None:
     assert cli.run(["serve", "demo", "--domain", "a.example"]) == 2
-    assert "are for --write-deploy" in capsys.readouterr().err
+    assert "need --write-deploy" in capsys.readouterr().err
 
 
-def test_homes_are_seen_through_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filling, "__file__", "/opt/qchat/serve/filling.py")
+def test_home_directories_behind_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy_templates, "__file__", "/opt/qchat/serve/deploy_templates.py")
     monkeypatch.setattr(sys, "executable", "/opt/qchat/bin/python")
-    assert not filling.in_a_home(None) and not filling.in_a_home(Path("/srv/model"))
-    assert filling.in_a_home(Path("/home/me/model"))
+    assert not deploy_templates.in_a_home(None) and not deploy_templates.in_a_home(
+        Path("/srv/model")
+    )
+    assert deploy_templates.in_a_home(Path("/home/me/model"))
     Path("python").symlink_to("/root/.pyenv/bin/python3.11")
     monkeypatch.setattr(sys, "executable", str(Path("python").absolute()))
-    assert filling.in_a_home(None)
+    assert deploy_templates.in_a_home(None)
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         (["a", "b c"], 'a "b c"'),
         (['{"x": 1}'], '"{\\"x\\": 1}"'),
@@ -282,14 +279,14 @@ def test_homes_are_seen_through_links(monkeypatch: pytest.MonkeyPatch) -> None:
         (["${OTHER}", ""], '$${OTHER} ""'),
     ],
 )
-def test_a_line_of_a_unit_is_quoted(words: list[str], line: str) -> None:
-    assert filling.unit_line(words) == line
+def test_a_line_of_a_unit_is_quoted(arguments: list[str], line: str) -> None:
+    assert deploy_templates.unit_line(arguments) == line
 
 
 def test_origins_let_browsers_ask_first() -> None:
-    assert "OPTIONS" not in filling.allowed(False)
-    lines = filling.allowed(True).splitlines()
+    assert "OPTIONS" not in deploy_templates.allowed(False)
+    lines = deploy_templates.allowed(True).splitlines()
     assert '    "~^OPTIONS /v1/chat/completions$" 1;' in lines
     posts = {line.replace("~^POST", "~^OPTIONS") for line in lines if "~^POST" in line}
-    assert len(posts) == sum(1 for method, _p in access.WITH_KEY if method == "POST") + 1
+    assert len(posts) == sum(1 for method, _p in routes.WITH_KEY if method == "POST") + 1
     assert posts <= set(lines) and not any("metrics" in line for line in lines)

@@ -9,7 +9,6 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.sampling import Sampling
-from qchat.settings import load
 from qchat.store import Store
 from qchat.tui.actions import slash
 from qchat.tui.actions.action import GROUPS
@@ -18,16 +17,11 @@ from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
-from ..test_settings import write
+from .chat_app import keymap
 
 
 def closed() -> Store:
     raise UsageError("no store")
-
-
-def keymap(home: Path, keys: str) -> Keymap:
-    write(home, f"[tui.keys]\n{keys}\n")
-    return Keymap(load({"QCHAT_HOME": str(home)}))
 
 
 def test_no_key_is_another_one_to_a_terminal() -> None:
@@ -41,10 +35,9 @@ def test_no_key_is_another_one_to_a_terminal() -> None:
 def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
     start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
     app = ChatApp(closed, start)
+    assert set(app.handlers) == set(ACTIONS)
     for action in ACTIONS.values():
-        room, _dot, method = action.handler.partition(".")
-        values = (*action.values, *(["text"] if action.argument else []))
-        inspect.signature(getattr(app.room(room), method)).bind(*values)
+        inspect.signature(app.handlers[action.name].run).bind("text")
         assert action.group in GROUPS and action.about
         assert action.keys or action.slash
 
@@ -75,7 +68,7 @@ def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
 def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
     start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
     app = ChatApp(closed, start, keymap(tmp_path, 'help = "f9"'))
-    assert "F9 helps" in str(app.composer.placeholder)
+    assert "F9: help" in str(app.composer.placeholder)
 
 
 @pytest.mark.parametrize(
@@ -83,15 +76,15 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
     [
         ('nwe = "f11"', ["'nwe'", "'new'"]),
         ('zzzzz = "f11"', ["'zzzzz'", "page_up"]),
-        ('new = "ctrl+nn"', ["'ctrl+nn'", "no key"]),
-        ('new = "cmd+n"', ["no key"]),
-        ('new = "ctrl+"', ["no key"]),
+        ('new = "ctrl+nn"', ["'ctrl+nn'", "not a key"]),
+        ('new = "cmd+n"', ["not a key"]),
+        ('new = "ctrl+"', ["not a key"]),
         ('new = "ctrl+i"', ["ctrl+i", "Tab"]),
         ('new = "f11, ctrl+m"', ["ctrl+m", "Enter"]),
         ('new = "ctrl+["', ["ctrl+[", "Escape"]),
-        ('new = "n"', ["writing"]),
-        ('new = "?"', ["writing"]),
-        ('new = "enter"', ["writing"]),
+        ('new = "n"', ["editing"]),
+        ('new = "?"', ["editing"]),
+        ('new = "enter"', ["editing"]),
         ('new = "ctrl+r"', ["ctrl+r", "retry"]),
         ('new = "f1"', ["f1", "help"]),
         ('list_pin = "f2"', ["f2", "unfold"]),
@@ -107,7 +100,7 @@ def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> Non
 
 
 def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"config.toml:3: f11 is the key of retry already"):
+    with pytest.raises(UsageError, match=r"config.toml:3: f11 is already bound to retry"):
         keymap(tmp_path, 'retry = "f11"\nnew = "f11"')
 
 
@@ -140,7 +133,7 @@ def test_what_is_no_command_is_text(text: str, sent: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("/nwe", "/new"), ("/new thing", "takes nothing"), ("/qqqqq", "Enter again")],
+    [("/nwe", "/new"), ("/new thing", "takes no argument"), ("/qqqqq", "Enter again")],
 )
 def test_what_looks_like_a_command(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):

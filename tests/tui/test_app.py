@@ -1,7 +1,6 @@
 """The chat against a server that misbehaves on order, with a real store."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,75 +8,42 @@ from textual.events import Paste
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
-from qchat.settings import TuiSettings
-from qchat.store import MessageState as StoreState
 from qchat.store import Store, open_store
 from qchat.tui.actions.table import ACTIONS
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.screens.help import HelpScreen
-from qchat.tui.transcript.message import AnswerState
 from qchat.tui.transcript.transcript import Transcript
 
 from ..faults import Running, running
+from .chat_app import chat, last_state, stored, texts, type_in
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
-@contextmanager
-def chat(
-    folder: Path, url: str, *, go_on: bool = False, question: str = "", titles: bool = False
-) -> Iterator[ChatApp]:
-    start = LaunchOptions(
-        Endpoint(url), None, Sampling(), None, go_on, question, TuiSettings(titles=titles)
-    )
-    with open_store(folder) as store:
-        yield ChatApp(lambda: store, start)
-
-
-def texts(app: ChatApp) -> list[str]:
-    return [message.text for message in app.transcript.messages]
-
-
-def last_state(app: ChatApp) -> AnswerState | None:
-    messages = app.transcript.messages
-    return messages[-1].state if messages else None
-
-
-def stored(folder: Path) -> list[tuple[str, str, str | None, StoreState]]:
-    with open_store(folder) as store:
-        last = store.conversations.last()
-        assert last is not None
-        nodes = store.messages.path(last.id)
-        bodies = store.messages.bodies([node.id for node in nodes])
-        return [(m.role, m.content, m.reasoning, m.state) for m in bodies]
-
-
-async def type_in(app: ChatApp, text: str) -> None:
-    app.composer.text = text
-    app.composer.send()
-
-
-async def test_a_question_is_answered_and_both_are_kept(tmp_path: Path, server: Running) -> None:
+async def test_a_question_and_its_answer_are_stored(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.press(*"Hello", "ctrl+j", *"you", "enter")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app) == ["Hello\nyou", "echo: Hello\nyou"]
             assert app.composer.text == ""
-            await wait_until(lambda: app.conversation.keeper.store.conversations.last() is not None)
+            await wait_until(
+                lambda: app.conversation.repository.store.conversations.last() is not None
+            )
             await pilot.press("ctrl+q")
     assert stored(tmp_path) == [
-        ("user", "Hello\nyou", None, StoreState.COMPLETE),
-        ("assistant", "echo: Hello\nyou", None, StoreState.COMPLETE),
+        ("user", "Hello\nyou", None, MessageState.COMPLETE),
+        ("assistant", "echo: Hello\nyou", None, MessageState.COMPLETE),
     ]
 
 
@@ -99,7 +65,7 @@ async def test_thinking_comes_apart_however_it_arrives(
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             answer = app.transcript.messages[-1]
             assert answer.text == f"echo: {question}"
@@ -112,29 +78,29 @@ async def test_ctrl_c_stops_the_answer_and_keeps_what_came(tmp_path: Path, serve
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2 and "w8" in texts(app)[1])
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
-            kept = texts(app)[1]
+            await wait_until(lambda: last_state(app) is MessageState.STOPPED)
+            partial = texts(app)[1]
             await pilot.press("ctrl+c")
             assert app.is_running  # once is not enough
             await pilot.press("ctrl+c")
             await wait_until(lambda: not app.is_running)
-    assert stored(tmp_path)[1] == ("assistant", kept, None, StoreState.STOPPED)
+    assert stored(tmp_path)[1] == ("assistant", partial, None, MessageState.STOPPED)
 
 
-async def test_a_failure_is_a_sentence_and_is_asked_again(tmp_path: Path, server: Running) -> None:
+async def test_a_failure_is_a_sentence_and_can_be_retried(tmp_path: Path, server: Running) -> None:
     server.reset_log()
     with chat(tmp_path, server.base_url, question="q [[fault:reset_mid_body;times=1]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             answer = app.transcript.messages[-1]
             assert "broke off" in answer.error and answer.text.startswith("echo")
-            assert f"{answer.error} {answer.note}".lower().count("again") == 1
+            assert f"{answer.error} {answer.note}".count("Ctrl+R retries") == 1
             await pilot.press("ctrl+r")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app)[1].startswith("echo: q")
-    assert [row[3] for row in stored(tmp_path)] == [StoreState.COMPLETE] * 2
+    assert [row[3] for row in stored(tmp_path)] == [MessageState.COMPLETE] * 2
 
 
 async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -> None:
@@ -149,7 +115,7 @@ async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: app.composer.text == "draft")
             await pilot.press("enter")
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert "can't be reached" in app.transcript.messages[-1].error
     assert stored(tmp_path)[0][:2] == ("user", "draft")
 
@@ -169,7 +135,7 @@ async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) ->
     with chat(tmp_path, server.base_url, question="one") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
@@ -178,7 +144,7 @@ async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) ->
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await type_in(app, "two")
             await wait_until(
-                lambda: len(texts(app)) == 4 and last_state(app) is AnswerState.COMPLETE
+                lambda: len(texts(app)) == 4 and last_state(app) is MessageState.COMPLETE
             )
             body = server.log.records[-1].body
             assert isinstance(body, dict) and len(body["messages"]) == 3
@@ -187,12 +153,12 @@ async def test_the_last_conversation_goes_on(tmp_path: Path, server: Running) ->
 async def test_the_help_lies_over_the_conversation(tmp_path: Path) -> None:
     with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             for key in ("f1", "escape"):
                 await pilot.press("f1")
                 await wait_until(lambda: isinstance(app.screen, HelpScreen))
-                shown = app.screen.query_one(Transcript).messages[0].text
-                assert all(action.about in shown for action in ACTIONS.values())
+                help_text = app.screen.query_one(Transcript).messages[0].text
+                assert all(action.about in help_text for action in ACTIONS.values())
                 await pilot.press("ctrl+n", key)
                 await wait_until(lambda: app.screen is app.screen_stack[0])
 
@@ -202,63 +168,63 @@ async def test_an_answer_goes_on_in_its_own_conversation(tmp_path: Path, server:
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2 and "w3" in texts(app)[1])
-            first = app.conversation.key
+            first = app.conversation.id
             await pilot.press(*"mine", "ctrl+n")
-            await wait_until(lambda: app.conversation.key is None and texts(app) == [])
+            await wait_until(lambda: app.conversation.id is None and texts(app) == [])
             assert app.composer.text == ""
             await pilot.press(*"other", "enter")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app) == ["other", "echo: other"]
             await app.conversation.show(first)
-            assert last_state(app) is AnswerState.STREAMING and "w3" in texts(app)[1]
+            assert last_state(app) is MessageState.STREAMING and "w3" in texts(app)[1]
             assert app.composer.text == "mine"
             there = len(texts(app)[1])
             await wait_until(lambda: len(texts(app)[1]) > there)
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
-            words = texts(app)[1].split()
+            await wait_until(lambda: last_state(app) is MessageState.STOPPED)
+            tokens = texts(app)[1].split()
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
-    numbers = [int(word[1:]) for word in words if word[0] == "w" and word[1:].isdigit()]
+    numbers = [int(word[1:]) for word in tokens if word[0] == "w" and word[1:].isdigit()]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))  # nothing lost or doubled on the way
     with open_store(tmp_path) as store:
-        found = [store.for_api(c.id)[1]["content"] for c in store.conversations.list()]
-    assert "echo: other" in found and words in [text.split() for text in found]
+        answers = [store.for_api(c.id)[1]["content"] for c in store.conversations.list()]
+    assert "echo: other" in answers and tokens in [text.split() for text in answers]
 
 
-async def test_an_answer_that_ends_elsewhere_is_told_and_kept(
+async def test_an_answer_that_ends_in_another_conversation_is_announced_and_stored(
     tmp_path: Path, server: Running
 ) -> None:
     question = "y [[answer:rate=60;length=60]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: len(texts(app)) == 2)
-            first = app.conversation.key
+            first = app.conversation.id
             await app.conversation.show(None)
             await wait_until(lambda: len(app._notifications) == 1)
             assert texts(app) == []
             await app.conversation.show(first)
-            assert last_state(app) is AnswerState.COMPLETE
+            assert last_state(app) is MessageState.COMPLETE
             assert texts(app)[1].rstrip().endswith("w59")
 
 
 async def test_a_command_a_mistyped_one_and_a_plain_slash(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press(*"/nwe", "enter")
             await wait_until(lambda: len(app._notifications) == 1)
             assert app.composer.text == "/nwe"
             await pilot.press("enter")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app) == ["/nwe", "echo: /nwe"]
             await type_in(app, "//new")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 4
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 4
             )
             assert texts(app)[2] == "/new"
             await type_in(app, "/new")
@@ -269,14 +235,14 @@ async def test_up_brings_back_a_command_that_failed(tmp_path: Path, server: Runn
     with chat(tmp_path, server.base_url, question="one") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             await pilot.press(*"/set seed x", "enter")
             await wait_until(lambda: "seed" in [*app._notifications][-1].message)
             await pilot.press("up")
             await wait_until(lambda: app.composer.text == "/set seed x")
             await pilot.press("end", "backspace", "7", "enter")
-            await wait_until(lambda: app.current.using.sampling.seed == 7)
+            await wait_until(lambda: app.parts.settings.current.sampling.seed == 7)
             await pilot.press("up", "up", "up")
             await wait_until(lambda: app.composer.text == "one")
 
@@ -286,24 +252,24 @@ async def test_only_what_is_typed_is_a_command(tmp_path: Path, server: Running) 
     with chat(tmp_path, server.base_url, question="first") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             await type_in(app, hidden)  # large, but there to be seen
             await wait_until(lambda: app.conversation.title == "x" * 1001)
             app.composer.write(hidden)
             await pilot.press("enter")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 4
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 4
             )
             assert texts(app)[2] == hidden
             await pilot.press(*"/rename ")
             app.composer.post_message(Paste("y" * 1001))
             await wait_until(lambda: app.composer.draft.chips)
             await pilot.press("enter")
-            await wait_until(lambda: "takes no chip" in [*app._notifications][-1].message)
+            await wait_until(lambda: "accept no attachments" in [*app._notifications][-1].message)
             await pilot.press("enter")
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 6
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 6
             )
             assert texts(app)[4] == f"/rename {'y' * 1001}"
             assert app.conversation.title == "x" * 1001
@@ -314,7 +280,7 @@ async def test_markup_and_escapes_are_text(tmp_path: Path, server: Running) -> N
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             text = texts(app)[1]
             assert "[bold]x[/nope]" in text
@@ -326,7 +292,7 @@ async def test_tiny_terminals(tmp_path: Path, server: Running, size: tuple[int, 
     with chat(tmp_path, server.base_url, question="tiny") as app:
         async with app.run_test(size=size):
             await wait_until(
-                lambda: last_state(app) is AnswerState.COMPLETE and len(texts(app)) == 2
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
 
 
@@ -337,7 +303,7 @@ async def test_a_stop_before_the_first_word_closes_the_connection(
     with chat(tmp_path, server.base_url, question="x [[fault:hang]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: any(r.fault for r in server.log.records))
-            assert last_state(app) is AnswerState.STREAMING
+            assert last_state(app) is MessageState.STREAMING
             await pilot.press("ctrl+c")
-            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
+            await wait_until(lambda: last_state(app) is MessageState.STOPPED)
             await wait_until(lambda: server.log.in_flight == 0)

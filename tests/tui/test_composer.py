@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual import events
@@ -26,6 +27,7 @@ class Desk(App[None]):
         self._options = options
         self._questions = questions
         self.sent: list[str] = []
+        self.notes: list[str] = []
 
     def compose(self) -> ComposeResult:
         yield CompletionList()
@@ -36,12 +38,13 @@ class Desk(App[None]):
         return self.query_one(Composer)
 
     @property
-    def said(self) -> list[str]:
-        return [note.message for note in self._notifications]
+    def completions(self) -> list[str]:
+        return self.query_one(CompletionList).options
 
-    @property
-    def offered(self) -> list[str]:
-        return [candidate.path for candidate in self.field._offered]
+    def notify(self, message: str, **options: Any) -> None:
+        """Record what is notified."""
+        self.notes.append(message)
+        super().notify(message, **options)
 
     def on_composer_sent(self, event: Composer.Sent) -> None:
         self.sent.append(event.text)
@@ -152,13 +155,13 @@ async def test_files_are_completed_and_attached(folder: Path) -> None:
     desk = Desk()
     async with desk.run_test() as pilot:
         await pilot.press(*"see @no")
-        await wait_until(lambda: desk.offered == ["note.bin", "notes.txt"])
+        await wait_until(lambda: desk.completions == ["note.bin", "notes.txt"])
         await pilot.press("down", "tab")
         assert desk.field.text == "see [@notes.txt 12 B] "
         await pilot.press(*"and @SR")
-        await wait_until(lambda: desk.offered == ["SR"] or desk.offered == ["src/"])
+        await wait_until(lambda: desk.completions == ["SR"] or desk.completions == ["src/"])
         await pilot.press("enter")
-        await wait_until(lambda: desk.offered == ["src/app.py"])
+        await wait_until(lambda: desk.completions == ["src/app.py"])
         await pilot.press("tab", *"!", "enter")
         await wait_until(lambda: desk.sent)
         assert desk.sent == [
@@ -174,17 +177,17 @@ async def test_names_go_on_in_a_folder_with_spaces(folder: Path) -> None:
     desk = Desk()
     async with desk.run_test() as pilot:
         await pilot.press(*"see @my", "space", *"@my")
-        await wait_until(lambda: desk.offered == ["my notes/"])
+        await wait_until(lambda: desk.completions == ["my notes/"])
         await pilot.press("tab")
-        await wait_until(lambda: desk.offered == ["my notes/of may/"])
+        await wait_until(lambda: desk.completions == ["my notes/of may/"])
         await pilot.press("tab")
-        await wait_until(lambda: desk.offered == ["my notes/of may/day one.txt"])
+        await wait_until(lambda: desk.completions == ["my notes/of may/day one.txt"])
         await pilot.press(*"da")
-        await wait_until(lambda: desk.offered == ["my notes/of may/day one.txt"])
+        await wait_until(lambda: desk.completions == ["my notes/of may/day one.txt"])
         await pilot.press("tab")
         assert desk.field.text == "see @my [@my notes/of may/day one.txt 1 B] "
         await pilot.press(*"@notes.")
-        await wait_until(lambda: desk.offered == ["notes.txt"])
+        await wait_until(lambda: desk.completions == ["notes.txt"])
 
 
 async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:
@@ -193,7 +196,7 @@ async def test_only_a_chip_takes_a_file_along(folder: Path) -> None:
         paste(desk, "a@b.c @notes.txt @types/node ")
         await wait_until(lambda: desk.field.text)
         await pilot.press(*"@notes.txt")
-        await wait_until(lambda: desk.offered == ["notes.txt"])
+        await wait_until(lambda: desk.completions == ["notes.txt"])
         await pilot.press("enter", "enter")
         await wait_until(lambda: desk.sent)
         assert desk.sent == [
@@ -208,13 +211,13 @@ async def test_what_cannot_be_attached_is_a_sentence_and_the_text_stays(folder: 
     os.mkfifo(folder / "pipe")
     desk = Desk(TuiSettings(attach_kib=2))
     async with desk.run_test() as pilot:
-        for name, words in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
+        for name, text in [("note.bin", "not text"), ("big", "2.0 KiB"), ("latin", "UTF-8")]:
             desk.field.write(f"see @{name}")
-            await wait_until(lambda name=name: desk.offered == [name])
+            await wait_until(lambda name=name: desk.completions == [name])
             await pilot.press("tab")
-            await wait_until(lambda words=words: any(words in said for said in desk.said))
+            await wait_until(lambda text=text: any(text in note for note in desk.notes))
             assert desk.field.text == f"see @{name}"
-        with pytest.raises(Exception, match="not a file"):
+        with pytest.raises(Exception, match="not a regular file"):
             desk.field.chips.attach(folder / "pipe", "pipe", 10)
         with pytest.raises(Exception, match="No such file"):
             desk.field.chips.attach(folder / "gone", "gone", 10)
@@ -225,17 +228,17 @@ async def test_a_file_is_read_when_it_is_sent(folder: Path) -> None:
     desk = Desk()
     async with desk.run_test() as pilot:
         await pilot.press(*"@notes")
-        await wait_until(lambda: desk.offered)
+        await wait_until(lambda: desk.completions)
         await pilot.press("tab")
         (folder / "notes.txt").write_text("newer")
         await pilot.press("enter")
         await wait_until(lambda: desk.sent and "newer" in desk.sent[0])
         await pilot.press(*"@notes")
-        await wait_until(lambda: desk.offered)
+        await wait_until(lambda: desk.completions)
         await pilot.press("tab")
         (folder / "notes.txt").unlink()
         await pilot.press("enter")
-        await wait_until(lambda: any("No such file" in said for said in desk.said))
+        await wait_until(lambda: any("No such file" in note for note in desk.notes))
         assert desk.field.text.startswith("[@notes.txt") and len(desk.sent) == 1
 
 
@@ -244,12 +247,12 @@ async def test_earlier_questions_and_back_to_what_was_being_written() -> None:
     async with desk.run_test() as pilot:
         paste(desk, LONG)
         await wait_until(lambda: desk.field.text == LABEL)
-        shown = []
+        recalled = []
         for _n in range(5):
             await pilot.press("up")
             await pilot.pause()
-            shown.append(desk.field.text)
-        assert shown == ["newest", "two\nlines", LABEL, "oldest", "oldest"]
+            recalled.append(desk.field.text)
+        assert recalled == ["newest", "two\nlines", LABEL, "oldest", "oldest"]
         await pilot.press("down", "down")
         assert desk.field.text == "two\nlines" and desk.field.cursor_location == (1, 5)
         await pilot.press("down")

@@ -11,44 +11,41 @@ from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
-from .held import failing, held
+from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
 from .screens import screen
-from .test_app import texts, type_in
-from .test_message_actions import answered, ask, toasts, versions
-from .test_overlap import window
-from .test_sidebar import filled
+from .store_faults import blocked_store, failing
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
-@pytest.mark.parametrize("way", ["other", "quit", "kill"])
+@pytest.mark.parametrize("case", ["other", "quit", "kill"])
 async def test_an_interrupted_edit_is_an_edit_still(
-    tmp_path: Path, server: Running, way: str
+    tmp_path: Path, server: Running, case: str
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one", "two")
-        key = app.conversation.key
+        key = app.conversation.id
         assert key is not None
         await pilot.press("alt+q")
         await wait_until(lambda: app.composer.text == "two")
         await pilot.press("!")
-        if way == "quit":
+        if case == "quit":
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
-        elif way == "kill":
-            store = app.conversation.keeper.store  # this much is there after kill -9
+        elif case == "kill":
+            store = app.conversation.repository.store  # this much is there after kill -9
             await wait_until(lambda: "two!" in store.conversations.get(key).draft)
             app.conversation.abandon()
             app.exit()
         else:
             await pilot.press("ctrl+n")
-            await wait_until(lambda: app.conversation.key is None)
-            assert not app.talk.edits and "Editing" not in screen(app)
+            await wait_until(lambda: app.conversation.id is None)
+            assert not app.parts.message_actions.is_editing and "Editing" not in screen(app)
             await ask(app, pilot, "three")
             assert texts(app) == ["three", "echo: three"]  # that one was no edit
     async with window(tmp_path, server.base_url) as (app, pilot):
@@ -58,10 +55,10 @@ async def test_an_interrupted_edit_is_an_edit_still(
         await pilot.press("enter")
         await answered(app, 4)
         assert texts(app)[2:] == ["two!", "echo: two!"] and versions(app)[2] == (2, 2)
-        assert not app.talk.edits
+        assert not app.parts.message_actions.is_editing
         await app.conversation.show(None)
         await app.conversation.show(key)
-        assert not app.talk.edits and app.composer.text == ""
+        assert not app.parts.message_actions.is_editing and app.composer.text == ""
 
 
 async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
@@ -69,10 +66,10 @@ async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one")
-        key = app.conversation.key
+        key = app.conversation.id
         await pilot.press("alt+a")
         await wait_until(lambda: app.composer.text == "echo: one")
-        with failing(app.conversation.keeper.store.messages, "add"):
+        with failing(app.conversation.repository.store.messages, "add"):
             await pilot.press("x", "enter")
             await wait_until(lambda: "disk is full" in toasts(app))
         await app.conversation.show(None)
@@ -82,7 +79,7 @@ async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
         app.composer.text = ""  # nothing is left of it
         await app.conversation.show(None)
         await app.conversation.show(key)
-        assert not app.talk.edits
+        assert not app.parts.message_actions.is_editing
 
 
 def test_what_a_draft_is_another_version_of_is_stored_with_it() -> None:
@@ -96,24 +93,24 @@ async def test_a_draft_that_names_no_message_is_a_draft(tmp_path: Path, edits: s
         draft = f'\x1e{{"text": "mine", "chips": [], "edits": {edits}}}'
         store.conversations.create(title="t", draft=draft)
     async with window(tmp_path, go_on=True) as (app, _pilot):
-        assert app.composer.text == "mine" and not app.talk.edits
+        assert app.composer.text == "mine" and not app.parts.message_actions.is_editing
 
 
 class Editor:
     """In place of the person's editor, which has a terminal of its own."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.given: list[str] = []
+        self.texts_edited: list[str] = []
         self.closed = asyncio.Event()
-        patch.setattr(editor, "elsewhere", self._elsewhere)
+        patch.setattr(editor, "edit_text", self._edit_text)
 
-    async def _elsewhere(self, _app: object, text: str) -> str:
-        self.given.append(text)
+    async def _edit_text(self, _app: object, text: str) -> str:
+        self.texts_edited.append(text)
         await self.closed.wait()
         return text.upper()
 
 
-async def test_the_editor_waits_for_the_conversation_that_was_asked_for(
+async def test_the_editor_waits_for_the_conversation_that_is_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = filled(tmp_path, "one", "two")
@@ -122,16 +119,16 @@ async def test_the_editor_waits_for_the_conversation_that_was_asked_for(
     async with window(tmp_path, go_on=True) as (app, pilot):
         other = Editor(monkeypatch)
         await pilot.press(*"of two")
-        with held(app):
+        with blocked_store(app):
             app.spawn(app.conversation.show(one))
             await pilot.press("alt+e")
             await pilot.pause()
-            assert not other.given
-        await wait_until(lambda: other.given)
+            assert not other.texts_edited
+        await wait_until(lambda: other.texts_edited)
         other.closed.set()
         await wait_until(lambda: app.composer.text == "OF ONE")
         await app.conversation.show(two)
-        assert other.given == ["of one"] and app.composer.text == "of two"
+        assert other.texts_edited == ["of one"] and app.composer.text == "of two"
 
 
 async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
@@ -142,9 +139,9 @@ async def test_what_comes_back_into_the_field_while_the_editor_is_open_stays(
         await type_in(app, "x [[answer:rate=50;length=4000]]")
         await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
         await type_in(app, "two")
-        await wait_until(lambda: app.conversation.waiting)
+        await wait_until(lambda: app.conversation.drafts.queue)
         await pilot.press(*"rest", "alt+e")
-        await wait_until(lambda: other.given)
+        await wait_until(lambda: other.texts_edited)
         app.conversation.stop()
         await wait_until(lambda: app.composer.text == "two\n\nrest")
         other.closed.set()

@@ -23,7 +23,7 @@ with open(path) as f: text = f.read()
 modes = oct(os.stat(path).st_mode), oct(os.stat(os.path.dirname(path)).st_mode)
 open({str(tmp_path / "seen")!r}, "w").write(path + "\\n" + " ".join(modes))
 open(path, "w").write(text + " and 你好\\n")"""
-    assert editor.edited("Hello", script(tmp_path, body)) == "Hello and 你好"
+    assert editor.run_editor("Hello", script(tmp_path, body)) == "Hello and 你好"
     path, modes = (tmp_path / "seen").read_text().split("\n")
     file, folder = (int(mode, 8) for mode in modes.split())
     assert (stat.S_IMODE(file), stat.S_IMODE(folder)) == (0o600, 0o700)
@@ -31,15 +31,15 @@ open(path, "w").write(text + " and 你好\\n")"""
 
 
 def test_an_editor_that_fails_leaves_the_text(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"error \(3\); the text is as it was"):
-        editor.edited("a", script(tmp_path, "sys.exit(3)"))
+    with pytest.raises(UsageError, match="exit code 3; the text is unchanged"):
+        editor.run_editor("a", script(tmp_path, "sys.exit(3)"))
     with pytest.raises(UsageError, match="Can't start the editor"):
-        editor.edited("a", [str(tmp_path / "nowhere")])
+        editor.run_editor("a", [str(tmp_path / "nowhere")])
 
 
 def test_what_cannot_be_read_is_left_for_the_person(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it is not UTF-8") as caught:
-        editor.edited("a", script(tmp_path, "open(path, 'wb').write(b'caf\\xe9')"))
+        editor.run_editor("a", script(tmp_path, "open(path, 'wb').write(b'caf\\xe9')"))
     left = Path(next(w for w in str(caught.value).split() if w.endswith(".md")))
     assert left.read_bytes() == b"caf\xe9"
     left.unlink()
@@ -47,19 +47,19 @@ def test_what_cannot_be_read_is_left_for_the_person(tmp_path: Path) -> None:
 
 
 def test_which_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert editor.command({"VISUAL": "code --wait", "EDITOR": "vi"}) == ["code", "--wait"]
-    assert editor.command({"VISUAL": "  ", "EDITOR": "vi"}) == ["vi"]
+    assert editor.editor_command({"VISUAL": "code --wait", "EDITOR": "vi"}) == ["code", "--wait"]
+    assert editor.editor_command({"VISUAL": "  ", "EDITOR": "vi"}) == ["vi"]
     with pytest.raises(UsageError, match=r"\$EDITOR can't be read"):
-        editor.command({"EDITOR": "'vi"})
+        editor.editor_command({"EDITOR": "'vi"})
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="EDITOR"):
-        editor.command({})
+        editor.editor_command({})
 
 
 def test_what_was_written_before_it_failed_is_left(tmp_path: Path) -> None:
     body = "open(path, 'w').write('a long text')\nos.kill(os.getpid(), 1)"
-    with pytest.raises(UsageError, match=r"as it was\. What the editor wrote") as caught:
-        editor.edited("a", script(tmp_path, body))
+    with pytest.raises(UsageError, match=r"unchanged\. The editor.s changes") as caught:
+        editor.run_editor("a", script(tmp_path, body))
     left = Path(next(w for w in str(caught.value).split() if ".md" in w).removesuffix("."))
     assert left.read_text() == "a long text"
     left.unlink()

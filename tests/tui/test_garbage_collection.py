@@ -11,48 +11,48 @@ from qchat.tui.garbage_collection import GarbageCollection
 class Knot:
     """Garbage that only the collector finds."""
 
-    def __init__(self, found: list[str]) -> None:
+    def __init__(self, collected: list[str]) -> None:
         self.itself = self
-        self._found = found
+        self._collected = collected
 
     def __del__(self) -> None:
-        self._found.append("knot")
+        self._collected.append("knot")
 
 
 @pytest.fixture
-def found() -> Iterator[list[str]]:
+def collected() -> Iterator[list[str]]:
     gc.collect()
     gc.disable()
     yield []
     gc.enable()
 
 
-def test_it_waits_for_the_end_of_an_answer(found: list[str]) -> None:
+def test_it_waits_for_the_end_of_an_answer(collected: list[str]) -> None:
     collector = GarbageCollection()
-    Knot(found)
+    Knot(collected)
     for _second in range(200):
         collector.tick(busy=True)
-    assert found == []
+    assert collected == []
     collector.tick(busy=False)
-    assert found == ["knot"]
+    assert collected == ["knot"]
 
 
-def test_it_looks_once_a_minute_where_nothing_happens(found: list[str]) -> None:
+def test_it_looks_once_a_minute_where_nothing_happens(collected: list[str]) -> None:
     collector = GarbageCollection()
-    Knot(found)
+    Knot(collected)
     for _second in range(60):
         collector.tick(busy=False)
-    assert found == []
+    assert collected == []
     collector.tick(busy=False)
-    assert found == ["knot"]
+    assert collected == ["knot"]
 
 
 def test_afterwards_all_is_as_before() -> None:
     before = gc.get_threshold()
     collector = GarbageCollection()
-    collector.loaded()
+    collector.freeze()
     assert gc.get_threshold() != before
-    collector.loaded()
+    collector.freeze()
     collector.close()
     assert gc.get_threshold() == before
     gc.unfreeze()

@@ -3,10 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qchat.message_state import MessageState
 from qchat.tui.markdown import DARK
 from qchat.tui.transcript.heights import Heights
 from qchat.tui.transcript.layout import Layout
-from qchat.tui.transcript.message import AnswerState, Message, MessageView, PlainSplitter
+from qchat.tui.transcript.message import Message, MessageView, PlainSplitter
 
 
 @given(st.lists(st.integers(0, 9), max_size=60), st.data())
@@ -57,7 +58,7 @@ def conversation(count: int) -> list[Message]:
 def text_in(layout: Layout, y: int, rows: int) -> list[str]:
     found = []
     for row in range(y, min(y + rows, layout.total)):
-        line = layout.line(layout.place(row))
+        line = layout.line_at(layout.position_at(row))
         assert line is not None
         found.append(line.text)
     return found
@@ -66,7 +67,7 @@ def text_in(layout: Layout, y: int, rows: int) -> list[str]:
 def whole(messages: list[Message], width: int) -> list[str]:
     layout = Layout(DARK, width)
     layout.load(messages)
-    layout.settle(0, 10**6)
+    layout.draw_window(0, 10**6)
     return text_in(layout, 0, layout.total)
 
 
@@ -77,11 +78,11 @@ def test_scrolling_up_shows_every_line_once(count: int, width: int, rows: int) -
     expected = whole(messages, width)
     layout = Layout(DARK, width)
     layout.load(messages)
-    y = layout.settle_end(rows)
+    y = layout.draw_end(rows)
     seen = text_in(layout, y, rows)
     steps = 0
     while y > 0:
-        y = layout.settle(y - 1, rows, upwards=True)
+        y = layout.draw_window(y - 1, rows, upwards=True)
         window = text_in(layout, y, rows)
         assert window[1:] == seen[: rows - 1]
         seen.insert(0, window[0])
@@ -97,10 +98,10 @@ def test_scrolling_down_shows_every_line_once(count: int, width: int, rows: int)
     expected = whole(messages, width)
     layout = Layout(DARK, width)
     layout.load(messages)
-    y = layout.settle(0, rows)
+    y = layout.draw_window(0, rows)
     seen = text_in(layout, y, rows)
     while True:
-        following = layout.settle(y + 1, rows)
+        following = layout.draw_window(y + 1, rows)
         if following == y:
             break
         assert following == y + 1
@@ -113,16 +114,16 @@ def test_scrolling_down_shows_every_line_once(count: int, width: int, rows: int)
 def test_jumping_anywhere_draws_what_is_seen(y: int, rows: int) -> None:
     layout = Layout(DARK, 60)
     layout.load(conversation(200))
-    y = layout.settle(y % layout.total, rows)
+    y = layout.draw_window(y % layout.total, rows)
     assert len(text_in(layout, y, rows)) == rows
-    place = layout.place(y)
-    assert layout.row(place) == y
+    position = layout.position_at(y)
+    assert layout.row_of(position) == y
 
 
 def test_one_screen_of_ten_thousand_is_drawn() -> None:
     layout = Layout(DARK, 80)
     layout.load(conversation(10_000))
-    layout.settle_end(40)
+    layout.draw_end(40)
     assert sum(view.is_split for view in layout.messages) < 20
 
 
@@ -137,48 +138,48 @@ def test_streaming_ends_as_the_whole_message(chunks: list[str], width: int) -> N
     text = "".join(chunks)
     layout = Layout(DARK, width)
     layout.append(Message("user", "q"))
-    index = layout.append(Message("assistant", state=AnswerState.STREAMING))
+    index = layout.append(Message("assistant", state=MessageState.STREAMING))
     for chunk in chunks:
         layout.messages[index].feed(chunk, "", width)
-        layout.changed(index)
-        layout.settle_end(8)
+        layout.update_height(index)
+        layout.draw_end(8)
     done = Message("assistant", text)
     layout.messages[index].replace_text(done, width)
-    layout.changed(index)
-    layout.settle(0, 10**6)
+    layout.update_height(index)
+    layout.draw_window(0, 10**6)
     assert text_in(layout, 0, layout.total) == whole([Message("user", "q"), done], width)
 
 
 def test_a_closed_block_is_drawn_once() -> None:
-    view = MessageView(Message("assistant", state=AnswerState.STREAMING))
+    view = MessageView(Message("assistant", state=MessageState.STREAMING))
     layout = Layout(DARK, 40)
     layout.messages.append(view)
     layout.heights.append(1)
     view.feed("first\n\nsecond\n\nthird", "", 40)
-    layout.changed(0)
-    layout.settle(0, 100)
+    layout.update_height(0)
+    layout.draw_window(0, 100)
     lines = [block.lines for block in view.blocks[1:3]]
     view.feed(" goes on\n\n- and on", "", 40)
-    layout.changed(0)
-    layout.settle(0, 100)
+    layout.update_height(0)
+    layout.draw_window(0, 100)
     assert all(a is b.lines for a, b in zip(lines, view.blocks[1:3], strict=True))
 
 
 def test_thinking_is_shown_as_it_comes_and_folds_when_the_answer_begins() -> None:
     layout = Layout(DARK, 40)
-    index = layout.append(Message("assistant", state=AnswerState.STREAMING))
+    index = layout.append(Message("assistant", state=MessageState.STREAMING))
     view = layout.messages[index]
     view.feed("", "I wonder", 40)
-    layout.changed(index)
-    layout.settle(0, 100)
+    layout.update_height(index)
+    layout.draw_window(0, 100)
     assert any("I wonder" in text for text in text_in(layout, 0, 100))
     view.feed("Answer", "", 40)
-    layout.changed(index)
-    layout.settle(0, 100)
+    layout.update_height(index)
+    layout.draw_window(0, 100)
     texts = text_in(layout, 0, 100)
     assert not any("I wonder" in text for text in texts) and any("Answer" in t for t in texts)
-    view.thought_open = True
+    view.thought_expanded = True
     view.rebuild(40)
-    layout.changed(index)
-    layout.settle(0, 100)
+    layout.update_height(index)
+    layout.draw_window(0, 100)
     assert any("I wonder" in text for text in text_in(layout, 0, 100))

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from qchat.sanitize import clean
-from qchat.tui.markdown import DARK, MIN_WIDTH, Line, Piece, PieceKind, Renderer, Splitter, pieces
+from qchat.tui.markdown import (
+    DARK,
+    MIN_WIDTH,
+    Line,
+    Piece,
+    PieceKind,
+    Renderer,
+    Splitter,
+    split_text,
+)
 
 # Made of what Markdown is made of, so that constructs are met, broken off and mixed.
 _BITS = st.sampled_from(
@@ -38,10 +47,10 @@ _WIDTHS = st.integers(MIN_WIDTH, 100)
 
 def rendered(parts: list[Piece], width: int, references: dict[str, str]) -> list[Line]:
     renderer = Renderer(DARK, width)
-    found: list[Line] = []
+    lines: list[Line] = []
     for part in parts:
-        found += renderer.lines(part, references, first=not found)
-    return found
+        lines += renderer.lines(part, references, first=not lines)
+    return lines
 
 
 def at_once(text: str, width: int) -> list[Line]:
@@ -89,14 +98,14 @@ def test_the_tail_shows_what_a_whole_text_would(text: str, cut: int) -> None:
     before = [id(piece) for piece in splitter.closed]
     so_far = [*splitter.closed, *splitter.tail()]
     bodies = [(piece.kind, piece.marker, piece.body) for piece in so_far]
-    assert bodies == [(piece.kind, piece.marker, piece.body) for piece in pieces(text[:cut])]
+    assert bodies == [(piece.kind, piece.marker, piece.body) for piece in split_text(text[:cut])]
     splitter.feed(text[cut:])
     assert [id(piece) for piece in splitter.closed][: len(before)] == before
 
 
 @given(_TEXTS)
 def test_the_pieces_hold_the_whole_source(text: str) -> None:
-    lines = [line for piece in pieces(text) for line in piece.source.split("\n")]
+    lines = [line for piece in split_text(text) for line in piece.source.split("\n")]
     assert [line for line in lines if line.strip(" \t")] == [
         line for line in text.split("\n") if line.strip(" \t")
     ]
@@ -118,7 +127,7 @@ _FORMS = st.sampled_from(
 def test_all_the_text_is_there(blocks: list[tuple[str, list[str]]], width: int) -> None:
     text = "\n\n".join(form.format(" ".join(words)) for form, words in blocks)
     out = "".join(
-        line.words.rstrip() + (line.soft if line.soft is not None else "\n")
+        line.content.rstrip() + (line.soft if line.soft is not None else "\n")
         for line in at_once(text, width)
     )
     for _form, words in blocks:
@@ -128,18 +137,18 @@ def test_all_the_text_is_there(blocks: list[tuple[str, list[str]]], width: int) 
 
 def test_a_million_characters_of_anything_take_linear_time() -> None:
     for bit in ("*", "[", "`", "$", "> ", "- ", "|", "\\(", "<", "!", "_a", "x", "你", " "):
-        size = sum(len(piece.source) for piece in pieces(bit * (200_000 // len(bit))))
+        size = sum(len(piece.source) for piece in split_text(bit * (200_000 // len(bit))))
         assert size > 0 or not bit.strip()
 
 
 def test_a_long_list_is_cut_at_its_items_and_code_and_tables_in_parts() -> None:
-    assert len(pieces("- item\n" * 500)) == 500
-    code = pieces("```py\n" + "x = 1\n" * 500 + "```\n")
+    assert len(split_text("- item\n" * 500)) == 500
+    code = split_text("```py\n" + "x = 1\n" * 500 + "```\n")
     assert len(code) > 10 and {piece.kind for piece in code} == {PieceKind.CODE}
-    table = pieces("|a|b|\n|-|-|\n" + "|1|2|\n" * 500)
+    table = split_text("|a|b|\n|-|-|\n" + "|1|2|\n" * 500)
     assert len(table) > 10 and {piece.kind for piece in table} == {PieceKind.TABLE}
     assert len(at_once("|a|b|\n|-|-|\n" + "|1|2|\n" * 500, 40)) == 502
-    assert max(len(piece.source) for piece in pieces("x" * 100_000)) <= 8_000
+    assert max(len(piece.source) for piece in split_text("x" * 100_000)) <= 8_000
 
 
 def test_lists_are_numbered_and_nested() -> None:
@@ -227,9 +236,9 @@ def test_soft_breaks_join_to_the_source() -> None:
 def test_the_palettes_name_colours_that_exist(theme: str) -> None:
     from qchat.tui.markdown import palette
 
-    found = getattr(palette, theme)
-    assert re.fullmatch(r"[a-z-]+", found.pygments)
-    lines = Renderer(found, 40).lines(pieces("```py\nx = 1\n```")[0])
+    palette_of_theme = getattr(palette, theme)
+    assert re.fullmatch(r"[a-z-]+", palette_of_theme.pygments_style)
+    lines = Renderer(palette_of_theme, 40).lines(split_text("```py\nx = 1\n```")[0])
     assert any(segment.style for segment in lines[-1].segments)
 
 
@@ -258,7 +267,7 @@ def test_an_address_is_not_decoded_to_a_command(sign: str) -> None:
 def test_the_pieces_of_a_long_line_are_the_line() -> None:
     for line in ("word " * 5_000, "x" * 20_000, "a " + " " * 9_000 + "b", "> " + "word " * 3_000):
         whole = f"before\n\n{line.rstrip()}\n\nafter"
-        found = [piece for piece in pieces(whole) if "before" not in piece.source]
-        joined = "".join(p.source + ("" if p.goes_on else "\n") for p in found)
+        found = [piece for piece in split_text(whole) if "before" not in piece.source]
+        joined = "".join(p.source + ("" if p.continues else "\n") for p in found)
         assert joined == f"{line.rstrip()}\nafter\n"
         assert max(len(piece.source) for piece in found) <= 17_000

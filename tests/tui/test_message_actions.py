@@ -4,53 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from qchat.api.reasoning import ContentDelta, Continuation
-from qchat.store import MessageState as StoreState
+from qchat.message_state import MessageState
 from qchat.store import open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.chat.message_queue import QueuedMessage, merge_drafts
-from qchat.tui.chat.titles import as_title
+from qchat.tui.chat.drafts import QueuedMessage, merge_drafts
+from qchat.tui.chat.titles import parse_title
 from qchat.tui.composer.chips import Chip, Draft
-from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
+from .chat_app import answered, ask, chat, last_state, stored, texts, toasts, type_in, versions
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
-
-
-def toasts(app: ChatApp) -> str:
-    return "\n".join(notification.message for notification in app._notifications)
-
-
-def versions(app: ChatApp) -> list[tuple[int, int] | None]:
-    return [message.version for message in app.transcript.messages]
-
-
-async def answered(app: ChatApp, count: int) -> None:
-    await wait_until(
-        lambda: (
-            len(texts(app)) == count
-            and last_state(app) is AnswerState.COMPLETE
-            and not app.conversation.busy
-        )
-    )
-
-
-async def ask(app: ChatApp, pilot: Pilot[int], *questions: str) -> None:
-    await wait_until(lambda: app.conversation.opened)
-    for question in questions:
-        count = len(texts(app))
-        await type_in(app, question)
-        await answered(app, count + 2)
+    with running() as server:
+        yield server
 
 
 # -- going on ------------------------------------------------------------------------------
@@ -65,55 +37,57 @@ def test_the_rest_of_an_answer_is_all_content() -> None:
     assert rest.answer.content == " goes on</think> " and rest.answer.reasoning is None
 
 
-@pytest.mark.parametrize("way", ["key", "slash"])
-async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, way: str) -> None:
+@pytest.mark.parametrize("case", ["key", "slash"])
+async def test_a_stopped_answer_goes_on(tmp_path: Path, server: Running, case: str) -> None:
     question = "x [[answer:rate=400;length=200]]"
     server.reset_log()
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2 and "w9" in texts(app)[1])
             await type_in(app, "/stop")
-            await wait_until(lambda: last_state(app) is AnswerState.STOPPED)
-            kept = texts(app)[1]
-            if way == "key":
+            await wait_until(lambda: last_state(app) is MessageState.STOPPED)
+            partial = texts(app)[1]
+            if case == "key":
                 await pilot.press("alt+g")
             else:
                 await type_in(app, "/continue")
             await answered(app, 2)
             answer = texts(app)[1]
-            assert answer.startswith(kept) and answer.endswith(" w199")
+            assert answer.startswith(partial) and answer.endswith(" w199")
             assert answer.count("w9 ") == 1
             await pilot.press("alt+g")
-            await wait_until(lambda: "The answer is whole" in toasts(app))
+            await wait_until(lambda: "The answer is complete" in toasts(app))
     body = server.log.records[-1].body
     assert body is not None and body["continue_final_message"] is True
     assert body["add_generation_prompt"] is False
-    assert body["messages"][-1] == {"role": "assistant", "content": kept}  # type: ignore[index]
-    assert stored(tmp_path)[1] == ("assistant", answer, None, StoreState.COMPLETE)
+    assert body["messages"][-1] == {"role": "assistant", "content": partial}  # type: ignore[index]
+    assert stored(tmp_path)[1] == ("assistant", answer, None, MessageState.COMPLETE)
 
 
-async def test_a_failure_on_the_way_keeps_what_there_was(tmp_path: Path, server: Running) -> None:
+async def test_a_failure_during_the_answer_leaves_the_partial_answer(
+    tmp_path: Path, server: Running
+) -> None:
     with open_store(tmp_path) as store:
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "q [[fault:503]]")
         answer = store.messages.begin(key)
-        store.messages.finish(answer.id, StoreState.STOPPED, "The begin", "It thought")
+        store.messages.finish(answer.id, MessageState.STOPPED, "The begin", "It thought")
     with chat(tmp_path, server.base_url, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2)
             await pilot.press("alt+g")
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert texts(app)[1] == "The begin"
-    assert stored(tmp_path)[1] == ("assistant", "The begin", "It thought", StoreState.ERROR)
+    assert stored(tmp_path)[1] == ("assistant", "The begin", "It thought", MessageState.ERROR)
 
 
 async def test_a_question_beyond_the_context_names_what_helps(
     tmp_path: Path, server: Running
 ) -> None:
-    helps = "Alt+Q edits the question · Alt+D takes out messages · Ctrl+N begins anew"
+    helps = "Alt+Q edits the question · Alt+D removes messages · Ctrl+N begins a new conversation"
     with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert app.transcript.messages[1].note == helps
             await pilot.press("alt+q")
             await wait_until(lambda: app.composer.text.startswith("long"))
@@ -121,27 +95,27 @@ async def test_a_question_beyond_the_context_names_what_helps(
             await pilot.press("enter")
             await answered(app, 2)
             await pilot.press("alt+p")
-            await wait_until(lambda: last_state(app) is AnswerState.ERROR)
+            await wait_until(lambda: last_state(app) is MessageState.ERROR)
             assert app.transcript.messages[1].note == helps  # as it is read again
 
 
-async def test_where_there_is_nothing_to_go_on_with_it_is_said(
+async def test_without_an_answer_to_continue_a_message_says_so(
     tmp_path: Path, server: Running
 ) -> None:
     with open_store(tmp_path) as store:
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "q")
         answer = store.messages.begin(key)
-        store.messages.finish(answer.id, StoreState.STOPPED, "", "It thought")
+        store.messages.finish(answer.id, MessageState.STOPPED, "", "It thought")
     with chat(tmp_path, server.base_url, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: len(texts(app)) == 2)
             await pilot.press("alt+g")
-            await wait_until(lambda: "no text to go on with" in toasts(app))
+            await wait_until(lambda: "no text to continue" in toasts(app))
             await type_in(app, "/stop")
-            await wait_until(lambda: "No answer is on its way" in toasts(app))
+            await wait_until(lambda: "There is no pending answer" in toasts(app))
             await pilot.press("alt+z")
-            await wait_until(lambda: "Nothing was taken out" in toasts(app))
+            await wait_until(lambda: "There is nothing to undo" in toasts(app))
             await pilot.press("alt+p")
             await wait_until(lambda: "only one version" in toasts(app))
             assert texts(app) == ["q", ""]
@@ -187,9 +161,11 @@ async def test_the_question_at_the_mark_is_edited_and_escape_leaves(
             await pilot.press("alt+q")
             await wait_until(lambda: app.composer.text == "one")
             await pilot.press("escape")
-            await wait_until(lambda: app.composer.text == "" and not app.talk.edits)
+            await wait_until(
+                lambda: app.composer.text == "" and not app.parts.message_actions.is_editing
+            )
             await pilot.press(*"draft", "alt+q")
-            await wait_until(lambda: "Send what is written first" in toasts(app))
+            await wait_until(lambda: "Send or clear the text" in toasts(app))
             assert app.composer.text == "draft" and len(texts(app)) == 4
 
 
@@ -211,7 +187,7 @@ async def test_an_edited_answer_is_gone_on_from(tmp_path: Path, server: Running)
     assert body is not None and body["continue_final_message"] is True
 
 
-async def test_asked_again_the_first_answer_is_a_version(tmp_path: Path, server: Running) -> None:
+async def test_after_a_retry_the_first_answer_is_a_version(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "q")
@@ -224,7 +200,7 @@ async def test_asked_again_the_first_answer_is_a_version(tmp_path: Path, server:
 # -- taking out, forking -------------------------------------------------------------------
 
 
-async def test_taken_out_and_back(tmp_path: Path, server: Running) -> None:
+async def test_drop_and_undo(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "one", "two")
@@ -238,7 +214,7 @@ async def test_taken_out_and_back(tmp_path: Path, server: Running) -> None:
             await pilot.press("alt+z")
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await pilot.press("ctrl+n")
-            await wait_until(lambda: app.conversation.key is None)
+            await wait_until(lambda: app.conversation.id is None)
             await type_in(app, "/undo")
             await wait_until(lambda: texts(app) == ["one", "echo: one", "two", "echo: two"])
 
@@ -247,14 +223,14 @@ async def test_a_fork_goes_on_by_itself(tmp_path: Path, server: Running) -> None
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "one", "two")
-            first = app.conversation.key
+            first = app.conversation.id
             app.transcript.go_to_message(app.transcript.messages[1].id or 0)
             await pilot.press("alt+k")
-            await wait_until(lambda: app.conversation.key != first)
+            await wait_until(lambda: app.conversation.id != first)
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await ask(app, pilot, "three")
             assert app.conversation.title == "one (2)"
-            store = app.conversation.keeper.store
+            store = app.conversation.repository.store
             assert first is not None and len(store.messages.path(first)) == 4
             assert len(store.conversations.list()) == 2
 
@@ -285,23 +261,23 @@ async def test_what_is_sent_meanwhile_waits_for_the_answer(tmp_path: Path, serve
             await type_in(app, "second")
             await wait_until(lambda: not app.composer.text)
             await type_in(app, "third")
-            await wait_until(lambda: len(app.conversation.waiting) == 2)
+            await wait_until(lambda: len(app.conversation.drafts.queue) == 2)
             await wait_until(lambda: "⋯ second" in screen(app) and "⋯ third" in screen(app))
             assert app.composer.text == "" and len(texts(app)) == 2
             await answered(app, 6)
             assert texts(app)[2:] == ["second", "echo: second", "third", "echo: third"]
             assert "⋯" not in screen(app)
-    asked = [record for record in server.log.records if record.prompt in (question, *texts(app))]
-    assert [record.prompt for record in asked] == [question, "second", "third"]
+    records = [record for record in server.log.records if record.prompt in (question, *texts(app))]
+    assert [record.prompt for record in records] == [question, "second", "third"]
     with open_store(tmp_path) as store:
         last = store.conversations.last()
         assert last is not None and last.draft == ""
 
 
-@pytest.mark.parametrize("way", ["stop", "unqueue", "quit", "other", "fail"])
-async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: str) -> None:
+@pytest.mark.parametrize("case", ["stop", "unqueue", "quit", "other", "fail"])
+async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, case: str) -> None:
     question = "x [[answer:rate=50;length=4000]]"
-    if way == "fail":
+    if case == "fail":
         question = "x [[answer:rate=50;length=4000]] [[fault:reset_mid_body;after=200]]"
     with chat(tmp_path, server.base_url, question=question) as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -311,18 +287,18 @@ async def test_what_waits_is_never_lost(tmp_path: Path, server: Running, way: st
             await type_in(app, "three")
             await wait_until(lambda: not app.composer.text)
             app.composer.text = "rest"
-            await wait_until(lambda: len(app.conversation.waiting) == 2)
-            if way == "stop":
+            await wait_until(lambda: len(app.conversation.drafts.queue) == 2)
+            if case == "stop":
                 await pilot.press("ctrl+c")
-            elif way == "unqueue":
+            elif case == "unqueue":
                 await pilot.press("alt+w")
-            elif way == "other":
+            elif case == "other":
                 await pilot.press("ctrl+n")
-                await wait_until(lambda: app.conversation.key is None)
-                assert not app.conversation.waiting and app.composer.text == ""
-            if way in ("stop", "unqueue", "fail"):
+                await wait_until(lambda: app.conversation.id is None)
+                assert not app.conversation.drafts.queue and app.composer.text == ""
+            if case in ("stop", "unqueue", "fail"):
                 await wait_until(lambda: app.composer.text == "two\n\nthree\n\nrest")
-                assert not app.conversation.waiting
+                assert not app.conversation.drafts.queue
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)
     with open_store(tmp_path) as store:
@@ -338,16 +314,16 @@ async def test_what_waits_is_a_draft_every_second(tmp_path: Path, server: Runnin
             await type_in(app, "two")
             await wait_until(lambda: not app.composer.text)
             app.composer.text = "rest"
-            key = app.conversation.key
+            key = app.conversation.id
             assert key is not None
-            store = app.conversation.keeper.store  # as after kill -9
+            store = app.conversation.repository.store  # as after kill -9
             await wait_until(lambda: store.conversations.get(key).draft == "two\n\nrest")
 
 
 async def ask_more(app: ChatApp, question: str) -> None:
     await type_in(app, question)
     await wait_until(lambda: texts(app) and texts(app)[-1] == f"echo: {question}")
-    await wait_until(lambda: last_state(app) is AnswerState.COMPLETE and not app.conversation.busy)
+    await wait_until(lambda: last_state(app) is MessageState.COMPLETE and not app.conversation.busy)
 
 
 # -- titles --------------------------------------------------------------------------------
@@ -367,7 +343,7 @@ async def ask_more(app: ChatApp, question: str) -> None:
     ],
 )
 def test_a_title_is_one_short_line(answer: str, title: str) -> None:
-    assert as_title(answer) == title
+    assert parse_title(answer) == title
 
 
 async def test_the_model_gives_a_title_and_a_persons_stays(tmp_path: Path, server: Running) -> None:
@@ -377,14 +353,14 @@ async def test_the_model_gives_a_title_and_a_persons_stays(tmp_path: Path, serve
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, question)
             await wait_until(lambda: app.conversation.title == "Blue above")
-            store = app.conversation.keeper.store
+            store = app.conversation.repository.store
             last = store.conversations.last()
             assert last is not None and last.title == "Blue above" and not last.named
             await type_in(app, "/rename Mine")
             await wait_until(lambda: app.conversation.title == "Mine")
             await ask(app, pilot, "more")
             await pilot.press("ctrl+n")
-            await wait_until(lambda: app.conversation.key is None)
+            await wait_until(lambda: app.conversation.id is None)
             await ask(app, pilot, "other [[answer:text=New one]]")
             await wait_until(lambda: app.conversation.title == "New one")
             assert sorted(c.title for c in store.conversations.list()) == ["Mine", "New one"]
@@ -394,7 +370,7 @@ async def test_the_model_gives_a_title_and_a_persons_stays(tmp_path: Path, serve
     assert body is not None and body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-async def test_a_title_is_never_in_the_way(tmp_path: Path, server: Running) -> None:
+async def test_title_generation_never_delays_a_question(tmp_path: Path, server: Running) -> None:
     server.reset_log()
     with chat(tmp_path, server.base_url, titles=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:

@@ -1,45 +1,42 @@
 """Things that overlap: a slow or failing store, keys in a hurry, two windows. Nothing is lost."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from qchat.api.endpoint import Endpoint
+from qchat.message_state import MessageState
 from qchat.sampling import Sampling
 from qchat.settings import TuiSettings
-from qchat.store import MessageState as StoreState
 from qchat.store import open_store
 from qchat.store.opening import door
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
-from qchat.tui.transcript.message import AnswerState
 
 from ..faults import Running, running
-from .held import failing, held
+from .chat_app import (
+    answered,
+    ask,
+    filled,
+    last_state,
+    stored,
+    texts,
+    toasts,
+    type_in,
+    versions,
+    window,
+)
 from .screens import screen
-from .test_app import chat, last_state, stored, texts, type_in
-from .test_message_actions import answered, ask, toasts, versions
-from .test_sidebar import NOWHERE, filled
+from .store_faults import blocked_store, failing
 from .waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
-
-
-@asynccontextmanager
-async def window(
-    folder: Path, url: str = NOWHERE, *, go_on: bool = False
-) -> AsyncIterator[tuple[ChatApp, Pilot[int]]]:
-    with chat(folder, url, go_on=go_on) as app:
-        async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
-            yield app, pilot
+    with running() as server:
+        yield server
 
 
 def drafts(folder: Path) -> list[str]:
@@ -59,13 +56,13 @@ async def test_quitting_right_after_enter_keeps_the_question(
         filled(tmp_path, "one")
     server.reset_log()
     async with window(tmp_path, server.base_url, go_on=begun) as (app, pilot):
-        with held(app) as go:
+        with blocked_store(app) as go:
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
             await pilot.press(*"rest", "ctrl+q", "x")
             go.set()
             await wait_until(lambda: not app.is_running)
-    assert stored(tmp_path)[-1] == ("user", "mine", None, StoreState.COMPLETE)
+    assert stored(tmp_path)[-1] == ("user", "mine", None, MessageState.COMPLETE)
     assert [draft for draft in drafts(tmp_path) if draft] == ["restx"]
     assert not [record for record in server.log.records if record.prompt == "mine"]
 
@@ -73,8 +70,8 @@ async def test_quitting_right_after_enter_keeps_the_question(
 async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
-        with held(app) as go:
-            app.leaving.leave()
+        with blocked_store(app) as go:
+            app.parts.quit_handler.quit()
             await type_in(app, "mine")
             await pilot.pause()
             go.set()
@@ -82,10 +79,10 @@ async def test_enter_after_quitting_asks_nothing(tmp_path: Path) -> None:
     assert drafts(tmp_path) == ["mine"]
 
 
-async def test_a_draft_that_cannot_be_kept_holds_the_window_once(tmp_path: Path) -> None:
+async def test_a_draft_that_cannot_be_saved_keeps_the_window_open_once(tmp_path: Path) -> None:
     async with window(tmp_path) as (app, pilot):
         await pilot.press(*"mine")
-        with failing(app.conversation.keeper.store, "remember"):
+        with failing(app.conversation.repository.store, "remember"):
             await pilot.press("ctrl+q")
             await wait_until(lambda: "Ctrl+Q again" in toasts(app))
             assert app.is_running and app.composer.text == "mine"
@@ -99,9 +96,9 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
     tmp_path: Path, server: Running, where: str
 ) -> None:
     async with window(tmp_path, server.base_url) as (app, pilot):
-        messages = app.conversation.keeper.store.messages
+        messages = app.conversation.repository.store.messages
         with failing(messages, "add" if where == "store" else "begin"):
-            with held(app):
+            with blocked_store(app):
                 await pilot.press(*"mine", "enter")
                 await wait_until(lambda: not app.composer.text)
                 await pilot.press(*"next")
@@ -109,7 +106,7 @@ async def test_a_question_that_fails_comes_back_before_what_was_typed_meanwhile(
             await wait_until(lambda: not app.conversation.busy)
         if where == "store":
             assert app.composer.text == "mine\n\nnext" and texts(app) == []
-            assert app.conversation.keeper.store.conversations.list() == []
+            assert app.conversation.repository.store.conversations.list() == []
         else:  # it is in the store: only its answer failed
             assert app.composer.text == "next" and texts(app) == ["mine"]
             await pilot.press("ctrl+r")
@@ -121,132 +118,33 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
 ) -> None:
     server.reset_log()
     async with window(tmp_path, server.base_url) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
             await pilot.press("ctrl+c")
         await wait_until(lambda: texts(app) == ["mine"] and not app.conversation.busy)
         assert not [record for record in server.log.records if record.prompt == "mine"]
-        assert "Ctrl+R asks it" in toasts(app)
+        assert "Ctrl+R sends it" in toasts(app)
         await pilot.press("ctrl+r")  # a stop is for one question
         await answered(app, 2)
 
 
-async def test_a_stop_while_an_answer_is_taken_up_again_leaves_it_as_it_was(
+async def test_a_stop_before_an_answer_is_continued_leaves_it_as_it_was(
     tmp_path: Path, server: Running
 ) -> None:
     with open_store(tmp_path) as store:
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "one")
         answer = store.messages.begin(key).id
-        store.messages.finish(answer, StoreState.STOPPED, "It begins")
+        store.messages.finish(answer, MessageState.STOPPED, "It begins")
     async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press("alt+g")
             await wait_until(lambda: app.conversation.busy)
             await pilot.press("ctrl+c")
         await wait_until(lambda: not app.conversation.busy)
-        assert (texts(app)[1], last_state(app)) == ("It begins", AnswerState.STOPPED)
-    assert stored(tmp_path)[1] == ("assistant", "It begins", None, StoreState.STOPPED)
-
-
-async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_elsewhere(
-    tmp_path: Path, server: Running
-) -> None:
-    async with window(tmp_path, server.base_url) as (app, pilot):
-        with held(app):
-            await pilot.press(*"mine", "enter")
-            await wait_until(lambda: not app.composer.text)
-            await pilot.press(*"next")
-            app.conversation.checkpoint()
-        await answered(app, 2)
-        await pilot.press("ctrl+n")
-        await wait_until(lambda: app.conversation.key is None)
-        assert app.composer.text == ""
-    assert drafts(tmp_path) == ["next", ""]
-
-
-# -- drafts and earlier questions ----------------------------------------------------------
-
-
-async def test_up_twice_in_a_hurry_keeps_the_draft(tmp_path: Path) -> None:
-    filled(tmp_path, "one", "two")
-    async with window(tmp_path) as (app, pilot):
-        await pilot.press(*"draft")
-        with held(app):
-            await pilot.press("up", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("down", "down")
-        assert app.composer.text == "draft"
-
-
-@pytest.mark.parametrize("early", [False, True])
-async def test_up_and_another_conversation_keep_both_drafts(tmp_path: Path, early: bool) -> None:
-    one, _two = filled(tmp_path, "one", "two")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft")
-        with held(app) as go:
-            await pilot.press("up")
-            if not early:
-                go.set()
-                await wait_until(lambda: app.composer.text == "question of two")
-            app.spawn(app.conversation.show(one))
-        await wait_until(lambda: texts(app) == ["question of one"])
-        await pilot.pause()
-        assert app.composer.text == ""
-        await pilot.press(*"new", "ctrl+q")
-        await wait_until(lambda: not app.is_running)
-    assert sorted(drafts(tmp_path)) == ["", "draft", "new"]
-
-
-async def test_an_earlier_question_that_is_sent_leaves_the_draft(
-    tmp_path: Path, server: Running
-) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        await pilot.press(*"draft", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("enter")
-        await answered(app, 3)
-        assert texts(app)[1] == "question of one" and app.composer.text == "draft"
-
-
-async def test_up_and_quit_keep_the_draft(tmp_path: Path) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft", "up")
-        await wait_until(lambda: app.composer.text == "question of one")
-        await pilot.press("ctrl+q")
-        await wait_until(lambda: not app.is_running)
-    assert drafts(tmp_path) == ["draft", ""]
-
-
-async def test_a_draft_that_could_not_be_kept_is_kept_later(tmp_path: Path) -> None:
-    filled(tmp_path, "one")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        conversations = app.conversation.keeper.store.conversations
-        key = app.conversation.key or ""
-        with failing(conversations, "set_draft") as calls:
-            await pilot.press(*"draft")
-            for _n in range(2):
-                count = len(calls)
-                app.conversation.checkpoint()
-                await wait_until(lambda count=count: len(calls) > count)
-            await pilot.pause()
-        assert toasts(app).count("disk is full") == 1  # one sentence does not stand there twice
-        app.conversation.checkpoint()
-        await wait_until(lambda: conversations.get(key).draft == "draft")
-
-
-async def test_a_draft_that_cannot_be_kept_comes_along(tmp_path: Path) -> None:
-    one, _two = filled(tmp_path, "one", "two")
-    with open_store(tmp_path) as store:
-        store.conversations.set_draft(one, "other")
-    async with window(tmp_path, go_on=True) as (app, pilot):
-        await pilot.press(*"draft")
-        with failing(app.conversation.keeper.store.conversations, "set_draft"):
-            app.spawn(app.conversation.show(one))
-            await wait_until(lambda: app.composer.text == "draft\n\nother")
+        assert (texts(app)[1], last_state(app)) == ("It begins", MessageState.STOPPED)
+    assert stored(tmp_path)[1] == ("assistant", "It begins", None, MessageState.STOPPED)
 
 
 # -- two windows ---------------------------------------------------------------------------
@@ -256,7 +154,7 @@ async def test_each_window_goes_on_its_own_branch(tmp_path: Path, server: Runnin
     server.reset_log()
     async with window(tmp_path, server.base_url) as (app, pilot):
         await ask(app, pilot, "one")
-        key = app.conversation.key
+        key = app.conversation.id
         assert key is not None
         with open_store(tmp_path) as other:
             other.messages.add(key, "user", "from the other window")
@@ -264,15 +162,15 @@ async def test_each_window_goes_on_its_own_branch(tmp_path: Path, server: Runnin
             await ask(app, pilot, "two")
             assert texts(app) == ["one", "echo: one", "two", "echo: two"]
             assert versions(app) == [None, None, (2, 2), None]
-            with held(app):
+            with blocked_store(app):
                 await pilot.press("ctrl+r")
                 await pilot.pause()
                 other.messages.show(theirs)  # between the key and what it does
             await wait_until(lambda: versions(app)[-1] == (2, 2))
             await answered(app, 4)
             assert texts(app)[2:] == ["two", "echo: two"]
-    asked = [record.body for record in server.log.records if record.prompt == "two"]
-    assert [len(body["messages"]) for body in asked if body] == [3, 3]  # type: ignore[arg-type]
+    bodies = [record.body for record in server.log.records if record.prompt == "two"]
+    assert [len(body["messages"]) for body in bodies if body] == [3, 3]  # type: ignore[arg-type]
 
 
 async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Running) -> None:
@@ -282,7 +180,7 @@ async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Ru
         answer = other.messages.begin(key).id
         other.messages.checkpoint(answer, "It begins")
         async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-            assert texts(app) == ["one", "It begins"] and last_state(app) is AnswerState.STREAMING
+            assert texts(app) == ["one", "It begins"] and last_state(app) is MessageState.STREAMING
             await pilot.press("ctrl+c")
             await wait_until(lambda: "again to quit" in toasts(app))  # nothing of its own comes
             await pilot.press("alt+g")
@@ -290,7 +188,7 @@ async def test_an_answer_that_comes_in_another_window(tmp_path: Path, server: Ru
             await type_in(app, "two")
             await wait_until(lambda: texts(app)[2:] == ["two", "echo: two"])
             await wait_until(lambda: not app.conversation.busy)
-            other.messages.finish(answer, StoreState.COMPLETE, "It begins and ends")
+            other.messages.finish(answer, MessageState.COMPLETE, "It begins and ends")
             await app.conversation.show(None)
             await app.conversation.show(key)
             assert texts(app) == ["one", "It begins and ends", "two", "echo: two"]
@@ -307,8 +205,8 @@ async def test_a_question_into_a_conversation_that_is_gone_stays_in_the_field(
             if purged:
                 other.conversations.purge()
         await pilot.press(*"mine", "enter")
-        said = "There is no conversation" if purged else f"qchat chats restore {key}"
-        await wait_until(lambda: said in toasts(app) and not app.conversation.busy)
+        error_message = "There is no conversation" if purged else f"qchat chats restore {key}"
+        await wait_until(lambda: error_message in toasts(app) and not app.conversation.busy)
         assert app.composer.text == "mine" and texts(app) == ["question of one"]
         await pilot.press("ctrl+r")
         await wait_until(lambda: not app.conversation.busy)
@@ -324,15 +222,15 @@ async def test_a_conversation_deleted_while_its_question_is_stored(
     server.reset_log()
     (key,) = filled(tmp_path, "one")
     async with window(tmp_path, server.base_url, go_on=True) as (app, pilot):
-        with held(app):
+        with blocked_store(app):
             await pilot.press(*"mine", "enter")
             await wait_until(lambda: not app.composer.text)
-            app.spawn(app.chats.delete())
+            app.spawn(app.parts.conversation_actions.delete())
             await pilot.pause()
-        await wait_until(lambda: "Deleted" in toasts(app) and app.conversation.key is None)
+        await wait_until(lambda: "Deleted" in toasts(app) and app.conversation.id is None)
         await wait_until(lambda: not app.conversation.busy)
-        assert app.conversation.answering is None and not app.conversation.answers_in(key)
-        store = app.conversation.keeper.store
+        assert app.conversation.pending_answer is None and not app.conversation.is_answering(key)
+        store = app.conversation.repository.store
         assert [node.role for node in store.messages.path(key)] == ["user", "user"]
     assert not [record for record in server.log.records if record.prompt == "mine"]
 
@@ -340,21 +238,21 @@ async def test_a_conversation_deleted_while_its_question_is_stored(
 async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
     one, two, three = filled(tmp_path, "one", "two", "three")
     async with window(tmp_path) as (app, _pilot):
-        store = app.conversation.keeper.store
+        store = app.conversation.repository.store
         for key in (one, two):
             await app.conversation.show(key)
-            await app.chats.delete()
-        with held(app):
+            await app.parts.conversation_actions.delete()
+        with blocked_store(app):
             for _n in range(3):
-                app.spawn(app.chats.restore())
-        await wait_until(lambda: "Nothing was deleted here" in toasts(app))
+                app.spawn(app.parts.conversation_actions.restore())
+        await wait_until(lambda: "Nothing was deleted in this window" in toasts(app))
         await wait_until(lambda: len(store.conversations.list()) == 3)
         await app.conversation.show(three)
-        await app.talk.drop()
-        with held(app):
-            app.spawn(app.talk.undo())
-            app.spawn(app.talk.undo())
-        await wait_until(lambda: "Nothing was taken out" in toasts(app))
+        await app.parts.message_actions.drop()
+        with blocked_store(app):
+            app.spawn(app.parts.message_actions.undo())
+            app.spawn(app.parts.message_actions.undo())
+        await wait_until(lambda: "There is nothing to undo" in toasts(app))
         await wait_until(lambda: texts(app) == ["question of three"])
 
 
@@ -373,7 +271,7 @@ async def test_while_another_qchat_opens_the_store_one_writes_and_nothing_is_los
             with door(tmp_path):
                 await pilot.press(*"mine", "enter", "ctrl+q")
                 await wait_until(lambda: "still being opened" in toasts(app))
-                assert app.composer.text == "mine" and not app.conversation.opened
+                assert app.composer.text == "mine" and not app.conversation.is_open
             await answered(app, 2)
             assert texts(app) == ["mine", "echo: mine"] and app.composer.text == ""
             await pilot.press("ctrl+q")
@@ -393,10 +291,10 @@ async def test_a_fault_of_qchats_own_is_a_sentence_and_the_chat_goes_on(
             raise KeyError("of \x1b[31mred")
 
         with monkeypatch.context() as patch:
-            patch.setattr(app.conversation.keeper, "questions", broken)
+            patch.setattr(app.conversation.repository, "questions", broken)
             await pilot.press(*"mine", "up")
             await wait_until(lambda: "KeyError" in toasts(app))
-            patch.setattr(app.chats, "list", broken)
+            patch.setattr(app.parts.conversation_actions, "toggle_list", broken)
             await pilot.press("ctrl+l")
         assert "the chat goes on" in toasts(app) and "\x1b" not in toasts(app)
         assert isinstance(app.fault, KeyError) and app.composer.text == "mine"
@@ -412,13 +310,13 @@ async def test_a_working_directory_that_is_gone(
     monkeypatch.chdir(gone)
     async with window(tmp_path / "data") as (app, pilot):
         await pilot.press(*"@no")
-        await wait_until(lambda: app.composer._offered)
+        await wait_until(lambda: "notes" in screen(app))
         (gone / "notes").unlink()
         gone.rmdir()
         await pilot.press("tab")
         await wait_until(lambda: "No such file" in toasts(app))
         await pilot.press("x")
-        await wait_until(lambda: not app.composer._offered)
+        await wait_until(lambda: "notes" not in screen(app))
         assert app.composer.text == "@nox" and app.fault is None
 
 
@@ -427,9 +325,9 @@ async def test_a_failed_answer_says_how_to_ask_again_after_a_restart(tmp_path: P
         key = store.conversations.create(title="t").id
         store.messages.add(key, "user", "one")
         answer = store.messages.begin(key).id
-        store.messages.finish(answer, StoreState.ERROR, "", error="It broke off.")
+        store.messages.finish(answer, MessageState.ERROR, "", error="It broke off.")
     async with window(tmp_path, go_on=True) as (app, _pilot):
-        await wait_until(lambda: "Ctrl+R asks again" in screen(app))
+        await wait_until(lambda: "Ctrl+R retries" in screen(app))
 
 
 async def test_what_was_set_before_a_conversation_began_is_there_again(
@@ -438,11 +336,11 @@ async def test_what_was_set_before_a_conversation_began_is_there_again(
     (key,) = filled(tmp_path, "one")
     async with window(tmp_path, server.base_url) as (app, _pilot):
         await type_in(app, "/set temperature 0.5")
-        await wait_until(lambda: app.current.using.sampling.temperature == 0.5)
+        await wait_until(lambda: app.parts.settings.current.sampling.temperature == 0.5)
         await app.conversation.show(key)
-        assert app.current.using.sampling.temperature is None
+        assert app.parts.settings.current.sampling.temperature is None
         await app.conversation.show(None)
-        assert app.current.using.sampling.temperature == 0.5
+        assert app.parts.settings.current.sampling.temperature == 0.5
         await ask(app, _pilot, "two")
         await app.conversation.show(None)
-        assert app.current.using.sampling.temperature is None
+        assert app.parts.settings.current.sampling.temperature is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytest
 from textual.app import App
@@ -18,31 +19,38 @@ from qchat.system_prompts import Prompts
 from qchat.tui.request_settings import DefaultSettings, RequestSettings
 from qchat.tui.screens.answer_info import AnswerInfo, rows_of
 from qchat.tui.screens.model_picker import ModelChoice, ModelPicker
-from qchat.tui.screens.parameters import ParametersScreen, Value
+from qchat.tui.screens.parameters import ParameterInput, ParametersScreen
 from qchat.tui.screens.pick_list import PickItem, PickList
-from qchat.tui.screens.prompt_picker import PromptChoice, PromptPicker, wish
-from qchat.tui.server_list import LocalServer
+from qchat.tui.screens.prompt_picker import PromptChoice, PromptPicker
+from qchat.tui.servers.prober import LocalServer
 
+from ..config_file import write_config
 from ..faults import Running, running
-from ..test_settings import write
+from .screens import screen_text
 from .waiting import wait_until
 
+Result = TypeVar("Result")
 NOBODY = Endpoint("http://127.0.0.1:9/v1")
 
 
-class Bare(App[None]):
-    """An app under the screen."""
+class ScreenApp(App[None], Generic[Result]):
+    """An app that shows one screen, and its results."""
 
-    def __init__(self, screen: Screen[object]) -> None:
+    def __init__(self, screen: Screen[Result]) -> None:
         super().__init__()
-        self._over = screen
-        self.results: list[object] = []
+        self._pushed = screen
+        self.results: list[Result | None] = []
 
     def on_mount(self) -> None:
-        self.push_screen(self._over, self.results.append)
+        self.push_screen(self._pushed, self.results.append)
 
 
-def said(screen: Screen[object], selector: str) -> str:
+def models_of(app: ScreenApp[ModelChoice | None]) -> list[tuple[Endpoint, str | None]]:
+    """The servers and models that were picked."""
+    return [(choice.endpoint, choice.model) for choice in app.results if choice is not None]
+
+
+def text_of(screen: Screen[object], selector: str) -> str:
     return str(screen.query_one(selector, Static).content)
 
 
@@ -53,96 +61,99 @@ def server() -> Iterator[Running]:
 
 
 async def test_parameters_with_the_keyboard_alone() -> None:
-    using = [RequestSettings.new(DefaultSettings(NOBODY, options=Sampling(seed=5), preset="code"))]
-    screen = ParametersScreen(using[0], using.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        assert screen.query_one("#value-preset", Value).placeholder == "code"
-        assert said(screen, "#origin-preset") == "config.toml"
-        assert said(screen, "#origin-temperature") == "the preset"
-        assert said(screen, "#origin-seed") == "the command line"
-        assert said(screen, "#origin-min_p") == "the server's own"
+    changes = [
+        RequestSettings.new(DefaultSettings(NOBODY, options=Sampling(seed=5), preset="code"))
+    ]
+    screen = ParametersScreen(changes[0], changes.append)
+    async with ScreenApp(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, ParameterInput))
+        assert screen.query_one("#value-preset", ParameterInput).placeholder == "code"
+        assert text_of(screen, "#origin-preset") == "config.toml"
+        assert text_of(screen, "#origin-temperature") == "preset"
+        assert text_of(screen, "#origin-seed") == "command line"
+        assert text_of(screen, "#origin-min_p") == "server default"
         await pilot.press("down", "right", "down")  # thinking on, which changes the preset's values
-        assert using[-1].sampling.thinking is True
-        assert screen.query_one("#value-temperature", Value).placeholder == "0.6"
+        assert changes[-1].sampling.thinking is True
+        assert screen.query_one("#value-temperature", ParameterInput).placeholder == "0.6"
         await pilot.press(*"3", "down")
-        assert "between 0 and 2, not 3" in said(screen, "#said-temperature")
-        assert using[-1].own.temperature is None
+        assert "between 0 and 2, not 3" in text_of(screen, "#error-temperature")
+        assert changes[-1].own.temperature is None
         await pilot.press("up")
         await pilot.press("backspace", *"1.5", "enter")
-        assert using[-1].own.temperature == 1.5
-        assert said(screen, "#said-temperature") == ""
-        assert said(screen, "#origin-temperature") == "this conversation"
+        assert changes[-1].own.temperature == 1.5
+        assert text_of(screen, "#error-temperature") == ""
+        assert text_of(screen, "#origin-temperature") == "this conversation"
         await pilot.press("up", "ctrl+r", "down")
-        assert using[-1].own.temperature is None
+        assert changes[-1].own.temperature is None
         await pilot.press("f8")
-        assert using[-1].own == Sampling() and using[-1].preset == "code"
+        assert changes[-1].own == Sampling() and changes[-1].preset == "code"
         await pilot.press("escape")
         assert not screen.is_current
 
 
 def drawn(screen: ParametersScreen) -> str:
-    return "\n".join(strip.text for strip in screen._compositor.render_strips())
+    return screen_text(screen)
 
 
 async def test_names_of_parameters_are_whole_on_a_narrow_screen() -> None:
     screen = ParametersScreen(
         RequestSettings.new(DefaultSettings(NOBODY, preset="code")), lambda _using: None
     )
-    async with Bare(screen).run_test(size=(40, 24)):
+    async with ScreenApp(screen).run_test(size=(40, 24)):
         await wait_until(lambda: all(name in drawn(screen) for name in parameters.NAMES))
 
 
 @pytest.mark.parametrize("size", [(40, 15), (80, 12)])
 async def test_what_a_parameter_is_stands_there_on_a_short_screen(size: tuple[int, int]) -> None:
     screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), lambda _using: None)
-    async with Bare(screen).run_test(size=size):
-        await wait_until(lambda: isinstance(screen.focused, Value))
+    async with ScreenApp(screen).run_test(size=size):
+        await wait_until(lambda: isinstance(screen.focused, ParameterInput))
         screen.query_one("#value-stop").focus()
-        await wait_until(lambda: "│ stop " in drawn(screen) and "Esc closes" in drawn(screen))
+        await wait_until(lambda: "│ stop " in drawn(screen) and "Esc: close" in drawn(screen))
 
 
 async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None:
-    using: list[RequestSettings] = []
-    screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), using.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
+    changes: list[RequestSettings] = []
+    screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), changes.append)
+    async with ScreenApp(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, ParameterInput))
         screen.query_one("#value-top_p").focus()
         await pilot.press(*"7", "escape")
-        assert screen.is_current and "at most 1" in said(screen, "#said-top_p")
+        assert screen.is_current and "at most 1" in text_of(screen, "#error-top_p")
         await pilot.press("escape")
-        assert screen.is_current and screen.query_one("#value-top_p", Value).value == ""
+        assert screen.is_current and screen.query_one("#value-top_p", ParameterInput).value == ""
         await pilot.press(*"0.7", "escape")
         assert not screen.is_current
-    assert [one.own.top_p for one in using] == [0.7]
+    assert [one.own.top_p for one in changes] == [0.7]
 
 
 async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
-    using: list[RequestSettings] = []
+    changes: list[RequestSettings] = []
     before = RequestSettings.new(DefaultSettings(NOBODY)).with_preset("code")
-    screen = ParametersScreen(before, using.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
-        assert screen.query_one("#value-preset", Value).value == "code"
+    screen = ParametersScreen(before, changes.append)
+    async with ScreenApp(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, ParameterInput))
+        assert screen.query_one("#value-preset", ParameterInput).value == "code"
         first, second, third = (
-            screen.query_one(f"#value-{name}", Value) for name in ("top_p", "top_k", "min_p")
+            screen.query_one(f"#value-{name}", ParameterInput)
+            for name in ("top_p", "top_k", "min_p")
         )
         first.focus()
         first.value, second.value, third.value = "0.50", "7", "0.1"  # faster than it is taken
         third.focus()
-        await wait_until(lambda: using)
+        await wait_until(lambda: changes)
         assert (first.value, second.value, third.value) == ("0.5", "7", "0.1")
         await pilot.press("escape")
         assert not screen.is_current
-    last = using[-1].own
+    last = changes[-1].own
     assert (last.top_p, last.top_k, last.min_p) == (0.5, 7, 0.1)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (10, 2)])
 async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
     screen = ParametersScreen(RequestSettings.new(DefaultSettings(NOBODY)), lambda _using: None)
-    async with Bare(screen).run_test(size=size) as pilot:
-        await wait_until(lambda: isinstance(screen.focused, Value))
+    async with ScreenApp(screen).run_test(size=size) as pilot:
+        await wait_until(lambda: isinstance(screen.focused, ParameterInput))
         if size == (80, 24):
             last = screen.query_one("#value-stop")
             assert last.region.bottom <= 24 and last.region.height == 1
@@ -151,15 +162,15 @@ async def test_parameters_on_any_size(size: tuple[int, int]) -> None:
 
 
 async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: Running) -> None:
-    write(
+    write_config(
         tmp_path,
         f'[servers.lab]\nbase_url = "{server.url}"\n'
         '[servers.shut]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NO_SUCH_KEY"\n',
     )
     settings = load({"QCHAT_HOME": str(tmp_path)})
-    chosen: list[ModelChoice] = []
-    screen = ModelPicker(settings, NOBODY, chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+    screen = ModelPicker(settings, NOBODY)
+    app = ScreenApp(screen)
+    async with app.run_test(size=(80, 24)) as pilot:
         options = screen.query_one(OptionList)
 
         def lines() -> list[str]:
@@ -172,25 +183,25 @@ async def test_servers_are_looked_at_and_one_is_chosen(tmp_path: Path, server: R
         assert any("large" in line and "40,960 tokens" in line for line in lines())
         screen.query_one(Input).value = "large"
         await pilot.press("enter")
-        assert [(one.endpoint.name, one.model) for one in chosen] == [("lab", "large")]
+        assert [(one.name, model) for one, model in models_of(app)] == [("lab", "large")]
         assert not screen.is_current
 
 
 async def test_a_server_with_several_models_asks_which(server: Running) -> None:
-    chosen: list[ModelChoice] = []
-    screen = ModelPicker(None, Endpoint(server.base_url), chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+    screen = ModelPicker(None, Endpoint(server.base_url))
+    app = ScreenApp(screen)
+    async with app.run_test(size=(80, 24)) as pilot:
         await wait_until(lambda: screen.query_one(OptionList).option_count == 3)
         await pilot.press("enter")
-        assert "several models" in said(screen, ".note") and chosen == []
+        assert "several models" in text_of(screen, ".note") and app.results == []
         await pilot.press("down", "enter")
-        assert chosen[0].model == "small"
+        assert models_of(app)[0][1] == "small"
 
 
 async def test_a_model_that_is_listed_twice_is_one() -> None:
     with running(models=("demo", "demo", "demo\x1b[2J")) as server:
-        screen = ModelPicker(None, Endpoint(server.base_url), lambda _choice: None)
-        async with Bare(screen).run_test(size=(80, 24)):
+        screen = ModelPicker(None, Endpoint(server.base_url))
+        async with ScreenApp(screen).run_test(size=(80, 24)):
             options = screen.query_one(OptionList)
             await wait_until(lambda: options.option_count > 1)
             assert [str(option.prompt).split()[0] for option in options.options[1:]] == [
@@ -209,25 +220,25 @@ async def test_the_same_address_with_a_key_is_another_server(
         monkeypatch.setattr(
             "qchat.tui.screens.model_picker.running_servers", lambda _settings: iter(mine)
         )
-        chosen: list[ModelChoice] = []
         settings = load({"QCHAT_HOME": str(tmp_path)})
-        screen = ModelPicker(settings, Endpoint(guarded.base_url), chosen.append)
-        async with Bare(screen).run_test(size=(80, 24)) as pilot:
+        screen = ModelPicker(settings, Endpoint(guarded.base_url))
+        app = ScreenApp(screen)
+        async with app.run_test(size=(80, 24)) as pilot:
             options = screen.query_one(OptionList)
             await wait_until(lambda: options.option_count == 3)  # the two, and the one's model
             await pilot.press("down", "enter")
-            assert [one.endpoint for one in chosen] == [keyed]
+            assert [one for one, _model in models_of(app)] == [keyed]
 
 
 async def test_the_mark_stays_at_the_first_line_until_it_is_moved() -> None:
-    screen = PickList("", [PickItem("b", "b"), PickItem("c", "c")], hint="", note="")
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
-        await wait_until(lambda: screen.marked == "b")
-        screen.show([PickItem("a", "a"), PickItem("b", "b"), PickItem("c", "c")])
-        assert screen.marked == "a"
+    screen = PickList("", [PickItem("b", "b"), PickItem("c", "c")], placeholder="", note="")
+    async with ScreenApp(screen).run_test(size=(80, 24)) as pilot:
+        await wait_until(lambda: screen.highlighted_key == "b")
+        screen.set_items([PickItem("a", "a"), PickItem("b", "b"), PickItem("c", "c")])
+        assert screen.highlighted_key == "a"
         await pilot.press("down")
-        screen.show([PickItem("0", "0"), PickItem("a", "a"), PickItem("b", "b")])
-        assert screen.marked == "b"
+        screen.set_items([PickItem("0", "0"), PickItem("a", "a"), PickItem("b", "b")])
+        assert screen.highlighted_key == "b"
 
 
 async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_values() -> None:
@@ -235,7 +246,7 @@ async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_value
     screen = AnswerInfo(
         rows_of(Stored(1, "c", None, "assistant", "", None, MessageState.STOPPED, 0.0, usage=usage))
     )
-    async with Bare(screen).run_test(size=(80, 24)):
+    async with ScreenApp(screen).run_test(size=(80, 24)):
         lines = [str(line.content) for line in screen.query(Static)]
         assert any(line.split() == ["evil", "1"] for line in lines)
         tokens = next(line for line in lines if line.startswith("prompt_tokens"))
@@ -244,21 +255,21 @@ async def test_names_that_a_server_made_up_are_text_and_leave_room_for_the_value
 
 
 async def test_an_address_is_typed(server: Running) -> None:
-    chosen: list[ModelChoice] = []
-    screen = ModelPicker(None, NOBODY, chosen.append)
-    async with Bare(screen).run_test(size=(80, 24)) as pilot:
+    screen = ModelPicker(None, NOBODY)
+    app = ScreenApp(screen)
+    async with app.run_test(size=(80, 24)) as pilot:
         screen.query_one(Input).value = "ftp://x"
         await pilot.press("enter")
-        assert "must start with http" in said(screen, ".note")
+        assert "must start with http" in text_of(screen, ".note")
         screen.query_one(Input).value = server.url
         await pilot.press("enter")
         options = screen.query_one(OptionList)
-        assert screen.marked == "1" and "Enter takes it" in said(screen, ".note")
+        assert screen.highlighted_key == "1" and "press Enter to use it" in text_of(screen, ".note")
         await wait_until(lambda: options.option_count == 4)
-        assert screen.marked == "1"
+        assert screen.highlighted_key == "1"
         screen.query_one(Input).value = "small"
         await pilot.press("enter")
-        assert [(one.endpoint.base_url, one.model) for one in chosen] == [
+        assert [(one.base_url, model) for one, model in models_of(app)] == [
             (server.base_url, "small")
         ]
 
@@ -271,13 +282,13 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
 
     async def pick(typed: str, *keys: str, words: str = "no name") -> PromptChoice | None:
         screen = PromptPicker(prompts, "Answer in French.")
-        app = Bare(screen)
+        app = ScreenApp(screen)
         async with app.run_test(size=(80, 24)) as pilot:
             assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
             screen.query_one(Input).value = typed
             await pilot.press(*keys)
-            assert app.results or words in said(screen, ".note")
-            return wish(str(app.results[0])) if app.results else None
+            assert app.results or words in text_of(screen, ".note")
+            return app.results[0] if app.results else None
 
     assert await pick("", "enter") == PromptChoice(None)
     assert await pick("fren", "enter") == PromptChoice("french")

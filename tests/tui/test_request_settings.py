@@ -13,76 +13,76 @@ from qchat.settings import load
 from qchat.store import open_store
 from qchat.tui.request_settings import DefaultSettings, Origin, RequestSettings, endpoint_named
 
-from ..test_settings import write
+from ..config_file import write_config
 
 HERE = Endpoint("http://127.0.0.1:9/v1", model="m")
 
 
 def test_who_says_a_value() -> None:
     options = Sampling(temperature=0.9, extra={"min_p": 0.3})
-    using = RequestSettings.new(DefaultSettings(HERE, options=options, preset="code"))
-    assert using.value("temperature") == (0.9, Origin.COMMAND)
-    assert using.value("min_p") == (0.3, Origin.COMMAND)
-    assert using.value("top_p") == (0.5, Origin.PRESET)
-    assert using.value("thinking") == (False, Origin.PRESET)
-    assert using.value("seed") == (None, Origin.SERVER)
-    assert using.value("preset") == ("code", Origin.CONFIG)
-    using = using.with_text("temperature", "0.1").with_text("preset", "fast")
-    assert using.value("temperature") == (0.1, Origin.CONVERSATION)
-    assert using.value("top_p") == (0.8, Origin.PRESET)
-    assert using.value("preset") == ("fast", Origin.CONVERSATION)
+    settings = RequestSettings.new(DefaultSettings(HERE, options=options, preset="code"))
+    assert settings.value("temperature") == (0.9, Origin.COMMAND)
+    assert settings.value("min_p") == (0.3, Origin.COMMAND)
+    assert settings.value("top_p") == (0.5, Origin.PRESET)
+    assert settings.value("thinking") == (False, Origin.PRESET)
+    assert settings.value("seed") == (None, Origin.SERVER)
+    assert settings.value("preset") == ("code", Origin.CONFIG)
+    settings = settings.with_text("temperature", "0.1").with_text("preset", "fast")
+    assert settings.value("temperature") == (0.1, Origin.CONVERSATION)
+    assert settings.value("top_p") == (0.8, Origin.PRESET)
+    assert settings.value("preset") == ("fast", Origin.CONVERSATION)
 
 
-def test_what_is_shown_is_what_is_asked() -> None:
-    using = RequestSettings.new(
+def test_the_values_are_those_of_the_request() -> None:
+    settings = RequestSettings.new(
         DefaultSettings(HERE, options=Sampling(extra={"top_k": 3}), preset="creative")
     )
-    using = using.with_text("thinking", "on").with_text("max_tokens", "7")
-    asked = using.asked()
-    template = asked.pop("chat_template_kwargs")
-    assert template == {"enable_thinking": using.value("thinking")[0]}
-    assert asked == {name: using.value(name)[0] for name in asked}
-    assert set(asked) == {"temperature", "top_p", "top_k", "max_tokens"}
+    settings = settings.with_text("thinking", "on").with_text("max_tokens", "7")
+    request = settings.request()
+    template = request.pop("chat_template_kwargs")
+    assert template == {"enable_thinking": settings.value("thinking")[0]}
+    assert request == {name: settings.value(name)[0] for name in request}
+    assert set(request) == {"temperature", "top_p", "top_k", "max_tokens"}
 
 
 def test_a_value_changed_here_beats_the_extra_body() -> None:
     extra = {"top_k": 3, "n": 1, "chat_template_kwargs": {"enable_thinking": True, "x": 1}}
-    using = RequestSettings.new(DefaultSettings(HERE, options=Sampling(extra=extra)))
-    using = using.with_text("top_k", "9").with_text("thinking", "off")
-    assert using.asked() == {
+    settings = RequestSettings.new(DefaultSettings(HERE, options=Sampling(extra=extra)))
+    settings = settings.with_text("top_k", "9").with_text("thinking", "off")
+    assert settings.request() == {
         "top_k": 9,
         "n": 1,
         "chat_template_kwargs": {"enable_thinking": False, "x": 1},
     }
 
 
-def test_taken_back() -> None:
-    using = RequestSettings.new(
+def test_reset() -> None:
+    settings = RequestSettings.new(
         DefaultSettings(HERE, options=Sampling(temperature=0.9), preset="code")
     )
-    assert using.with_text("temperature", "").value("temperature") == (0.1, Origin.PRESET)
-    bare = using.with_text("preset", "none").with_text("temperature", "default")
-    assert bare.value("temperature") == (None, Origin.SERVER) and bare.asked() == {}
+    assert settings.with_text("temperature", "").value("temperature") == (0.1, Origin.PRESET)
+    bare = settings.with_text("preset", "none").with_text("temperature", "default")
+    assert bare.value("temperature") == (None, Origin.SERVER) and bare.request() == {}
     assert bare.value("preset") == (None, Origin.CONVERSATION)
     assert bare.with_text("preset", "").value("preset") == ("code", Origin.CONFIG)
-    assert using.with_text("preset", "fast").reset().preset == "code"
+    assert settings.with_text("preset", "fast").reset().preset == "code"
     with pytest.raises(UsageError, match="no preset 'odd'"):
-        using.with_text("preset", "odd")
+        settings.with_text("preset", "odd")
 
 
 @pytest.mark.parametrize("preset", ["code", "none", ""])
-def test_kept_and_found_again(tmp_path: Path, preset: str) -> None:
+def test_stored_and_loaded(tmp_path: Path, preset: str) -> None:
     defaults = DefaultSettings(HERE, preset="fast")
-    using = RequestSettings.new(defaults).with_text("stop", "END").with_text("preset", preset)
-    using = using.with_text("thinking", "on")
+    settings = RequestSettings.new(defaults).with_text("stop", "END").with_text("preset", preset)
+    settings = settings.with_text("thinking", "on")
     with open_store(tmp_path) as store:
         made = store.conversations.create(
-            system="s", server=using.server, model="other", settings=using.settings()
+            system="s", server=settings.server, model="other", settings=settings.settings()
         )
         again = RequestSettings.of(defaults, store.conversations.get(made.id), HERE, first=False)
-    assert (again.own, again.plain, again.preset) == (using.own, using.plain, using.preset)
+    assert (again.own, again.plain, again.preset) == (settings.own, settings.plain, settings.preset)
     assert (again.endpoint, again.model, again.system) == (HERE, "other", "s")
-    json.dumps(using.settings())
+    json.dumps(settings.settings())
 
 
 def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_command_line_counts_in_what_it_opens(tmp_path: Path) -> None:
 
 
 def test_a_server_by_name_by_address_and_one_that_is_gone(tmp_path: Path) -> None:
-    write(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
+    write_config(tmp_path, '[servers.lab]\nbase_url = "http://127.0.0.1:7"\nmodel = "big"\n')
     settings = load({"QCHAT_HOME": str(tmp_path)})
     defaults = DefaultSettings(HERE, settings=settings)
     assert endpoint_named(defaults, "lab").base_url == "http://127.0.0.1:7/v1"
@@ -112,7 +112,7 @@ def test_a_server_by_name_by_address_and_one_that_is_gone(tmp_path: Path) -> Non
         endpoint_named(defaults, "lba")
 
 
-def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
+def test_the_api_key_of_a_detected_server_is_used_again() -> None:
     plain, keyed = (
         Endpoint("http://127.0.0.1:8/v1"),
         Endpoint("http://127.0.0.1:8/v1", api_key=Secret("k" * 32)),
@@ -124,6 +124,6 @@ def test_the_key_of_a_server_that_was_used_is_known_again() -> None:
     assert endpoint_named(defaults._replace(endpoint=lab), "lab") is lab
 
 
-def test_the_usual_address_is_kept_as_an_address(tmp_path: Path) -> None:
+def test_the_default_address_is_stored_as_an_address(tmp_path: Path) -> None:
     local = local_endpoint(load({"QCHAT_HOME": str(tmp_path)}))
     assert RequestSettings.new(DefaultSettings(local)).server == LOCAL_URL

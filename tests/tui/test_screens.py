@@ -15,11 +15,9 @@ from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 from qchat.tui.themes import THEMES, first_theme
 
-from ..test_settings import write
-from .screens import assert_screen, screen
-from .test_app import chat, texts, type_in
-from .test_search import hits
-from .test_sidebar import NOWHERE, listed
+from ..config_file import write_config
+from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in
+from .screens import assert_screen, screen, strips
 from .waiting import wait_until
 
 NOW = 1_772_452_800.0  # 2026-03-02 12:00 UTC
@@ -72,15 +70,15 @@ def kept(tmp_path: Path) -> Path:
 
 
 async def opened(app: ChatApp) -> None:
-    await wait_until(lambda: app.conversation.opened and app.probe.reachable is False)
-    app.sidebar.clock = lambda: NOW
+    await wait_until(lambda: app.conversation.is_open and app.parts.monitor.reachable is False)
+    app.parts.sidebar.clock = lambda: NOW
     await wait_until(lambda: len(texts(app)) == 2)
 
 
 async def test_nothing_yet(tmp_path: Path) -> None:
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.probe.reachable is False)
+            await wait_until(lambda: app.parts.monitor.reachable is False)
             await pilot.pause()
             assert_screen(app, "nothing-yet")
 
@@ -90,11 +88,11 @@ async def test_a_conversation_and_the_list(kept: Path) -> None:
         async with app.run_test(size=(120, 24)) as pilot:
             await opened(app)
             await wait_until(lambda: len(listed(app)) == 5)
-            await app.sidebar.read()
+            await app.parts.sidebar.read()
             await pilot.pause()
             assert_screen(app, "conversation-wide")
             await pilot.resize_terminal(80, 24)
-            await wait_until(lambda: not app.sidebar.display)
+            await wait_until(lambda: not app.parts.sidebar.display)
             await pilot.pause()
             assert_screen(app, "conversation")
             await pilot.press("ctrl+l", "down")
@@ -112,7 +110,7 @@ async def test_search_palette_and_help(kept: Path) -> None:
             await pilot.pause()
             assert_screen(app, "search")
             await pilot.press("escape", "ctrl+p", *"arch")
-            await wait_until(lambda: "take it back  /archive" in screen(app))
+            await wait_until(lambda: "unarchive this conversation" in screen(app))
             assert "No matches" not in screen(app)
             await pilot.press("escape", "f1")
             await wait_until(lambda: "Keys and commands" in screen(app))
@@ -131,7 +129,7 @@ async def test_every_theme(kept: Path) -> None:
                 await pilot.pause()
                 colours = {
                     style.color.name
-                    for strip in app.screen._compositor.render_strips()
+                    for strip in strips(app.screen)
                     for _text, style, _control in strip
                     if style is not None and style.color is not None
                 }
@@ -141,7 +139,7 @@ async def test_every_theme(kept: Path) -> None:
             await type_in(app, "/theme")
             await wait_until(lambda: app.theme == "dark")
             await type_in(app, "/theme pink")
-            await wait_until(lambda: "pink" in [*app._notifications][-1].message)
+            await wait_until(lambda: "pink" in toasts(app))
             assert app.theme == "dark"
 
 
@@ -153,7 +151,7 @@ def test_the_theme_to_begin_with() -> None:
 
 def test_every_theme_can_be_set(tmp_path: Path) -> None:
     for name in ("auto", *THEMES):
-        write(tmp_path, f'[tui]\ntheme = "{name}"\n')
+        write_config(tmp_path, f'[tui]\ntheme = "{name}"\n')
         assert load({"QCHAT_HOME": str(tmp_path)}).tui.theme == name
 
 

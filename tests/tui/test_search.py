@@ -8,22 +8,16 @@ import pytest
 from qchat.errors import UsageError
 from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
-from qchat.tui.chat.transfer import asked_form, free_name
+from qchat.tui.chat.transfer import free_name, parse_export_arguments
 from qchat.tui.screens.argument_prompt import ArgumentPrompt
-from qchat.tui.screens.search import Hits, SearchScreen
+from qchat.tui.screens.search import SearchScreen
 
+from .chat_app import NOWHERE, chat, filled, hits, texts, type_in
 from .screens import screen
-from .test_app import chat, texts, type_in
-from .test_sidebar import NOWHERE, filled
 from .waiting import wait_until
 
 
-def hits(app: ChatApp) -> list[str]:
-    assert isinstance(app.screen, SearchScreen)
-    return [hit.snippet for hit in app.screen.query_one(Hits).items]
-
-
-def said(app: ChatApp) -> list[str]:
+def messages(app: ChatApp) -> list[str]:
     return [notification.message for notification in app._notifications]
 
 
@@ -45,19 +39,17 @@ async def test_a_hit_on_another_branch_is_gone_to_and_marked(tmp_path: Path) -> 
         store.conversations.create(title="last")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("ctrl+f", *"图谱")
             await wait_until(lambda: len(hits(app)) == 1)
             await pilot.press("enter")
-            await wait_until(lambda: app.conversation.key == key and len(app.screen_stack) == 1)
+            await wait_until(lambda: app.conversation.id == key and len(app.screen_stack) == 1)
             await wait_until(lambda: app.transcript.cursor is not None)
             index = [message.id for message in app.transcript.messages].index(aside)
             assert index == len(texts(app)) - 1 == 10
             cursor = app.transcript.cursor
             assert cursor is not None and cursor[0] == index and cursor[1] > 1
-            shown = [app.transcript.render_line(y).text for y in range(app.transcript.rows)]
-            assert any("›" in line for line in shown)
-            assert any("知识图谱" in line for line in shown)
+            await wait_until(lambda: "›" in screen(app) and "知识图谱" in screen(app))
 
 
 async def test_hits_as_one_types(tmp_path: Path) -> None:
@@ -99,10 +91,10 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             await pilot.press("enter")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
             await pilot.press(*"Deep sky", "enter")
-            await wait_until(lambda: said(app) == ["Renamed: Deep sky"])
+            await wait_until(lambda: messages(app) == ["Renamed: Deep sky"])
             await type_in(app, "/rename")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))
-            await wait_until(lambda: "Escape leaves" in screen(app))
+            await wait_until(lambda: "Esc: cancel" in screen(app))
             await pilot.press("x", "escape")
             await wait_until(lambda: len(app.screen_stack) == 1)
             assert app.conversation.title == "Deep sky"
@@ -119,34 +111,34 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             for command in ("/export", "/export md", "/export json all.json", "/export x.jsonl"):
                 await type_in(app, command)
                 await wait_until(lambda: app.composer.text == "")
-            await wait_until(lambda: len(said(app)) == 4)
-            assert f"Wrote {files / 'a-b-sky.md'}" in said(app)
+            await wait_until(lambda: len(messages(app)) == 4)
+            assert f"Wrote {files / 'a-b-sky.md'}" in messages(app)
             names = {"a-b-sky.md", "a-b-sky-2.md", "all.json", "x.jsonl"}
             assert {file.name for file in files.iterdir()} == names
             line = json.loads((files / "x.jsonl").read_text())
             assert line == {"messages": [{"role": "user", "content": "question of a/b: sky?"}]}
             await type_in(app, "/export json all.json")
-            await wait_until(lambda: "exists" in said(app)[-1])
+            await wait_until(lambda: "exists" in messages(app)[-1])
             await type_in(app, "/import all.json")
             await wait_until(
-                lambda: said(app)[-1] == "Imported 0 conversations. 1 duplicate skipped."
+                lambda: messages(app)[-1] == "Imported 0 conversations. 1 duplicate skipped."
             )
             (files / "other.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
             await type_in(app, "/import other.jsonl")
             await wait_until(lambda: texts(app) == ["hi"])
             (files / "bad.json").write_text("[")
             await type_in(app, "/import bad.json")
-            await wait_until(lambda: said(app)[-1].startswith("bad.json:1: not valid JSON"))
+            await wait_until(lambda: messages(app)[-1].startswith("bad.json:1: not valid JSON"))
             await type_in(app, "/import nowhere.json")
-            await wait_until(lambda: said(app)[-1].startswith("Can't read nowhere.json"))
+            await wait_until(lambda: messages(app)[-1].startswith("Can't read nowhere.json"))
 
 
 def test_what_stands_behind_export() -> None:
-    assert asked_form("") == ("markdown", "")
-    assert asked_form("JSON  my file.txt") == ("json", "my file.txt")
-    assert asked_form("chat.jsonl") == ("jsonl", "chat.jsonl")
+    assert parse_export_arguments("") == ("markdown", "")
+    assert parse_export_arguments("JSON  my file.txt") == ("json", "my file.txt")
+    assert parse_export_arguments("chat.jsonl") == ("jsonl", "chat.jsonl")
     with pytest.raises(UsageError, match=r"/export md notes\.txt"):
-        asked_form("notes.txt")
+        parse_export_arguments("notes.txt")
 
 
 def test_free_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,30 +6,12 @@ from pathlib import Path
 import pytest
 
 from qchat.store import StoredConversation, open_store
-from qchat.tui import sidebar
-from qchat.tui.app import ChatApp
-from qchat.tui.sidebar import headings
+from qchat.tui.widgets import sidebar
+from qchat.tui.widgets.sidebar import headings
 
+from .chat_app import NOWHERE, chat, filled, keymap, listed, texts
 from .screens import screen
-from .test_actions import keymap
-from .test_app import chat, texts
 from .waiting import wait_until
-
-NOWHERE = "http://127.0.0.1:9/v1"
-
-
-def filled(folder: Path, *names: str) -> list[str]:
-    """A store with these conversations, the first the oldest; their ids."""
-    ids = []
-    with open_store(folder) as store:
-        for name in names:
-            ids.append(store.conversations.create(title=name).id)
-            store.messages.add(ids[-1], "user", f"question of {name}")
-    return ids
-
-
-def listed(app: ChatApp) -> list[str]:
-    return [c.title for c in app.sidebar.list.items]
 
 
 def conversation(updated: float, pinned: bool = False) -> StoredConversation:
@@ -41,8 +23,11 @@ def conversation(updated: float, pinned: bool = False) -> StoredConversation:
 def test_headings_follow_the_calendar() -> None:
     now = time.mktime((2026, 3, 2, 0, 30, 0, 0, 0, -1))  # half past midnight
     minutes = [10, 40, 24 * 60 + 29, 24 * 60 + 31, 7 * 24 * 60, 8 * 24 * 60]
-    found = [conversation(now - 9e9, pinned=True), *(conversation(now - 60 * m) for m in minutes)]
-    assert headings(found, now) == {
+    conversations = [
+        conversation(now - 9e9, pinned=True),
+        *(conversation(now - 60 * m) for m in minutes),
+    ]
+    assert headings(conversations, now) == {
         0: "Pinned",
         1: "Today",
         2: "Yesterday",
@@ -59,38 +44,40 @@ async def test_open_with_keys_and_drafts_stay(tmp_path: Path) -> None:
             await wait_until(lambda: texts(app) == ["question of three"])
             await pilot.press(*"draft", "ctrl+l")
             await wait_until(lambda: listed(app) == ["three", "two", "one"])
-            assert app.sidebar.has_class("-over") and app.sidebar.in_use
+            assert app.parts.sidebar.has_class("-over") and app.parts.sidebar.in_use
             await pilot.press("down", "down", "up", "enter")
             await wait_until(lambda: texts(app) == ["question of two"])
-            assert not app.sidebar.display and app.composer.has_focus and app.composer.text == ""
+            assert (
+                not app.parts.sidebar.display and app.composer.has_focus and app.composer.text == ""
+            )
             await pilot.press("ctrl+l", "home", "enter")
             await wait_until(lambda: texts(app) == ["question of three"])
             assert app.composer.text == "draft"
             await pilot.press("ctrl+l", "escape")
-            assert not app.sidebar.display and app.composer.has_focus
+            assert not app.parts.sidebar.display and app.composer.has_focus
 
 
-async def test_the_keys_of_the_list_are_told_while_it_has_the_focus(tmp_path: Path) -> None:
+async def test_the_keys_of_the_list_are_visible_while_it_has_the_focus(tmp_path: Path) -> None:
     filled(tmp_path, "one")
-    with chat(tmp_path, NOWHERE) as app:
-        app.keymap = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
+    keys = keymap(tmp_path, 'list_pin = "t"\nlist_restore = ""')
+    with chat(tmp_path, NOWHERE, keys=keys) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await wait_until(lambda: listed(app) == ["one"])
-            assert "R title" not in screen(app)
+            assert "R rename" not in screen(app)
             await pilot.press("ctrl+l")
-            await wait_until(lambda: "Enter opens · R title" in screen(app))
+            await wait_until(lambda: "Enter opens · R rename" in screen(app))
             assert "T pin" in screen(app) and "D delete" in screen(app)
-            assert "bring back" not in screen(app) and "V archived ones" in screen(app)
+            assert "restore" not in screen(app) and "V archived" in screen(app)
             await pilot.press("v")
-            await wait_until(lambda: "V the others" in screen(app))
+            await wait_until(lambda: "V all others" in screen(app))
             await pilot.press("v")
             await pilot.press("escape")
-            await wait_until(lambda: "R title" not in screen(app))
+            await wait_until(lambda: "R rename" not in screen(app))
             await pilot.resize_terminal(40, 9)
             await pilot.press("ctrl+l")
-            await wait_until(lambda: app.sidebar.in_use)
+            await wait_until(lambda: app.parts.sidebar.in_use)
             await pilot.pause()
-            assert "R title" not in screen(app) and "one" in screen(app)
+            assert "R rename" not in screen(app) and "one" in screen(app)
 
 
 async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
@@ -98,37 +85,37 @@ async def test_open_with_the_mouse_on_a_wide_screen(tmp_path: Path) -> None:
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await wait_until(lambda: listed(app) == ["two", "one"])
-            assert app.sidebar.display and app.composer.has_focus
-            assert app.transcript.region.x == app.sidebar.region.right
-            await pilot.click(app.sidebar.list, offset=(3, 0))  # a heading
-            await pilot.click(app.sidebar.list, offset=(3, 2))
+            assert app.parts.sidebar.display and app.composer.has_focus
+            assert app.transcript.region.x == app.parts.sidebar.region.right
+            await pilot.click(app.parts.sidebar.list, offset=(3, 0))  # a heading
+            await pilot.click(app.parts.sidebar.list, offset=(3, 2))
             await wait_until(lambda: texts(app) == ["question of one"])
-            assert app.sidebar.display
+            assert app.parts.sidebar.display
             await pilot.resize_terminal(80, 24)
-            await wait_until(lambda: not app.sidebar.display)
+            await wait_until(lambda: not app.parts.sidebar.display)
             await pilot.resize_terminal(120, 24)
-            await wait_until(lambda: app.sidebar.display)
+            await wait_until(lambda: app.parts.sidebar.display)
 
 
-async def test_the_conversation_that_is_shown_stands_out(tmp_path: Path) -> None:
+async def test_the_current_conversation_stands_out(tmp_path: Path) -> None:
     one, two = filled(tmp_path, "one", "two")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await wait_until(lambda: listed(app) == ["two", "one"])
 
             def standing_out() -> list[str]:
-                items = app.sidebar.list.items
-                return [c.id for n, c in enumerate(items) if app.sidebar.list.look(n)]
+                items = app.parts.sidebar.list.items
+                return [c.id for n, c in enumerate(items) if app.parts.sidebar.list.look(n)]
 
             for key in (two, one):
                 await app.conversation.show(key)
                 assert standing_out() == [key]
             await pilot.press("ctrl+n")
-            await wait_until(lambda: app.conversation.key is None)
+            await wait_until(lambda: app.conversation.id is None)
             assert standing_out() == []
             await app.conversation.show(one)
             await pilot.press("ctrl+l")
-            await wait_until(lambda: app.sidebar.list.has_focus)
+            await wait_until(lambda: app.parts.sidebar.list.has_focus)
             assert standing_out() == [one]  # the keys begin where one is
             await pilot.press("up")
             assert standing_out() == [two]
@@ -136,14 +123,14 @@ async def test_the_conversation_that_is_shown_stands_out(tmp_path: Path) -> None
 
 async def test_put_away_is_remembered(tmp_path: Path) -> None:
     filled(tmp_path, "one")
-    for wanted in (True, False):
+    for docked in (True, False):
         with chat(tmp_path, NOWHERE) as app:
             async with app.run_test(size=(120, 24)) as pilot:
-                await wait_until(lambda: app.sidebar.is_attached and app.conversation.opened)
-                await wait_until(lambda w=wanted: app.sidebar.display is w)
-                if wanted:
+                await wait_until(lambda: app.parts.sidebar.is_attached and app.conversation.is_open)
+                await wait_until(lambda w=docked: app.parts.sidebar.display is w)
+                if docked:
                     await pilot.press("ctrl+l", "ctrl+l")
-                    assert not app.sidebar.display
+                    assert not app.parts.sidebar.display
                     await pilot.press("ctrl+q")
                     await wait_until(lambda: not app.is_running)
 
@@ -152,17 +139,17 @@ async def test_pin_rename_archive_and_back(tmp_path: Path) -> None:
     filled(tmp_path, "one", "two", "three")
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.conversation.opened)
+            await wait_until(lambda: app.conversation.is_open)
             await pilot.press("ctrl+l")
             await wait_until(lambda: len(listed(app)) == 3)
             await pilot.press("end", "p")
             await wait_until(lambda: listed(app) == ["one", "three", "two"])
-            assert app.sidebar.list.chosen is not None
-            assert app.sidebar.list.chosen.title == "one"
+            assert app.parts.sidebar.list.chosen is not None
+            assert app.parts.sidebar.list.chosen.title == "one"
             await pilot.press("r", *"[b]x", "enter")
             await wait_until(lambda: listed(app)[0] == "[b]x")
             await pilot.press("r", *"zzz", "escape")
-            assert app.sidebar.list.has_focus
+            assert app.parts.sidebar.list.has_focus
             await pilot.press("p")
             await wait_until(lambda: listed(app) == ["three", "two", "[b]x"])
             await pilot.press("home", "a")
@@ -184,10 +171,10 @@ async def test_delete_and_undo(tmp_path: Path) -> None:
             await wait_until(lambda: len(listed(app)) == 2)
             await pilot.press("d")
             await wait_until(lambda: listed(app) == ["one"])
-            assert app.conversation.key is None and texts(app) == []
+            assert app.conversation.id is None and texts(app) == []
             await pilot.press("d")
             await wait_until(lambda: listed(app) == [])
-            store = app.conversation.keeper.store
+            store = app.conversation.repository.store
             assert [c.id for c in store.conversations.list(deleted=True)] == ids[::-1]
             await pilot.press("u")
             await wait_until(lambda: listed(app) == ["one"])
@@ -198,7 +185,7 @@ async def test_delete_and_undo(tmp_path: Path) -> None:
             assert "chats restore" in [*app._notifications][-1].message
 
 
-async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
+async def test_commands_act_on_the_current_conversation(tmp_path: Path) -> None:
     filled(tmp_path, "one", "two")
     with chat(tmp_path, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -207,15 +194,15 @@ async def test_commands_act_on_what_is_shown(tmp_path: Path) -> None:
                 app.composer.text = command
                 await pilot.press("enter")
                 await wait_until(lambda: app.composer.text == "")
-            store = app.conversation.keeper.store
+            store = app.conversation.repository.store
             await wait_until(lambda: store.conversations.list(archived=True))
-            (found,) = store.conversations.list(archived=True)
-            assert (found.title, found.named, found.pinned) == ("Another name", True, True)
+            (renamed,) = store.conversations.list(archived=True)
+            assert (renamed.title, renamed.named, renamed.pinned) == ("Another name", True, True)
             app.composer.text = "/delete"
             await pilot.press("enter")
             await wait_until(lambda: texts(app) == [])
             await pilot.press(*"/pin", "enter")
-            await wait_until(lambda: "not begun" in [*app._notifications][-1].message)
+            await wait_until(lambda: "is empty" in [*app._notifications][-1].message)
 
 
 async def test_another_window_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,8 +232,8 @@ async def test_tiny_windows(tmp_path: Path, size: tuple[int, int]) -> None:
     filled(tmp_path, "one", "二二二二二二二二二二二二二二")
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=size) as pilot:
-            await wait_until(lambda: app.conversation.opened and app.sidebar.is_attached)
-            if not app.sidebar.display:
+            await wait_until(lambda: app.conversation.is_open and app.parts.sidebar.is_attached)
+            if not app.parts.sidebar.display:
                 await pilot.press("ctrl+l")
             await wait_until(lambda: len(listed(app)) == 2)
             await pilot.press("ctrl+l", "ctrl+l", "down", "r", "escape", "pagedown", "escape")

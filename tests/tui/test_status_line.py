@@ -3,8 +3,8 @@
 import pytest
 from rich.cells import cell_len
 
-from qchat.tui.answer_stats import figures, tokens_of, tokens_per_second
-from qchat.tui.status_line import StatusPart, fitting
+from qchat.tui.transcript.answer_stats import figures, tokens_per_second, total_tokens
+from qchat.tui.widgets.status_line import StatusPart, fitting
 
 PARTS = (
     StatusPart("● 模型服务器", 7),
@@ -34,5 +34,5 @@ def test_figures_come_from_the_servers_count() -> None:
     assert figures({"completion_tokens": 9}, 1.0, 3.0) == ("first after 1.00 s",)
     assert figures(None, None, 3.0) == () == figures(usage, None, 3.0)
     assert tokens_per_second(usage, 3.0, 3.0) is None
-    assert tokens_of(usage) == 26
-    assert tokens_of({"prompt_tokens": 5}) is None is tokens_of(None)
+    assert total_tokens(usage) == 26
+    assert total_tokens({"prompt_tokens": 5}) is None is total_tokens(None)

@@ -4,8 +4,9 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
+from qchat.message_state import MessageState
 from qchat.tui.transcript.layout import Position
-from qchat.tui.transcript.message import AnswerState, Message
+from qchat.tui.transcript.message import Message
 from qchat.tui.transcript.transcript import Transcript
 
 from .waiting import wait_until
@@ -63,8 +64,8 @@ async def test_a_screen_as_text() -> None:
             note="demo · 43.2 tok/s",
         ),
         Message("user", "more"),
-        Message("assistant", "part", state=AnswerState.STOPPED),
-        Message("assistant", "", state=AnswerState.ERROR, error="It can't be reached."),
+        Message("assistant", "part", state=MessageState.STOPPED),
+        Message("assistant", "", state=MessageState.ERROR, error="It can't be reached."),
     ]
     app = Shown(messages)
     async with app.run_test(size=(40, 32)) as pilot:
@@ -103,13 +104,13 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
         transcript = app.transcript
-        index = transcript.append(Message("assistant", state=AnswerState.STREAMING))
+        index = transcript.append(Message("assistant", state=MessageState.STREAMING))
         transcript.stream(index, "streamed words")
         await wait_until(lambda: any("streamed words" in line for line in screen(app)))
         await pilot.press("pageup")
         await settled(pilot)
         before = screen(app)
-        assert not transcript.follows
+        assert not transcript.auto_scroll
         for number in range(30):
             transcript.stream(index, f"line {number}\n\n")
         transcript.flush()
@@ -119,7 +120,7 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
         assert "new text below" in after[-1]
         await pilot.press("end")
         await settled(pilot)
-        assert transcript.follows and any("line 29" in line for line in screen(app))
+        assert transcript.auto_scroll and any("line 29" in line for line in screen(app))
         assert not any("new text below" in line for line in screen(app))
 
 
@@ -151,7 +152,7 @@ async def test_hostile_text_is_made_safe_across_chunks() -> None:
     app = Shown([])
     async with app.run_test(size=(40, 10)) as pilot:
         await settled(pilot)
-        index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
+        index = app.transcript.append(Message("assistant", state=MessageState.STREAMING))
         for chunk in ("a\x1b", "]52;c;eA==", "\x07b [red]m[/red]\x9b31m\x00"):
             app.transcript.stream(index, chunk)
         app.transcript.flush()
@@ -239,7 +240,7 @@ async def test_no_window_is_too_small(size: tuple[int, int]) -> None:
     app = Shown([Message("user", "你好" * 50), Message("assistant", "|a|b|\n|-|-|\n|1|2|\n" * 9)])
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
-        index = app.transcript.append(Message("assistant", state=AnswerState.STREAMING))
+        index = app.transcript.append(Message("assistant", state=MessageState.STREAMING))
         for key in ("up", "pageup", "home", "n", "p", "}", "t", "end"):
             app.transcript.stream(index, "- **text** 你\n", "think\n")
             await pilot.press(key)
@@ -303,7 +304,7 @@ async def test_a_long_line_is_copied_as_one(role: str, line: str) -> None:
 @pytest.mark.parametrize("how", ["begins", "replaced"])
 async def test_what_is_marked_in_thinking_is_let_go_when_it_folds(how: str) -> None:
     thought = "I wonder\n" * 40
-    coming = Message("assistant", reasoning=thought, state=AnswerState.STREAMING)
+    coming = Message("assistant", reasoning=thought, state=MessageState.STREAMING)
     app = Shown([Message("user", "q"), coming])
     async with app.run_test(size=(60, 30)) as pilot:
         await settled(pilot)

@@ -23,7 +23,7 @@ def chat(store: Store) -> StoredConversation:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("~nosuchuser/x.md", "no such user"),
         ("n" * 300 + ".md", "Can't write"),
@@ -37,10 +37,10 @@ def test_names_that_cannot_be(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    words: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(QchatError, match=words):
+    with pytest.raises(QchatError, match=message):
         files.write(store, chat.id, "markdown", name)
     if name != "data":
         with pytest.raises(QchatError):
@@ -66,10 +66,10 @@ def test_forms_and_free_names(
     store: Store, chat: StoredConversation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert files.asked_form("") == ("markdown", "")
-    assert files.asked_form("JSON  a b") == ("json", "a b")
-    assert files.asked_form("a.markdown") == ("markdown", "a.markdown")
+    assert files.parse_export_arguments("") == ("markdown", "")
+    assert files.parse_export_arguments("JSON  a b") == ("json", "a b")
+    assert files.parse_export_arguments("a.markdown") == ("markdown", "a.markdown")
     with pytest.raises(QchatError, match="/export md a"):
-        files.asked_form("a.txt")
+        files.parse_export_arguments("a.txt")
     assert files.write(store, chat.id, "markdown", "") == Path("Sky.md")
     assert files.write(store, chat.id, "markdown", "") == Path("Sky-2.md")

@@ -1,4 +1,4 @@
-"""What a person can do in the chat: one table that keys, slash commands, palette and help share.
+"""The actions of the chat: one table for keys, slash commands, command palette and help.
 
 Others import `action.Action`, `table.ACTIONS` and `keymap.Keymap`.
 """

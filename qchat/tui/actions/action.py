@@ -1,37 +1,34 @@
-"""What an action is, and the groups in which the help shows them."""
+"""The type of an action, and the groups of the help."""
 
 from typing import Final, NamedTuple
 
 from ...i18n import _
 
 WRITING: Final = _("Writing")
-MOVING: Final = _("Moving")
+MOVING: Final = _("Navigation")
 ANSWERS: Final = _("Answers")
 CONVERSATIONS: Final = _("Conversations")
 MODEL: Final = _("Server, model, parameters")
 COPYING: Final = _("Copying")
-WINDOW: Final = _("The window")
+WINDOW: Final = _("Window")
 LIST: Final = _("In the list of conversations")
 GROUPS: Final = (WRITING, CONVERSATIONS, ANSWERS, MODEL, MOVING, COPYING, WINDOW, LIST)
 
 
 class Action(NamedTuple):
-    """Something that a person can do.
+    """An action of the user.
 
-    `keys` are the default ones, as Textual names them, apart by commas; `slash` is the command
-    without its slash, `argument` what may stand behind it as a person reads it (``[FILE]`` need
-    not be given, ``TEXT`` must). `handler` is ``room.method``; it gets `values`, and after them
-    the argument as one text where the action takes one. `while_coming`: it may run while an
-    answer comes in the conversation that is shown. `everywhere`: also while another screen lies
-    on top of the conversation. `palette`: the command palette offers it. `place` is "" for keys of
-    the whole window, "list" for those that mean this only while the list has the focus.
+    `about` describes it. `keys` are the default keys in Textual's notation, comma-separated;
+    `slash` is the command without its slash, `argument` its placeholder (``[FILE]`` is optional,
+    ``TEXT`` is required). The module `action_handlers` has the handler, by `name`. `while_coming`:
+    available while an answer streams in the current conversation. `everywhere`: available on other
+    screens, too. `palette`: listed in the command palette. `place` is "" for a key of the whole
+    window, "list" for a key of the list of conversations.
     """
 
     name: str
     about: str
     group: str
-    handler: str
-    values: tuple[int | str, ...] = ()
     keys: str = ""
     slash: str = ""
     argument: str = ""
@@ -42,5 +39,5 @@ class Action(NamedTuple):
 
     @property
     def needs_argument(self) -> bool:
-        """Whether something must stand behind its command."""
+        """Whether its command requires an argument."""
         return bool(self.argument) and not self.argument.startswith("[")

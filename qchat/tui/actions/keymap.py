@@ -1,4 +1,4 @@
-"""Which key does what: the defaults of the table of actions, and what config.toml says."""
+"""The key bindings: the defaults of the table of actions, overridden by config.toml."""
 
 import difflib
 import unicodedata
@@ -14,69 +14,64 @@ from .action import GROUPS, Action
 from .table import ACTIONS
 
 _MODIFIERS = ("alt", "ctrl", "hyper", "meta", "shift", "super")
-_OTHER_NAMES = {"pgup": "pageup", "pgdn": "pagedown", "esc": "escape", "del": "delete"}
-_SHOWN = {"pageup": "PgUp", "pagedown": "PgDn"}
-_NAMED = {key.value for key in Keys if "+" not in key.value and key.value.isalnum()} - {"return"}
-# What a terminal sends for these is Tab, Enter and Escape.
-_TWINS = {
+_ALIASES = {"pgup": "pageup", "pgdn": "pagedown", "esc": "escape", "del": "delete"}
+_LABELS = {"pageup": "PgUp", "pagedown": "PgDn"}
+_KEY_NAMES = {key.value for key in Keys if "+" not in key.value and key.value.isalnum()} - {
+    "return"
+}
+# A terminal sends the same bytes for these as for Tab, Enter and Escape.
+_INDISTINGUISHABLE = {
     "ctrl+i": "Tab",
     "ctrl+m": "Enter",
     "ctrl+left_square_bracket": "Escape",
 }
-_WRITING = {
-    *(
-        "enter",
-        "shift+enter",
-        "ctrl+enter",
-        "alt+enter",
-        "ctrl+j",
-        "tab",
-        "shift+tab",
-        "escape",
-        "space",
-        "backspace",
-    ),
-    *("delete", "insert", "up", "down", "left", "right"),
+_EDITING_KEYS = {
+    *("enter", "shift+enter", "ctrl+enter", "alt+enter", "ctrl+j", "tab", "shift+tab", "escape"),
+    *("space", "backspace", "delete", "insert", "up", "down", "left", "right"),
 }
 
 
 class Keymap:
-    """The keys of each action. Raises `UsageError` with file and line for what can't be."""
+    """The keys of each action.
+
+    Raises `UsageError` with file and line for an invalid key or action in config.toml, and for a
+    key of two actions.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        said: Mapping[str, str] = settings.tui.keys if settings is not None else {}
+        configured: Mapping[str, str] = settings.tui.keys if settings is not None else {}
         self._keys = {name: tuple(_split(action.keys)) for name, action in ACTIONS.items()}
-        for name, text in said.items():
+        for name, text in configured.items():
             assert settings is not None
-            self._keys[name] = tuple(_checked(name, text, settings.where(f"tui.keys.{name}")))
+            self._keys[name] = tuple(_parse(name, text, settings.where(f"tui.keys.{name}")))
         owners: dict[str, str] = {}
-        # Those that config.toml names come last: the clash is reported where it was made.
-        for name in (*(name for name in self._keys if name not in said), *said):
+        # The configured ones come last, so that a conflict names the line that made it.
+        for name in (*(name for name in self._keys if name not in configured), *configured):
             for key in self._keys[name]:
                 other = owners.setdefault(key, name)
                 if other != name:
                     assert settings is not None
                     text = _(
-                        "{key} is the key of {other} already; give {other} another one, "
-                        'or none: {other} = "".'
+                        "{key} is already bound to {other}; bind {other} to another key, "
+                        'or to none: {other} = "".'
                     ).format(key=key, other=other)
                     raise UsageError(f"{settings.where(f'tui.keys.{name}')}: {text}")
 
     def keys(self, name: str) -> tuple[str, ...]:
-        """The keys of an action, as Textual names them."""
+        """Return the keys of an action in Textual's notation."""
         return self._keys[name]
 
     def shown(self, name: str) -> str:
-        """The first key of an action as a person reads it, else its command, else nothing."""
+        """Return the label of an action's first key, else its command, else ''."""
         for key in self._keys[name]:
             return shown(key)
         slash = ACTIONS[name].slash
         return f"/{slash}" if slash else ""
 
     def bindings(self, place: str = "") -> Iterator[Binding]:
-        """Those of a place as Textual's bindings.
+        """Yield Textual bindings for the actions of a `place`.
 
-        Those of the whole window win over those of the field that has the focus.
+        Those of the whole window take priority over those of the focused widget.
         """
         for name, keys in self._keys.items():
             if ACTIONS[name].place == place:
@@ -84,21 +79,21 @@ class Keymap:
                     yield Binding(key, f"app.do('{name}')", show=False, priority=not place)
 
     def help_text(self) -> str:
-        """The table as Markdown."""
-        about = _(
-            "Enter sends, Shift+Enter or Ctrl+J begins a new line (`[tui] enter` in the settings "
-            "turns Enter and Ctrl+J round). @ and a part of a text file's name, without spaces, "
-            "offer names; Tab or Enter attaches the one that is marked. Up and Down at the edges "
-            "of the field bring earlier questions and commands. Drag with the mouse to select: a "
-            "whole paragraph is copied as Markdown, a part as its words. Two clicks take a word, "
-            "three a paragraph. Tab goes to the list where it is shown, to the conversation, and "
-            "back."
+        """Return the help: all keys and commands as Markdown."""
+        introduction = _(
+            "Enter sends, Shift+Enter or Ctrl+J inserts a new line (the setting `[tui] enter` "
+            "swaps Enter and Ctrl+J). To attach a text file, type @ and a part of its name without "
+            "spaces, and complete it with Tab or Enter. Up on the first line and Down on the last "
+            "recall earlier questions and commands. Drag with the mouse to select: whole "
+            "paragraphs are copied as Markdown, parts of them as plain text. Double-click selects "
+            "a word, triple-click a paragraph. Tab moves the focus between the composer, the list "
+            "of conversations where it is shown, and the conversation."
         )
-        parts = [f"## {_('Keys and commands')}", about]
+        parts = [f"## {_('Keys and commands')}", introduction]
         for group in GROUPS:
             actions = [action for action in ACTIONS.values() if action.group == group]
             if actions:
-                heading = f"| {_('Key')} | {_('Command')} | {_('does')} |\n|---|---|---|\n"
+                heading = f"| {_('Key')} | {_('Command')} | {_('Action')} |\n|---|---|---|\n"
                 rows = "\n".join(self._row(action) for action in actions)
                 parts.append(f"### {group}\n\n{heading}{rows}")
         return "\n\n".join(parts) + "\n"
@@ -110,14 +105,14 @@ class Keymap:
 
 
 def usage(action: Action) -> str:
-    """An action's slash command as a person reads it."""
+    """Return the usage of an action's slash command: ``/rename TITLE``."""
     return f"/{action.slash} {action.argument}".rstrip()
 
 
 def shown(key: str) -> str:
-    """A key as a person reads it: ``Ctrl+N``."""
+    """Return the label of a key: ``Ctrl+N``."""
     *modifiers, last = key.split("+")
-    last = _SHOWN.get(last) or (last.upper() if len(last) == 1 else last.capitalize())
+    last = _LABELS.get(last) or (last.upper() if len(last) == 1 else last.capitalize())
     return "+".join([*(modifier.capitalize() for modifier in modifiers), last])
 
 
@@ -125,7 +120,7 @@ def _split(text: str) -> list[str]:
     return [key.strip() for key in text.split(",") if key.strip()]
 
 
-def _checked(name: str, text: str, where: str) -> Iterator[str]:
+def _parse(name: str, text: str, where: str) -> Iterator[str]:
     if name not in ACTIONS:
         message = _("there is no action {name!r}").format(name=name)
         near = difflib.get_close_matches(name, ACTIONS, n=1, cutoff=0.5)
@@ -134,36 +129,40 @@ def _checked(name: str, text: str, where: str) -> Iterator[str]:
         else:
             message += _("; the actions are {names}.").format(names=", ".join(ACTIONS))
         raise UsageError(f"{where}: {message}")
-    for given in _split(text):
-        key = _normal(given)
+    for source in _split(text):
+        key = _normalize(source)
         if key is None:
-            message = _("{key!r} is no key; a key is such as ctrl+n, alt+up, f2.")
-        elif key in _TWINS:
-            message = _("a terminal can't tell {key} from {twin}; choose another key.")
-        elif not ACTIONS[name].place and (key in _WRITING or _prints(key.removeprefix("shift+"))):
-            message = _("{key} is needed for writing; choose one with ctrl or alt, or f1 to f12.")
+            message = _("{key!r} is not a key; examples: ctrl+n, alt+up, f2.")
+        elif key in _INDISTINGUISHABLE:
+            message = _("a terminal can't tell {key} from {other}; choose another key.")
+        elif not ACTIONS[name].place and _is_for_editing(key):
+            message = _("{key} is needed for editing; choose a key with ctrl or alt, or f1 to f12.")
         else:
             yield key
             continue
-        twin = _TWINS.get(key or "", "")
-        raise UsageError(f"{where}: {message.format(key=given, twin=twin)}")
+        other = _INDISTINGUISHABLE.get(key or "", "")
+        raise UsageError(f"{where}: {message.format(key=source, other=other)}")
 
 
-def _normal(given: str) -> str | None:
-    """A key as Textual names it, None where there is none such."""
-    *modifiers, last = [part.strip() for part in given.lower().split("+")]
-    last = _OTHER_NAMES.get(last, last)
+def _is_for_editing(key: str) -> bool:
+    return key in _EDITING_KEYS or _is_printable(key.removeprefix("shift+"))
+
+
+def _normalize(source: str) -> str | None:
+    """Return a key in Textual's notation, None for an unknown key."""
+    *modifiers, last = [part.strip() for part in source.lower().split("+")]
+    last = _ALIASES.get(last, last)
     if len(last) == 1 and not last.isalnum():
         last = unicodedata.name(last, "").lower().replace("-", "_").replace(" ", "_")
         last = KEY_NAME_REPLACEMENTS.get(last, last)
-    known = last in _NAMED or _prints(last)
-    if not known or len(set(modifiers)) < len(modifiers) or set(modifiers) - set(_MODIFIERS):
+    is_key = last in _KEY_NAMES or _is_printable(last)
+    if not is_key or len(set(modifiers)) < len(modifiers) or set(modifiers) - set(_MODIFIERS):
         return None
     return "+".join([*sorted(modifiers), last])
 
 
-def _prints(last: str) -> bool:
-    """Whether a key without modifiers writes a character."""
+def _is_printable(last: str) -> bool:
+    """Return whether a key without modifiers inserts a character."""
     if len(last) == 1:
         return last.isalnum()
     name = REPLACED_KEYS.get(last, last)

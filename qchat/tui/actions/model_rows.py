@@ -1,4 +1,4 @@
-"""The actions on what is asked and with what: server, model, parameters, system prompt."""
+"""Rows of the table of actions: server, model, parameters, system prompt."""
 
 from typing import Final
 
@@ -8,69 +8,61 @@ from .action import MODEL, Action
 MODELS: Final = (
     Action(
         "model",
-        _("the model, and the server that has it"),
+        _("choose the model and its server"),
         MODEL,
-        "uses.model",
         keys="f7",
         slash="model",
         argument="[NAME]",
     ),
     Action(
         "server",
-        _("another server"),
+        _("choose the server"),
         MODEL,
-        "uses.server",
         slash="server",
         argument="[NAME or URL]",
     ),
     Action(
         "parameters",
-        _("all parameters of this conversation"),
+        _("show and change the parameters of this conversation"),
         MODEL,
-        "uses.parameters",
         keys="f3",
         slash="params",
     ),
     Action(
         "set",
-        _("one parameter, such as temperature 0.2; no value takes it back"),
+        _("set a parameter, such as temperature 0.2; without a value, reset it"),
         MODEL,
-        "uses.set",
         slash="set",
         argument="NAME VALUE",
         palette=False,
     ),
     Action(
         "preset",
-        _("values made for a purpose"),
+        _("choose a preset of parameters"),
         MODEL,
-        "uses.preset",
         slash="preset",
         argument="[NAME]",
     ),
     Action(
         "system",
-        _("the system prompt; none takes it away"),
+        _("choose the system prompt; none removes it"),
         MODEL,
-        "uses.system",
         keys="f4",
         slash="system",
         argument="[NAME]",
     ),
     Action(
         "thinking",
-        _("thinking: on, off, or auto, as the server likes"),
+        _("set thinking to on, off, or auto (server default)"),
         MODEL,
-        "uses.thinking",
         keys="ctrl+g",
         slash="think",
         argument="[on|off|auto]",
     ),
     Action(
         "start",
-        _("start a server on this machine, or find another one"),
+        _("start a server on this machine, or choose another"),
         MODEL,
-        "offers.offer",
         keys="f5",
         slash="start",
         argument="[MODEL]",

@@ -1,101 +1,107 @@
 """The command palette: all actions, and all conversations by their titles."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from ...i18n import _
-from ...store import StoreError
 from ...store.formatting import title
 from .action import Action
-from .keymap import usage
+from .keymap import Keymap, usage
 from .table import ACTIONS
 
 if TYPE_CHECKING:
-    from ...store import StoredConversation as Stored
-    from ..app import ChatApp
+    from ...store import StoredConversation
 
-_MOST = 50
+_MAX_HITS = 50
 
 
-class ActionCommands(Provider):
-    """The rows of the table that make sense without a key."""
+class ConversationReader(Protocol):
+    """Reads the conversations that are not archived."""
+
+    async def __call__(self) -> "Sequence[StoredConversation]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class PaletteCommands:
+    """What the palette offers: `perform` runs an action, `show` opens a conversation."""
+
+    keymap: Keymap
+    perform: Callable[[Action], None]
+    conversations: ConversationReader
+    show: Callable[[str], None]
+
+
+class ActionProvider(Provider):
+    """The actions that make sense without a key."""
+
+    commands: PaletteCommands
 
     async def discover(self) -> Hits:
         """All of them."""
-        for action in _offered():
+        for action in _palette_actions():
             text = self._text(action)
-            yield DiscoveryHit(Content(text), partial(self._window.perform, action), text)
+            yield DiscoveryHit(Content(text), partial(self.commands.perform, action), text)
 
     async def search(self, query: str) -> Hits:
-        """Those that have the letters."""
+        """Those that match."""
         matcher = self.matcher(query)
-        for action in _offered():
+        for action in _palette_actions():
             text = self._text(action)
             if (score := matcher.match(text)) > 0:
-                run = partial(self._window.perform, action)
+                run = partial(self.commands.perform, action)
                 yield Hit(score, matcher.highlight(text), run, text=text)
 
-    @property
-    def _window(self) -> "ChatApp":
-        return cast("ChatApp", self.app)
-
     def _text(self, action: Action) -> str:
-        ways = [self._window.keymap.shown(action.name)]
-        if action.slash and f"/{action.slash}" not in ways:
-            ways.append(usage(action))
-        return action.about + "".join(f"  {way}" for way in ways if way)
+        shortcuts = [self.commands.keymap.shown(action.name)]
+        if action.slash and f"/{action.slash}" not in shortcuts:
+            shortcuts.append(usage(action))
+        return action.about + "".join(f"  {shortcut}" for shortcut in shortcuts if shortcut)
 
 
-class ConversationCommands(Provider):
+class ConversationProvider(Provider):
     """The conversations that are not archived."""
+
+    commands: PaletteCommands
 
     async def startup(self) -> None:
         """Read them once."""
-        self._found: list[Stored] = []
-        window = cast("ChatApp", self.app)
-        if window.conversation.opened:
-            keeper = window.conversation.keeper
-            try:
-                self._found = await keeper.run(keeper.store.conversations.list)
-            except StoreError as e:
-                window.say(str(e), error=True, seconds=10)
+        self._conversations = await self.commands.conversations()
 
     async def search(self, query: str) -> Hits:
-        """Those whose title has the letters, in this order."""
+        """Those whose title contains the letters of the query, in their order."""
         matcher = self.matcher(query)
-        # Thousands of titles are sifted by their letters first; the matcher takes its time.
+        # The matcher is slow: thousands of titles are filtered by their letters first.
         letters = query.casefold()
-        some = [c for c in self._found if _has(c.title.casefold(), letters)][: 4 * _MOST]
-        scored = [(matcher.match(title(c)), c) for c in some]
+        candidates = [c for c in self._conversations if _has_letters(c.title.casefold(), letters)]
+        scored = [(matcher.match(title(c)), c) for c in candidates[: 4 * _MAX_HITS]]
         scored.sort(key=lambda pair: -pair[0])
-        window = cast("ChatApp", self.app)
-        for score, conversation in scored[:_MOST]:
+        for score, conversation in scored[:_MAX_HITS]:
             if score > 0:
                 name = title(conversation)
-                run = partial(_show, window, conversation.id)
+                run = partial(self.commands.show, conversation.id)
                 yield Hit(score, matcher.highlight(name), run, text=name, help=_("conversation"))
 
 
-def open_palette() -> CommandPalette:
+def open_palette(commands: PaletteCommands) -> CommandPalette:
     """A palette to be pushed."""
+    # Textual makes the providers itself and passes them nothing: each palette has its own classes.
+    classes = (ActionProvider, ConversationProvider)
     return CommandPalette(
-        providers=[ActionCommands, ConversationCommands],
-        placeholder=_("Find an action or a conversation"),
+        providers=[type(base.__name__, (base,), {"commands": commands}) for base in classes],
+        placeholder=_("Search actions and conversations"),
     )
 
 
-def _has(text: str, letters: str) -> bool:
-    """Whether the letters stand in the text in this order."""
+def _has_letters(text: str, letters: str) -> bool:
+    """Whether the text contains the letters in this order."""
     rest = iter(text)
     return all(letter in rest for letter in letters)
 
 
-def _offered() -> list[Action]:
+def _palette_actions() -> list[Action]:
     return [action for action in ACTIONS.values() if action.palette]
-
-
-def _show(window: "ChatApp", key: str) -> None:
-    window.spawn(window.conversation.show(key))

@@ -1,4 +1,4 @@
-"""Slash commands: what a line that begins with / means."""
+"""Parses slash commands."""
 
 import difflib
 import re
@@ -14,23 +14,23 @@ _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class SlashCommand:
-    """An action, and what stood behind its command."""
+    """An action, and the argument of its command."""
 
     action: Action
     argument: str
 
 
 def parse(text: str) -> SlashCommand | str:
-    """The command in a text, or the text to send: ``//new`` is a plain ``/new``.
+    """Return the command of a text, or the text to send, such as ``/new`` for ``//new``.
 
-    Raises `UsageError` for what looks like a command and is none: sent a second time, it goes as
-    text. A path, or several lines, are text at once.
+    A path, and a text of several lines, are sent as they are. Raises `UsageError` for an unknown
+    command, and for an argument that the command does not take.
     """
     escaped = text.startswith("//")
-    found = _COMMAND.fullmatch(text[1:] if escaped else text)
-    if found is None or "\n" in text.strip():
+    match = _COMMAND.fullmatch(text[1:] if escaped else text)
+    if match is None or "\n" in text.strip():
         return text
-    name, argument = found[1].lower(), (found[2] or "").strip()
+    name, argument = match[1].lower(), (match[2] or "").strip()
     action = SLASHES.get(name)
     if escaped:
         return text[1:] if action else text
@@ -38,12 +38,12 @@ def parse(text: str) -> SlashCommand | str:
         near = difflib.get_close_matches(name, SLASHES, n=1, cutoff=0.5)
         hint = _(" Did you mean /{near}?").format(near=near[0]) if near else ""
         raise UsageError(
-            _("There is no command /{name}.{hint} Enter again sends it as it is.").format(
+            _("There is no command /{name}.{hint} Press Enter again to send it as text.").format(
                 name=name, hint=hint
             )
         )
     if argument and not action.argument:
         raise UsageError(
-            _("/{name} takes nothing behind it. Enter again sends it as it is.").format(name=name)
+            _("/{name} takes no argument. Press Enter again to send it as text.").format(name=name)
         )
     return SlashCommand(action, argument)

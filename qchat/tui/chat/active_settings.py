@@ -1,116 +1,136 @@
-"""What the conversation that is shown is asked with, and what those begin with that are new."""
+"""The settings of the conversation that is shown, and those with which new ones begin."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ...errors import UsageError
 from ...i18n import _
+from ..actions.keymap import Keymap
 from ..launch import LaunchOptions
 from ..request_settings import MissingServer, RequestSettings, endpoint_named
+from ..servers.monitor import ServerMonitor
+from ..window import StateChanged, Window
 
 if TYPE_CHECKING:
     from ...api.endpoint import Endpoint
-    from ..app import ChatApp
-    from .repository import LoadedConversation
+    from .repository import ConversationRepository, LoadedConversation
 
-NEAR: Final = 0.85
-"""The share of the model's limit from which on it is near."""
+CONTEXT_WARNING_SHARE: Final = 0.85
+"""The share of the model's context length from which a warning is shown."""
 
 
 class ActiveSettings:
-    """`using` holds for the next question.
+    """`current` holds for the next request.
 
-    `context` counts the tokens of the last question, of all before it, and of its answer; None
-    where no server has told.
+    `used_tokens` counts the tokens of the last question, of all before it, and of its answer; None
+    where no server reported it.
     """
 
-    def __init__(self, app: "ChatApp", start: LaunchOptions) -> None:
-        self._app = app
+    def __init__(
+        self, window: Window, keymap: Keymap, monitor: ServerMonitor, start: LaunchOptions
+    ) -> None:
+        self._window = window
+        self._keymap = keymap
+        self._monitor = monitor
         self._defaults = start.defaults()
-        self.using = self._fresh = self._unbegun = RequestSettings.new(self._defaults)
-        self.context: int | None = None
+        self.current = self._initial = self._unsaved = RequestSettings.new(self._defaults)
+        self.used_tokens: int | None = None
+        self._conversation: str | None = None
+        self._repository: ConversationRepository | None = None
 
-    def take_up(self, loaded: "LoadedConversation", *, first: bool) -> None:
-        """This conversation is shown now; with `first` the command line counts more than it."""
-        from ..answer_stats import tokens_of
+    @property
+    def context_limit(self) -> int | None:
+        """The context length of the current model in tokens, where the server reports it."""
+        return self._monitor.context_limit(self.current.model)
 
-        self.using = self._used_by(loaded, first)
-        counts = (tokens_of(stored.usage) for stored in reversed(loaded.messages))
-        self.context = next(filter(None, counts), None)
-        self._app.probe.moved()
+    def load(
+        self, repository: "ConversationRepository", loaded: "LoadedConversation", *, first: bool
+    ) -> None:
+        """Use the settings of the conversation that is shown now.
 
-    def _used_by(self, loaded: "LoadedConversation", first: bool) -> RequestSettings:
+        `first`: the command line takes precedence over them.
+        """
+        from ..transcript.answer_stats import total_tokens
+
+        self._repository = repository
+        self._conversation = None if loaded.record is None else loaded.record.id
+        self.current = self._settings_of(loaded, first)
+        counts = (total_tokens(stored.usage) for stored in reversed(loaded.messages))
+        self.used_tokens = next(filter(None, counts), None)
+        self._monitor.set_endpoint(self.current.endpoint)
+
+    def _settings_of(self, loaded: "LoadedConversation", first: bool) -> RequestSettings:
         record = loaded.record
         if record is None:
-            return self._unbegun
+            return self._unsaved
         server = record.server or _last_server(loaded)
         try:
             endpoint = endpoint_named(self._defaults, server)
         except UsageError as e:
-            text = _("The server of this conversation can't be asked: {why} {key} chooses one.")
+            text = _("The server of this conversation can't be used: {why} {key} selects another.")
             why = str(e).removeprefix("--server: ")
-            trouble = text.format(why=why, key=self._app.keymap.shown("model"))
-            endpoint = MissingServer("", name=server, trouble=trouble)
-        using = RequestSettings.of(self._defaults, record, endpoint, first=first)
-        if isinstance(using.endpoint, MissingServer):
-            self._app.say(using.endpoint.trouble, error=True, seconds=10)
-        return using
+            message = text.format(why=why, key=self._keymap.shown("model"))
+            endpoint = MissingServer("", name=server, error_message=message)
+        settings = RequestSettings.of(self._defaults, record, endpoint, first=first)
+        if isinstance(settings.endpoint, MissingServer):
+            self._window.say(settings.endpoint.error_message, error=True, seconds=10)
+        return settings
 
-    def use(self, using: RequestSettings) -> None:
-        """Ask with this from now on; it is kept with the conversation."""
-        self.using = using
-        self._app.probe.moved()
-        self._app.changed()
-        conversation = self._app.conversation
-        if conversation.key is None:
-            self._unbegun = using  # it is there again, as the draft is, when one comes back
+    def apply(self, settings: RequestSettings) -> None:
+        """Use these from now on, and save them with the conversation."""
+        self.current = settings
+        self._monitor.set_endpoint(settings.endpoint)
+        self._window.post_message(StateChanged())
+        if self._conversation is None:
+            self._unsaved = settings  # shown again, as the draft is, with the new conversation
         else:
-            self._app.follow(conversation.keeper.use(conversation.key, using))
+            assert self._repository is not None
+            self._window.follow(self._repository.save_settings(self._conversation, settings))
 
-    def begun(self, asked: RequestSettings) -> None:
-        """The conversation that is shown has begun, and was stored with this."""
-        self._unbegun = self._fresh
-        if self.using != asked:  # it was changed meanwhile
-            self.use(self.using)
+    def conversation_created(self, conversation: str, stored: RequestSettings) -> None:
+        """The conversation that is shown was created with the settings `stored`."""
+        self._conversation = conversation
+        self._unsaved = self._initial
+        if self.current != stored:  # changed in the meantime
+            self.apply(self.current)
 
-    def prefer(self, endpoint: "Endpoint", model: str | None) -> None:
-        """Ask this model of this server, and in the conversations that begin in this window."""
+    def set_server(self, endpoint: "Endpoint", model: str | None) -> None:
+        """Use this server and model here and in new conversations of this window."""
         self._remember(endpoint)
-        self._fresh = replace(self._fresh, endpoint=endpoint, model=model)
-        self._unbegun = replace(self._unbegun, endpoint=endpoint, model=model)
-        self.use(replace(self.using, endpoint=endpoint, model=model))
+        self._initial = replace(self._initial, endpoint=endpoint, model=model)
+        self._unsaved = replace(self._unsaved, endpoint=endpoint, model=model)
+        self.apply(replace(self.current, endpoint=endpoint, model=model))
 
-    def found(self, before: "Endpoint", endpoint: "Endpoint") -> None:
-        """A server's key has been found, or the server itself: it is asked so wherever it was asked
-        as `before`."""
+    def replace_endpoint(self, before: "Endpoint", endpoint: "Endpoint") -> None:
+        """Use `endpoint` wherever `before` is used: the server itself or its key was detected."""
         self._remember(endpoint)
-        if self._fresh.endpoint == before:
-            self._fresh = replace(self._fresh, endpoint=endpoint)
-        if self._unbegun.endpoint == before:
-            self._unbegun = replace(self._unbegun, endpoint=endpoint)
-        if self.using.endpoint == before:
-            self.using = replace(self.using, endpoint=endpoint)
-        self._app.probe.moved()
+        if self._initial.endpoint == before:
+            self._initial = replace(self._initial, endpoint=endpoint)
+        if self._unsaved.endpoint == before:
+            self._unsaved = replace(self._unsaved, endpoint=endpoint)
+        if self.current.endpoint == before:
+            self.current = replace(self.current, endpoint=endpoint)
+        self._monitor.set_endpoint(self.current.endpoint)
 
     def _remember(self, endpoint: "Endpoint") -> None:
         if endpoint.name is None:  # those with a name are configured
-            used = {**self._defaults.used, endpoint.base_url: endpoint}
-            self._defaults = self._defaults._replace(used=used)
+            detected = {**self._defaults.detected, endpoint.base_url: endpoint}
+            self._defaults = self._defaults._replace(detected=detected)
 
-    def filled(self, tokens: int | None) -> None:
-        """So much of the context is used; it is said when it comes near the limit."""
-        before, self.context = self.context or 0, tokens or self.context
-        limit = self._app.probe.context
-        if limit is not None and before < NEAR * limit <= (self.context or 0):
+    def update_usage(self, tokens: int | None) -> None:
+        """Count an answer's tokens; warn when they come near the context length."""
+        before, self.used_tokens = self.used_tokens or 0, tokens or self.used_tokens
+        limit = self.context_limit
+        if limit is not None and before < CONTEXT_WARNING_SHARE * limit <= (self.used_tokens or 0):
             text = _(
-                "{n:,} of the model's {limit:,} tokens are used. What goes beyond them is refused; "
+                "{n:,} of the model's {limit:,} tokens are used. Requests beyond that are refused; "
                 "{key} begins a new conversation."
             )
-            key = self._app.keymap.shown("new")
-            self._app.say(text.format(n=self.context, limit=limit, key=key), seconds=10)
+            key = self._keymap.shown("new")
+            self._window.say(text.format(n=self.used_tokens, limit=limit, key=key), seconds=10)
 
 
 def _last_server(loaded: "LoadedConversation") -> str | None:
-    """The server of the last answer; what was imported may have none."""
-    found = (stored.used.get("server") for stored in reversed(loaded.messages))
-    return next((server for server in found if server and isinstance(server, str)), None)
+    """The server of the last answer; imported conversations may have none."""
+    servers = (stored.used.get("server") for stored in reversed(loaded.messages))
+    return next((server for server in servers if server and isinstance(server, str)), None)

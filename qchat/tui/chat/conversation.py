@@ -1,6 +1,6 @@
-"""The conversation that is shown: the order of storing, asking and drawing.
+"""The conversation that is shown: the order of storing, requesting and drawing.
 
-An answer that is on its way when another conversation is opened goes on in its own.
+A pending answer continues in its own conversation when another one is opened.
 """
 
 import asyncio
@@ -10,424 +10,394 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from textual.message import Message as WindowMessage
+
 from ...errors import EngineError, QchatError
 from ...i18n import _
+from ...message_state import MessageState
 from ...sanitize import one_line
+from ..actions.keymap import Keymap
 from ..composer.chips import Draft
-from ..transcript.message import AnswerState, Message
-from .message_queue import QueuedMessage, merge_drafts
+from ..servers.monitor import ServerMonitor
+from ..transcript.message import Message
+from ..transcript.transcript import Transcript
+from ..window import StateChanged, Window
+from .active_settings import ActiveSettings
+from .drafts import Drafts, QueuedMessage
+from .pending_answers import PendingAnswers
 
 if TYPE_CHECKING:
+    from ...api.endpoint import Endpoint
     from ...store import Store
-    from ..answer_stats import KeyHints
-    from ..app import ChatApp
+    from ..transcript.answer_stats import AnswerResult, KeyHints
     from .pending_answer import PendingAnswer
     from .repository import ConversationRepository, LoadedConversation, StartedAnswer
-    from .request_thread import AnswerResult
 
 
 class Conversation:
-    """What is asked, of whom, and what becomes of the answers; a room of actions.
+    """Sends questions, and shows the answers.
 
-    `key` is the id in the store of the conversation that is shown, None where it has not begun.
-    `unanswered` says that the last question failed. `waiting` is what was sent while the answer
-    came. `order` is held while something is stored and asked, or another is opened: one at a time.
-    All methods run on the loop of the screen.
+    `id` is that of the store, None where the conversation has not begun. `unanswered`: the last
+    question failed. `lock` is held while something is stored and requested, or another
+    conversation is opened. All methods run on the window's event loop.
     """
 
-    def __init__(self, app: "ChatApp") -> None:
-        self._app = app
-        self.key: str | None = None
+    class RequestStarted(WindowMessage):
+        """A request for an answer was sent."""
+
+    class AnswerCompleted(WindowMessage):
+        """An answer was received in full, from this model of this server."""
+
+        def __init__(self, conversation: str, endpoint: "Endpoint", model: str | None) -> None:
+            super().__init__()
+            self.conversation = conversation
+            self.endpoint = endpoint
+            self.model = model
+
+    def __init__(
+        self,
+        window: Window,
+        keymap: Keymap,
+        transcript: Transcript,
+        drafts: Drafts,
+        settings: ActiveSettings,
+        monitor: ServerMonitor,
+    ) -> None:
+        self._window = window
+        self._keymap = keymap
+        self._transcript = transcript
+        self._settings = settings
+        self._monitor = monitor
+        self.id: str | None = None
         self.title = ""
         self.figures: tuple[str, ...] = ()
         self.unanswered = False
-        self._keeper: ConversationRepository | None = None
-        self._answers: dict[str, PendingAnswer] = {}
-        self.waiting: list[QueuedMessage] = []
-        self.order = asyncio.Lock()
+        self.drafts = drafts
+        self.lock = asyncio.Lock()
+        self._repository: ConversationRepository | None = None
+        self._answers = PendingAnswers(window, transcript, self._answer_finished)
         self._sending = 0
-        self._unwanted = asyncio.Event()  # an answer to what is just being sent
+        self._stop_requested = asyncio.Event()  # for what is just being sent
 
     @property
-    def opened(self) -> bool:
-        """Whether the store is open; before that nothing can be asked."""
-        return self._keeper is not None
+    def is_open(self) -> bool:
+        """Whether the store is open; before that nothing can be sent."""
+        return self._repository is not None
 
     @property
-    def keeper(self) -> "ConversationRepository":
-        """What keeps it; only where it is `opened`."""
-        assert self._keeper is not None
-        return self._keeper
+    def repository(self) -> "ConversationRepository":
+        """Where it is stored; only while `is_open`."""
+        assert self._repository is not None
+        return self._repository
 
     @property
-    def answering(self) -> "PendingAnswer | None":
-        """The answer on its way in the conversation that is shown."""
-        return self._answers.get(self.key) if self.key is not None else None
+    def pending_answer(self) -> "PendingAnswer | None":
+        """The pending answer of the conversation that is shown."""
+        return self._answers.get(self.id)
 
     @property
-    def answers(self) -> bool:
-        """Whether an answer is on its way anywhere."""
+    def has_pending_answers(self) -> bool:
+        """Whether any conversation has a pending answer."""
         return bool(self._answers)
 
-    def answers_in(self, key: str) -> bool:
-        """Whether an answer is on its way in this conversation."""
-        return key in self._answers
+    def is_answering(self, conversation: str) -> bool:
+        """Whether this conversation has a pending answer."""
+        return self._answers.get(conversation) is not None
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is on its way here, or about to be."""
-        return self.answering is not None or self._sending > 0 or self.order.locked()
+        """Whether there is a pending answer here, or a request is about to be sent."""
+        return self.pending_answer is not None or self._sending > 0 or self.lock.locked()
 
     # -- opening ---------------------------------------------------------------------------
 
-    def open(self, store: "Store", key: str | None) -> None:
-        """The first one. Raises `StoreError`."""
+    def open(self, store: "Store", conversation: str | None) -> None:
+        """Show the first conversation. Raises `StoreError`."""
         from .repository import ConversationRepository
 
-        keeper = ConversationRepository(store)
-        loaded = keeper.load(key)
-        self._keeper = keeper
+        repository = ConversationRepository(store)
+        loaded = repository.load(conversation)
+        self._repository = repository
         self._show(loaded, first=True)
-        self.put_back(loaded.draft)
-        self._app.talk.take_up(loaded.edited)
+        self.drafts.restore(loaded.draft)
+        self.drafts.set_edited(loaded.edited)
 
     async def show(
-        self, key: str | None, message: int | None = None, words: Sequence[str] = ()
+        self, conversation: str | None, message: int | None = None, terms: Sequence[str] = ()
     ) -> None:
-        """Show another one (None: a new one); drafts stay with theirs.
+        """Show another conversation, None for a new one; drafts stay with theirs.
 
-        With a `message`, its branch, and the place in it where one of the `words` stands. Raises
-        `StoreError`; what was shown then stays.
+        With a `message`, show its branch and scroll to the first of the `terms` in it. Raises
+        `StoreError`; the conversation that is shown then stays.
         """
-        if key == self.key and message is None:
+        if conversation == self.id and message is None:
             return
-        async with self.order:
-            await self._load(key, message)
+        async with self.lock:
+            await self._load(conversation, message)
         if message is not None:
-            self._app.transcript.go_to_message(message, words)
+            self._transcript.go_to_message(message, terms)
 
-    async def _load(self, key: str | None, message: int | None) -> None:
-        """Read and show it; `order` is held."""
+    async def _load(self, conversation: str | None, message: int | None) -> None:
+        """Read and show a conversation; `lock` is held."""
+        repository = self.repository
         if message is not None:
-            await self.keeper.run(self.keeper.store.messages.show, message)
+            await repository.run(repository.store.messages.show, message)
         while True:
-            before = self._answers.get(key or "")
-            loaded = await self.keeper.run(self.keeper.load, key)
-            if before is self._answers.get(key or ""):
-                break  # else it ended meanwhile, and what was read is not its end
-        if key == self.key:
+            pending = self._answers.get(conversation)
+            loaded = await repository.run(repository.load, conversation)
+            if pending is self._answers.get(conversation):
+                break  # else the answer ended meanwhile, and what was read is not its end
+        if conversation == self.id:
             self._show(loaded)
             return
-        draft, kept = self._draft, self._keep_draft()
-        if (left := self.answering) is not None:
-            left.at = None
-        self.waiting.clear()  # it stands in the draft that was kept
+        draft, saving = self.drafts.current(), self._save_draft()
+        if (hidden := self.pending_answer) is not None:
+            hidden.index = None
+        self.drafts.queue.clear()  # it is part of the draft that was saved
         self._show(loaded)
-        self._app.composer.draft = loaded.draft
-        self._app.talk.take_up(loaded.edited)
-        if kept is not None:
+        self.drafts.show(loaded.draft, loaded.edited)
+        if saving is not None:
             try:
-                await kept
+                await saving
             except QchatError:
-                self.put_back(draft)
+                self.drafts.restore(draft)
                 raise
 
-    async def read_again(self) -> None:
-        """Show the path as it is in the store now; `order` is held. Raises `StoreError`."""
-        await self._load(self.key, None)
+    async def reload(self) -> None:
+        """Show the path as it is stored now; `lock` is held. Raises `StoreError`."""
+        await self._load(self.id, None)
 
     def _show(self, loaded: "LoadedConversation", *, first: bool = False) -> None:
-        from ..answer_stats import message_from_stored, stored_stats
+        from ..transcript.answer_stats import message_from_stored, stored_stats
 
         record = loaded.record
-        self._app.current.take_up(loaded, first=first)
-        self.key = record.id if record is not None else None
+        self._settings.load(self.repository, loaded, first=first)
+        self.id = record.id if record is not None else None
         self.title = record.title if record is not None else ""
         last = loaded.messages[-1] if loaded.messages else None
         self.figures = stored_stats(last) if last is not None else ()
         self.unanswered = last is not None and (
-            last.role == "user" or last.state == AnswerState.ERROR.value
+            last.role == "user" or last.state is MessageState.ERROR
         )
-        ways = self._ways
+        hints = self._key_hints
         messages = [
-            message_from_stored(stored, loaded.versions.get(stored.id), ways=ways)
+            message_from_stored(stored, loaded.versions.get(stored.id), hints=hints)
             for stored in loaded.messages
         ]
-        if (coming := self.answering) is not None:
+        if (pending := self.pending_answer) is not None:
             ids = [message.id for message in messages]
-            coming.at = ids.index(coming.answer) if coming.answer in ids else None
-            if coming.at is not None:
-                messages[coming.at] = coming.message()
-        self._app.transcript.load(messages)
-        self._app.changed()
+            pending.index = ids.index(pending.id) if pending.id in ids else None
+            if pending.index is not None:
+                messages[pending.index] = pending.message()
+        self._transcript.load(messages)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._window.post_message(StateChanged())
 
     @property
-    def _ways(self) -> "KeyHints":
-        from ..answer_stats import KeyHints
+    def _key_hints(self) -> "KeyHints":
+        from ..transcript.answer_stats import KeyHints
 
-        message_from_stored = self._app.keymap.shown
-        return KeyHints(*map(message_from_stored, ("retry", "continue", "edit", "drop", "new")))
+        names = ("retry", "continue", "edit", "drop", "new")
+        return KeyHints(*map(self._keymap.shown, names))
 
-    # -- asking ----------------------------------------------------------------------------
+    # -- sending ---------------------------------------------------------------------------
 
     def send(self, text: str, draft: Draft | None = None) -> None:
-        """Ask a question of the person's; where it can't be kept, its `draft` comes back."""
+        """Send a question; where it can't be stored, its `draft` comes back."""
         self._sending += 1  # at once: a stop may come before the rest
-        self._app.spawn(self._send(QueuedMessage(text, draft or Draft(text))))
+        self._window.spawn(self._send(QueuedMessage(text, draft or Draft(text))))
 
     @asynccontextmanager
-    async def asks(self) -> AsyncIterator[None]:
-        """`order`, for what ends in an answer being asked for; meanwhile `stop` prevents that."""
+    async def request_lock(self) -> AsyncIterator[None]:
+        """Hold `lock` for what ends in a request; until then `stop` prevents the request."""
         self._sending += 1
         try:
-            async with self.order:
+            async with self.lock:
                 yield
         finally:
-            self._sent()
+            self._sending_ended()
 
-    def _sent(self) -> None:
+    def _sending_ended(self) -> None:
         self._sending -= 1
         if not self._sending:
-            self._unwanted.clear()
+            self._stop_requested.clear()
 
-    async def _send(self, asked: QueuedMessage) -> None:
+    async def _send(self, question: QueuedMessage) -> None:
         try:
-            async with self.order:
-                await self._store(asked)
-                await self.answer(len(self._app.transcript.messages))
+            async with self.lock:
+                await self._store(question)
+                await self.request_answer(len(self._transcript.messages))
         except Exception:
-            self.unqueue()
+            self.drafts.unqueue()
             raise
         finally:
-            self._sent()
-        if (draft := self._keep_draft()) is not None:
-            await draft  # storing a question empties the draft, in which the others stand
+            self._sending_ended()
+        if (saving := self._save_draft()) is not None:
+            await saving  # storing a question empties the draft, which holds the queue
 
-    async def _store(self, asked: QueuedMessage) -> None:
-        """Store a question behind what is shown, and show it; `order` is held."""
-        message_from_stored = self._app.transcript.messages
-        parent, using = (
-            message_from_stored[-1].id if message_from_stored else None,
-            self._app.current.using,
-        )
+    async def _store(self, question: QueuedMessage) -> None:
+        """Store a question after what is shown, and show it; `lock` is held."""
+        messages, settings = self._transcript.messages, self._settings.current
+        parent = messages[-1].id if messages else None
         try:
-            stored, version = await self.keeper.question(self.key, parent, asked.text, using)
+            stored, version = await self.repository.add_question(
+                self.id, parent, question.text, settings
+            )
         except Exception:
-            self.waiting.insert(0, asked)  # what was written is never lost
+            self.drafts.queue.insert(0, question)  # what was written is never lost
             raise
-        if self.key is None:
-            if (draft := self.keeper.keep_draft(None, "")) is not None:
-                self._app.follow(draft)  # what was written meanwhile goes on in here
-            self.key = stored.conversation
-            self.title = one_line(asked.text)
-            self._app.current.begun(using)
-        self._app.transcript.append(Message("user", asked.text, id=stored.id, version=version))
+        if self.id is None:
+            if (saving := self.repository.save_draft(None, "")) is not None:
+                self._window.follow(saving)  # what was written meanwhile is saved with this one
+            self.id = stored.conversation
+            self.title = one_line(question.text)
+            self._settings.conversation_created(self.id, settings)
+        self._transcript.append(Message("user", question.text, id=stored.id, version=version))
 
-    def queue(self, text: str, draft: Draft) -> None:
-        """Ask it when the answer that comes has ended."""
-        self.waiting.append(QueuedMessage(text, draft))
-        self._app.changed()
+    # -- requesting answers ----------------------------------------------------------------
 
-    def unqueue(self) -> None:
-        """What waits goes back into the field, before what stands there."""
-        if self.waiting:
-            self._app.composer.draft = self._draft
-            self.waiting.clear()
-            self._app.changed()
-            self._app.composer.focus()
+    async def request_answer(self, count: int) -> None:
+        """Request an answer to the first `count` messages that are shown; `lock` is held.
 
-    def put_back(self, draft: Draft) -> None:
-        """Into the field, before what stands there."""
-        if draft.text:
-            composer = self._app.composer
-            composer.draft = merge_drafts([QueuedMessage(draft.text, draft)], composer.unsent)
-
-    async def retry(self) -> None:
-        """Ask the last question again; the answer there was stays in the store as a branch."""
-        if self.key is None or self.busy:
-            return
-        async with self.asks():
-            message_from_stored = self._app.transcript.messages
-            questions = [
-                at for at, message in enumerate(message_from_stored) if message.role == "user"
-            ]
-            if questions:
-                await self.answer(questions[-1] + 1)
-
-    async def answer(self, count: int) -> None:
-        """Ask for an answer to the first `count` messages that are shown; `order` is held.
-
-        The others go. Raises `QchatError`.
+        The others are removed from the screen. Raises `QchatError`.
         """
-        assert self.key is not None
-        transcript = self._app.transcript
+        assert self.id is not None
+        transcript = self._transcript
         question = transcript.messages[count - 1].id
         assert question is not None
-        await self._app.probe.key_looked_for(unless=self._unwanted)
-        if self._unwanted.is_set():
+        await self._monitor.wait_for_key(unless=self._stop_requested)
+        if self._stop_requested.is_set():
             self.unanswered = True
-            self.unqueue()
-            self._app.changed()
-            text = _("Stopped before it was asked; {key} asks it.")
-            self._app.say(text.format(key=self._app.keymap.shown("retry")))
+            self.drafts.unqueue()
+            self._notify()
+            text = _("Stopped before the request was sent; {key} sends it.")
+            self._window.say(text.format(key=self._keymap.shown("retry")))
             return
-        begun = await self.keeper.begin(self.key, question, self._app.current.using)
+        started = await self.repository.begin_answer(self.id, question, self._settings.current)
         transcript.truncate(count)
-        message = Message("assistant", state=AnswerState.STREAMING, id=begun.answer)
-        at = transcript.append(replace(message, version=begun.version))
-        self._ask(self.key, begun, at)
-        if self._unwanted.is_set():
-            self.stop()
+        message = Message("assistant", state=MessageState.STREAMING, id=started.answer)
+        index = transcript.append(replace(message, version=started.version))
+        self._start(self.id, started, index)
 
-    async def go_on(self, answer: int) -> None:
-        """Go on with the last answer; `order` is held. Raises `QchatError`."""
-        assert self.key is not None
-        await self._app.probe.key_looked_for(unless=self._unwanted)
-        begun = await self.keeper.resume(self.key, answer)
-        transcript = self._app.transcript
-        at = len(transcript.messages) - 1
-        transcript.replace(at, self._ask(self.key, begun, at).message())
-        if self._unwanted.is_set():
-            self.stop()
+    async def continue_answer(self, answer: int) -> None:
+        """Continue the last answer; `lock` is held. Raises `QchatError`."""
+        assert self.id is not None
+        await self._monitor.wait_for_key(unless=self._stop_requested)
+        started = await self.repository.resume_answer(self.id, answer)
+        index = len(self._transcript.messages) - 1
+        self._start(self.id, started, index)
 
-    def _ask(self, conversation: str, begun: "StartedAnswer", at: int) -> "PendingAnswer":
+    def _start(self, conversation: str, started: "StartedAnswer", index: int) -> None:
         from .pending_answer import PendingAnswer
-        from .request_thread import ChatRequest, RequestThread
+        from .request_thread import ChatRequest
 
-        transcript = self._app.transcript
-        transcript.action_end()
-        coming = PendingAnswer(conversation, self.title, begun, at)
+        self._transcript.action_end()
         self.figures = ()
         self.unanswered = False
-        self._app.titles.stop()
-        using = self._app.current.using
+        self._window.post_message(self.RequestStarted())
+        settings = self._settings.current
         request = ChatRequest(
-            using.endpoint, using.model, begun.messages, using.sampling, begun.text
+            settings.endpoint,
+            settings.model,
+            started.messages,
+            settings.sampling,
+            started.prefix,
         )
-        coming.asking = RequestThread(
-            request,
-            lambda events: coming.draw(transcript, events),
-            lambda end: self._close(
-                coming, end, AnswerState.ERROR if end.error else AnswerState.COMPLETE
-            ),
-        )
-        self._answers[conversation] = coming
-        self._app.changed()
-        return coming
+        answer = PendingAnswer(conversation, self.title, started, index)
+        self._answers.start(self.repository, answer, request)
+        if started.continued is not None:
+            self._transcript.replace(index, answer.message())
+        self._notify()
+        if self._stop_requested.is_set():
+            self.stop()
 
-    def _close(self, coming: "PendingAnswer", end: "AnswerResult", state: AnswerState) -> None:
-        from ..answer_stats import message_from_result, result_stats, tokens_of
-
-        del self._answers[coming.conversation]
-        thought = coming.thought(end)
-        self._app.follow(self.keeper.finish(coming.answer, end, state, thought))
-        if coming.at is not None:
-            self.figures = result_stats(end)
-            self._app.current.filled(tokens_of(end.usage))
-            self.unanswered = bool(end.error)
-            message = replace(
-                message_from_result(end, state, thought, ways=self._ways),
-                id=coming.answer,
-                version=coming.version,
+    def _answer_finished(
+        self, answer: "PendingAnswer", result: "AnswerResult", state: MessageState
+    ) -> None:
+        if answer.index is not None:
+            self._draw_result(answer, answer.index, result, state)
+        elif state is not MessageState.STOPPED:
+            text = _("Answer received: {title}") if not result.error else _("Failed: {title}")
+            self._window.say(text.format(title=one_line(answer.title)))
+        if result.error:
+            self._monitor.wake()
+        if answer.conversation == self.id:
+            self._send_next(state)
+        if state is MessageState.COMPLETE and not self.busy:
+            request = answer.request_thread.request
+            self._window.post_message(
+                self.AnswerCompleted(answer.conversation, request.endpoint, request.model)
             )
-            self._app.transcript.flush()
-            self._app.transcript.replace(coming.at, message)
-        elif state is not AnswerState.STOPPED:
-            text = _("The answer has come: {title}") if not end.error else _("It failed: {title}")
-            self._app.say(text.format(title=one_line(coming.title)))
-        if end.error:
-            self._app.probe.wake()
-        if coming.conversation == self.key:
-            self._after(state)
-        if state is AnswerState.COMPLETE and not self.busy:
-            request = coming.asking.request
-            give = self._app.titles.give(coming.conversation, request.endpoint, request.model)
-            self._app.spawn(give)
-        self._app.changed()
+        self._notify()
 
-    def _after(self, state: AnswerState) -> None:
-        """What waits for the answer that is shown is asked now, if that went well."""
-        if state is not AnswerState.COMPLETE:
-            self.unqueue()
-        elif self.waiting:
-            self.send(*self.waiting.pop(0))
+    def _draw_result(
+        self, answer: "PendingAnswer", index: int, result: "AnswerResult", state: MessageState
+    ) -> None:
+        from ..transcript.answer_stats import message_from_result, result_stats, total_tokens
 
-    def stop(self, key: str | None = None) -> bool:
-        """Stop the answer that comes here, or in another conversation; what came is kept.
+        self.figures = result_stats(result)
+        self._settings.update_usage(total_tokens(result.usage))
+        self.unanswered = bool(result.error)
+        seconds = answer.reasoning_seconds(result)
+        message = message_from_result(result, state, seconds, hints=self._key_hints)
+        self._transcript.flush()
+        self._transcript.replace(index, replace(message, id=answer.id, version=answer.version))
 
-        What is just being sent is kept, and not answered. False where there is nothing to stop.
+    def _send_next(self, state: MessageState) -> None:
+        """Send the first queued message if the answer is complete, else unqueue all."""
+        if state is not MessageState.COMPLETE:
+            self.drafts.unqueue()
+        elif self.drafts.queue:
+            self.send(*self.drafts.queue.pop(0))
+
+    def stop(self, conversation: str | None = None) -> bool:
+        """Stop the pending answer here, or of another conversation; what arrived is stored.
+
+        What is just being sent is stored, and no answer requested. False if nothing was stopped.
         """
-        coming = self._answers.get(key or self.key or "")
-        if coming is not None:
-            self._close(coming, coming.cut(), AnswerState.STOPPED)
-        elif self._sending and key in (None, self.key):
-            self._unwanted.set()
-        else:
-            return False
-        return True
+        if self._answers.stop(conversation or self.id):
+            return True
+        if self._sending and conversation in (None, self.id):
+            self._stop_requested.set()
+            return True
+        return False
 
     def stop_all(self) -> None:
-        """Stop the answers everywhere."""
+        """Stop the pending answers of all conversations."""
         if self._sending:
-            self._unwanted.set()
-        for coming in list(self._answers.values()):
-            self._close(coming, coming.cut(), AnswerState.STOPPED)
+            self._stop_requested.set()
+        self._answers.stop_all()
 
     def abandon(self) -> None:
-        """However the window ends: nothing more is drawn."""
-        self._app.titles.stop()
-        for coming in self._answers.values():
-            coming.asking.stop()
+        """Close the connections; nothing more is drawn."""
+        self._answers.abandon()
 
-    # -- keeping ---------------------------------------------------------------------------
+    # -- drafts and closing ----------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Keep what has come and what is written; called every second."""
-        if not self.opened:
-            return  # no longer
-        for coming in self._answers.values():
-            coming.tick(self._app.transcript)
-            if (text := coming.unsaved()) is not None:
-                self._app.follow(self.keeper.checkpoint(coming.answer, *text))
-        if (draft := self._keep_draft()) is not None:
-            self._app.follow(draft)
+        """Store what has arrived and what is being written; called every second."""
+        if not self.is_open:
+            return  # closed
+        self._answers.checkpoint()
+        if (saving := self._save_draft()) is not None:
+            self._window.follow(saving)
 
     async def close(self) -> None:
-        """Wait until all is written, then nothing more is.
+        """Wait until all is stored; nothing is stored afterwards.
 
-        Raises `QchatError` where the draft can't be kept; then it goes on.
+        Raises `QchatError` where the draft can't be stored; then the conversation stays open.
         """
-        if self._keeper is None:
-            if self._app.composer.text:
+        if self._repository is None:
+            if self.drafts.has_text:
                 raise EngineError(_("The stored conversations are still being opened."))
             return
-        async with self.order:  # what was sent before is stored
-            if (draft := self._keep_draft()) is not None:
-                await draft
-            self._keeper.close()
-            self._keeper = None
+        async with self.lock:  # what was sent before is stored
+            if (saving := self._save_draft()) is not None:
+                await saving
+            self._repository.close()
+            self._repository = None
 
-    @property
-    def _draft(self) -> Draft:
-        """What waits, and what is being written."""
-        draft = merge_drafts(self.waiting, self._app.composer.unsent)
-        return draft._replace(edits=self._app.talk.edited) if draft.text.strip() else draft
-
-    def _keep_draft(self) -> "Future[object] | None":
-        return self.keeper.keep_draft(self.key, self._draft.dumped())
-
-    # -- other actions ---------------------------------------------------------------------
-
-    async def new(self) -> None:
-        """A new conversation."""
-        await self.show(None)
-        self._app.composer.focus()
-
-    async def write_elsewhere(self) -> None:
-        """Go on writing in the person's own editor, in the conversation that was asked for last."""
-        async with self.order:
-            self._app.composer.write_elsewhere()
-
-    async def recall(self) -> None:
-        """Walk through earlier questions."""
-        self._app.composer.walk(await self.keeper.questions(self.key))
+    def _save_draft(self) -> "Future[object] | None":
+        return self.repository.save_draft(self.id, self.drafts.current().dumped())

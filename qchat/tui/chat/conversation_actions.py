@@ -1,146 +1,182 @@
-"""What can be done with whole conversations; a room of actions."""
+"""Actions on whole conversations."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...i18n import _
 from ...store import formatting as chat_lines
+from ..actions.keymap import Keymap
+from ..composer.composer import Composer
+from ..widgets.sidebar import Sidebar
+from ..window import Window
+from .conversation import Conversation
 
 if TYPE_CHECKING:
-    from ..app import ChatApp
+    from ...store import ConversationTable, Hit
     from .repository import ConversationRepository
 
 
 class ConversationActions:
-    """Acts on what is chosen in the list while that has the focus, else on what is shown."""
+    """Acts on the conversation selected in the sidebar while that has the focus, else on the one
+    that is shown. All may raise `QchatError`."""
 
-    def __init__(self, app: "ChatApp") -> None:
-        self._app = app
+    def __init__(
+        self,
+        window: Window,
+        keymap: Keymap,
+        conversation: Conversation,
+        sidebar: Sidebar,
+        composer: Composer,
+    ) -> None:
+        self._window = window
+        self._keymap = keymap
+        self._conversation = conversation
+        self._sidebar = sidebar
+        self._composer = composer
         self._deleted: list[str] = []
 
     @property
-    def _keeper(self) -> "ConversationRepository":
-        return self._app.conversation.keeper
+    def _repository(self) -> "ConversationRepository":
+        return self._conversation.repository
+
+    @property
+    def _table(self) -> "ConversationTable":
+        return self._repository.store.conversations
 
     def _target(self) -> str:
-        """The id of the conversation that is meant. Raises `UsageError` where there is none."""
-        sidebar = self._app.sidebar
-        if sidebar.in_use:
-            if sidebar.list.chosen is None:
-                raise UsageError(_("No conversation is chosen."))
-            return sidebar.list.chosen.id
-        if self._app.conversation.key is None:
-            raise UsageError(_("This conversation has not begun; ask something first."))
-        return self._app.conversation.key
+        """The id of the conversation to act on. Raises `UsageError` where there is none."""
+        if self._sidebar.in_use:
+            if self._sidebar.list.chosen is None:
+                raise UsageError(_("No conversation is selected."))
+            return self._sidebar.list.chosen.id
+        if self._conversation.id is None:
+            raise UsageError(_("This conversation is empty; send a message first."))
+        return self._conversation.id
 
-    def list(self) -> None:
-        """The list at the side."""
-        self._app.sidebar.toggle()
+    async def new(self) -> None:
+        """Show a new conversation."""
+        await self._conversation.show(None)
+        self._composer.focus()
 
-    def search(self, words: str = "") -> None:
-        """The search, with these words to begin with."""
+    def toggle_list(self) -> None:
+        """Show, focus or hide the sidebar."""
+        self._sidebar.toggle()
+
+    def search(self, query: str = "") -> None:
+        """Open the search with this query."""
         from ..screens.search import SearchScreen
 
-        self._app.sidebar.back()
-        self._app.push_screen(SearchScreen(self._app, words))
+        self._sidebar.leave()
+        self._window.push_screen(SearchScreen(query, self._search, self._window.say), self._open)
+
+    async def _search(self, query: str, limit: int) -> "Sequence[Hit]":
+        return await self._repository.run(self._repository.store.search, query, limit=limit)
+
+    def _open(self, hit: "Hit | None") -> None:
+        if hit is not None:
+            terms = [hit.snippet[start:end] for start, end in hit.marks]
+            self._window.spawn(self._conversation.show(hit.conversation, hit.message, terms))
+
+    async def open_editor(self) -> None:
+        """Edit the draft in the external editor, in the conversation that was opened last."""
+        async with self._conversation.lock:
+            self._composer.write_elsewhere()
+
+    async def recall_questions(self) -> None:
+        """Step through earlier questions in the composer."""
+        self._composer.walk(await self._repository.questions(self._conversation.id))
 
     # -- title, pin, archive ---------------------------------------------------------------
 
-    async def rename(self, words: str) -> None:
-        """Another title. Raises `QchatError`."""
-        await self.rename_to(self._target(), words)
+    async def rename(self, title: str) -> None:
+        """Change the title."""
+        await self.rename_to(self._target(), title)
 
-    def rename_here(self) -> None:
-        """Another title, written in the list."""
-        self._app.sidebar.rename()
+    def edit_title(self) -> None:
+        """Edit the title in the sidebar."""
+        self._sidebar.rename()
 
-    async def rename_to(self, key: str, words: str) -> None:
-        """Another title for a conversation. Raises `QchatError`."""
-        words = chat_lines.checked_title(words)
-        changed = await self._keeper.run(self._keeper.store.conversations.rename, key, words)
-        if key == self._app.conversation.key:
-            self._app.conversation.title = changed.title
-        await self._changed(chat_lines.renamed(changed))
+    async def rename_to(self, conversation: str, title: str) -> None:
+        """Change the title of a conversation."""
+        title = chat_lines.checked_title(title)
+        changed = await self._repository.run(self._table.rename, conversation, title)
+        if conversation == self._conversation.id:
+            self._conversation.title = changed.title
+        await self._report(chat_lines.renamed(changed))
 
-    async def give_title(self, key: str, title: str) -> None:
-        """A title that a model has made; one of the person's own stays. Raises `StoreError`."""
-        rename = self._keeper.store.conversations.rename
-        changed = await self._keeper.run(rename, key, title, named=False)
-        if key == self._app.conversation.key:
-            self._app.conversation.title = changed.title
-        await self._app.sidebar.read()
+    async def set_generated_title(self, conversation: str, title: str) -> None:
+        """Set a title that a model wrote; one that a person chose is left."""
+        changed = await self._repository.run(self._table.rename, conversation, title, named=False)
+        if conversation == self._conversation.id:
+            self._conversation.title = changed.title
+        await self._sidebar.read()
 
     async def pin(self) -> None:
-        """On top, or no longer. Raises `QchatError`."""
-        store = self._keeper.store.conversations
-        old = await self._keeper.run(store.get, self._target())
-        changed = await self._keeper.run(store.pin, old.id, not old.pinned)
-        await self._changed(chat_lines.pinned(changed))
+        """Pin or unpin."""
+        old = await self._repository.run(self._table.get, self._target())
+        changed = await self._repository.run(self._table.pin, old.id, not old.pinned)
+        await self._report(chat_lines.pinned(changed))
 
     async def archive(self) -> None:
-        """Out of the list, or back into it. Raises `QchatError`."""
-        store = self._keeper.store.conversations
-        old = await self._keeper.run(store.get, self._target())
-        changed = await self._keeper.run(store.archive, old.id, not old.archived)
-        await self._changed(chat_lines.archived(changed))
+        """Archive or unarchive."""
+        old = await self._repository.run(self._table.get, self._target())
+        changed = await self._repository.run(self._table.archive, old.id, not old.archived)
+        await self._report(chat_lines.archived(changed))
 
-    async def show_archived(self) -> None:
-        """The list of the archived ones, or of the others."""
-        await self._app.sidebar.show_archived()
+    async def toggle_archived(self) -> None:
+        """List the archived conversations, or the others."""
+        await self._sidebar.toggle_archived()
 
     # -- deleting --------------------------------------------------------------------------
 
     async def delete(self) -> None:
-        """Put away, with a way back. Raises `QchatError`."""
-        key = self._target()
-        conversation = self._app.conversation
-        conversation.stop(key)
-        if key == conversation.key:
+        """Move to the trash."""
+        target, conversation = self._target(), self._conversation
+        conversation.stop(target)
+        if target == conversation.id:
             await conversation.show(None)
-        deleted = await self._keeper.run(self._keeper.store.conversations.delete, key)
-        if key not in self._deleted:
-            self._deleted.append(key)
-        way = self._app.keymap.shown("list_restore" if self._app.sidebar.in_use else "restore")
-        said = _("Deleted: {title}. Back with {way}")
-        await self._changed(said.format(title=chat_lines.title(deleted), way=way))
+        deleted = await self._repository.run(self._table.delete, target)
+        if target not in self._deleted:
+            self._deleted.append(target)
+        key = self._keymap.shown("list_restore" if self._sidebar.in_use else "restore")
+        text = _("Deleted: {title}. {key} restores it.")
+        await self._report(text.format(title=chat_lines.title(deleted), key=key))
 
     async def restore(self) -> None:
-        """Undo the last deletion. Raises `QchatError`."""
+        """Undo the last deletion."""
         if not self._deleted:
             raise UsageError(
-                _("Nothing was deleted here; for earlier ones there is qchat chats restore.")
+                _("Nothing was deleted in this window; for the rest: qchat chats restore.")
             )
-        restore = self._keeper.store.conversations.restore
-        key = self._deleted.pop()  # now: another one may be asked for before this is done
+        conversation = self._deleted.pop()  # now: another restore may start before this is done
         try:
-            restored = await self._keeper.run(restore, key)
+            restored = await self._repository.run(self._table.restore, conversation)
         except Exception:
-            self._deleted.append(key)
+            self._deleted.append(conversation)
             raise
-        await self._changed(chat_lines.restored(restored))
+        await self._report(chat_lines.restored(restored))
 
-    async def _changed(self, said: str) -> None:
-        self._app.say(said)
-        await self._app.sidebar.read()
+    async def _report(self, text: str) -> None:
+        self._window.say(text)
+        await self._sidebar.read()
 
     # -- files -----------------------------------------------------------------------------
 
-    async def export(self, words: str) -> None:
-        """Write to a file: the format, and the file's name, each if one likes.
+    async def export(self, arguments: str) -> None:
+        """Write to a file; `arguments` are the format and the file's name, both optional."""
+        from .transfer import parse_export_arguments, write
 
-        Raises `UsageError`, `EngineError` where the file can't be written.
-        """
-        from .transfer import asked_form, write
+        form, name = parse_export_arguments(arguments)
+        store = self._repository.store
+        path = await self._repository.run(write, store, self._target(), form, name)
+        self._window.say(_("Wrote {path}").format(path=path.absolute()))
 
-        form, name = asked_form(words)
-        path = await self._keeper.run(write, self._keeper.store, self._target(), form, name)
-        self._app.say(_("Wrote {path}").format(path=path.absolute()))
-
-    async def import_(self, words: str) -> None:
-        """Read a file; what is here already is not doubled. Raises `QchatError`."""
+    async def import_(self, name: str) -> None:
+        """Read a file; conversations that are stored already are not duplicated."""
         from .transfer import read
 
-        done = await self._keeper.run(read, self._keeper.store, words)
-        await self._changed(chat_lines.imported(done))
-        if len(done.added) == 1:
-            await self._app.conversation.show(done.added[0])
+        imported = await self._repository.run(read, self._repository.store, name)
+        await self._report(chat_lines.imported(imported))
+        if len(imported.added) == 1:
+            await self._conversation.show(imported.added[0])

@@ -1,4 +1,4 @@
-"""What can be done with single questions and answers; a room of actions.
+"""Actions on single questions and answers.
 
 Nothing is overwritten: an edited message is another version beside the old one.
 """
@@ -6,49 +6,63 @@ Nothing is overwritten: an edited message is another version beside the old one.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from textual.message import Message as WindowMessage
+
 from ...errors import UsageError
 from ...i18n import _, plural
+from ...message_state import MessageState
 from ...store import formatting as chat_lines
+from ..actions.keymap import Keymap
 from ..composer.chips import Draft
+from ..composer.composer import Composer
+from ..transcript.transcript import Transcript
+from ..window import Window
+from .conversation import Conversation
 
 if TYPE_CHECKING:
-    from ...store import Store
-    from ...store import StoredMessage as Stored
-    from ..app import ChatApp
-    from .conversation import Conversation
+    from ...store import MessageTable, StoredMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What was taken out: the conversation, and the last message before that."""
+class DroppedMessages:
+    """A conversation, and the last message of its path before some were dropped."""
 
     conversation: str
     leaf: int
 
 
 class MessageActions:
-    """Acts on the message at the mark, else on the last that fits. All may raise `QchatError`."""
+    """Acts on the message at the cursor, else on the last suitable one. All raise `QchatError`."""
 
-    def __init__(self, app: "ChatApp") -> None:
-        self._app = app
-        self._editing: Stored | None = None
-        self._taken: list[Taken] = []
+    class Forked(WindowMessage):
+        """A conversation was added to the store."""
+
+    def __init__(
+        self,
+        window: Window,
+        keymap: Keymap,
+        conversation: Conversation,
+        transcript: Transcript,
+        composer: Composer,
+    ) -> None:
+        self._window = window
+        self._keymap = keymap
+        self._conversation = conversation
+        self._transcript = transcript
+        self._composer = composer
+        self._drafts = conversation.drafts
+        self._dropped: list[DroppedMessages] = []
 
     @property
-    def _conversation(self) -> "Conversation":
-        return self._app.conversation
+    def _messages(self) -> "MessageTable":
+        return self._conversation.repository.store.messages
 
-    @property
-    def _store(self) -> "Store":
-        return self._conversation.keeper.store
-
-    def _find(self, role: str = "") -> int:
-        """The id of the message that is meant: the marked one, else the last one, of a role."""
-        transcript = self._app.transcript
-        messages = transcript.messages
-        last = len(messages) - 1 if transcript.marked is None else transcript.marked
+    def _target(self, role: str = "") -> int:
+        """The id of the message to act on: at the cursor, else the last one, of a role."""
+        messages, cursor = self._transcript.messages, self._transcript.marked
+        last = len(messages) - 1 if cursor is None else cursor
         if role == "assistant" and last < len(messages) - 1 and messages[last].role == "user":
-            last += 1  # the mark is at a question: its answer
+            last += 1  # the cursor is at a question: its answer
         for message in reversed(messages[: last + 1]):
             if message.id is not None and role in ("", message.role):
                 return message.id
@@ -58,159 +72,154 @@ class MessageActions:
             else _("There is no question here.")
         )
 
-    # -- going on --------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop the answer."""
+        """Stop the pending answer."""
         if not self._conversation.stop():
-            raise UsageError(_("No answer is on its way."))
+            raise UsageError(_("There is no pending answer."))
 
-    async def go_on(self) -> None:
-        """Go on with the last answer."""
-        from ...store import MessageState
-
+    async def retry(self) -> None:
+        """Request another answer to the last question; the old one stays stored as a branch."""
         conversation = self._conversation
-        async with conversation.asks():
-            shown = self._app.transcript.messages
-            if not shown or shown[-1].role != "assistant" or shown[-1].id is None:
-                raise UsageError(_("There is no answer to go on with."))
-            last = await conversation.keeper.run(self._store.messages.get, shown[-1].id)
-            again = self._app.keymap.shown("retry")
+        if conversation.id is None or conversation.busy:
+            return
+        async with conversation.request_lock():
+            messages = self._transcript.messages
+            questions = [at for at, message in enumerate(messages) if message.role == "user"]
+            if questions:
+                await conversation.request_answer(questions[-1] + 1)
+
+    async def continue_answer(self) -> None:
+        """Continue the last answer."""
+        conversation = self._conversation
+        async with conversation.request_lock():
+            messages = self._transcript.messages
+            if not messages or messages[-1].role != "assistant" or messages[-1].id is None:
+                raise UsageError(_("There is no answer to continue."))
+            last = await conversation.repository.run(self._messages.get, messages[-1].id)
             if last.state is MessageState.COMPLETE and last.finish_reason != "length":
-                text = _("The answer is whole; {key} lets you edit it and go on from there.")
-                raise UsageError(text.format(key=self._app.keymap.shown("amend")))
+                text = _("The answer is complete; {key} edits it and continues from there.")
+                raise UsageError(text.format(key=self._keymap.shown("amend")))
             if not last.content.strip():
-                text = _("There is no text to go on with yet; {key} asks again.")
-                raise UsageError(text.format(key=again))
-            await conversation.go_on(last.id)
+                text = _("There is no text to continue yet; {key} sends the question again.")
+                raise UsageError(text.format(key=self._keymap.shown("retry")))
+            await conversation.continue_answer(last.id)
 
     # -- editing ---------------------------------------------------------------------------
 
     @property
-    def edits(self) -> bool:
-        """Whether what is written is another version of a message."""
-        return self._editing is not None
-
-    @property
-    def edited(self) -> int | None:
-        """The id of that message."""
-        return None if self._editing is None else self._editing.id
+    def is_editing(self) -> bool:
+        """Whether the composer holds a new version of a message."""
+        return self._drafts.edited is not None
 
     @property
     def note(self) -> str:
-        """What is to be known while a message is edited, else nothing."""
-        if self._editing is None:
+        """The line above the composer while a message is edited, else ''."""
+        if self._drafts.edited is None:
             return ""
-        if self._editing.role == "user":
-            return _("Editing a question: sent as a new version. Escape leaves it.")
-        return _("Editing an answer: the model goes on from it. Escape leaves.")
+        if self._drafts.edited.role == "user":
+            return _("Editing a question: it is sent as a new version. Escape cancels.")
+        return _("Editing an answer: the model continues from it. Escape cancels.")
 
     async def edit(self, role: str) -> None:
-        """Put a question or an answer into the field, to be sent as another version."""
-        composer = self._app.composer
-        if composer.text.strip() and not self.edits:
-            raise UsageError(_("Send what is written first, or empty the field."))
-        found = await self._conversation.keeper.run(self._store.messages.get, self._find(role))
-        self._editing = found
-        composer.write(found.content)
+        """Put a question or an answer into the composer, to be sent as a new version."""
+        composer = self._composer
+        if composer.text.strip() and not self.is_editing:
+            raise UsageError(_("Send or clear the text in the composer first."))
+        message = await self._conversation.repository.run(self._messages.get, self._target(role))
+        composer.write(message.content)
         composer.focus()
-        self._app.changed()
+        self._drafts.set_edited(message)
 
     def cancel(self) -> None:
-        """Leave the editing; the message stays as it was."""
-        if self.edits:
-            self.take_up(None)
-            self._app.composer.draft = Draft()
-
-    def take_up(self, edited: "Stored | None") -> None:
-        """What is written is another version of this message; None: of none."""
-        self._editing = edited
-        self._app.changed()
+        """Cancel editing; the message stays as it was."""
+        if self.is_editing:
+            self._drafts.show(Draft(), None)
 
     async def send(self, text: str) -> None:
-        """The edited message is written."""
-        edited, self._editing = self._editing, None
+        """Store the new version of the edited message, and request an answer."""
+        edited, self._drafts.edited = self._drafts.edited, None
         assert edited is not None
         try:
             await self._send(edited, text)
         except Exception:
-            self._editing = edited
-            self._conversation.put_back(Draft(text))  # what was written is never lost
-            self._app.changed()
+            self._drafts.restore(Draft(text))  # what was written is never lost
+            self._drafts.set_edited(edited)
             raise
 
-    async def _send(self, edited: "Stored", text: str) -> None:
+    async def _send(self, edited: "StoredMessage", text: str) -> None:
         conversation = self._conversation
-        async with conversation.asks():
-            made = await conversation.keeper.another(edited, text)
-            await conversation.read_again()
+        async with conversation.request_lock():
+            version = await conversation.repository.add_version(edited, text)
+            await conversation.reload()
             if edited.role == "user":
-                await conversation.answer(len(self._app.transcript.messages))
+                await conversation.request_answer(len(self._transcript.messages))
             else:
-                await conversation.go_on(made.id)
+                await conversation.continue_answer(version.id)
 
     # -- versions --------------------------------------------------------------------------
 
     async def version(self, step: int) -> None:
-        """Show another version of the marked message, else of the last that has several."""
-        transcript, conversation = self._app.transcript, self._conversation
-        messages = transcript.messages
-        last = len(messages) - 1 if transcript.marked is None else transcript.marked
+        """Show another version of the message at the cursor, else of the last that has several."""
+        transcript, conversation = self._transcript, self._conversation
+        messages, cursor = transcript.messages, transcript.marked
+        last = len(messages) - 1 if cursor is None else cursor
         several = [m.id for m in messages[: last + 1] if m.version is not None and m.id is not None]
         if not several:
             raise UsageError(_("There is only one version of this."))
-        store = self._store.messages
-        async with conversation.order:
-            siblings = await conversation.keeper.run(store.siblings, several[-1])
+        run = conversation.repository.run
+        async with conversation.lock:
+            siblings = await run(self._messages.siblings, several[-1])
             other = siblings[(siblings.index(several[-1]) + step) % len(siblings)]
-            await conversation.keeper.run(store.show, other)
-            await conversation.read_again()
+            await run(self._messages.show, other)
+            await conversation.reload()
         transcript.go_to_message(other)
 
-    # -- taking out, and a conversation from here ------------------------------------------
+    # -- dropping and forking --------------------------------------------------------------
 
     async def drop(self) -> None:
-        """Take out a message and all after it."""
-        transcript, conversation = self._app.transcript, self._conversation
-        store = self._store.messages
-        async with conversation.order:
-            first = self._find("" if transcript.marked is not None else "user")
+        """Remove a message and all after it from the path."""
+        transcript, conversation = self._transcript, self._conversation
+        run = conversation.repository.run
+        async with conversation.lock:
+            first = self._target("" if transcript.marked is not None else "user")
             ids = [message.id for message in transcript.messages]
             count, leaf = len(ids) - ids.index(first), ids[-1]
-            found = await conversation.keeper.run(store.get, first)
-            await conversation.keeper.run(store.set_leaf, found.conversation, found.parent)
+            message = await run(self._messages.get, first)
+            await run(self._messages.set_leaf, message.conversation, message.parent)
             if leaf is not None:
-                self._taken.append(Taken(found.conversation, leaf))
-            await conversation.read_again()
-        text = plural("Taken out: {n} message.", "Taken out: {n} messages.", count)
-        back = _("Back with {key}").format(key=self._app.keymap.shown("undo"))
-        self._app.say(f"{text.format(n=count)} {back}")
+                self._dropped.append(DroppedMessages(message.conversation, leaf))
+            await conversation.reload()
+        text = plural("Removed {n} message.", "Removed {n} messages.", count)
+        undo = _("{key} undoes this.").format(key=self._keymap.shown("undo"))
+        self._window.say(f"{text.format(n=count)} {undo}")
 
     async def undo(self) -> None:
-        """Bring back what was taken out last."""
-        if not self._taken:
-            raise UsageError(_("Nothing was taken out here."))
+        """Restore what was dropped last."""
+        if not self._dropped:
+            raise UsageError(_("There is nothing to undo."))
         conversation = self._conversation
-        taken = self._taken.pop()  # now: another one may be asked for before this is done
+        dropped = self._dropped.pop()  # now: another undo may start before this is done
         try:
-            await conversation.show(taken.conversation)
-            async with conversation.order:
-                leaf = self._store.messages.set_leaf
-                await conversation.keeper.run(leaf, taken.conversation, taken.leaf)
-                await conversation.read_again()
+            await conversation.show(dropped.conversation)
+            async with conversation.lock:
+                set_leaf = self._messages.set_leaf
+                await conversation.repository.run(set_leaf, dropped.conversation, dropped.leaf)
+                await conversation.reload()
         except Exception:
-            self._taken.append(taken)
+            self._dropped.append(dropped)
             raise
-        self._app.say(_("It is there again."))
+        self._window.say(_("The messages are restored."))
 
     async def fork(self) -> None:
-        """A new conversation that goes on from here."""
-        at, conversation = self._find(), self._conversation
-        assert conversation.key is not None
-        fork = self._store.conversations.fork
-        new = await conversation.keeper.run(fork, conversation.key, at)
-        await conversation.show(new.id)
-        await self._app.sidebar.read()
-        self._app.say(
-            _("A new conversation from here: {title}").format(title=chat_lines.title(new))
+        """Copy the path up to the message at the cursor into a new conversation."""
+        message, conversation = self._target(), self._conversation
+        assert conversation.id is not None
+        fork = conversation.repository.store.conversations.fork
+        copy = await conversation.repository.run(fork, conversation.id, message)
+        await conversation.show(copy.id)
+        self._window.post_message(self.Forked())
+        self._window.say(
+            _("New conversation from here: {title}").format(title=chat_lines.title(copy))
         )

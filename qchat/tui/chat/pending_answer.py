@@ -1,46 +1,49 @@
-"""An answer on its way: drawn where its conversation is shown, kept in any case."""
+"""An answer that is being generated: drawn where its conversation is shown, stored anyway."""
 
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...api.reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
-from ..transcript.message import AnswerState, Message
+from ...message_state import MessageState
+from ..transcript.answer_stats import AnswerResult
+from ..transcript.message import Message
 from ..transcript.transcript import Transcript
-from .request_thread import AnswerResult, RequestThread
+from .request_thread import RequestThread
 
 if TYPE_CHECKING:
-    from .repository import StartedAnswer
+    from .repository import ConversationRepository, StartedAnswer
 
 
 class PendingAnswer:
-    """One answer on its way.
+    """One pending answer.
 
-    `answer` is its id in the store, `at` its index in the transcript, None while another
-    conversation is shown. `asking` is set once it is asked for.
+    `id` is that of the store, `index` the place in the transcript, None while another conversation
+    is shown. `request_thread` and `repository` are set when the request is sent.
     """
 
-    asking: RequestThread
+    request_thread: RequestThread
+    repository: "ConversationRepository"
 
     def __init__(
-        self, conversation: str, title: str, begun: "StartedAnswer", at: int | None
+        self, conversation: str, title: str, started: "StartedAnswer", index: int | None
     ) -> None:
         self.conversation = conversation
         self.title = title
-        self.answer = begun.answer
-        self.version = begun.version
-        self.at = at
-        self._before = begun.before
+        self.id = started.answer
+        self.version = started.version
+        self.index = index
+        self._continued = started.continued
         self._saved = ("", "")
-        self._answers = False
+        self._has_content = False
 
     @property
     def text(self) -> tuple[str, str]:
-        """What has come until now: content and reasoning."""
-        return "".join(self.asking.content), "".join(self.asking.reasoning)
+        """What has arrived so far: content and reasoning."""
+        return "".join(self.request_thread.content), "".join(self.request_thread.reasoning)
 
     def unsaved(self) -> tuple[str, str] | None:
-        """What has come, for a checkpoint; None where that is stored already."""
+        """What has arrived, for a checkpoint; None where that is stored already."""
         text = self.text
         if text == self._saved:
             return None
@@ -54,49 +57,51 @@ class PendingAnswer:
             "assistant",
             content,
             reasoning,
-            AnswerState.STREAMING,
-            id=self.answer,
+            MessageState.STREAMING,
+            id=self.id,
             version=self.version,
         )
 
     def draw(self, transcript: Transcript, events: list[Event]) -> None:
-        """More has come."""
-        if self.at is None:
+        """Draw new events."""
+        if self.index is None:
             return
         for event in events:
             if isinstance(event, ContentDelta):
-                transcript.stream(self.at, event.text)
+                transcript.stream(self.index, event.text)
             elif isinstance(event, ReasoningDelta):
-                transcript.stream(self.at, reasoning=event.text)
+                transcript.stream(self.index, reasoning=event.text)
             elif isinstance(event, Reclassified):
-                shown = replace(self.message(), text="", reasoning=event.reasoning)
-                transcript.replace(self.at, shown)
-        if self.asking.first_content is not None and not self._answers:
-            self._answers = True
-            self._show_time(transcript, self.asking.first_content)
+                message = replace(self.message(), text="", reasoning=event.reasoning)
+                transcript.replace(self.index, message)
+        if self.request_thread.first_content is not None and not self._has_content:
+            self._has_content = True
+            self._draw_seconds(transcript, self.request_thread.first_content)
 
     def tick(self, transcript: Transcript) -> None:
-        """Time goes on: how long it has been thinking."""
-        if not self._answers:
-            self._show_time(transcript, time.monotonic())
+        """Redraw how long the model has been reasoning."""
+        if not self._has_content:
+            self._draw_seconds(transcript, time.monotonic())
 
-    def _show_time(self, transcript: Transcript, until: float) -> None:
-        if self.at is not None and self.asking.reasoning:
-            message = transcript.messages[self.at]
-            seconds = until - self.asking.started
-            transcript.annotate(self.at, replace(message, thought_seconds=seconds))
+    def _draw_seconds(self, transcript: Transcript, end: float) -> None:
+        if self.index is not None and self.request_thread.reasoning:
+            message = transcript.messages[self.index]
+            seconds = end - self.request_thread.started
+            transcript.annotate(self.index, replace(message, thought_seconds=seconds))
 
-    def thought(self, end: AnswerResult) -> float | None:
-        """Seconds of thinking before the answer began, where it thought."""
-        if self._before is not None:
-            seconds = self._before.timings.get("reasoning_seconds")
+    def reasoning_seconds(self, result: AnswerResult) -> float | None:
+        """Seconds of reasoning before the content began; None without reasoning."""
+        if self._continued is not None:
+            seconds = self._continued.timings.get("reasoning_seconds")
             return seconds if isinstance(seconds, float) else None
-        first = self.asking.first_content
-        return first - self.asking.started if end.reasoning and first is not None else None
+        first = self.request_thread.first_content
+        if first is None or not result.reasoning:
+            return None
+        return first - self.request_thread.started
 
-    def cut(self) -> AnswerResult:
-        """Stop it; what came is its end."""
-        self.asking.stop()
+    def stop(self) -> AnswerResult:
+        """Stop the request; the result is what has arrived."""
+        self.request_thread.stop()
         content, reasoning = self.text
-        total = time.monotonic() - self.asking.started
+        total = time.monotonic() - self.request_thread.started
         return AnswerResult(content, reasoning, None, None, None, None, total)

@@ -1,7 +1,6 @@
-"""What the chat keeps: the question before it is asked, the answer as it comes, the draft.
+"""What the chat stores: questions before they are sent, answers as they arrive, drafts.
 
-Calls that have no order to wait for begin at once and give a future, so that what was called first
-is stored first.
+Calls are queued at once and return a future, so that they are executed in the order of the calls.
 """
 
 from asyncio import Future
@@ -11,13 +10,12 @@ from typing import Any, Final
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from ...message_state import MessageState
 from ...store import AnswerRecorder, Store, StoredConversation, StoreThread
-from ...store import MessageState as StoreState
 from ...store import StoredMessage as Stored
 from ..composer.chips import Draft
 from ..request_settings import RequestSettings
-from ..transcript.message import AnswerState
-from .request_thread import AnswerResult
+from ..transcript.answer_stats import AnswerResult
 
 Version = tuple[int, int]
 
@@ -26,10 +24,10 @@ _DRAFT: Final = "draft"  # of a conversation that has not begun
 
 @dataclass(frozen=True, slots=True)
 class LoadedConversation:
-    """A conversation as it stands in the store; `record` None is one that has not begun.
+    """A conversation as stored; `record` is None where it has not begun.
 
-    `versions` says of messages that have siblings which one each is, and of how many; `edited` is
-    the message of which the draft is another version.
+    `versions` maps messages with siblings to (number, count); `edited` is the message of which the
+    draft is a new version.
     """
 
     record: StoredConversation | None
@@ -41,20 +39,21 @@ class LoadedConversation:
 
 @dataclass(frozen=True, slots=True)
 class StartedAnswer:
-    """An answer to ask for: its id, the messages to send, which version it is of how many.
+    """An answer to request: its id, the messages to send, its version number and their count.
 
-    `before` is the answer that is to be gone on with, where it is not a new one.
+    `continued` is the stored answer that is to be continued, None for a new one.
     """
 
     answer: int
     messages: list[JsonObject]
     version: Version | None
-    before: Stored | None = None
+    continued: Stored | None = None
 
     @property
-    def text(self) -> tuple[str, str]:
-        """Content and reasoning of the answer that is gone on with."""
-        return (self.before.content, self.before.reasoning or "") if self.before else ("", "")
+    def prefix(self) -> tuple[str, str]:
+        """Content and reasoning with which the answer begins."""
+        stored = self.continued
+        return (stored.content, stored.reasoning or "") if stored is not None else ("", "")
 
 
 class ConversationRepository:
@@ -64,13 +63,13 @@ class ConversationRepository:
         self.store = store
         self.run = StoreThread()
         self._recorder = AnswerRecorder(store)
-        self._drafts: dict[str | None, str | None] = {}  # None: it is not known what is stored
+        self._drafts: dict[str | None, str | None] = {}  # None: unknown what is stored
 
     def load(self, conversation: str | None) -> LoadedConversation:
-        """The messages on the path that is shown, and what was being written."""
+        """Read the messages on the current path, and the draft."""
         if conversation is None:
-            self._drafts[None] = written = self.store.recall(_DRAFT)
-            return LoadedConversation(None, [], Draft.parsed(written))
+            self._drafts[None] = draft_text = self.store.recall(_DRAFT)
+            return LoadedConversation(None, [], Draft.parsed(draft_text))
         record = self.store.conversations.get(conversation)
         nodes = self.store.messages.path(conversation)
         messages = self.store.messages.bodies([node.id for node in nodes])
@@ -84,22 +83,22 @@ class ConversationRepository:
     def _edited(self, conversation: str, draft: Draft) -> Stored | None:
         if draft.edits is None:
             return None
-        messages = self.store.messages  # what was imported may name any
-        found = (node.id for node in messages.tree(conversation) if node.id == draft.edits)
-        return next((messages.get(number) for number in found), None)
+        messages = self.store.messages  # an imported draft may name any number
+        ids = (node.id for node in messages.tree(conversation) if node.id == draft.edits)
+        return next((messages.get(id_) for id_ in ids), None)
 
-    def question(
-        self, conversation: str | None, parent: int | None, text: str, using: RequestSettings
+    def add_question(
+        self, conversation: str | None, parent: int | None, text: str, settings: RequestSettings
     ) -> "Future[tuple[Stored, Version | None]]":
-        """Store a question behind `parent`, and begin a conversation for it where there is none.
+        """Store a question after `parent`; create the conversation where there is none.
 
-        Its draft is emptied. Raises `UsageError` where the conversation was deleted.
+        Its draft is cleared. Raises `UsageError` where the conversation was deleted.
         """
         self._drafts[conversation] = ""
-        return self.run(self._question, conversation, parent, text, using)
+        return self.run(self._add_question, conversation, parent, text, settings)
 
-    def _question(
-        self, conversation: str | None, parent: int | None, text: str, using: RequestSettings
+    def _add_question(
+        self, conversation: str | None, parent: int | None, text: str, settings: RequestSettings
     ) -> tuple[Stored, Version | None]:
         store = self.store
         if conversation is not None:
@@ -109,10 +108,10 @@ class ConversationRepository:
         with store.together():  # else a question that fails would leave an empty conversation
             stored = self._recorder.add_conversation(
                 text,
-                system=using.system,
-                server=using.server,
-                model=using.model,
-                settings=using.settings(),
+                system=settings.system,
+                server=settings.server,
+                model=settings.model,
+                settings=settings.settings(),
             )
             store.remember(_DRAFT, "")
         return stored, None
@@ -127,15 +126,15 @@ class ConversationRepository:
 
     async def questions(self, conversation: str | None) -> list[str]:
         """Earlier questions, newest first: those of this conversation, then those of all."""
-        ask = self.store.messages.questions
-        own = [] if conversation is None else await self.run(ask, conversation)
-        return own + await self.run(ask)
+        read = self.store.messages.questions
+        own = [] if conversation is None else await self.run(read, conversation)
+        return own + await self.run(read)
 
-    def another(self, old: Stored, text: str) -> "Future[Stored]":
-        """Store another version of a message. Raises `UsageError` as `question` does."""
-        return self.run(self._another, old, text)
+    def add_version(self, old: Stored, text: str) -> "Future[Stored]":
+        """Store a new version of a message. Raises `UsageError` as `add_question` does."""
+        return self.run(self._add_version, old, text)
 
-    def _another(self, old: Stored, text: str) -> Stored:
+    def _add_version(self, old: Stored, text: str) -> Stored:
         self._check(old.conversation)
         return self.store.messages.add(
             old.conversation,
@@ -146,96 +145,103 @@ class ConversationRepository:
             model=old.model,
         )
 
-    def begin(
-        self, conversation: str, question: int, using: RequestSettings
+    def begin_answer(
+        self, conversation: str, question: int, settings: RequestSettings
     ) -> "Future[StartedAnswer]":
-        """Begin an answer to a question, whatever is shown in another window.
-
-        Raises `UsageError` where the conversation was deleted.
+        """Store the beginning of an answer to a question. Raises `UsageError` where the
+        conversation was deleted.
         """
-        return self.run(self._begin, conversation, question, using)
+        return self.run(self._begin_answer, conversation, question, settings)
 
-    def _begin(self, conversation: str, question: int, using: RequestSettings) -> StartedAnswer:
+    def _begin_answer(
+        self, conversation: str, question: int, settings: RequestSettings
+    ) -> StartedAnswer:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
         answer = self._recorder.begin(
             conversation,
             parent=question,
-            server=using.endpoint.name or using.endpoint.base_url,
-            model=using.model,
-            system=using.system,
-            parameters=using.asked(),
+            server=settings.endpoint.name or settings.endpoint.base_url,
+            model=settings.model,
+            system=settings.system,
+            parameters=settings.request_parameters(),
         )
         version = store.messages.versions(conversation).get(answer.id)
         return StartedAnswer(answer.id, messages, version)
 
-    def resume(self, conversation: str, answer: int) -> "Future[StartedAnswer]":
-        """Begin to go on with the last answer.
+    def resume_answer(self, conversation: str, answer: int) -> "Future[StartedAnswer]":
+        """Reopen the last answer, to be continued.
 
-        Space at its end is left out: the model writes it again. Raises `UsageError` where the
+        Trailing whitespace is removed: the model writes it again. Raises `UsageError` where the
         conversation was deleted.
         """
-        return self.run(self._resume, conversation, answer)
+        return self.run(self._resume_answer, conversation, answer)
 
-    def _resume(self, conversation: str, answer: int) -> StartedAnswer:
+    def _resume_answer(self, conversation: str, answer: int) -> StartedAnswer:
         self._check(conversation)
-        before = self.store.messages.resume(answer)
-        before = replace(before, content=before.content.rstrip())
+        stored = self.store.messages.resume(answer)
+        stored = replace(stored, content=stored.content.rstrip())
         messages = self.store.for_api(conversation, answer)
-        messages[-1] = before.for_api()
+        messages[-1] = stored.for_api()
         return StartedAnswer(
-            answer, messages, self.store.messages.versions(conversation).get(answer), before
+            answer, messages, self.store.messages.versions(conversation).get(answer), stored
         )
 
-    def use(self, conversation: str, using: RequestSettings) -> "Future[StoredConversation]":
-        """Keep what the next question is asked with."""
+    def save_settings(
+        self, conversation: str, settings: RequestSettings
+    ) -> "Future[StoredConversation]":
+        """Store the settings of the next request."""
         conversations = self.store.conversations
-        self.run(conversations.set_server, conversation, using.server, using.model)
-        self.run(conversations.set_system, conversation, using.system)
-        return self.run(conversations.set_settings, conversation, using.settings())
+        self.run(conversations.set_server, conversation, settings.server, settings.model)
+        self.run(conversations.set_system, conversation, settings.system)
+        return self.run(conversations.set_settings, conversation, settings.settings())
 
     def checkpoint(self, answer: int, content: str, reasoning: str) -> "Future[None]":
-        """What has come until now."""
+        """Store what has arrived so far."""
         return self.run(self._recorder.checkpoint, answer, content, reasoning)
 
-    def finish(
-        self, answer: int, end: AnswerResult, state: AnswerState, thought: float | None
+    def finish_answer(
+        self,
+        answer: int,
+        result: AnswerResult,
+        state: MessageState,
+        reasoning_seconds: float | None,
     ) -> "Future[Stored]":
-        """How the answer ended."""
+        """Store how the answer ended."""
         return self.run(
             self._recorder.finish,
             answer,
-            StoreState(state.value),
-            end.content,
-            end.reasoning,
-            error=end.error,
-            finish_reason=end.finish_reason,
-            model=end.model,
-            usage=end.usage,
-            first_token=end.first_token,
-            total=end.total,
-            reasoning_seconds=thought,
+            state,
+            result.content,
+            result.reasoning,
+            error=result.error,
+            finish_reason=result.finish_reason,
+            model=result.model,
+            usage=result.usage,
+            first_token=result.first_token,
+            total=result.total,
+            reasoning_seconds=reasoning_seconds,
         )
 
-    def keep_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":
-        """Keep what is being written; None where it has not changed since it was kept."""
+    def save_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":
+        """Store the draft; None where it has not changed since it was stored."""
         if draft == self._drafts.get(conversation, ""):
             return None
         self._drafts[conversation] = draft
-        kept: Future[Any]
+        saving: Future[Any]
         if conversation is None:
-            kept = self.run(self.store.remember, _DRAFT, draft)
+            saving = self.run(self.store.remember, _DRAFT, draft)
         else:
-            kept = self.run(self.store.conversations.set_draft, conversation, draft)
+            saving = self.run(self.store.conversations.set_draft, conversation, draft)
 
-        def look(done: "Future[Any]") -> None:
-            if self._drafts[conversation] == draft and (done.cancelled() or done.exception()):
-                self._drafts[conversation] = None  # it is kept when it is asked for again
+        def check(future: "Future[Any]") -> None:
+            if self._drafts[conversation] == draft and (future.cancelled() or future.exception()):
+                self._drafts[conversation] = None  # stored again by the next call
 
-        kept.add_done_callback(look)
-        return kept
+        saving.add_done_callback(check)
+        return saving
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all calls are executed."""
         self.run.close()

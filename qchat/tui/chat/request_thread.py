@@ -1,4 +1,4 @@
-"""One answer, asked for in a thread of its own; the screen never waits for a server."""
+"""A request in a thread of its own; the event loop never waits for a server."""
 
 import asyncio
 import contextvars
@@ -14,6 +14,7 @@ from ...errors import QchatError, UsageError
 from ...json_types import JsonObject
 from ...sampling import Sampling
 from ..request_settings import MissingServer
+from ..transcript.answer_stats import AnswerResult
 
 if TYPE_CHECKING:
     from ...api.client import Client
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What is asked, of whom; `model` None means the server's only one.
+    """A request for an answer; `model` None means the server's only one.
 
-    `begun`, content and reasoning of an answer, is to be gone on with: it is the last of the
+    `prefix`, content and reasoning of an answer, is to be continued: it is the last of the
     `messages`, and the answer begins with it.
     """
 
@@ -32,62 +33,51 @@ class ChatRequest:
     model: str | None
     messages: list[JsonObject]
     sampling: Sampling
-    begun: tuple[str, str] = ("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerResult:
-    """How an answer ended. `error` is a sentence for a person, '' where all went well."""
-
-    content: str
-    reasoning: str
-    model: str | None
-    usage: JsonObject | None
-    finish_reason: str | None
-    first_token: float | None
-    total: float
-    error: str = ""
+    prefix: tuple[str, str] = ("", "")
 
 
 class RequestThread:
-    """A request on its way. `apply_chunk` and `ended` are called on the loop of the screen."""
+    """A request in progress. `on_events` and `on_end` are called on the window's event loop.
+
+    After `stop` neither is called.
+    """
 
     def __init__(
         self,
         request: ChatRequest,
-        apply_chunk: "Callable[[list[Event]], None]",
-        ended: Callable[[AnswerResult], None],
+        on_events: "Callable[[list[Event]], None]",
+        on_end: Callable[[AnswerResult], None],
     ) -> None:
         self.request = request
-        self._take = apply_chunk
-        self._ended = ended
+        self._on_events = on_events
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # Textual's timers look for the app in it
         self._stopped = threading.Event()
         self._client: Client | None = None
-        self.content: list[str] = [text for text in request.begun[:1] if text]
-        self.reasoning: list[str] = [text for text in request.begun[1:] if text]
+        self.content: list[str] = [text for text in request.prefix[:1] if text]
+        self.reasoning: list[str] = [text for text in request.prefix[1:] if text]
         self.started = time.monotonic()
         self.first_content: float | None = None
-        threading.Thread(target=self._run, name="asking", daemon=True).start()
+        threading.Thread(target=self._run, name="chat-request", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing more comes from here; the connection is closed at once."""
+        """Close the connection at once; no callback is called any more."""
         self._stopped.set()
         if (client := self._client) is not None:
             client.break_off()
 
     def _run(self) -> None:
         try:
-            self._ask()
+            self._request()
         except _StoppedError:
             return
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
         from ...api.stream import StreamProgress
 
         progress = StreamProgress(wants_usage=True)
-        content, reasoning = self.request.begun
+        content, reasoning = self.request.prefix
         if content:
             progress.splitter = Continuation()
         error = ""
@@ -97,14 +87,14 @@ class RequestThread:
             error = str(e)
         except _StoppedError:
             raise
-        except Exception as e:  # a thread has nobody else to tell
+        except Exception as e:  # nothing else would report it
             error = f"{type(e).__name__}: {e}"
         if self._stopped.is_set():
             return
         last = progress.splitter.finish()
         progress.total = time.monotonic() - self.started
         answer = progress.splitter.answer
-        end = AnswerResult(
+        result = AnswerResult(
             content + (answer.content or ""),
             reasoning + (answer.reasoning or ""),
             progress.model,
@@ -114,8 +104,8 @@ class RequestThread:
             progress.total,
             error,
         )
-        self._call(self._pass_on, last)
-        self._call(self._end, end)
+        self._call(self._apply, last)
+        self._call(self._end, result)
 
     def _stream(self, progress: "StreamProgress") -> None:
         from ...api.client import Client
@@ -124,7 +114,7 @@ class RequestThread:
 
         request = self.request
         if isinstance(request.endpoint, MissingServer):
-            raise UsageError(request.endpoint.trouble)
+            raise UsageError(request.endpoint.error_message)
         with Client(request.endpoint) as client:
             self._client = client
             if self._stopped.is_set():
@@ -133,30 +123,30 @@ class RequestThread:
             self.started = time.monotonic()  # what was imported before is not the server's time
             body = request.sampling.fill({"model": progress.model, "messages": request.messages})
             body = {"stream_options": {"include_usage": True}, **body}
-            if request.begun[0]:
+            if request.prefix[0]:
                 body |= {"continue_final_message": True, "add_generation_prompt": False}
 
-            def take(chunk: JsonObject) -> None:
+            def receive(chunk: JsonObject) -> None:
                 if self._stopped.is_set():
                     raise _StoppedError
-                found = list(apply_chunk(progress, chunk))
-                if found and progress.first_token is None:
+                events = list(apply_chunk(progress, chunk))
+                if events and progress.first_token is None:
                     progress.first_token = time.monotonic() - self.started
-                if found:
-                    self._call(self._pass_on, found)
+                if events:
+                    self._call(self._apply, events)
 
-            stream_chunks(client, body, take, progress)
+            stream_chunks(client, body, receive, progress)
 
     def _call(self, function: Callable[[Any], None], value: object) -> None:
         try:
             self._loop.call_soon_threadsafe(function, value, context=self._context)
         except RuntimeError:
-            raise _StoppedError from None  # the screen is gone
+            raise _StoppedError from None  # the window is closed
 
-    def _pass_on(self, found: "list[Event]") -> None:
+    def _apply(self, events: "list[Event]") -> None:
         if self._stopped.is_set():
             return
-        for event in found:
+        for event in events:
             if isinstance(event, ContentDelta):
                 if self.first_content is None:
                     self.first_content = time.monotonic()
@@ -165,15 +155,15 @@ class RequestThread:
                 self.reasoning.append(event.text)
             elif isinstance(event, Reclassified):
                 self.content.clear()
-                self.first_content = None  # that was thinking, too
+                self.first_content = None  # that was reasoning, too
                 self.reasoning[:] = [event.reasoning]
-        self._take(found)
+        self._on_events(events)
 
-    def _end(self, end: AnswerResult) -> None:
+    def _end(self, result: AnswerResult) -> None:
         if not self._stopped.is_set():
             self._stopped.set()
-            self._ended(end)
+            self._on_end(result)
 
 
 class _StoppedError(Exception):
-    """The person does not want the rest."""
+    """The request was stopped."""

@@ -1,6 +1,7 @@
-"""What a person changes of what the next question is asked with; a room of actions."""
+"""Actions on the settings of the next request."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +12,16 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sampling import PRESETS
 from ...sanitize import clean, one_line
+from ...settings import Settings
 from ...system_prompts import Prompts
 from ..request_settings import MissingServer, RequestSettings, endpoint_named
+from ..servers.monitor import ServerMonitor
+from ..window import Window
+from .active_settings import ActiveSettings
 
 if TYPE_CHECKING:
-    from ..app import ChatApp
-    from ..launch import LaunchOptions
     from ..screens.model_picker import ModelChoice
+    from ..screens.prompt_picker import PromptChoice
 
 _NONE = "none"
 _SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAME=VALUE
@@ -26,176 +30,185 @@ _SET: Final = re.compile(r"([^\s=]+)\s*=?\s*(.*)", re.DOTALL)  # NAME VALUE, NAM
 class SettingsActions:
     """Server, model, parameters, thinking, system prompt. Methods may raise `UsageError`."""
 
-    def __init__(self, app: "ChatApp", start: "LaunchOptions") -> None:
-        self._app = app
-        self._start = start
+    def __init__(
+        self,
+        window: Window,
+        active: ActiveSettings,
+        monitor: ServerMonitor,
+        settings: Settings | None,
+        edit_text: Callable[[str], Awaitable[str]],
+    ) -> None:
+        """`edit_text` returns a text as edited in the external editor."""
+        self._window = window
+        self._active = active
+        self._monitor = monitor
+        self._settings = settings
+        self._edit_text = edit_text
 
     @property
-    def _using(self) -> RequestSettings:
-        return self._app.current.using
+    def _current(self) -> RequestSettings:
+        return self._active.current
 
-    def _use(self, using: RequestSettings, said: str = "") -> None:
-        self._app.current.use(using)
-        if said:
-            self._app.say(said)
+    def _apply(self, settings: RequestSettings, message: str = "") -> None:
+        self._active.apply(settings)
+        if message:
+            self._window.say(message)
 
     # -- server and model ------------------------------------------------------------------
 
     async def model(self, name: str) -> None:
-        """The model of this name, or one to pick."""
+        """Use the model of this name; without one, open the model picker."""
         if not name:
             self._pick_server()
             return
-        if isinstance(self._using.endpoint, MissingServer):
-            raise UsageError(self._using.endpoint.trouble)
-        last = self._app.probe.last
-        offered = [one.name for one in last.models] if last is not None else []
+        if isinstance(self._current.endpoint, MissingServer):
+            raise UsageError(self._current.endpoint.error_message)
+        result = self._monitor.result
+        offered = [one.name for one in result.models] if result is not None else []
         if offered and name not in offered:
             text = _("The server has no model {name!r}; it has {names}.")
             names = ", ".join(one_line(one) for one in offered[:20])
             raise UsageError(text.format(name=name, names=names))
-        self._app.current.prefer(self._using.endpoint, name)
-        self._app.say(_("Model: {name}").format(name=one_line(name)))
+        self._active.set_server(self._current.endpoint, name)
+        self._window.say(_("Model: {name}").format(name=one_line(name)))
 
     async def server(self, name: str) -> None:
-        """The server of this name or address, or one to pick."""
+        """Use the server of this name or address; without one, open the model picker."""
         if not name:
             self._pick_server()
             return
-        settings = self._start.settings
+        settings = self._settings
         if "://" in name and settings is not None:
             wire.normalise(name, "/server")
-            found = wire.resolve(settings, base_url=name)
-            assert found is not None
-            self.connect(found, None)
+            resolved = wire.resolve(settings, base_url=name)
+            assert resolved is not None
+            self.connect(resolved, None)
         else:
-            endpoint = endpoint_named(self._using.defaults, name)
+            endpoint = endpoint_named(self._current.defaults, name)
             self.connect(endpoint, endpoint.model)
 
     def _pick_server(self) -> None:
         from ..screens.model_picker import ModelPicker
 
-        settings, endpoint = self._start.settings, self._using.endpoint
-        self._app.push_screen(ModelPicker(settings, endpoint, self._chosen))
+        settings, endpoint = self._settings, self._current.endpoint
+        self._window.push_screen(ModelPicker(settings, endpoint), self._apply_model)
 
-    def _chosen(self, choice: "ModelChoice") -> None:
-        self.connect(choice.endpoint, choice.model)
+    def _apply_model(self, choice: "ModelChoice | None") -> None:
+        if choice is not None:
+            self.connect(choice.endpoint, choice.model)
 
     def connect(self, endpoint: Endpoint, model: str | None) -> None:
-        """Ask this server from now on, here and in new conversations; it is looked at at once."""
-        self._app.current.prefer(endpoint, model)
-        self._app.probe.wake()
+        """Use this server here and in new conversations, and probe it now."""
+        self._active.set_server(endpoint, model)
+        self._monitor.wake()
 
     # -- parameters ------------------------------------------------------------------------
 
     async def parameters(self) -> None:
-        """All of them on a screen."""
+        """Open the parameters screen."""
         from ..screens.parameters import ParametersScreen
 
-        self._app.push_screen(ParametersScreen(self._using, self._changed))
+        self._window.push_screen(ParametersScreen(self._current, self._apply_parameters))
 
-    def _changed(self, using: RequestSettings) -> None:
-        # The server may have become another one while the screen was open.
-        self._use(replace(self._using, own=using.own, plain=using.plain))
+    def _apply_parameters(self, settings: RequestSettings) -> None:
+        # The server may have changed while the screen was open.
+        self._apply(replace(self._current, own=settings.own, plain=settings.plain))
 
-    async def set(self, said: str) -> None:
-        """One of them: ``NAME VALUE``; no value, or ``default``, takes it back."""
-        found = _SET.fullmatch(said.strip())
-        if found is None:
+    async def set(self, assignment: str) -> None:
+        """Set one: ``NAME VALUE``; no value, or ``default``, resets it."""
+        match = _SET.fullmatch(assignment.strip())
+        if match is None:
             raise UsageError(_("Write a name and a value, such as: /set temperature 0.2"))
-        name, value = found[1].lower(), found[2]
-        using = self._using.with_text(name, value)
-        now = parameters.shown(using.value(name)[0]) or _("as the server likes")
-        self._use(using, _("{name}: {value}").format(name=name, value=one_line(now)))
+        name, value = match[1].lower(), match[2]
+        settings = self._current.with_text(name, value)
+        text = parameters.shown(settings.value(name)[0]) or _("server default")
+        self._apply(settings, _("{name}: {value}").format(name=name, value=one_line(text)))
 
     async def preset(self, name: str) -> None:
-        """The preset of this name, or one to pick."""
+        """Use the preset of this name; without one, open the list."""
         if name:
-            using = self._using.with_text("preset", name)
-            self._use(using, _("Preset: {name}").format(name=using.preset or _("none")))
+            settings = self._current.with_text("preset", name)
+            self._apply(settings, _("Preset: {name}").format(name=settings.preset or _("none")))
             return
         from ..screens.pick_list import PickItem, PickList
 
-        now = self._using.preset or _NONE
+        current = self._current.preset or _NONE
         items = [
-            PickItem(name, ("● " if name == now else "  ") + name, _preset_values(name))
+            PickItem(name, ("● " if name == current else "  ") + name, _preset_values(name))
             for name in (*PRESETS, _NONE)
         ]
-        note = _("Enter chooses · Escape leaves")
-        pick = PickList(_("Preset"), items, hint=_("A word of the list"), note=note)
-        self._app.push_screen(pick, self._preset_picked)
+        note = _("Enter: use · Esc: close")
+        pick = PickList(_("Preset"), items, placeholder=_("Filter"), note=note)
+        self._window.push_screen(pick, self._apply_preset)
 
-    def _preset_picked(self, name: str | None) -> None:
+    def _apply_preset(self, name: str | None) -> None:
         if name is not None:
-            self._use(self._using.with_text("preset", name))
+            self._apply(self._current.with_text("preset", name))
 
-    async def thinking(self, said: str) -> None:
-        """On, off or auto (as the server likes); without a word the next of these."""
-        if not said:
+    async def thinking(self, switch: str) -> None:
+        """Set thinking to on, off or auto (the server's default); without a value, to the next."""
+        if not switch:
             following = {None: "on", True: "off", False: "auto"}
-            said = following[self._using.own.thinking]
-        self._use(self._using.with_text("thinking", said))
+            switch = following[self._current.own.thinking]
+        self._apply(self._current.with_text("thinking", switch))
 
     # -- the system prompt -----------------------------------------------------------------
 
     @property
     def _prompts(self) -> Prompts:
-        if self._start.settings is None:
+        if self._settings is None:
             raise UsageError(_("There is no folder for system prompts here."))
-        return Prompts(self._start.settings.paths)
+        return Prompts(self._settings.paths)
 
     async def system(self, name: str) -> None:
-        """The system prompt of this name, ``none``, or one to pick."""
+        """Use the system prompt of this name, or ``none``; without a name, open the picker."""
         if name == _NONE:
-            self._use(replace(self._using, system=None), _("No system prompt."))
+            self._apply(replace(self._current, system=None), _("No system prompt."))
         elif name:
             self._use_prompt(name)
         else:
             from ..screens.prompt_picker import PromptPicker
 
-            picker = PromptPicker(self._prompts, self._using.system)
-            self._app.push_screen(picker, self._prompt_picked)
+            picker = PromptPicker(self._prompts, self._current.system)
+            self._window.push_screen(picker, self._prompt_selected)
 
     def _use_prompt(self, name: str) -> None:
         text = clean(self._prompts.read(name))
-        self._use(replace(self._using, system=text), _("System prompt: {name}").format(name=name))
+        self._apply(
+            replace(self._current, system=text), _("System prompt: {name}").format(name=name)
+        )
 
-    def _prompt_picked(self, result: str | None) -> None:
-        if result is not None:
-            self._app.spawn(self._prompt_wished(result))
+    def _prompt_selected(self, choice: "PromptChoice | None") -> None:
+        if choice is not None:
+            self._window.spawn(self._apply_prompt(choice))
 
-    async def _prompt_wished(self, result: str) -> None:
-        from ..screens.prompt_picker import wish
-
-        wished = wish(result)
-        if wished.name is None:
+    async def _apply_prompt(self, choice: "PromptChoice") -> None:
+        if choice.name is None:
             await self.system(_NONE)
-        elif wished.edit:
-            await self._edit(wished.name)
+        elif choice.edit:
+            await self._edit(choice.name)
         else:
-            self._use_prompt(wished.name)
+            self._use_prompt(choice.name)
 
     async def _edit(self, name: str) -> None:
-        """Write it in the person's own editor, keep it, use it."""
-        from ..composer import external_editor as editor
-
+        """Edit a system prompt in the external editor, save it, and use it."""
         prompts = self._prompts
-        text = (await editor.elsewhere(self._app, prompts.draft(name))).strip()
+        text = (await self._edit_text(prompts.draft(name))).strip()
         if not text:
-            self._app.say(_("Nothing was written; nothing is changed."))
+            self._window.say(_("The text is empty; nothing is changed."))
             return
         try:
             prompts.write(name, text)
             self._use_prompt(name)
         except UsageError as e:
-            said = _("{why} This conversation uses what was written all the same.")
-            self._app.say(said.format(why=e), error=True, seconds=10)
-            self._use(replace(self._using, system=clean(text)))
+            message = _("{why} This conversation uses the text nevertheless.")
+            self._window.say(message.format(why=e), error=True, seconds=10)
+            self._apply(replace(self._current, system=clean(text)))
 
 
 def _preset_values(name: str) -> str:
     if name == _NONE:
-        return _("what the server likes")
-    found = PRESETS[name]
-    names = (one for one in parameters.NAMES if getattr(found, one) is not None)
-    return ", ".join(f"{one} {parameters.shown(getattr(found, one))}" for one in names)
+        return _("server defaults")
+    preset = PRESETS[name]
+    names = (one for one in parameters.NAMES if getattr(preset, one) is not None)
+    return ", ".join(f"{one} {parameters.shown(getattr(preset, one))}" for one in names)

@@ -1,19 +1,24 @@
-"""A title by the model, asked for when nothing else is, and given up as soon as something is."""
+"""Titles by the model, requested while nothing else is; cancelled when something else is."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+
+from textual.message import Message
 
 from ...i18n import _
 from ...sampling import Sampling
 from ...sanitize import clean, one_line
+from ..window import Window
+from .request_thread import ChatRequest, RequestThread
 
 if TYPE_CHECKING:
     from ...api.endpoint import Endpoint
-    from ..app import ChatApp
-    from .request_thread import AnswerResult, RequestThread
+    from ..transcript.answer_stats import AnswerResult
+    from .repository import ConversationRepository
 
-_EXCHANGES: Final = 3  # a conversation that has no title by then keeps its first question
-_CHARS: Final = 1_500  # of the question and of the answer that the model is shown
-_LONGEST: Final = 60
+_MAX_EXCHANGES: Final = 3  # a conversation that has no title by then keeps its first question
+_EXCERPT_CHARS: Final = 1_500  # of the question and of the answer in the prompt
+_MAX_TITLE_CHARS: Final = 60
 _SAMPLING: Final = Sampling(max_tokens=40, temperature=0.3, thinking=False)
 _PROMPT: Final = (
     "Write a title of at most six words for the conversation below, in its own language. Answer "
@@ -22,63 +27,78 @@ _PROMPT: Final = (
 
 
 class TitleGenerator:
-    """Gives titles to conversations that still bear their first question's words."""
+    """Gives titles to conversations that are still named by their first question."""
 
-    def __init__(self, app: "ChatApp", *, wanted: bool) -> None:
-        self._app = app
-        self._wanted = wanted
-        self._asking: RequestThread | None = None
+    class Generated(Message):
+        """A model wrote a title."""
+
+        def __init__(self, conversation: str, title: str) -> None:
+            super().__init__()
+            self.conversation = conversation
+            self.title = title
+
+    def __init__(
+        self,
+        window: Window,
+        repository: "ConversationRepository",
+        is_busy: Callable[[], bool],
+        *,
+        enabled: bool,
+    ) -> None:
+        """Nothing is requested while `is_busy`."""
+        self._window = window
+        self._repository = repository
+        self._is_busy = is_busy
+        self._enabled = enabled
+        self._request_thread: RequestThread | None = None
 
     def stop(self) -> None:
-        """The server is wanted for something else."""
-        if self._asking is not None:
-            self._asking.stop()
-            self._asking = None
+        """Cancel the request: the server is needed for something else."""
+        if self._request_thread is not None:
+            self._request_thread.stop()
+            self._request_thread = None
 
-    async def give(self, conversation: str, endpoint: "Endpoint", model: str | None) -> None:
-        """Ask for one, if that conversation lacks it. Raises `StoreError`."""
-        if not self._wanted:
+    async def generate(self, conversation: str, endpoint: "Endpoint", model: str | None) -> None:
+        """Request a title, if the conversation lacks one. Raises `StoreError`."""
+        if not self._enabled:
             return
-        keeper = self._app.conversation.keeper
-        shown = await keeper.run(self._exchange, conversation)
-        if shown is None or self._app.conversation.busy:
+        exchange = await self._repository.run(self._first_exchange, conversation)
+        if exchange is None or self._is_busy():
             return
-        from .request_thread import ChatRequest, RequestThread
-
         self.stop()
-        prompt = _PROMPT.format(question=shown[0], answer=shown[1])
+        prompt = _PROMPT.format(question=exchange[0], answer=exchange[1])
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
-        self._asking = RequestThread(
+        self._request_thread = RequestThread(
             ChatRequest(endpoint, model, messages, _SAMPLING),
             lambda _events: None,
-            lambda end: self._ended(conversation, end),
+            lambda result: self._finish(conversation, result),
         )
 
-    def _exchange(self, conversation: str) -> tuple[str, str] | None:
-        """The first question and its answer, None where a title is not wanted."""
+    def _first_exchange(self, conversation: str) -> tuple[str, str] | None:
+        """The first question and its answer; None where no title is to be generated."""
         from ...store import title_of
 
-        store = self._app.conversation.keeper.store
+        store = self._repository.store
         record = store.conversations.get(conversation)
         nodes = store.messages.path(conversation)
-        if record.named or not 2 <= len(nodes) <= 2 * _EXCHANGES:
+        if record.named or not 2 <= len(nodes) <= 2 * _MAX_EXCHANGES:
             return None
         question, answer = store.messages.bodies([node.id for node in nodes[:2]])
         if record.title != title_of(question.content) or not answer.content:
             return None
-        return question.content[:_CHARS], answer.content[:_CHARS]
+        return question.content[:_EXCERPT_CHARS], answer.content[:_EXCERPT_CHARS]
 
-    def _ended(self, conversation: str, end: "AnswerResult") -> None:
-        self._asking = None
-        title = as_title(end.content)
-        if title and not end.error and end.finish_reason == "stop":
-            self._app.spawn(self._app.chats.give_title(conversation, title))
+    def _finish(self, conversation: str, result: "AnswerResult") -> None:
+        self._request_thread = None
+        title = parse_title(result.content)
+        if title and not result.error and result.finish_reason == "stop":
+            self._window.post_message(self.Generated(conversation, title))
 
 
-def as_title(text: str) -> str:
-    """A model's answer as a title; nothing where it is none."""
+def parse_title(text: str) -> str:
+    """The title in a model's answer; '' where there is none."""
     lines = clean(text).strip().splitlines()
     title = one_line(lines[0]) if lines else ""
     title = title.removeprefix(_("Title:")).strip(" \t#*_`\"'“”„«»「」《》.。")
-    words = sum(character.isalpha() for character in title) >= 2  # a number is no title
-    return title if words and len(title) <= _LONGEST else ""
+    has_letters = sum(character.isalpha() for character in title) >= 2  # a number is no title
+    return title if has_letters and len(title) <= _MAX_TITLE_CHARS else ""

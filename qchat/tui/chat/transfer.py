@@ -1,4 +1,4 @@
-"""Exports and imports from the screen: what a person writes behind the command."""
+"""Exporting and importing conversations: the arguments of `/export` and `/import`."""
 
 import os
 import re
@@ -10,36 +10,38 @@ from ...store import Imported, Store, exports
 from ...store.formatting import FORMS, title
 
 
-def asked_form(words: str) -> tuple[str, str]:
-    """The form of an export, and the name of the file or "". Raises `UsageError`."""
-    first, _space, rest = words.partition(" ")
+def parse_export_arguments(arguments: str) -> tuple[str, str]:
+    """The format of an export, and the name of the file or "". Raises `UsageError`."""
+    first, _space, rest = arguments.partition(" ")
     if (form := FORMS.get(first.lower())) is not None:
         return form, rest.strip()
-    if not words:
+    if not arguments:
         return "markdown", ""
-    if (form := exports.format_of(Path(words))) is None:
+    if (form := exports.format_of(Path(arguments))) is None:
         raise UsageError(
-            _("Say how to write it: /export md {name}, or json, or jsonl.").format(name=words)
+            _("Name the format: /export md {name}, or json, or jsonl.").format(name=arguments)
         )
-    return form, words
+    return form, arguments
 
 
-def write(store: Store, key: str, form: str, name: str) -> Path:
-    """Write a conversation to a file; where it is. Raises `QchatError`, never overwrites."""
+def write(store: Store, conversation: str, form: str, name: str) -> Path:
+    """Write a conversation to a new file, and return its path. Raises `QchatError`."""
     suffix = next(short for short, long in FORMS.items() if long == form)
     path = _path(name) if name else None
     if path is None:
-        path = free_name(title(store.conversations.get(key)), suffix)
+        path = free_name(title(store.conversations.get(conversation)), suffix)
     elif os.path.lexists(path):
         raise UsageError(_("{path} exists; give another name.").format(path=path))
     exports.write_export(
-        exports.export_conversations(store, [key], form, reasoning=False), path, overwrite=False
+        exports.export_conversations(store, [conversation], form, reasoning=False),
+        path,
+        overwrite=False,
     )
     return path
 
 
 def read(store: Store, name: str) -> Imported:
-    """Add what is in a file to the store. Raises `QchatError`."""
+    """Add the conversations of a file to the store. Raises `QchatError`."""
     return store.load(list(exports.read_export(str(_path(name)))))
 
 
@@ -50,9 +52,9 @@ def _path(name: str) -> Path:
         raise UsageError(_("{name}: there is no such user.").format(name=name)) from e
 
 
-def free_name(words: str, suffix: str) -> Path:
-    """A file's name in this folder, made of a title, that is not taken yet."""
-    stem = re.sub(r"[^\w-]+", "-", words).strip("-_")[:40].rstrip("-_") or "conversation"
+def free_name(title_text: str, suffix: str) -> Path:
+    """An unused file name in the current folder, made of a title."""
+    stem = re.sub(r"[^\w-]+", "-", title_text).strip("-_")[:40].rstrip("-_") or "conversation"
     path, number = Path(f"{stem}.{suffix}"), 2
     while os.path.lexists(path):
         path, number = Path(f"{stem}-{number}.{suffix}"), number + 1

@@ -1,4 +1,4 @@
-"""The field in which a person writes: chips, attachments, history, completion.
+"""The field in which the user writes: chips, attachments, history, completion.
 
-Others import `composer.Composer`, `chips.Draft` and `ordered_input`.
+Others import `composer.Composer`, `chips.Draft` and `line_input`.
 """

@@ -1,4 +1,4 @@
-"""Text files that go with a question: reading them, and finding their names while one types."""
+"""Text files attached to a question: reading them, and completing their paths."""
 
 import os
 import stat
@@ -8,43 +8,48 @@ from typing import Final, NamedTuple
 from ...errors import UsageError
 from ...i18n import _
 
-_SHOWN: Final = 8
-_LOOKED_AT: Final = 5_000  # names of a folder, so that a huge one doesn't hold up the typing
+_MAX_CANDIDATES: Final = 8
+_MAX_ENTRIES: Final = 5_000  # read of one folder, so that completion stays fast in a huge one
 
 
 def read_text(path: Path, limit: int) -> str:
-    """A text file, at most `limit` bytes of UTF-8. Raises `UsageError` with a sentence."""
+    """Read a UTF-8 text file of at most `limit` bytes; line ends become newlines.
+
+    Raises `UsageError` for what can't be read, is larger, or is not a text file.
+    """
     try:
-        # Not blocking: a pipe that nobody writes to would never open.
+        # Non-blocking: opening a pipe without a writer would wait forever.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as e:
-        raise _cannot(path, e) from e
+        raise _unreadable(path, e) from e
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UsageError(_("{path} is not a file that can be attached.").format(path=path))
+            raise UsageError(_("{path} is not a regular file.").format(path=path))
         try:
             data = file.read(limit + 1)
         except OSError as e:
-            raise _cannot(path, e) from e
+            raise _unreadable(path, e) from e
     if len(data) > limit:
-        text = _("{path} is larger than {limit}; only a part of it would fit ([tui] attach_kib).")
-        raise UsageError(text.format(path=path, limit=size_of(limit)))
+        text = _("{path} is larger than {limit}, the limit for attachments ([tui] attach_kib).")
+        raise UsageError(text.format(path=path, limit=format_size(limit)))
     if b"\0" in data:
-        raise UsageError(_("{path} is not text; only text can be attached.").format(path=path))
+        raise UsageError(
+            _("{path} is not text; only text files can be attached.").format(path=path)
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
-        words = _("{path} is not UTF-8 text; convert it first, for example with iconv.")
-        raise UsageError(words.format(path=path)) from e
+        template = _("{path} is not UTF-8 text; convert it first, for example with iconv.")
+        raise UsageError(template.format(path=path)) from e
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _cannot(path: Path, error: OSError) -> UsageError:
-    return UsageError(_("Can't read {path}: {why}.").format(path=path, why=error.strerror))
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=error.strerror))
 
 
-def size_of(count: int) -> str:
-    """A number of bytes for a person."""
+def format_size(count: int) -> str:
+    """Format a number of bytes: ``12 B``, ``2.0 KiB``, ``1,024 KiB``."""
     if count < 1024:
         return _("{n} B").format(n=count)
     if count < 10 * 1024:
@@ -53,50 +58,53 @@ def size_of(count: int) -> str:
 
 
 class PathCandidate(NamedTuple):
-    """A path that may be meant: as it is to be written, folders with a slash at the end."""
+    """A completion for a path, as it is inserted; a folder ends in a slash."""
 
     path: str
 
     @property
     def is_folder(self) -> bool:
-        """Whether the path goes on."""
+        """Whether the path is that of a folder."""
         return self.path.endswith("/")
 
 
-def absolute(written: str) -> Path:
-    """Where a path is that a person wrote. Raises `UsageError` where that can't be said."""
-    try:
-        return Path.cwd() / Path(written).expanduser()
-    except (OSError, RuntimeError) as e:  # the working directory is gone; no such home
-        why = e.strerror if isinstance(e, OSError) else str(e).rstrip(".")
-        raise UsageError(_("Can't read {path}: {why}.").format(path=written, why=why)) from e
+def resolve_path(path: str) -> Path:
+    """Resolve a path that the user typed, ``~`` included.
 
-
-def candidates(written: str) -> list[PathCandidate]:
-    """The paths that go on what is written: at most eight, the likeliest first.
-
-    Hidden files are offered where their dot is written; case doesn't matter. What can't be read
-    offers nothing.
+    Raises `UsageError` where the working directory or that home folder does not exist.
     """
-    head, slash, start = written.rpartition("/")
     try:
-        with os.scandir(absolute(head + slash)) as entries:
+        return Path.cwd() / Path(path).expanduser()
+    except (OSError, RuntimeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else str(e).rstrip(".")
+        raise UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=reason)) from e
+
+
+def complete_path(path: str) -> list[PathCandidate]:
+    """Return at most eight completions for a path, those that begin with its last part first.
+
+    Case is ignored. Hidden files are completed only after a dot. A folder that can't be read has no
+    completions.
+    """
+    folder, slash, prefix = path.rpartition("/")
+    try:
+        with os.scandir(resolve_path(folder + slash)) as entries:
             names = [
                 entry.name + "/" * _is_folder(entry)
-                for entry, _number in zip(entries, range(_LOOKED_AT), strict=False)
-                if _matches(entry.name, start)
+                for entry, _number in zip(entries, range(_MAX_ENTRIES), strict=False)
+                if _matches(entry.name, prefix)
             ]
     except (OSError, UsageError, ValueError):  # a NUL in the name
         return []
-    low = start.lower()
-    names.sort(key=lambda name: (not name.lower().startswith(low), name.lower()))
-    return [PathCandidate(head + slash + name) for name in names[:_SHOWN]]
+    prefix_lower = prefix.lower()
+    names.sort(key=lambda name: (not name.lower().startswith(prefix_lower), name.lower()))
+    return [PathCandidate(folder + slash + name) for name in names[:_MAX_CANDIDATES]]
 
 
-def _matches(name: str, start: str) -> bool:
-    if name.startswith(".") and not start.startswith("."):
+def _matches(name: str, prefix: str) -> bool:
+    if name.startswith(".") and not prefix.startswith("."):
         return False
-    return start.lower() in name.lower() and name.isprintable()
+    return prefix.lower() in name.lower() and name.isprintable()
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

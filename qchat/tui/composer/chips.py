@@ -1,7 +1,7 @@
-"""What stands folded in the field: a large paste, an attached file, each as one short word.
+"""Chips: labels in the field that stand for a large paste or an attached file.
 
-A chip is its label in the text, such as ``[pasted 212 lines]``; what it stands for is kept aside
-and put in its place when the question is sent.
+A chip is its label in the text, such as ``[pasted 212 lines]``; its content is stored beside the
+text and replaces the label when the question is sent.
 """
 
 import json
@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ...i18n import _
-from .attachments import read_text, size_of
+from .attachments import format_size, read_text
 
 LARGE_LINES: Final = 10
 LARGE_CHARS: Final = 1_000
-_MARK: Final = "\x1e"  # begins a stored draft that has more than its text
-_fences = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE).findall
+_MARKER: Final = "\x1e"  # first character of a stored draft that is more than its text
+_find_fences = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE).findall
 
 
 class Chip(NamedTuple):
-    """One word in the field, and what it stands for: a text, or the file of this path.
-
-    `name` is how the question calls the file.
-    """
+    """A label, and its content: a text, or the file at `path`, which the question calls `name`."""
 
     label: str
     text: str = ""
@@ -32,9 +29,9 @@ class Chip(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What is being written: the text with the labels in it, and its chips.
+    """The content of the field: the text with its labels, and the chips.
 
-    `edits` is the message of which it is to be another version, None where it is a new one.
+    `edits` is the id of the message of which the draft becomes another version, None for a new one.
     """
 
     text: str = ""
@@ -42,22 +39,22 @@ class Draft(NamedTuple):
     edits: int | None = None
 
     def dumped(self) -> str:
-        """As it is stored: a plain text as it stands."""
-        if not self.chips and self.edits is None and not self.text.startswith(_MARK):
+        """Serialize for the store; a draft that is only text is that text."""
+        if not self.chips and self.edits is None and not self.text.startswith(_MARKER):
             return self.text
         chips = [chip._asdict() for chip in self.chips]
-        said = {"text": self.text, "chips": chips, "edits": self.edits}
-        return _MARK + json.dumps(said, ensure_ascii=False)
+        data = {"text": self.text, "chips": chips, "edits": self.edits}
+        return _MARKER + json.dumps(data, ensure_ascii=False)
 
     @classmethod
     def parsed(cls, stored: str) -> "Draft":
-        """What `dumped` made; anything else is a text."""
-        if not stored.startswith(_MARK):
+        """Deserialize what `dumped` returned; anything else is taken as text."""
+        if not stored.startswith(_MARKER):
             return cls(stored)
         try:
-            said = json.loads(stored[len(_MARK) :])
-            chips = tuple(Chip(**chip) for chip in said["chips"])
-            return cls(said["text"], chips, said.get("edits"))
+            data = json.loads(stored[len(_MARKER) :])
+            chips = tuple(Chip(**chip) for chip in data["chips"])
+            return cls(data["text"], chips, data.get("edits"))
         except (ValueError, TypeError, KeyError):
             return cls(stored)
 
@@ -69,25 +66,28 @@ class Chips:
         self._by_label = {chip.label: chip for chip in chips}
 
     def fold(self, text: str) -> Chip:
-        """A chip for a text."""
-        lines = _lines(text)
+        """Add a chip for a pasted text."""
+        lines = _line_count(text)
         if lines > LARGE_LINES:
             label = _("pasted {n:,} lines").format(n=lines)
         else:
             label = _("pasted {n:,} characters").format(n=len(text))
-        return self._add(Chip(self._free(label), text))
+        return self._add(Chip(self._unique_label(label), text))
 
     def attach(self, path: Path, name: str, limit: int) -> Chip:
-        """A chip for a file, which is read when the question is sent. Raises `UsageError`."""
+        """Add a chip for a file, which is read again when the question is sent.
+
+        Raises `UsageError` as `read_text` does; `limit` is in bytes.
+        """
         size = len(read_text(path, limit).encode())
-        label = self._free(f"@{name} {size_of(size)}")
+        label = self._unique_label(f"@{name} {format_size(size)}")
         return self._add(Chip(label, path=str(path), name=name))
 
-    def _free(self, words: str) -> str:
-        label, number = f"[{words}]", 1
+    def _unique_label(self, name: str) -> str:
+        label, number = f"[{name}]", 1
         while label in self._by_label:
             number += 1
-            label = f"[{words} #{number}]"
+            label = f"[{name} #{number}]"
         return label
 
     def _add(self, chip: Chip) -> Chip:
@@ -95,55 +95,55 @@ class Chips:
         return chip
 
     def spans(self, line: str) -> Iterator[tuple[int, int, Chip]]:
-        """Where chips stand in a text: from, to, which; in order."""
+        """Yield the start, end and chip of each label in a text, in order."""
         if self._by_label and "[" in line:
-            for found in re.finditer("|".join(map(re.escape, self._by_label)), line):
-                yield found.start(), found.end(), self._by_label[found[0]]
+            for match in re.finditer("|".join(map(re.escape, self._by_label)), line):
+                yield match.start(), match.end(), self._by_label[match[0]]
 
     def used(self, text: str) -> tuple[Chip, ...]:
-        """The chips that stand in a text, each once."""
+        """Return the chips whose labels occur in a text, each once."""
         return tuple({chip.label: chip for _start, _end, chip in self.spans(text)}.values())
 
     def expanded(self, text: str, limit: int) -> str:
-        """What is sent: pastes in their places, files by their names and after the text.
+        """Replace the labels: pastes by their text, files by their name, with the content appended.
 
-        Only a chip, which one sees, takes a file along: a pasted text may name any. Raises
-        `UsageError` for a file that can't be read.
+        Only a chip attaches a file, since the user sees it: a pasted text may contain any path.
+        Raises `UsageError` for a file that can't be read or has more than `limit` bytes.
         """
         files: dict[str, str] = {}
         parts: list[str] = []
-        at = 0
+        position = 0
         for start, end, chip in self.spans(text):
-            parts.append(text[at:start])
+            parts.append(text[position:start])
             if chip.path and chip.name not in files:
                 files[chip.name] = read_text(Path(chip.path), limit)
             parts.append(f"`{chip.name}`" if chip.path else chip.text)
-            at = end
-        parts.append(text[at:])
-        return "\n\n".join(["".join(parts), *(_fenced(name, files[name]) for name in files)])
+            position = end
+        parts.append(text[position:])
+        return "\n\n".join(["".join(parts), *(_fence(name, files[name]) for name in files)])
 
 
 def is_large(text: str) -> bool:
-    """Whether a pasted text is folded."""
-    return len(text) > LARGE_CHARS or _lines(text) > LARGE_LINES
+    """Return whether a pasted text becomes a chip."""
+    return len(text) > LARGE_CHARS or _line_count(text) > LARGE_LINES
 
 
-def _lines(text: str) -> int:
-    """How many there are; a line end at the end begins no other."""
+def _line_count(text: str) -> int:
+    """Count lines; a final newline starts no further line."""
     return text.count("\n") + (not text.endswith("\n"))
 
 
 def folded(text: str) -> Draft:
-    """A text as it is put into the field, a very large one as a chip."""
+    """Return a draft of a text, as a chip where it is large."""
     if not is_large(text):
         return Draft(text)
     chip = Chips().fold(text)
     return Draft(chip.label, (chip,))
 
 
-def _fenced(name: str, text: str) -> str:
-    """A file in a fence that is longer than any in it."""
-    fence = "`" * max([3, *(len(ticks) + 1 for ticks in _fences(text))])
+def _fence(name: str, text: str) -> str:
+    """Put a file in a code block whose fence is longer than any fence in the file."""
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in _find_fences(text))])
     language = Path(name).suffix[1:]
     language = language if language.isalnum() else ""
     end = "" if text.endswith("\n") or not text else "\n"

@@ -1,4 +1,4 @@
-"""A short list above the field, from which a key chooses."""
+"""The completions above the composer."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ...sanitize import one_line
 
 
 class CompletionList(Static):
-    """Lines of which one is marked; not there where there are none."""
+    """A list with one highlighted option; hidden while it is empty."""
 
     DEFAULT_CSS = """
     CompletionList {
@@ -23,29 +23,36 @@ class CompletionList(Static):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, markup=False)
-        self._lines: list[str] = []
-        self._at = 0
+        self._options: list[str] = []
+        self._index = 0
 
     @property
-    def chosen(self) -> int | None:
-        """Which line is marked."""
-        return self._at if self._lines else None
+    def options(self) -> list[str]:
+        """The options in order."""
+        return list(self._options)
 
-    def offer(self, lines: Sequence[str]) -> None:
-        """Show these, the first marked; none takes the list away."""
-        self._lines = list(lines)
-        self._at = 0
-        self.display = bool(self._lines)
-        self._draw()
+    @property
+    def highlighted_index(self) -> int | None:
+        """The index of the highlighted option, None where there are none."""
+        return self._index if self._options else None
+
+    def set_options(self, options: Sequence[str]) -> None:
+        """Show these options, the first highlighted; no options hide the list."""
+        self._options = list(options)
+        self._index = 0
+        self.display = bool(self._options)
+        self._update_content()
 
     def move(self, step: int) -> None:
-        """Mark another line, around the ends."""
-        self._at = (self._at + step) % len(self._lines)
-        self._draw()
+        """Highlight another option, wrapping around at the ends."""
+        self._index = (self._index + step) % len(self._options)
+        self._update_content()
 
-    def _draw(self) -> None:
-        lines = [
-            Content.styled(one_line(line), "reverse") if number == self._at else one_line(line)
-            for number, line in enumerate(self._lines)
+    def _update_content(self) -> None:
+        options = [
+            Content.styled(one_line(option), "reverse")
+            if number == self._index
+            else one_line(option)
+            for number, option in enumerate(self._options)
         ]
-        self.update(Content("\n").join(Content(x) if isinstance(x, str) else x for x in lines))
+        self.update(Content("\n").join(Content(x) if isinstance(x, str) else x for x in options))

@@ -1,4 +1,4 @@
-"""Where a person writes: sending, earlier questions, names of files."""
+"""The composer: sending, history, and completion of paths."""
 
 import asyncio
 import re
@@ -14,20 +14,20 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sanitize import clean
 from ...settings import TuiSettings
-from .attachments import PathCandidate, absolute, candidates
+from .attachments import PathCandidate, complete_path, resolve_path
+from .chip_text_area import ChipTextArea
 from .chips import Draft, folded
 from .completion_list import CompletionList
-from .field import ChipField
 from .history import History
 
-_BURST_SECONDS: Final = 0.01  # nobody types two keys so fast: it is a paste without brackets
-_WAIT_SECONDS: Final = 0.03
+_BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracketed paste
+_ENTER_DELAY: Final = 0.03  # seconds
 
 
-class Composer(ChipField):
-    """A field that grows with what is written.
+class Composer(ChipTextArea):
+    """A field that grows with its text.
 
-    Enter sends, Ctrl+J begins a new line, or the other way round (``[tui] enter``).
+    Enter sends and Ctrl+J inserts a newline, or the other way round (``[tui] enter``).
     """
 
     DEFAULT_CSS = """
@@ -42,7 +42,7 @@ class Composer(ChipField):
     """
 
     class Sent(Event):
-        """What was written is to be sent: `text`, and as it was `typed`, with chips folded."""
+        """Posted to send `text`; `typed` is the text with the labels of its chips."""
 
         def __init__(self, text: str, typed: str) -> None:
             super().__init__()
@@ -50,111 +50,112 @@ class Composer(ChipField):
             self.typed = typed
 
     class Escaped(Event):
-        """Escape, which means nothing in the field itself."""
+        """Posted for Escape where it closes nothing in the field itself."""
 
     class Older(Event):
-        """Earlier questions are wanted; answer by `walk`."""
+        """Posted to request the earlier questions; answer with `walk`."""
 
     def __init__(
         self, *, id: str | None = None, options: TuiSettings | None = None, help_key: str = "F1"
     ) -> None:
         self._options = options or TuiSettings()
-        says = _("Ask anything. Enter sends, Ctrl+J begins a new line, {key} helps.")
-        if self._newline_first:
-            says = _("Ask anything. Ctrl+J sends, Enter begins a new line, {key} helps.")
-        super().__init__(id=id, placeholder=says.format(key=help_key))
+        placeholder = _("Ask anything. Enter: send · Ctrl+J: new line · {key}: help")
+        if self._enter_inserts_newline:
+            placeholder = _("Ask anything. Ctrl+J: send · Enter: new line · {key}: help")
+        super().__init__(id=id, placeholder=placeholder.format(key=help_key))
         self._last_key = 0.0
-        self._enter_waits: Timer | None = None
+        self._pending_enter: Timer | None = None
         self._history: History | None = None
-        self._written = Draft()
-        self._asked: Draft | None = None  # what stood here when earlier questions were asked for
-        self._recalled: str | None = None
-        self._commands: list[str] = []  # of this window, the latest first; no store has them
-        self._offered: list[PathCandidate] = []
-        self._dismissed = ""
-        self._folder = ""  # the last one that was taken; unlike what is typed it may have spaces
+        self._own_draft = Draft()
+        self._draft_at_request: Draft | None = None  # when the earlier questions were requested
+        self._recalled_text: str | None = None
+        self._commands: list[str] = []  # of this session, newest first; they are not stored
+        self._candidates: list[PathCandidate] = []
+        self._dismissed_mention = ""
+        self._mention_folder = ""  # the last completed folder, whose path may contain spaces
 
     @property
-    def _newline_first(self) -> bool:
+    def _enter_inserts_newline(self) -> bool:
         return self._options.enter == "newline"
 
     @property
     def limit(self) -> int:
-        """The largest file that is attached, in bytes."""
+        """The size limit for attachments in bytes."""
         return self._options.attach_kib * 1024
 
     def take(self) -> None:
-        """Empty the field; what it held has been kept elsewhere.
-
-        Where that was an earlier question, what was being written before comes back.
-        """
+        """Clear the field after sending; after an earlier question, restore the own draft."""
         if self.text.startswith("/") and not self.draft.chips:
             self._commands.insert(0, self.text)
-        self.draft = self._written if self._recalls else Draft()
+        self.draft = self._own_draft if self._shows_history else Draft()
 
     @property
     def unsent(self) -> Draft:
-        """What is to be kept: beneath an earlier question, what was being written before."""
-        return self._written if self._recalls else self.draft
+        """The draft to store: where an earlier question is shown, the own draft beneath it."""
+        return self._own_draft if self._shows_history else self.draft
 
     @property
-    def _recalls(self) -> bool:
-        return self._history is not None and self.text == self._recalled
+    def _shows_history(self) -> bool:
+        return self._history is not None and self.text == self._recalled_text
 
     def fill(self, draft: Draft) -> None:
-        """Something else to write; the walk through earlier questions ends."""
-        self._history = self._asked = None
+        """Replace the draft, and leave the history."""
+        self._history = self._draft_at_request = None
         super().fill(draft)
 
     # -- keys ------------------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
-        burst = event.time - self._last_key < _BURST_SECONDS
+        burst = event.time - self._last_key < _BURST_INTERVAL
         self._last_key = event.time
-        if self._enter_waits is not None:
-            # More came in the same breath: what looked like Enter is a line end of a paste.
-            self._enter_waits.stop()
-            self._enter_waits = None
+        if self._pending_enter is not None:
+            # Another key followed at once: the Enter was a newline within a paste.
+            self._pending_enter.stop()
+            self._pending_enter = None
             self.insert("\n")
-        if burst and self._sends(event.key):
+        if burst and self._is_send_key(event.key):
             event.stop()
             event.prevent_default()
-            self._enter_waits = self.set_timer(_WAIT_SECONDS, partial(self._go_on, event.key))
-        elif self._own_key(event.key):
+            self._pending_enter = self.set_timer(
+                _ENTER_DELAY, partial(self._handle_pending_key, event.key)
+            )
+        elif self._handle_key(event.key):
             event.stop()
             event.prevent_default()
         else:
             await super()._on_key(event)
 
-    def _sends(self, key: str) -> bool:
+    def _is_send_key(self, key: str) -> bool:
         return (
-            key in ("ctrl+j", "ctrl+enter", "alt+enter") if self._newline_first else key == "enter"
+            key in ("ctrl+j", "ctrl+enter", "alt+enter")
+            if self._enter_inserts_newline
+            else key == "enter"
         )
 
-    def _own_key(self, key: str) -> bool:
-        """Do what a key means here; whether it means something."""
-        if self._offered and self._choosing_key(key):
+    def _handle_key(self, key: str) -> bool:
+        """Handle a key of the composer; return False for any other key."""
+        if self._candidates and self._handle_completion_key(key):
             return True
-        if self._sends(key):
+        if self._is_send_key(key):
             self.send()
         elif key in ("enter", "ctrl+j", "ctrl+enter", "alt+enter", "shift+enter"):
             self.insert("\n")
         elif key == "escape":
             self.post_message(self.Escaped())
         elif key == "up" and self._at_first_row:
-            self._older()
+            self._request_history()
         elif key == "down" and self._at_last_row and self._history is not None:
-            self._step(-1)
+            self._step_history(-1)
         else:
             return False
         return True
 
-    def _go_on(self, key: str) -> None:
-        self._enter_waits = None
-        self._own_key(key)
+    def _handle_pending_key(self, key: str) -> None:
+        self._pending_enter = None
+        self._handle_key(key)
 
     def send(self) -> None:
-        """Send what is written, if anything is."""
+        """Send the text unless it is blank."""
         if not self.text.strip():
             return
         try:
@@ -166,23 +167,23 @@ class Composer(ChipField):
 
     @work(exclusive=True, group="editor")
     async def write_elsewhere(self) -> None:
-        """Go on writing in the person's own editor; answers go on coming meanwhile."""
+        """Edit the text in the user's editor while answers keep streaming."""
         from . import external_editor as editor
 
         before = self.text
         try:
-            text = clean(await editor.elsewhere(self.app, before))
+            text = clean(await editor.edit_text(self.app, before))
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
         now = self.text
-        if now != before:  # something came back into the field meanwhile; nothing of it is lost
-            kept = now.removesuffix(before).rstrip()
-            text = "\n\n".join(filter(None, (kept, text)))
+        if now != before:  # a text was put back into the field meanwhile: keep it
+            recovered = now.removesuffix(before).rstrip()
+            text = "\n\n".join(filter(None, (recovered, text)))
         result = self.replace(text, self.document.start, self.document.end)
         self.move_cursor(result.end_location)
 
-    # -- earlier questions -----------------------------------------------------------------
+    # -- history ---------------------------------------------------------------------------
 
     @property
     def _at_first_row(self) -> bool:
@@ -192,109 +193,108 @@ class Composer(ChipField):
     def _at_last_row(self) -> bool:
         return self.navigator.is_last_wrapped_line(self.selection.end)
 
-    def _older(self) -> None:
+    def _request_history(self) -> None:
         if self._history is None:
-            self._asked = self.draft
+            self._draft_at_request = self.draft
             self.post_message(self.Older())
         else:
-            self._step(1)
+            self._step_history(1)
 
     def walk(self, questions: list[str]) -> None:
-        """Begin to walk through commands and these, newest first; what is written is kept at the
-        near end.
+        """Show the latest of the commands and these questions, newest first; the draft stays.
 
-        Nothing happens where that is no longer what stood there when they were asked for.
+        Does nothing where the draft has changed since the questions were requested.
         """
         if self._history is None:
-            if self.draft != self._asked:
+            if self.draft != self._draft_at_request:
                 return
-            self._written = self.draft
+            self._own_draft = self.draft
             earlier = [*self._commands, *questions]
-            self._history = History([text for text in earlier if text != self._written.text])
-        self._step(1)
+            self._history = History([text for text in earlier if text != self._own_draft.text])
+        self._step_history(1)
 
-    def _step(self, count: int) -> None:
+    def _step_history(self, count: int) -> None:
         if self._history is None or not self._history.step(count):
             return
-        question = self._history.shown
-        super().fill(self._written if question is None else folded(question))
+        question = self._history.current
+        super().fill(self._own_draft if question is None else folded(question))
         if count > 0:
-            # Up again goes on; within a question of several lines it would be a line at a time.
+            # On the first line Up again steps on, rather than through the lines of this question.
             self.move_cursor((0, len(self.document.get_line(0))))
-        self._recalled = self.text
+        self._recalled_text = self.text
 
-    # -- names of files --------------------------------------------------------------------
+    # -- path completion -------------------------------------------------------------------
 
     def on_text_area_changed(self, _event: TextArea.Changed) -> None:
-        """Offer names of files; an earlier question that was changed is what is being written."""
-        if self._history is not None and self.text != self._recalled:
+        """Update the completions; an earlier question that was edited becomes the draft."""
+        if self._history is not None and self.text != self._recalled_text:
             self._history = None
-        self._offer_names()
+        self._update_completions()
 
     def on_text_area_selection_changed(self, _event: TextArea.SelectionChanged) -> None:
-        """The cursor went elsewhere."""
-        self._offer_names()
+        """Update the completions."""
+        self._update_completions()
 
-    def _mentioned(self) -> str | None:
-        """The beginning of a file's name before the cursor."""
+    def _current_mention(self) -> str | None:
+        """Return the path after the @ before the cursor, None where there is none."""
         if not self.selection.is_empty or self._history is not None:
             return None
         row, column = self.cursor_location
-        mention = rf"(?<!\S)@({re.escape(self._folder)}\S*|\S*)$"
-        found = re.search(mention, self.document.get_line(row)[:column])
-        return found[1] if found else None
+        pattern = rf"(?<!\S)@({re.escape(self._mention_folder)}\S*|\S*)$"
+        match = re.search(pattern, self.document.get_line(row)[:column])
+        return match[1] if match else None
 
-    def _offer_names(self) -> None:
-        written = self._mentioned()
-        if written is None or written == self._dismissed:
-            self._offer([])
-            if written is None:
-                self._dismissed = ""
+    def _update_completions(self) -> None:
+        mention = self._current_mention()
+        if mention is None or mention == self._dismissed_mention:
+            self._set_candidates([])
+            if mention is None:
+                self._dismissed_mention = ""
             return
-        self._look_up(written)
+        self._find_candidates(mention)
 
     @work(exclusive=True, group="names")
-    async def _look_up(self, written: str) -> None:
-        found = await asyncio.to_thread(candidates, written)
-        if self._mentioned() == written:
-            self._offer(found)
+    async def _find_candidates(self, mention: str) -> None:
+        results = await asyncio.to_thread(complete_path, mention)
+        if self._current_mention() == mention:
+            self._set_candidates(results)
 
-    def _offer(self, found: list[PathCandidate]) -> None:
-        if found == self._offered:
+    def _set_candidates(self, results: list[PathCandidate]) -> None:
+        if results == self._candidates:
             return
-        self._offered = found
-        for choices in self.screen.query(CompletionList):
-            choices.offer([candidate.path for candidate in found])
+        self._candidates = results
+        for completions in self.screen.query(CompletionList):
+            completions.set_options([candidate.path for candidate in results])
 
-    def _choosing_key(self, key: str) -> bool:
-        choices = self.screen.query_one(CompletionList)
+    def _handle_completion_key(self, key: str) -> bool:
+        completions = self.screen.query_one(CompletionList)
         if key in ("up", "down"):
-            choices.move(-1 if key == "up" else 1)
+            completions.move(-1 if key == "up" else 1)
         elif key in ("tab", "enter"):
-            assert choices.chosen is not None
-            self._take_name(self._offered[choices.chosen])
+            assert completions.highlighted_index is not None
+            self._accept_candidate(self._candidates[completions.highlighted_index])
         elif key == "escape":
-            self._dismissed = self._mentioned() or ""
-            self._offer([])
+            self._dismissed_mention = self._current_mention() or ""
+            self._set_candidates([])
         else:
             return False
         return True
 
-    def _take_name(self, candidate: PathCandidate) -> None:
-        written = self._mentioned()
-        if written is None:
+    def _accept_candidate(self, candidate: PathCandidate) -> None:
+        mention = self._current_mention()
+        if mention is None:
             return
         row, column = self.cursor_location
-        start = (row, column - len(written) - 1)
-        self._offer([])
+        start = (row, column - len(mention) - 1)
+        self._set_candidates([])
         if candidate.is_folder:
-            self._folder = candidate.path
+            self._mention_folder = candidate.path
             self.replace(f"@{candidate.path}", start, (row, column))
             return
         try:
-            chip = self.chips.attach(absolute(candidate.path), candidate.path, self.limit)
+            chip = self.chips.attach(resolve_path(candidate.path), candidate.path, self.limit)
         except UsageError as e:
-            self._dismissed = written
+            self._dismissed_mention = mention
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
         self.replace(chip.label + " ", start, (row, column))

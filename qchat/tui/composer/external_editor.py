@@ -1,4 +1,4 @@
-"""Writing in the person's own editor."""
+"""Editing a text in the user's external editor."""
 
 import asyncio
 import os
@@ -16,37 +16,40 @@ from textual.app import App, SuspendNotSupported
 from ...errors import UsageError
 from ...i18n import _
 
-_USUAL = ("nano", "vi")
+_FALLBACKS = ("nano", "vi")
 
 
-def command(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """$VISUAL, $EDITOR, or a usual editor, split into words. Raises `UsageError`."""
+def editor_command(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the command line of $VISUAL, $EDITOR, or a common editor. Raises `UsageError`."""
     for name in ("VISUAL", "EDITOR"):
         try:
-            words = shlex.split(environ.get(name, ""))
+            arguments = shlex.split(environ.get(name, ""))
         except ValueError as e:
             raise UsageError(_("${name} can't be read: {why}.").format(name=name, why=e)) from e
-        if words:
-            return words
-    for usual in _USUAL:
-        if shutil.which(usual):
-            return [usual]
-    raise UsageError(_("No editor is set; put its name in the variable EDITOR."))
+        if arguments:
+            return arguments
+    for name in _FALLBACKS:
+        if shutil.which(name):
+            return [name]
+    raise UsageError(_("No editor is set; set the environment variable EDITOR."))
 
 
-async def elsewhere(app: App[Any], text: str) -> str:
-    """The text after the person has gone on with it in their editor; the loop goes on meanwhile,
-    so that what comes is stored, and nothing is drawn over the editor. Raises `UsageError`."""
-    words = command()
+async def edit_text(app: App[Any], text: str) -> str:
+    """Suspend the app, let the user edit the text, and return it.
+
+    The event loop keeps running, so that answers are stored, but nothing is drawn. Raises
+    `UsageError` as `run_editor` does.
+    """
+    arguments = editor_command()
     failure: Exception | None = None
     try:
-        with Interrupts(), app.batch_update(), app.suspend():
+        with IgnoreInterrupts(), app.batch_update(), app.suspend():
             try:
-                text = await asyncio.to_thread(edited, text, words)
-            except Exception as e:  # within: Textual takes the terminal back only without an error
+                text = await asyncio.to_thread(run_editor, text, arguments)
+            except Exception as e:  # raised below: Textual resumes only where no error passes it
                 failure = e
     except SuspendNotSupported:
-        raise UsageError(_("An editor can't be opened here; it needs the terminal.")) from None
+        raise UsageError(_("An editor can't be opened here: it needs a terminal.")) from None
     finally:
         app.refresh(layout=True)
     if failure is not None:
@@ -54,12 +57,12 @@ async def elsewhere(app: App[Any], text: str) -> str:
     return text
 
 
-def edited(text: str, editor: list[str]) -> str:
-    """The text after the editor has ended. Blocks; the terminal is the editor's meanwhile.
+def run_editor(text: str, editor: list[str]) -> str:
+    """Edit the text with the command line `editor`, and return it; blocks until the editor ends.
 
-    The text stands in a file that only its owner can read, in a folder of its own, and is gone
-    afterwards. Raises `UsageError` where the editor fails, or where what it wrote can't be read;
-    what it wrote is not used then, and its file is left.
+    The text passes through a file of mode 0600 in a folder of mode 0700, which is removed
+    afterwards. Raises `UsageError` where the editor fails or its file can't be read; a file with
+    changes is kept then, and the error names it.
     """
     data = text.encode("utf-8", "replace")
     try:
@@ -68,14 +71,14 @@ def edited(text: str, editor: list[str]) -> str:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             out.write(data)
     except OSError as e:
-        words = _("Can't make a file for the editor: {why}.")
-        raise UsageError(words.format(why=e.strerror)) from e
+        template = _("Can't create a file for the editor: {why}.")
+        raise UsageError(template.format(why=e.strerror)) from e
     try:
         _run([*editor, str(file)])
     except UsageError as e:
-        if _differs(file, data):
-            words = _("{why} What the editor wrote is in {file}.")
-            raise UsageError(words.format(why=e, file=file)) from e
+        if _has_changed(file, data):
+            template = _("{why} The editor's changes are in {file}.")
+            raise UsageError(template.format(why=e, file=file)) from e
         shutil.rmtree(folder, ignore_errors=True)
         raise
     text = _read(file)
@@ -83,19 +86,19 @@ def edited(text: str, editor: list[str]) -> str:
     return text
 
 
-def _run(words: list[str]) -> None:
+def _run(arguments: list[str]) -> None:
     try:
-        code = subprocess.run(words, check=False).returncode
+        code = subprocess.run(arguments, check=False).returncode
     except OSError as e:
-        text = _("Can't start the editor {name}: {why}. The text is as it was.")
-        raise UsageError(text.format(name=words[0], why=e.strerror)) from e
+        text = _("Can't start the editor {name}: {why}. The text is unchanged.")
+        raise UsageError(text.format(name=arguments[0], why=e.strerror)) from e
     if code:
-        text = _("The editor {name} ended with an error ({code}); the text is as it was.")
-        raise UsageError(text.format(name=words[0], code=code))
+        text = _("The editor {name} failed with exit code {code}; the text is unchanged.")
+        raise UsageError(text.format(name=arguments[0], code=code))
 
 
-def _differs(file: Path, data: bytes) -> bool:
-    """Whether the editor has written before it failed."""
+def _has_changed(file: Path, data: bytes) -> bool:
+    """Return whether the editor has changed the file."""
     try:
         return file.read_bytes() != data
     except OSError:
@@ -107,18 +110,18 @@ def _read(file: Path) -> str:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         why = e.strerror if isinstance(e, OSError) else _("it is not UTF-8")
-        words = _("What the editor left in {file} can't be read ({why}); the text is as it was.")
-        raise UsageError(words.format(file=file, why=why)) from e
-    # Editors end a file with a newline, which nobody wrote.
+        template = _("Can't read the edited file {file} ({why}); the text is unchanged.")
+        raise UsageError(template.format(file=file, why=why)) from e
+    # Editors add a final newline.
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 
-class Interrupts:
-    """Within this, Ctrl+C is the editor's alone. For the main thread."""
+class IgnoreInterrupts:
+    """Context in which this process ignores Ctrl+C, for the editor to handle. Main thread only."""
 
     def __enter__(self) -> None:
-        # A handler, not SIG_IGN: that would be handed down to the editor.
-        self._old = signal.signal(signal.SIGINT, lambda *_args: None)
+        # A handler, not SIG_IGN, which the editor would inherit.
+        self._previous = signal.signal(signal.SIGINT, lambda *_args: None)
 
     def __exit__(self, *_exc: object) -> None:
-        signal.signal(signal.SIGINT, self._old)
+        signal.signal(signal.SIGINT, self._previous)

@@ -1,23 +1,23 @@
-"""Walking through earlier questions, with what was being written kept at the near end."""
+"""The history of questions, as in a shell."""
 
 from collections.abc import Sequence
 
 
 class History:
-    """The questions, newest first; before the newest stands what was being written."""
+    """A cursor over the questions, newest first; it starts before the newest, at the draft."""
 
     def __init__(self, questions: Sequence[str]) -> None:
         self._questions = list(dict.fromkeys(questions))
-        self._at = -1
+        self._index = -1
 
     @property
-    def shown(self) -> str | None:
-        """The question that is shown, None for what was being written."""
-        return self._questions[self._at] if self._at >= 0 else None
+    def current(self) -> str | None:
+        """The question at the cursor, None for the draft."""
+        return self._questions[self._index] if self._index >= 0 else None
 
     def step(self, count: int) -> bool:
-        """One back (1) or forth (-1); whether there was one."""
-        if not -1 <= self._at + count < len(self._questions):
+        """Move to the next older (1) or newer (-1) entry; return False where there is none."""
+        if not -1 <= self._index + count < len(self._questions):
             return False
-        self._at += count
+        self._index += count
         return True

@@ -1,9 +1,11 @@
-"""Markdown source to styled lines of a given width, without a widget.
+"""Markdown source to styled lines of a given width, without any widget.
 
-``split`` cuts a growing text into pieces that never change once they are closed; ``render`` turns
-one piece into lines. Text must have gone through ``qchat.sanitize`` before.
+Public functions: `plain_lines` returns a finished answer as drawn, without styles; `formula`
+converts LaTeX to one line of Unicode. Both take any text.
 
-Both are imported when they are first used: an empty screen needs neither.
+`split` cuts a growing text into pieces that never change once they are closed; `render` draws one
+piece as lines. Their text must have gone through `qchat.sanitize` before. All of it is imported on
+first use: an empty screen needs none of it.
 """
 
 import importlib
@@ -14,10 +16,18 @@ from .palette import DARK, Palette
 from .piece import Piece, PieceKind
 
 if TYPE_CHECKING:
+    from .plain_text import formula, plain_lines
     from .render import MIN_WIDTH, Renderer
-    from .split import Splitter, pieces
+    from .splitter import Splitter, split_text
 
-_LATER = {"MIN_WIDTH": "render", "Renderer": "render", "Splitter": "split", "pieces": "split"}
+_LAZY = {
+    "MIN_WIDTH": "render",
+    "Renderer": "render",
+    "Splitter": "splitter",
+    "formula": "plain_text",
+    "split_text": "splitter",
+    "plain_lines": "plain_text",
+}
 
 __all__ = [
     "DARK",
@@ -28,11 +38,13 @@ __all__ = [
     "PieceKind",
     "Renderer",
     "Splitter",
-    "pieces",
+    "formula",
+    "plain_lines",
+    "split_text",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(name)
-    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)

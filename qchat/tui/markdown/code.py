@@ -1,4 +1,4 @@
-"""Code with its words coloured, line by line."""
+"""Syntax highlighting of code, line by line, by pygments."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 MAX_LINE: Final = 1_000
-"""Characters; code with a longer line is not coloured: it is data, and the lexers are slow."""
+"""Characters; code with a longer line is not highlighted: it is data, and the lexers are slow."""
 
-# What models write after the fence, where pygments has another name for it.
-_NAMES: Final = {"shell": "bash", "jsonl": "json", "vue": "html", "svelte": "html", "tsx": "ts"}
+# Language names that models write after the fence and pygments does not know.
+_ALIASES: Final = {"shell": "bash", "jsonl": "json", "vue": "html", "svelte": "html", "tsx": "ts"}
 
 
-def language(info: str) -> str:
-    """The language a fence names: the first word of its info string."""
-    words = info.replace("{", " ").replace("}", " ").split()
-    return words[0].strip(".,;:").removeprefix("language-") if words else ""
+def language_of(info: str) -> str:
+    """Return the language that a fence names: the first word of its info string, or ''."""
+    first, *_rest = info.replace("{", " ").replace("}", " ").split() or [""]
+    return first.strip(".,;:").removeprefix("language-")
 
 
 @lru_cache(maxsize=64)
-def _lexer(name: str) -> "Lexer | None":
+def _lexer(language: str) -> "Lexer | None":
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    name = name.lower()
+    language = language.lower()
     try:
-        return get_lexer_by_name(_NAMES.get(name, name), stripnl=False, ensurenl=True)
+        return get_lexer_by_name(_ALIASES.get(language, language), stripnl=False, ensurenl=True)
     except ClassNotFound:
         return None
 
@@ -39,41 +39,42 @@ def _lexer(name: str) -> "Lexer | None":
 def _styles(scheme: str) -> dict[object, Style]:
     from pygments.styles import get_style_by_name
 
-    found: dict[object, Style] = {}
+    styles: dict[object, Style] = {}
     for token, style in get_style_by_name(scheme):
         color = f"#{style['color']}" if style["color"] else None
-        found[token] = Style(
+        styles[token] = Style(
             color=color, bold=style["bold"] or None, italic=style["italic"] or None
         )
-    return found
+    return styles
 
 
-def highlight(body: str, before: str, name: str, scheme: str, base: Style) -> list[list[Span]]:
-    """Spans of each line of `body`; `before` is code that comes before it, for the lexer to know.
+def highlight(code: str, context: str, language: str, scheme: str, base: Style) -> list[list[Span]]:
+    """Return the spans of each line of `code`.
 
-    Code in an unknown language comes back in the base style.
+    `context` is the code before it, which only sets the lexer's state. `scheme` names a pygments
+    style, `base` lies under every token. Code in an unknown language is all in the base style.
     """
-    lines = body.split("\n")
-    lexer = _lexer(name) if name else None
+    lines = code.split("\n")
+    lexer = _lexer(language) if language else None
     if lexer is None or max(map(len, lines)) > MAX_LINE:
         return [[(line.expandtabs(4), base)] for line in lines]
     styles = _styles(scheme)
-    skip = before.count("\n") + 1 if before else 0
-    text = f"{before}\n{body}" if before else body
-    found: list[list[Span]] = [[]]
-    for kind, value in lexer.get_tokens(text):
-        style = base + styles.get(kind, _NONE)
+    skip = context.count("\n") + 1 if context else 0
+    text = f"{context}\n{code}" if context else code
+    result: list[list[Span]] = [[]]
+    for token, value in lexer.get_tokens(text):
+        style = base + styles.get(token, _NO_STYLE)
         first, *more = value.split("\n")
         if first:
-            found[-1].append((first, style))
-        found.extend([(part, style)] if part else [] for part in more)
-    found = found[skip : skip + len(lines)]
-    found += [[] for _line in lines[len(found) :]]
-    return [_expanded(spans) for spans in found]
+            result[-1].append((first, style))
+        result.extend([(part, style)] if part else [] for part in more)
+    result = result[skip : skip + len(lines)]
+    result += [[] for _line in lines[len(result) :]]
+    return [_expand_tabs(spans) for spans in result]
 
 
-def _expanded(spans: list[Span]) -> list[Span]:
-    """Tabs as spaces, to the next fourth column of the line."""
+def _expand_tabs(spans: list[Span]) -> list[Span]:
+    """Replace tabs by spaces up to the next tab stop; tab stops are every four columns."""
     if not any("\t" in text for text, _style in spans):
         return spans
     out: list[Span] = []
@@ -88,4 +89,4 @@ def _expanded(spans: list[Span]) -> list[Span]:
     return out
 
 
-_NONE: Final = Style()
+_NO_STYLE: Final = Style()

@@ -1,18 +1,27 @@
-r"""Formulas as Unicode text: ``\frac{a}{b} \leq x^2`` becomes ``a/b ≤ x²``.
+r"""Converts LaTeX formulas to Unicode text: ``\frac{a}{b} \leq x^2`` becomes ``a/b ≤ x²``.
 
-What has no honest form in plain text (an unknown command, a matrix that is not closed) gives
-None, and the caller shows the source.
+A formula without a faithful form in plain text (an unknown command, an unclosed matrix) converts
+to None, and the caller shows the source.
 """
 
 import re
 from typing import Final
 
-from .latex_signs import ACCENTS, ALPHABETS, IGNORED, PLAIN, SIGNS, SUB, SUPER, WORDS
+from .latex_symbols import (
+    ACCENTS,
+    ALPHABETS,
+    IGNORED,
+    OPERATORS,
+    SUBSCRIPTS,
+    SUPERSCRIPTS,
+    SYMBOLS,
+    TEXT_COMMANDS,
+)
 
 MAX_CHARS: Final = 4_000
 _MAX_DEPTH: Final = 40
 
-_token = re.compile(r"\\([A-Za-z]+\*?|.)|[ \t\n]+|[^\\]", re.DOTALL).finditer
+_tokenize = re.compile(r"\\([A-Za-z]+\*?|.)|[ \t\n]+|[^\\]", re.DOTALL).finditer
 _SPACED: Final = frozenset("=≤≥≠≡≈≅≃∼∝≪≫⊂⊃⊆⊇∈∉←→↔⇐⇒⇔⟹⟸⟺⟶↦±∓×÷∪∩∧∨⊕⊗≔<>")
 _MATRICES: Final = {
     "matrix": ("", ""),
@@ -25,29 +34,30 @@ _MATRICES: Final = {
     "array": ("", ""),
     "cases": ("{ ", ""),
 }
-_LINES: Final = frozenset(
+_MULTILINE: Final = frozenset(
     ["equation", "align", "aligned", "gather", "gathered", "split", "multline"]
 )
 
 
-class _UnknownError(Exception):
-    """There is no plain text for this."""
+class _UnsupportedError(Exception):
+    """The formula has no form in plain text."""
 
 
 def to_unicode(source: str) -> str | None:
-    """The formula (without its delimiters) as text, perhaps of several lines; None: not possible.
+    """Convert a formula, given without its delimiters, to text of one or more lines.
 
-    Never raises. Linear in the length of the source.
+    Returns None where that is not possible, and for more than `MAX_CHARS` characters. Never raises;
+    takes time linear in the length of the source.
     """
     if len(source) > MAX_CHARS:
         return None
-    tokens = [match[0] for match in _token(source)]
+    tokens = [match[0] for match in _tokenize(source)]
     if sum(map(len, tokens)) != len(source):
-        return None  # a backslash at the very end
+        return None  # a trailing backslash
     parser = _Parser(tokens)
     try:
-        text = parser.row("")
-    except _UnknownError:
+        text = parser.parse("")
+    except _UnsupportedError:
         return None
     lines = (" ".join(line.split(" ")).strip() for line in text.split("\n"))
     return "\n".join(re.sub("  +", "  ", line) for line in lines if line) or None
@@ -56,25 +66,25 @@ def to_unicode(source: str) -> str | None:
 class _Parser:
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
-        self._at = 0
+        self._position = 0
         self._depth = 0
 
-    def row(self, until: str) -> str:
-        """Everything up to the sign `until` (which is taken), or to the end where that is ''."""
+    def parse(self, closing: str) -> str:
+        """Parse up to and including the token `closing`, or to the end where that is ''."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise _UnknownError
+            raise _UnsupportedError
         out: list[str] = []
         while True:
-            sign = self._next()
-            if sign == until:
+            symbol = self._next()
+            if symbol == closing:
                 break
-            if not sign:
-                raise _UnknownError
-            if sign in "^_":
-                self._script(sign, out)
+            if not symbol:
+                raise _UnsupportedError
+            if symbol in "^_":
+                self._add_script(symbol, out)
             else:
-                text = self._atom(sign)
+                text = self._parse_atom(symbol)
                 if text in _SPACED and out:
                     text = ("" if out[-1].endswith(" ") else " ") + text + " "
                 elif text[:1] == " " and out and out[-1].endswith(" "):
@@ -85,112 +95,116 @@ class _Parser:
         return "".join(out)
 
     def _next(self) -> str:
-        if self._at >= len(self._tokens):
+        if self._position >= len(self._tokens):
             return ""
-        self._at += 1
-        return self._tokens[self._at - 1]
+        self._position += 1
+        return self._tokens[self._position - 1]
 
     def _skip_space(self) -> None:
-        while self._at < len(self._tokens) and self._tokens[self._at].isspace():
-            self._at += 1
+        while self._position < len(self._tokens) and self._tokens[self._position].isspace():
+            self._position += 1
 
-    def _argument(self) -> str:
+    def _parse_argument(self) -> str:
         self._skip_space()
-        sign = self._next()
-        if not sign or sign in "}^_&":
-            raise _UnknownError
-        return self._atom(sign).strip(" ")
+        symbol = self._next()
+        if not symbol or symbol in "}^_&":
+            raise _UnsupportedError
+        return self._parse_atom(symbol).strip(" ")
 
-    def _option(self) -> str:
+    def _parse_option(self) -> str:
         self._skip_space()
-        if self._at < len(self._tokens) and self._tokens[self._at] == "[":
-            self._at += 1
-            return self.row("]").strip()
+        if self._position < len(self._tokens) and self._tokens[self._position] == "[":
+            self._position += 1
+            return self.parse("]").strip()
         return ""
 
-    def _atom(self, sign: str) -> str:
-        if sign == "{":
-            return self.row("}")
-        if sign == "}":
-            raise _UnknownError
-        if sign == "&":
+    def _parse_atom(self, symbol: str) -> str:
+        if symbol == "{":
+            return self.parse("}")
+        if symbol == "}":
+            raise _UnsupportedError
+        if symbol == "&":
             return " "
-        if sign == "~":
+        if symbol == "~":
             return " "
-        if sign == "'":
+        if symbol == "'":
             return "′"
-        if sign == "-":
+        if symbol == "-":
             return "−"
-        if sign.isspace():
+        if symbol.isspace():
             return " "
-        if sign[0] != "\\":
-            return sign
-        return self._command(sign[1:])
+        if symbol[0] != "\\":
+            return symbol
+        return self._parse_command(symbol[1:])
 
-    def _command(self, name: str) -> str:
-        if name in SIGNS:
-            return SIGNS[name]
-        if name in WORDS:
-            return self._word(name)
+    def _parse_command(self, name: str) -> str:
+        if name in SYMBOLS:
+            return SYMBOLS[name]
+        if name in OPERATORS:
+            return self._format_operator(name)
         if name in IGNORED:
-            return self._delimiter() if name in ("left", "right", "middle") else ""
-        if name in PLAIN:
-            return self._plain()
+            return self._parse_delimiter() if name in ("left", "right", "middle") else ""
+        if name in TEXT_COMMANDS:
+            return self._parse_group()
         if name in ("frac", "dfrac", "tfrac", "cfrac"):
-            return self._fraction()
+            return self._parse_fraction()
         if name in ("binom", "dbinom", "tbinom"):
-            return f"C({self._argument()}, {self._argument()})"
+            return f"C({self._parse_argument()}, {self._parse_argument()})"
         if name == "sqrt":
-            return self._root()
+            return self._parse_root()
         if name in ACCENTS:
-            return _accented(self._argument(), ACCENTS[name])
+            return _add_accent(self._parse_argument(), ACCENTS[name])
         if name in ALPHABETS:
-            return self._argument().translate(ALPHABETS[name])
+            return self._parse_argument().translate(ALPHABETS[name])
         if name in ("pmod", "bmod"):
-            return f" (mod {self._argument()})" if name == "pmod" else " mod "
+            return f" (mod {self._parse_argument()})" if name == "pmod" else " mod "
         if name == "not":
-            return self._argument() + "\u0338"
+            return self._parse_argument() + "\u0338"
         if name == "tag":
-            return f"  ({self._argument()})"
+            return f"  ({self._parse_argument()})"
         if name in ("overset", "underset", "stackrel"):
-            above, base = self._argument(), self._argument()
-            return base + _raised(above, "_" if name == "underset" else "^")
+            above, base = self._parse_argument(), self._parse_argument()
+            return base + _format_script(above, "_" if name == "underset" else "^")
         if name in ("xrightarrow", "xleftarrow"):
             arrow = "→" if name == "xrightarrow" else "←"
-            return f" ─{self._argument()}{arrow} " if arrow == "→" else f" ←{self._argument()}─ "
+            return (
+                f" ─{self._parse_argument()}{arrow} "
+                if arrow == "→"
+                else f" ←{self._parse_argument()}─ "
+            )
         if name == "begin":
-            return self._environment()
-        raise _UnknownError
+            return self._parse_environment()
+        raise _UnsupportedError
 
-    def _word(self, name: str) -> str:
-        following = self._tokens[self._at] if self._at < len(self._tokens) else ""
+    def _format_operator(self, name: str) -> str:
+        following = self._tokens[self._position] if self._position < len(self._tokens) else ""
         return name if following in ("", "(", "^", "_", "[", "{", "}") else name + " "
 
-    def _delimiter(self) -> str:
+    def _parse_delimiter(self) -> str:
         self._skip_space()
-        sign = self._next()
-        return "" if sign in (".", "") else self._atom(sign)
+        symbol = self._next()
+        return "" if symbol in (".", "") else self._parse_atom(symbol)
 
-    def _plain(self) -> str:
+    def _parse_group(self) -> str:
         self._skip_space()
         if self._next() != "{":
-            raise _UnknownError
-        return self.row("}")
+            raise _UnsupportedError
+        return self.parse("}")
 
-    def _fraction(self) -> str:
-        above, below = self._argument(), self._argument()
-        return f"{_grouped(above)}/{_grouped(below)}"
+    def _parse_fraction(self) -> str:
+        numerator, denominator = self._parse_argument(), self._parse_argument()
+        return f"{_parenthesized(numerator)}/{_parenthesized(denominator)}"
 
-    def _root(self) -> str:
-        degree = self._option()
-        body = self._argument()
-        sign = {"": "√", "2": "√", "3": "∛", "4": "∜"}.get(degree)
-        if sign is None:
-            sign = _raised(degree, "^") + "√"
-        return sign + (body if len(body) == 1 or body.isdigit() else f"({body})")
+    def _parse_root(self) -> str:
+        degree = self._parse_option()
+        body = self._parse_argument()
+        symbol = {"": "√", "2": "√", "3": "∛", "4": "∜"}.get(degree)
+        if symbol is None:
+            symbol = _format_script(degree, "^") + "√"
+        return symbol + (body if len(body) == 1 or body.isdigit() else f"({body})")
 
-    def _script(self, kind: str, out: list[str]) -> None:
-        text = self._argument()
+    def _add_script(self, kind: str, out: list[str]) -> None:
+        text = self._parse_argument()
         if not text:
             return
         if kind == "^" and text.strip("′") == "":
@@ -198,70 +212,70 @@ class _Parser:
             return
         while out and out[-1].endswith(" ") and len(out[-1]) > 1:
             out[-1] = out[-1][:-1]
-        spaced = bool(out) and out[-1][:1].isalpha() and len(out[-1]) > 1
-        out.append(_raised(text, kind) + (" " if spaced else ""))
+        needs_space = bool(out) and out[-1][:1].isalpha() and len(out[-1]) > 1
+        out.append(_format_script(text, kind) + (" " if needs_space else ""))
 
-    def _environment(self) -> str:
-        name = self._plain().rstrip("*")
+    def _parse_environment(self) -> str:
+        name = self._parse_group().rstrip("*")
         end = ["\\end", "{", *name, "}"]
-        starred = ["\\end", "{", *name, "*", "}"]
-        start, depth = self._at, 1
+        starred_end = ["\\end", "{", *name, "*", "}"]
+        start, depth = self._position, 1
         while depth:
-            if self._at >= len(self._tokens):
-                raise _UnknownError
-            sign = self._next()
-            if sign == "\\begin":
+            if self._position >= len(self._tokens):
+                raise _UnsupportedError
+            symbol = self._next()
+            if symbol == "\\begin":
                 depth += 1
-            elif sign == "\\end":
+            elif symbol == "\\end":
                 depth -= 1
-        inner = self._tokens[start : self._at - 1]
-        closing = self._tokens[self._at - 1 :]
-        for form in (end, starred):
-            if closing[: len(form)] == form:
-                self._at += len(form) - 1
+        inner = self._tokens[start : self._position - 1]
+        closing = self._tokens[self._position - 1 :]
+        for pattern in (end, starred_end):
+            if closing[: len(pattern)] == pattern:
+                self._position += len(pattern) - 1
                 break
         else:
-            raise _UnknownError
+            raise _UnsupportedError
         if name == "array" and inner[:1] == ["{"]:
             inner = inner[inner.index("}") + 1 :] if "}" in inner else inner
-        if name in _LINES:
-            return _Parser(inner).row("")
+        if name in _MULTILINE:
+            return _Parser(inner).parse("")
         if name not in _MATRICES:
-            raise _UnknownError
-        return _matrix(_Parser(inner)._rows(), *_MATRICES[name])
+            raise _UnsupportedError
+        return _format_matrix(_Parser(inner)._parse_rows(), *_MATRICES[name])
 
-    def _rows(self) -> list[list[str]]:
+    def _parse_rows(self) -> list[list[str]]:
         rows: list[list[str]] = [[]]
-        part: list[str] = []
+        cell: list[str] = []
         depth = 0
-        for sign in [*self._tokens, "\\\\"]:
-            depth += (sign in ("{", "\\begin")) - (sign in ("}", "\\end"))
-            if sign in ("&", "\\\\") and depth == 0:
-                rows[-1].append(_Parser(part).row("").strip())
-                part = []
-                if sign != "&":
+        for symbol in [*self._tokens, "\\\\"]:
+            depth += (symbol in ("{", "\\begin")) - (symbol in ("}", "\\end"))
+            if symbol in ("&", "\\\\") and depth == 0:
+                rows[-1].append(_Parser(cell).parse("").strip())
+                cell = []
+                if symbol != "&":
                     rows.append([])
             else:
-                part.append(sign)
-        return [row for row in rows if any(row)]
+                cell.append(symbol)
+        return [parse for parse in rows if any(parse)]
 
 
-def _matrix(rows: list[list[str]], left: str, right: str) -> str:
-    return left + "; ".join(", ".join(row) for row in rows) + right
+def _format_matrix(rows: list[list[str]], left: str, right: str) -> str:
+    return left + "; ".join(", ".join(parse) for parse in rows) + right
 
 
-def _grouped(text: str) -> str:
+def _parenthesized(text: str) -> str:
     simple = text.isalnum() or len(text) == 1 or (text[:1] in "√∛" and text[1:].isalnum())
     return text if simple else f"({text})"
 
 
-def _accented(text: str, mark: str) -> str:
+def _add_accent(text: str, mark: str) -> str:
     return "".join(character + mark for character in text)
 
 
-def _raised(text: str, kind: str) -> str:
-    table = SUPER if kind == "^" else SUB
-    tight = text.replace(" ", "")
-    if all(character in table for character in tight):
-        return "".join(table[character] for character in tight)
+def _format_script(text: str, kind: str) -> str:
+    table = SUPERSCRIPTS if kind == "^" else SUBSCRIPTS
+    compact = text.replace(" ", "")
+    if all(character in table for character in compact):
+        return "".join(table[character] for character in compact)
     return kind + (text if len(text) == 1 else f"({text})")

@@ -1,4 +1,4 @@
-"""A line as it stands on the screen, and how it came from the line of the source."""
+"""One line of the screen, with what is needed to copy its source text."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,15 +8,15 @@ from rich.segment import Segment
 from rich.style import Style
 
 Span = tuple[str, Style | None]
-"""A run of text in one style; it may hold newlines before it is wrapped."""
+"""Text in one style; before wrapping it may contain newlines."""
 
 
 class Line(NamedTuple):
     """Segments from left to right.
 
-    `lead` is the number of cells at the beginning that are not text (bars, bullets, indentation).
-    `soft` is what stood in the source between this line and the next where only the width broke
-    it (a space, or nothing); None where the line ends for good.
+    `lead` is the number of cells at the beginning that are no text (bars, bullets, indentation).
+    `soft` is what the source has between this line and the next one at a soft wrap (a space, or
+    nothing), None where the line ends in the source.
     """
 
     segments: tuple[Segment, ...]
@@ -25,29 +25,29 @@ class Line(NamedTuple):
 
     @property
     def text(self) -> str:
-        """All that is shown, the lead included."""
+        """The text of the whole line, the lead included."""
         return "".join(segment.text for segment in self.segments)
 
     @property
-    def words(self) -> str:
-        """What is shown after the lead."""
-        left = self.lead
-        found: list[str] = []
+    def content(self) -> str:
+        """The text after the lead."""
+        lead_cells = self.lead
+        parts: list[str] = []
         for segment in self.segments:
-            if left <= 0:
-                found.append(segment.text)
+            if lead_cells <= 0:
+                parts.append(segment.text)
             else:
-                left -= cell_len(segment.text)
-        return "".join(found)
+                lead_cells -= cell_len(segment.text)
+        return "".join(parts)
 
     @property
     def cells(self) -> int:
-        """The width as Textual counts it: segment by segment."""
+        """The width in cells as Textual counts it: segment by segment."""
         return sum(cell_len(segment.text) for segment in self.segments)
 
 
-def line_of(spans: Sequence[Span], lead: Sequence[Span] = (), soft: str | None = None) -> Line:
-    """A line of these spans after those of the lead."""
+def make_line(spans: Sequence[Span], lead: Sequence[Span] = (), soft: str | None = None) -> Line:
+    """Make a line of the spans of the lead and of the text."""
     width = sum(cell_len(text) for text, _style in lead)
     segments = tuple(Segment(text, style) for text, style in (*lead, *spans) if text)
     return Line(segments, width, soft)

@@ -1,4 +1,4 @@
-"""The styles of a transcript, by what they mean. Everything stays readable without colours."""
+"""The styles of a transcript by their purpose. Everything is readable without colours, too."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from rich.style import Style
 
 
 class Palette(NamedTuple):
-    """A style for each kind of text; `pygments` names the style for code."""
+    """A style for each kind of text; `pygments_style` names the pygments style for code."""
 
     text: Style
     dim: Style
@@ -15,92 +15,92 @@ class Palette(NamedTuple):
     heading3: Style
     strong: Style
     emphasis: Style
-    struck: Style
+    strikethrough: Style
     code: Style
     link: Style
-    address: Style
+    link_url: Style
     math: Style
     bullet: Style
-    bar: Style
+    quote_bar: Style
     rule: Style
     code_block: Style
     label: Style
     table_head: Style
-    you: Style
-    thought: Style
-    good: Style
-    bad: Style
-    pygments: str
+    user: Style
+    reasoning: Style
+    success: Style
+    error: Style
+    pygments_style: str
 
 
-def palette(
+def make_palette(
     *,
     accent: str | None = None,
-    you: str | None = None,
+    user: str | None = None,
     dim: str | None = None,
     code: str | None = None,
-    code_back: str | None = None,
-    bad: str | None = None,
-    good: str | None = None,
-    style: str,
+    code_background: str | None = None,
+    error: str | None = None,
+    success: str | None = None,
+    pygments_style: str,
 ) -> Palette:
-    """A palette out of a few colours, each as rich names them; None is the terminal's own."""
-    faint = Style(color=dim, dim=dim is None)
+    """Make a palette of a few colours, in rich's notation; None is the terminal's default."""
+    dim_style = Style(color=dim, dim=dim is None)
     return Palette(
         text=Style(),
-        dim=faint,
+        dim=dim_style,
         heading1=Style(color=accent, bold=True, underline=True),
         heading2=Style(color=accent, bold=True),
         heading3=Style(bold=True),
         strong=Style(bold=True),
         emphasis=Style(italic=True),
-        struck=Style(strike=True),
+        strikethrough=Style(strike=True),
         code=Style(color=code),
         link=Style(color=accent, underline=True),
-        address=faint,
+        link_url=dim_style,
         math=Style(color=code, italic=True),
         bullet=Style(color=accent),
-        bar=faint,
-        rule=faint,
-        code_block=Style(bgcolor=code_back),
-        label=faint + Style(bgcolor=code_back),
+        quote_bar=dim_style,
+        rule=dim_style,
+        code_block=Style(bgcolor=code_background),
+        label=dim_style + Style(bgcolor=code_background),
         table_head=Style(bold=True),
-        you=Style(color=you, bold=True),
-        thought=faint + Style(italic=True),
-        good=Style(color=good),
-        bad=Style(color=bad, bold=True),
-        pygments=style,
+        user=Style(color=user, bold=True),
+        reasoning=dim_style + Style(italic=True),
+        success=Style(color=success),
+        error=Style(color=error, bold=True),
+        pygments_style=pygments_style,
     )
 
 
-DARK = palette(
+DARK = make_palette(
     accent="#8ab4f8",
-    you="#c3a6ff",
+    user="#c3a6ff",
     dim="#8b93a1",
     code="#e6c07b",
-    code_back="#1e222a",
-    bad="#f28b82",
-    good="#81c995",
-    style="one-dark",
+    code_background="#1e222a",
+    error="#f28b82",
+    success="#81c995",
+    pygments_style="one-dark",
 )
-LIGHT = palette(
+LIGHT = make_palette(
     accent="#1a56b0",
-    you="#6b3fa0",
+    user="#6b3fa0",
     dim="#6b7280",
     code="#8a4b00",
-    code_back="#eef0f3",
-    bad="#b3261e",
-    good="#1e7d34",
-    style="default",
+    code_background="#eef0f3",
+    error="#b3261e",
+    success="#1e7d34",
+    pygments_style="default",
 )
-HIGH_CONTRAST = palette(
+HIGH_CONTRAST = make_palette(
     accent="#ffff00",
-    you="#00ffff",
+    user="#00ffff",
     dim="#ffffff",
     code="#ffd787",
-    code_back="#000000",
-    bad="#ff8787",
-    good="#87ff87",
-    style="lightbulb",
+    code_background="#000000",
+    error="#ff8787",
+    success="#87ff87",
+    pygments_style="lightbulb",
 )
-NO_COLOR = palette(style="bw")
+NO_COLOR = make_palette(pygments_style="bw")

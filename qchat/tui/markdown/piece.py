@@ -1,4 +1,4 @@
-"""A piece of a message, and the columns and cells of its lines."""
+"""A piece of a message, and helpers for indentation and table cells."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from enum import Enum, auto
 
 
 class PieceKind(Enum):
-    """What a piece is."""
+    """The kind of Markdown that a piece contains."""
 
-    FLOW = auto()  # paragraphs, headings, rules, HTML: what has no inner pieces
+    FLOW = auto()  # paragraphs, headings, rules, HTML
     CODE = auto()
     TABLE = auto()
     QUOTE = auto()
@@ -19,84 +19,85 @@ class PieceKind(Enum):
 class Piece:
     """A part of a message.
 
-    `source` is the text as it came, `body` what is to be drawn (without the indentation of the
-    list around it). `indent` counts cells to the left, `marker` stands at their end. `gap`: a
-    blank line stands before. `info` is the language of code. A piece whose block began in an
-    earlier one has that in `head`, and the one just before in `before`. `raw` and `lines` are the
-    source and what is drawn, each line with its newline; without one the line goes on, in the
-    next entry or the next piece: it was too long for one.
+    `source` is its source text, `body` the text to draw, without the indentation of the list around
+    it. `indent` counts the cells to its left, at whose end `marker` is drawn. `info` is the info
+    string of a fence. Where a block is split over several pieces, `head` is the first of them and
+    `previous` the one before, both None in the first; `is_block_end` marks the last.
+
+    `raw` and `lines` are the lines of `source` and `body`, each with its newline; an entry without
+    one continues in the next entry or the next piece, because the line was too long for one piece.
     """
 
     kind: PieceKind
     indent: int = 0
     marker: str = ""
-    gap: bool = False
+    blank_before: bool = False
     info: str = ""
     head: "Piece | None" = None
-    before: "Piece | None" = None
+    previous: "Piece | None" = None
     lines: list[str] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
-    chars: int = 0
-    closed: bool = False
-    ended: bool = False  # the block ends here: a fence was closed, or something else began
+    char_count: int = 0
+    is_closed: bool = False
+    is_block_end: bool = False  # the block ends here: a fence was closed, or something else began
 
     @property
     def body(self) -> str:
-        """What is drawn."""
+        """The text to draw."""
         return "".join(self.lines).removesuffix("\n")
 
     @property
     def source(self) -> str:
-        """The text as it came, without the last newline."""
+        """The source text, without the last newline."""
         return "".join(self.raw).removesuffix("\n")
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the last line goes on in the next piece."""
+    def continues(self) -> bool:
+        """Whether the last line continues in the next piece."""
         return bool(self.raw) and not self.raw[-1].endswith("\n")
 
     def add(self, raw: str, line: str, end: str = "\n") -> None:
-        """One more line, or with ``end=""`` a part of one."""
+        """Append a line, or with ``end=""`` a part of one."""
         self.raw.append(raw + end)
         self.lines.append(line + end)
-        self.chars += len(line) + 1
+        self.char_count += len(line) + 1
 
 
 def indentation(raw: str) -> tuple[int, str]:
-    """Columns of white space before the text (a tab goes to the next fourth), and the text."""
+    """Return the columns of leading white space (tab stops every four), and the rest."""
     rest = raw.lstrip(" \t")
-    before = raw[: len(raw) - len(rest)]
-    return len(before.expandtabs(4)) if before else 0, rest
+    whitespace = raw[: len(raw) - len(rest)]
+    return len(whitespace.expandtabs(4)) if whitespace else 0, rest
 
 
 def dedent(raw: str, margin: int) -> str:
-    """The line without `margin` columns of its indentation, or without all of a smaller one."""
-    at = column = 0
-    while column < margin and raw[at : at + 1] in (" ", "\t"):
-        column += 4 - column % 4 if raw[at] == "\t" else 1
-        at += 1
-    return " " * (column - margin) + raw[at:]
+    """Remove up to `margin` columns of indentation from a line."""
+    position = column = 0
+    while column < margin and raw[position : position + 1] in (" ", "\t"):
+        column += 4 - column % 4 if raw[position] == "\t" else 1
+        position += 1
+    return " " * (column - margin) + raw[position:]
 
 
-def cells(row: str) -> list[str]:
-    """The cells of a table's row; a pipe after a backslash or in a code span is text."""
-    return list(_cells(row.strip()))
+def split_cells(row: str) -> list[str]:
+    """Split a table row into cells; a pipe after a backslash or in a code span is text."""
+    return list(_iter_cells(row.strip()))
 
 
-def _cells(row: str) -> Iterator[str]:
+def _iter_cells(row: str) -> Iterator[str]:
     row = row.removeprefix("|")
-    start = at = 0
-    ticks = False
-    while at < len(row):
-        character = row[at]
+    start = position = 0
+    in_code_span = False
+    while position < len(row):
+        character = row[position]
         if character == "\\":
-            at += 2
+            position += 2
             continue
         if character == "`":
-            ticks = not ticks and row.find("`", at + 1) >= 0
-        elif character == "|" and not ticks:
-            yield row[start:at].strip().replace("\\|", "|")
-            start = at + 1
-        at += 1
+            in_code_span = not in_code_span and row.find("`", position + 1) >= 0
+        elif character == "|" and not in_code_span:
+            yield row[start:position].strip().replace("\\|", "|")
+            start = position + 1
+        position += 1
     if row[start:].strip():
         yield row[start:].strip().replace("\\|", "|")

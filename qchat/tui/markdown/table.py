@@ -1,65 +1,72 @@
-"""Tables: columns as wide as they need, shrunk sensibly, cells wrapped, rows as a list at worst."""
+"""Tables: column widths, wrapped cells, and rows as records where the columns do not fit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from .line import Line, Span, line_of
+from rich.cells import cell_len
+
+from .line import Line, Span, make_line
 from .palette import Palette
-from .wrap import width as cells_of
 from .wrap import wrap
 
 Cell = list[Span]
 
-GAP: Final = 3  # cells between columns: a bar with a space at either side
-_LEAST: Final = 5  # cells of a column that had to shrink
-_WORD: Final = 16  # a column is not shrunk below its longest word, up to this
+GAP: Final = 3  # cells between columns: a bar with a space on each side
+_MIN_COLUMN: Final = 5  # cells to which any column may shrink
+_MAX_WORD: Final = 16  # cells; a longer word does not keep its column from shrinking
 
 
-def columns(rows: Sequence[Sequence[Cell]], count: int, available: int) -> list[int] | None:
-    """The width of each column in cells; None where the table can't stand in this width."""
-    room = available - GAP * (count - 1)
-    wanted = [max(1, *(_natural(row[i]) for row in rows)) for i in range(count)]
-    if sum(wanted) <= room:
-        return wanted
-    least = [
-        min(want, max(_LEAST, min(_WORD, *(max(_longest(row[i]) for row in rows),))))
-        for i, want in enumerate(wanted)
+def column_widths(rows: Sequence[Sequence[Cell]], count: int, available: int) -> list[int] | None:
+    """Return the width of each column in cells, or None where the table does not fit."""
+    space = available - GAP * (count - 1)
+    natural = [max(1, *(_natural_width(row[i]) for row in rows)) for i in range(count)]
+    if sum(natural) <= space:
+        return natural
+    minimum = [
+        min(width, max(_MIN_COLUMN, min(_MAX_WORD, *(max(_longest_word(row[i]) for row in rows),))))
+        for i, width in enumerate(natural)
     ]
-    if sum(least) > room:
-        least = [min(want, _LEAST) for want in wanted]
-    if sum(least) > room:
+    if sum(minimum) > space:
+        minimum = [min(width, _MIN_COLUMN) for width in natural]
+    if sum(minimum) > space:
         return None
-    return _shared(wanted, least, room)
+    return _distribute(natural, minimum, space)
 
 
-def _shared(wanted: list[int], least: list[int], room: int) -> list[int]:
-    """Narrow columns keep what they want; the wide ones share the rest evenly."""
-    low, high = 1, max(wanted)
+def _distribute(natural: list[int], minimum: list[int], space: int) -> list[int]:
+    """Give narrow columns their natural width, and share the rest evenly among the wide ones."""
+    low, high = 1, max(natural)
     while low < high:
         middle = (low + high + 1) // 2
-        if sum(max(lo, min(want, middle)) for want, lo in zip(wanted, least, strict=True)) <= room:
+        if (
+            sum(
+                max(lower, min(width, middle))
+                for width, lower in zip(natural, minimum, strict=True)
+            )
+            <= space
+        ):
             low = middle
         else:
             high = middle - 1
-    found = [max(lo, min(want, low)) for want, lo in zip(wanted, least, strict=True)]
-    for i, want in enumerate(wanted):
-        if sum(found) >= room:
+    widths = [max(lower, min(width, low)) for width, lower in zip(natural, minimum, strict=True)]
+    for i, width in enumerate(natural):
+        if sum(widths) >= space:
             break
-        found[i] += found[i] < want
-    return found
+        widths[i] += widths[i] < width
+    return widths
 
 
-def _natural(cell: Cell) -> int:
+def _natural_width(cell: Cell) -> int:
     text = "".join(part for part, _style in cell)
-    return max(map(cells_of, text.split("\n")))
+    return max(map(cell_len, text.split("\n")))
 
 
-def _longest(cell: Cell) -> int:
+def _longest_word(cell: Cell) -> int:
     text = "".join(part for part, _style in cell)
-    return max((cells_of(word) for word in text.split()), default=1)
+    return max((cell_len(word) for word in text.split()), default=1)
 
 
-def grid(
+def grid_lines(
     head: Sequence[Cell] | None,
     rows: Sequence[Sequence[Cell]],
     widths: Sequence[int],
@@ -68,7 +75,7 @@ def grid(
     *,
     ruled: bool,
 ) -> Iterator[Line]:
-    """The lines of a table. `ruled`: faint lines between the rows, for rows of several lines."""
+    """Yield the lines of a table; `ruled` draws dim rules between rows of several lines."""
     if head is not None:
         yield from _row(head, widths, aligns, palette)
         yield _rule(widths, "─", "┼", palette)
@@ -78,45 +85,46 @@ def grid(
         yield from _row(row, widths, aligns, palette)
 
 
-def wraps(rows: Sequence[Sequence[Cell]], widths: Sequence[int]) -> bool:
-    """Whether some cell needs more than one line."""
+def needs_wrapping(rows: Sequence[Sequence[Cell]], widths: Sequence[int]) -> bool:
+    """Return whether some cell needs more than one line."""
     return any(
-        _natural(cell) > wide or any("\n" in text for text, _style in cell)
+        _natural_width(cell) > width or any("\n" in text for text, _style in cell)
         for row in rows
-        for cell, wide in zip(row, widths, strict=True)
+        for cell, width in zip(row, widths, strict=True)
     )
 
 
 def _rule(widths: Sequence[int], dash: str, cross: str, palette: Palette) -> Line:
-    text = f"{dash}{cross}{dash}".join(dash * wide for wide in widths)
-    return line_of([], [(text, palette.rule)])
+    text = f"{dash}{cross}{dash}".join(dash * width for width in widths)
+    return make_line([], [(text, palette.rule)])
 
 
 def _row(
     row: Sequence[Cell], widths: Sequence[int], aligns: Sequence[str], palette: Palette
 ) -> Iterator[Line]:
     wrapped = [
-        [spans for spans, _soft in wrap(cell, wide)] for cell, wide in zip(row, widths, strict=True)
+        [spans for spans, _soft in wrap(cell, width)]
+        for cell, width in zip(row, widths, strict=True)
     ]
     for number in range(max(map(len, wrapped))):
         spans: list[Span] = []
-        for i, (lines, wide, align) in enumerate(zip(wrapped, widths, aligns, strict=True)):
+        for i, (lines, width, align) in enumerate(zip(wrapped, widths, aligns, strict=True)):
             if i:
                 spans.append((" │ ", palette.rule))
-            part = lines[number] if number < len(lines) else []
-            free = max(0, wide - sum(cells_of(text) for text, _style in part))
-            left = {"right": free, "center": free // 2}.get(align, 0)
-            spans += [(" " * left, None), *part, (" " * (free - left), None)]
-        yield line_of(spans)
+            line = lines[number] if number < len(lines) else []
+            padding = max(0, width - sum(cell_len(text) for text, _style in line))
+            indent = {"right": padding, "center": padding // 2}.get(align, 0)
+            spans += [(" " * indent, None), *line, (" " * (padding - indent), None)]
+        yield make_line(spans)
 
 
-def records(
+def record_lines(
     head: Sequence[Cell], rows: Sequence[Sequence[Cell]], available: int, palette: Palette
 ) -> Iterator[Line]:
-    """Each row as a list of its named cells: for a table that is wider than any screen."""
+    """Yield each row as a list of ``name: value`` lines, for a table too wide for the screen."""
     for row in rows:
-        yield line_of([], [("─" * min(available, 12), palette.rule)])
+        yield make_line([], [("─" * min(available, 12), palette.rule)])
         for name, cell in zip(head, row, strict=True):
             label: Cell = [*name, (": ", palette.dim)] if name else []
             for spans, soft in wrap([*label, *cell], available):
-                yield line_of(spans, soft=soft)
+                yield make_line(spans, soft=soft)

@@ -1,4 +1,4 @@
-"""What is laid over the conversation: help, pickers, parameters, search.
+"""Modal screens over the conversation: help, pickers, parameters, search.
 
-Each screen returns its result through `dismiss`; none of them knows the application.
+Each screen returns its result by `dismiss`; none imports the app.
 """

@@ -1,4 +1,4 @@
-"""What is known of an answer: who gave it, with what, how fast, and how it ended."""
+"""Details of an answer: model, server, parameters, token usage, and timings."""
 
 import json
 import time
@@ -14,18 +14,18 @@ from textual.widgets import Static
 
 from ...i18n import _
 from ...sanitize import one_line
-from ..answer_stats import tokens_per_second
+from ..transcript.answer_stats import tokens_per_second
 
 if TYPE_CHECKING:
     from ...store import StoredMessage
 
 Row = tuple[str, str]
-_SHOWN: Final = 1000  # characters of a system prompt
-_WIDEST: Final = 44  # columns for the names
+_MAX_PROMPT: Final = 1000  # characters of a system prompt
+_MAX_NAME: Final = 44  # cells for the names
 
 
 class AnswerInfo(ModalScreen[None]):
-    """Lines of a name and a value over the conversation."""
+    """Shows rows of a name and a value."""
 
     DEFAULT_CSS = """
     AnswerInfo { align: center middle; }
@@ -41,35 +41,35 @@ class AnswerInfo(ModalScreen[None]):
         self.rows = [(one_line(name), one_line(value)) for name, value in rows]
 
     def compose(self) -> ComposeResult:
-        """All of it; the arrows scroll."""
-        wide = min(max(len(name) for name, _value in self.rows), _WIDEST) + 2
+        """Yield a line per row."""
+        width = min(max(len(name) for name, _value in self.rows), _MAX_NAME) + 2
         with VerticalScroll() as box:
             box.border_title = Content(_("This answer"))
             for name, value in self.rows:
-                line = Content.styled(name.ljust(wide), "$text-muted") + Content(value)
+                line = Content.styled(name.ljust(width), "$text-muted") + Content(value)
                 yield Static(line, markup=False)
 
 
 def rows_of(answer: "StoredMessage") -> "Iterator[Row]":
-    """Everything that is stored of an answer, as it was asked and as it came."""
+    """Yield everything that is stored about an answer: request, result, usage, timings."""
     yield _("model"), answer.model or "-"
     yield _("server"), str(answer.used.get("server") or "-")
     if system := answer.used.get("system"):
-        yield _("system prompt"), str(system)[:_SHOWN]
-    yield _("asked"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.created))
-    yield _("ended"), _ending(answer)
+        yield _("system prompt"), str(system)[:_MAX_PROMPT]
+    yield _("requested"), time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.created))
+    yield _("state"), _state(answer)
     if answer.error:
         yield _("error"), answer.error
     yield from _parameters(answer.used.get("request"))
     if not answer.usage:
-        yield _("tokens"), _("the server did not say")
+        yield _("tokens"), _("not reported by the server")
     yield from _usage(answer.usage)
     yield from _timings(answer)
 
 
-def _ending(answer: "StoredMessage") -> str:
+def _state(answer: "StoredMessage") -> str:
     state = {
-        "streaming": _("it is still coming"),
+        "streaming": _("streaming"),
         "stopped": _("stopped"),
         "error": _("failed"),
         "complete": _("complete"),
@@ -79,34 +79,33 @@ def _ending(answer: "StoredMessage") -> str:
 
 def _parameters(request: Any) -> "Iterator[Row]":
     if not isinstance(request, dict) or not request:
-        yield _("parameters"), _("the server's own")
+        yield _("parameters"), _("server defaults")
         return
     for name, value in request.items():
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        yield name, shown
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _usage(usage: dict[str, Any]) -> "Iterator[Row]":
     for name, value in usage.items():
         if isinstance(value, dict):
-            yield from _usage({f"{name}.{key}": one for key, one in value.items() if one})
+            yield from _usage({f"{name}.{key}": count for key, count in value.items() if count})
         elif isinstance(value, int):
             yield name, f"{value:,}"
 
 
 def _timings(answer: "StoredMessage") -> "Iterator[Row]":
     timings = answer.timings
-    names = {
-        "first_token_seconds": _("first token after"),
-        "reasoning_seconds": _("thought for"),
-        "total_seconds": _("took"),
+    labels = {
+        "first_token_seconds": _("time to first token"),
+        "reasoning_seconds": _("thinking time"),
+        "total_seconds": _("total time"),
     }
-    for name, shown in names.items():
+    for name, label in labels.items():
         value = timings.get(name)
         if isinstance(value, int | float):
-            yield shown, _("{n:.2f} s").format(n=value)
+            yield label, _("{n:.2f} s").format(n=value)
     rate = tokens_per_second(
         answer.usage, timings.get("first_token_seconds"), timings.get("total_seconds")
     )
     if rate is not None:
-        yield _("speed"), _("{n:.1f} tokens/s").format(n=rate)
+        yield _("output speed"), _("{n:.1f} tokens/s").format(n=rate)

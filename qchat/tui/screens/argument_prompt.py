@@ -1,4 +1,4 @@
-"""What an action needs, asked for in one line over the conversation."""
+"""Asks for the argument of an action."""
 
 from typing import ClassVar
 
@@ -11,11 +11,11 @@ from textual.widgets import Input, Static
 
 from ...i18n import _
 from ..actions.action import Action
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 
 
 class ArgumentPrompt(ModalScreen[str | None]):
-    """Gives what was written, None where the person thought better of it."""
+    """A field for the argument; the result is its text, None where the user cancelled."""
 
     DEFAULT_CSS = """
     ArgumentPrompt { align: center middle; }
@@ -35,13 +35,13 @@ class ArgumentPrompt(ModalScreen[str | None]):
         self._action = action
 
     def compose(self) -> ComposeResult:
-        """What it is for, the field, and its keys."""
+        """Yield the description of the action, the field, and its keys."""
         with Vertical():
             yield Static(self._action.about, markup=False)
-            yield LineField(placeholder=self._action.argument, compact=True)
-            yield Static(_("Enter does it · Escape leaves"), markup=False, classes="note")
+            yield LineInput(placeholder=self._action.argument, compact=True)
+            yield Static(_("Enter: run · Esc: cancel"), markup=False, classes="note")
 
     @on(Input.Submitted)
-    def _given(self, event: Input.Submitted) -> None:
+    def _submit(self, event: Input.Submitted) -> None:
         event.stop()
         self.dismiss(event.value.strip() or None)

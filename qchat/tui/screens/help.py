@@ -1,4 +1,4 @@
-"""The help: the table of actions on a screen of its own."""
+"""The help screen: the table of actions."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from ..transcript.transcript import Transcript
 
 
 class HelpScreen(ModalScreen[None]):
-    """A text over the conversation."""
+    """Shows a Markdown text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", show=False, priority=True)
@@ -22,11 +22,11 @@ class HelpScreen(ModalScreen[None]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        """One transcript, so that it moves as the conversation does."""
+        """Yield a transcript, so that the same keys scroll here as in the conversation."""
         yield Transcript()
 
     def on_mount(self) -> None:
-        """From the beginning."""
+        """Show the text from its beginning."""
         transcript = self.query_one(Transcript)
         transcript.load([Message("assistant", self._text)])
         transcript.action_home()

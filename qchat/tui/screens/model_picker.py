@@ -1,157 +1,151 @@
-"""Which server and model: those that are known, each looked at, and an address to type."""
+"""Picks a server and a model: of the known servers, which are probed, or by URL."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from textual.widgets import Input
 
-from ...api import endpoint as wire
+from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint, Secret
 from ...api.local_servers import LocalServer, running_servers
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
-from .. import server_list as servers
 from ..request_settings import MissingServer
-from ..server_list import ProbeResult
+from ..servers import prober as servers
+from ..servers.prober import ProbeResult
 from ..threads import run_in_daemon_thread
-from .pick_list import PickItem, PickList
+from .pick_list import PickItem, PickListScreen
 
-_Key = tuple[str, Secret | None]  # address and key: what makes two servers different
+_Identity = tuple[str, Secret | None]  # the base URL and the key tell servers apart
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What was chosen; `model` None is the server's only one."""
+    """A server and a model; `model` is None for the server's only model."""
 
     endpoint: Endpoint
     model: str | None
 
 
-class ModelPicker(PickList):
-    """Servers and below each its models, as they come to be known. Nothing waits for a server."""
+class ModelPicker(PickListScreen[ModelChoice]):
+    """Lists servers, and below each its models as the probes return. Nothing waits for a server."""
 
-    def __init__(
-        self,
-        settings: Settings | None,
-        current: Endpoint,
-        chosen: "Callable[[ModelChoice], None]",
-    ) -> None:
-        """`chosen` is called with what the person picks."""
+    def __init__(self, settings: Settings | None, current: Endpoint) -> None:
+        """`current` is the server in use."""
         super().__init__(
             _("Server and model"),
-            hint=_("An address, or a word of the list"),
-            note=_("Enter chooses · Escape leaves · an address is tried by Enter"),
+            placeholder=_("Filter, or the URL of a server"),
+            note=_("Enter: use, or add a URL · Esc: close"),
         )
         self._settings = settings
-        self._chosen = chosen
         name = current.name or current.base_url
-        self._known = [
-            LocalServer(name, None, current.trouble)
+        self._servers = [
+            LocalServer(name, None, current.error_message)
             if isinstance(current, MissingServer)
             else LocalServer(name, current)
         ]
-        self._looks: dict[_Key, ProbeResult] = {}
+        self._probes: dict[_Identity, ProbeResult] = {}
 
     def on_mount(self) -> None:
-        """Look at what is known at once, and ask what else there is."""
+        """Probe the known servers, and look for others."""
         super().on_mount()
-        self._look_at(self._known)
+        self._probe_all(self._servers)
         if self._settings is not None:
-            self._add(servers.configured(self._settings))
-            self.run_worker(self._ask_running(self._settings), exit_on_error=True)
+            self._add(servers.configured_servers(self._settings))
+            self.run_worker(self._find_running(self._settings), exit_on_error=True)
 
-    async def _ask_running(self, settings: Settings) -> None:
+    async def _find_running(self, settings: Settings) -> None:
         self._add(await run_in_daemon_thread(lambda: list(running_servers(settings))))
 
-    def _add(self, found: Iterable[LocalServer]) -> None:
-        keys = {_key(one) for one in self._known}
-        new = [one for one in found if one.endpoint is None or _key(one) not in keys]
-        self._known += new
-        self._look_at(new)
-        self.show(list(self._lines()))
+    def _add(self, candidates: Iterable[LocalServer]) -> None:
+        listed = {_identity(server) for server in self._servers}
+        new = [one for one in candidates if one.endpoint is None or _identity(one) not in listed]
+        self._servers += new
+        self._probe_all(new)
+        self.set_items(list(self._list_items()))
 
-    def _look_at(self, known: Sequence[LocalServer]) -> None:
-        for one in known:
-            if one.endpoint is not None:
-                self.run_worker(self._look(_key(one), one.endpoint), exit_on_error=True)
+    def _probe_all(self, candidates: Sequence[LocalServer]) -> None:
+        for server in candidates:
+            if server.endpoint is not None:
+                self.run_worker(self._probe(_identity(server), server.endpoint), exit_on_error=True)
 
-    async def _look(self, key: _Key, endpoint: Endpoint) -> None:
-        self._looks[key] = await run_in_daemon_thread(lambda: servers.look(endpoint))
-        self.show(list(self._lines()))
+    async def _probe(self, identity: _Identity, endpoint: Endpoint) -> None:
+        self._probes[identity] = await run_in_daemon_thread(lambda: servers.probe(endpoint))
+        self.set_items(list(self._list_items()))
 
-    def _lines(self) -> Iterator[PickItem]:
-        for number, one in enumerate(self._known):
-            look = self._looks.get(_key(one))
-            yield _line(number, one, look)
-            for model in look.models if look is not None else ():
+    def _list_items(self) -> Iterator[PickItem]:
+        for number, server in enumerate(self._servers):
+            probe = self._probes.get(_identity(server))
+            yield _server_item(number, server, probe)
+            for model in probe.models if probe is not None else ():
                 context = _("{n:,} tokens").format(n=model.context) if model.context else ""
                 yield PickItem(f"{number} {model.name}", model.name, context, indent=2)
 
-    def fits(self, item: PickItem, words: Sequence[str]) -> bool:
-        """An address that is typed leaves the list as it is."""
-        return "://" in self.typed or super().fits(item, words)
+    def matches(self, item: PickItem, terms: Sequence[str]) -> bool:
+        """Return whether an item matches the filter; a URL is no filter."""
+        return "://" in self.filter_text or super().matches(item, terms)
 
-    def picked(self, key: str | None) -> None:
-        """Choose; or try the address that was typed."""
-        if "://" in self.typed or (key is None and self.typed):
-            self._try(self.typed)
+    def pick(self, key: str | None) -> None:
+        """Return the server and model, or add the server whose URL was typed."""
+        if "://" in self.filter_text or (key is None and self.filter_text):
+            self._add_url(self.filter_text)
             return
         if key is None:
             return
         number, _space, model = key.partition(" ")
-        one = self._known[int(number)]
-        if one.endpoint is None:
-            self.say(one.trouble, bad=True)
+        server = self._servers[int(number)]
+        if server.endpoint is None:
+            self.show_note(server.trouble, error=True)
             return
-        look = self._looks.get(_key(one))
-        offered = [found.name for found in look.models] if look is not None else []
-        if not model and len(offered) > 1 and one.endpoint.model not in offered:
-            self.say(_("It has several models; choose one below it."))
+        probe = self._probes.get(_identity(server))
+        models = [offered.name for offered in probe.models] if probe is not None else []
+        default = server.endpoint.model
+        if not model and len(models) > 1 and default not in models:
+            self.show_note(_("This server has several models; choose one of them."))
             return
-        usual = one.endpoint.model
-        if not model and usual is not None and (not offered or usual in offered):
-            model = usual
-        self._chosen(ModelChoice(one.endpoint, model or None))
-        self.dismiss(key)
+        if not model and default is not None and (not models or default in models):
+            model = default
+        self.dismiss(ModelChoice(server.endpoint, model or None))
 
-    def _try(self, address: str) -> None:
+    def _add_url(self, url: str) -> None:
         try:
-            endpoint = self._endpoint(address)
+            endpoint = self._endpoint(url)
         except UsageError as e:
-            self.say(str(e), bad=True)
+            self.show_note(str(e), error=True)
             return
         field = self.query_one(Input)
         with field.prevent(Input.Changed):
             field.value = ""
-        typed = LocalServer(endpoint.base_url, endpoint)
-        self._add([typed])
-        self.mark(str([_key(one) for one in self._known].index(_key(typed))))
-        self.say(_("{url} is in the list now; Enter takes it.").format(url=endpoint.base_url))
+        added = LocalServer(endpoint.base_url, endpoint)
+        self._add([added])
+        index = [_identity(server) for server in self._servers].index(_identity(added))
+        self.highlight(str(index))
+        self.show_note(_("{url} was added; press Enter to use it.").format(url=endpoint.base_url))
 
-    def _endpoint(self, address: str) -> Endpoint:
-        said_by = _("The address")
+    def _endpoint(self, url: str) -> Endpoint:
+        source = _("The URL")
+        base_url = endpoints.normalise(url, source)
         if self._settings is None:
-            return Endpoint(wire.normalise(address, said_by))
-        wire.normalise(address, said_by)
-        found = wire.resolve(self._settings, base_url=address)
-        assert found is not None
-        return replace(found, model=None)
+            return Endpoint(base_url)
+        endpoint = endpoints.resolve(self._settings, base_url=url)
+        assert endpoint is not None
+        return replace(endpoint, model=None)
 
 
-def _key(known: LocalServer) -> _Key:
-    endpoint = known.endpoint
+def _identity(server: LocalServer) -> _Identity:
+    endpoint = server.endpoint
     return ("", None) if endpoint is None else (endpoint.base_url, endpoint.api_key)
 
 
-def _line(number: int, one: LocalServer, look: ProbeResult | None) -> PickItem:
-    if one.endpoint is None:
-        return PickItem(str(number), f"○ {one.name}", one.trouble, bad=True)
-    about = "" if one.name == one.endpoint.base_url else one.endpoint.base_url
-    if look is None:
-        return PickItem(str(number), f"… {one.name}", about)
-    if look.trouble:
-        return PickItem(str(number), f"○ {one.name}", look.trouble, bad=True)
-    assert look.seconds is not None
-    figures = _("{n:.0f} ms").format(n=look.seconds * 1000)
-    return PickItem(str(number), f"● {one.name}", f"{about}  {figures}".strip())
+def _server_item(number: int, server: LocalServer, probe: ProbeResult | None) -> PickItem:
+    if server.endpoint is None:
+        return PickItem(str(number), f"○ {server.name}", server.trouble, is_error=True)
+    url = "" if server.name == server.endpoint.base_url else server.endpoint.base_url
+    if probe is None:
+        return PickItem(str(number), f"… {server.name}", url)
+    if probe.error_message:
+        return PickItem(str(number), f"○ {server.name}", probe.error_message, is_error=True)
+    assert probe.seconds is not None
+    latency = _("{n:.0f} ms").format(n=probe.seconds * 1000)
+    return PickItem(str(number), f"● {server.name}", f"{url}  {latency}".strip())

@@ -1,4 +1,4 @@
-"""The parameters of a conversation: each with its value, its range, and where it comes from."""
+"""The parameters of a conversation: value, range, and origin of each."""
 
 from collections.abc import Callable
 from typing import ClassVar, Final
@@ -16,56 +16,56 @@ from ... import parameters
 from ...errors import UsageError
 from ...i18n import _
 from ...sampling import PRESETS
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from ..request_settings import Origin, RequestSettings
 
 _NAMES: Final = ("preset", "thinking", *(n for n in parameters.NAMES if n != "thinking"))
 _CHOICES: Final = {"preset": ("", *PRESETS, "none"), "thinking": ("", "on", "off")}
 
 
-class Value(LineField):
-    """One value. Left and right go through the choices of those that have some."""
+class ParameterInput(LineInput):
+    """The value of one parameter; Left and Right step through the choices, where it has some."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", show=False),
-        Binding("right", "turn(1)", show=False),
+        Binding("left", "step(-1)", show=False),
+        Binding("right", "step(1)", show=False),
         Binding("ctrl+r", "screen.reset", show=False),
     ]
 
-    class Left(Event):
-        """The person goes on to another field."""
+    class Committed(Event):
+        """Posted when the user leaves the field or makes a choice."""
 
-        def __init__(self, field: "Value") -> None:
+        def __init__(self, field: "ParameterInput") -> None:
             super().__init__()
             self.field = field
 
     def __init__(self, parameter: str) -> None:
         super().__init__(compact=True, select_on_focus=True, id=f"value-{parameter}")
         self.parameter = parameter
-        self.before = ""
+        self.committed_text = ""
 
     @property
-    def untaken(self) -> bool:
-        """Whether something is written that does not hold yet."""
-        return self.value.strip() != self.before
+    def is_edited(self) -> bool:
+        """Whether the text differs from the value in effect."""
+        return self.value.strip() != self.committed_text
 
     def on_blur(self) -> None:
-        """Leaving it is as good as Enter."""
-        self.post_message(self.Left(self))
+        """Commit the value."""
+        self.post_message(self.Committed(self))
 
-    def action_turn(self, step: int) -> None:
-        """The next choice, or the cursor by one."""
+    def action_step(self, step: int) -> None:
+        """Select the next choice, or in free text move the cursor."""
         choices = _CHOICES.get(self.parameter)
         if choices is None:
             (self.action_cursor_right if step > 0 else self.action_cursor_left)()
             return
-        at = choices.index(self.value) if self.value in choices else 0
-        self.value = choices[(at + step) % len(choices)]
-        self.post_message(self.Left(self))
+        index = choices.index(self.value) if self.value in choices else 0
+        self.value = choices[(index + step) % len(choices)]
+        self.post_message(self.Committed(self))
 
 
 class ParametersScreen(ModalScreen[None]):
-    """Values are taken as a field is left; what is wrong is said below the field."""
+    """Applies each value as its field is left; errors are shown below the field."""
 
     DEFAULT_CSS = """
     ParametersScreen { align: center middle; }
@@ -77,11 +77,11 @@ class ParametersScreen(ModalScreen[None]):
     ParametersScreen Horizontal { height: 1; }
     ParametersScreen Input { border: none; height: 1; width: 1fr; padding: 0; }
     ParametersScreen Input:focus { background: $panel; }
-    ParametersScreen Input.-bad { color: $text-error; }
+    ParametersScreen Input.-error { color: $text-error; }
     ParametersScreen .name { width: 19; }
     ParametersScreen .range { width: 24; color: $text-muted; padding: 0 1; }
     ParametersScreen .origin { width: 19; color: $text-muted; text-wrap: nowrap; }
-    ParametersScreen .said { color: $text-error; height: auto; display: none; padding: 0 0 0 2; }
+    ParametersScreen .error { color: $text-error; height: auto; display: none; padding: 0 0 0 2; }
     ParametersScreen .note { color: $text-muted; height: auto; }
     ParametersScreen.-narrow .range { display: none; }
     ParametersScreen.-short > Vertical { height: 100%; }
@@ -91,128 +91,126 @@ class ParametersScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,enter", "app.focus_next", show=False, priority=True),
         Binding("up", "app.focus_previous", show=False, priority=True),
-        Binding("escape", "leave", show=False),
+        Binding("escape", "close", show=False),
         Binding("f8", "reset_all", show=False),
     ]
 
     def __init__(
-        self, using: RequestSettings, changed: "Callable[[RequestSettings], None]"
+        self, settings: RequestSettings, on_change: "Callable[[RequestSettings], None]"
     ) -> None:
-        """`changed` is called with each change as it is made."""
+        """`on_change` is called with the settings after each change."""
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (44, "-narrow"), (76, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (22, "-tall")]
-        self._using = using
-        self._changed = changed
+        self._settings = settings
+        self._on_change = on_change
 
     def compose(self) -> ComposeResult:
-        """A row a parameter, what is wrong with it below."""
+        """Yield a row per parameter, with a line for its error."""
         with Vertical() as box:
             box.border_title = Content(_("Parameters of this conversation"))
             with VerticalScroll(can_focus=False):
                 for name in _NAMES:
                     with Horizontal():
                         yield Static(name, markup=False, classes="name")
-                        yield Value(name)
+                        yield ParameterInput(name)
                         yield Static(_short(name), markup=False, classes="range")
                         yield Static("", markup=False, classes="origin", id=f"origin-{name}")
-                    yield Static("", markup=False, classes="said", id=f"said-{name}")
+                    yield Static("", markup=False, classes="error", id=f"error-{name}")
             yield Static("", markup=False, classes="note")
 
     def on_mount(self) -> None:
         """Show the values."""
-        self._show()
+        self._update_fields()
 
-    def _show(self, taken: Value | None = None) -> None:
+    def _update_fields(self, committed: ParameterInput | None = None) -> None:
         for name in _NAMES:
-            field = self.query_one(f"#value-{name}", Value)
-            value, origin = self._using.value(name)
-            own = origin in (Origin.CONVERSATION, Origin.COMMAND)
-            shown = parameters.shown(value) if own else ""
-            if name == "preset" and own and value is None:
-                shown = "none"
-            if field is taken or not field.untaken:  # else the person is just writing there
-                field.before = shown
-                if field.value != shown and not (field is taken and field.has_focus):
-                    field.value = shown
-            # What holds without a word of the person's stands dim in the empty field.
-            field.placeholder = "" if own else parameters.shown(value) or "-"
+            field = self.query_one(f"#value-{name}", ParameterInput)
+            value, origin = self._settings.value(name)
+            is_own = origin in (Origin.CONVERSATION, Origin.COMMAND)
+            text = parameters.shown(value) if is_own else ""
+            if name == "preset" and is_own and value is None:
+                text = "none"
+            if field is committed or not field.is_edited:  # else the user is typing there
+                field.committed_text = text
+                if field.value != text and not (field is committed and field.has_focus):
+                    field.value = text
+            # A value that the user did not set is the placeholder of the empty field.
+            field.placeholder = "" if is_own else parameters.shown(value) or "-"
             self.query_one(f"#origin-{name}", Static).update(self._origin(origin))
 
     def _origin(self, origin: Origin) -> str:
         return {
             Origin.CONVERSATION: _("this conversation"),
-            Origin.COMMAND: _("the command line"),
-            Origin.PRESET: _("the preset"),
+            Origin.COMMAND: _("command line"),
+            Origin.PRESET: _("preset"),
             Origin.CONFIG: _("config.toml"),
-            Origin.SERVER: _("the server's own"),
+            Origin.SERVER: _("server default"),
         }[origin]
 
-    @on(Value.Left)
-    def _take(self, event: Value.Left) -> None:
+    @on(ParameterInput.Committed)
+    def _apply(self, event: ParameterInput.Committed) -> None:
         field = event.field
-        if not field.untaken:
-            self._wrong(field, "")
+        if not field.is_edited:
+            self._show_error(field, "")
             return
         try:
-            self._using = self._using.with_text(field.parameter, field.value)
+            self._settings = self._settings.with_text(field.parameter, field.value)
         except UsageError as e:
-            self._wrong(field, str(e))
+            self._show_error(field, str(e))
             return
-        self._wrong(field, "")
-        self._show(field)
-        self._changed(self._using)
+        self._show_error(field, "")
+        self._update_fields(field)
+        self._on_change(self._settings)
 
-    def _wrong(self, field: Value, said: str) -> None:
-        field.set_class(bool(said), "-bad")
-        line = self.query_one(f"#said-{field.parameter}", Static)
-        line.update(said)
-        line.display = bool(said)
+    def _show_error(self, field: ParameterInput, message: str) -> None:
+        field.set_class(bool(message), "-error")
+        line = self.query_one(f"#error-{field.parameter}", Static)
+        line.update(message)
+        line.display = bool(message)
 
     @on(events.DescendantFocus)
-    def _tell(self, event: events.DescendantFocus) -> None:
-        if isinstance(event.widget, Value):
+    def _show_description(self, event: events.DescendantFocus) -> None:
+        if isinstance(event.widget, ParameterInput):
             name = event.widget.parameter
-            text = _("{about}: {allowed}").format(
-                about=parameters.about(name), allowed=parameters.allowed(name)
-            )
-            keys = _("↑↓ go · empty, or Ctrl+R: not said here · F8: nothing said · Esc closes")
+            text = f"{parameters.about(name)} ({parameters.allowed(name)})"
+            keys = _("↑↓: move · Ctrl+R: reset this · F8: reset all · Esc: close")
             if name in _CHOICES:
-                keys = _(
-                    "←→ choose · ↑↓ go · Ctrl+R: not said here · F8: nothing said · Esc closes"
-                )
+                keys = _("←→: choose · ↑↓: move · Ctrl+R: reset this · F8: reset all · Esc: close")
             self.query_one(".note", Static).update(f"{text}\n{keys}")
 
     def action_reset(self) -> None:
-        """Take back what is said in the field that has the focus."""
-        if isinstance(self.focused, Value):
+        """Reset the focused parameter."""
+        if isinstance(self.focused, ParameterInput):
             self.focused.value = ""
-            self.post_message(Value.Left(self.focused))
+            self.post_message(ParameterInput.Committed(self.focused))
 
     def action_reset_all(self) -> None:
-        """Take back all that is said."""
-        self._using = self._using.reset()
-        for field in self.query(Value):
-            field.value = field.before = ""
-            self._wrong(field, "")
-        self._show()
-        self._changed(self._using)
+        """Reset all parameters."""
+        self._settings = self._settings.reset()
+        for field in self.query(ParameterInput):
+            field.value = field.committed_text = ""
+            self._show_error(field, "")
+        self._update_fields()
+        self._on_change(self._settings)
 
-    def action_leave(self) -> None:
-        """Close; where the field holds something wrong, first put back what was there."""
-        field = self.focused
-        if field is not None and field.has_class("-bad"):
-            assert isinstance(field, Value)
-            field.value = field.before
-            self._wrong(field, "")
+    def action_close(self) -> None:
+        """Close; an invalid value is only restored, and the screen stays."""
+        focused = self.focused
+        if focused is not None and focused.has_class("-error"):
+            assert isinstance(focused, ParameterInput)
+            focused.value = focused.committed_text
+            self._show_error(focused, "")
             return
-        for one in self.query(Value):  # that one was left may not be known yet
-            self._take(Value.Left(one))
-        if field is None or not field.has_class("-bad"):
+        for field in self.query(
+            ParameterInput
+        ):  # a message of a field that was left may be pending
+            self._apply(ParameterInput.Committed(field))
+        if focused is None or not focused.has_class("-error"):
             self.dismiss(None)
 
 
 def _short(name: str) -> str:
     if name in _CHOICES:
         return _("←→ choose")
-    return _("words apart by commas") if name == "stop" else parameters.allowed(name)
+    return _("comma-separated") if name == "stop" else parameters.allowed(name)

@@ -1,8 +1,8 @@
-"""A list over the conversation, from which a person picks; what is typed narrows it."""
+"""A list over the conversation from which the user picks an item; typing filters it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,145 +14,155 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...sanitize import one_line
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class PickItem:
-    """A line of the list. `about` stands dim behind the text; one without `key` is a heading."""
+    """An item of the list: `text`, then `description` in another style.
+
+    `key` identifies the item; an item without one can't be picked. `text` and `description` may be
+    any text. `indent` counts levels.
+    """
 
     key: str
     text: str
-    about: str = ""
+    description: str = ""
     indent: int = 0
-    bad: bool = False
+    is_error: bool = False
 
     def content(self) -> Content:
-        """The line; its words are data."""
+        """Return the line of the item."""
         text = Content("  " * self.indent + one_line(self.text))
-        if not self.about:
+        if not self.description:
             return text
         return text + Content.styled(
-            "  " + one_line(self.about), "$text-error" if self.bad else "dim"
+            "  " + one_line(self.description), "$text-error" if self.is_error else "dim"
         )
 
 
-class PickList(ModalScreen[str | None]):
-    """A title, a field, a list, a line at the bottom. Enter picks, Escape leaves."""
+class PickListScreen(ModalScreen[Result | None], Generic[Result]):
+    """A title, a filter, a list, and a note; a subclass turns a key into the result in `pick`.
+
+    The result is None where the user closed the screen without picking.
+    """
 
     DEFAULT_CSS = """
-    PickList { align: center middle; }
-    PickList > Vertical {
+    PickListScreen { align: center middle; }
+    PickListScreen > Vertical {
         width: 78; max-width: 100%; height: auto; max-height: 100%;
         padding: 0 1; background: $surface; border: round $primary;
     }
-    PickList Input { border: none; height: 1; padding: 0; background: $panel; }
-    PickList OptionList {
+    PickListScreen Input { border: none; height: 1; padding: 0; background: $panel; }
+    PickListScreen OptionList {
         border: none; padding: 0; height: auto; max-height: 16; background: $surface;
     }
-    PickList .note { color: $text-muted; height: auto; }
-    PickList .note.-bad { color: $text-error; }
+    PickListScreen .note { color: $text-muted; height: auto; }
+    PickListScreen .note.-error { color: $text-error; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", show=False),
+        Binding("escape", "close", show=False),
         Binding("down", "move(1)", show=False, priority=True),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("pagedown", "move(10)", show=False, priority=True),
         Binding("pageup", "move(-10)", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, items: Sequence[PickItem] = (), *, hint: str, note: str) -> None:
-        """`hint` stands in the empty field, `note` at the bottom."""
+    def __init__(
+        self, title: str, items: Sequence[PickItem] = (), *, placeholder: str, note: str
+    ) -> None:
+        """`placeholder` is that of the filter, `note` stands at the bottom."""
         super().__init__()
         self._title = title
         self._items = list(items)
-        self._hint = hint
+        self._placeholder = placeholder
         self._note = note
-        self._moved = False  # whether the mark stands where the person wants it
+        self._has_moved = False  # the highlight is the user's choice, and stays as items change
 
     def compose(self) -> ComposeResult:
-        """The field has the focus, and the keys that move go to the list."""
+        """Yield the filter, which keeps the focus, the list, and the note."""
         with Vertical() as box:
             box.border_title = Content(self._title)
-            yield LineField(placeholder=self._hint, compact=True, select_on_focus=False)
+            yield LineInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
             yield OptionList(markup=False)
             yield Static(self._note, markup=False, classes="note")
 
     def on_mount(self) -> None:
-        """Show the list."""
+        """Show the items."""
         self.query_one(OptionList).can_focus = False
-        self._fill()
+        self._update_options()
 
     @property
-    def typed(self) -> str:
-        """What stands in the field."""
+    def filter_text(self) -> str:
+        """The text of the filter."""
         return self.query_one(Input).value.strip()
 
     @property
-    def marked(self) -> str | None:
-        """The key of the line that is marked."""
+    def highlighted_key(self) -> str | None:
+        """The key of the highlighted item."""
         options = self.query_one(OptionList)
         return options.highlighted_option.id if options.highlighted_option is not None else None
 
-    def mark(self, key: str) -> None:
-        """Mark the line of this key, if it is shown, for the person."""
-        self._moved = True
+    def highlight(self, key: str) -> None:
+        """Highlight the item of this key, if it is listed, as the user's choice."""
+        self._has_moved = True
         options = self.query_one(OptionList)
-        found = [n for n, option in enumerate(options.options) if option.id == key]
-        if found:
-            options.highlighted = found[0]
+        for index, option in enumerate(options.options):
+            if option.id == key:
+                options.highlighted = index
 
-    def show(self, items: Sequence[PickItem]) -> None:
-        """Another list; a line that the person has marked stays so."""
+    def set_items(self, items: Sequence[PickItem]) -> None:
+        """Replace the items; an item that the user has highlighted stays highlighted."""
         self._items = list(items)
         if self.is_mounted:
-            self._fill()
+            self._update_options()
 
-    def say(self, text: str, *, bad: bool = False) -> None:
-        """A sentence at the bottom; '' brings the usual one back."""
+    def show_note(self, text: str, *, error: bool = False) -> None:
+        """Show a sentence at the bottom; '' restores the usual note."""
         note = self.query_one(".note", Static)
         note.update(text or self._note)
-        note.set_class(bad, "-bad")
+        note.set_class(error, "-error")
 
-    def _fill(self) -> None:
+    def _update_options(self) -> None:
         options = self.query_one(OptionList)
-        marked = self.marked if self._moved else None
-        words = self.typed.lower().split()
-        shown = [item for item in self._items if self.fits(item, words)]
+        key = self.highlighted_key if self._has_moved else None
+        terms = self.filter_text.lower().split()
+        items = [item for item in self._items if self.matches(item, terms)]
         options.clear_options()
         options.add_options(
-            Option(item.content(), id=item.key or None, disabled=not item.key) for item in shown
+            Option(item.content(), id=item.key or None, disabled=not item.key) for item in items
         )
-        options.highlighted = next((n for n, item in enumerate(shown) if item.key), None)
-        if marked is not None:
-            self.mark(marked)
+        options.highlighted = next((n for n, item in enumerate(items) if item.key), None)
+        if key is not None:
+            self.highlight(key)
 
-    def fits(self, item: PickItem, words: Sequence[str]) -> bool:
-        """Whether a line is shown for what is typed."""
-        text = f"{item.text} {item.about}".lower()
-        return all(word in text for word in words)
+    def matches(self, item: PickItem, terms: Sequence[str]) -> bool:
+        """Return whether an item contains all terms of the filter."""
+        text = f"{item.text} {item.description}".lower()
+        return all(term in text for term in terms)
 
     @on(Input.Changed)
-    def _narrow(self) -> None:
-        self.say("")
-        self._fill()
+    def _filter_changed(self) -> None:
+        self.show_note("")
+        self._update_options()
 
     @on(Input.Submitted)
-    def _enter(self) -> None:
-        self.picked(self.marked)
+    def _submit(self) -> None:
+        self.pick(self.highlighted_key)
 
     @on(OptionList.OptionSelected)
-    def _clicked(self, event: OptionList.OptionSelected) -> None:
-        self.picked(event.option.id)
+    def _option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.pick(event.option.id)
 
-    def picked(self, key: str | None) -> None:
-        """A line was picked, None where there is none to pick."""
-        if key is not None:
-            self.dismiss(key)
+    def pick(self, key: str | None) -> None:
+        """Handle the pick of an item, or Enter where none is highlighted (None)."""
+        raise NotImplementedError
 
     def action_move(self, step: int) -> None:
-        """Mark another line."""
-        self._moved = True
+        """Move the highlight by some items."""
+        self._has_moved = True
         options = self.query_one(OptionList)
         for _step in range(abs(step)):
             if step > 0:
@@ -160,6 +170,15 @@ class PickList(ModalScreen[str | None]):
             else:
                 options.action_cursor_up()
 
-    def action_leave(self) -> None:
-        """Pick nothing."""
+    def action_close(self) -> None:
+        """Close without a result."""
         self.dismiss(None)
+
+
+class PickList(PickListScreen[str]):
+    """A list whose result is the key of the item."""
+
+    def pick(self, key: str | None) -> None:
+        """Return the key."""
+        if key is not None:
+            self.dismiss(key)

@@ -1,6 +1,7 @@
-"""The search over all conversations: hits as one types, Enter goes to the place."""
+"""The search over all conversations: hits as one types; Enter opens the hit."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
 from rich.style import Style
 from textual import events, on
@@ -14,24 +15,35 @@ from ...i18n import _
 from ...sanitize import one_line
 from ...store import Hit, StoreError
 from ...store.formatting import date
-from ..composer.ordered_input import LineField
+from ..composer.line_input import LineInput
 from .virtual_list import DIM, PLAIN, Spans, VirtualList
-
-if TYPE_CHECKING:
-    from ..app import ChatApp
 
 _PAUSE_SECONDS = 0.1
 _LIMIT = 200
 _MARK = Style(bold=True, underline=True)
 
 
+class SearchFunction(Protocol):
+    """Searches the stored conversations."""
+
+    async def __call__(self, query: str, limit: int) -> Sequence[Hit]:
+        """At most `limit` hits. Raises `StoreError`."""
+        ...
+
+
+class ReportFunction(Protocol):
+    """Shows a sentence for some seconds."""
+
+    def __call__(self, text: str, *, error: bool = False, seconds: float = 4) -> None: ...
+
+
 class Hits(VirtualList[Hit]):
-    """Two lines a hit: where it stands, and the words around it."""
+    """Two lines per hit: its conversation, and the snippet."""
 
     LINES: ClassVar[int] = 2
 
     def draw(self, item: Hit, line: int) -> Spans:
-        """Date and title, or the snippet with its marks; a title that was hit is its snippet."""
+        """Date and title, or the snippet with its marks; for a hit in a title, the title."""
         if line == 0:
             name = one_line(item.title) or _("Untitled")
             archived = _("  (archived)") if item.archived else ""
@@ -44,8 +56,8 @@ class Hits(VirtualList[Hit]):
         return [*spans, (item.snippet[at:], PLAIN)]
 
 
-class SearchScreen(ModalScreen[None]):
-    """A field, and what was found; the newest first, titles before messages."""
+class SearchScreen(ModalScreen[Hit]):
+    """A field and the hits: the newest first, titles before messages. The result is a hit."""
 
     DEFAULT_CSS = """
     SearchScreen { align: center top; }
@@ -61,13 +73,14 @@ class SearchScreen(ModalScreen[None]):
         Binding("pagedown", "hits_page(1)", show=False, priority=True),
     ]
 
-    def __init__(self, app: "ChatApp", words: str) -> None:
+    def __init__(self, query: str, search: SearchFunction, report: ReportFunction) -> None:
         super().__init__()
-        self._window = app
+        self._search = search
+        self._report = report
         self._pause: Timer | None = None
-        self._asked = ""
-        self._field = LineField(
-            words, placeholder=_("Search all conversations"), compact=True, select_on_focus=False
+        self._last_query = ""
+        self._field = LineInput(
+            query, placeholder=_("Search all conversations"), compact=True, select_on_focus=False
         )
         self._hits = Hits()
 
@@ -77,57 +90,51 @@ class SearchScreen(ModalScreen[None]):
         yield self._hits
 
     def on_mount(self) -> None:
-        """One may type at once."""
+        """Focus the field."""
         self._field.focus()
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _query_changed(self, event: Input.Changed) -> None:
         event.stop()
         if self._pause is not None:
             self._pause.stop()
-        self._pause = self.set_timer(_PAUSE_SECONDS, self._look)
+        self._pause = self.set_timer(_PAUSE_SECONDS, self._start_search)
 
-    def _look(self) -> None:
-        self.run_worker(self._found(self._field.value), exclusive=True, exit_on_error=True)
+    def _start_search(self) -> None:
+        self.run_worker(self._run_search(self._field.value), exclusive=True, exit_on_error=True)
 
-    async def _found(self, words: str) -> None:
-        keeper = self._window.conversation.keeper
+    async def _run_search(self, query: str) -> None:
         try:
-            hits = await keeper.run(keeper.store.search, words, limit=_LIMIT)
+            hits = await self._search(query, _LIMIT)
         except StoreError as e:
-            self._window.say(str(e), error=True, seconds=10)
+            self._report(str(e), error=True, seconds=10)
             return
-        self._asked = words
-        self._hits.empty = _("Nothing was found.") if words.strip() else ""
+        self._last_query = query
+        self._hits.empty = _("No matches.") if query.strip() else ""
         self._hits.put(hits, {})
 
     def action_hits_move(self, step: int) -> None:
-        """Another hit."""
+        """Select another hit."""
         self._hits.action_move(step)
 
     def action_hits_page(self, step: int) -> None:
-        """Hits further up or down."""
+        """Scroll by a page."""
         self._hits.action_page(step)
 
     @on(Input.Submitted)
     async def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if self._asked != event.value:  # Enter was quicker than the search
-            await self._found(event.value)
+        if self._last_query != event.value:  # Enter was quicker than the search
+            await self._run_search(event.value)
         self._hits.action_open()
 
     @on(VirtualList.Opened)
-    def _opened(self, event: VirtualList.Opened) -> None:
+    def _open(self, event: VirtualList.Opened) -> None:
         event.stop()
-        hit = self._hits.chosen
-        if hit is None:
-            return
-        self.dismiss()
-        words = [hit.snippet[start:end] for start, end in hit.marks]
-        talk = self._window.conversation
-        self._window.spawn(talk.show(hit.conversation, hit.message, words))
+        if self._hits.chosen is not None:
+            self.dismiss(self._hits.chosen)
 
     def on_key(self, event: events.Key) -> None:
-        """Tab would lead to nothing of use."""
+        """Keep the focus in the field."""
         if event.key in ("tab", "shift+tab"):
             event.stop()

@@ -1,4 +1,4 @@
-"""A list of which only the lines that are seen are drawn, however long it is."""
+"""A list widget that draws only its visible lines, for lists of any length."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
@@ -24,7 +24,10 @@ PLAIN = Style()
 
 
 class VirtualList(ScrollView, Generic[T], can_focus=True):
-    """Items of `LINES` lines each, with headings between them; one of the items is chosen."""
+    """Items of `LINES` lines each, with headings between them; one item is highlighted.
+
+    `at` is the index of the highlighted item, `empty` the text of an empty list.
+    """
 
     LINES: ClassVar[int] = 1
     ALLOW_SELECT = False
@@ -49,50 +52,50 @@ class VirtualList(ScrollView, Generic[T], can_focus=True):
     ]
 
     class Opened(Event):
-        """An item is wanted: Enter, or a click; it is the one that is chosen."""
+        """Posted where the highlighted item is opened, by Enter or a click."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.items: list[T] = []
         self.at = 0
         self.empty = ""
-        self._rows: list[tuple[str, int, int]] = []  # a heading, or an item and a line of it
-        self._first: list[int] = []
+        self._rows: list[tuple[str, int, int]] = []  # a heading, or '', an item and its line
+        self._first_rows: list[int] = []  # the first row of each item
 
     @property
     def chosen(self) -> T | None:
-        """The item that is chosen, None where there are none."""
+        """The highlighted item, None in an empty list."""
         return self.items[self.at] if self.items else None
 
     def put(self, items: Sequence[T], headings: Mapping[int, str], at: int = 0) -> None:
-        """Show these; a heading stands before the item of its number."""
+        """Replace the items, with headings by the index of the item that each precedes."""
         self.items = list(items)
         self._rows = []
-        self._first = []
+        self._first_rows = []
         for number in range(len(self.items)):
             if number in headings:
                 self._rows.append((headings[number], 0, 0))
-            self._first.append(len(self._rows))
+            self._first_rows.append(len(self._rows))
             self._rows += [("", number, line) for line in range(self.LINES)]
         self.virtual_size = Size(0, len(self._rows))
         self.at = max(0, min(at, len(self.items) - 1))
-        self._follow()
+        self._scroll_to_highlighted()
         self.refresh()
 
     def choose(self, at: int) -> None:
-        """Choose an item, and bring it into view."""
+        """Highlight an item, and scroll to it."""
         self.at = max(0, min(at, len(self.items) - 1))
-        self._follow()
+        self._scroll_to_highlighted()
         self.refresh()
 
     def row_of(self, at: int) -> int:
-        """The line of the window where an item stands; it may be outside."""
-        return self._first[at] - self.scroll_offset.y
+        """Return the row of the window at which an item begins; it may be outside."""
+        return self._first_rows[at] - self.scroll_offset.y
 
-    def _follow(self) -> None:
+    def _scroll_to_highlighted(self) -> None:
         if not self.items or not self.size.height:
             return
-        first = self._first[self.at]
+        first = self._first_rows[self.at]
         heading = first - 1 if first and self._rows[first - 1][0] else first
         top, rows = self.scroll_offset.y, self.size.height
         if heading < top:
@@ -103,47 +106,47 @@ class VirtualList(ScrollView, Generic[T], can_focus=True):
     # -- keys and mouse --------------------------------------------------------------------
 
     def action_move(self, step: int) -> None:
-        """One up or down."""
+        """Move the highlight up or down."""
         self.choose(self.at + step)
 
     def action_page(self, step: int) -> None:
-        """A page up or down."""
+        """Move the highlight by a page."""
         self.choose(self.at + step * max(1, self.size.height // self.LINES - 1))
 
     def action_edge(self, at: int) -> None:
-        """The first or the last."""
+        """Highlight the first (0) or the last (-1) item."""
         self.choose(at if at >= 0 else len(self.items) - 1)
 
     def action_open(self) -> None:
-        """Open what is chosen."""
+        """Open the highlighted item."""
         if self.items:
             self.post_message(self.Opened())
 
     def on_click(self, event: events.Click) -> None:
-        """A click opens."""
+        """Open the item under the mouse."""
         row = self.scroll_offset.y + event.y
         if event.button == 1 and row < len(self._rows) and not self._rows[row][0]:
             self.choose(self._rows[row][1])
             self.action_open()
 
     def on_resize(self) -> None:
-        """What is chosen stays in view."""
-        self._follow()
+        """Keep the highlighted item in view."""
+        self._scroll_to_highlighted()
 
     # -- drawing ---------------------------------------------------------------------------
 
     def draw(self, item: T, line: int) -> Spans:
-        """A line of an item: safe texts with their styles. Each kind of list has its own."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how its items are drawn")
+        """Return a line of an item as sanitized texts with styles."""
+        raise NotImplementedError
 
     def look(self, number: int) -> Style:
-        """How an item stands out: the one that is chosen does."""
+        """Return the style of an item: the highlighted one is reversed or bold."""
         if number != self.at:
             return PLAIN
         return Style(reverse=True) if self.has_focus else BOLD
 
     def render_line(self, y: int) -> Strip:
-        """One row of the window."""
+        """Render one row of the window."""
         width, base = self.scrollable_content_region.width, self.rich_style
         row = self.scroll_offset.y + y
         if not self._rows and y == 0:
@@ -156,23 +159,23 @@ class VirtualList(ScrollView, Generic[T], can_focus=True):
         return _strip(self.draw(self.items[number], line), width, base + self.look(number))
 
     def notify_style_update(self) -> None:
-        """Another theme."""
+        """Redraw in another theme."""
         super().notify_style_update()
         self.refresh()
 
 
 def _strip(spans: Spans, width: int, base: Style) -> Strip:
-    """Exactly `width` cells; what is longer ends in an ellipsis."""
+    """Return a strip of exactly `width` cells; a longer text ends in an ellipsis."""
     segments: list[Segment] = []
-    left = width
+    space = width
     for text, style in spans:
         cells = cell_len(text)
-        if cells > left:
-            text = set_cell_size(text, max(0, left - 1)) + (_("…") if left else "")
-            cells = left
+        if cells > space:
+            text = set_cell_size(text, max(0, space - 1)) + (_("…") if space else "")
+            cells = space
         segments.append(Segment(text, base + style))
-        left -= cells
-        if left <= 0:
+        space -= cells
+        if space <= 0:
             break
-    segments.append(Segment(" " * max(0, left), base))
+    segments.append(Segment(" " * max(0, space), base))
     return Strip(segments, width)

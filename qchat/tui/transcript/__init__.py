@@ -1,4 +1,4 @@
-"""A whole conversation as one column of lines, of which only what is visible is drawn.
+"""The transcript: a whole conversation as one column of lines, of which only the visible are drawn.
 
 Others import `transcript.Transcript` and `message.Message`.
 """

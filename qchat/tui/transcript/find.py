@@ -1,28 +1,32 @@
-"""Finding code and words in a conversation."""
+"""Finds code blocks and text in a conversation."""
 
 from collections.abc import Sequence
 
 from ..markdown import PieceKind
 from .layout import Layout, Position
-from .message import Block, Part
+from .message import Block, Section
 
 
-def begins_code(block: Block) -> bool:
-    """Whether a block is the first of a block of code."""
+def starts_code_block(block: Block) -> bool:
+    """Return whether a block is the beginning of a code block."""
     piece = block.piece
     return (
-        block.part is Part.BODY
+        block.section is Section.BODY
         and piece is not None
         and piece.kind is PieceKind.CODE
         and piece.head is None
     )
 
 
-def code_from(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, int] | None:
-    """The nearest beginning of code after (`step` 1) or before (-1) a message and its block."""
+def find_code_block(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, int] | None:
+    """Find the nearest code block after (`step` 1) or before (-1) `start`.
+
+    `start` and the result are the indexes of a message and of a block in it; None where there is no
+    code block in that direction.
+    """
     views = layout.messages
-    last = -1 if step < 0 else len(views)
-    for index in range(min(start[0], len(views) - 1), last, step):
+    stop = -1 if step < 0 else len(views)
+    for index in range(min(start[0], len(views) - 1), stop, step):
         text = views[index].message.text
         if views[index].message.role != "assistant" or not ("```" in text or "~~~" in text):
             continue
@@ -30,7 +34,7 @@ def code_from(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, i
         numbers = [
             number
             for number, block in enumerate(views[index].blocks)
-            if begins_code(block) and ((index, number) > start) == (step > 0)
+            if starts_code_block(block) and ((index, number) > start) == (step > 0)
             if (index, number) != start
         ]
         if numbers:
@@ -38,8 +42,8 @@ def code_from(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, i
     return None
 
 
-def code_at(layout: Layout, index: int, number: int) -> str:
-    """The whole of the code that begins there."""
+def code_block_text(layout: Layout, index: int, number: int) -> str:
+    """Return the whole code of the code block that begins at a block."""
     blocks = layout.messages[index].blocks
     head = blocks[number].piece
     lines = [
@@ -51,16 +55,17 @@ def code_at(layout: Layout, index: int, number: int) -> str:
     return "".join(lines).removesuffix("\n")
 
 
-def line_with(layout: Layout, index: int, words: Sequence[str]) -> tuple[int, int]:
-    """The block of a message, and the line of it, where the first of the words stands.
+def find_text(layout: Layout, index: int, terms: Sequence[str]) -> tuple[int, int]:
+    """Find the first line of a message that contains one of the terms: its block, and the line.
 
-    Words that are not drawn as they are written may not be found: then the message's beginning.
+    Returns the beginning of the message where there is none, as for a term that Markdown draws
+    differently from its source.
     """
     layout.draw(Position(index, 0, 0))
-    first = (1 if len(layout.messages[index].blocks) > 1 else 0, 0)
-    for number in range(len(layout.messages[index].blocks)) if words else ():
-        lines = layout.block(Position(index, number, 0)).lines or []
+    message_start = (1 if len(layout.messages[index].blocks) > 1 else 0, 0)
+    for number in range(len(layout.messages[index].blocks)) if terms else ():
+        lines = layout.drawn_block(Position(index, number, 0)).lines or []
         for row, line in enumerate(lines):
-            if any(word in line.text for word in words):
+            if any(term in line.text for term in terms):
                 return number, row
-    return first
+    return message_start

@@ -1,10 +1,10 @@
-"""Heights of a column of things, with their sums: a Fenwick tree."""
+"""Heights of stacked items with fast prefix sums: a Fenwick tree."""
 
 from collections.abc import Iterable
 
 
 class Heights:
-    """Non-negative heights by index; every operation is logarithmic in their number."""
+    """Non-negative heights (lines) by index; every operation takes O(log n)."""
 
     __slots__ = ("_tree", "_values")
 
@@ -21,33 +21,33 @@ class Heights:
         return self._values[index]
 
     def append(self, value: int) -> None:
-        """One more at the end."""
+        """Append a height."""
         self._values.append(value)
-        at = len(self._values)
-        total, below = value, at - 1
-        while below > at - (at & -at):
-            total += self._tree[below]
-            below -= below & -below
+        position = len(self._values)
+        total, child = value, position - 1
+        while child > position - (position & -position):
+            total += self._tree[child]
+            child -= child & -child
         self._tree.append(total)
 
     def truncate(self, count: int) -> None:
-        """Keep the first `count`."""
+        """Keep the first `count` heights."""
         del self._values[count:]
         del self._tree[count + 1 :]
 
     def set(self, index: int, value: int) -> int:
-        """Change one; returns by how much it grew."""
-        change = value - self._values[index]
-        if change:
+        """Set a height, and return by how much it grew."""
+        delta = value - self._values[index]
+        if delta:
             self._values[index] = value
-            at = index + 1
-            while at < len(self._tree):
-                self._tree[at] += change
-                at += at & -at
-        return change
+            position = index + 1
+            while position < len(self._tree):
+                self._tree[position] += delta
+                position += position & -position
+        return delta
 
     def before(self, index: int) -> int:
-        """The sum of all before `index`."""
+        """Return the sum of the heights before `index`."""
         total = 0
         while index > 0:
             total += self._tree[index]
@@ -56,27 +56,27 @@ class Heights:
 
     @property
     def total(self) -> int:
-        """The sum of all."""
+        """The sum of all heights."""
         return self.before(len(self._values))
 
     def find(self, y: int) -> tuple[int, int]:
-        """Which one covers the row `y`, and how far into it; the last for rows after the end.
+        """Return the index of the item that covers row `y`, and the row within it.
 
-        Raises IndexError where there is none at all.
+        A row after the end belongs to the last item. Raises `IndexError` where there are no items.
         """
         if not self._values:
-            raise IndexError("there is nothing")
+            raise IndexError("there are no items")
         if y < 0:
             y = 0
-        at, left = 0, y
+        index, remaining = 0, y
         step = 1 << (len(self._values).bit_length())
         while step:
-            following = at + step
-            if following < len(self._tree) and self._tree[following] <= left:
-                at = following
-                left -= self._tree[at]
+            candidate = index + step
+            if candidate < len(self._tree) and self._tree[candidate] <= remaining:
+                index = candidate
+                remaining -= self._tree[index]
             step >>= 1
-        if at >= len(self._values):
-            at = len(self._values) - 1
-            return at, max(0, self._values[at] - 1)
-        return at, left
+        if index >= len(self._values):
+            index = len(self._values) - 1
+            return index, max(0, self._values[index] - 1)
+        return index, remaining

@@ -1,7 +1,7 @@
-"""A conversation as one long column of lines, of which only those that are seen are drawn.
+"""The layout of a conversation as one column of lines, drawn only where it comes into view.
 
-Heights of what was never seen are guessed and set right as it comes into view. Places in the
-text are `Position`s: they stay right whatever happens to the heights above them.
+Heights of messages that were never visible are estimates, corrected as they come into view. A
+`Position` in the text stays valid whatever happens to the heights above it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Position(NamedTuple):
-    """A cell of the conversation; places compare in reading order."""
+    """A cell of the conversation; positions compare in reading order."""
 
     message: int
     block: int
@@ -25,47 +25,47 @@ class Position(NamedTuple):
 
 
 class Layout:
-    """The messages, their heights, and the lines in a window of them."""
+    """The messages, their heights, and their lines."""
 
     def __init__(self, palette: Palette, width: int) -> None:
         self.messages: list[MessageView] = []
         self.heights = Heights()
-        self._look(palette, width)
+        self._set_style(palette, width)
 
-    def _look(self, palette: Palette, width: int) -> None:
+    def _set_style(self, palette: Palette, width: int) -> None:
         self.palette = palette
-        self._wanted = width
+        self._requested_width = width
         self._renderer: Renderer | None = None
 
     @property
     def renderer(self) -> "Renderer":
-        """What draws the pieces; not before there is one to draw."""
+        """The renderer, created on first use: its imports are slow."""
         if self._renderer is None:
             from ..markdown import Renderer
 
-            self._renderer = Renderer(self.palette, self._wanted)
+            self._renderer = Renderer(self.palette, self._requested_width)
         return self._renderer
 
     @property
     def width(self) -> int:
-        """Cells of a line."""
+        """The width of a line in cells."""
         return self.renderer.width
 
     @property
     def total(self) -> int:
-        """Lines of the whole conversation, as far as they are known."""
+        """The lines of the whole conversation, partly estimated."""
         return self.heights.total
 
     def load(self, messages: Sequence[Message]) -> None:
-        """Show these and no others."""
+        """Replace all messages."""
         self.messages = [MessageView(message) for message in messages]
-        self.heights = Heights(view.guess(self.width) for view in self.messages)
+        self.heights = Heights(view.estimate_height(self.width) for view in self.messages)
 
     def append(self, message: Message) -> int:
-        """One more at the end; returns its index."""
+        """Append a message, and return its index."""
         view = MessageView(message)
         self.messages.append(view)
-        self.heights.append(view.guess(self.width))
+        self.heights.append(view.estimate_height(self.width))
         return len(self.messages) - 1
 
     def truncate(self, count: int) -> None:
@@ -74,22 +74,24 @@ class Layout:
         self.heights.truncate(count)
 
     def restyle(self, palette: Palette, width: int) -> None:
-        """Another palette or width: everything is drawn anew when it is looked at."""
-        self._look(palette, width)
+        """Set another palette or width; everything is redrawn as it comes into view."""
+        self._set_style(palette, width)
         heights = []
         for view in self.messages:
-            view.forget_lines(self.width)
-            heights.append(view.heights.total if view.is_split else view.guess(self.width))
+            view.invalidate(self.width)
+            heights.append(
+                view.heights.total if view.is_split else view.estimate_height(self.width)
+            )
         self.heights = Heights(heights)
 
-    def changed(self, index: int) -> None:
-        """A message has other blocks than before."""
+    def update_height(self, index: int) -> None:
+        """Take over the height of a message whose blocks have changed."""
         view = self.messages[index]
         if view.is_split:
             self.heights.set(index, view.heights.total)
 
-    def place(self, y: int) -> Position:
-        """What stands in row `y`. Raises IndexError where there is no message."""
+    def position_at(self, y: int) -> Position:
+        """Return the position of row `y`. Raises `IndexError` where there is no message."""
         index, row = self.heights.find(y)
         view = self.messages[index]
         if not view.is_split:
@@ -97,59 +99,63 @@ class Layout:
         block, line = view.heights.find(row)
         return Position(index, block, line)
 
-    def row(self, place: Position) -> int:
-        """The row of a place; where the block has fewer lines now, that of its last."""
-        view = self.messages[place.message]
-        top = self.heights.before(place.message)
+    def row_of(self, position: Position) -> int:
+        """Return the row of a position, at most the last row of its block."""
+        view = self.messages[position.message]
+        top = self.heights.before(position.message)
         if not view.is_split:
-            return top + min(place.line, max(0, self.heights[place.message] - 1))
-        block = min(place.block, len(view.blocks) - 1)
-        return top + view.heights.before(block) + min(place.line, max(0, view.heights[block] - 1))
+            return top + min(position.line, max(0, self.heights[position.message] - 1))
+        block = min(position.block, len(view.blocks) - 1)
+        return (
+            top + view.heights.before(block) + min(position.line, max(0, view.heights[block] - 1))
+        )
 
-    def draw(self, place: Position) -> int:
-        """Draw the block of a place, if it is not; returns by how many lines all grew."""
-        view = self.messages[place.message]
+    def draw(self, position: Position) -> int:
+        """Draw the block at a position unless it is drawn; return by how many lines all grew."""
+        view = self.messages[position.message]
         if not view.is_split:
             view.split(self.width)
-            return self.heights.set(place.message, view.heights.total)
-        if view.blocks[place.block].lines is not None:
+            return self.heights.set(position.message, view.heights.total)
+        if view.blocks[position.block].lines is not None:
             return 0
-        view.draw(place.block, self.renderer)
-        return self.heights.set(place.message, view.heights.total)
+        view.draw(position.block, self.renderer)
+        return self.heights.set(position.message, view.heights.total)
 
-    def _is_drawn(self, place: Position) -> bool:
-        view = self.messages[place.message]
-        return view.is_split and view.blocks[place.block].lines is not None
+    def _is_drawn(self, position: Position) -> bool:
+        view = self.messages[position.message]
+        return view.is_split and view.blocks[position.block].lines is not None
 
-    def settle(self, y: int, rows: int, *, upwards: bool = False) -> int:
-        """Draw all that a window of `rows` at `y` shows; returns where the window is then.
+    def draw_window(self, y: int, rows: int, *, upwards: bool = False) -> int:
+        """Draw the blocks in the window of `rows` lines at `y`; return the window's row then.
 
-        Where the block at the top turns out longer or shorter than was guessed, its beginning
-        stays where it was; with `upwards`, its end: a reader who scrolls up meets that first.
+        Where the top block is higher or lower than estimated, its beginning keeps its place in the
+        window; with `upwards` its end does, which a reader who scrolls up sees first.
         """
         if not self.messages:
             return 0
         y = max(0, y)
         while True:
-            place = self.place(y)
-            while not self._is_drawn(place):
-                grew = self.draw(place)
-                y = max(0, y + grew) if upwards else y
-                place = self.place(y)
+            position = self.position_at(y)
+            while not self._is_drawn(position):
+                growth = self.draw(position)
+                y = max(0, y + growth) if upwards else y
+                position = self.position_at(y)
             bottom = y
             while bottom < y + rows and bottom < self.total:
-                place = self.place(bottom)
-                while not self._is_drawn(place):
-                    self.draw(place)
-                    place = self.place(bottom)
-                bottom += self.messages[place.message].heights[place.block] - place.line or 1
+                position = self.position_at(bottom)
+                while not self._is_drawn(position):
+                    self.draw(position)
+                    position = self.position_at(bottom)
+                bottom += (
+                    self.messages[position.message].heights[position.block] - position.line or 1
+                )
             last = max(0, self.total - rows)
             if y <= last:
                 return y
             y = last
 
-    def settle_end(self, rows: int) -> int:
-        """Draw the last `rows` lines; returns where they begin."""
+    def draw_end(self, rows: int) -> int:
+        """Draw the last `rows` lines, and return the row at which they begin."""
         drawn = 0
         for index in range(len(self.messages) - 1, -1, -1):
             self.draw(Position(index, 0, 0))
@@ -161,15 +167,15 @@ class Layout:
                     return max(0, self.total - rows)
         return max(0, self.total - rows)
 
-    def block(self, place: Position) -> Block:
-        """The block of a place, drawn; where the message has fewer blocks, its last."""
-        self.draw(Position(place.message, 0, 0))
-        blocks = self.messages[place.message].blocks
-        number = min(place.block, len(blocks) - 1)
-        self.draw(Position(place.message, number, 0))
+    def drawn_block(self, position: Position) -> Block:
+        """Draw and return the block at a position, at most the last of its message."""
+        self.draw(Position(position.message, 0, 0))
+        blocks = self.messages[position.message].blocks
+        number = min(position.block, len(blocks) - 1)
+        self.draw(Position(position.message, number, 0))
         return blocks[number]
 
-    def line(self, place: Position) -> Line | None:
-        """The line of a place that was settled."""
-        lines = self.messages[place.message].blocks[place.block].lines
-        return lines[place.line] if lines and place.line < len(lines) else None
+    def line_at(self, position: Position) -> Line | None:
+        """Return the line at a position whose block is drawn, None after its end."""
+        lines = self.messages[position.message].blocks[position.block].lines
+        return lines[position.line] if lines and position.line < len(lines) else None

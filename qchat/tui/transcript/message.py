@@ -1,4 +1,4 @@
-"""One message of a conversation as it is drawn: blocks of lines, made when they are looked at."""
+"""One message of a conversation as blocks of lines, which are drawn as they come into view."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -7,37 +7,29 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ...i18n import _
+from ...message_state import MessageState
 from ...sanitize import clean, one_line
 from ..markdown import Line, Palette, Piece, PieceKind
-from ..markdown.line import Span, line_of
+from ..markdown.line import Span, make_line
 from .heights import Heights
 
 if TYPE_CHECKING:
     from ..markdown import Renderer, Splitter
 
 
-class AnswerState(Enum):
-    """How an answer stands; the values are those of the store."""
-
-    STREAMING = "streaming"
-    COMPLETE = "complete"
-    STOPPED = "stopped"
-    ERROR = "error"
-
-
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is shown of a message. Texts may be anything: they are made safe here.
+    """A message as the transcript shows it. Its texts are sanitized by `MessageView`.
 
-    `note` is a line of figures below an answer; `error` a sentence for a person.
-    `thought_seconds` and `thought_tokens` are shown where the thinking is folded. `id` is that
-    of the store. `version` says which one it is, and of how many, where there are several.
+    `note` is a line of figures below an answer, `error` a sentence for the user. `thought_seconds`
+    and `thought_tokens` stand in the header of the reasoning. `id` is the store's. `version` is the
+    number of this version and how many there are, None where there is only one.
     """
 
     role: str
     text: str = ""
     reasoning: str = ""
-    state: AnswerState = AnswerState.COMPLETE
+    state: MessageState = MessageState.COMPLETE
     error: str = ""
     note: str = ""
     thought_seconds: float | None = None
@@ -46,89 +38,92 @@ class Message:
     version: tuple[int, int] | None = None
 
 
-class Part(Enum):
-    """What a block belongs to."""
+class Section(Enum):
+    """The section of a message to which a block belongs."""
 
-    SPACE = "space"
-    THOUGHT_HEAD = "thought_head"
+    SPACER = "space"
+    THOUGHT_HEADER = "thought_head"
     THOUGHT = "thought"
     BODY = "body"
-    FOOT = "foot"
+    FOOTER = "foot"
 
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A few lines; `lines` is None until they have been looked at, `height` is then a guess."""
+    """A few lines; `lines` is None until they are drawn, and `height` an estimate until then."""
 
-    part: Part
+    section: Section
     piece: Piece | None = None
     lines: list[Line] | None = None
     height: int = 1
     strips: list[object] = field(default_factory=list)
 
 
-_AFTER = (Part.BODY, Part.FOOT)
+_AFTER_REASONING = (Section.BODY, Section.FOOTER)
 _PLAIN_LINES = 16
 _PLAIN_CHARS = 4_000
 
 
 class PlainSplitter:
-    """As `Splitter`, for text that is no Markdown: pieces of a few lines each, joined the text."""
+    """Like `Splitter` for text that is not Markdown: pieces of a few lines, together the text."""
 
     def __init__(self) -> None:
         self.closed: list[str] = []
         self._open = ""
 
     def feed(self, text: str) -> None:
-        """More text, cut anywhere."""
+        """Append text, chunked anywhere."""
         self._open += text
         while len(self._open) > _PLAIN_CHARS or self._open.count("\n") > _PLAIN_LINES:
-            at = self._open.rfind("\n", 0, _PLAIN_CHARS)
-            if at < 0:
-                at = self._open.rfind(" ", 1, _PLAIN_CHARS)
-                at = _PLAIN_CHARS - 1 if at < 0 else at
-            lines = self._open[:at].split("\n")
+            cut = self._open.rfind("\n", 0, _PLAIN_CHARS)
+            if cut < 0:
+                cut = self._open.rfind(" ", 1, _PLAIN_CHARS)
+                cut = _PLAIN_CHARS - 1 if cut < 0 else cut
+            lines = self._open[:cut].split("\n")
             if len(lines) > _PLAIN_LINES:
-                at = sum(len(line) + 1 for line in lines[:_PLAIN_LINES]) - 1
-            at += self._open[at] in "\n "
-            self.closed.append(self._open[:at])
-            self._open = self._open[at:]
+                cut = sum(len(line) + 1 for line in lines[:_PLAIN_LINES]) - 1
+            cut += self._open[cut] in "\n "
+            self.closed.append(self._open[:cut])
+            self._open = self._open[cut:]
 
     @property
     def tail(self) -> str:
-        """What is not closed."""
+        """The text after the closed pieces."""
         return self._open
 
     def finish(self) -> None:
-        """The text ends."""
+        """Close the last piece: the text is complete."""
         if self._open:
             self.closed.append(self._open)
             self._open = ""
 
 
 class MessageView:
-    """The blocks of one message for one width. It is cheap until `split` is called."""
+    """The blocks of one message for one width; cheap until `split` is called."""
 
     def __init__(self, message: Message) -> None:
-        self.message = _safe(message)
+        self.message = _sanitize(message)
         self.blocks: list[Block] = []
         self.heights = Heights()
         self.is_split = False
-        self.thought_open = False
+        self.thought_expanded = False
         self._body: Splitter | PlainSplitter = self._new_body()
         self._thought = PlainSplitter()
-        self._stable = 0
-        self._known: dict[int, Block] = {}
+        self._stable_count = 0
+        self._block_cache: dict[int, Block] = {}
 
     @property
-    def streams(self) -> bool:
-        """Whether more may come."""
-        return self.message.state is AnswerState.STREAMING
+    def is_streaming(self) -> bool:
+        """Whether the answer is still being streamed."""
+        return self.message.state is MessageState.STREAMING
 
     @property
-    def lead(self) -> int:
-        """How many blocks stand before those of the text."""
-        return next((n for n, b in enumerate(self.blocks) if b.part in _AFTER), len(self.blocks))
+    def body_index(self) -> int:
+        """The index of the first block of the text, after spacer and reasoning."""
+        return next(
+            (n for n, b in enumerate(self.blocks) if b.section in _AFTER_REASONING),
+            len(self.blocks),
+        )
 
     @property
     def references(self) -> dict[str, str]:
@@ -142,14 +137,14 @@ class MessageView:
 
         return Splitter()
 
-    def guess(self, width: int) -> int:
-        """About how many lines the message takes; quick."""
+    def estimate_height(self, width: int) -> int:
+        """Estimate the lines of the message without splitting it."""
         text = self.message.text
-        wide = len(text) if text.isascii() else len(text) * 3 // 2
-        return 3 + text.count("\n") + wide // max(1, width)
+        cells = len(text) if text.isascii() else len(text) * 3 // 2
+        return 3 + text.count("\n") + cells // max(1, width)
 
     def split(self, width: int) -> None:
-        """Cut the text into blocks, if that was not done."""
+        """Split the text into blocks unless that is done."""
         if self.is_split:
             return
         self.is_split = True
@@ -157,15 +152,15 @@ class MessageView:
         self._thought = PlainSplitter()
         self._body.feed(self.message.text)
         self._thought.feed(self.message.reasoning)
-        if not self.streams:
+        if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
         self.rebuild(width)
 
     def feed(self, text: str, reasoning: str, width: int) -> None:
-        """More of a streaming answer; the texts must be clean."""
+        """Append to a streaming answer; the texts must be sanitized."""
         self.split(width)
-        answers = bool(self.message.text.strip())
+        has_answer = bool(self.message.text.strip())
         self.message = replace(
             self.message,
             text=self.message.text + text,
@@ -173,88 +168,88 @@ class MessageView:
         )
         self._body.feed(text)
         self._thought.feed(reasoning)
-        if reasoning or answers != bool(self.message.text.strip()):
+        if reasoning or has_answer != bool(self.message.text.strip()):
             self.rebuild(width)
         else:
-            self._renew_tail(width)
+            self._rebuild_tail(width)
 
     def replace_text(self, message: Message, width: int) -> None:
-        """Show another text: thinking that had been taken for the answer, or the end of it."""
+        """Replace the message: the answer has ended, or its text turned out to be reasoning."""
         old = self.message
-        self.message = _safe(message)
+        self.message = _sanitize(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
         references = len(self.references)
-        goes_on = self.streams and old.state is not AnswerState.STREAMING
-        if not same or goes_on or not self.is_split:
+        resumes = self.is_streaming and old.state is not MessageState.STREAMING
+        if not same or resumes or not self.is_split:
             self.is_split = False
-            self._known.clear()
+            self._block_cache.clear()
             self.split(width)
             return
-        if not self.streams:
+        if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
         if references:
-            self._known.clear()  # a definition at the end makes links of what stands before
+            self._block_cache.clear()  # a late link definition changes the blocks before it
         self.rebuild(width)
 
-    def forget_lines(self, width: int) -> None:
-        """Another width or palette: every block is drawn anew when it is looked at."""
-        self._known.clear()
+    def invalidate(self, width: int) -> None:
+        """Drop all drawn lines: the width or the palette has changed."""
+        self._block_cache.clear()
         if self.is_split:
             self.rebuild(width)
 
     def rebuild(self, width: int) -> None:
-        """Make the list of blocks anew; what was drawn stays drawn."""
-        self.blocks = [Block(Part.SPACE, lines=[Line(())])]
+        """Build the list of blocks anew; cached blocks stay drawn."""
+        self.blocks = [Block(Section.SPACER, lines=[Line(())])]
         if self.message.reasoning:
-            self.blocks.append(Block(Part.THOUGHT_HEAD))
+            self.blocks.append(Block(Section.THOUGHT_HEADER))
             if self.shows_thought:
                 for text in self._thought.closed:
-                    self.blocks.append(self._block_of(Part.THOUGHT, text, width))
+                    self.blocks.append(self._cached_block(Section.THOUGHT, text, width))
                 if self._thought.tail:
-                    self.blocks.append(_plain_block(Part.THOUGHT, self._thought.tail, width))
-        self._stable = len(self.blocks)
+                    self.blocks.append(_plain_block(Section.THOUGHT, self._thought.tail, width))
+        self._stable_count = len(self.blocks)
         self.heights = Heights(block.height for block in self.blocks)
-        self._done = 0
-        self._renew_tail(width)
+        self._closed_count = 0
+        self._rebuild_tail(width)
 
     @property
     def shows_thought(self) -> bool:
-        """Whether the thinking is unfolded: on request, and by itself until the answer begins."""
-        return self.thought_open or (self.streams and not self.message.text.strip())
+        """Whether the reasoning is expanded: on request, and always until the answer begins."""
+        return self.thought_expanded or (self.is_streaming and not self.message.text.strip())
 
-    def _renew_tail(self, width: int) -> None:
-        del self.blocks[self._stable :]
-        self.heights.truncate(self._stable)
+    def _rebuild_tail(self, width: int) -> None:
+        del self.blocks[self._stable_count :]
+        self.heights.truncate(self._stable_count)
         closed = self._body.closed
-        for number in range(self._done, len(closed)):
-            self._add(self._block_of(Part.BODY, closed[number], width))
-        self._done = len(closed)
-        self._stable = len(self.blocks)
+        for number in range(self._closed_count, len(closed)):
+            self._add(self._cached_block(Section.BODY, closed[number], width))
+        self._closed_count = len(closed)
+        self._stable_count = len(self.blocks)
         if not isinstance(self._body, PlainSplitter):
             for piece in self._body.tail():
-                self._add(Block(Part.BODY, piece, height=_guess(piece.body, width)))
+                self._add(Block(Section.BODY, piece, height=_estimate_height(piece.body, width)))
         elif self._body.tail:
-            self._add(_plain_block(Part.BODY, self._body.tail, width))
+            self._add(_plain_block(Section.BODY, self._body.tail, width))
         if self.message.role == "assistant" or self.message.version:
-            self._add(Block(Part.FOOT))
+            self._add(Block(Section.FOOTER))
 
     def _add(self, block: Block) -> None:
         self.blocks.append(block)
         self.heights.append(block.height)
 
-    def _block_of(self, part: Part, source: "Piece | str", width: int) -> Block:
-        known = self._known.get(id(source))
-        if known is None:
+    def _cached_block(self, section: Section, source: "Piece | str", width: int) -> Block:
+        block = self._block_cache.get(id(source))
+        if block is None:
             if isinstance(source, str):
-                known = _plain_block(part, source, width)
+                block = _plain_block(section, source, width)
             else:
-                known = Block(part, source, height=_guess(source.body, width))
-            self._known[id(source)] = known
-        return known
+                block = Block(section, source, height=_estimate_height(source.body, width))
+            self._block_cache[id(source)] = block
+        return block
 
     def draw(self, index: int, renderer: "Renderer") -> int:
-        """Make the lines of a block, if they are not; returns by how much the message grew."""
+        """Draw a block unless it is drawn; return by how many lines the message grew."""
         block = self.blocks[index]
         if block.lines is None:
             block.lines = self._lines(block, index, renderer)
@@ -265,41 +260,47 @@ class MessageView:
         from ..markdown.wrap import wrap
 
         palette = renderer.palette
-        if block.part is Part.THOUGHT_HEAD:
-            return [self._thought_head(palette)]
-        if block.part is Part.FOOT:
-            alone = self.blocks[index - 1].part is Part.SPACE
-            return list(self._foot(renderer))[1 if alone and not self.streams else 0 :]
+        if block.section is Section.THOUGHT_HEADER:
+            return [self._thought_header(palette)]
+        if block.section is Section.FOOTER:
+            only_block = self.blocks[index - 1].section is Section.SPACER
+            return list(self._footer_lines(renderer))[
+                1 if only_block and not self.is_streaming else 0 :
+            ]
         assert block.piece is not None
-        if block.part is Part.THOUGHT:
-            lead = [("▎ ", palette.bar)]
-            spans = [(block.piece.body.expandtabs(4), palette.thought)]
-            return [line_of(part, lead, soft) for part, soft in wrap(spans, renderer.width - 2)]
+        if block.section is Section.THOUGHT:
+            lead = [("▎ ", palette.quote_bar)]
+            spans = [(block.piece.body.expandtabs(4), palette.reasoning)]
+            return [make_line(part, lead, soft) for part, soft in wrap(spans, renderer.width - 2)]
         if self.message.role != "assistant":
-            lead = [("▌ ", palette.you)]
+            lead = [("▌ ", palette.user)]
             spans = [(block.piece.body.expandtabs(4), palette.text)]
-            return [line_of(part, lead, soft) for part, soft in wrap(spans, renderer.width - 2)]
-        before = self.blocks[index - 1].part
-        first = before is Part.SPACE
+            return [make_line(part, lead, soft) for part, soft in wrap(spans, renderer.width - 2)]
+        section_before = self.blocks[index - 1].section
+        first = section_before is Section.SPACER
         lines = renderer.lines(block.piece, self.references, first=first)
-        if before in (Part.THOUGHT_HEAD, Part.THOUGHT) and lines and lines[0].segments:
+        if (
+            section_before in (Section.THOUGHT_HEADER, Section.THOUGHT)
+            and lines
+            and lines[0].segments
+        ):
             lines.insert(0, Line(()))
         return lines
 
-    def _thought_head(self, palette: Palette) -> Line:
+    def _thought_header(self, palette: Palette) -> Line:
         message = self.message
         figures = []
         if message.thought_seconds is not None:
             figures.append(_("{n:.1f} s").format(n=message.thought_seconds))
         if message.thought_tokens is not None:
             figures.append(_("{n:,} tokens").format(n=message.thought_tokens))
-        thinking = self.streams and not message.text.strip()
-        words = _("Thinking") if thinking else _("Thought")
-        sign = "▾ " if self.shows_thought else "▸ "
-        text = " · ".join([words, *figures])
-        return line_of([(text, palette.thought)], [(sign, palette.bullet)])
+        thinking = self.is_streaming and not message.text.strip()
+        label = _("Thinking") if thinking else _("Thought")
+        arrow = "▾ " if self.shows_thought else "▸ "
+        text = " · ".join([label, *figures])
+        return make_line([(text, palette.reasoning)], [(arrow, palette.bullet)])
 
-    def _foot(self, renderer: "Renderer") -> Iterator[Line]:
+    def _footer_lines(self, renderer: "Renderer") -> Iterator[Line]:
         from ..markdown.wrap import wrap
 
         palette, message = renderer.palette, self.message
@@ -308,44 +309,44 @@ class MessageView:
         if message.version is not None:
             version = _("version {n} of {of}").format(n=message.version[0], of=message.version[1])
         if message.role != "assistant":
-            yield line_of([(version, palette.dim)], [("▌ ", palette.you)])
+            yield make_line([(version, palette.dim)], [("▌ ", palette.user)])
             return
-        if message.state is AnswerState.STREAMING:
+        if message.state is MessageState.STREAMING:
             if not message.text and not message.reasoning:
-                yield line_of([(_("Waiting for the first word …"), palette.dim)])
+                yield make_line([(_("Waiting for the first token …"), palette.dim)])
             return
-        if message.state is AnswerState.STOPPED:
+        if message.state is MessageState.STOPPED:
             spans.append((_("■ Stopped"), palette.dim))
-        elif message.state is AnswerState.ERROR:
-            spans.append(("✗ " + one_line(message.error or _("It failed.")), palette.bad))
+        elif message.state is MessageState.ERROR:
+            spans.append(("✗ " + one_line(message.error or _("Failed.")), palette.error))
         if message.note:
             spans.append(((" · " if spans else "") + one_line(message.note), palette.dim))
         if version:
             spans.append(((" · " if spans else "") + version, palette.dim))
-        if not message.text and message.state is AnswerState.COMPLETE:
+        if not message.text and message.state is MessageState.COMPLETE:
             spans.insert(0, (_("The answer is empty.") + (" " if spans else ""), palette.dim))
         if spans:
             yield Line(())
             for part, soft in wrap(spans, renderer.width):
-                yield line_of(part, soft=soft)
+                yield make_line(part, soft=soft)
 
 
-def _safe(message: Message) -> Message:
+def _sanitize(message: Message) -> Message:
     return replace(message, text=clean(message.text), reasoning=clean(message.reasoning))
 
 
-def _plain_block(part: Part, text: str, width: int) -> Block:
+def _plain_block(section: Section, text: str, width: int) -> Block:
     piece = _plain_piece(text)
-    return Block(part, piece, height=_guess(text, width))
+    return Block(section, piece, height=_estimate_height(text, width))
 
 
 def _plain_piece(text: str) -> Piece:
-    piece = Piece(PieceKind.FLOW, closed=True)
+    piece = Piece(PieceKind.FLOW, is_closed=True)
     *whole, rest = text.split("\n")
     piece.lines = piece.raw = [line + "\n" for line in whole] + [rest] * bool(rest)
     return piece
 
 
-def _guess(text: str, width: int) -> int:
-    wide = len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text[:200])
-    return 1 + text.count("\n") + wide // max(1, width)
+def _estimate_height(text: str, width: int) -> int:
+    cells = len(text) + sum(unicodedata.east_asian_width(c) in "WF" for c in text[:200])
+    return 1 + text.count("\n") + cells // max(1, width)

@@ -1,4 +1,4 @@
-"""A whole conversation as a column of lines, of which the widget draws what is seen."""
+"""The line-API widget that shows the messages of a conversation and scrolls through them."""
 
 import time
 from collections.abc import Sequence
@@ -21,21 +21,23 @@ from .layout import Layout, Position
 from .message import Block, Message
 from .theme_palette import palette_of
 
-MAX_TEXT: Final = 100
-"""Cells of a line of text: longer ones are hard to read."""
+MAX_TEXT_CELLS: Final = 100
+"""Cells of a line of text; longer lines are hard to read."""
 FLUSH_SECONDS: Final = 0.04
 _MARGIN: Final = 2
-_WHEEL: Final = 3
+_WHEEL_LINES: Final = 3
 
 
 class MessageListView(ScrollView, can_focus=True):
-    """The messages, drawn where they are seen; the reader's place, and the end that is followed.
+    """The messages of which the visible lines are drawn, and the scroll position.
 
-    `selection`, `dragging` and `cursor` are set by the widget that is made of this one.
+    `auto_scroll` keeps the end in view as text arrives. `has_unseen_below` says that text arrived
+    below the window. `selection`, `drag_start` and `cursor` (a message and a block) are set by the
+    subclass.
     """
 
-    FOCUS_ON_CLICK = False  # a person who has selected something types on
-    ALLOW_SELECT = False  # it selects by itself, in places that stay right while text comes in
+    FOCUS_ON_CLICK = False  # after selecting with the mouse, typing goes on in the composer
+    ALLOW_SELECT = False  # `Transcript` selects by positions that stay valid while text streams in
     DEFAULT_CSS = """
     MessageListView {
         height: 1fr;
@@ -53,47 +55,47 @@ class MessageListView(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._layout = Layout(DARK, 80)
-        self._laid_out_for = (0, DARK)
+        self._layout_key = (0, DARK)
         self._margin = _MARGIN
-        self.follows = True
-        self.new_below = False
-        self._own_scroll = False
+        self.auto_scroll = True
+        self.has_unseen_below = False
+        self._is_internal_scroll = False
         self._pending: dict[int, tuple[list[str], list[str]]] = {}
-        self._safe: dict[int, tuple[Sanitizer, Sanitizer]] = {}
+        self._sanitizers: dict[int, tuple[Sanitizer, Sanitizer]] = {}
         self._flush_timer: Timer | None = None
-        self._flush_costs = (0.0, 0.0)  # seconds of the last two
+        self._flush_seconds = (0.0, 0.0)  # durations of the last two flushes
         self.selection: tuple[Position, Position] | None = None
-        self.dragging: Position | None = None
+        self.drag_start: Position | None = None
         self.cursor: tuple[int, int] | None = None
         self.placeholder = ""
-        self._base = Style()
+        self._base_style = Style()
 
-    # -- what it shows ---------------------------------------------------------------------
+    # -- messages --------------------------------------------------------------------------
 
     @property
     def messages(self) -> list[Message]:
-        """What is shown, safe as it is drawn."""
+        """The messages, sanitized."""
         return [view.message for view in self._layout.messages]
 
     @property
-    def rows(self) -> int:
-        """Lines of the window."""
+    def visible_rows(self) -> int:
+        """The height of the window in lines."""
         return max(1, self.size.height)
 
     def load(self, messages: Sequence[Message]) -> None:
-        """Show another conversation, at its end."""
+        """Show another conversation, scrolled to its end."""
         self._pending.clear()
-        self._safe.clear()
+        self._sanitizers.clear()
         self.selection = self.cursor = None
         self._layout.load(messages)
         self.action_end()
 
     def append(self, message: Message) -> int:
-        """One more message; returns its index. A question of the person's goes to the end."""
+        """Append a message, and return its index; a user message scrolls to the end."""
         index = self._layout.append(message)
         if message.role == "user":
-            self.follows = True
-        self._after_change()
+            self.auto_scroll = True
+        self._update_view()
         return index
 
     def truncate(self, count: int) -> None:
@@ -102,22 +104,22 @@ class MessageListView(ScrollView, can_focus=True):
         for index in [i for i in self._pending if i >= count]:
             del self._pending[index]
         self._layout.truncate(count)
-        self._after_change()
+        self._update_view()
 
     def stream(self, index: int, text: str = "", reasoning: str = "") -> None:
-        """More of an answer, as it came; drawn with all that comes within the next moment."""
+        """Append raw text of an answer; it is drawn with all that arrives until the next flush."""
         texts, thoughts = self._pending.setdefault(index, ([], []))
-        safe, safe_thought = self._safe.setdefault(index, (Sanitizer(), Sanitizer()))
+        safe, safe_thought = self._sanitizers.setdefault(index, (Sanitizer(), Sanitizer()))
         if text:
             texts.append(safe.feed(text))
         if reasoning:
             thoughts.append(safe_thought.feed(reasoning))
         if self._flush_timer is None:
-            pause = max(FLUSH_SECONDS, 2 * min(self._flush_costs))  # one slow one is chance
+            pause = max(FLUSH_SECONDS, 2 * min(self._flush_seconds))  # a single slow one is chance
             self._flush_timer = self.set_timer(pause, self.flush)
 
     def flush(self) -> None:
-        """Draw what has come."""
+        """Draw the text that has arrived."""
         if self._flush_timer is not None:
             self._flush_timer.stop()
             self._flush_timer = None
@@ -125,129 +127,135 @@ class MessageListView(ScrollView, can_focus=True):
         pending, self._pending = self._pending, {}
         for index, (texts, thoughts) in pending.items():
             view = self._layout.messages[index]
-            lead, before = view.lead, view.message
+            body_index, before = view.body_index, view.message
             view.feed("".join(texts), "".join(thoughts), self._layout.width)
-            self._layout.changed(index)
-            self._keep_marks(index, lead, before)
+            self._layout.update_height(index)
+            self._clear_stale_marks(index, body_index, before)
         if pending:
-            self._after_change()
-        self._flush_costs = (self._flush_costs[1], time.perf_counter() - began)
+            self._update_view()
+        self._flush_seconds = (self._flush_seconds[1], time.perf_counter() - began)
 
     def replace(self, index: int, message: Message) -> None:
-        """The whole of a message anew: it has ended, or what came was thinking."""
+        """Replace a message: the answer has ended, or its text turned out to be reasoning."""
         self._pending.pop(index, None)
-        self._safe.pop(index, None)
+        self._sanitizers.pop(index, None)
         view = self._layout.messages[index]
-        lead, before = view.lead, view.message
+        body_index, before = view.body_index, view.message
         view.replace_text(message, self._layout.width)
-        self._layout.changed(index)
-        self._keep_marks(index, lead, before)
-        self._after_change()
+        self._layout.update_height(index)
+        self._clear_stale_marks(index, body_index, before)
+        self._update_view()
 
     def annotate(self, index: int, message: Message) -> None:
-        """Other figures, the same text."""
+        """Replace a message whose texts are the same: only its figures have changed."""
         view = self._layout.messages[index]
         view.message = message
         view.rebuild(self._layout.width)
-        self._layout.changed(index)
-        self._after_change()
+        self._layout.update_height(index)
+        self._update_view()
 
-    def _keep_marks(self, index: int, lead: int, before: Message) -> None:
-        """No selection and no cursor in a message whose places mean another text than before."""
+    def _clear_stale_marks(self, index: int, body_index: int, before: Message) -> None:
+        """Clear the selection and the cursor where a change has moved the text they mark."""
         view = self._layout.messages[index]
-        grown = view.lead >= lead and (view.lead == lead or not before.text.strip())
+        grown = view.body_index >= body_index and (
+            view.body_index == body_index or not before.text.strip()
+        )
         same = view.message.text.startswith(before.text)
         if grown and same and view.message.reasoning.startswith(before.reasoning):
             return
         if self.cursor is not None and self.cursor[0] == index:
             self.cursor = None
-        if self.selection is not None and index in (place.message for place in self.selection):
+        if self.selection is not None and index in (
+            position.message for position in self.selection
+        ):
             self.selection = None
-        if self.dragging is not None and self.dragging.message == index:
-            self.dragging = None
+        if self.drag_start is not None and self.drag_start.message == index:
+            self.drag_start = None
             self.release_mouse()
 
     # -- scrolling -------------------------------------------------------------------------
 
-    def _after_change(self, *, more: bool = True) -> None:
+    def _update_view(self, *, content_changed: bool = True) -> None:
         if not self.is_attached or not self.size.height:
             return
-        if self.follows and self.dragging is None:
-            self._show(self._layout.settle_end(self.rows))
+        if self.auto_scroll and self.drag_start is None:
+            self._set_scroll(self._layout.draw_end(self.visible_rows))
             return
         before = self._layout.total
-        y = self._layout.settle(self.scroll_offset.y, self.rows)
-        below = self._layout.total > y + self.rows
-        self.new_below = below and (self.new_below or (more and self._layout.total >= before))
-        self._show(y, keep=True)
+        y = self._layout.draw_window(self.scroll_offset.y, self.visible_rows)
+        below = self._layout.total > y + self.visible_rows
+        self.has_unseen_below = below and (
+            self.has_unseen_below or (content_changed and self._layout.total >= before)
+        )
+        self._set_scroll(y, keep_auto_scroll=True)
 
-    def _show(self, y: int, *, keep: bool = False) -> None:
-        """The window begins at `y`, whose lines are drawn. No layout of the screen is needed."""
+    def _set_scroll(self, y: int, *, keep_auto_scroll: bool = False) -> None:
+        """Scroll the window to row `y`, whose lines are drawn, without a layout of the screen."""
         size = Size(self.size.width, self._layout.total)
         if size != self.virtual_size:
             self.set_reactive(Widget.virtual_size, size)
             self.vertical_scrollbar.window_virtual_size = size.height
-            self.vertical_scrollbar.window_size = self.rows
-        if not keep and y + self.rows >= self._layout.total:
-            self.follows, self.new_below = True, False
-        self._own_scroll = True
+            self.vertical_scrollbar.window_size = self.visible_rows
+        if not keep_auto_scroll and y + self.visible_rows >= self._layout.total:
+            self.auto_scroll, self.has_unseen_below = True, False
+        self._is_internal_scroll = True
         try:
             self.set_reactive(Widget.scroll_y, float(y))
             self.set_reactive(Widget.scroll_target_y, float(y))
             self.vertical_scrollbar.position = y
         finally:
-            self._own_scroll = False
+            self._is_internal_scroll = False
         self.refresh()
 
-    def _go(self, y: int) -> None:
+    def _scroll_to_row(self, y: int) -> None:
         upwards = y < self.scroll_offset.y
-        y = self._layout.settle(y, self.rows, upwards=upwards)
-        self.follows = y + self.rows >= self._layout.total
-        self._show(y)
+        y = self._layout.draw_window(y, self.visible_rows, upwards=upwards)
+        self.auto_scroll = y + self.visible_rows >= self._layout.total
+        self._set_scroll(y)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Somebody else scrolled: the scrollbar was dragged."""
-        if not self._own_scroll and round(old_value) != round(new_value):
+        """Draw what the scrollbar was dragged to."""
+        if not self._is_internal_scroll and round(old_value) != round(new_value):
             upwards = new_value < old_value
-            y = self._layout.settle(round(new_value), self.rows, upwards=upwards)
-            self.follows = y + self.rows >= self._layout.total
-            self._show(y)
+            y = self._layout.draw_window(round(new_value), self.visible_rows, upwards=upwards)
+            self.auto_scroll = y + self.visible_rows >= self._layout.total
+            self._set_scroll(y)
 
     def _reflow(self) -> None:
-        """Lay out for the present width and palette, if it was another; the place stays."""
+        """Lay out anew if the width or the palette has changed; the top position stays."""
         width = self.size.width
         palette = palette_of(self.app)
-        text = max(1, min(MAX_TEXT, width - 2 * _MARGIN))
+        text = max(1, min(MAX_TEXT_CELLS, width - 2 * _MARGIN))
         if width < 20:
             text = max(1, width)
         self._margin = max(0, (width - text) // 2)
-        if self._laid_out_for == (text, palette):
+        if self._layout_key == (text, palette):
             return
-        self._laid_out_for = (text, palette)
+        self._layout_key = (text, palette)
         layout = self._layout
-        place = layout.place(self.scroll_offset.y) if layout.messages else None
+        position = layout.position_at(self.scroll_offset.y) if layout.messages else None
         self.selection = None
         layout.restyle(palette, text)
-        if place is not None and not self.follows:
-            layout.block(place)
-            y = layout.settle(layout.row(place), self.rows)
-            self._show(y, keep=True)
+        if position is not None and not self.auto_scroll:
+            layout.drawn_block(position)
+            y = layout.draw_window(layout.row_of(position), self.visible_rows)
+            self._set_scroll(y, keep_auto_scroll=True)
 
     def on_resize(self) -> None:
-        """Another size."""
+        """Lay out for another size."""
         self._reflow()
-        self._after_change(more=False)
+        self._update_view(content_changed=False)
 
     def notify_style_update(self) -> None:
-        """Another theme."""
+        """Redraw in another theme."""
         super().notify_style_update()
         if self.is_attached and self.size.width:
-            for _index, _number, block in self._drawn():
+            for _index, _number, block in self._blocks_with_strips():
                 block.strips = []
             self._reflow()
-            self._after_change(more=False)
+            self._update_view(content_changed=False)
 
-    def _drawn(self) -> list[tuple[int, int, Block]]:
+    def _blocks_with_strips(self) -> list[tuple[int, int, Block]]:
         return [
             (index, number, block)
             for index, view in enumerate(self._layout.messages)
@@ -258,114 +266,114 @@ class MessageListView(ScrollView, can_focus=True):
 
     def action_lines(self, count: int) -> None:
         """Scroll by lines."""
-        self._go(self.scroll_offset.y + count)
+        self._scroll_to_row(self.scroll_offset.y + count)
 
     def action_page(self, count: int) -> None:
-        """Scroll by pages, a line of the last one kept."""
-        self._go(self.scroll_offset.y + count * max(1, self.rows - 1))
+        """Scroll by pages, with one line of overlap."""
+        self._scroll_to_row(self.scroll_offset.y + count * max(1, self.visible_rows - 1))
 
     def action_home(self) -> None:
-        """To the beginning."""
-        self._go(0)
+        """Scroll to the beginning."""
+        self._scroll_to_row(0)
 
     def action_end(self) -> None:
-        """To the end, and follow it."""
-        self.follows, self.new_below = True, False
-        self._after_change()
+        """Scroll to the end, and keep it in view."""
+        self.auto_scroll, self.has_unseen_below = True, False
+        self._update_view()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel."""
+        """Scroll up by some lines."""
         event.stop()
         event.prevent_default()
-        self.action_lines(-_WHEEL)
+        self.action_lines(-_WHEEL_LINES)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel."""
+        """Scroll down by some lines."""
         event.stop()
         event.prevent_default()
-        self.action_lines(_WHEEL)
+        self.action_lines(_WHEEL_LINES)
 
     # -- drawing ---------------------------------------------------------------------------
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The rows to draw anew. Their style is the same, and Textual looks it up each time."""
-        self._base = self.rich_style
+        """Render rows, looking up their common style once: Textual computes it at each access."""
+        self._base_style = self.rich_style
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """One row of the window."""
+        """Render one row of the window."""
         width = self.size.width
         strip = self._row(y, width)
-        if self.new_below and y == self.rows - 1:
-            strip = self._with_hint(strip, width)
+        if self.has_unseen_below and y == self.visible_rows - 1:
+            strip = self._overlay_hint(strip, width)
         return strip
 
     def _row(self, y: int, width: int) -> Strip:
-        base = self._base
+        base = self._base_style
         row = self.scroll_offset.y + y
         if not self._layout.messages and self.placeholder:
             return self._placeholder_row(y, width)
         if row >= self._layout.total:
             return Strip.blank(width, base)
-        place = self._layout.place(row)
-        view = self._layout.messages[place.message]
-        block = view.blocks[place.block] if view.is_split else None
-        if block is None or block.lines is None or place.line >= len(block.lines):
+        position = self._layout.position_at(row)
+        view = self._layout.messages[position.message]
+        block = view.blocks[position.block] if view.is_split else None
+        if block is None or block.lines is None or position.line >= len(block.lines):
             return Strip.blank(width, base)
         if len(block.strips) != len(block.lines):
             block.strips = [None] * len(block.lines)
-        strip = block.strips[place.line]
+        strip = block.strips[position.line]
         if not isinstance(strip, Strip) or strip.cell_length != width:
-            line = block.lines[place.line]
+            line = block.lines[position.line]
             left = Segment(" " * self._margin)
             strip = Strip([left, *line.segments], self._margin + line.cells)
             strip = strip.adjust_cell_length(width).apply_style(base)
-            block.strips[place.line] = strip
-        span = self._selected_span(place)
+            block.strips[position.line] = strip
+        span = self._selected_span(position)
         if span is not None:
-            strip = self._marked(strip, *span)
-        if self.cursor == (place.message, place.block) and self._margin:
-            mark = Strip([Segment("›", base + self._layout.palette.bullet)], 1)
-            strip = Strip.join([mark, strip.crop(1)])
+            strip = self._highlight(strip, *span)
+        if self.cursor == (position.message, position.block) and self._margin:
+            cursor_mark = Strip([Segment("›", base + self._layout.palette.bullet)], 1)
+            strip = Strip.join([cursor_mark, strip.crop(1)])
         return strip
 
     def _placeholder_row(self, y: int, width: int) -> Strip:
-        """What is said where there is no message yet, somewhat above the middle."""
+        """Render a row of the placeholder, which stands somewhat above the middle."""
         palette = self._layout.palette
-        lines = self._layout.renderer.plain(self.placeholder, palette.dim)
-        at = y - max(0, (self.rows - len(lines)) // 3)
-        if not 0 <= at < len(lines):
-            return Strip.blank(width, self._base)
-        strip = Strip([Segment(" " * self._margin), *lines[at].segments])
-        return strip.adjust_cell_length(width).apply_style(self._base)
+        lines = self._layout.renderer.wrap_plain(self.placeholder, palette.dim)
+        row = y - max(0, (self.visible_rows - len(lines)) // 3)
+        if not 0 <= row < len(lines):
+            return Strip.blank(width, self._base_style)
+        strip = Strip([Segment(" " * self._margin), *lines[row].segments])
+        return strip.adjust_cell_length(width).apply_style(self._base_style)
 
-    def _selected_span(self, place: Position) -> tuple[int, int] | None:
-        """The cells of a row that are selected."""
+    def _selected_span(self, position: Position) -> tuple[int, int] | None:
+        """Return the selected cells of a row, None where there are none."""
         if self.selection is None:
             return None
         start, end = self.selection
-        here = place[:3]
-        if here < start[:3] or here > end[:3]:
+        line_position = position[:3]
+        if line_position < start[:3] or line_position > end[:3]:
             return None
-        line = self._layout.line(place)
+        line = self._layout.line_at(position)
         if line is None:
             return None
-        left = start.cell if here == start[:3] else line.lead
-        right = cell_len(line.text)
-        right = min(end.cell, right) if here == end[:3] else right
-        return (left, right) if left < right else None
+        first = start.cell if line_position == start[:3] else line.lead
+        stop = cell_len(line.text)
+        stop = min(end.cell, stop) if line_position == end[:3] else stop
+        return (first, stop) if first < stop else None
 
-    def _marked(self, strip: Strip, left: int, right: int) -> Strip:
+    def _highlight(self, strip: Strip, left: int, right: int) -> Strip:
         style = Style(reverse=True)
         left, right = left + self._margin, right + self._margin
         middle = Segment.apply_style(strip.crop(left, right), post_style=style)
         return Strip.join([strip.crop(0, left), Strip(middle), strip.crop(right)])
 
-    def _with_hint(self, strip: Strip, width: int) -> Strip:
+    def _overlay_hint(self, strip: Strip, width: int) -> Strip:
         text = _(" ↓ new text below · End ")
         cells = cell_len(text)
         if cells > width:
             return strip
-        style = self._base + self._layout.palette.bullet + Style(reverse=True)
+        style = self._base_style + self._layout.palette.bullet + Style(reverse=True)
         before = strip.crop(0, width - cells)
         return Strip.join([before, Strip([Segment(text, style)], cells)])

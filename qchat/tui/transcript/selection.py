@@ -1,4 +1,4 @@
-"""What a selection of cells means as text: whole blocks as their source, parts as their words."""
+"""Converts a selection of cells to text: whole blocks to their source, parts to their text."""
 
 import re
 
@@ -6,76 +6,76 @@ from rich.cells import cell_len
 
 from ..markdown import Line, PieceKind
 from .layout import Layout, Position
-from .message import Block, Part
+from .message import Block, Section
 
 
 def selected_text(layout: Layout, start: Position, end: Position) -> str:
-    """The text between two places, `end` excluded.
+    """Return the text between two positions, `end` excluded.
 
-    A block that is selected as a whole gives its Markdown source; of one that is not, the words
-    as they are shown, joined where only the width of the screen had broken them.
+    A block that is selected as a whole gives its Markdown source, any other its text as drawn, with
+    soft-wrapped lines joined.
     """
-    parts: list[tuple[str, str]] = []  # what stands before it, and the text
-    before: tuple[int, Block] | None = None
+    parts: list[tuple[str, str]] = []  # a separator and the text after it
+    previous: tuple[int, Block] | None = None
     for index in range(start.message, end.message + 1):
         layout.draw(Position(index, 0, 0))
         for number, block in enumerate(layout.messages[index].blocks):
-            here = Position(index, number, 0)
-            if here[:2] < start[:2] or here[:2] > end[:2] or block.piece is None:
+            position = Position(index, number, 0)
+            if position[:2] < start[:2] or position[:2] > end[:2] or block.piece is None:
                 continue
-            text = _block_text(layout, here, start, end)
+            text = _block_text(layout, position, start, end)
             if text is None:
                 continue
-            parts.append((_joint(before, index, block), text))
-            before = index, block
-    return "".join(joint + text for joint, text in parts)
+            parts.append((_separator(previous, index, block), text))
+            previous = index, block
+    return "".join(separator + text for separator, text in parts)
 
 
-def _joint(before: tuple[int, Block] | None, index: int, block: Block) -> str:
-    if before is None:
+def _separator(previous: tuple[int, Block] | None, index: int, block: Block) -> str:
+    if previous is None:
         return ""
-    message, last = before
-    if message != index or last.part is not block.part:
+    message, last = previous
+    if message != index or last.section is not block.section:
         return "\n\n"
     piece = block.piece
     assert piece is not None and last.piece is not None
-    if last.piece.goes_on:
+    if last.piece.continues:
         return ""
-    apart = piece.gap or (
-        block.part is Part.BODY and piece.kind is PieceKind.CODE and not piece.head
+    blank_before = piece.blank_before or (
+        block.section is Section.BODY and piece.kind is PieceKind.CODE and not piece.head
     )
-    return "\n\n" if apart else "\n"
+    return "\n\n" if blank_before else "\n"
 
 
-def _block_text(layout: Layout, here: Position, start: Position, end: Position) -> str | None:
-    block = layout.messages[here.message].blocks[here.block]
+def _block_text(layout: Layout, position: Position, start: Position, end: Position) -> str | None:
+    block = layout.messages[position.message].blocks[position.block]
     assert block.piece is not None
-    first = here[:2] == start[:2]
-    last = here[:2] == end[:2]
+    first = position[:2] == start[:2]
+    last = position[:2] == end[:2]
     if not first and not last:
         return block.piece.source
-    lines = layout.block(here).lines or []
+    lines = layout.drawn_block(position).lines or []
     begin = (start.line, start.cell) if first else (0, 0)
     stop = (end.line, end.cell) if last else (len(lines), 0)
     if begin >= stop:
         return None
-    if begin <= _begins(lines) and stop >= _ends(lines):
+    if begin <= _text_start(lines) and stop >= _text_end(lines):
         return block.piece.source
-    words = _words(lines, begin, stop)
-    if words is None or not block.piece.goes_on or stop < _ends(lines):
-        return words
+    text = _join_lines(lines, begin, stop)
+    if text is None or not block.piece.continues or stop < _text_end(lines):
+        return text
     source = block.piece.source
-    return words + source[len(source.rstrip()) :]  # the space at which its last line was cut
+    return text + source[len(source.rstrip()) :]  # the space at which its last line was split
 
 
-def _begins(lines: list[Line]) -> tuple[int, int]:
+def _text_start(lines: list[Line]) -> tuple[int, int]:
     for number, line in enumerate(lines):
         if line.text.strip():
             return number, line.lead
     return 0, 0
 
 
-def _ends(lines: list[Line]) -> tuple[int, int]:
+def _text_end(lines: list[Line]) -> tuple[int, int]:
     for number in range(len(lines) - 1, -1, -1):
         text = lines[number].text.rstrip()
         if text:
@@ -83,41 +83,41 @@ def _ends(lines: list[Line]) -> tuple[int, int]:
     return 0, 0
 
 
-def _words(lines: list[Line], begin: tuple[int, int], stop: tuple[int, int]) -> str | None:
-    found: list[str] = []
-    for number in range(begin[0], min(stop[0] + 1, len(lines))):
+def _join_lines(lines: list[Line], start: tuple[int, int], stop: tuple[int, int]) -> str | None:
+    parts: list[str] = []
+    for number in range(start[0], min(stop[0] + 1, len(lines))):
         line = lines[number]
-        if line.segments and not line.words:
-            continue  # a rule or a label
-        left = begin[1] if number == begin[0] else 0
+        if line.segments and not line.content:
+            continue  # a rule, or the label of a code block
+        left = start[1] if number == start[0] else 0
         right = stop[1] if number == stop[0] else cell_len(line.text)
-        text = cut(line.text, max(left, line.lead), right)
-        found.append(text.rstrip() if line.soft is None else text)
-        found.append("\n" if line.soft is None else line.soft)
-    return "".join(found[:-1]) if found else None
+        text = cut_cells(line.text, max(left, line.lead), right)
+        parts.append(text.rstrip() if line.soft is None else text)
+        parts.append("\n" if line.soft is None else line.soft)
+    return "".join(parts[:-1]) if parts else None
 
 
-def cut(text: str, left: int, right: int) -> str:
-    """The characters of a line that stand in the cells from `left` to `right`."""
+def cut_cells(text: str, left: int, right: int) -> str:
+    """Return the characters of a line in the cells from `left` to `right`."""
     if text.isascii():
         return text[left:right]
     from rich.cells import split_graphemes
 
     spans, _total = split_graphemes(text)
-    at, found = 0, []
-    for begin, end, wide in spans:
-        if left <= at < right:
-            found.append(text[begin:end])
-        at += wide
-    return "".join(found)
+    column, parts = 0, []
+    for start, end, cells in spans:
+        if left <= column < right:
+            parts.append(text[start:end])
+        column += cells
+    return "".join(parts)
 
 
-def word_at(line: Line, cell: int) -> tuple[int, int]:
-    """The cells of the word that covers a cell of the line."""
+def word_span(line: Line, cell: int) -> tuple[int, int]:
+    """Return the first cell of the word at a cell of the line, and the cell after it."""
     text = line.text
     for match in re.finditer(r"[\w.@:/+%~-]+|\S", text):
-        begin = cell_len(text[: match.start()])
-        end = begin + cell_len(match[0])
-        if begin <= cell < end:
-            return begin, end
+        start = cell_len(text[: match.start()])
+        end = start + cell_len(match[0])
+        if start <= cell < end:
+            return start, end
     return cell, cell + 1

@@ -1,4 +1,4 @@
-"""Which palette goes with the theme of the app."""
+"""Maps the theme of the app to a palette."""
 
 from typing import Final
 
@@ -11,6 +11,6 @@ _PALETTES: Final = {"high-contrast": HIGH_CONTRAST, "no-color": NO_COLOR}
 
 
 def palette_of(app: "App[object]") -> Palette:
-    """The palette that goes with the theme of the app."""
+    """Return the palette for the current theme of the app."""
     theme = app.current_theme
     return _PALETTES.get(theme.name) or (DARK if theme.dark else LIGHT)

@@ -1,4 +1,4 @@
-"""The transcript: the column of messages, with keys to move in it, and a mouse to select."""
+"""The transcript: the list of messages with keys to navigate and the mouse to select."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,17 +9,17 @@ from textual.message import Message as Event
 from textual.timer import Timer
 
 from ...i18n import _
-from .find import begins_code, code_at, code_from, line_with
+from .find import code_block_text, find_code_block, find_text, starts_code_block
 from .layout import Position
-from .message import Part
+from .message import Section
 from .message_list import MessageListView
-from .selection import selected_text, word_at
+from .selection import selected_text, word_span
 
 
 class Transcript(MessageListView):
-    """Shows messages; `stream` and `replace` let the last ones grow.
+    """Shows messages, and streams text into them.
 
-    It follows the end until the reader scrolls up, and again from the key End on.
+    Keeps the end in view until the reader scrolls up, and again after End.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,7 +40,7 @@ class Transcript(MessageListView):
     ]
 
     class Copied(Event):
-        """Text that the person wants on the clipboard."""
+        """Posted with the text to put on the clipboard."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -49,26 +49,26 @@ class Transcript(MessageListView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._pointer: tuple[int, int] = (0, 0)
-        self._edge_timer: Timer | None = None
+        self._drag_timer: Timer | None = None
 
-    # -- jumping and copying ---------------------------------------------------------------
+    # -- navigating and copying ------------------------------------------------------------
 
-    def _top(self) -> Position | None:
-        return self._layout.place(self.scroll_offset.y) if self._layout.messages else None
+    def _top_position(self) -> Position | None:
+        return self._layout.position_at(self.scroll_offset.y) if self._layout.messages else None
 
-    def _go_to(self, place: Position) -> None:
-        self._layout.block(place)
-        y = self._layout.settle(self._layout.row(place), self.rows)
-        self.follows = False
-        self._show(y, keep=True)
+    def _scroll_to_position(self, position: Position) -> None:
+        self._layout.drawn_block(position)
+        y = self._layout.draw_window(self._layout.row_of(position), self.visible_rows)
+        self.auto_scroll = False
+        self._set_scroll(y, keep_auto_scroll=True)
 
     def action_message(self, step: int) -> None:
-        """To the beginning of the message before or after."""
-        top = self._top()
+        """Go to the beginning of the next (`step` 1) or previous (-1) message."""
+        top = self._top_position()
         if top is None:
             return
         index = top.message
-        if self.cursor is not None and self._in_view(self.cursor):
+        if self.cursor is not None and self._is_in_view(self.cursor):
             index = self.cursor[0] + step
         elif step > 0 or (top.block, top.line) <= (1, 0):
             index += step
@@ -77,66 +77,68 @@ class Transcript(MessageListView):
             return
         index = max(0, index)
         self.cursor = (index, 1)
-        self._go_to(Position(index, 0, 0))
+        self._scroll_to_position(Position(index, 0, 0))
 
     @property
     def marked(self) -> int | None:
-        """The message at the mark, if that is to be seen."""
-        if self.cursor is None or not self._in_view(self.cursor):
+        """The index of the message at the cursor, None where the cursor is not visible."""
+        if self.cursor is None or not self._is_in_view(self.cursor):
             return None
         return self.cursor[0]
 
-    def _in_view(self, cursor: tuple[int, int]) -> bool:
-        row = self._layout.row(Position(*cursor, 0))
-        return self.scroll_offset.y - 1 <= row < self.scroll_offset.y + self.rows
+    def _is_in_view(self, cursor: tuple[int, int]) -> bool:
+        row = self._layout.row_of(Position(*cursor, 0))
+        return self.scroll_offset.y - 1 <= row < self.scroll_offset.y + self.visible_rows
 
-    def go_to_message(self, key: int, words: Sequence[str] = ()) -> None:
-        """To the message of this id in the store, at the first block where a word stands."""
+    def go_to_message(self, key: int, terms: Sequence[str] = ()) -> None:
+        """Go to the message of this id in the store, at the first line with one of the words."""
         index = next((i for i, message in enumerate(self.messages) if message.id == key), None)
         if index is not None:
-            block, line = line_with(self._layout, index, words)
+            block, line = find_text(self._layout, index, terms)
             self.cursor = (index, block)
-            self._go_to(Position(index, block, line))
+            self._scroll_to_position(Position(index, block, line))
 
     def action_code(self, step: int) -> None:
-        """To the block of code before or after."""
-        top = self._top()
+        """Go to the next (`step` 1) or previous (-1) code block."""
+        top = self._top_position()
         if top is None:
             return
         start = (top.message, top.block)
-        if self.cursor is not None and self._in_view(self.cursor):
+        if self.cursor is not None and self._is_in_view(self.cursor):
             start = self.cursor
-        found = code_from(self._layout, start, step)
-        if found is not None:
-            self.cursor = found
-            self._go_to(Position(*found, 0))
+        code_block = find_code_block(self._layout, start, step)
+        if code_block is not None:
+            self.cursor = code_block
+            self._scroll_to_position(Position(*code_block, 0))
 
     def action_copy_code(self) -> None:
-        """Copy the block of code at the cursor, else the last one that has begun on the screen."""
-        place = self._last_in_view()
-        if place is None:
+        """Copy the code block at the cursor, else the last one that begins above the bottom."""
+        position = self._bottom_position()
+        if position is None:
             return
-        found = self.cursor
-        if found is None or not begins_code(self._layout.block(Position(*found, 0))):
-            found = code_from(self._layout, (place.message, place.block + 1), -1)
-        if found is None:
-            self.app.notify(_("There is no code above."), markup=False, timeout=3)
+        code_block = self.cursor
+        if code_block is None or not starts_code_block(
+            self._layout.drawn_block(Position(*code_block, 0))
+        ):
+            code_block = find_code_block(self._layout, (position.message, position.block + 1), -1)
+        if code_block is None:
+            self.app.notify(_("There is no code block above."), markup=False, timeout=3)
             return
-        self.post_message(self.Copied(code_at(self._layout, *found)))
+        self.post_message(self.Copied(code_block_text(self._layout, *code_block)))
 
     def action_copy_message(self) -> None:
-        """Copy the message at the cursor, else the last answer on the screen, as Markdown."""
+        """Copy the message at the cursor, else the last visible answer, as Markdown."""
         index = self._message_in_view()
         if index is None:
             return
         self.post_message(self.Copied(self._layout.messages[index].message.text))
 
     def _message_in_view(self) -> int | None:
-        """The message at the cursor, else the last answer on the screen, or before it."""
-        place = self._last_in_view()
-        if place is None:
+        """Return the index of the message at the cursor, else of the last visible answer."""
+        position = self._bottom_position()
+        if position is None:
             return None
-        index = self.cursor[0] if self.cursor is not None else place.message
+        index = self.cursor[0] if self.cursor is not None else position.message
         while (
             self.cursor is None
             and index
@@ -146,49 +148,51 @@ class Transcript(MessageListView):
         return index
 
     def answer_in_view(self) -> int | None:
-        """The id in the store of that message, where it is an answer."""
+        """Return the store's id of the answer at the cursor, else of the last visible answer."""
         index = self._message_in_view()
         message = self._layout.messages[index].message if index is not None else None
         return message.id if message is not None and message.role == "assistant" else None
 
-    def _last_in_view(self) -> Position | None:
+    def _bottom_position(self) -> Position | None:
         if not self._layout.messages:
             return None
-        return self._layout.place(min(self.scroll_offset.y + self.rows, self._layout.total) - 1)
+        return self._layout.position_at(
+            min(self.scroll_offset.y + self.visible_rows, self._layout.total) - 1
+        )
 
     def action_thought(self) -> None:
-        """Unfold or fold the thinking at the cursor, else the last one on the screen."""
-        place = self._last_in_view()
-        if place is None:
+        """Expand or collapse the reasoning at the cursor, else the last visible one."""
+        position = self._bottom_position()
+        if position is None:
             return
-        index = self.cursor[0] if self.cursor is not None else place.message
+        index = self.cursor[0] if self.cursor is not None else position.message
         while index >= 0 and not self._layout.messages[index].message.reasoning:
             index -= 1
         if index >= 0:
             self.toggle_thought(index)
 
     def toggle_thought(self, index: int) -> None:
-        """Unfold or fold the thinking of one message; its head stays where it is."""
+        """Expand or collapse the reasoning of a message; its header stays in place."""
         view = self._layout.messages[index]
-        view.thought_open = not view.thought_open
+        view.thought_expanded = not view.thought_expanded
         self.selection = self.cursor = None
         view.split(self._layout.width)
         head = Position(index, 1, 0)
-        offset = self._layout.row(head) - self.scroll_offset.y
+        offset = self._layout.row_of(head) - self.scroll_offset.y
         view.rebuild(self._layout.width)
-        self._layout.changed(index)
-        if not 0 <= offset < self.rows:
+        self._layout.update_height(index)
+        if not 0 <= offset < self.visible_rows:
             offset = 0
-        self._layout.block(head)
-        self.follows = self.follows and not view.thought_open
-        if self.follows:
-            self._after_change()
+        self._layout.drawn_block(head)
+        self.auto_scroll = self.auto_scroll and not view.thought_expanded
+        if self.auto_scroll:
+            self._update_view()
         else:
-            y = self._layout.settle(self._layout.row(head) - offset, self.rows)
-            self._show(y, keep=True)
+            y = self._layout.draw_window(self._layout.row_of(head) - offset, self.visible_rows)
+            self._set_scroll(y, keep_auto_scroll=True)
 
     def action_clear(self) -> None:
-        """No selection, no cursor."""
+        """Clear the selection and the cursor."""
         self.selection = self.cursor = None
         self.refresh()
 
@@ -196,84 +200,84 @@ class Transcript(MessageListView):
 
     @property
     def selected(self) -> str:
-        """The text that is selected, or nothing."""
+        """The selected text, or ''."""
         return selected_text(self._layout, *self.selection) if self.selection else ""
 
-    def _place_at(self, x: int, y: int) -> Position | None:
+    def _position_at(self, x: int, y: int) -> Position | None:
         if not self._layout.messages:
             return None
         row = min(max(0, self.scroll_offset.y + y), self._layout.total - 1)
-        return self._layout.place(row)._replace(cell=max(0, x - self._margin))
+        return self._layout.position_at(row)._replace(cell=max(0, x - self._margin))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """A selection begins, perhaps."""
+        """Start to select."""
         if event.button != 1 or event.x >= self.size.width:
             return
         self.selection = None
-        self.dragging = self._place_at(event.x, event.y)
+        self.drag_start = self._position_at(event.x, event.y)
         self.capture_mouse()
         self.refresh()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """It grows."""
-        if self.dragging is None:
+        """Extend the selection, scrolling where the mouse is outside the window."""
+        if self.drag_start is None:
             return
         self._pointer = (event.x, event.y)
-        self._extend()
-        outside = not 0 <= event.y < self.rows
-        if outside and self._edge_timer is None:
-            self._edge_timer = self.set_interval(0.05, self._scroll_at_edge)
+        self._extend_selection()
+        outside = not 0 <= event.y < self.visible_rows
+        if outside and self._drag_timer is None:
+            self._drag_timer = self.set_interval(0.05, self._scroll_while_dragging)
         elif not outside:
-            self._stop_edge()
+            self._stop_drag_scroll()
 
-    def _extend(self) -> None:
+    def _extend_selection(self) -> None:
         x, y = self._pointer
-        end = self._place_at(x, min(max(0, y), self.rows - 1))
-        if self.dragging is None or end is None:
+        end = self._position_at(x, min(max(0, y), self.visible_rows - 1))
+        if self.drag_start is None or end is None:
             return
-        first, last = sorted((self.dragging, end))
+        first, last = sorted((self.drag_start, end))
         self.selection = (first, last._replace(cell=last.cell + 1)) if first != last else None
         self.refresh()
 
-    def _scroll_at_edge(self) -> None:
+    def _scroll_while_dragging(self) -> None:
         y = self._pointer[1]
-        if self.dragging is None:
-            self._stop_edge()
+        if self.drag_start is None:
+            self._stop_drag_scroll()
             return
-        step = y if y < 0 else y - self.rows + 1
-        self._go(self.scroll_offset.y + max(-4, min(4, step)))
-        self._extend()
+        step = y if y < 0 else y - self.visible_rows + 1
+        self._scroll_to_row(self.scroll_offset.y + max(-4, min(4, step)))
+        self._extend_selection()
 
-    def _stop_edge(self) -> None:
-        if self._edge_timer is not None:
-            self._edge_timer.stop()
-            self._edge_timer = None
+    def _stop_drag_scroll(self) -> None:
+        if self._drag_timer is not None:
+            self._drag_timer.stop()
+            self._drag_timer = None
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """It ends."""
-        self._stop_edge()
-        if self.dragging is not None:
-            self.dragging = None
+        """End the selection."""
+        self._stop_drag_scroll()
+        if self.drag_start is not None:
+            self.drag_start = None
             self.release_mouse()
 
     def on_click(self, event: events.Click) -> None:
-        """Twice a word, three times a block; once on the head of thinking unfolds it."""
+        """Select a word (double click) or a block (triple); toggle reasoning at its header."""
         if event.button != 1 or self.selection is not None:
             return
-        if self.new_below and event.y == self.rows - 1:
+        if self.has_unseen_below and event.y == self.visible_rows - 1:
             self.action_end()
             return
-        place = self._place_at(event.x, event.y)
-        if place is None or self.scroll_offset.y + event.y >= self._layout.total:
+        position = self._position_at(event.x, event.y)
+        if position is None or self.scroll_offset.y + event.y >= self._layout.total:
             return
-        block = self._layout.block(place)
-        line = self._layout.line(place)
-        if block.part is Part.THOUGHT_HEAD:
-            self.toggle_thought(place.message)
+        block = self._layout.drawn_block(position)
+        line = self._layout.line_at(position)
+        if block.section is Section.THOUGHT_HEADER:
+            self.toggle_thought(position.message)
         elif event.chain == 2 and line is not None:
-            left, right = word_at(line, place.cell)
-            self.selection = (place._replace(cell=left), place._replace(cell=right))
+            left, right = word_span(line, position.cell)
+            self.selection = (position._replace(cell=left), position._replace(cell=right))
         elif event.chain >= 3 and block.lines:
-            end = Position(place.message, place.block, len(block.lines) - 1, 10_000)
-            self.selection = (Position(place.message, place.block, 0, 0), end)
+            end = Position(position.message, position.block, len(block.lines) - 1, 10_000)
+            self.selection = (Position(position.message, position.block, 0, 0), end)
         self.refresh()

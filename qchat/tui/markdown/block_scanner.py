@@ -1,0 +1,352 @@
+"""The line scanner behind `Splitter`: it decides where pieces begin and end.
+
+Lists are taken as people and models write them: an item is nested when its marker stands two or
+more columns to the right of the outer one, and blank lines stay where they were written.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .piece import Piece, PieceKind, dedent, indentation, split_cells
+
+PIECE_CHARS: Final = 8_000
+"""Longest paragraph or line, in characters, that stays in one piece."""
+CODE_LINES: Final = 32
+"""Most lines of code in one piece."""
+TABLE_ROWS: Final = 32
+"""Most rows of a table in one piece; the columns' widths come from the first piece."""
+MATH_LINES: Final = 40
+
+_match_marker = re.compile(r"([-*+•]|\d{1,9}[.)])([ \t]+|$)").match
+_match_fence = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)$").match
+_match_rule = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}$").match
+_match_heading = re.compile(r"#{1,6}(?:[ \t]|$)").match
+_match_setext = re.compile(r"(?:=+|-+)[ \t]*$").match
+_match_table_delimiter = re.compile(
+    r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$"
+).match
+_match_task = re.compile(r"\[([ xX])\](?=[ \t]|$)[ \t]*").match
+_match_math = re.compile(r"(\$\$|\\\[|\\begin\{(?:equation|align|gather|aligned)\*?\})").match
+
+
+_BLANK_AROUND: Final = (
+    PieceKind.CODE,
+    PieceKind.TABLE,
+    PieceKind.MATH,
+)  # a blank line follows, written or not
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An open list item: columns of its marker and content, and the cells before its text."""
+
+    marker: int
+    content: int
+    cells: int
+    delimiter: str  # "-", "." or ")"
+    number: int
+
+
+class BlockScanner:
+    """The state between two lines: the open piece, and the list items around it."""
+
+    __slots__ = (
+        "_after_blank",
+        "_fence",
+        "_items",
+        "_last_piece",
+        "_line_end",
+        "_marker",
+        "_math_closing",
+        "_piece",
+    )
+
+    def __init__(self) -> None:
+        self._piece: Piece | None = None
+        self._items: list[_Item] = []
+        self._last_piece: Piece | None = None
+        self._after_blank = False
+        self._marker = ""  # of a list item without text so far
+        self._fence = ""
+        self._math_closing = ""  # the delimiter that closes the open formula
+        self._line_end = "\n"  # of the current line, "" where only a part of it was fed
+
+    def copy(self) -> "BlockScanner":
+        """Copy the state and the open piece; closed pieces are shared."""
+        copy = BlockScanner()
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
+        copy._items = list(self._items)
+        if self._piece is not None:
+            piece = self._piece
+            copy._piece = replace(piece, lines=list(piece.lines), raw=list(piece.raw))
+        return copy
+
+    def close(self, out: list[Piece]) -> None:
+        """Close what is open: the text is complete."""
+        if self._marker:
+            self._open_piece(PieceKind.FLOW, out).add("", "")
+        self._close_piece(out)
+
+    def feed_line(self, raw: str, out: list[Piece], *, whole: bool = True) -> None:
+        """Scan a line, given without its newline; `whole` is False where the rest of it follows."""
+        continues_line = not self._line_end
+        self._line_end = "\n" if whole else ""
+        if continues_line and self._piece is not None and (self._fence or not raw.strip(" \t")):
+            if len(self._piece.lines) >= CODE_LINES:
+                self._continue_block(out)
+            self._piece.add(raw, raw, self._line_end)
+        elif self._fence:
+            self._code_line(raw, out)
+        elif self._math_closing:
+            self._math_line(raw, out)
+        elif not raw.strip(" \t"):
+            self._close_piece(out)
+            self._after_blank = True
+        else:
+            column, rest = indentation(raw)
+            self._text_line(raw, column, rest, out)
+
+    def _open_piece(self, kind: PieceKind, out: list[Piece], info: str = "") -> Piece:
+        self._close_piece(out)
+        indent = self._items[-1].cells if self._items else 0
+        blank_around = (
+            self._last_piece is not None
+            and self._last_piece.kind in _BLANK_AROUND
+            and not self._marker
+        )
+        piece = Piece(kind, indent, self._marker, self._after_blank or blank_around, info)
+        self._marker, self._after_blank, self._piece = "", False, piece
+        return piece
+
+    def _close_piece(self, out: list[Piece]) -> None:
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            piece.is_closed = piece.is_block_end = True
+            out.append(piece)
+            self._last_piece = piece
+
+    def _continue_block(self, out: list[Piece]) -> None:
+        """Close the open piece and continue its block in a new one."""
+        piece = self._piece
+        assert piece is not None
+        piece.is_closed = True
+        out.append(piece)
+        self._last_piece = piece
+        more = Piece(piece.kind, piece.indent, info=piece.info)
+        more.head, more.previous = piece.head or piece, piece
+        self._piece = more
+
+    def _code_line(self, raw: str, out: list[Piece]) -> None:
+        piece = self._piece
+        assert piece is not None
+        _column, rest = indentation(raw)
+        ends = rest.rstrip(" \t")
+        if ends.startswith(self._fence) and not ends.strip(self._fence[0]):
+            piece.raw.append(raw + self._line_end)
+            self._fence = ""
+            self._close_piece(out)
+            return
+        full = len(piece.lines) >= CODE_LINES
+        if full or (len(piece.lines) >= CODE_LINES // 2 and not piece.lines[-1].strip()):
+            self._continue_block(out)
+            piece = self._piece
+            assert piece is not None
+        margin = self._items[-1].content if self._items else 0
+        piece.add(raw, dedent(raw, margin), self._line_end)
+
+    def _math_line(self, raw: str, out: list[Piece]) -> None:
+        piece = self._piece
+        assert piece is not None
+        piece.add(raw, raw.strip(), self._line_end)
+        if raw.rstrip().endswith(self._math_closing) or len(piece.lines) >= MATH_LINES:
+            self._math_closing = ""
+            self._close_piece(out)
+
+    def _text_line(self, raw: str, column: int, rest: str, out: list[Piece]) -> None:
+        piece = self._piece
+        marker = None if _match_rule(rest) else _match_marker(rest)
+        if (
+            marker
+            and piece is not None
+            and piece.kind is PieceKind.FLOW
+            and not self._interrupts(column, marker, rest)
+        ):
+            marker = None
+        starts_block = bool(marker or _match_fence(rest) or _match_heading(rest) or rest[0] == ">")
+        starts_block = starts_block or bool(
+            _match_rule(rest) and not self._underlines(column, rest)
+        )
+        if piece is None or starts_block:
+            while self._items and column < self._items[-1].marker + 2:
+                if marker and column >= self._items[-1].marker:
+                    break
+                self._close_piece(out)
+                self._close_item(out)
+        if marker:
+            self._list_item(raw, column, marker, rest, out)
+            return
+        margin = self._items[-1].content if self._items else 0
+        self._content_line(raw, rest, dedent(raw, margin), out)
+
+    def _interrupts(self, column: int, marker: "re.Match[str]", rest: str) -> bool:
+        """Return whether a list marker interrupts the open paragraph."""
+        if marker.end() == len(rest):
+            return bool(self._items) and not self._underlines(column, rest)
+        return bool(self._items) or marker[1] in "-*+•" or marker[1][:-1] == "1"
+
+    def _underlines(self, column: int, rest: str) -> bool:
+        """Return whether the line is a setext underline of the open paragraph."""
+        piece = self._piece
+        if self._items and column < self._items[-1].marker + 2:
+            return False
+        return bool(
+            piece
+            and piece.kind is PieceKind.FLOW
+            and piece.lines[-1].strip()
+            and _match_setext(rest)
+        )
+
+    def _close_item(self, out: list[Piece]) -> None:
+        if self._marker:
+            self._open_piece(PieceKind.FLOW, out).add("", "")
+            self._close_piece(out)
+        self._items.pop()
+
+    def _list_item(
+        self, raw: str, column: int, marker: "re.Match[str]", rest: str, out: list[Piece]
+    ) -> None:
+        self._close_piece(out)
+        if self._marker:  # an item directly within an item: "- 1. text"
+            self._open_piece(PieceKind.FLOW, out).add("", "")
+            self._close_piece(out)
+        delimiter = marker[1][-1]
+        number = int(marker[1][:-1]) if marker[1][:-1] else 0
+        if self._items and column < self._items[-1].marker + 2:
+            previous = self._items.pop()
+            if previous.delimiter == delimiter and marker[1][:-1]:
+                number = previous.number + 1
+        text = rest[marker.end() :]
+        task = _match_task(text)
+        if task:
+            label = "☐" if task[1] == " " else "☑"
+            text = text[task.end() :]
+        elif marker[1][:-1]:
+            label = f"{number}{delimiter}"
+        else:
+            label = "•◦▪"[min(2, sum(item.delimiter in "-*+•" for item in self._items))]
+        content_offset = marker.end() if len(marker[2].expandtabs(4)) < 5 else len(marker[1]) + 1
+        outer = self._items[-1].cells if self._items else 0
+        cells = outer + max(2, len(label) + 1)
+        self._items.append(_Item(column, column + content_offset, cells, delimiter, number))
+        self._marker = label
+        if not text.strip():
+            self._open_piece(PieceKind.FLOW, out).add(raw, "", self._line_end)
+            return
+        inner = len(raw) - len(text)
+        nested = None if _match_rule(text) else _match_marker(text)
+        if nested and not task:
+            self._list_item(raw, column + content_offset, nested, text, out)
+        else:
+            self._content_line(raw, text.lstrip(" \t") if inner else text, text, out)
+
+    def _content_line(self, raw: str, rest: str, line: str, out: list[Piece]) -> None:
+        """Scan a line that starts no list item.
+
+        `rest` is the line without its indentation, `line` with its indentation within the item.
+        """
+        piece = self._piece
+        if rest[0] == ">":
+            self._quote_line(raw, rest, out)
+            return
+        fence = _match_fence(rest)
+        if fence and not (fence[1][0] == "`" and "`" in fence[2]):
+            piece = self._open_piece(PieceKind.CODE, out, fence[2].strip())
+            piece.raw.append(raw + self._line_end)
+            self._fence = fence[1]
+            return
+        math = _match_math(rest)
+        if math and self._begin_math(raw, rest, math[1], out):
+            return
+        if piece is not None and piece.kind is PieceKind.QUOTE and piece.lines[-1].strip():
+            if not (_match_heading(rest) or _match_rule(rest)):
+                piece.add(raw, rest)  # a lazy continuation line of the quotation
+                return
+            piece = None
+        if piece is not None and piece.kind is PieceKind.TABLE:
+            if not (_match_heading(rest) or _match_rule(rest)):
+                self._table_row(raw, rest, out)
+                return
+            piece = None
+        if piece is not None and piece.kind is PieceKind.FLOW and self._begin_table(raw, rest, out):
+            return
+        if piece is None or piece.kind is not PieceKind.FLOW or piece.char_count > PIECE_CHARS:
+            if piece is not None and piece is self._piece and piece.kind is PieceKind.FLOW:
+                self._continue_block(out)
+                piece = self._piece
+                assert piece is not None
+            else:
+                piece = self._open_piece(PieceKind.FLOW, out)
+        piece.add(raw, line, self._line_end)
+        if _match_heading(rest) and len(piece.lines) == 1:
+            self._close_piece(out)
+
+    def _begin_math(self, raw: str, rest: str, delimiter: str, out: list[Piece]) -> bool:
+        closing = {"$$": "$$", "\\[": "\\]"}.get(delimiter) or delimiter.replace("begin", "end")
+        text = rest.rstrip()
+        inside = text[len(delimiter) :]
+        whole = inside.endswith(closing) and len(inside) > len(closing)
+        if not whole and closing in inside:
+            return False  # inline math
+        self._open_piece(PieceKind.MATH, out).add(raw, text, self._line_end)
+        if whole:
+            self._close_piece(out)
+        else:
+            self._math_closing = closing
+        return True
+
+    def _quote_line(self, raw: str, rest: str, out: list[Piece]) -> None:
+        piece = self._piece
+        text = rest[1:].removeprefix(" ")
+        if piece is None or piece.kind is not PieceKind.QUOTE:
+            piece = self._open_piece(PieceKind.QUOTE, out)
+        elif piece.char_count > PIECE_CHARS and (
+            not text.strip() or piece.char_count > 2 * PIECE_CHARS
+        ):
+            self._continue_block(out)
+            piece = self._piece
+            assert piece is not None
+        piece.add(raw, text, self._line_end)
+
+    def _begin_table(self, raw: str, rest: str, out: list[Piece]) -> bool:
+        piece = self._piece
+        assert piece is not None
+        head = piece.lines[-1].removesuffix("\n")
+        if (
+            "|" not in head
+            or not _match_table_delimiter(rest)
+            or len(split_cells(head)) != len(split_cells(rest))
+        ):
+            return False
+        head_raw = piece.raw[-1]
+        if len(piece.lines) > 1:
+            piece.lines.pop()
+            piece.raw.pop()
+            table = self._open_piece(PieceKind.TABLE, out)
+        else:
+            table = piece
+            table.kind = PieceKind.TABLE
+            table.lines, table.raw, table.char_count = [], [], 0
+        table.add(head_raw.removesuffix("\n"), head.strip())
+        table.add(raw, rest, self._line_end)
+        return True
+
+    def _table_row(self, raw: str, rest: str, out: list[Piece]) -> None:
+        piece = self._piece
+        assert piece is not None
+        if len(piece.lines) >= TABLE_ROWS + (2 if piece.head is None else 0):
+            self._continue_block(out)
+            piece = self._piece
+            assert piece is not None
+        piece.add(raw, rest, self._line_end)

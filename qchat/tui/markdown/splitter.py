@@ -1,0 +1,82 @@
+"""Cuts a growing Markdown text into small pieces; a closed piece never changes.
+
+A piece is a paragraph, one item of a list (nested items are pieces of their own), a part of a code
+block, table or quotation, or a formula. Whole lines alone decide where a piece ends, so the pieces
+of a text are the same however it was chunked, and drawing each piece as it closes draws the text.
+"""
+
+import re
+
+from .block_scanner import PIECE_CHARS, BlockScanner
+from .piece import Piece
+
+_match_definition = re.compile(r" {0,3}\[([^\]\n]+)\]:[ \t]*\S").match
+
+
+class Splitter:
+    """Splits a text that grows: `closed` pieces are final, those of `tail` may still change.
+
+    `references` holds the link definitions so far: the definition line by its normalized label.
+    """
+
+    def __init__(self) -> None:
+        self.closed: list[Piece] = []
+        self.references: dict[str, str] = {}
+        self._partial_line = ""
+        self._scanner = BlockScanner()
+
+    def feed(self, text: str) -> None:
+        """Append text, chunked anywhere."""
+        *whole, rest = text.split("\n")
+        if whole:
+            whole[0] = self._partial_line + whole[0]
+            self._partial_line = rest
+            for line in whole:
+                self._feed_line(line)
+        else:
+            self._partial_line += rest
+        while len(self._partial_line) > PIECE_CHARS:
+            part, self._partial_line = _first_part(self._partial_line)
+            self._scanner.feed_line(part, self.closed, whole=False)
+
+    def _feed_line(self, line: str) -> None:
+        while len(line) > PIECE_CHARS:
+            part, line = _first_part(line)
+            self._scanner.feed_line(part, self.closed, whole=False)
+        self._scanner.feed_line(line, self.closed)
+        self._add_reference(line)
+
+    def _add_reference(self, line: str) -> None:
+        match = _match_definition(line)
+        if match:
+            self.references.setdefault(" ".join(match[1].split()).casefold(), line)
+
+    def tail(self) -> list[Piece]:
+        """Return the pieces after the closed ones as if the text ended here."""
+        scanner = self._scanner.copy()
+        tail: list[Piece] = []
+        if self._partial_line:
+            scanner.feed_line(self._partial_line, tail)
+        scanner.close(tail)
+        return tail
+
+    def finish(self) -> None:
+        """Close the last pieces: the text is complete."""
+        if self._partial_line:
+            line, self._partial_line = self._partial_line, ""
+            self._feed_line(line)
+        self._scanner.close(self.closed)
+
+
+def split_text(text: str) -> list[Piece]:
+    """Return the pieces of a complete text."""
+    splitter = Splitter()
+    splitter.feed(text)
+    splitter.finish()
+    return splitter.closed
+
+
+def _first_part(line: str) -> tuple[str, str]:
+    """Cut a line that is too long, after a space if possible; its first part and the rest."""
+    at = line.rfind(" ", PIECE_CHARS // 2, PIECE_CHARS) + 1 or PIECE_CHARS
+    return line[:at], line[at:]

@@ -1,0 +1,189 @@
+"""The parts of the chat, and how they are connected."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .actions.action import Action
+from .actions.keymap import Keymap
+from .chat.active_settings import ActiveSettings
+from .chat.conversation import Conversation
+from .chat.drafts import Drafts
+from .composer.composer import Composer
+from .launch import LaunchOptions
+from .quitting import QuitHandler
+from .servers.monitor import ServerMonitor
+from .transcript.transcript import Transcript
+from .widgets.composer_notes import ComposerNotes
+from .widgets.status_line import StatusLine
+from .window import Window
+
+if TYPE_CHECKING:
+    from .chat.conversation_actions import ConversationActions
+    from .chat.message_actions import MessageActions
+    from .chat.server_actions import ServerActions
+    from .chat.settings_actions import SettingsActions
+    from .chat.submission import Submission
+    from .chat.titles import TitleGenerator
+    from .clipboard_actions import ClipboardActions
+    from .overlays import Overlays
+    from .widgets.sidebar import Sidebar
+
+
+class ChatParts:
+    """Makes each part with its collaborators; no part sees this object.
+
+    Parts that the first paint does not need are imported and made at their first use.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        start: LaunchOptions,
+        keymap: Keymap,
+        *,
+        perform: Callable[[Action, str], None],
+        is_blocked: Callable[[], bool],
+        write: Callable[[str], None],
+        edit_text: Callable[[str], Awaitable[str]],
+    ) -> None:
+        """`perform` runs an action with its argument, `is_blocked` tells that a pending answer
+        forbids it, `write` sends an escape sequence to the terminal, `edit_text` returns a text as
+        edited in the external editor."""
+        self._window = window
+        self._start = start
+        self._keymap = keymap
+        self._perform = perform
+        self._is_blocked = is_blocked
+        self._write = write
+        self._edit_text = edit_text
+        help_key = keymap.shown("help")
+        self.transcript = Transcript(id="transcript")
+        self.composer = Composer(id="composer", options=start.tui, help_key=help_key)
+        self.notes = ComposerNotes(id="notes")
+        self.status_line = StatusLine(id="status")
+        self.monitor = ServerMonitor(
+            window, start.endpoint, start.settings, lambda: self.conversation.busy
+        )
+        self.settings = ActiveSettings(window, keymap, self.monitor, start)
+        self.conversation = Conversation(
+            window,
+            keymap,
+            self.transcript,
+            Drafts(window, self.composer),
+            self.settings,
+            self.monitor,
+        )
+        self.quit_handler = QuitHandler(
+            window, keymap, self.conversation, lambda: self.clipboard_actions.copy_selection()
+        )
+
+    @cached_property
+    def sidebar(self) -> "Sidebar":
+        """The list of conversations."""
+        from .chat.conversation_source import StoreSource
+        from .widgets.sidebar import Sidebar
+
+        source = StoreSource(self.conversation)
+        return Sidebar(self._window, self._keymap, source, self.composer)
+
+    @cached_property
+    def clipboard_actions(self) -> "ClipboardActions":
+        """Copying."""
+        from .clipboard_actions import ClipboardActions
+
+        return ClipboardActions(self._window, self.transcript, self.composer, self._write)
+
+    @cached_property
+    def conversation_actions(self) -> "ConversationActions":
+        """Actions on whole conversations."""
+        from .chat.conversation_actions import ConversationActions
+
+        return ConversationActions(
+            self._window, self._keymap, self.conversation, self.sidebar, self.composer
+        )
+
+    @cached_property
+    def message_actions(self) -> "MessageActions":
+        """Actions on single messages."""
+        from .chat.message_actions import MessageActions
+
+        return MessageActions(
+            self._window, self._keymap, self.conversation, self.transcript, self.composer
+        )
+
+    @cached_property
+    def overlays(self) -> "Overlays":
+        """Screens over the conversation."""
+        from .overlays import Overlays
+
+        return Overlays(
+            self._window, self._keymap, self.conversation, self.transcript, self._perform
+        )
+
+    @cached_property
+    def server_actions(self) -> "ServerActions":
+        """Starting servers."""
+        from .chat.server_actions import ServerActions
+
+        return ServerActions(
+            self._window,
+            self._keymap,
+            self.conversation,
+            self.settings,
+            self.settings_actions,
+            self.monitor,
+            self._start.settings,
+        )
+
+    @cached_property
+    def settings_actions(self) -> "SettingsActions":
+        """Actions on the settings of the next request."""
+        from .chat.settings_actions import SettingsActions
+
+        return SettingsActions(
+            self._window, self.settings, self.monitor, self._start.settings, self._edit_text
+        )
+
+    @cached_property
+    def submission(self) -> "Submission":
+        """What Enter does."""
+        from .chat.submission import Submission
+
+        return Submission(
+            self._window,
+            self.conversation,
+            self.composer,
+            self.message_actions,
+            self._perform,
+            self._is_blocked,
+        )
+
+    @cached_property
+    def title_generator(self) -> "TitleGenerator":
+        """Titles by the model; only once the store is open."""
+        from .chat.titles import TitleGenerator
+
+        return TitleGenerator(
+            self._window,
+            self.conversation.repository,
+            lambda: self.conversation.busy,
+            enabled=self._start.tui.titles,
+        )
+
+    def exit_notes(self) -> Iterable[str]:
+        """Sentences for the terminal after the end: servers that keep running."""
+        return self.server_actions.exit_notes() if self.is_made("server_actions") else ()
+
+    def is_made(self, name: str) -> bool:
+        """Whether a part that is made at its first use exists."""
+        return name in self.__dict__
+
+
+def import_for_first_answer() -> None:
+    """Import what the first question and the first answer should not wait for."""
+    import markdown_it  # noqa: F401
+
+    from ..api import client  # noqa: F401
+    from .chat import pending_answer  # noqa: F401
+    from .markdown import Renderer  # noqa: F401

@@ -1,0 +1,1 @@
+"""The servers that the chat can use: probing one, watching it, starting one on this machine."""

@@ -1,0 +1,47 @@
+"""The notes above the composer: the queued messages, and which message is edited."""
+
+from collections.abc import Sequence
+
+from textual.widgets import Static
+
+from ...i18n import _, plural
+from ...sanitize import one_line
+
+_MAX_MESSAGES = 3
+
+
+class ComposerNotes(Static):
+    """A few dim lines; hidden where there are none."""
+
+    DEFAULT_CSS = """
+    ComposerNotes {
+        display: none;
+        height: auto;
+        max-height: 5;
+        padding: 0 2;
+        color: $text-muted;
+        background: $surface;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
+        self._lines: list[str] = []
+
+    def show(self, queue: Sequence[str], unqueue_key: str, editing: str) -> None:
+        """Show the queued messages, the key that takes them back, and a line about editing."""
+        lines = [f"⋯ {one_line(text[:400])}" for text in queue[:_MAX_MESSAGES]]
+        if queue:
+            more = len(queue) - _MAX_MESSAGES
+            note = _("sent after the pending answer; {key} unqueues").format(key=unqueue_key)
+            if more > 0:
+                note = plural("{n} more", "{n} more", more).format(n=more) + " · " + note
+            lines.append(note)
+        if editing:
+            lines.append(editing)
+        if lines != self._lines:
+            self._lines = lines
+            self.update("\n".join(lines))
+            self.display = bool(lines)

