@@ -93,7 +93,49 @@ QCHAT = Layers(
     but=(("engine", "demo"),),
 )
 
-LAYERS: tuple[Layers, ...] = (QCHAT,)
+BATCH = Layers(
+    "qchat.batch",
+    (
+        ("request", "background", "message_stream"),
+        ("inputs",),
+        ("journal", "engines"),
+        ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere
+        ("run",),
+        ("command",),
+    ),
+    rest=3,
+    apart=(2,),
+)
+
+TUI = Layers(
+    "qchat.tui",
+    (
+        # Pure drawing.
+        (
+            "markdown",
+            *(
+                f"transcript.{module}"
+                for module in (
+                    "answer_stats",
+                    "find",
+                    "heights",
+                    "layout",
+                    "message",
+                    "selection",
+                    "theme_palette",
+                )
+            ),
+        ),
+        # Widgets, and what they use: every module that is named nowhere.
+        ("transcript", "composer", "actions", "screens", "servers", "widgets"),
+        ("chat", "overlays", "quitting"),
+        ("app", "parts", "action_handlers"),
+        ("command",),
+    ),
+    rest=1,
+)
+
+LAYERS = (QCHAT, BATCH, TUI)
 
 
 def check(file: str, source: str) -> Iterator[str]:
