@@ -1,1 +1,4 @@
-"""Rows in, answers out: `qchat batch`. See batch/run.py for how the parts fit together."""
+"""`qchat batch`: answer the rows of JSONL files. `run` connects the parts.
+
+One direction: `request` and `background` <- `inputs` <- `journal` <- `run`; `engines` <- `run`.
+"""

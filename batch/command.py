@@ -1,7 +1,6 @@
 """The command `qchat batch`."""
 
 import sys
-from typing import Any
 
 import click
 
@@ -16,7 +15,7 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     if value is None or value == "auto":
         return None
     if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(_("write a number from 1 on, or auto."))
+        raise click.BadParameter(_("must be a number from 1 on, or auto."))
     return int(value)
 
 
@@ -24,10 +23,10 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     help=_(
         """Answer every line of JSONL files.
 
-        Each INPUT (a file, a glob, or - for standard input) holds a request a line: an OpenAI
-        batch line, {"messages": [...]}, {"prompt": "..."}, or a JSON string. Answers go to
-        INPUT.results.jsonl as they come. The same command again goes on where a stopped or
-        killed run ended: no row is lost, and none is answered twice.
+        Each INPUT (a file, a glob, or - for standard input) holds one request per line: an OpenAI
+        batch line, {"messages": [...]}, {"prompt": "..."}, or a JSON string. Answers are written to
+        INPUT.results.jsonl as they arrive. The same command resumes a run that was stopped or
+        killed: no row is lost, and none is answered twice.
         """
     ),
     epilog=_(
@@ -44,7 +43,7 @@ Examples:
 
 \b
 Exit codes:
-  0  every row is answered           1  done, some rows failed (see the errors file)
+  0  all rows were answered          1  finished, but some rows failed (see the errors file)
   2  wrong usage or input            3  the engine or server failed; the same command resumes
   130, 143  interrupted; the same command resumes
 """
@@ -55,17 +54,15 @@ Exit codes:
     "-o",
     "--output",
     metavar="NAME.jsonl",
-    help=_(
-        "Where answers go; - for standard output, without resume. [default: INPUT.results.jsonl]"
-    ),
+    help=_("Results file; - for standard output, without resume. [default: INPUT.results.jsonl]"),
 )
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="auto",
     help=_(
-        "offline: vLLM in this process; http: a server; auto: a server that is named or "
-        "configured and answers, else offline.  [default: auto]"
+        "offline: vLLM in this process; http: a server; auto: the server that was given or is "
+        "configured, if it responds, else offline.  [default: auto]"
     ),
 )
 @options.servers_options
@@ -73,52 +70,56 @@ Exit codes:
     "--concurrency",
     metavar="N",
     callback=_number_or_auto,
-    help=_("Requests in flight at each server; auto finds how many it can use.  [default: auto]"),
+    help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
 )
 @click.option(
     "--vllm",
     "engine_args",
     multiple=True,
     metavar="NAME=VALUE",
-    help=_("An option of vLLM for the offline engine, such as max_model_len=8192; repeatable."),
+    help=_("vLLM engine argument for the offline engine, e.g. max_model_len=8192; repeatable."),
 )
 @options.system
 @options.sampling_options
-@click.option("--template", metavar="TEXT", help=_("The prompt, with columns of a row in braces."))
-@click.option("--limit", type=click.IntRange(1), metavar="N", help=_("The first N rows only."))
-@click.option("--restart", is_flag=True, help=_("Ask all anew; earlier results are renamed."))
 @click.option(
-    "--retry-failed", is_flag=True, help=_("Ask again the rows that failed for good, too.")
+    "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
+)
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
+)
+@click.option("--restart", is_flag=True, help=_("Ask all rows again; earlier results are renamed."))
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help=_("Ask rows again that failed with an error that is not retried by itself."),
 )
 @click.option(
     "--accept-changes",
     is_flag=True,
-    help=_("Ask rows again that have changed since they were answered; keep the other answers."),
+    help=_("Ask rows again that have changed since they were answered; keep all other answers."),
 )
-@click.option(
-    "--ordered", is_flag=True, help=_("Bring the results into the order of the input at the end.")
-)
+@click.option("--ordered", is_flag=True, help=_("Sort the results into input order at the end."))
 @click.option(
     "--dedup",
     is_flag=True,
-    help=_("Ask equal rows once, where the answer would be the same: greedy, or with a seed."),
+    help=_("Ask equal rows once if sampling is deterministic (temperature 0 or a seed)."),
 )
 @click.option(
     "--time-limit",
     metavar="TIME",
     callback=options.time_span,
-    help=_("Stop after this time, as by SIGTERM, for schedulers: such as 3h50m."),
+    help=_("Stop after this time as with SIGTERM, e.g. 3h50m; for job schedulers."),
 )
-@click.option("--allow-duplicates", is_flag=True, help=_("Let rows share a custom_id."))
+@click.option("--allow-duplicates", is_flag=True, help=_("Allow rows with the same custom_id."))
 @click.option(
-    "--prefix", default="", metavar="TEXT", help=_("Put before the names of the answer's columns.")
+    "--prefix", default="", metavar="TEXT", help=_("Prefix for the names of the answer's columns.")
 )
 @click.option(
     "--encoding",
     default="utf-8",
     metavar="NAME",
     show_default=True,
-    help=_("Encoding of the inputs, such as gb18030."),
+    help=_("Text encoding of the inputs, e.g. gb18030."),
 )
 @click.option(
     "--wait",
@@ -126,30 +127,28 @@ Exit codes:
     metavar="TIME",
     show_default=True,
     callback=options.time_span,
-    help=_("How long to wait for a server that went away, such as 90s, 10m or 2h."),
+    help=_("How long to wait for a server that does not respond, e.g. 90s, 10m or 2h."),
 )
 @click.option(
     "--progress",
     type=click.Choice(("auto", "json")),
     default="auto",
     help=_(
-        "json: an object a line on stderr, one a second while rows are asked, for other programs; "
-        "auto: a live line on a terminal, else log lines.  [default: auto]"
+        "json: JSON objects on stderr, one per line, every second while rows are asked; "
+        "auto: a live line on a terminal, otherwise log lines.  [default: auto]"
     ),
 )
 @click.option(
     "--detach",
     is_flag=True,
-    help=_("Go on in the background, whatever becomes of this terminal."),
+    help=_("Run in the background; the terminal can be closed."),
 )
 @click.option(
     "--status",
     metavar="OUT.jsonl",
-    help=_(
-        "Look at a run instead: is it running, and how far is it? With --progress json as JSON."
-    ),
+    help=_("Show the state and progress of a run and exit; with --progress json as JSON."),
 )
-@click.option("-q", "--quiet", is_flag=True, help=_("Say nothing but warnings and errors."))
+@click.option("-q", "--quiet", is_flag=True, help=_("Show only warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
     output: str | None,
@@ -185,7 +184,8 @@ def batch(
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
     from .inputs.template import Template
-    from .run import BatchJob, run, start_detached
+    from .job import BatchJob
+    from .run import run, start_detached
     from .scheduler import RetryRule
 
     if status is not None:
@@ -193,7 +193,7 @@ def batch(
 
         return show_status(status, as_json=progress == "json")
     if not inputs:
-        raise click.UsageError(_("Name a file of rows, or - for standard input."))
+        raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     check_encoding(encoding)
     settings = load()
     defaults = RowDefaults(
@@ -203,14 +203,14 @@ def batch(
         prefix=prefix,
         encoding=encoding,
     )
-    wish = EngineRequest(
+    engine_request = EngineRequest(
         engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
     )
     job = BatchJob(
         inputs,
         output,
         defaults,
-        wish,
+        engine_request,
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
@@ -224,9 +224,9 @@ def batch(
         rule=RetryRule(wait=wait),
     )
     if detach:
-        words = [word for word in sys.argv[1:] if word != "--detach"]
-        sys.exit(start_detached(job, settings, words))
-    sys.exit(run(job, settings, _typed()))
+        arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
+        sys.exit(start_detached(job, settings, arguments))
+    sys.exit(run(job, settings, ["qchat", *sys.argv[1:]]))
 
 
 def _pairs(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -234,12 +234,7 @@ def _pairs(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            text = _("--vllm {item}: write NAME=VALUE, such as max_model_len=8192.")
+            text = _("--vllm {item}: expected NAME=VALUE, e.g. max_model_len=8192.")
             raise click.UsageError(text.format(item=item))
         pairs.append((name.strip().lstrip("-").replace("-", "_"), value))
     return tuple(pairs)
-
-
-def _typed() -> list[Any]:
-    """The command line as a person typed it, for the hint how to resume."""
-    return ["qchat", *sys.argv[1:]]

@@ -1,4 +1,4 @@
-"""A run in the background, for a terminal that may be lost: `qchat batch --detach`."""
+"""Run in the background, independent of the terminal: `qchat batch --detach`."""
 
 import shlex
 import subprocess
@@ -13,46 +13,46 @@ from ..errors import Exit
 from ..i18n import _
 from .journal.lock import holder_of
 
-_LOOK = 0.1  # seconds between two looks at the run while it starts
+_POLL_SECONDS = 0.1  # between two looks at the run while it starts
 
 
-def detach(words: Sequence[str], lock: Path, results: Path, log: Path) -> Exit:
-    """Start ``qchat WORDS`` in a session of its own and return when it asks rows, or has ended.
+def detach(arguments: Sequence[str], lock: Path, results: Path, log: Path) -> Exit:
+    """Start ``qchat ARGUMENTS`` in a new session; return when it asks rows or has ended.
 
-    Until then what it says is shown here; it goes to `log`, and on there afterwards. Returns 0, or
-    the run's own exit code when it ended meanwhile.
+    Its output goes to `log`, and is copied to stderr until then. Returns 0, or the exit code of a
+    run that has ended.
     """
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         log.chmod(0o600)
         # -P: a folder `qchat` in the working directory is not this program.
         run = subprocess.Popen(
-            [sys.executable, "-P", "-m", "qchat", *words],
+            [sys.executable, "-P", "-m", "qchat", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
-    with log.open(encoding="utf-8", errors="replace") as told:
+    with log.open(encoding="utf-8", errors="replace") as messages:
         try:
-            while (code := run.poll()) is None and not _asks(lock, run.pid):
-                click.echo(told.read(), nl=False, err=True)
-                time.sleep(_LOOK)
+            while (code := run.poll()) is None and not _is_asking(lock, run.pid):
+                click.echo(messages.read(), nl=False, err=True)
+                time.sleep(_POLL_SECONDS)
         except KeyboardInterrupt:
             code = None  # only the waiting ends
-        click.echo(told.read(), nl=False, err=True)
+        click.echo(messages.read(), nl=False, err=True)
     if code is not None:
         return Exit(code) if code in set(Exit) else Exit.ENGINE
     text = _(
-        "Running in the background as PID {pid}; this terminal may be closed.\n"
-        "  to look in:  qchat batch --status {results}\n"
-        "  to stop it:  kill {pid}\n"
-        "  its words:   {log}"
+        "Running in the background as PID {pid}; you can close this terminal.\n"
+        "  status:  qchat batch --status {results}\n"
+        "  stop:    kill {pid}\n"
+        "  log:     {log}"
     )
     name = shlex.quote(str(results))
     click.echo(text.format(pid=run.pid, results=name, log=log), err=True)
     return Exit.OK
 
 
-def _asks(lock: Path, pid: int) -> bool:
+def _is_asking(lock: Path, pid: int) -> bool:
     holder = holder_of(lock)
     return holder.get("pid") == pid and "progress" in holder

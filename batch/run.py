@@ -1,141 +1,119 @@
 """One run of `qchat batch`, from names of files to an exit code.
 
-rows -> feeder -> engine -> journal -> progress; this file ties them together and decides
-nothing that one of them decides.
+rows -> scheduler -> engine -> journal -> progress; this file only connects them.
 """
 
 import asyncio
 import contextlib
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import click
 import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
-from ..i18n import _, plural
+from ..i18n import _
 from ..settings import Settings, private_dir
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine
 from .engines.engine_log import redirect_output
-from .engines.selection import EngineRequest, EngineSelection, select_engine
-from .inputs.discovery import (
-    InputFile,
-    InputScan,
-    expand_inputs,
-    iter_rows,
-    scan_inputs,
-    short_digest,
-    with_keys,
-)
-from .inputs.rows import InvalidRow, RowDefaults
+from .engines.selection import EngineSelection, select_engine
+from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .inputs.rows import InvalidRow
+from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs, short_digest
 from .inputs.scan_cache import ScanCache
-from .journal.journal import DiskTroubleError, Reload
+from .job import BatchJob
+from .journal.journal import DiskTroubleError, ReloadOptions
 from .journal.lock import RunLock
+from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
 from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
 from .request import Outcome, Request
+from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
-from .scheduler import RecordOutcome, RetryRule
+from .scheduler import RecordOutcome
 
-LOGS_KEPT = 20
-"""Logs of the engine that are kept."""
+MAX_LOGS = 20
+"""Log files of each kind that are kept."""
 
-WORTH_SAYING = 64 << 20
-"""Bytes of input from which on the first pass takes more than a second or so."""
-
-ONCE = ("--restart", "--retry-failed", "--accept-changes")
-"""Options that a resume must not repeat."""
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class BatchJob:
-    """What the command line asks for."""
+def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) -> Exit:
+    """Run ``qchat ARGUMENTS``, the command line of `job`, in the background.
 
-    inputs: tuple[str, ...]
-    output: str | None
-    defaults: RowDefaults
-    wish: EngineRequest
-    limit: int | None = None
-    restart: bool = False
-    retry_failed: bool = False
-    accept_changes: bool = False
-    ordered: bool = False
-    dedup: bool = False
-    time_limit: float | None = None
-    allow_duplicates: bool = False
-    quiet: bool = False
-    json: bool = False
-    rule: RetryRule = field(default_factory=RetryRule)
-
-
-def start_detached(job: BatchJob, settings: Settings, words: Sequence[str]) -> Exit:
-    """Start ``qchat WORDS``, which asks for `job`, in the background. Raises `UsageError`."""
+    Raises `UsageError`.
+    """
     streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
     if job.output == "-" or streams:
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
-    files = name_outputs(expand_inputs(job.inputs), job.output)
-    return detach(words, files.lock, files.results, _new_log(settings, "detached"))
+    files = name_outputs(expand_inputs(job.inputs, is_own_output), job.output)
+    return detach(arguments, files.lock, files.results, _new_log(settings, "detached"))
 
 
 def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
-    """Run to the end. `command` is what was typed, for the hint how to resume.
+    """Run to the end. `command` is the command line, for the hint how to resume.
 
     Raises `UsageError` (nothing was started) and `EngineError` (can be resumed).
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
-    inputs = expand_inputs(job.inputs)
+    inputs = expand_inputs(job.inputs, is_own_output)
     refuse_own_output(inputs)
-    with raise_on_signal(), terminate_after(job.time_limit):
+    # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
+    # engine_log.redirect_output).
+    with (
+        open_message_stream(2) as stderr,
+        raise_on_signal(),
+        terminate_after(job.time_limit),
+    ):
+        display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run(job, settings, inputs, command))
-        except Interrupted as stop:  # not while rows are asked: see `_Run._feed`
-            click.echo(_("Interrupted. The same command goes on."), err=True)
+                return runner.run(_run(job, settings, inputs, display, command))
+        except Interrupted as stop:  # while rows are asked, `BatchRunner` handles signals
+            display.warn(_("Interrupted. Run the same command again to resume."))
             return stop.exit_code
 
 
 async def _run(
-    job: BatchJob, settings: Settings, inputs: Sequence[InputFile], command: Sequence[str]
+    job: BatchJob,
+    settings: Settings,
+    inputs: Sequence[InputFile],
+    display: ProgressDisplay,
+    command: Sequence[str],
 ) -> Exit:
-    # Copies of stdout and stderr: while vLLM runs in this process, descriptors 1 and 2 go to
-    # a log file (see engine_log.redirect_output).
-    with (
-        os.fdopen(os.dup(1), "wb", buffering=0) as stdout,
-        os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr,
-    ):
-        screen = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
-        if job.output == "-":
-            sink = StdoutSink(stdout.fileno(), screen.warn)
-            return await _Run(job, inputs, sink, screen, command, _tell_nobody).run(settings)
-        files = name_outputs(inputs, job.output)
-        check_folder(files)
-        inputs = with_keys(inputs, files.results.parent)
-        with RunLock(files.lock) as lock:
-            if not lock.advisory:
-                text = _("This file system has no locks: never run two of these at once here.")
-                screen.warn(text)
+    if job.output == "-":
+        with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
+            sink = StdoutSink(stdout.fileno(), display.warn)
+            messages = RunMessages(display, None, command)
+            return await _Run(job, inputs, sink, messages, lambda _stats: None).run(settings)
+    files = name_outputs(inputs, job.output)
+    check_folder(files)
+    inputs = with_keys(inputs, files.results.parent)
+    with RunLock(files.lock) as lock:
+        if not lock.advisory:
+            display.warn(
+                _("This file system has no locks: never start two runs with the same output here.")
+            )
 
-            def tell(tally: RunStats) -> None:
-                lock.tell({"progress": tally.as_json()})
+        def publish(stats: RunStats) -> None:
+            lock.tell({"progress": stats.as_json()})
 
-            return await _Run(job, inputs, files, screen, command, tell).run(settings)
-
-
-def _tell_nobody(_tally: RunStats) -> None:
-    pass
+        messages = RunMessages(display, files, command)
+        return await _Run(job, inputs, files, messages, publish).run(settings)
 
 
 class _Run:
@@ -146,167 +124,167 @@ class _Run:
         job: BatchJob,
         inputs: Sequence[InputFile],
         output: OutputFiles | StdoutSink,
-        screen: ProgressDisplay,
-        command: Sequence[str],
-        tell: Callable[[RunStats], None],
+        messages: RunMessages,
+        publish: Callable[[RunStats], None],
     ) -> None:
         self._job = job
         self._inputs = inputs
         self._keys = [item.key or item.name for item in inputs]
         self._output = output
-        self._screen = screen
-        self._command = command
-        self._tell = tell
+        self._display = messages.display
+        self._messages = messages
+        self._publish = publish
         self._defaults = job.defaults
 
     async def run(self, settings: Settings) -> Exit:
-        """Choose the engine, read the input, ask what is open."""
-        chosen = await select_engine(
-            self._job.wish, settings, lambda: _new_log(settings, "batch"), self._screen
+        """Choose the engine, read the input, ask the open rows."""
+        selection = await select_engine(
+            self._job.engine, settings, lambda: _new_log(settings, "batch"), self._display
         )
         if self._job.dedup:
-            chosen = chosen.around(DedupEngine)
+            selection = selection.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
-            if chosen.log is not None:
-                stack.enter_context(redirect_output(chosen.log))
-            stack.push_async_callback(chosen.engine.close)
-            chosen.engine.prewarm()
+            if selection.log is not None:
+                stack.enter_context(redirect_output(selection.log))
+            stack.push_async_callback(selection.engine.close)
+            selection.engine.prewarm()
             self._defaults = replace(
                 self._defaults,
-                model=chosen.model,
-                fallback_model=chosen.fallback_model,
-                offered=chosen.offered,
+                model=selection.model,
+                fallback_model=selection.fallback_model,
+                offered=selection.offered,
             )
             names = ", ".join(item.name for item in self._inputs)
-            plan = self._plan(ScanCache(settings.paths.cache / "plans"), names)
-            if plan.rows == 0:
-                self._screen.warn(_("{files}: no rows, nothing to do.").format(files=names))
+            cache = ScanCache(settings.paths.cache / "plans")
+            scan = await self._in_thread(
+                _("Reading {names}").format(names=names), partial(self._scan, cache)
+            )
+            if scan.rows == 0:
+                self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            return await self._go_on(plan, chosen, stack)
+            return await self._ask(scan, selection, stack)
 
-    def _plan(self, plans: ScanCache, names: str) -> InputScan:
-        """What the first pass over the input found, now or when it was read before."""
-        duplicates = self._job.allow_duplicates
-        key = plans.key(self._inputs, self._defaults, self._job.limit, duplicates)
-        plan = plans.load(key)
-        if plan is None:
-            with self._reading(names):
-                plan = scan_inputs(
-                    self._inputs,
-                    self._defaults,
-                    limit=self._job.limit,
-                    allow_duplicates=duplicates,
-                )
-            if plans.key(self._inputs, self._defaults, self._job.limit, duplicates) == key:
-                plans.save(key, plan)
-        return plan
+    async def _in_thread(self, label: str, function: Callable[[WorkCounter], T]) -> T:
+        """Run `function` in a thread; show how far it is when that takes long."""
+        counter = WorkCounter()
+        with self._display.working(label, counter) as tick:
+            return await run_in_thread(function, counter, tick)
 
-    def _reading(self, names: str) -> AbstractContextManager[None]:
-        """Say that the input is read, where that takes a person's time."""
-        if sum(item.path.stat().st_size for item in self._inputs) < WORTH_SAYING:
-            return contextlib.nullcontext()
-        return self._screen.phase(_("Reading {names} ...").format(names=names))
+    def _scan(self, cache: ScanCache, counter: WorkCounter) -> InputScan:
+        """Scan the input, or load the scan of an earlier run."""
+        job = self._job
+        key = cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates)
+        scan = cache.load(key)
+        if scan is None:
+            counter.total_bytes = total_size(self._inputs)
+            scan = scan_inputs(
+                self._inputs,
+                self._defaults,
+                limit=job.limit,
+                allow_duplicates=job.allow_duplicates,
+                counter=counter,
+            )
+            if cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates) == key:
+                cache.save(key, scan)
+        return scan
 
-    async def _go_on(
-        self, plan: InputScan, chosen: EngineSelection, stack: contextlib.AsyncExitStack
+    async def _ask(
+        self, scan: InputScan, selection: EngineSelection, stack: contextlib.AsyncExitStack
     ) -> Exit:
-        sink = self._sink(plan, chosen)
-        tally = RunStats(plan.rows, sink.answered, sink.failed)
-        self._screen.say(chosen.reason)
-        self._say_start(plan, tally)
-        if tally.done == tally.total:
-            text = _("All {n} rows are done already{failed}.")
-            self._screen.say(text.format(n=tally.total, failed=_failed(tally)))
-            self._say_results(tally)
-            sink.close("finished")
-            return _code(tally)
+        messages = self._messages
+        sink = await self._open_sink(scan, selection)
+        stats = RunStats(scan.rows, sink.answered, sink.failed)
+        self._display.say(selection.reason)
+        messages.show_start(scan, stats)
+        if stats.done == stats.total:
+            messages.show_all_done(stats)
+            await self._close(sink, "finished")
+            messages.show_results(stats)
+            return _exit_code(stats)
         state, failed = "interrupted", True
-        asking = BatchRunner(
-            chosen,
-            lambda: self._open_rows(plan, sink, tally),
-            self._recorder(sink, tally),
+        runner = BatchRunner(
+            selection,
+            lambda: self._open_rows(scan, sink, stats),
+            self._recorder(sink, stats),
             self._job.rule,
             isinstance(self._defaults.model, str),
             sink,
-            tally,
-            self._screen,
-            self._stalled,
-            self._tell,
+            stats,
+            self._display,
+            self._is_stalled,
+            self._publish,
         )
-        stack.push_async_callback(asking.close)
+        stack.push_async_callback(runner.close)
         try:
-            await asking.run()
+            await runner.run()
             failed = False
-            if tally.done == tally.total:
+            if stats.done == stats.total:
                 state = "finished"
         except StalledError:
             failed = False
         except EngineError as error:
             if not isinstance(error, DiskTroubleError):
                 state = "lost"
-            raise EngineError(f"{sentence(str(error))} {self._where(tally)}") from error
+            hint = messages.how_to_resume(stats)
+            raise EngineError(f"{sentence(str(error))} {hint}") from error
         finally:
-            # An error on its way out tells more than one met while closing.
+            # The error that is being raised says more than one met while closing.
             with contextlib.suppress(QchatError) if failed else contextlib.nullcontext():
-                sink.close(state)
-        if asking.signum is not None and state != "finished":
-            self._screen.warn(_("Stopped. {where}").format(where=self._where(tally)))
-            return exit_code(asking.signum)
+                await self._close(sink, state)
+        if runner.signum is not None and state != "finished":
+            hint = messages.how_to_resume(stats)
+            self._display.warn(_("Stopped. {hint}").format(hint=hint))
+            return exit_code(runner.signum)
         if state != "finished":
-            text = _("An input became shorter while it was read; {n} rows were not found. {where}")
-            n = tally.total - tally.done
-            raise EngineError(text.format(n=n, where=self._where(tally)))
-        self._screen.finish(tally)
-        if self._job.dedup and not tally.copied:
+            text = _("An input was shortened during the run; {n} rows are missing. {hint}")
+            n = stats.total - stats.done
+            raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
+        self._display.finish(stats)
+        if self._job.dedup and not stats.copied:
             text = _(
-                "--dedup: of the rows asked now, no two that are greedy (temperature 0) or have a "
-                "seed were equal."
+                "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
+                "seed)."
             )
-            self._screen.say(text)
-        self._say_results(tally)
-        return _code(tally)
+            self._display.say(text)
+        messages.show_results(stats)
+        return _exit_code(stats)
 
-    def _sink(self, plan: InputScan, chosen: EngineSelection) -> Sink:
-        screen, files = self._screen, self._output
+    async def _open_sink(self, scan: InputScan, selection: EngineSelection) -> Sink:
+        files, job = self._output, self._job
         if isinstance(files, StdoutSink):
             return files
-        ledger, repairs, moved = open_file_sink(
-            files,
-            plan,
-            self._inputs,
-            self._defaults,
-            engine=chosen.kind,
-            how=Reload(
-                limited=self._job.limit is not None,
-                retry_failed=self._job.retry_failed,
-                accept_changes=self._job.accept_changes,
-            ),
-            restart=self._job.restart,
-            ordered=self._job.ordered,
-        )
-        if moved:
-            names = ", ".join(path.name for path in moved)
-            screen.say(_("The earlier run is kept as {names}.").format(names=names))
-        if repairs.torn:
-            screen.say(_("Cut an unfinished last line that a crash left; its row is asked again."))
-        if repairs.damaged:
-            text = plural(
-                "{n} damaged line of the results is set aside in {path}; its row is asked again.",
-                "{n} damaged lines of the results are set aside in {path}; their rows are asked "
-                "again.",
-                repairs.damaged,
-            )
-            screen.warn(text.format(n=repairs.damaged, path=files.damaged))
-        if repairs.changed:
-            text = plural(
-                "{n} row has changed and is asked again; its old answer is kept in {path}.",
-                "{n} rows have changed and are asked again; the old answers are kept in {path}.",
-                repairs.changed,
-            )
-            screen.say(text.format(n=repairs.changed, path=files.changed))
-        return ledger
 
-    def _recorder(self, sink: Sink, tally: RunStats) -> RecordOutcome:
+        sink, repairs, renamed = await self._in_thread(
+            _("Reading {names}").format(names=files.results.name),
+            lambda counter: open_file_sink(
+                files,
+                scan,
+                self._inputs,
+                self._defaults,
+                engine=selection.kind,
+                reload=ReloadOptions(
+                    limited=job.limit is not None,
+                    retry_failed=job.retry_failed,
+                    accept_changes=job.accept_changes,
+                ),
+                restart=job.restart,
+                ordered=job.ordered,
+                counter=counter,
+            ),
+        )
+        self._messages.show_repairs(repairs, renamed)
+        return sink
+
+    async def _close(self, sink: Sink, state: str) -> None:
+        """Close the sink; its files may be synced and sorted for long."""
+        if isinstance(self._output, StdoutSink):
+            return
+        text = _("Sorting {name}") if self._job.ordered else _("Finishing {name}")
+        await self._in_thread(
+            text.format(name=self._output.results.name), partial(sink.close, state)
+        )
+
+    def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
         keys, prefix = self._keys, self._defaults.prefix
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
@@ -320,80 +298,37 @@ class _Run:
                 assert outcome.failure is not None
                 line = error_line(request, outcome.failure, name=name, attempts=attempts)
                 sink.add_error(request.file, request.line, line)
-            tally.add(outcome)
+            stats.add(outcome)
 
         return record
 
-    def _stalled(self) -> bool:
+    def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
 
-    def _say_start(self, plan: InputScan, tally: RunStats) -> None:
-        if plan.bad:
-            text = plural(
-                "{n} line is no request; the errors file says why.",
-                "{n} lines are no requests; the errors file says why.",
-                plan.bad,
-            )
-            self._screen.warn(text.format(n=plan.bad))
-        if 0 < tally.done < tally.total:
-            text = _("{done} of {total} rows are done already; going on with the rest.")
-            self._screen.say(text.format(done=tally.done, total=tally.total))
-
-    def _say_results(self, tally: RunStats) -> None:
-        if isinstance(self._output, StdoutSink):
-            return
-        self._screen.say(_("Results: {path}").format(path=self._output.results))
-        if tally.all_failed:
-            text = plural(
-                "Errors:  {path} ({n} row; --retry-failed asks it again)",
-                "Errors:  {path} ({n} rows; --retry-failed asks them again)",
-                tally.all_failed,
-            )
-            self._screen.warn(text.format(path=self._output.errors, n=tally.all_failed))
-
-    def _where(self, tally: RunStats) -> str:
-        if isinstance(self._output, StdoutSink):
-            text = _("{done} of {total} rows are done{failed}.")
-            return text.format(done=tally.done, total=tally.total, failed=_failed(tally))
-        # The very command to type; what was to be done once is no reason to do so again.
-        command = shlex.join(word for word in self._command if word not in ONCE)
-        text = _("{done} of {total} rows are done and kept{failed}; to go on:\n  {command}")
-        return text.format(
-            done=tally.done, total=tally.total, failed=_failed(tally), command=command
-        )
-
-    def _open_rows(self, plan: InputScan, sink: Sink, tally: RunStats) -> Iterator[Request]:
-        """The rows still to ask; bad ones are recorded on the way."""
-        for row in iter_rows(self._inputs, self._defaults, self._job.limit):
-            marks = plan.digests[row.file]
-            if row.line > len(marks):
-                continue  # appended to the input since: rows of the next run
-            if not sink.is_open(row.file, row.line):
-                continue
-            if isinstance(row, InvalidRow):
+    def _open_rows(self, scan: InputScan, sink: Sink, stats: RunStats) -> Iterator[Request]:
+        """Yield the rows still to ask; record invalid lines on the way."""
+        for row in iter_open_rows(self._inputs, self._defaults, scan, sink.next_open):
+            mark = scan.digests[row.file][row.line - 1]
+            if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
                 line = error_line(row, failure, name=self._keys[row.file], attempts=0)
                 sink.add_error(row.file, row.line, line)
-                tally.add(Outcome(failure=failure))
-                continue
-            if marks[row.line - 1] != short_digest(row.digest):
-                text = _("{file} was changed while it was read (line {line}).")
+                stats.add(Outcome(failure=failure))
+            elif isinstance(row, InvalidRow) or mark != short_digest(row.digest):
+                text = _("{file} was changed during the run (line {line}).")
                 raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
-            yield row
+            else:
+                yield row
 
 
 def _new_log(settings: Settings, kind: str) -> Path:
-    """A file for the words of vLLM (``batch``) or of a ``detached`` run; the last ones are kept."""
+    """Return a path for a log of vLLM (``batch``) or a ``detached`` run; remove the oldest logs."""
     folder = private_dir(settings.paths.state / "logs")
-    old = sorted(folder.glob(f"{kind}-*.log"))
-    for path in old[: -(LOGS_KEPT - 1)]:
+    logs = sorted(folder.glob(f"{kind}-*.log"))
+    for path in logs[: -(MAX_LOGS - 1)]:
         path.unlink(missing_ok=True)
     return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-def _code(tally: RunStats) -> Exit:
-    return Exit.ROWS_FAILED if tally.all_failed else Exit.OK
-
-
-def _failed(tally: RunStats) -> str:
-    return _(" ({n} of them failed)").format(n=tally.all_failed) if tally.all_failed else ""
+def _exit_code(stats: RunStats) -> Exit:
+    return Exit.ROWS_FAILED if stats.all_failed else Exit.OK

@@ -1,4 +1,4 @@
-"""What a run has done so far, in numbers and in a line."""
+"""The counts and rates of a run, as a line of text and as JSON."""
 
 import time
 from collections import Counter, deque
@@ -16,7 +16,7 @@ from .request import Outcome
 
 @dataclass(slots=True)
 class RunStats:
-    """Counts of a run; `done` includes rows that an earlier run had answered."""
+    """Counts of a run; those `*_before` are of earlier runs. Times are in seconds."""
 
     total: int
     answered_before: int = 0
@@ -30,18 +30,18 @@ class RunStats:
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     states: tuple[EngineState, ...] = ()
-    began: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
 
     def start(self) -> None:
-        """The first row is about to be asked."""
-        self.began = time.monotonic()
-        self._samples.append((self.began, 0))
+        """Start the clock: the first row is about to be asked."""
+        self.started_at = time.monotonic()
+        self._samples.append((self.started_at, 0))
 
     def sample(
         self, in_flight: int, retries: Mapping[Code, int], states: Iterable[EngineState] = ()
     ) -> None:
-        """Called once a second: what goes on, and a sample for the time to go."""
+        """Update the current state and add a sample for `eta`; called once a second."""
         self.in_flight = in_flight
         self.retries = Counter({str(code): n for code, n in retries.items()})
         self.states = tuple(states)
@@ -49,31 +49,31 @@ class RunStats:
 
     @property
     def done(self) -> int:
-        """Rows that came to an end."""
+        """Rows that are finished, in earlier runs too."""
         return self.answered_before + self.failed_before + self.answered + self.failed
 
     @property
     def all_failed(self) -> int:
-        """Rows that stand in the errors file."""
+        """Rows in the errors file."""
         return self.failed_before + self.failed
 
     @property
     def seconds(self) -> float:
-        """Since the first row was asked."""
-        return max(time.monotonic() - self.began, 1e-9)
+        """Seconds since the first row was asked."""
+        return max(time.monotonic() - self.started_at, 1e-9)
 
     @property
     def rows_per_second(self) -> float:
-        """Of this run."""
+        """Finished rows a second, of this run."""
         return (self.answered + self.failed) / self.seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """Completion tokens, of this run."""
+        """Completion tokens a second, of this run."""
         return self.completion_tokens / self.seconds
 
     def add(self, outcome: Outcome) -> None:
-        """Count one row that came to an end."""
+        """Count a finished row."""
         if outcome.answered:
             self.answered += 1
             self.copied += outcome.copied
@@ -85,40 +85,41 @@ class RunStats:
             self.failures[str(outcome.failure.code)] += 1
 
     def eta(self) -> float | None:
-        """Seconds to go at the rate of the last minute; None before there is one.
+        """Return the remaining seconds at the rate of the last minute; None without a rate.
 
-        Not of the whole run: a slow start or an outage an hour ago says nothing about the rest.
+        The rate of the whole run would include a slow start and earlier outages.
         """
-        ended = self.answered + self.failed
-        then, before = self._samples[0] if self._samples else (self.began, 0)
-        if ended == before:
+        finished = self.answered + self.failed
+        sampled_at, before = self._samples[0] if self._samples else (self.started_at, 0)
+        if finished == before:
             return None
-        return (self.total - self.done) * (time.monotonic() - then) / (ended - before)
+        seconds = time.monotonic() - sampled_at
+        return (self.total - self.done) * seconds / (finished - before)
 
     def line(self, columns: int | None = None) -> str:
-        """The state in one line; where `columns` are given and few, without what matters less."""
-        shown = {
+        """Return the state in one line; parts that don't fit into `columns` are left out."""
+        parts = {
             "rows": _("{done}/{total} rows").format(done=self.done, total=self.total),
             "rate": _("{rate:.1f} rows/s").format(rate=self.rows_per_second),
             "tokens": _("{rate:.0f} tokens/s").format(rate=self.tokens_per_second),
         }
         eta = self.eta()
         if eta is not None and self.done < self.total:
-            shown["eta"] = _("ETA {time}").format(time=duration(eta))
+            parts["eta"] = _("ETA {time}").format(time=duration(eta))
         if self.all_failed:
             n = self.all_failed
-            shown["errors"] = plural("{n} error", "{n} errors", n).format(n=n)
+            parts["errors"] = plural("{n} error", "{n} errors", n).format(n=n)
         if self.retries:
-            causes = ", ".join(f"{name} {n}" for name, n in self.retries.most_common())
-            shown["retries"] = _("tried again: {causes}").format(causes=causes)
-        for least in ("retries", "tokens", "rate", "errors"):
-            if columns is None or cell_len(", ".join(shown.values())) <= columns:
+            causes = ", ".join(f"{code} {n}" for code, n in self.retries.most_common())
+            parts["retries"] = _("retries: {causes}").format(causes=causes)
+        for name in ("retries", "tokens", "rate", "errors"):
+            if columns is None or cell_len(", ".join(parts.values())) <= columns:
                 break
-            shown.pop(least, None)
-        return ", ".join(shown.values())
+            parts.pop(name, None)
+        return ", ".join(parts.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The state for another program; times in seconds, rates of this run."""
+        """Return the state for another program; times in seconds, rates of this run."""
         eta = self.eta()
         return {
             "total": self.total,
@@ -155,24 +156,24 @@ def _state_as_json(state: EngineState) -> dict[str, Any]:
 
 
 def state_line(state: EngineState) -> str:
-    """How a server stands, for a person."""
+    """Return the state of a server as a line of text."""
     if not state.up:
-        text = _("{name}: in trouble, {n} in flight, {answered} answered")
+        text = _("{name}: failing, {n} in flight, {answered} answered")
         return text.format(name=state.name, n=state.in_flight, answered=state.answered)
     text = _("{name}: {n} of {window} in flight, {answered} answered")
-    shown = text.format(
+    line = text.format(
         name=state.name, n=state.in_flight, window=state.window, answered=state.answered
     )
     if state.load is not None:
         text = _("running {running:.0f}, waiting {waiting:.0f}")
-        shown += ", " + text.format(running=state.load.running, waiting=state.load.waiting)
+        line += ", " + text.format(running=state.load.running, waiting=state.load.waiting)
         if state.load.kv_cache is not None:
-            shown += ", " + _("KV cache {share:.0%}").format(share=state.load.kv_cache)
-    return shown
+            line += ", " + _("KV cache {share:.0%}").format(share=state.load.kv_cache)
+    return line
 
 
 def duration(seconds: float) -> str:
-    """``0.8 s``, ``12 s``, ``3:07``, ``2:03:07``."""
+    """Format a duration: ``0.8 s``, ``12 s``, ``3:07``, ``2:03:07``."""
     if seconds < 10:
         return _("{n:.1f} s").format(n=seconds)
     if seconds < 60:
@@ -182,43 +183,43 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def summary(tally: RunStats) -> str:
-    """The last line of a run that came to its end."""
+def summary(stats: RunStats) -> str:
+    """Return the last line of a finished run."""
     text = plural(
         "{total} row: {answered} answered, {failed} failed. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
         "{total} rows: {answered} answered, {failed} failed. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
-        tally.total,
+        stats.total,
     )
     return text.format(
-        total=tally.total,
-        answered=tally.answered_before + tally.answered,
-        failed=tally.all_failed,
-        n=tally.answered + tally.failed,
-        time=duration(tally.seconds),
-        rate=tally.rows_per_second,
-        tokens=tally.tokens_per_second,
+        total=stats.total,
+        answered=stats.answered_before + stats.answered,
+        failed=stats.all_failed,
+        n=stats.answered + stats.failed,
+        time=duration(stats.seconds),
+        rate=stats.rows_per_second,
+        tokens=stats.tokens_per_second,
     )
 
 
-def details(tally: RunStats) -> list[tuple[str, str]]:
-    """What the last line leaves out, a label and a value each; only what there is to tell."""
-    rate = _("{n:,} ({rate:,.0f} a second)")
-    found: list[tuple[str, str]] = []
+def details(stats: RunStats) -> list[tuple[str, str]]:
+    """Return labels and values that the summary leaves out; without those that are zero."""
+    rate = _("{n:,} ({rate:,.0f} per second)")
+    rows: list[tuple[str, str]] = []
     for label, n in (
-        (_("Prompt tokens"), tally.prompt_tokens),
-        (_("Completion tokens"), tally.completion_tokens),
+        (_("Prompt tokens"), stats.prompt_tokens),
+        (_("Completion tokens"), stats.completion_tokens),
     ):
         if n:
-            found.append((label, rate.format(n=n, rate=n / tally.seconds)))
-    if tally.copied:
-        found.append((_("Equal rows"), _("{n:,} not asked again").format(n=tally.copied)))
-    for label, counts in ((_("Tried again"), tally.retries), (_("Failed"), tally.failures)):
+            rows.append((label, rate.format(n=n, rate=n / stats.seconds)))
+    if stats.copied:
+        rows.append((_("Duplicate rows"), _("{n:,} not asked again").format(n=stats.copied)))
+    for label, counts in ((_("Retries"), stats.retries), (_("Failed"), stats.failures)):
         if counts:
             causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())
-            found.append((label, causes))
-    if len(tally.states) > 1:
+            rows.append((label, causes))
+    if len(stats.states) > 1:
         answered = _("{n:,} answered")
-        found += [(state.name, answered.format(n=state.answered)) for state in tally.states]
-    return found
+        rows += [(state.name, answered.format(n=state.answered)) for state in stats.states]
+    return rows

@@ -1,4 +1,4 @@
-"""A look at a run from outside: `qchat batch --status OUT`."""
+"""The state of a run, read from its files: `qchat batch --status OUT`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,12 +19,13 @@ from .run_stats import duration
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """`state` is ``starting``, ``running``, ``finished``, ``interrupted``, ``lost`` (the engine or
-    the server was) or ``killed`` (the run is gone without having said so).
+    """The state of a run.
 
-    `holder` says who runs it (`host`, `pid`, `start` in seconds since 1970); `progress` is what
-    `Tally.as_json` told last, if it ever did; `rows`, `answered` and `failed` are those of the
-    manifest, brought up to date by the progress.
+    `state` is ``starting``, ``running``, ``finished``, ``interrupted``, ``lost`` (the engine or
+    server was) or ``killed`` (the run ended without recording its state). `holder` is the process
+    that runs it (`host`, `pid`, `start` in seconds since 1970); `progress` is the last
+    `RunStats.as_json` that it wrote, if any; `rows`, `answered` and `failed` come from the
+    manifest, or from the progress where that is newer.
     """
 
     results: str
@@ -37,21 +38,21 @@ class RunStatus:
 
 
 def status(name: str) -> RunStatus:
-    """The state of the run that writes `name`, or answers the input `name`. Raises `UsageError`."""
+    """Return the state of the run with the results or input `name`. Raises `UsageError`."""
     files = _files(Path(name))
-    held = is_held(files.lock)
+    is_locked = is_held(files.lock)
     manifest = load_manifest(files.manifest)
-    if held and not is_held(files.lock):  # it ended meanwhile, and said so before it let go
-        held, manifest = False, load_manifest(files.manifest)
-    if manifest is None and not held:
+    if is_locked and not is_held(files.lock):  # it has ended, and saved the manifest before
+        is_locked, manifest = False, load_manifest(files.manifest)
+    if manifest is None and not is_locked:
         text = _("No run of qchat has written {name}.")
         raise UsageError(text.format(name=files.results))
     holder = holder_of(files.lock)
     progress = holder.pop("progress", None)
     progress = progress if isinstance(progress, dict) else {}
-    if manifest is None or (held and not progress):
+    if manifest is None or (is_locked and not progress):
         state = "starting"
-    elif held:
+    elif is_locked:
         state = "running"
     else:
         state = "killed" if manifest.state == "running" else manifest.state
@@ -66,7 +67,7 @@ def status(name: str) -> RunStatus:
 
 
 def _files(path: Path) -> OutputFiles:
-    """Of a results file, or of an input that has one of the usual name."""
+    """Return the files of the run with these results, or with this input."""
     if manifest_of(path) is None and not path.with_suffix(".lock").exists():
         path = path.with_name(f"{path.stem}.results.jsonl")
     return OutputFiles.named(path)
@@ -74,52 +75,50 @@ def _files(path: Path) -> OutputFiles:
 
 def show_status(name: str, *, as_json: bool) -> None:
     """Print the state to standard output. Raises `UsageError`."""
-    found = status(name)
+    run = status(name)
     if as_json:
-        click.echo(orjson.dumps({"event": "status", **asdict(found)}).decode())
+        click.echo(orjson.dumps({"event": "status", **asdict(run)}).decode())
         return
-    for line in lines(found):
+    for line in status_lines(run):
         click.echo(clean(line))
 
 
-def lines(found: RunStatus) -> list[str]:
-    """The state for a person."""
-    done = found.answered + found.failed
+def status_lines(run: RunStatus) -> list[str]:
+    """Return the state as lines of text."""
+    done = run.answered + run.failed
     counts = _("{done} of {rows} rows are done, {failed} of them failed.").format(
-        done=done, rows=found.rows, failed=found.failed
+        done=done, rows=run.rows, failed=run.failed
     )
-    if found.state in ("starting", "running"):
-        who = _("PID {pid} on {host}").format(
-            pid=found.holder.get("pid", "?"), host=found.holder.get("host", "?")
-        )
-        if found.state == "starting":
-            return [_("{name}: starting ({who}).").format(name=found.results, who=who)]
-        shown = [_("{name}: running ({who}). {counts}")]
-        shown[0] = shown[0].format(name=found.results, who=who, counts=counts)
-        if found.progress:
-            shown.append(_pace(found.progress))
-        return shown
-    words = {
+    process = _("PID {pid} on {host}").format(
+        pid=run.holder.get("pid", "?"), host=run.holder.get("host", "?")
+    )
+    texts = {
+        "starting": _("{name}: starting ({process})."),
+        "running": _("{name}: running ({process}). {counts}"),
         "finished": _("{name}: finished. {counts}"),
-        "interrupted": _("{name}: interrupted. {counts} The same command goes on."),
+        "interrupted": _("{name}: interrupted. {counts} Run the same command again to resume."),
         "lost": _(
-            "{name}: stopped, as the engine or server was lost. {counts} The same command goes on."
+            "{name}: stopped because the engine or server failed. {counts} "
+            "Run the same command again to resume."
         ),
         "killed": _(
-            "{name}: gone; it was killed, or the machine went down. At least {counts} "
-            "The same command goes on."
+            "{name}: killed, or the machine went down. At least {counts} "
+            "Run the same command again to resume."
         ),
     }
-    return [words[found.state].format(name=found.results, counts=counts)]
+    lines = [texts[run.state].format(name=run.results, counts=counts, process=process)]
+    if run.state == "running" and run.progress:
+        lines.append(_rates(run.progress))
+    return lines
 
 
-def _pace(progress: Mapping[str, Any]) -> str:
+def _rates(progress: Mapping[str, Any]) -> str:
     text = _("{rate:.1f} rows/s, {tokens:.0f} tokens/s, {n} in flight")
-    shown = text.format(
+    line = text.format(
         rate=progress["rows_per_second"],
         tokens=progress["completion_tokens_per_second"],
         n=progress["in_flight"],
     )
     if progress.get("eta_seconds") is not None:
-        shown += ", " + _("ETA {time}").format(time=duration(progress["eta_seconds"]))
-    return shown
+        line += ", " + _("ETA {time}").format(time=duration(progress["eta_seconds"]))
+    return line

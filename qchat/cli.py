@@ -5,6 +5,7 @@ input, nothing was started · 3 engine or server unusable or lost (also a fault 
 130, 143 interrupted · 141 nobody reads the output any more, as for any command in a pipe.
 """
 
+import contextlib
 import errno
 import importlib
 import os
@@ -199,7 +200,8 @@ def _invoke(args: list[str]) -> int:
     try:
         result = _call(args)
     except click.ClickException as e:
-        e.show()
+        with contextlib.suppress(OSError):  # nobody reads stderr: the exit code still tells
+            e.show()
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
@@ -233,7 +235,8 @@ def _call(args: list[str]) -> Any:
 def _fail(message: str, code: int) -> int:
     from .sanitize import clean  # a message may quote a server or a file
 
-    click.echo(clean(_("Error: {message}").format(message=message)), err=True)
+    with contextlib.suppress(OSError):  # nobody reads stderr: the exit code still tells
+        click.echo(clean(_("Error: {message}").format(message=message)), err=True)
     return code
 
 

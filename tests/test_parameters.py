@@ -1,4 +1,4 @@
-"""Sampling parameters as words and as JSON."""
+"""Sampling parameters as text and as JSON."""
 
 import json
 from typing import Any
@@ -30,12 +30,12 @@ from qchat.sampling import RANGES, Sampling
         ("thinking", "auto", None),
     ],
 )
-def test_words_become_values(name: str, text: str, value: object) -> None:
+def test_text_becomes_values(name: str, text: str, value: object) -> None:
     assert parameters.parse(name, text) == value
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("temperature", "warm", "temperature must be a number, not 'warm'"),
         ("temperature", "3", "between 0 and 2, not 3"),
@@ -53,8 +53,8 @@ def test_words_become_values(name: str, text: str, value: object) -> None:
         ("colour", "red", "parameters are temperature"),
     ],
 )
-def test_what_is_no_value_is_a_sentence(name: str, text: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_what_is_no_value_is_a_sentence(name: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         parameters.parse(name, text)
 
 
@@ -87,6 +87,13 @@ def test_what_a_conversation_keeps_comes_back(values: dict[str, Any]) -> None:
 
 
 def test_values_of_another_version_are_left_out() -> None:
-    said = {"temperature": 9, "top_p": 0.5, "warmth": 1, "stop": [1], "preset": ["x"], "seed": "1"}
-    assert parameters.from_json(said) == Sampling(top_p=0.5)
+    stored = {
+        "temperature": 9,
+        "top_p": 0.5,
+        "warmth": 1,
+        "stop": [1],
+        "preset": ["x"],
+        "seed": "1",
+    }
+    assert parameters.from_json(stored) == Sampling(top_p=0.5)
     assert parameters.from_json({"thinking": "x", "stop": "END", "seed": 1}) == Sampling(seed=1)

@@ -1,4 +1,4 @@
-"""Sampling: what is said where, presets in both modes, ranges."""
+"""Sampling: precedence, presets in both modes, ranges."""
 
 import json
 import math
@@ -18,7 +18,7 @@ CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "
 THINKS = {"chat_template_kwargs": {"enable_thinking": True}}
 
 
-def test_nothing_said_adds_nothing() -> None:
+def test_unset_values_add_nothing() -> None:
     assert Sampling().fill(CHAT) == CHAT
 
 
@@ -51,7 +51,7 @@ def test_each_value_is_filled_and_the_rows_own_wins(name: str, value: float, own
     assert sampling.fill({**CHAT, name: own})[name] == own
 
 
-def test_max_completion_tokens_of_a_row_counts_as_said() -> None:
+def test_max_completion_tokens_of_a_row_counts_as_set() -> None:
     filled = Sampling(max_tokens=9).fill({**CHAT, "max_completion_tokens": 3})
     assert "max_tokens" not in filled
 
@@ -246,7 +246,7 @@ def test_every_option_reaches_the_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "message"),
     [
         (["--extra-body", "{"], "not JSON"),
         (["--extra-body", "[1]"], "JSON object"),
@@ -258,10 +258,10 @@ def test_every_option_reaches_the_value() -> None:
         (["--temperature", "warm"], "warm"),
     ],
 )
-def test_bad_options_are_usage_errors(args: list[str], words: str) -> None:
+def test_bad_options_are_usage_errors(args: list[str], message: str) -> None:
     result = CliRunner().invoke(_show, args)
     assert result.exit_code == 2, result.output
-    assert words in result.output
+    assert message in result.output
 
 
 def test_a_value_out_of_range_is_qchats_own_error() -> None:

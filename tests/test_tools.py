@@ -60,7 +60,6 @@ def test_no_test_imports_another() -> None:
     places = {
         f"{file.relative_to(TESTS)}:{line}"
         for file in TESTS.rglob("*.py")
-        if "tui" not in file.parts and file.name != "pictures.py"
         for line in imports_of_tests(file.read_text("utf-8"))
     }
     assert places == set()

@@ -1,13 +1,13 @@
-"""Which files a run reads: names, globs, standard input; and the first pass over them."""
+"""Find the input files of a run: names, globs, pipes, standard input."""
 
+import contextlib
 import glob
 import os
 import shutil
 import stat
 import sys
 import tempfile
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -16,18 +16,12 @@ import click
 
 from ...errors import UsageError
 from ...i18n import _
-from ..journal.manifest import manifest_of
-from .id_table import IdTable
 from .lines import open_text
-from .rows import InvalidRow, Row, RowDefaults, read_rows
-
-NO_ROW, BAD_ROW = 0, 1
-"""Marks in `InputScan.digests` for a blank line and for a line that is no request."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One input file: `name` as a person wrote it, `path` to read.
+    """One input file: `name` as it stands on the command line, `path` to read.
 
     `key` is what results and manifest call it: its path from the output's folder, so that it is
     the same file however and from wherever it was named.
@@ -38,21 +32,8 @@ class InputFile:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class InputScan:
-    """What the first pass found.
-
-    `digests[file][line - 1]` holds 64 bits of the row's digest, or one of the marks above:
-    8 bytes a line, so that ten million rows cost 80 MB whatever stands in them.
-    """
-
-    digests: tuple["array[int]", ...]
-    rows: int
-    bad: int
-
-
 def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
-    """The inputs with their keys, for an output in `folder`."""
+    """Return the inputs with their keys, for an output in `folder`."""
     home = folder.resolve()
     return [
         replace(item, key=item.name)
@@ -62,39 +43,49 @@ def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
     ]
 
 
-def expand_inputs(names: Sequence[str]) -> list[InputFile]:
-    """Resolve file names and globs; ``-`` is standard input, read to a private file at once.
+def expand_inputs(
+    names: Sequence[str], is_own_output: Callable[[Path], bool] = lambda _path: False
+) -> list[InputFile]:
+    """Resolve file names and globs; ``-`` is standard input, copied to a private file at once.
 
-    A glob leaves out what qchat itself wrote.
+    A glob leaves out the files for which `is_own_output` is true, so that the same glob resumes.
 
     Raises `UsageError` for a pattern without a match, a file that can't be read as text, and a
     file named twice.
     """
-    found: list[InputFile] = []
+    inputs: list[InputFile] = []
     for name in names:
         if name == "-":
-            found.append(InputFile("stdin", _spool_stdin()))
+            inputs.append(InputFile("stdin", _spool_stdin()))
         elif Path(name).is_fifo():  # <(a command): can be read once, and a run reads twice
             with Path(name).open("rb") as stream:
-                found.append(InputFile(name, _spool(stream)))
+                inputs.append(InputFile(name, _spool(stream)))
         elif Path(name).exists() or not glob.has_magic(name):
-            found.append(InputFile(name, Path(name)))
+            inputs.append(InputFile(name, Path(name)))
         else:
             matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (a whole pattern)
-            # What runs wrote beside their inputs is no input, so that the same glob resumes.
-            inputs = [match for match in matches if manifest_of(Path(match)) is None]
-            if not inputs:
+            matches = [match for match in matches if not is_own_output(Path(match))]
+            if not matches:
                 raise UsageError(_("No file matches '{pattern}'.").format(pattern=name))
-            found += [InputFile(match, Path(match)) for match in inputs]
-    seen: dict[Path, str] = {}
-    for item in found:
-        open_text(item.path).close()  # all that can be wrong with a file, before anything else
+            inputs += [InputFile(match, Path(match)) for match in matches]
+    names_by_path: dict[Path, str] = {}
+    for item in inputs:
+        open_text(item.path).close()  # report unreadable files before anything else happens
         path = item.path.resolve()
-        if path in seen:
+        if path in names_by_path:
             text = _("{name} is named twice (also as {other}).")
-            raise UsageError(text.format(name=item.name, other=seen[path]))
-        seen[path] = item.name
-    return found
+            raise UsageError(text.format(name=item.name, other=names_by_path[path]))
+        names_by_path[path] = item.name
+    return inputs
+
+
+def total_size(inputs: Sequence[InputFile]) -> int:
+    """Return the size of all inputs in bytes, as far as it can be found out."""
+    size = 0
+    for item in inputs:
+        with contextlib.suppress(OSError):
+            size += item.path.stat().st_size
+    return size
 
 
 def _spool_stdin() -> Path:
@@ -106,91 +97,8 @@ def _spool_stdin() -> Path:
 
 
 def _spool(stream: BinaryIO) -> Path:
-    """Copy a stream into an unnamed private file.
-
-    The file lives as long as this process, by its descriptor; nothing is left behind.
-    """
+    """Copy a stream to an unnamed private file that exists as long as this process."""
     with tempfile.TemporaryFile() as file:
         shutil.copyfileobj(stream, file, 1 << 20)
         file.flush()
         return Path(f"/dev/fd/{os.dup(file.fileno())}")
-
-
-def iter_rows(
-    inputs: Sequence[InputFile], defaults: RowDefaults, limit: int | None = None
-) -> Iterator[Row]:
-    """Yield the rows of all inputs in order, at most `limit`."""
-    count = 0
-    for index, item in enumerate(inputs):
-        if limit is not None and count >= limit:
-            return
-        for row in read_rows(item.path, index, defaults):
-            yield row
-            count += 1
-            if limit is not None and count >= limit:
-                return
-
-
-def scan_inputs(
-    inputs: Sequence[InputFile],
-    defaults: RowDefaults,
-    *,
-    limit: int | None = None,
-    allow_duplicates: bool = False,
-) -> InputScan:
-    """Read everything once: count, check, digest. Nothing has started yet.
-
-    Raises `UsageError` for unreadable files, two rows of one custom_id (both are named), and
-    inputs without a single good row.
-    """
-    digests: tuple[array[int], ...] = tuple(array("Q") for _item in inputs)
-    ids = None if allow_duplicates else IdTable()
-    count = bad = 0
-    first_bad: InvalidRow | None = None
-    for row in iter_rows(inputs, defaults, limit):
-        marks = digests[row.file]
-        marks.extend([NO_ROW] * (row.line - 1 - len(marks)))
-        count += 1
-        if isinstance(row, InvalidRow):
-            marks.append(BAD_ROW)
-            bad += 1
-            first_bad = first_bad or row
-        else:
-            marks.append(short_digest(row.digest))
-            if ids is not None and row.names_itself and ids.seen(row.custom_id):
-                _tell_duplicate(inputs, defaults, limit, row.custom_id)
-    if first_bad is not None and bad == count:
-        text = _("{file} has no line that is a request. Line {line}: {reason}.")
-        raise UsageError(
-            text.format(
-                file=inputs[first_bad.file].name, line=first_bad.line, reason=first_bad.message
-            )
-        )
-    return InputScan(digests, count, bad)
-
-
-def short_digest(digest: str) -> int:
-    """The first 64 bits of a digest, never one of the marks."""
-    return int(digest[:16], 16) | 2
-
-
-def _tell_duplicate(
-    inputs: Sequence[InputFile], defaults: RowDefaults, limit: int | None, custom_id: str
-) -> None:
-    # The table holds hashes only, so the file is read again: this also rules out a collision.
-    first: tuple[str, int] | None = None
-    for row in iter_rows(inputs, defaults, limit):
-        if isinstance(row, InvalidRow) or row.custom_id != custom_id or not row.names_itself:
-            continue
-        here = (inputs[row.file].name, row.line)
-        if first is not None:
-            text = _(
-                "The custom_id '{id}' stands twice: {file} line {line} and {file2} line {line2}. "
-                "Make them differ, or give --allow-duplicates."
-            )
-            raise UsageError(
-                text.format(
-                    id=custom_id, file=first[0], line=first[1], file2=here[0], line2=here[1]
-                )
-            )
-        first = here

@@ -1,7 +1,9 @@
-"""Bytes in, lines out: encodings, blank lines, lines without end, files that are no text."""
+"""Read the lines of a file: encodings, blank lines, overlong lines, files that are not text."""
 
 import io
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,9 +11,17 @@ from ...errors import UsageError
 from ...i18n import _
 
 MAX_LINE = 32 * 1024 * 1024
-"""Longest line taken, in bytes: more than any context holds, images as data URLs included."""
+"""Longest line accepted, in bytes: more than any context holds, images as data URLs included."""
+
+INDEX_STEP = 4096
+"""Lines from one offset of a `LineIndex` to the next; at most so many are read to find one."""
+
+NextLine = Callable[[int], int | None]
+"""Returns the number of the first line to read at or after a line; None where there is none."""
+
 
 _BOM = b"\xef\xbb\xbf"
+_PIECE = 1 << 20  # bytes of a skipped line that are read at once
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -24,7 +34,7 @@ _MAGIC = {
 
 
 class BadLineError(ValueError):
-    """A line that can't be used. `raw` is what was read of it, at most a few kilobytes."""
+    """A line that can't be used. `raw` is its beginning, at most a few kilobytes."""
 
     def __init__(self, message: str, raw: str = "") -> None:
         super().__init__(message)
@@ -33,7 +43,7 @@ class BadLineError(ValueError):
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise `UsageError` unless lines of this encoding end in the byte of a newline."""
+    """Raise `UsageError` for an unknown encoding, and for one without a newline of one byte."""
     try:
         newline = "\n".encode(encoding)
     except (LookupError, UnicodeError):
@@ -45,7 +55,7 @@ def check_encoding(encoding: str) -> None:
 
 
 def open_text(path: Path) -> io.BufferedReader:
-    """Open an input file. Raises `UsageError` with a sentence when it can't be read as text."""
+    """Open an input file. Raises `UsageError` when it can't be read as text."""
     name = str(path)
     try:
         if path.is_dir():
@@ -53,7 +63,7 @@ def open_text(path: Path) -> io.BufferedReader:
             raise UsageError(text.format(path=name))
         file: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), 1 << 20)
         if file.seekable():
-            file.seek(0)  # /dev/fd/N may share its offset with an earlier reading
+            file.seek(0)  # /dev/fd/N may share its offset with an earlier reader
         head = file.peek(4096)[:4096]
     except FileNotFoundError:
         raise UsageError(_("There is no file {path}.").format(path=name)) from None
@@ -63,11 +73,11 @@ def open_text(path: Path) -> io.BufferedReader:
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise UsageError(text.format(path=name, reason=error.strerror)) from None
-    for magic, what in _MAGIC.items():
+    for magic, file_type in _MAGIC.items():
         if head.startswith(magic):
             file.close()
-            text = _("{path} is a {what} file, not JSON lines; unpack or convert it first.")
-            raise UsageError(text.format(path=name, what=what))
+            text = _("{path} is a {type} file, not JSON lines; unpack or convert it first.")
+            raise UsageError(text.format(path=name, type=file_type))
     if b"\0" in head:
         file.close()
         text = _("{path} is a binary file, not JSON lines in UTF-8.")
@@ -75,26 +85,63 @@ def open_text(path: Path) -> io.BufferedReader:
     return file
 
 
-class LineSource(Iterator[str | bytes]):
-    """The non-blank lines of a file; `number` is the number of the last one, from 1.
+@dataclass(frozen=True, slots=True)
+class LineIndex:
+    """Byte offsets of the lines 1, 1 + `INDEX_STEP`, 1 + 2 * `INDEX_STEP`, ... of a file."""
 
-    Raises `BadLineError` for a line that is too long or not in the encoding, and goes on with the
-    next line when asked again.
+    offsets: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def add(self, line: int, offset: int) -> None:
+        """Record where a line begins, if it is the next one to record."""
+        if line == 1 + INDEX_STEP * len(self.offsets):
+            self.offsets.append(offset)
+
+    def last_before(self, line: int) -> tuple[int, int]:
+        """Return number and offset of the last recorded line that is not after `line`."""
+        at = min((line - 1) // INDEX_STEP, len(self.offsets) - 1)
+        return (1, 0) if at < 0 else (1 + INDEX_STEP * at, self.offsets[at])
+
+
+class LineSource(Iterator[str | bytes]):
+    """The non-blank lines of a file.
+
+    `number` is the number of the last line, from 1, and `offset` the byte at which the next one
+    begins. `index` is extended while the file is read. With `next_line`, only the lines that it
+    names are returned; the others are skipped, by seeking to a line of `index` where they are many.
+
+    Raises `BadLineError` for a line that is too long or not in the encoding, and continues with
+    the next line when it is called again.
     """
 
-    def __init__(self, file: BinaryIO, encoding: str = "utf-8", limit: int = MAX_LINE) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        encoding: str = "utf-8",
+        limit: int = MAX_LINE,
+        *,
+        index: LineIndex | None = None,
+        next_line: NextLine | None = None,
+    ) -> None:
         self.number = 0
+        self.offset = 0
         self._file = file
         # jsonlines decodes UTF-8 itself; decoding here too would be done twice.
         self._encoding = None if encoding.lower().replace("-", "") == "utf8" else encoding
         self._limit = limit
+        self._index = index if index is not None else LineIndex()
+        self._next_line = next_line
 
     def __next__(self) -> str | bytes:
         while True:
+            if self._next_line is not None:
+                self._skip_to(self._next_line(self.number + 1))
             raw = self._file.readline(self._limit + 1)
             if not raw:
                 raise StopIteration
+            if not self.number % INDEX_STEP:
+                self._index.add(self.number + 1, self.offset)
             self.number += 1
+            self.offset += len(raw)
             if len(raw) > self._limit and not raw.endswith(b"\n"):
                 self._skip_rest()
                 text = _("longer than {n} MiB; split it or shorten it")
@@ -104,9 +151,27 @@ class LineSource(Iterator[str | bytes]):
             if not raw.isspace() and raw:
                 return raw if self._encoding is None else self._decode(raw)
 
+    def _skip_to(self, line: int | None) -> None:
+        """Make `line` the next one to be read. Raises `StopIteration` for None."""
+        if line is None:
+            raise StopIteration
+        if line == self.number + 1:
+            return
+        indexed, offset = self._index.last_before(line)
+        if indexed > self.number + 1:
+            self._file.seek(offset)
+            self.number, self.offset = indexed - 1, offset
+        while self.number + 1 < line and (piece := self._file.readline(_PIECE)):
+            self.number += 1
+            self.offset += len(piece)
+            if not piece.endswith(b"\n"):
+                self._skip_rest()
+
     def _skip_rest(self) -> None:
-        while (piece := self._file.readline(1 << 20)) and not piece.endswith(b"\n"):
-            pass
+        while piece := self._file.readline(_PIECE):
+            self.offset += len(piece)
+            if piece.endswith(b"\n"):
+                return
 
     def _decode(self, raw: bytes) -> str:
         assert self._encoding is not None

@@ -1,4 +1,4 @@
-"""Lines in, `Request`s out. A line decides its own kind; a bad line costs that line only."""
+"""Parse lines into `Request`s. Each line determines its own kind; a bad one affects no other."""
 
 import enum
 import json
@@ -15,28 +15,29 @@ from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
+from ..background import WorkCounter
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest
-from .lines import BadLineError, LineSource, open_text
+from .lines import BadLineError, LineIndex, LineSource, NextLine, open_text
 from .template import Template
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
-"""Columns that an answer adds to a line, `model` aside (a row may ask for a model by it)."""
+"""Columns that an answer adds to a line, except `model`, which a row may set itself."""
 
 
 class OwnModel(enum.Enum):
-    """Marks that each row's own model is asked."""
+    """The type of a marker for "the model that each row names"."""
 
     PER_ROW = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class RowDefaults:
-    """What the command line says for every row; a row's own values win, except over `model`.
+    """The command line's values for every row; a row's own take precedence, except over `model`.
 
-    `model` OwnModel.PER_ROW asks each row's own model, and `fallback_model` where it names none
-    (`offered` are those that a person could choose from).
+    With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
+    names none (`offered` are the models to choose from).
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -51,7 +52,7 @@ class RowDefaults:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A line that is no request: where it is, what is wrong, and the line as far as read."""
+    """A line that is not a request: its position, what is wrong, and its beginning."""
 
     file: int
     line: int
@@ -63,23 +64,33 @@ class InvalidRow:
 Row = Request | InvalidRow
 
 
-def read_rows(path: Path, file: int, defaults: RowDefaults) -> Iterator[Row]:
+def read_rows(
+    path: Path,
+    file: int,
+    defaults: RowDefaults,
+    *,
+    index: LineIndex | None = None,
+    next_line: NextLine | None = None,
+    counter: WorkCounter | None = None,
+) -> Iterator[Row]:
     """Yield the rows of one input file, the `file`-th of the run, in order.
 
-    Raises `UsageError` when the file can't be read at all.
+    `index` is filled on the way; with `next_line`, only the lines that it names are read (see
+    `LineSource`). Raises `UsageError` when the file can't be read at all.
     """
     with open_text(path) as stream:
-        source = LineSource(stream, defaults.encoding)
+        source = LineSource(stream, defaults.encoding, index=index, next_line=next_line)
         reader = jsonlines.Reader(source, loads=_loads)
         while True:
+            offset = source.offset
             value: Any = None
             try:
                 value = reader.read(allow_none=True)
-                yield _request(value, path, file, source.number, defaults)
+                row: Row = _request(value, path, file, source.number, defaults)
             except EOFError:
                 return
             except jsonlines.InvalidLineError as error:
-                yield InvalidRow(file, source.number, None, _why(error), _said(error.line))
+                row = InvalidRow(file, source.number, None, _reason(error), _excerpt(error.line))
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -87,7 +98,7 @@ def read_rows(path: Path, file: int, defaults: RowDefaults) -> Iterator[Row]:
                 ) from None
             except BadLineError as error:
                 custom_id = value.get("custom_id") if isinstance(value, dict) else None
-                yield InvalidRow(
+                row = InvalidRow(
                     file,
                     source.number,
                     custom_id if isinstance(custom_id, str) else None,
@@ -99,6 +110,9 @@ def read_rows(path: Path, file: int, defaults: RowDefaults) -> Iterator[Row]:
                 raise UsageError(
                     text.format(path=path, line=source.number, reason=error.strerror)
                 ) from None
+            if counter is not None:
+                counter.step(source.offset - offset)
+            yield row
 
 
 _LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
@@ -119,13 +133,13 @@ def _loads(line: str | bytes) -> Any:
     return value
 
 
-def _said(line: str | bytes) -> str:
-    """A line that is no request, as far as it can be shown."""
+def _excerpt(line: str | bytes) -> str:
+    """Return the beginning of a line that is not a request, as text."""
     text = line if isinstance(line, str) else line.decode("utf-8", "replace")
     return text.rstrip("\r\n")[:2000]
 
 
-def _why(error: jsonlines.InvalidLineError) -> str:
+def _reason(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, UnicodeDecodeError):
         text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
@@ -153,7 +167,7 @@ def _request(value: Any, path: Path, file: int, line: int, defaults: RowDefaults
 
 
 class BlockingError(BadLineError):
-    """Not this line alone is wrong but the command: the run must not start."""
+    """The command is wrong rather than this line: the run must not start."""
 
 
 def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObject]:
@@ -165,7 +179,7 @@ def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObj
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
     if not isinstance(value, dict):
-        raise BadLineError(_("must be an object or a string, not {what}").format(what=_type(value)))
+        raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
     if "body" in value:
         return _parse_openai(value)
     if "messages" in value:
@@ -175,7 +189,7 @@ def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObj
         prompt = value["prompt"]
         if not isinstance(prompt, str):
             raise BadLineError(
-                _("'prompt' must be a string, not {what}").format(what=_type(prompt))
+                _("'prompt' must be a string, not {type}").format(type=_type(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
         return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
@@ -187,7 +201,7 @@ def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObj
 def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
-        raise BadLineError(_("'body' must be an object, not {what}").format(what=_type(body)))
+        raise BadLineError(_("'body' must be an object, not {type}").format(type=_type(body)))
     url = value.get("url", CHAT)
     if url not in (CHAT, COMPLETIONS):
         text = _("'url' is {url}; qchat batch answers {chat} and {completions}")
@@ -202,29 +216,27 @@ def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
 
 
 def check_messages(messages: Any) -> None:
-    """Raise `BadLineError` unless this is a list of chat messages, as far as can be told early."""
+    """Raise `BadLineError` unless this is a list of chat messages; the server checks the rest."""
     if not isinstance(messages, list) or not messages:
         raise BadLineError(_("'messages' must be a list with at least one message"))
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            text = _("'messages[{i}]' must be an object, not {what}")
-            raise BadLineError(text.format(i=index, what=_type(message)))
+            text = _("'messages[{i}]' must be an object, not {type}")
+            raise BadLineError(text.format(i=index, type=_type(message)))
         role = message.get("role")
         if not isinstance(role, str) or role not in ROLES:
-            text = _("'messages[{i}].role' is {role}; known are {known}")
+            text = _("'messages[{i}].role' is {role}; it must be one of {known}")
             raise BadLineError(
-                text.format(i=index, role=orjson.dumps(role).decode(), known=", ".join(_known()))
+                text.format(
+                    i=index, role=orjson.dumps(role).decode(), known=", ".join(sorted(ROLES))
+                )
             )
         content = message.get("content")
         if not isinstance(content, str | list | None):
-            text = _("'messages[{i}].content' must be a string or a list, not {what}")
-            raise BadLineError(text.format(i=index, what=_type(content)))
+            text = _("'messages[{i}].content' must be a string or a list, not {type}")
+            raise BadLineError(text.format(i=index, type=_type(content)))
         if content is None and role != "assistant":
             raise BadLineError(_("'messages[{i}].content' is missing").format(i=index))
-
-
-def _known() -> list[str]:
-    return sorted(ROLES)
 
 
 def _text(text: str) -> str:
@@ -254,11 +266,11 @@ def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
             raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
         body["model"] = defaults.fallback_model
     elif not isinstance(model, str):
-        raise BadLineError(_("'model' must be a string, not {what}").format(what=_type(model)))
+        raise BadLineError(_("'model' must be a string, not {type}").format(type=_type(model)))
     return body
 
 
 def _type(value: Any) -> str:
-    """The JSON name of a value's type."""
+    """Return the JSON name of a value's type."""
     names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
     return names.get(type(value), "number")

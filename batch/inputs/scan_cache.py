@@ -1,8 +1,8 @@
-"""The first pass over large inputs, kept: a resume need not read unchanged files once more.
+"""A cache of the first pass over large inputs: a resume need not read unchanged files again.
 
-A file is taken for unchanged while device, inode, size and the times of its last change (content
-and inode, in nanoseconds) are the same. What is kept holds digests of rows, no texts. A resume of
-a finished run of a million rows took 4 s instead of 15 s.
+A file counts as unchanged while device, inode, size and the times of its last change (content and
+inode, in nanoseconds) are the same. The cache holds digests of rows, no texts. A resume of a
+finished run of a million rows took 4 s instead of 15 s.
 """
 
 import contextlib
@@ -16,21 +16,23 @@ import orjson
 
 from ... import __version__
 from ...files import replace_file
-from .discovery import InputFile, InputScan
+from .discovery import InputFile
+from .lines import INDEX_STEP, LineIndex
 from .rows import RowDefaults
+from .scan import InputScan
 
-FORMAT = 1
-"""Counts up with every change of what a row's digest says, or of which rows are good."""
+FORMAT = 2
+"""Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
-KEPT = 8
-"""Plans that are kept; the ones not used for longest go first."""
+MAX_ENTRIES = 8
+"""Scans in the cache; the least recently used ones are removed first."""
 
-LEAST = 32 << 20
-"""Bytes of input from which on a plan is kept; less is read in half a second."""
+MIN_BYTES = 4 << 20
+"""Size of the input from which on its scan is cached; smaller ones are scanned in a second."""
 
 
 class ScanCache:
-    """The plans in a folder. Nothing here ever fails: what can't be kept is scanned again."""
+    """The scans in a folder. Nothing here fails: what can't be cached is scanned again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,54 +42,67 @@ class ScanCache:
         inputs: Sequence[InputFile],
         defaults: RowDefaults,
         limit: int | None,
-        duplicates: bool,
+        allow_duplicates: bool,
     ) -> str | None:
-        """What a plan depends on, as a name; None where none should be kept."""
+        """Return a name made of all that a scan depends on; None where none is to be cached."""
         stamps: list[list[object]] = []
         size = 0
         for item in inputs:
             if str(item.path).startswith("/dev/fd/"):
                 return None
             with contextlib.suppress(OSError):
-                held = item.path.stat()
-                size += held.st_size
-                times = [held.st_mtime_ns, held.st_ctime_ns]
-                stamps.append([str(item.path.resolve()), held.st_dev, held.st_ino, *times, size])
-        if size < LEAST or len(stamps) < len(inputs):
+                status = item.path.stat()
+                size += status.st_size
+                times = [status.st_mtime_ns, status.st_ctime_ns]
+                path = str(item.path.resolve())
+                stamps.append([path, status.st_dev, status.st_ino, *times, size])
+        if size < MIN_BYTES or len(stamps) < len(inputs):
             return None
-        whole = repr((__version__, FORMAT, stamps, defaults, limit, duplicates))
+        whole = repr((__version__, FORMAT, INDEX_STEP, stamps, defaults, limit, allow_duplicates))
         return hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     def load(self, key: str | None) -> InputScan | None:
-        """The plan of this key, if it is kept."""
+        """Return the scan of this key, if it is in the cache."""
         if key is None:
             return None
         path = self._folder / f"{key}.plan"
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             head, newline, data = path.read_bytes().partition(b"\n")
-            told = orjson.loads(head)
-            if not newline or len(data) != 8 * sum(told["lengths"]):
+            header = orjson.loads(head)
+            lengths: list[int] = header["digests"] + header["offsets"]
+            if not newline or len(data) != 8 * sum(lengths):
                 return None
-            digests, start = [], 0
-            for length in told["lengths"]:
-                marks = array("Q")
-                marks.frombytes(data[start : start + 8 * length])
-                digests.append(marks)
+            arrays, start = [], 0
+            for length in lengths:
+                values = array("Q")
+                values.frombytes(data[start : start + 8 * length])
+                arrays.append(values)
                 start += 8 * length
             os.utime(path)
-            return InputScan(tuple(digests), int(told["rows"]), int(told["bad"]))
+            files = len(header["digests"])
+            return InputScan(
+                tuple(arrays[:files]),
+                tuple(LineIndex(offsets) for offsets in arrays[files:]),
+                int(header["rows"]),
+                int(header["bad"]),
+            )
         return None
 
-    def save(self, key: str | None, plan: InputScan) -> None:
-        """Keep a plan; `key` has to be the same before and after the scan that made it."""
+    def save(self, key: str | None, scan: InputScan) -> None:
+        """Store a scan; `key` must be the same before and after the scan was made."""
         if key is None:
             return
-        lengths = [len(marks) for marks in plan.digests]
-        head = orjson.dumps({"lengths": lengths, "rows": plan.rows, "bad": plan.bad})
+        offsets = [index.offsets for index in scan.indexes]
+        header = {
+            "digests": [len(marks) for marks in scan.digests],
+            "offsets": [len(of_file) for of_file in offsets],
+            "rows": scan.rows,
+            "bad": scan.bad,
+        }
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            data = b"".join(marks.tobytes() for marks in plan.digests)
-            replace_file(self._folder / f"{key}.plan", head + b"\n" + data)
-            old = sorted(self._folder.glob("*.plan"), key=lambda path: path.stat().st_mtime)
-            for path in old[:-KEPT]:
+            data = b"".join(values.tobytes() for values in (*scan.digests, *offsets))
+            replace_file(self._folder / f"{key}.plan", orjson.dumps(header) + b"\n" + data)
+            entries = sorted(self._folder.glob("*.plan"), key=lambda path: path.stat().st_mtime)
+            for path in entries[:-MAX_ENTRIES]:
                 path.unlink()

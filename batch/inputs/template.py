@@ -1,4 +1,4 @@
-"""`--template`: a prompt with the columns of a row in braces."""
+"""`--template`: a prompt with names of columns in braces."""
 
 import string
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ class Template:
         if not any(name for _literal, name, _spec, _conversion in parsed):
             raise UsageError(_("--template names no column; write one in braces, as in {text}."))
         for _literal, name, spec, conversion in parsed:
-            # A plain name only: attribute access and indexing have no business in data.
-            if name is not None and (spec or conversion or not name or not _plain(name)):
-                message = _("--template: '{name}' is not the plain name of a column.")
+            # A plain name only: no attribute access, no indexing.
+            if name is not None and (spec or conversion or not name or not _is_plain(name)):
+                message = _("--template: '{name}' is not a plain column name.")
                 raise UsageError(message.format(name=name))
         return cls(text, tuple((literal, name) for literal, name, _spec, _conversion in parsed))
 
     def fill(self, row: Mapping[str, Any]) -> str:
-        """The prompt for one row; other values than strings as JSON. Raises `BadLineError`."""
+        """Return the prompt for a row; values other than strings as JSON. Raises `BadLineError`."""
         pieces: list[str] = []
         for literal, name in self.parts:
             pieces.append(literal)
@@ -50,5 +50,5 @@ class Template:
         return "".join(pieces)
 
 
-def _plain(name: str) -> bool:
+def _is_plain(name: str) -> bool:
     return not any(sign in name for sign in ".[]!:")

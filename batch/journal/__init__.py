@@ -1,4 +1,5 @@
-"""The files of a run: the results are the journal, with manifest, lock and errors file.
+"""The files of a run: results (which are the journal), errors, manifest and lock.
 
-Others import `sink`, `lock` and `output_files`.
+Other folders import `sink`, `lock`, `manifest`, `records` and `output_files`. Nothing here knows
+an engine.
 """

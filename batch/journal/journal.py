@@ -1,13 +1,14 @@
-"""The output file is the journal: append-only, one writer, true after any crash.
+"""The output file is the journal: append-only, one writer, consistent after any crash.
 
 A row is done when its whole line is in the file. Each line is written as soon as its row is
-answered (so `kill -9` loses nothing that was finished) and synced at least every second (so
-a power cut loses at most that second).
+answered (`kill -9` loses no finished row) and synced at least every second (a power failure
+loses at most that second).
 """
 
 import contextlib
 import os
 import threading
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,17 @@ import orjson
 from ...errors import EngineError, UsageError
 from ...files import replacing, sync, sync_folder, write_all
 from ...i18n import _, plural
-from ..inputs.discovery import BAD_ROW, NO_ROW, InputScan, short_digest
+from ..background import WorkCounter
+from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
 
-OPEN, ANSWERED, FAILED = 0, 1, 2
-"""State of a row, one byte each."""
+OPEN, ANSWERED, FAILED, BLANK = 0, 1, 2, 3
+"""State of a line, one byte each: that of its row, or that it has none."""
 
 
 class DiskTroubleError(EngineError):
-    """The journal can't be written; what is in it stays true, and the run can be resumed."""
+    """The journal can't be written; what it holds stays valid, and the run can be resumed."""
 
 
 class Appender:
@@ -42,11 +44,11 @@ class Appender:
             sync_folder(path.parent)
         self._size = os.fstat(self._fd).st_size
         self._dirty = False
-        self._syncing = threading.Lock()  # a sync in its thread may meet the close in this one
+        self._sync_lock = threading.Lock()  # `sync` and `close` may run in different threads
         self._failure: DiskTroubleError | None = None
 
     def append(self, line: bytes) -> None:
-        """Write one line. Raises `DiskTroubleError`; nothing of the line is then left."""
+        """Write one line. Raises `DiskTroubleError`; the file then holds no part of the line."""
         try:
             write_all(self._fd, line)
         except OSError as error:
@@ -57,14 +59,14 @@ class Appender:
         self._dirty = True
 
     def sync(self) -> None:
-        """Bring all appended lines to disk. Raises `DiskTroubleError`, from then on every time:
-        after a failed sync the system may have dropped the pages, so nothing more is trusted."""
-        with self._syncing:
+        """Make all appended lines durable. Raises `DiskTroubleError`, from then on every time:
+        after a failed sync the system may have dropped the pages."""
+        with self._sync_lock:
             if self._failure is not None:
                 raise self._failure
             if not self._dirty or self._fd < 0:
                 return
-            self._dirty = False
+            self._dirty = False  # before the sync: a line appended during it needs the next one
             try:
                 sync(self._fd)
             except OSError as error:
@@ -72,26 +74,29 @@ class Appender:
                 raise self._failure from None
 
     def close(self) -> None:
-        """Sync and close. Raises `DiskTroubleError`, for a sync that failed before too."""
+        """Sync and close. Raises `DiskTroubleError`, also for an earlier sync that failed."""
         if self._fd < 0:
             return
         try:
             self.sync()
         finally:
-            with self._syncing:
+            with self._sync_lock:
                 fd, self._fd = self._fd, -1
                 os.close(fd)
 
 
 def disk_error(path: Path, error: OSError) -> DiskTroubleError:
-    """The sentence for a file that can't be written."""
-    text = _("{path} can't be written: {reason}. Make room or mend it, then run the same command.")
+    """Return the error for a file that can't be written."""
+    text = _(
+        "{path} can't be written: {reason}. Free some space or fix the cause, then run the same "
+        "command again."
+    )
     return DiskTroubleError(text.format(path=path, reason=error.strerror))
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What the start found and put right."""
+    """What `Journal.load` repaired: torn bytes, damaged lines, answers to changed rows."""
 
     torn: int = 0
     damaged: int = 0
@@ -100,12 +105,12 @@ class Repairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Reload:
-    """How to read an earlier run's files back.
+class ReloadOptions:
+    """How to read the files of an earlier run.
 
-    `prefix` is that of its answer columns; `limited` says that rows past the plan's end are no
-    surprise (`--limit`); `retry_failed` opens the finally failed rows too; `accept_changes` opens
-    rows that have changed, setting their old answers aside.
+    `prefix` is that of its answer columns; `limited` allows answers to rows that were not scanned
+    (`--limit`); `retry_failed` also reopens rows that failed for good; `accept_changes` reopens
+    rows that have changed and moves their old answers to another file.
     """
 
     prefix: str = ""
@@ -118,125 +123,129 @@ class Journal:
     """The results and errors files of a run, and which rows are still open."""
 
     def __init__(
-        self, files: OutputFiles, plan: InputScan, names: Sequence[str], mode: int
+        self, files: OutputFiles, scan: InputScan, names: Sequence[str], mode: int
     ) -> None:
         self.answered = 0
         self.failed = 0
         self._files = files
-        self._plan = plan
-        self._index: Mapping[str, int] = {name: at for at, name in enumerate(names)}
-        self._state = tuple(bytearray(len(marks)) for marks in plan.digests)
+        self._scan = scan
+        self._file_numbers: Mapping[str, int] = {name: at for at, name in enumerate(names)}
+        self._states = tuple(_initial_states(marks) for marks in scan.digests)
         self._mode = mode
         self._results: Appender | None = None
         self._errors: Appender | None = None
 
-    def load(self, how: Reload) -> Repairs:
-        """Read back an earlier run's files, repairing what a crash left.
+    def load(self, options: ReloadOptions, counter: WorkCounter | None = None) -> Repairs:
+        """Read the files of an earlier run, and repair what a crash left.
 
-        A torn last line is cut, lines that are none of ours go to ``NAME.damaged.jsonl``, answers
-        to rows that have changed to ``NAME.changed.jsonl`` if that is accepted, and the errors
-        file loses the rows that will be asked again. Raises `OSError`.
+        A torn last line is cut. Lines that belong to no row are moved to ``NAME.damaged.jsonl``,
+        answers to rows that have changed to ``NAME.changed.jsonl`` if changes are accepted. Rows
+        that will be asked again are removed from the errors file. Raises `OSError`, and
+        `WorkCancelledError` with each file as it was before or as it is to be.
         """
+        counter = counter or WorkCounter()
         torn = 0
         first: tuple[int, int] | None = None
-        bad: list[int] = []
+        damaged: list[int] = []
         changed: list[int] = []
         results = self._files.results
         if results.exists():
             torn += cut_torn_line(results)
-            for offset, value in parsed_lines(results):
-                place = location_of_result(value, how.prefix)
-                row = self._row(place)
-                if place is None or (row is None and not self._beyond(place)):
-                    bad.append(offset)
-                elif row is None:
-                    if not how.limited:
+            for offset, value in parsed_lines(results, counter):
+                location = location_of_result(value, options.prefix)
+                row = self._row(location)
+                if location is None or (row is None and self.file_of(location) is None):
+                    damaged.append(offset)
+                elif row is None:  # the input has no such row any more
+                    if not options.limited:
                         changed.append(offset)
-                        at = (self.file_of(place) or 0, place.line)
+                        at = (self.file_of(location) or 0, location.line)
                         first = min(first or at, at)
-                elif self._state[row[0]][row[1]] == ANSWERED:
-                    bad.append(offset)  # a second answer to one row
-                elif self._plan.digests[row[0]][row[1]] != short_digest(place.digest or ""):
+                elif self._states[row[0]][row[1]] == ANSWERED:
+                    damaged.append(offset)  # a second answer to one row
+                elif self._scan.digests[row[0]][row[1]] != short_digest(location.digest or ""):
                     changed.append(offset)
-                    at = (row[0], place.line)
+                    at = (row[0], location.line)
                     first = min(first or at, at)
                 else:
-                    self._state[row[0]][row[1]] = ANSWERED
+                    self._states[row[0]][row[1]] = ANSWERED
                     self.answered += 1
-            if changed and not how.accept_changes:
-                return Repairs(torn, 0, len(changed), self._named(first))
-            self._set_lines_aside({self._files.damaged: bad, self._files.changed: changed})
+            if changed and not options.accept_changes:
+                return Repairs(torn, 0, len(changed), self._with_name(first))
+            moved = {self._files.damaged: damaged, self._files.changed: changed}
+            self._set_lines_aside(moved, counter)
         if self._files.errors.exists():
             torn += cut_torn_line(self._files.errors)
-            self._compact_errors(how)
-        return Repairs(torn, len(bad), len(changed), self._named(first))
+            self._compact_errors(options, counter)
+        return Repairs(torn, len(damaged), len(changed), self._with_name(first))
 
-    def _compact_errors(self, how: Reload) -> None:
-        """Keep the final failures of rows that are still as they were, once each."""
-        gone: dict[int, Appender | None] = {}
-        for offset, value in parsed_lines(self._files.errors):
-            place = location_of_error(value)
-            row = self._row(place)
-            if place is not None and row is None and how.limited and self._beyond(place):
-                continue  # a row that this run does not look at
-            if place is None or row is None or not self._still_failed(place, row, how.retry_failed):
-                gone[offset] = None
+    def _compact_errors(self, options: ReloadOptions, counter: WorkCounter) -> None:
+        """Keep one line for each row that failed for good and has not changed."""
+        removed: dict[int, Appender | None] = {}
+        for offset, value in parsed_lines(self._files.errors, counter):
+            location = location_of_error(value)
+            row = self._row(location)
+            if location is not None and row is None:
+                if options.limited and self.file_of(location) is not None:
+                    continue  # a row that this run does not look at
+                removed[offset] = None
+            elif location is None or row is None or not self._still_failed(location, row, options):
+                removed[offset] = None
             else:
-                self._state[row[0]][row[1]] = FAILED
+                self._states[row[0]][row[1]] = FAILED
                 self.failed += 1
-        if gone:
-            rewrite_without(self._files.errors, gone)
+        if removed:
+            rewrite_without(self._files.errors, removed, counter)
 
-    def _still_failed(self, place: RowLocation, row: tuple[int, int], retry_failed: bool) -> bool:
-        if place.retryable or self._state[row[0]][row[1]] != OPEN:
+    def _still_failed(
+        self, location: RowLocation, row: tuple[int, int], options: ReloadOptions
+    ) -> bool:
+        if location.retryable or self._states[row[0]][row[1]] != OPEN:
             return False
-        mark = self._plan.digests[row[0]][row[1]]
-        if place.digest is None:
+        mark = self._scan.digests[row[0]][row[1]]
+        if location.digest is None:
             return mark == BAD_ROW
-        return not retry_failed and mark == short_digest(place.digest)
+        return not options.retry_failed and mark == short_digest(location.digest)
 
-    def _set_lines_aside(self, offsets: Mapping[Path, Sequence[int]]) -> None:
+    def _set_lines_aside(self, offsets: Mapping[Path, Sequence[int]], counter: WorkCounter) -> None:
         asides = {path: Appender(path, self._mode) for path, lines in offsets.items() if lines}
         try:
             if asides:
                 rewrite_without(
                     self._files.results,
                     {at: aside for path, aside in asides.items() for at in offsets[path]},
+                    counter,
                 )
         finally:
             for aside in asides.values():
                 aside.close()
 
-    def file_of(self, place: RowLocation) -> int | None:
-        """The run's input that a line of the output speaks of; None for an unknown one."""
-        if isinstance(place.file, int):
-            return place.file if 0 <= place.file < len(self._state) else None
-        return self._index.get(place.file)
+    def file_of(self, location: RowLocation) -> int | None:
+        """Return the number of a location's input in this run; None for an unknown one."""
+        if isinstance(location.file, int):
+            return location.file if 0 <= location.file < len(self._states) else None
+        return self._file_numbers.get(location.file)
 
-    def _row(self, place: RowLocation | None) -> tuple[int, int] | None:
-        """Indices into the plan, or None when the plan has no such row."""
-        if place is None or (file := self.file_of(place)) is None:
+    def _row(self, location: RowLocation | None) -> tuple[int, int] | None:
+        """Return the row's indices into the scan, or None when the scan has no such row."""
+        if location is None or (file := self.file_of(location)) is None:
             return None
-        at = place.line - 1
-        if at >= len(self._plan.digests[file]) or self._plan.digests[file][at] == NO_ROW:
+        at = location.line - 1
+        if at >= len(self._scan.digests[file]) or self._scan.digests[file][at] == NO_ROW:
             return None
         return file, at
 
-    def _beyond(self, place: RowLocation) -> bool:
-        """Whether a sound line speaks of a row that the input doesn't have (any more)."""
-        return self.file_of(place) is not None
-
-    def _named(self, place: tuple[int, int] | None) -> tuple[str, int] | None:
-        """A place with its input's name for its index."""
-        if place is None:
+    def _with_name(self, row: tuple[int, int] | None) -> tuple[str, int] | None:
+        """Return a row's file and line, the file by its name."""
+        if row is None:
             return None
-        file, line = place
-        return next(name for name, at in self._index.items() if at == file), line
+        file, line = row
+        return next(name for name, at in self._file_numbers.items() if at == file), line
 
     @property
     def lengths(self) -> list[int]:
-        """Lines of each input, as far as the plan goes."""
-        return [len(marks) for marks in self._plan.digests]
+        """Number of scanned lines of each input."""
+        return [len(marks) for marks in self._scan.digests]
 
     def start(self) -> None:
         """Open the files for appending. Raises `DiskTroubleError`."""
@@ -247,30 +256,34 @@ class Journal:
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
-        return self._state[file][line - 1] == OPEN
+        return self._states[file][line - 1] == OPEN
+
+    def next_open(self, file: int, line: int) -> int | None:
+        """Return the first line from `line` on whose row is open; None when there is none."""
+        return self._states[file].find(OPEN, line - 1) + 1 or None
 
     def add_result(self, file: int, line: int, data: bytes) -> None:
         """Record an answer. Raises `DiskTroubleError`."""
         assert self._results is not None
         assert self.is_open(file, line)
         self._results.append(data)
-        self._state[file][line - 1] = ANSWERED
+        self._states[file][line - 1] = ANSWERED
         self.answered += 1
 
     def add_error(self, file: int, line: int, data: bytes) -> None:
         """Record a failure. Raises `DiskTroubleError`."""
         assert self.is_open(file, line)
-        if self._errors is None:  # made only when there is something to say
+        if self._errors is None:  # created for the first failure
             try:
                 self._errors = Appender(self._files.errors, self._mode)
             except OSError as error:
                 raise disk_error(self._files.errors, error) from None
         self._errors.append(data)
-        self._state[file][line - 1] = FAILED
+        self._states[file][line - 1] = FAILED
         self.failed += 1
 
     def sync(self) -> None:
-        """Bring everything to disk; may run in another thread. Raises `DiskTroubleError`."""
+        """Make all lines durable; may run in another thread. Raises `DiskTroubleError`."""
         for appender in (self._results, self._errors):
             if appender is not None:
                 appender.sync()
@@ -282,8 +295,14 @@ class Journal:
                 appender.close()
 
 
+def _initial_states(marks: "array[int]") -> bytearray:
+    if not marks.count(NO_ROW):
+        return bytearray(len(marks))
+    return bytearray(BLANK if mark == NO_ROW else OPEN for mark in marks)
+
+
 def cut_torn_line(path: Path) -> int:
-    """Cut a last line without its newline; returns the bytes cut. Raises `OSError`."""
+    """Cut a last line without a newline; return the number of bytes cut. Raises `OSError`."""
     with path.open("r+b") as file:
         size = end = file.seek(0, os.SEEK_END)
         while end > 0:
@@ -300,7 +319,7 @@ def cut_torn_line(path: Path) -> int:
         return size - end
 
 
-def parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
+def parsed_lines(path: Path, counter: WorkCounter) -> Iterator[tuple[int, Any]]:
     """Yield (offset in bytes, value) of each line; the value is None where it does not parse.
 
     orjson alone, not jsonlines: see tests/bench/journal.py for what that costs a resume.
@@ -313,40 +332,44 @@ def parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
             except orjson.JSONDecodeError:
                 yield offset, None
             offset += len(line)
+            counter.step(len(line))
 
 
-def rewrite_without(path: Path, out: Mapping[int, Appender | None]) -> None:
-    """Take the lines at these offsets out of a file, in one step.
+def rewrite_without(
+    path: Path, removed: Mapping[int, Appender | None], counter: WorkCounter
+) -> None:
+    """Remove the lines at these offsets from a file, in one step.
 
-    Each goes to its appender, if it has one, and is on disk there before it is gone here. Raises
-    `OSError`; the file is then as it was.
+    Each is appended to its appender, if it has one, and durable there before it is removed here.
+    Raises `OSError` and `WorkCancelledError`; the file is then as it was.
     """
     with path.open("rb") as old:
         mode = os.fstat(old.fileno()).st_mode & 0o777
         with replacing(path, mode) as new:
             offset = 0
             for line in old:
-                if offset not in out:
+                counter.check()
+                if offset not in removed:
                     new.write(line)
-                elif (aside := out[offset]) is not None:
+                elif (aside := removed[offset]) is not None:
                     aside.append(line)
                 offset += len(line)
-            for aside in {id(one): one for one in out.values() if one is not None}.values():
+            for aside in {id(one): one for one in removed.values() if one is not None}.values():
                 aside.sync()
 
 
 def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
-    """Raise `UsageError` when answered rows are no longer what they were."""
+    """Raise `UsageError` when rows have changed since they were answered."""
     if not repairs.changed:
         return
-    what = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
+    cause = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
     name, line = repairs.first_changed or ("", 0)
     text = plural(
-        "{n} row that is already answered has changed{what}: {file} line {line}. ",
-        "{n} rows that are already answered have changed{what}, the first at {file} line {line}. ",
+        "{n} row that is already answered has changed{cause}: {file} line {line}. ",
+        "{n} rows that are already answered have changed{cause}, the first at {file} line {line}. ",
         repairs.changed,
     ) + _(
-        "Undo the change, or give --accept-changes to ask again what has changed, or --restart to "
-        "ask everything anew (the old answers are kept under another name)."
+        "Undo the change, or give --accept-changes to ask the changed rows again, or --restart to "
+        "ask all rows again (the old answers are kept under another name)."
     )
-    raise UsageError(text.format(n=repairs.changed, what=what, file=name, line=line))
+    raise UsageError(text.format(n=repairs.changed, cause=cause, file=name, line=line))

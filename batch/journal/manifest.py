@@ -1,4 +1,4 @@
-"""The manifest: what a run is, which files are its own, and how far it came."""
+"""The manifest: the inputs, files and settings of a run, and how far it came."""
 
 import contextlib
 import time
@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a run is: its inputs, its files, its settings and how far it came."""
+    """The inputs, files and settings of a run, and how far it came."""
 
     inputs: tuple[str, ...]
     results: str
@@ -39,7 +39,7 @@ class Manifest:
     format: int = FORMAT
 
     def save(self, path: Path, **changes: Any) -> "Manifest":
-        """Write it with `changes`, in one step; returns the new one. Raises `OSError`."""
+        """Write the manifest with `changes`, in one step; return the new one. Raises `OSError`."""
         new = replace(self, updated=_now(), **changes)
         data = orjson.dumps(asdict(new), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         replace_file(path, data)
@@ -50,12 +50,12 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-OWN = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl")
-"""How the names of a run's output files end, after the manifest's own stem."""
+OUTPUT_ENDINGS = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl")
+"""Endings of the names of a run's output files, after the stem of its manifest."""
 
 
 def load_manifest(path: Path) -> Manifest | None:
-    """The manifest at `path`; None when there is none. Raises `UsageError` when it is damaged."""
+    """Read a manifest; None when there is no file. Raises `UsageError` if it is damaged."""
     try:
         value = orjson.loads(path.read_bytes())
         if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -69,74 +69,79 @@ def load_manifest(path: Path) -> Manifest | None:
     except (ValueError, TypeError, KeyError):
         text = _(
             "{path} is not a manifest of this version of qchat. "
-            "Move it and the files beside it away, or give another -o."
+            "Move it and the files that belong to it elsewhere, or give another -o."
         )
         raise UsageError(text.format(path=path)) from None
 
 
 def manifest_of(path: Path) -> Path | None:
-    """The manifest of the run whose output the file at `path` is, if it is one's."""
-    for ending in OWN:
+    """Return the path of the manifest of the run that wrote the file at `path`, if one did."""
+    for ending in OUTPUT_ENDINGS:
         if path.name.endswith(ending):
-            beside = path.with_name(path.name.removesuffix(ending) + ".manifest.json")
-            with contextlib.suppress(UsageError):  # somebody else's manifest, or damaged
-                if load_manifest(beside) is not None:
-                    return beside
+            manifest = path.with_name(path.name.removesuffix(ending) + ".manifest.json")
+            with contextlib.suppress(UsageError):  # another program's manifest, or damaged
+                if load_manifest(manifest) is not None:
+                    return manifest
     return None
 
 
+def is_own_output(path: Path) -> bool:
+    """Return whether a run of qchat wrote the file at `path`."""
+    return manifest_of(path) is not None
+
+
 def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
-    """What decides a row's digest beside the row itself, for the manifest."""
+    """Return what determines a row's digest besides the row itself."""
     model = defaults.model if isinstance(defaults.model, str) else None
-    said: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
     }
-    said |= {
+    settings |= {
         key: dict(value) if isinstance(value, Mapping) else value
         for key, value in asdict(defaults.sampling).items()
     }
     return {
         key: list(value) if isinstance(value, tuple) else value
-        for key, value in said.items()
+        for key, value in settings.items()
         if value not in (None, {}, ())
     }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What a person set differently this time, a phrase each."""
+    """Return a phrase for each setting that differs."""
     text = _("{name}: {old} before, {new} now")
     return [
-        text.format(name=key, old=_shown(old.get(key)), new=_shown(new.get(key)))
+        text.format(name=key, old=_value_text(old.get(key)), new=_value_text(new.get(key)))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return _("not set") if value is None else repr(value)
 
 
 def refuse_other_inputs(manifest: Manifest, names: tuple[str, ...]) -> None:
-    """Raise `UsageError` when the files were made from other inputs."""
-    # Further inputs may be named after the old ones; a row is known by its place in the list.
-    known = manifest.inputs
-    if names[: len(known)] != known:
+    """Raise `UsageError` when the files were written for other inputs."""
+    # Inputs may be added after the old ones: OpenAI rows name theirs by its number.
+    old = manifest.inputs
+    if names[: len(old)] != old:
         text = _(
             "{path} holds the answers to {old}, not to {new}. "
             "Give another -o, or --restart (the old answers are kept)."
         )
         raise UsageError(
-            text.format(path=manifest.results, old=", ".join(known), new=", ".join(names))
+            text.format(path=manifest.results, old=", ".join(old), new=", ".join(names))
         )
 
 
 def refuse_other_prefix(manifest: Manifest, prefix: str) -> None:
-    """Raise `UsageError` when answers are there whose columns have other names."""
+    """Raise `UsageError` when there are answers whose columns have other names."""
     if manifest.answered and manifest.prefix != prefix:
         text = _(
             "{path} was written with --prefix '{old}', not '{new}'. "
-            "Give the same, another -o, or --restart (the old answers are kept)."
+            "Give the same prefix, another -o, or --restart (the old answers are kept)."
         )
         raise UsageError(text.format(path=manifest.results, old=manifest.prefix, new=prefix))

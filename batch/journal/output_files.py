@@ -1,4 +1,4 @@
-"""The files of a run: their names, and the rule which of them may be touched."""
+"""The files of a run: their names, and which of them a run may write."""
 
 import os
 import time
@@ -26,7 +26,7 @@ class OutputFiles:
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
-        """The files that go with ``NAME.jsonl``."""
+        """Return the files that belong to ``NAME.jsonl``."""
         stem = results.name.removesuffix(".jsonl")
         return cls(
             results,
@@ -39,7 +39,7 @@ class OutputFiles:
 
 
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
-    """The output files for these inputs and ``-o``. Raises `UsageError` when ``-o`` is needed."""
+    """Return the files for these inputs and ``-o``. Raises `UsageError` if ``-o`` is needed."""
     if output is not None:
         if not output.endswith(".jsonl"):
             text = _("-o {name}: give a name that ends in .jsonl, or - for standard output.")
@@ -52,31 +52,31 @@ def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles
 
 
 def refuse_own_output(inputs: Sequence[InputFile]) -> None:
-    """Raise `UsageError` for an input that is some run's output."""
+    """Raise `UsageError` for an input that is the output of a run."""
     for item in inputs:
-        beside = manifest_of(item.path)
-        if beside is not None:
+        manifest = manifest_of(item.path)
+        if manifest is not None:
             text = _(
-                "{name} holds what an earlier run wrote ({manifest}); "
+                "{name} is the output of an earlier run ({manifest}); "
                 "copy it to another name to use it as input."
             )
-            raise UsageError(text.format(name=item.name, manifest=beside.name))
+            raise UsageError(text.format(name=item.name, manifest=manifest.name))
 
 
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
-    """Raise `UsageError` for an existing output file that no manifest names as qchat's."""
+    """Raise `UsageError` for an existing output file that the manifest does not name."""
     for path, name in ((files.results, "results"), (files.errors, "errors")):
         ours = manifest is not None and getattr(manifest, name) == path.name
         if path.exists() and not ours:
             text = _(
-                "{path} exists and is not known as qchat's output (no manifest names it). "
-                "Move it away, or give another -o."
+                "{path} exists and is not an output of qchat (no manifest names it). "
+                "Move it elsewhere, or give another -o."
             )
             raise UsageError(text.format(path=path))
 
 
 def set_aside(files: OutputFiles) -> list[Path]:
-    """Rename the files of an earlier run out of the way; returns the new names."""
+    """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
     for path in (files.results, files.errors, files.damaged, files.changed, files.manifest):
@@ -105,7 +105,7 @@ def check_folder(files: OutputFiles) -> None:
 def _check_folder(files: OutputFiles) -> None:
     folder = files.results.parent
     if not folder.is_dir():
-        text = _("There is no folder {folder} for the output; make it, or give another -o.")
+        text = _("There is no folder {folder} for the output; create it, or give another -o.")
         raise UsageError(text.format(folder=folder))
     writable = os.access(folder, os.W_OK | os.X_OK)
     for path in (files.results, files.errors, files.manifest):
@@ -113,8 +113,8 @@ def _check_folder(files: OutputFiles) -> None:
             raise UsageError(_("{path} is a folder; give another -o.").format(path=path))
         writable = writable and (not path.exists() or os.access(path, os.W_OK))
     if not writable and os.statvfs(folder).f_flag & os.ST_RDONLY:
-        text = _("The file system of {folder} is read-only; give an -o elsewhere.")
+        text = _("The file system of {folder} is read-only; give another -o.")
         raise UsageError(text.format(folder=folder))
     if not writable:
-        text = _("No permission to write {path}; give an -o in a folder of yours.")
+        text = _("No permission to write {path}; give an -o in a folder that you can write.")
         raise UsageError(text.format(path=files.results))

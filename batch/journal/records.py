@@ -1,4 +1,4 @@
-"""The lines of the results and errors files: written here, read back here on resume."""
+"""The lines of the results and errors files: how they are written, and read on resume."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from ..request import Request, RowKind, dumps
 def result_line(
     request: Request, body: JsonObject, *, name: str, attempts: int, prefix: str
 ) -> bytes:
-    """The whole line of an answered row, newline included. `name` is its input's name."""
+    """Return the line of an answered row, newline included. `name` is its input's name."""
     if request.kind is RowKind.OPENAI:
         return _dump(
             {
-                # OpenAI's format has no room for more keys, so these two carry where the row
-                # stands and what was asked.
+                # OpenAI's format has no further keys, so these two carry the row's position and
+                # the digest of its request.
                 "id": f"qchat-{request.file + 1}-{request.line}",
                 "custom_id": request.custom_id,
                 "response": {"status_code": 200, "request_id": request.digest, "body": body},
@@ -51,19 +51,19 @@ def result_line(
 
 
 def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Tool calls and log probabilities, where a row asked for them and got them."""
-    found: dict[str, list[Any]] = {}
+    """Return tool calls and log probabilities, where the response has any."""
+    extras: dict[str, list[Any]] = {}
     calls = [(choice.get("message") or {}).get("tool_calls") for choice in choices]
     if any(calls):
-        found["tool_calls"] = calls
+        extras["tool_calls"] = calls
     logprobs = [choice.get("logprobs") for choice in choices]
     if any(logprobs):
-        found["logprobs"] = logprobs
-    return found
+        extras["logprobs"] = logprobs
+    return extras
 
 
 def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:
-    """The whole line of a failed row, newline included."""
+    """Return the line of a failed row, newline included."""
     return _dump(
         {
             "file": name,
@@ -89,7 +89,7 @@ def _dump(value: JsonObject) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RowLocation:
-    """What a line of the output says of its row: input name or number, line, digest."""
+    """The row that a line of the output belongs to: input name or number, line, digest."""
 
     file: str | int
     line: int
@@ -98,42 +98,46 @@ class RowLocation:
 
 
 def location_of_result(value: Any, prefix: str) -> RowLocation | None:
-    """Where a parsed line of the results file belongs; None when it is none of ours."""
+    """Return the row of a parsed line of the results file; None when it has none."""
     if not isinstance(value, dict):
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
     if isinstance(mark, dict):
-        place = RowLocation(mark.get("file", ""), mark.get("line", 0), mark.get("digest"))
+        location = RowLocation(mark.get("file", ""), mark.get("line", 0), mark.get("digest"))
     elif isinstance(response, dict):
         parts = str(value.get("id")).split("-")
         if len(parts) != 3 or parts[0] != "qchat":
             return None
         if not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
-        place = RowLocation(int(parts[1]) - 1, int(parts[2]), response.get("request_id"))
+        location = RowLocation(int(parts[1]) - 1, int(parts[2]), response.get("request_id"))
     else:
         return None
-    return place if _sound(place, need_digest=True) else None
+    return location if _is_valid(location, need_digest=True) else None
 
 
 def location_of_error(value: Any) -> RowLocation | None:
-    """Where a parsed line of the errors file belongs; None when it is none of ours."""
+    """Return the row of a parsed line of the errors file; None when it has none."""
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     retryable = value["error"].get("retryable") is True
-    place = RowLocation(value.get("file", ""), value.get("line", 0), value.get("digest"), retryable)
-    return place if _sound(place, need_digest=False) else None
+    location = RowLocation(
+        value.get("file", ""), value.get("line", 0), value.get("digest"), retryable
+    )
+    return location if _is_valid(location, need_digest=False) else None
 
 
-def _sound(place: RowLocation, *, need_digest: bool) -> bool:
-    if not isinstance(place.file, str | int) or isinstance(place.line, bool):
+def _is_valid(location: RowLocation, *, need_digest: bool) -> bool:
+    if not isinstance(location.file, str | int) or isinstance(location.line, bool):
         return False
-    if not isinstance(place.line, int) or place.line < 1:
+    if not isinstance(location.line, int) or location.line < 1:
         return False
-    if place.digest is None:
+    if location.digest is None:
         return not need_digest
-    return isinstance(place.digest, str) and len(place.digest) == 32 and _is_hex(place.digest)
+    return (
+        isinstance(location.digest, str) and len(location.digest) == 32 and _is_hex(location.digest)
+    )
 
 
 def _is_hex(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where outcomes go: files that can be resumed (`FileSink`), or standard output (`StdoutSink`)."""
+"""Write outcomes: to files, with resume (`FileSink`), or to standard output (`StdoutSink`)."""
 
 import os
 import stat
@@ -14,9 +14,11 @@ from ...errors import EngineError
 from ...files import write_all
 from ...i18n import _
 from ...signals import Interrupted
-from ..inputs.discovery import InputFile, InputScan
+from ..background import WorkCancelledError, WorkCounter
+from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
-from .journal import Journal, Reload, Repairs, disk_error, refuse_changes
+from ..inputs.scan import InputScan
+from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
 from .manifest import (
     Manifest,
     differences,
@@ -30,7 +32,7 @@ from .output_files import OutputFiles, refuse_foreign, set_aside
 
 
 class Sink(Protocol):
-    """Takes the line of each row that came to an end, once."""
+    """Records the line of each finished row, once."""
 
     @property
     def answered(self) -> int:
@@ -38,40 +40,46 @@ class Sink(Protocol):
 
     @property
     def failed(self) -> int:
-        """Rows finally failed, in earlier runs too."""
+        """Rows that failed for good, in earlier runs too."""
 
     def start(self) -> None:
-        """Called once, before the first line. Raises `EngineError`."""
+        """Prepare for the first line; called once. Raises `EngineError`."""
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row has no line yet."""
 
+    def next_open(self, file: int, line: int) -> int | None:
+        """Return the first line from `line` on that may have an open row; None for no more."""
+
     def add_result(self, file: int, line: int, data: bytes) -> None:
-        """Take the line of an answer. Raises `EngineError`."""
+        """Record the line of an answer. Raises `EngineError`."""
 
     def add_error(self, file: int, line: int, data: bytes) -> None:
-        """Take the line of a failure. Raises `EngineError`."""
+        """Record the line of a failure. Raises `EngineError`."""
 
     def sync(self) -> None:
-        """Make durable what was taken; called from another thread. Raises `EngineError`."""
+        """Make all lines durable; called from another thread. Raises `EngineError`."""
 
-    def close(self, state: str) -> None:
-        """Finish; `state` is ``finished``, ``interrupted`` or ``lost``. Raises `EngineError`."""
+    def close(self, state: str, counter: WorkCounter) -> None:
+        """Finish; `state` is ``finished``, ``interrupted`` or ``lost``.
+
+        Called from another thread, with a counter of its progress. Raises `EngineError`.
+        """
 
 
 class StalledError(EngineError):
-    """A signal came while standard output took nothing more."""
+    """A signal came while a write to standard output was blocked."""
 
 
 @dataclass(slots=True)
 class StdoutSink:
-    """Results to a file descriptor, failures to a function; nothing can be resumed.
+    """Writes results to a file descriptor and failures to a function; no resume.
 
-    `writing` says that a write is going on, which may never end.
+    `writing` is true during a write, which blocks while nobody reads.
     """
 
     fd: int
-    tell: Callable[[str], None]
+    warn: Callable[[str], None]
     answered: int = 0
     failed: int = 0
     writing: bool = False
@@ -79,19 +87,25 @@ class StdoutSink:
     _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file
 
     def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def is_open(self, file: int, line: int) -> bool:
-        """Whether nothing was said of it; an engine that is replaced reads the rows again."""
+        """Whether the row has no line yet; an engine that is replaced reads the rows again."""
         written = self._written.get(file, b"")
         return line >= len(written) or not written[line]
 
+    def next_open(self, file: int, line: int) -> int | None:
+        """Return the first line from `line` on without a written row; it may be blank."""
+        written = self._written.get(file, b"")
+        at = written.find(0, line)
+        return at if at >= 0 else max(line, len(written))
+
     def add_result(self, file: int, line: int, data: bytes) -> None:
-        """Write it out. Raises `BrokenPipeError` when nobody reads any more, `StalledError` when
-        a signal ended the wait for a reader."""
-        if os.isatty(self.fd):  # a model's text must not command the terminal, as JSON neither
+        """Write the line. Raises `BrokenPipeError` when the reader is gone, `StalledError` when a
+        signal ended the wait for a reader."""
+        if os.isatty(self.fd):  # escape sequences in an answer must not reach the terminal
             data = f"{json_text(orjson.loads(data))}\n".encode()
-        if self.stalled is not None:  # other answers were there already
+        if self.stalled is not None:  # other answers were complete already
             raise self.stalled
         self.writing = True
         try:
@@ -102,27 +116,27 @@ class StdoutSink:
         finally:
             self.writing = False
         self.answered += 1
-        self._close(file, line)
+        self._mark(file, line)
 
     def add_error(self, file: int, line: int, data: bytes) -> None:
-        """Tell it: file, line and what went wrong."""
+        """Report file, line and error message."""
         row = orjson.loads(data)
         text = _("{file} line {line}: {message}")
-        self.tell(text.format(file=row["file"], line=line, message=row["error"]["message"]))
+        self.warn(text.format(file=row["file"], line=line, message=row["error"]["message"]))
         self.failed += 1
-        self._close(file, line)
+        self._mark(file, line)
 
-    def _close(self, file: int, line: int) -> None:
+    def _mark(self, file: int, line: int) -> None:
         written = self._written.setdefault(file, bytearray())
         if line >= len(written):
             written.extend(bytes(max(1024, 2 * line) - len(written)))
         written[line] = 1
 
     def sync(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
-    def close(self, state: str) -> None:
-        """Nothing to do."""
+    def close(self, state: str, counter: WorkCounter) -> None:
+        """Do nothing."""
 
 
 class FileSink:
@@ -139,12 +153,13 @@ class FileSink:
     ) -> None:
         self._files = files
         self._ordered = ordered
-        self._ours = resumed  # whether the manifest is on disk
+        self._has_manifest = resumed
         self._journal = journal
         self._manifest = manifest
         self.add_result = journal.add_result
         self.add_error = journal.add_error
         self.is_open = journal.is_open
+        self.next_open = journal.next_open
         self.sync = journal.sync
 
     @property
@@ -154,33 +169,44 @@ class FileSink:
 
     @property
     def failed(self) -> int:
-        """Rows finally failed, in earlier runs too."""
+        """Rows that failed for good, in earlier runs too."""
         return self._journal.failed
 
     def start(self) -> None:
-        """Name the files as ours in the manifest, then open them: a crash between is harmless."""
-        self._ours = True
-        self._save("running")
+        """Save the manifest, then open the files that it names: a crash in between is harmless."""
+        self._has_manifest = True
+        self._save_state("running")
         self._journal.start()
 
-    def close(self, state: str) -> None:
-        """Sync, close, and say in the manifest how it ended; without a start, leave nothing.
+    def close(self, state: str, counter: WorkCounter) -> None:
+        """Sync, close, and record the state in the manifest; without a start, write nothing.
 
-        A finished run's results are brought into the order of the input, if that was asked for.
+        With ``--ordered``, sort the results of a finished run first; the state of a run whose
+        sorting is cancelled is ``interrupted``.
         """
         self._journal.close()
-        if self._ordered and state == "finished" and self._files.results.exists():
-            path = self._files.results
-            try:
-                order_results(
-                    path, self._manifest.prefix, self._journal.file_of, self._journal.lengths
-                )
-            except OSError as error:
-                raise disk_error(path, error) from None
-        if self._ours:
-            self._save(state)
+        try:
+            if self._ordered and state == "finished":
+                self._order(counter)
+        except WorkCancelledError:
+            self._save_state("interrupted")
+            raise
+        self._save_state(state)
 
-    def _save(self, state: str) -> None:
+    def _order(self, counter: WorkCounter) -> None:
+        path = self._files.results
+        if not path.exists():
+            return
+        counter.total_bytes = 2 * path.stat().st_size  # read once, written once
+        journal, prefix = self._journal, self._manifest.prefix
+        try:
+            order_results(path, prefix, journal.file_of, journal.lengths, counter)
+        except OSError as error:
+            raise disk_error(path, error) from None
+
+    def _save_state(self, state: str) -> None:
+        if not self._has_manifest:
+            return
         path = self._files.manifest
         try:
             self._manifest = self._manifest.save(
@@ -192,19 +218,21 @@ class FileSink:
 
 def open_file_sink(
     files: OutputFiles,
-    plan: InputScan,
+    scan: InputScan,
     inputs: Sequence[InputFile],
     defaults: RowDefaults,
     *,
     engine: str,
-    how: Reload,
+    reload: ReloadOptions,
     restart: bool = False,
     ordered: bool = False,
+    counter: WorkCounter | None = None,
 ) -> tuple[FileSink, Repairs, list[Path]]:
-    """The ledger of a run, with what an earlier one left in it.
+    """Open the files of a run and read what an earlier one left in them.
 
-    Returns it with the repairs that were made and the files that `restart` renamed. Raises
-    `UsageError` when the files are not this run's to go on with.
+    Returns the sink, the repairs that were made and the files that `restart` renamed. Raises
+    `UsageError` when this run can't continue the earlier one, and `EngineError` when its files
+    can't be read.
     """
     manifest = load_manifest(files.manifest)
     refuse_foreign(files, manifest)
@@ -216,30 +244,33 @@ def open_file_sink(
         recorded_settings(defaults),
         engine=engine,
         prefix=defaults.prefix,
-        rows=plan.rows,
+        rows=scan.rows,
     )
-    journal = Journal(files, plan, keys, _mode(inputs[0].path))
+    counter = counter or WorkCounter()
+    journal = Journal(files, scan, keys, _mode(inputs[0].path))
     repairs = Repairs()
-    moved: list[Path] = []
+    renamed: list[Path] = []
     try:
         if manifest is not None and restart:
-            moved = set_aside(files)
+            renamed = set_aside(files)
         elif manifest is not None:
             refuse_other_inputs(manifest, keys)
             refuse_other_prefix(manifest, defaults.prefix)
-            repairs = journal.load(replace(how, prefix=manifest.prefix))
-            if not how.accept_changes:
+            paths = (files.results, files.errors)
+            counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
+            repairs = journal.load(replace(reload, prefix=manifest.prefix), counter)
+            if not reload.accept_changes:
                 refuse_changes(repairs, differences(manifest.settings, new.settings))
             new = replace(new, created=manifest.created)
     except OSError as error:
-        text = _("{path} can't be read back: {reason}.")
+        text = _("{path} can't be read: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
     resumed = manifest is not None and not restart
-    return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, moved
+    return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, renamed
 
 
 def _mode(path: Path) -> int:
-    """Answers are as private as their questions: the input's own read and write rights."""
+    """Return the mode of the output files: the input's own, as answers are as private."""
     try:
         mode = path.stat().st_mode
     except OSError:

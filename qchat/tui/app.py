@@ -251,8 +251,6 @@ class ChatApp(App[int], inherit_bindings=False):
 
         return await edit_text(self, text)
 
-    # -- messages of the parts -------------------------------------------------------------
-
     @on(StateChanged)
     def _redraw_state(self) -> None:
         parts, result, label = self.parts, self.parts.monitor.result, self.keymap.shown

@@ -10,6 +10,7 @@ from pathlib import Path
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineRequest
 from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.job import BatchJob
 
 from qchat.errors import QchatError, UsageError
 from qchat.json_types import JsonObject
@@ -50,9 +51,9 @@ BAD = (
 """Lines of many kinds that are not (the empty one is no line at all)."""
 
 
-def go(source: Path, **more: bool) -> int:
+def run_batch(source: Path, **more: bool) -> int:
     """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
-    job = running.BatchJob(
+    job = BatchJob(
         (str(source),),
         None,
         RowDefaults(),
@@ -81,18 +82,18 @@ class Broken:
         return self.data.split(b"\n")
 
 
-def broken(dice: random.Random) -> Broken:
+def broken(rng: random.Random) -> Broken:
     """Good and bad lines; then, mostly, a few bytes changed somewhere."""
-    lines = [dice.choice(GOOD if dice.random() < 0.7 else BAD) for _n in range(dice.randint(1, 30))]
+    lines = [rng.choice(GOOD if rng.random() < 0.7 else BAD) for _n in range(rng.randint(1, 30))]
     raw = [line.encode() for line in lines]
-    if dice.random() < 0.2:
+    if rng.random() < 0.2:
         raw[0] = b"\xef\xbb\xbf" + raw[0]
     touched: set[int] = set()
-    for _change in range(dice.choice((0, 1, 1, 2, 5))):
-        n = dice.randrange(len(raw))
-        raw[n] = mutated(raw[n], dice)
+    for _change in range(rng.choice((0, 1, 1, 2, 5))):
+        n = rng.randrange(len(raw))
+        raw[n] = mutated(raw[n], rng)
         touched.add(n)
-    ending = b"\r\n" if dice.random() < 0.2 else b"\n"
+    ending = b"\r\n" if rng.random() < 0.2 else b"\n"
     good: set[int] = set()
     number = 0
     for n, line in enumerate(raw):
@@ -100,14 +101,14 @@ def broken(dice: random.Random) -> Broken:
         if n not in touched and lines[n] in GOOD:
             good.add(number)
         number += line.count(b"\n")  # a change may have put some in
-    data = ending.join(raw) + (ending if dice.random() < 0.8 else b"")
+    data = ending.join(raw) + (ending if rng.random() < 0.8 else b"")
     return Broken(data, frozenset(good))
 
 
-def mutated(line: bytes, dice: random.Random) -> bytes:
+def mutated(line: bytes, rng: random.Random) -> bytes:
     """The line with a piece lost, doubled, flipped, or something put in."""
-    at, to = sorted((dice.randint(0, len(line)), dice.randint(0, len(line))))
-    put = dice.choice((b"\n", b"\xff", b"\xe4\xbd", b"\r", b'"', b"}", b"\\", b"\x00", b"\x1b[2J"))
+    at, to = sorted((rng.randint(0, len(line)), rng.randint(0, len(line))))
+    put = rng.choice((b"\n", b"\xff", b"\xe4\xbd", b"\r", b'"', b"}", b"\\", b"\x00", b"\x1b[2J"))
     ways: tuple[Callable[[], bytes], ...] = (
         lambda: line[:at] + line[to:],
         lambda: line[:at] + line[at:to] * 2 + line[to:],
@@ -115,7 +116,7 @@ def mutated(line: bytes, dice: random.Random) -> bytes:
         lambda: line[:at] + bytes(byte ^ 0x20 for byte in line[at:to]) + line[to:],
         lambda: line[:at],
     )
-    return dice.choice(ways)()
+    return rng.choice(ways)()
 
 
 def rows_of(path: Path) -> list[JsonObject]:
@@ -128,12 +129,12 @@ def whole_lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
-def check_run(folder: Path, dice: random.Random) -> None:
+def check_run(folder: Path, rng: random.Random) -> None:
     """One broken input: every line in one of the two files once, the good ones answered."""
-    case = broken(dice)
+    case = broken(rng)
     source = folder / "in.jsonl"
     source.write_bytes(case.data)
-    code = go(source)
+    code = run_batch(source)
     results, errors = folder / "in.results.jsonl", folder / "in.results.errors.jsonl"
     if code == 2:
         assert not results.exists() and not errors.exists()
@@ -154,24 +155,28 @@ def line_of(row: JsonObject) -> int:
     return int(row["_qchat"]["line"] if "_qchat" in row else str(row["id"]).split("-")[2])
 
 
-def check_resume(folder: Path, dice: random.Random) -> None:
+def check_resume(folder: Path, rng: random.Random) -> None:
     """What a run left, broken: the next run repairs it or refuses it; no answer is lost for good,
     and none stands there twice."""
     source = folder / "in.jsonl"
-    count = dice.randint(1, 20)
+    count = rng.randint(1, 20)
     source.write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(count)) + "bad\n")
-    assert go(source) == 1
-    ending = dice.choice((".jsonl", ".jsonl", ".errors.jsonl", ".manifest.json", ".lock"))
-    hurt = folder / f"in.results{ending}"
-    data = hurt.read_bytes() if hurt.exists() else b'{"host": "h", "pid": 1, "start": 0}\n'
-    for _change in range(dice.randint(1, 4)):
-        data = mutated(data, dice)
-    hurt.write_bytes(data)
-    code = go(source)
+    assert run_batch(source) == 1
+    ending = rng.choice((".jsonl", ".jsonl", ".errors.jsonl", ".manifest.json", ".lock"))
+    damaged_file = folder / f"in.results{ending}"
+    data = (
+        damaged_file.read_bytes()
+        if damaged_file.exists()
+        else b'{"host": "h", "pid": 1, "start": 0}\n'
+    )
+    for _change in range(rng.randint(1, 4)):
+        data = mutated(data, rng)
+    damaged_file.write_bytes(data)
+    code = run_batch(source)
     if code == 2:  # refused, with every whole line still there
-        kept = whole_lines(hurt) + whole_lines(folder / "in.results.damaged.jsonl")
-        assert ending == ".lock" or not Counter(data.split(b"\n")[:-1]) - Counter(kept)
-        code = go(source, restart=True) if ending != ".lock" else 2
+        lines = whole_lines(damaged_file) + whole_lines(folder / "in.results.damaged.jsonl")
+        assert ending == ".lock" or not Counter(data.split(b"\n")[:-1]) - Counter(lines)
+        code = run_batch(source, restart=True) if ending != ".lock" else 2
         if code == 2:  # a manifest that is none protects its files even then
             assert ending in (".manifest.json", ".lock")
             return

@@ -1,4 +1,4 @@
-"""A run in the background, and a look at it from outside."""
+"""Runs in the background, and `--status`."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from qchat.batch.journal.lock import RunLock, holder_of, is_held
-from qchat.batch.status import lines, status
+from qchat.batch.status import status, status_lines
 
 from qchat.errors import UsageError
 from qchat.processes import alive
@@ -32,12 +32,12 @@ def wait_until(true: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def detached(*args: str) -> Iterator[tuple[int, str]]:
-    """The PID of a run in the background, and what was said; it is ended at last."""
+    """Start a run in the background; yield its PID and the messages of the start; end it."""
     done = subprocess.run(command(*args, "--detach"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    found = re.search(r"as PID (\d+)", done.stderr)
-    assert found is not None, done.stderr
-    pid = int(found[1])
+    match = re.search(r"as PID (\d+)", done.stderr)
+    assert match is not None, done.stderr
+    pid = int(match[1])
     try:
         yield pid, done.stderr
     finally:
@@ -46,21 +46,21 @@ def detached(*args: str) -> Iterator[tuple[int, str]]:
             wait_until(lambda: not alive([pid]))
 
 
-def test_it_goes_on_in_the_background_and_can_be_looked_at(
+def test_a_detached_run_continues_and_shows_its_status(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     write("in.jsonl", *({"prompt": f"row {n}"} for n in range(200)))
     with faults.running(answers="latency=0.1") as server:
         url = ("--base-url", server.url, "--concurrency", "4")
-        with detached("in.jsonl", *url) as (pid, said):
+        with detached("in.jsonl", *url) as (pid, stderr):
             assert os.getsid(pid) == pid  # no terminal's end reaches it
-            assert "qchat batch --status in.results.jsonl" in said
+            assert "qchat batch --status in.results.jsonl" in stderr
             assert batch("--status", "in.jsonl") == 0  # by the input's name too
-            shown = capfd.readouterr().out
-            assert f"running (PID {pid} on" in shown and "of 200 rows" in shown
+            stdout = capfd.readouterr().out
+            assert f"running (PID {pid} on" in stdout and "of 200 rows" in stdout
             assert batch("--status", "in.results.jsonl", "--progress", "json") == 0
-            told = json.loads(capfd.readouterr().out)
-            assert (told["state"], told["rows"], told["holder"]["pid"]) == ("running", 200, pid)
+            state = json.loads(capfd.readouterr().out)
+            assert (state["state"], state["rows"], state["holder"]["pid"]) == ("running", 200, pid)
             assert batch("in.jsonl", *url) == 2  # one writer
             assert f"PID {pid}" in capfd.readouterr().err
             wait_until(lambda: not alive([pid]))
@@ -73,25 +73,25 @@ def test_stopped_by_its_pid_and_killed(capfd: pytest.CaptureFixture[str]) -> Non
     write("in.jsonl", *({"prompt": f"row {n}"} for n in range(100)))
     with faults.running(answers="latency=0.1") as server:
         url = ("--base-url", server.url, "--concurrency", "2")
-        with detached("in.jsonl", *url) as (pid, _said):
+        with detached("in.jsonl", *url) as (pid, _stderr):
             wait_until(lambda: status("in.jsonl").answered > 2)
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: not alive([pid]))
             assert status("in.jsonl").state == "interrupted"
-        with detached("in.jsonl", *url) as (pid, _said):
+        with detached("in.jsonl", *url) as (pid, _stderr):
             before = status("in.jsonl").answered
             wait_until(lambda: status("in.jsonl").answered > before)
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: status("in.jsonl").state == "killed")
-            found = status("in.jsonl")
-            assert before < found.answered < 100
-            assert "The same command goes on." in lines(found)[0]
+            state = status("in.jsonl")
+            assert before < state.answered < 100
+            assert "Run the same command again to resume." in status_lines(state)[0]
         assert batch("in.jsonl", *url) == 0
     once_each("in.results.jsonl", 100)
     capfd.readouterr()
 
 
-def test_what_ends_at_once_is_told_here() -> None:
+def test_a_run_that_ends_at_once_reports_its_error() -> None:
     write("in.jsonl", "a")
     run = [*command("in.jsonl", "--base-url", "http://127.0.0.1:9", "--detach")]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
@@ -103,17 +103,17 @@ def test_what_ends_at_once_is_told_here() -> None:
     assert done.returncode == 2 and "can neither read standard input" in done.stderr
 
 
-def test_nothing_to_look_at(capfd: pytest.CaptureFixture[str]) -> None:
+def test_status_without_a_run(capfd: pytest.CaptureFixture[str]) -> None:
     assert batch("--status", "none.jsonl") == 2
     assert "No run of qchat has written none.results.jsonl" in capfd.readouterr().err
     Path("none.results.jsonl").write_text("mine")
     with pytest.raises(UsageError):
         status("none.results.jsonl")
     assert batch() == 2
-    assert "Name a file of rows" in capfd.readouterr().err
+    assert "Missing INPUT" in capfd.readouterr().err
 
 
-def test_who_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_reading_the_state_does_not_disturb_the_run(tmp_path: Path) -> None:
     path = tmp_path / "out.lock"
     over = threading.Event()
 

@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.discovery import (
-    BAD_ROW,
-    NO_ROW,
-    InputFile,
-    expand_inputs,
-    iter_rows,
-    scan_inputs,
-    short_digest,
-)
+from qchat.batch.inputs.discovery import InputFile, expand_inputs
 from qchat.batch.inputs.id_table import IdTable
 from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, iter_rows, scan_inputs, short_digest
 from qchat.batch.request import Request
 
 from qchat.errors import UsageError
@@ -29,12 +22,12 @@ DEMO = RowDefaults(model="demo")
 
 
 def inputs(tmp_path: Path, *texts: str) -> list[InputFile]:
-    found = []
+    files = []
     for index, text in enumerate(texts):
         path = tmp_path / f"{index}.jsonl"
         path.write_text(text)
-        found.append(InputFile(path.name, path))
-    return found
+        files.append(InputFile(path.name, path))
+    return files
 
 
 def test_names_globs_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,15 +47,15 @@ def test_names_globs_and_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_plan_knows_every_row(tmp_path: Path) -> None:
-    found = inputs(tmp_path, '"a"\n\n{\n"b"\n', '"c"')
-    plan = scan_inputs(found, DEMO)
-    assert (plan.rows, plan.bad) == (4, 1)
-    first, second = plan.digests
-    requests = [row for row in iter_rows(found, DEMO) if isinstance(row, Request)]
+    files = inputs(tmp_path, '"a"\n\n{\n"b"\n', '"c"')
+    scan = scan_inputs(files, DEMO)
+    assert (scan.rows, scan.bad) == (4, 1)
+    first, second = scan.digests
+    requests = [row for row in iter_rows(files, DEMO) if isinstance(row, Request)]
     digests = [short_digest(row.digest) for row in requests]
     assert list(first) == [digests[0], NO_ROW, BAD_ROW, digests[1]]
     assert list(second) == [digests[2]]
-    limited = scan_inputs(found, DEMO, limit=2)
+    limited = scan_inputs(files, DEMO, limit=2)
     assert (limited.rows, [len(marks) for marks in limited.digests]) == (2, [3, 0])
 
 
@@ -74,64 +67,65 @@ def test_nothing_but_bad_lines_starts_nothing(tmp_path: Path) -> None:
 
 def test_a_custom_id_twice_is_named_with_both_lines(tmp_path: Path) -> None:
     line = json.dumps({"custom_id": "x", "prompt": "a"})
-    found = inputs(tmp_path, line + "\n", "\n" + line)
+    files = inputs(tmp_path, line + "\n", "\n" + line)
     with pytest.raises(UsageError, match=r"'x'.*0\.jsonl line 1 and 1\.jsonl line 2"):
-        scan_inputs(found, DEMO)
-    assert scan_inputs(found, DEMO, allow_duplicates=True).rows == 2
+        scan_inputs(files, DEMO)
+    assert scan_inputs(files, DEMO, allow_duplicates=True).rows == 2
 
 
 def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
-    found = []
+    files = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "in.jsonl"
         path.write_text('"x"\n')
-        found.append(InputFile(str(path), path))
-    assert scan_inputs(found, DEMO).rows == 2
+        files.append(InputFile(str(path), path))
+    assert scan_inputs(files, DEMO).rows == 2
 
 
-READ_STDIN = """
+READ_TWICE = """
 import sys
-from qchat.batch.inputs.discovery import expand_inputs, iter_rows
+from qchat.batch.inputs.discovery import expand_inputs
 from qchat.batch.inputs.rows import RowDefaults
-found = expand_inputs(sys.argv[1:])
+from qchat.batch.inputs.scan import iter_rows
+files = expand_inputs(sys.argv[1:])
 for _pass in range(2):
-    print([row.source for row in iter_rows(found, RowDefaults(model="demo"))])
+    print([row.source for row in iter_rows(files, RowDefaults(model="demo"))])
 """
 
 
-def run_find(args: Sequence[str], **kwargs: object) -> str:
-    command = [sys.executable, "-c", READ_STDIN, *args]
+def read_twice(args: Sequence[str], **kwargs: object) -> str:
+    command = [sys.executable, "-c", READ_TWICE, *args]
     return subprocess.run(command, check=True, capture_output=True, text=True, **kwargs).stdout  # type: ignore[call-overload,no-any-return]
 
 
 def test_standard_input_can_be_read_twice(tmp_path: Path) -> None:
     expected = "['a', 'b']\n" * 2
-    assert run_find(["-"], input='"a"\n"b"\n') == expected
+    assert read_twice(["-"], input='"a"\n"b"\n') == expected
     path = tmp_path / "in.jsonl"
     path.write_text('"a"\n"b"\n')
     with path.open() as file:
-        assert run_find(["-"], stdin=file) == expected
+        assert read_twice(["-"], stdin=file) == expected
 
 
 def test_a_named_pipe_can_be_read_twice(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = subprocess.Popen(["sh", "-c", f'printf \'"a"\\n"b"\\n\' > {pipe}'])
-    assert run_find([str(pipe)]) == "['a', 'b']\n" * 2
+    assert read_twice([str(pipe)]) == "['a', 'b']\n" * 2
     assert writer.wait(10) == 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=4), max_size=3000))
 def test_the_id_table_is_a_set(ids: list[str]) -> None:
-    table, known = IdTable(), set[str]()
+    table, reference = IdTable(), set[str]()
     for name in ids:
-        assert table.seen(name) is (name in known)
-        known.add(name)
+        assert table.add(name) is (name in reference)
+        reference.add(name)
 
 
 def test_the_id_table_grows() -> None:
     table = IdTable()
-    assert not any(table.seen(str(n)) for n in range(5000))
-    assert all(table.seen(str(n)) for n in range(5000))
+    assert not any(table.add(str(n)) for n in range(5000))
+    assert all(table.add(str(n)) for n in range(5000))

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.discovery import BAD_ROW, NO_ROW, InputScan, short_digest
+from qchat.batch.inputs.lines import LineIndex
+from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
 from qchat.batch.journal.journal import (
     Appender,
     DiskTroubleError,
     Journal,
-    Reload,
+    ReloadOptions,
     Repairs,
     cut_torn_line,
 )
@@ -41,9 +42,9 @@ def request(line: int, kind: RowKind = RowKind.PROMPT, text: str = "q") -> Reque
     return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body))
 
 
-def plan(count: int, text: str = "q") -> InputScan:
+def scan_of(count: int, text: str = "q") -> InputScan:
     marks = array("Q", [short_digest(request(n, text=text).digest) for n in range(1, count + 1)])
-    return InputScan((marks,), count, 0)
+    return InputScan((marks,), (LineIndex(),), count, 0)
 
 
 def line_of(row: Request) -> bytes:
@@ -58,9 +59,9 @@ def journal(files: OutputFiles, of: InputScan) -> Journal:
     return Journal(files, of, ["in.jsonl"], 0o600)
 
 
-def reopened(files: OutputFiles, of: InputScan, **how: bool) -> tuple[Journal, Repairs]:
-    book = journal(files, of)
-    return book, book.load(Reload(**how))  # type: ignore[arg-type]
+def reopened(files: OutputFiles, of: InputScan, **options: bool) -> tuple[Journal, Repairs]:
+    reloaded = journal(files, of)
+    return reloaded, reloaded.load(ReloadOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -71,31 +72,31 @@ def files(tmp_path: Path) -> OutputFiles:
 def fill(
     files: OutputFiles, of: InputScan, lines: list[int], kind: RowKind = RowKind.PROMPT
 ) -> None:
-    book = journal(files, of)
-    book.start()
+    reloaded = journal(files, of)
+    reloaded.start()
     for n in lines:
-        book.add_result(0, n, line_of(request(n, kind)))
-    book.close()
+        reloaded.add_result(0, n, line_of(request(n, kind)))
+    reloaded.close()
 
 
 @pytest.mark.parametrize("kind", [RowKind.PROMPT, RowKind.OPENAI])
 def test_what_was_answered_is_done_and_the_rest_is_open(files: OutputFiles, kind: RowKind) -> None:
-    fill(files, plan(4), [1, 3], kind)
-    book, repairs = reopened(files, plan(4))
+    fill(files, scan_of(4), [1, 3], kind)
+    reloaded, repairs = reopened(files, scan_of(4))
     assert repairs == Repairs()
-    assert [book.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
-    assert (book.answered, book.failed) == (2, 0)
+    assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
+    assert (reloaded.answered, reloaded.failed) == (2, 0)
 
 
 def test_a_torn_last_line_is_cut(files: OutputFiles) -> None:
-    fill(files, plan(3), [1, 2])
+    fill(files, scan_of(3), [1, 2])
     whole = files.results.read_bytes()
     with files.results.open("ab") as file:
         file.write(line_of(request(3))[:-1])
-    book, repairs = reopened(files, plan(3))
+    reloaded, repairs = reopened(files, scan_of(3))
     assert repairs.torn == len(line_of(request(3))) - 1
     assert files.results.read_bytes() == whole
-    assert book.is_open(0, 3)
+    assert reloaded.is_open(0, 3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -109,81 +110,90 @@ def test_cut_anywhere_the_file_ends_in_a_whole_line(
     at = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:at])
     cut = cut_torn_line(path)
-    kept = whole[:at].rpartition(b"\n")
-    assert path.read_bytes() == kept[0] + kept[1]
-    assert cut == len(kept[2])
+    lines = whole[:at].rpartition(b"\n")
+    assert path.read_bytes() == lines[0] + lines[1]
+    assert cut == len(lines[2])
 
 
-def test_damaged_lines_are_set_aside_and_asked_again(files: OutputFiles) -> None:
-    fill(files, plan(4), [1, 2, 3])
+def test_damaged_lines_are_moved_and_their_rows_open(files: OutputFiles) -> None:
+    fill(files, scan_of(4), [1, 2, 3])
     lines = files.results.read_bytes().splitlines(keepends=True)
     twice = lines[0]
     files.results.write_bytes(lines[0] + b"\0\0\0\n" + b'{"prompt": "q2"}\n' + lines[2] + twice)
-    book, repairs = reopened(files, plan(4))
+    reloaded, repairs = reopened(files, scan_of(4))
     assert (repairs.damaged, repairs.torn) == (3, 0)
     assert files.results.read_bytes() == lines[0] + lines[2]
     assert files.damaged.read_bytes() == b"\0\0\0\n" + b'{"prompt": "q2"}\n' + twice
-    assert [book.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
+    assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
 
 
 def test_changed_rows_are_noticed(files: OutputFiles) -> None:
-    fill(files, plan(3), [1, 2, 3])
-    _book, repairs = reopened(files, plan(3, text="other"))
+    fill(files, scan_of(3), [1, 2, 3])
+    _book, repairs = reopened(files, scan_of(3, text="other"))
     assert (repairs.changed, repairs.first_changed) == (3, ("in.jsonl", 1))
-    _book, repairs = reopened(files, plan(2))
+    _book, repairs = reopened(files, scan_of(2))
     assert (repairs.changed, repairs.first_changed) == (1, ("in.jsonl", 3))
-    _book, repairs = reopened(files, plan(2), limited=True)
+    _book, repairs = reopened(files, scan_of(2), limited=True)
     assert repairs.changed == 0
     assert len(files.results.read_bytes().splitlines()) == 3
 
 
 def test_rows_appended_to_the_input_are_new(files: OutputFiles) -> None:
-    fill(files, plan(2), [1, 2])
-    book, repairs = reopened(files, plan(3))
+    fill(files, scan_of(2), [1, 2])
+    reloaded, repairs = reopened(files, scan_of(3))
     assert repairs == Repairs()
-    assert [book.is_open(0, n) for n in (1, 2, 3)] == [False, False, True]
+    assert [reloaded.is_open(0, n) for n in (1, 2, 3)] == [False, False, True]
 
 
-def test_of_failed_rows_only_the_retryable_are_asked_again(files: OutputFiles) -> None:
-    book = journal(files, plan(3))
-    book.start()
-    book.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
-    book.add_error(0, 2, failed_line(request(2), Code.SERVER_ERROR))
-    book.close()
-    again, repairs = reopened(files, plan(3))
+def test_of_failed_rows_only_the_retryable_are_open_again(files: OutputFiles) -> None:
+    reloaded = journal(files, scan_of(3))
+    reloaded.start()
+    reloaded.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
+    reloaded.add_error(0, 2, failed_line(request(2), Code.SERVER_ERROR))
+    reloaded.close()
+    again, repairs = reopened(files, scan_of(3))
     assert [again.is_open(0, n) for n in (1, 2, 3)] == [False, True, True]
     assert (again.failed, repairs) == (1, Repairs())
     assert [json.loads(line)["line"] for line in files.errors.read_text().splitlines()] == [1]
 
 
-def test_a_failed_row_that_was_mended_is_asked_again(files: OutputFiles) -> None:
-    book = journal(files, plan(1))
-    book.start()
-    book.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
-    book.close()
-    again, _repairs = reopened(files, plan(1, text="mended"))
+def test_a_failed_row_that_has_changed_is_open_again(files: OutputFiles) -> None:
+    reloaded = journal(files, scan_of(1))
+    reloaded.start()
+    reloaded.add_error(0, 1, failed_line(request(1), Code.INVALID_REQUEST))
+    reloaded.close()
+    again, _repairs = reopened(files, scan_of(1, text="mended"))
     assert again.is_open(0, 1)
     assert files.errors.read_bytes() == b""
 
 
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
-    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), 1, 1)
+    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), (LineIndex(),), 1, 1)
     failed = error_line(request(1), Failure(Code.INVALID_LINE, "why"), name="in.jsonl", attempts=0)
     record = json.loads(failed) | {"digest": None}
-    book = journal(files, bad)
-    book.start()
-    book.add_error(0, 1, json.dumps(record).encode() + b"\n")
-    book.close()
+    reloaded = journal(files, bad)
+    reloaded.start()
+    reloaded.add_error(0, 1, json.dumps(record).encode() + b"\n")
+    reloaded.close()
     again, _repairs = reopened(files, bad)
     assert not again.is_open(0, 1)
     assert again.failed == 1
 
 
+def test_the_next_open_line_is_neither_done_nor_blank(files: OutputFiles) -> None:
+    marks = scan_of(6).digests[0]
+    marks[3] = NO_ROW
+    scan = InputScan((marks,), (LineIndex(),), 5, 0)
+    fill(files, scan, [1, 3, 6])
+    reloaded, _repairs = reopened(files, scan)
+    assert [reloaded.next_open(0, n) for n in range(1, 8)] == [2, 2, 5, 5, 5, None, None]
+
+
 def test_a_row_in_both_files_counts_as_answered(files: OutputFiles) -> None:
-    fill(files, plan(1), [1])
+    fill(files, scan_of(1), [1])
     files.errors.write_bytes(failed_line(request(1), Code.INVALID_REQUEST))
-    book, _repairs = reopened(files, plan(1))
-    assert (book.answered, book.failed) == (1, 0)
+    reloaded, _repairs = reopened(files, scan_of(1))
+    assert (reloaded.answered, reloaded.failed) == (1, 0)
     assert files.errors.read_bytes() == b""
 
 
@@ -194,7 +204,7 @@ def test_short_writes_are_completed(files: OutputFiles, monkeypatch: pytest.Monk
         return real(fd, bytes(data)[: random.randint(1, 7)])
 
     monkeypatch.setattr(files_module.os, "write", short)
-    fill(files, plan(2), [1, 2])
+    fill(files, scan_of(2), [1, 2])
     monkeypatch.undo()
     assert files.results.read_bytes() == line_of(request(1)) + line_of(request(2))
 
@@ -202,9 +212,9 @@ def test_short_writes_are_completed(files: OutputFiles, monkeypatch: pytest.Monk
 def test_a_full_disk_leaves_whole_lines_and_a_sentence(
     files: OutputFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = journal(files, plan(2))
-    book.start()
-    book.add_result(0, 1, line_of(request(1)))
+    reloaded = journal(files, scan_of(2))
+    reloaded.start()
+    reloaded.add_result(0, 1, line_of(request(1)))
     real = os.write
     room = [10]
 
@@ -216,14 +226,14 @@ def test_a_full_disk_leaves_whole_lines_and_a_sentence(
         return written
 
     monkeypatch.setattr(files_module.os, "write", full)
-    with pytest.raises(DiskTroubleError, match=r"No space left on device\. Make room"):
-        book.add_result(0, 2, line_of(request(2)))
+    with pytest.raises(DiskTroubleError, match=r"No space left on device\. Free some space"):
+        reloaded.add_result(0, 2, line_of(request(2)))
     assert files.results.read_bytes() == line_of(request(1))
-    assert book.is_open(0, 2)
+    assert reloaded.is_open(0, 2)
     monkeypatch.undo()
-    book.add_result(0, 2, line_of(request(2)))
-    book.close()
-    assert reopened(files, plan(2))[0].answered == 2
+    reloaded.add_result(0, 2, line_of(request(2)))
+    reloaded.close()
+    assert reopened(files, scan_of(2))[0].answered == 2
 
 
 def test_a_failed_sync_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,8 +252,8 @@ def test_a_failed_sync_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         appender.close()
 
 
-def test_answers_are_as_private_as_told(files: OutputFiles) -> None:
-    fill(files, plan(1), [1])
+def test_the_results_have_the_mode_of_the_input(files: OutputFiles) -> None:
+    fill(files, scan_of(1), [1])
     assert files.results.stat().st_mode & 0o777 == 0o600
 
 
@@ -255,7 +265,7 @@ def test_any_crash_and_any_damage_costs_no_row_and_doubles_none(
     """Answer, damage the file anyhow, resume: in the end each row stands there once."""
     files = OutputFiles.named(tmp_path_factory.mktemp("any") / "out.jsonl")
     count = data.draw(st.integers(1, 6))
-    of = plan(count)
+    of = scan_of(count)
     order = data.draw(st.permutations(range(1, count + 1)))
     fill(files, of, list(order)[: data.draw(st.integers(0, count))])
     damaged = bytearray(files.results.read_bytes())
@@ -270,14 +280,14 @@ def test_any_crash_and_any_damage_costs_no_row_and_doubles_none(
                 case _:
                     damaged[at:at] = data.draw(st.binary(min_size=1, max_size=5))
     files.results.write_bytes(bytes(damaged))
-    book, repairs = reopened(files, of)
+    reloaded, repairs = reopened(files, of)
     if repairs.changed:  # a digest was hit: refused, with nothing touched but a torn end
         return
-    book.start()
+    reloaded.start()
     for n in range(1, count + 1):
-        if book.is_open(0, n):
-            book.add_result(0, n, line_of(request(n)))
-    book.close()
+        if reloaded.is_open(0, n):
+            reloaded.add_result(0, n, line_of(request(n)))
+    reloaded.close()
     lines = [json.loads(line) for line in files.results.read_bytes().splitlines()]
     assert sorted(line["_qchat"]["line"] for line in lines) == list(range(1, count + 1))
     assert reopened(files, of)[1] == Repairs()

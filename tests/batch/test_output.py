@@ -28,12 +28,12 @@ from qchat.sampling import Sampling
 MANIFEST = Manifest(("in.jsonl",), "out.jsonl", "out.errors.jsonl", {"model": "demo"})
 
 
-def given(path: Path) -> InputFile:
+def input_file(path: Path) -> InputFile:
     return InputFile(path.name, path)
 
 
-def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
-    files = name_outputs([given(tmp_path / "in.jsonl")], None)
+def test_files_are_beside_the_input_or_at_the_output(tmp_path: Path) -> None:
+    files = name_outputs([input_file(tmp_path / "in.jsonl")], None)
     names = [files.results, files.errors, files.manifest, files.lock, files.damaged]
     assert [path.name for path in names] == [
         "in.results.jsonl",
@@ -43,16 +43,18 @@ def test_files_stand_beside_the_input_or_where_told(tmp_path: Path) -> None:
         "in.results.damaged.jsonl",
     ]
     assert {path.parent for path in names} == {tmp_path}
-    assert name_outputs([given(tmp_path / "a.b.txt")], None).results.name == "a.b.results.jsonl"
+    assert (
+        name_outputs([input_file(tmp_path / "a.b.txt")], None).results.name == "a.b.results.jsonl"
+    )
     assert name_outputs([], "x/out.jsonl").errors == Path("x/out.errors.jsonl")
-    two = [given(tmp_path / "a"), given(tmp_path / "b")]
+    two = [input_file(tmp_path / "a"), input_file(tmp_path / "b")]
     with pytest.raises(UsageError, match="need -o"):
         name_outputs(two, None)
     with pytest.raises(UsageError, match="need -o"):
         name_outputs([InputFile("stdin", Path("/dev/fd/0"))], None)
 
 
-def test_a_folder_that_cannot_be_written_is_told_early(
+def test_a_folder_that_cannot_be_written_is_an_early_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_folder(OutputFiles.named(tmp_path / "out.jsonl"))
@@ -85,7 +87,7 @@ def test_only_named_files_are_ours(tmp_path: Path) -> None:
     files = OutputFiles.named(tmp_path / "out.jsonl")
     refuse_foreign(files, None)
     files.errors.touch()
-    with pytest.raises(UsageError, match=r"out\.errors\.jsonl exists and is not known"):
+    with pytest.raises(UsageError, match=r"out\.errors\.jsonl exists and is not an output"):
         refuse_foreign(files, None)
     refuse_foreign(files, MANIFEST)
 
@@ -93,9 +95,9 @@ def test_only_named_files_are_ours(tmp_path: Path) -> None:
 def test_a_runs_output_is_no_input(tmp_path: Path) -> None:
     MANIFEST.save(tmp_path / "out.manifest.json")
     for name in ("out.jsonl", "out.errors.jsonl"):
-        with pytest.raises(UsageError, match="holds what an earlier run wrote"):
-            refuse_own_output([given(tmp_path / name)])
-    refuse_own_output([given(tmp_path / "in.jsonl"), given(tmp_path / "output.jsonl")])
+        with pytest.raises(UsageError, match="is the output of an earlier run"):
+            refuse_own_output([input_file(tmp_path / name)])
+    refuse_own_output([input_file(tmp_path / "in.jsonl"), input_file(tmp_path / "output.jsonl")])
 
 
 def test_setting_aside_deletes_nothing(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def holder(path: Path) -> "subprocess.Popen[str]":
     return process
 
 
-def test_a_held_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
     path = tmp_path / "out.lock"
     with holder(path) as process:
         try:

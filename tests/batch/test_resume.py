@@ -1,4 +1,4 @@
-"""Going on with a run in another way than the same command again."""
+"""Resuming a run with other options than before."""
 
 import json
 import signal
@@ -22,9 +22,9 @@ def test_retry_failed_asks_again_what_failed_for_good(
     assert {row["line"] for row in read("in.results.errors.jsonl")} == {2, 3}
     capfd.readouterr()
     assert batch("in.jsonl", "--base-url", server.url) == 1
-    said = capfd.readouterr().err
-    assert "All 3 rows are done already (2 of them failed)." in said
-    assert "(2 rows; --retry-failed asks them again)" in said
+    stderr = capfd.readouterr().err
+    assert "All 3 rows are done already (2 of them failed)." in stderr
+    assert "(2 rows; --retry-failed asks them again)" in stderr
     assert server.log.attempts["b [[fault:400;times=1]]"] == 1
     assert batch("in.jsonl", "--base-url", server.url, "--retry-failed") == 1
     assert sorted(map(place, read("in.results.jsonl"))) == [1, 2]
@@ -93,7 +93,7 @@ def test_a_time_limit_stops_as_sigterm_does_and_the_hint_resumes() -> None:
         done = subprocess.run(args, capture_output=True, text=True, timeout=60)
         assert done.returncode == 143, done.stderr
         assert time.monotonic() - began < 30
-        assert "Stopping" in done.stderr and "to go on:" in done.stderr
+        assert "Stopping" in done.stderr and "to resume:" in done.stderr
         assert 0 < len(read("in.results.jsonl")) < 200
         assert json.loads(Path("in.results.manifest.json").read_text())["state"] == "interrupted"
         last = batch("in.jsonl", "--base-url", server.url, "--concurrency", "64")
@@ -140,8 +140,8 @@ def test_rows_appended_to_the_first_input_leave_the_second_ones_in_place() -> No
             time.sleep(0.02)
         with Path("a.jsonl").open("a") as file:
             file.write('"late"\n')
-        _out, said = run.communicate(timeout=60)
-        assert run.returncode == 0, said
+        _out, stderr = run.communicate(timeout=60)
+        assert run.returncode == 0, stderr
         assert len(read("o.jsonl")) == 25
 
 
@@ -153,10 +153,10 @@ def test_the_same_glob_resumes_beside_its_own_output(
     args = ("*.jsonl", "-o", "out.jsonl", "--base-url", server.url)
     assert batch(*args) == 1
     assert batch(*args, "--restart") == 1
-    asked = server.log.attempts["a"]
+    attempts = server.log.attempts["a"]
     assert batch(*args) == 1
     assert "All 3 rows are done already" in capfd.readouterr().err
-    assert server.log.attempts["a"] == asked == 2
+    assert server.log.attempts["a"] == attempts == 2
     assert batch("out.errors.jsonl", "-o", "x.jsonl", "--base-url", server.url) == 2
 
 

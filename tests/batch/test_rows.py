@@ -48,36 +48,36 @@ USER = [{"role": "user", "content": "你好"}]
 
 def test_a_line_decides_its_own_kind(tmp_path: Path) -> None:
     openai = {"custom_id": "a", "method": "POST", "url": CHAT, "body": {"messages": USER}}
-    found = rows(tmp_path, openai, {"messages": USER}, {"prompt": "你好"}, "你好")
-    assert [row.kind for row in found if isinstance(row, Request)] == list(RowKind)
-    for row in found:
+    parsed = rows(tmp_path, openai, {"messages": USER}, {"prompt": "你好"}, "你好")
+    assert [row.kind for row in parsed if isinstance(row, Request)] == list(RowKind)
+    for row in parsed:
         assert isinstance(row, Request)
         assert row.body == {"messages": USER, "model": "demo"}
         assert row.endpoint == CHAT
-    assert [row.custom_id for row in found] == ["a", "in-2", "in-3", "in-4"]
-    assert [row.line for row in found] == [1, 2, 3, 4]
+    assert [row.custom_id for row in parsed] == ["a", "in-2", "in-3", "in-4"]
+    assert [row.line for row in parsed] == [1, 2, 3, 4]
 
 
 def test_equal_requests_have_equal_digests(tmp_path: Path) -> None:
-    found = rows(tmp_path, {"prompt": "x", "label": 1}, {"label": 2, "prompt": "x"}, "x", "y")
-    digests = [row.digest for row in found if isinstance(row, Request)]
+    parsed = rows(tmp_path, {"prompt": "x", "label": 1}, {"label": 2, "prompt": "x"}, "x", "y")
+    digests = [row.digest for row in parsed if isinstance(row, Request)]
     assert digests[0] == digests[1] == digests[2] != digests[3]
     assert digest(CHAT, {"a": 1, "b": 2}) == digest(CHAT, {"b": 2, "a": 1})
     assert digest(CHAT, {"a": 1}) != digest(COMPLETIONS, {"a": 1})
 
 
 def test_parameters_of_a_row_win_over_the_command_line(tmp_path: Path) -> None:
-    said = RowDefaults(
+    defaults = RowDefaults(
         model="demo", system="Be kind.", sampling=Sampling(temperature=0.1, max_tokens=9)
     )
-    row = one(tmp_path, {"prompt": "x", "temperature": 0.9, "label": "kept"}, said)
+    row = one(tmp_path, {"prompt": "x", "temperature": 0.9, "label": "kept"}, defaults)
     assert row.body["temperature"] == 0.9
     assert row.body["max_tokens"] == 9
     assert row.body["messages"][0] == {"role": "system", "content": "Be kind."}
     assert "label" not in row.body
     assert isinstance(row.source, dict) and row.source["label"] == "kept"
     own = [{"role": "system", "content": "Mine."}, *USER]
-    assert one(tmp_path, {"messages": own}, said).body["messages"] == own
+    assert one(tmp_path, {"messages": own}, defaults).body["messages"] == own
 
 
 def test_the_model_of_the_command_line_wins_over_a_rows(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_completions_take_a_prompt_and_no_stream(tmp_path: Path) -> None:
 
 
 def test_blank_lines_bom_and_crlf_are_fine(tmp_path: Path) -> None:
-    found = rows(tmp_path, b'\xef\xbb\xbf"a"\r', b"", b"  \t", b'"b"\r')
-    assert [(row.line, row.source) for row in found if isinstance(row, Request)] == [
+    parsed = rows(tmp_path, b'\xef\xbb\xbf"a"\r', b"", b"  \t", b'"b"\r')
+    assert [(row.line, row.source) for row in parsed if isinstance(row, Request)] == [
         (1, "a"),
         (4, "b"),
     ]
@@ -123,7 +123,7 @@ def test_blank_lines_bom_and_crlf_are_fine(tmp_path: Path) -> None:
         ({"messages": "hi"}, "'messages' must be a list"),
         ({"messages": []}, "at least one message"),
         ({"messages": ["hi"]}, r"'messages\[0\]' must be an object, not string"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, r'role\' is "robot"; known are'),
+        ({"messages": [{"role": "robot", "content": "x"}]}, r'role\' is "robot"; it must be'),
         ({"messages": [{"content": "x"}]}, r"role' is null"),
         ({"messages": [{"role": "user", "content": 3}]}, r"content' must be a string or a list"),
         ({"messages": [{"role": "user"}]}, r"content' is missing"),
@@ -141,9 +141,9 @@ def test_a_bad_line_says_what_is_wrong(tmp_path: Path, line: object, message: st
 
 
 def test_a_bad_line_costs_that_line_only(tmp_path: Path) -> None:
-    found = rows(tmp_path, "a", b"{", b"\xff", "b")
-    assert [type(row) for row in found] == [Request, InvalidRow, InvalidRow, Request]
-    assert [row.line for row in found] == [1, 2, 3, 4]
+    parsed = rows(tmp_path, "a", b"{", b"\xff", "b")
+    assert [type(row) for row in parsed] == [Request, InvalidRow, InvalidRow, Request]
+    assert [row.line for row in parsed] == [1, 2, 3, 4]
 
 
 def test_a_line_without_end_costs_no_memory_and_no_other_line(
@@ -179,11 +179,11 @@ def test_a_column_of_an_answers_name_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_a_template_fills_in_columns(tmp_path: Path) -> None:
-    said = RowDefaults(model="demo", template=Template.parse("{{n}} {n}: {text}"))
-    row = one(tmp_path, {"n": 3, "text": "你好 {n}", "temperature": 0}, said)
+    defaults = RowDefaults(model="demo", template=Template.parse("{{n}} {n}: {text}"))
+    row = one(tmp_path, {"n": 3, "text": "你好 {n}", "temperature": 0}, defaults)
     assert row.body["messages"] == [{"role": "user", "content": "{n} 3: 你好 {n}"}]
     assert row.body["temperature"] == 0
-    assert "no column 'text'" in why(tmp_path, {"n": 3}, said)
+    assert "no column 'text'" in why(tmp_path, {"n": 3}, defaults)
     for text in ("nothing", "{", "{a.b}", "{a[0]}", "{a!r}", "{}"):
         with pytest.raises(UsageError, match="--template"):
             Template.parse(text)
@@ -255,21 +255,21 @@ def test_any_bytes_give_rows_or_a_sentence(
     path = tmp_path_factory.mktemp("any") / "in.jsonl"
     path.write_bytes(b"\n".join(written))
     sampling = Sampling(preset="qwen3-thinking", stop=("x",))
-    said = RowDefaults(fallback_model="demo") if own_model else DEMO
-    said = RowDefaults(said.model, said.fallback_model, system="s", sampling=sampling)
+    defaults = RowDefaults(fallback_model="demo") if own_model else DEMO
+    defaults = RowDefaults(defaults.model, defaults.fallback_model, system="s", sampling=sampling)
     try:
-        found = list(read_rows(path, 0, said))
+        parsed = list(read_rows(path, 0, defaults))
     except UsageError:
         return
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    assert [row.line for row in found] == [n for n, line in enumerate(data, 1) if line.strip()]
-    for row in found:
+    assert [row.line for row in parsed] == [n for n, line in enumerate(data, 1) if line.strip()]
+    for row in parsed:
         if isinstance(row, Request):
             assert isinstance(row.body["model"], str)
             assert json.loads(json.dumps(row.body)) is not None
 
 
-def test_a_line_in_another_encoding_is_kept_as_far_as_it_can_be_shown(tmp_path: Path) -> None:
+def test_a_line_in_another_encoding_is_recorded_with_replacements(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'"ok"\n"bad \xff"\n')
     row = list(read_rows(path, 0, DEMO))[1]

@@ -144,7 +144,7 @@ def test_a_death_while_stopping_is_a_stop(capfd: pytest.CaptureFixture[str]) -> 
     with mortal(dies):
         assert batch("in.jsonl") == 143
     assert json.loads(Path("in.results.manifest.json").read_text())["state"] == "interrupted"
-    assert "to go on:" in capfd.readouterr().err
+    assert "to resume:" in capfd.readouterr().err
 
 
 def test_progress_that_cannot_be_shown_ends_nothing(

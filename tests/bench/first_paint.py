@@ -2,9 +2,8 @@
 
     python -m tests.bench.first_paint [ROUNDS]
 
-Both run in a terminal of their own (a pty); the time ends where their text comes out of it.
-Alternating rounds, medians; the target is a ratio of at most 1.3. Beside them runs the least that
-a chat can be: the hello-world app with a field to write in.
+Both run in a pty; the time ends when their text is in its output. Alternating rounds, medians; the
+target is a ratio of at most 1.3. For comparison, the hello-world app with a text area.
 """
 
 import os
@@ -35,8 +34,8 @@ _FIELD = _HELLO.replace("Static\n", "Static, TextArea\n").replace(
 _CHAT = "import sys; sys.argv = ['qchat', 'tui']; from qchat.__main__ import main; main()"
 
 
-def painted(program: str, words: bytes, home: str) -> float:
-    """Seconds until the words come out of the terminal; the process is ended then."""
+def painted(program: str, marker: bytes, home: str) -> float:
+    """Seconds until `marker` is in the output; the process is killed then."""
     began = time.perf_counter()
     pid, terminal = pty.fork()
     if pid == 0:
@@ -44,12 +43,12 @@ def painted(program: str, words: bytes, home: str) -> float:
         os.environ.update(QCHAT_HOME=home, TERM="xterm-256color", PYTHONPYCACHEPREFIX=home)
         os.execv(sys.executable, [sys.executable, "-c", program])
     ioctl(terminal, TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    seen = b""
+    output = b""
     try:
-        while words not in seen:
+        while marker not in output:
             if not select.select([terminal], [], [], 30)[0]:
-                raise TimeoutError(seen[-500:])
-            seen += os.read(terminal, 65536)
+                raise TimeoutError(output[-500:])
+            output += os.read(terminal, 65536)
         return time.perf_counter() - began
     finally:
         os.kill(pid, 9)
@@ -68,11 +67,11 @@ def main() -> int:
     times: dict[str, list[float]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as home:
         for number in range(rounds + 1):
-            for name, (program, words) in programs.items():
-                took = painted(program, words, home)
+            for name, (program, marker) in programs.items():
+                took = painted(program, marker, home)
                 if number:  # the first round compiles, as installing does
                     times[name].append(took)
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     least = medians["a hello-world app"]
     for name, median in medians.items():
         print(f"{name:26} {median * 1000:4.0f} ms  {median / least:.2f} x")

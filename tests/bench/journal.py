@@ -16,8 +16,10 @@ from pathlib import Path
 
 import jsonlines
 import orjson
-from qchat.batch.inputs.discovery import InputScan, short_digest
-from qchat.batch.journal.journal import Journal, Reload, parsed_lines
+from qchat.batch.background import WorkCounter
+from qchat.batch.inputs.lines import LineIndex
+from qchat.batch.inputs.scan import InputScan, short_digest
+from qchat.batch.journal.journal import Journal, ReloadOptions, parsed_lines
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
 from qchat.batch.request import CHAT, Request, RowKind, digest
@@ -62,7 +64,7 @@ def main() -> None:
                 marks.append(short_digest(row.digest))
                 data = result_line(row, answer(line), name="in.jsonl", attempts=1, prefix="")
                 file.write(data)
-        plan = InputScan((marks,), count, 0)
+        plan = InputScan((marks,), (LineIndex(),), count, 0)
 
         def through_jsonlines() -> None:
             with files.results.open("rb") as file:
@@ -70,12 +72,12 @@ def main() -> None:
                     pass
 
         def alone() -> None:
-            for _offset, _value in parsed_lines(files.results):
+            for _offset, _value in parsed_lines(files.results, WorkCounter()):
                 pass
 
         def load() -> None:
             journal = Journal(files, plan, ["in.jsonl"], 0o600)
-            journal.load(Reload())
+            journal.load(ReloadOptions())
             assert journal.answered == count
 
         loads, ratios = [], []

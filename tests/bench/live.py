@@ -36,33 +36,33 @@ _LETTER = 0x4E00  # the first of the letters that are typed: none of them is in 
 
 
 class Terminal:
-    """A chat that runs in a pty."""
+    """A chat in a pty."""
 
     def __init__(self, pid: int, end: int) -> None:
         self.pid = pid
         self._end = end
-        self.seen = b""
+        self.output = b""
 
     def read(self, seconds: float, until: bytes = b"") -> bool:
-        """Take in what it draws, for so long or until those bytes come."""
+        """Read the output for some seconds, or until it contains `until`; whether it did."""
         last = time.perf_counter() + seconds
         while (left := last - time.perf_counter()) > 0:
-            if until and until in self.seen:
+            if until and until in self.output:
                 return True
             if select.select([self._end], [], [], left)[0]:
-                self.seen = self.seen[-4096:] + os.read(self._end, 65536)
+                self.output = self.output[-4096:] + os.read(self._end, 65536)
         return not until
 
     def typed(self, letter: str) -> float:
-        """Seconds until the letter is on the screen."""
+        """Type a letter, and return the seconds until it is in the output."""
         began = time.perf_counter()
         os.write(self._end, letter.encode())
         if not self.read(10.0, letter.encode()):
-            raise TimeoutError(self.seen[-500:])
+            raise TimeoutError(self.output[-500:])
         return time.perf_counter() - began
 
     def cpu(self, seconds: float) -> float:
-        """Share of a core that the process takes for so long."""
+        """Return the share of a core that the process takes over some seconds."""
         used, began = self._used(), time.perf_counter()
         self.read(seconds)
         return (self._used() - used) / (time.perf_counter() - began)
@@ -73,9 +73,9 @@ class Terminal:
 
 
 @contextmanager
-def chat(home: str, *words: str) -> Iterator[Terminal]:
-    """`qchat tui` with these words, killed at the end."""
-    code = f"import sys; sys.argv = {['qchat', 'tui', *words]!r}"
+def chat(home: str, *arguments: str) -> Iterator[Terminal]:
+    """`qchat tui` with these arguments, killed at the end."""
+    code = f"import sys; sys.argv = {['qchat', 'tui', *arguments]!r}"
     code += "; from qchat.__main__ import main; main()"
     pid, end = pty.fork()
     if pid == 0:
@@ -104,7 +104,7 @@ def answering(style: str) -> Iterator[str]:
 
 
 def fill(home: str, exchanges: int) -> None:
-    """One conversation of so many exchanges."""
+    """Store one conversation of `exchanges` questions with answers."""
     os.environ["QCHAT_HOME"] = home
     pair = [{"role": "user", "content": "What?"}, {"role": "assistant", "content": ANSWER}]
     with open_store(settings.load().paths.data) as store:
@@ -121,11 +121,11 @@ def main() -> int:
     style = f"rate={RATE};length={length}"
     with tempfile.TemporaryDirectory() as home, answering(style) as url:
         fill(home, options.exchanges)
-        words = ("--continue", "--base-url", url, "--max-tokens", str(length))
-        with chat(home, *words) as terminal:
+        arguments = ("--continue", "--base-url", url, "--max-tokens", str(length))
+        with chat(home, *arguments) as terminal:
             terminal.read(3.0)
             idle = terminal.cpu(options.seconds)
-        with chat(home, *words, "Go on") as terminal:
+        with chat(home, *arguments, "Go on") as terminal:
             terminal.read(3.0)
             streaming = terminal.cpu(options.seconds)
             keys = []

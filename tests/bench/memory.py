@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from . import figures
 
@@ -36,6 +37,7 @@ def run(path: Path) -> None:
     from qchat.batch import run as running
     from qchat.batch.engines.selection import EngineRequest
     from qchat.batch.inputs.rows import RowDefaults
+    from qchat.batch.job import BatchJob
     from qchat.batch.journal import journal
 
     from qchat.settings import load
@@ -44,9 +46,9 @@ def run(path: Path) -> None:
     loads: list[float] = []
     original = journal.Journal.load
 
-    def load_timed(self: journal.Journal, how: journal.Reload) -> journal.Repairs:
+    def load_timed(self: journal.Journal, *args: Any) -> journal.Repairs:
         began = time.monotonic()
-        repairs = original(self, how)
+        repairs = original(self, *args)
         loads.append(time.monotonic() - began)
         return repairs
 
@@ -54,25 +56,25 @@ def run(path: Path) -> None:
     engine = Echo()
     engine.window = 256
     began = time.monotonic()
-    job = running.BatchJob((str(path),), None, RowDefaults(), EngineRequest(), quiet=True)
+    job = BatchJob((str(path),), None, RowDefaults(), EngineRequest(), quiet=True)
     with echoing(engine):
         code = running.run(job, load(), [])
-    told = {
+    result = {
         "code": int(code),
         "seconds": time.monotonic() - began,
         "load": sum(loads),
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    print(json.dumps(told))
+    print(json.dumps(result))
 
 
 def measured(path: Path) -> dict[str, float]:
     """The same in a process of its own."""
     line = [sys.executable, "-m", "tests.bench.memory", "--run", str(path)]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    assert found["code"] == 0, found
-    return found
+    result: dict[str, float] = json.loads(done.stdout)
+    assert result["code"] == 0, result
+    return result
 
 
 def main(counts: tuple[int, ...]) -> int:

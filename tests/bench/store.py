@@ -2,8 +2,8 @@
 
     python -m tests.bench.store [MESSAGES]
 
-Every figure is the median of alternating rounds, beside the same work without the store's means:
-a search beside `LIKE` over the same rows, opening beside reading every text of the conversation.
+Every figure is the median of alternating rounds, beside a baseline: a search beside `LIKE` over
+the same rows, opening a conversation beside reading all its texts.
 Targets: each search within 50 ms, opening within 0.5 s, a checkpoint within 16.6 ms (one frame).
 """
 
@@ -67,7 +67,7 @@ def text(rng: random.Random, number: int) -> str:
 
 
 def fill(store: Store, count: int) -> str:
-    """Conversations of 100 messages, and one long one; its id."""
+    """Store one long conversation, and others of 100 messages; return the long one's id."""
     rng = random.Random(1)
     texts = [text(rng, n) for n in range(count)]
     for word, times in RARE.items():
@@ -92,7 +92,7 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def compared(ours: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of ours, and the median ratio to the other, taken in turns."""
+    """Return the median seconds of `ours`, and the median ratio to `other`, run alternately."""
     pairs = [(timed(ours), timed(other)) for _round in range(ROUNDS)]
     return statistics.median(a for a, _b in pairs), statistics.median(a / b for a, b in pairs)
 

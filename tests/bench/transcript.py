@@ -1,11 +1,10 @@
-"""The transcript against a chat of one `Markdown` widget per message, side by side.
+"""The transcript beside a chat of one `Markdown` widget per message.
 
     python -m tests.bench.transcript [--exchanges N] [--theirs N] [--seconds N]
 
-The app runs headless, with a compositor and a driver that throws its output away; times are those
-of the event loop from the call to the end of the repaint it causes. Nothing goes through
-`Pilot.press`. A frame is 16.6 ms (60 a second). The Markdown chat gets fewer exchanges: it takes
-minutes for as many.
+The app runs headless, with a compositor and a driver that discards its output; times run in the
+event loop from the call to the end of the repaint that it causes, without `Pilot.press`. A frame
+is 16.6 ms (60 per second). The Markdown chat gets fewer exchanges: as many would take minutes.
 """
 
 import argparse
@@ -45,7 +44,7 @@ def conversation(exchanges: int) -> list[Message]:
 
 
 class Ours(App[None]):
-    """The transcript, and a field to type in."""
+    """The transcript, and a text area."""
 
     def compose(self) -> ComposeResult:
         """The widgets."""
@@ -63,14 +62,14 @@ class Theirs(App[None]):
 
 
 async def painted(app: App[Any]) -> None:
-    """Wait until all that is to be drawn is drawn."""
+    """Wait until the next repaint is done."""
     done = asyncio.Event()
     app.screen.call_after_refresh(done.set)
     await done.wait()
 
 
 async def append_ours(exchanges: int, rounds: int) -> list[float]:
-    """Seconds of adding a chunk to the last answer."""
+    """Seconds per chunk added to the last answer."""
     app = Ours()
     async with app.run_test(size=SIZE):
         transcript = app.query_one(Transcript)
@@ -108,7 +107,7 @@ async def append_theirs(exchanges: int, rounds: int) -> list[float]:
 
 
 async def opening_ours(count: int) -> float:
-    """Seconds from `load` to the painted screen for so many messages."""
+    """Seconds from `load` to the painted screen for `count` messages."""
     app = Ours()
     messages = conversation(count // 2)
     async with app.run_test(size=SIZE):
@@ -141,7 +140,7 @@ STREAMS: dict[str, tuple[str, str]] = {
 
 @dataclass
 class Streamed:
-    """What a stream cost: CPU in shares of a core, seconds, and MiB that the process grew by."""
+    """The cost of a stream: share of a core, seconds per key, MiB of growth, seconds of lag."""
 
     cpu: float
     keys: list[float]
@@ -152,7 +151,7 @@ class Streamed:
 async def fed(
     app: App[Any], feed: Callable[[str], Awaitable[None]], line: str, rate: float, seconds: float
 ) -> Streamed:
-    """Feed so many tokens a second, of four characters each, and type a letter ten times a second.
+    """Feed `rate` tokens of four characters per second, and type ten letters per second.
 
     A key is timed from its event to the end of the repaint.
     """
@@ -179,13 +178,13 @@ async def fed(
 
 
 def resident() -> float:
-    """MiB of memory that the process holds."""
+    """The resident memory of the process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 async def streaming_ours(kind: str, exchanges: int, rate: float, seconds: float) -> Streamed:
-    """A stream; the lag is the greatest age of text that was not painted yet."""
+    """Stream into the transcript; the lag is the maximum age of text not yet painted."""
     head, line = STREAMS[kind]
     app = Ours()
     async with app.run_test(size=SIZE):
@@ -240,7 +239,7 @@ async def streaming_theirs(kind: str, exchanges: int, rate: float, seconds: floa
 
 
 async def idle(seconds: float) -> float:
-    """Share of a core that an app at rest takes."""
+    """The share of a core that an idle app takes."""
     app = Ours()
     async with app.run_test(size=SIZE):
         app.query_one(Transcript).load(conversation(1000))
@@ -256,7 +255,7 @@ def slowest(keys: list[float]) -> float:
 
 
 def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """The result of an app that ran to its end; what the ones before left is not looked through."""
+    """Run an app to its end, with the garbage of earlier ones collected before."""
 
     async def whole() -> Any:
         return await function(*args)
@@ -279,10 +278,10 @@ def main() -> int:
     parser.add_argument("--streams", default="list,fence,table", help="the kinds of fast streams")
     options = parser.parse_args()
     many, few = options.exchanges, options.theirs
-    found: list[figures.Figure] = []
+    results: list[figures.Figure] = []
 
     def add(name: str, value: float, target: float, unit: str = "x") -> None:
-        found.append(figures.Figure(name, value, target, unit, less=True))
+        results.append(figures.Figure(name, value, target, unit, less=True))
 
     chunk = statistics.median(ran(append_ours, many, 30))
     add(f"a chunk after {many:,} exchanges / a frame", chunk / FRAME, 1.2)
@@ -297,11 +296,11 @@ def main() -> int:
     add("typing meanwhile, 95% / a frame", slowest(slow.keys), 1.0)
     add("CPU at rest, transcript alone", ran(idle, 3.0) * 100, 1.0, "%")
     beside(few)
-    return figures.end(found)
+    return figures.end(results)
 
 
 def beside(exchanges: int) -> None:
-    """Print what the Markdown chat takes for the same."""
+    """Print the same figures of the Markdown chat."""
     print(f"after {exchanges} exchanges:{'':15}ours      Markdown")
 
     def line(what: str, ours: float, theirs: float, unit: str) -> None:

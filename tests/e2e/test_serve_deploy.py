@@ -167,12 +167,21 @@ def test_the_alerts_go_by_names_that_the_server_has(
 def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]) -> None:
     home, port, file = served
     done = home.run("doctor", "--json")
-    said = [one for one in json.loads(done.stdout)["findings"] if one["section"] == "server:demo"]
-    assert {one["level"] for one in said} == {"ok"}, said
-    assert [one["check"] for one in said] == ["health", "key_needed", "models", "chat", "stream"]
+    findings = json.loads(done.stdout)["findings"]
+    findings = [finding for finding in findings if finding["section"] == "server:demo"]
+    assert {finding["level"] for finding in findings} == {"ok"}, findings
+    assert [finding["check"] for finding in findings] == [
+        "health",
+        "key_needed",
+        "models",
+        "chat",
+        "stream",
+    ]
     script = Path(tree.__file__).with_name("deploy") / "check-service.sh"
-    words = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
-    checked = subprocess.run(words, env=home.environ, capture_output=True, text=True, timeout=60)
+    arguments = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
+    checked = subprocess.run(
+        arguments, env=home.environ, capture_output=True, text=True, timeout=60
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert checked.stdout.endswith("All is well.\n"), checked.stdout
     assert "It offers: Qwen3-32B" in checked.stdout

@@ -13,7 +13,7 @@ from qchat.store import Store
 from qchat.tui.actions import slash
 from qchat.tui.actions.action import GROUPS
 from qchat.tui.actions.keymap import Keymap
-from qchat.tui.actions.table import _ROWS, ACTIONS, SLASHES
+from qchat.tui.actions.table import ACTIONS, ROWS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
@@ -43,12 +43,12 @@ def test_every_action_has_a_handler_that_takes_what_it_gets() -> None:
 
 
 def test_names_keys_and_commands_are_there_once() -> None:
-    slashes = [action.slash for action in _ROWS if action.slash]
-    assert len(ACTIONS) == len(_ROWS) and len(SLASHES) == len(slashes)
-    every = [key for action in _ROWS for key in action.keys.split(",") if key]
+    slashes = [action.slash for action in ROWS if action.slash]
+    assert len(ACTIONS) == len(ROWS) and len(SLASHES) == len(slashes)
+    every = [key for action in ROWS for key in action.keys.split(",") if key]
     assert len(set(every)) == len(every)
     for place in ("", "list"):
-        rows = [action for action in _ROWS if action.place == place]
+        rows = [action for action in ROWS if action.place == place]
         keys = [key for action in rows for key in action.keys.split(",") if key]
         assert keys and [binding.key for binding in Keymap().bindings(place)] == keys
 
@@ -72,7 +72,7 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "expected"),
     [
         ('nwe = "f11"', ["'nwe'", "'new'"]),
         ('zzzzz = "f11"', ["'zzzzz'", "page_up"]),
@@ -91,12 +91,12 @@ def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
         ("new = 3", ["quotes"]),
     ],
 )
-def test_keys_that_cannot_be(tmp_path: Path, line: str, words: list[str]) -> None:
+def test_keys_that_cannot_be(tmp_path: Path, line: str, expected: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         keymap(tmp_path, line)
     text = str(caught.value)
     assert text.startswith(f"{tmp_path / 'config' / 'config.toml'}:2: ")
-    assert all(word in text for word in words), text
+    assert all(word in text for word in expected), text
 
 
 def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_a_clash_names_the_line_that_made_it(tmp_path: Path) -> None:
     [("/new", "new", ""), ("/NEW  ", "new", ""), ("/quit\n", "leave", "")],
 )
 def test_commands(text: str, name: str, argument: str) -> None:
-    found = slash.parse(text)
-    assert isinstance(found, slash.SlashCommand)
-    assert (found.action.name, found.argument) == (name, argument)
+    command = slash.parse(text)
+    assert isinstance(command, slash.SlashCommand)
+    assert (command.action.name, command.argument) == (name, argument)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_what_is_no_command_is_text(text: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [("/nwe", "/new"), ("/new thing", "takes no argument"), ("/qqqqq", "Enter again")],
 )
-def test_what_looks_like_a_command(text: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_what_looks_like_a_command(text: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         slash.parse(text)

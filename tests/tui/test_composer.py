@@ -12,6 +12,7 @@ from qchat.settings import TuiSettings
 from qchat.tui.composer.chips import Draft
 from qchat.tui.composer.completion_list import CompletionList
 from qchat.tui.composer.composer import Composer
+from qchat.tui.composer.line_input import LineInput, run_key_bindings
 
 from .waiting import wait_until
 
@@ -310,3 +311,21 @@ async def test_a_paste_without_brackets_is_not_sent_line_by_line(
         for name, character in (("x", "x"), (key, end)):
             desk.field.post_message(events.Key(name, character))
         await wait_until(lambda: desk.sent == ["one\ntwox"])
+
+
+async def test_bindings_that_textual_renamed_cost_only_the_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Renamed(LineInput):
+        """An input without the private attribute."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "_bindings":
+                raise AttributeError("no _bindings")
+            return super().__getattribute__(name)
+
+    for _time in range(2):
+        await run_key_bindings(Renamed.__new__(Renamed), events.Key("left", None))
+    assert [record.message for record in caplog.records] == [
+        "keys may be handled out of order: no _bindings"
+    ]

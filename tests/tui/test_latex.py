@@ -34,7 +34,7 @@ from qchat.tui.markdown.latex import to_unicode
         (r"50\%", "50%"),
     ],
 )
-def test_shown(source: str, text: str) -> None:
+def test_a_formula_becomes_text(source: str, text: str) -> None:
     assert to_unicode(source) == text
 
 
@@ -45,7 +45,7 @@ def test_shown(source: str, text: str) -> None:
         *(r"\begin{matrix} a", r"\begin{tikzpicture}\end{tikzpicture}"),
     ],
 )
-def test_not_shown(source: str) -> None:
+def test_a_formula_without_a_text_form(source: str) -> None:
     assert to_unicode(source) is None
 
 
@@ -73,5 +73,5 @@ _BITS = st.sampled_from(
 
 @given(st.lists(_BITS | st.text(max_size=3), max_size=40).map("".join))
 def test_nothing_raises(source: str) -> None:
-    shown = to_unicode(source)
-    assert shown is None or shown.strip()
+    text = to_unicode(source)
+    assert text is None or text.strip()

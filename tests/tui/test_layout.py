@@ -56,12 +56,12 @@ def conversation(count: int) -> list[Message]:
 
 
 def text_in(layout: Layout, y: int, rows: int) -> list[str]:
-    found = []
+    lines = []
     for row in range(y, min(y + rows, layout.total)):
         line = layout.line_at(layout.position_at(row))
         assert line is not None
-        found.append(line.text)
-    return found
+        lines.append(line.text)
+    return lines
 
 
 def whole(messages: list[Message], width: int) -> list[str]:
@@ -79,16 +79,16 @@ def test_scrolling_up_shows_every_line_once(count: int, width: int, rows: int) -
     layout = Layout(DARK, width)
     layout.load(messages)
     y = layout.draw_end(rows)
-    seen = text_in(layout, y, rows)
+    window_lines = text_in(layout, y, rows)
     steps = 0
     while y > 0:
         y = layout.draw_window(y - 1, rows, upwards=True)
         window = text_in(layout, y, rows)
-        assert window[1:] == seen[: rows - 1]
-        seen.insert(0, window[0])
+        assert window[1:] == window_lines[: rows - 1]
+        window_lines.insert(0, window[0])
         steps += 1
         assert steps < 10_000
-    assert seen == expected
+    assert window_lines == expected
 
 
 @settings(max_examples=25)
@@ -99,15 +99,15 @@ def test_scrolling_down_shows_every_line_once(count: int, width: int, rows: int)
     layout = Layout(DARK, width)
     layout.load(messages)
     y = layout.draw_window(0, rows)
-    seen = text_in(layout, y, rows)
+    window_lines = text_in(layout, y, rows)
     while True:
         following = layout.draw_window(y + 1, rows)
         if following == y:
             break
         assert following == y + 1
         y = following
-        seen.append(text_in(layout, y, rows)[-1])
-    assert seen == expected
+        window_lines.append(text_in(layout, y, rows)[-1])
+    assert window_lines == expected
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40))

@@ -60,7 +60,7 @@ def at_once(text: str, width: int) -> list[Line]:
     return rendered(splitter.closed, width, splitter.references)
 
 
-def shown(text: str, width: int = 80) -> list[str]:
+def rendered_text(text: str, width: int = 80) -> list[str]:
     return [line.text.rstrip() for line in at_once(text, width)]
 
 
@@ -111,7 +111,7 @@ def test_the_pieces_hold_the_whole_source(text: str) -> None:
     ]
 
 
-_WORDS = st.lists(
+_WORD_LISTS = st.lists(
     st.text(st.sampled_from("abcdefgüß"), min_size=1, max_size=6), min_size=1, max_size=8
 )
 _FORMS = st.sampled_from(
@@ -123,7 +123,7 @@ _FORMS = st.sampled_from(
 )
 
 
-@given(st.lists(st.tuples(_FORMS, _WORDS), min_size=1, max_size=6), st.integers(40, 100))
+@given(st.lists(st.tuples(_FORMS, _WORD_LISTS), min_size=1, max_size=6), st.integers(40, 100))
 def test_all_the_text_is_there(blocks: list[tuple[str, list[str]]], width: int) -> None:
     text = "\n\n".join(form.format(" ".join(words)) for form, words in blocks)
     out = "".join(
@@ -152,32 +152,32 @@ def test_a_long_list_is_cut_at_its_items_and_code_and_tables_in_parts() -> None:
 
 
 def test_lists_are_numbered_and_nested() -> None:
-    assert shown("1. a\n1. b\n   - c\n   - d\n     1. e\n10. f\n") == [
+    assert rendered_text("1. a\n1. b\n   - c\n   - d\n     1. e\n10. f\n") == [
         *("1. a", "2. b", "   • c", "   • d", "     1. e", "3. f"),
     ]
-    assert shown("1. a\n  - b\n  - c\n2. d") == ["1. a", "   • b", "   • c", "2. d"]
-    assert shown("- a\n\n  more\n\nout") == ["• a", "", "  more", "", "out"]
-    assert shown("- - a\n- b") == ["•", "  ◦ a", "• b"]
-    assert shown("* * *\n- a\n---") == ["─" * 80, "• a", "─" * 80]
+    assert rendered_text("1. a\n  - b\n  - c\n2. d") == ["1. a", "   • b", "   • c", "2. d"]
+    assert rendered_text("- a\n\n  more\n\nout") == ["• a", "", "  more", "", "out"]
+    assert rendered_text("- - a\n- b") == ["•", "  ◦ a", "• b"]
+    assert rendered_text("* * *\n- a\n---") == ["─" * 80, "• a", "─" * 80]
 
 
 def test_task_lists() -> None:
-    assert shown("- [ ] open\n- [x] done\n") == ["☐ open", "☑ done"]
+    assert rendered_text("- [ ] open\n- [x] done\n") == ["☐ open", "☑ done"]
 
 
 def test_a_number_in_a_sentence_starts_no_list() -> None:
-    assert shown("It was in\n1984. I know.") == ["It was in", "1984. I know."]
-    assert shown("a\n-") == ["a"]  # a heading by underlining
+    assert rendered_text("It was in\n1984. I know.") == ["It was in", "1984. I know."]
+    assert rendered_text("a\n-") == ["a"]  # a heading by underlining
 
 
 def test_code_has_a_label_and_keeps_its_text() -> None:
-    assert shown("```python\nif x:\n\ty = 1\n```\nafter") == [
+    assert rendered_text("```python\nif x:\n\ty = 1\n```\nafter") == [
         *("  python", "  if x:", "      y = 1", "", "after"),
     ]
-    assert shown("1. do\n   ```sh\n   ls\n   ```\n2. end") == [
+    assert rendered_text("1. do\n   ```sh\n   ls\n   ```\n2. end") == [
         *("1. do", "", "     sh", "     ls", "2. end"),
     ]
-    assert shown("```\nnever closed") == ["", "  never closed"]
+    assert rendered_text("```\nnever closed") == ["", "  never closed"]
 
 
 def test_code_across_pieces_is_coloured_as_one() -> None:
@@ -191,33 +191,33 @@ def test_code_across_pieces_is_coloured_as_one() -> None:
 
 def test_tables_align_and_shrink() -> None:
     table = "| Name | 数 |\n|:--|--:|\n| a | 1 |\n| 你好 | 22 |"
-    assert shown(table) == ["Name │ 数", "─────┼───", "a    │  1", "你好 │ 22"]
+    assert rendered_text(table) == ["Name │ 数", "─────┼───", "a    │  1", "你好 │ 22"]
     wide = "| a | b |\n|-|-|\n| " + "word " * 30 + "| x |"
-    assert all(cell_len(line) <= 40 for line in shown(wide, 40))
+    assert all(cell_len(line) <= 40 for line in rendered_text(wide, 40))
     many = "|" + "a|" * 30 + "\n|" + "-|" * 30 + "\n|" + "b|" * 30
-    assert shown(many, 40)[1:] == ["a: b"] * 30
-    assert shown("|a|b|\n|-|-|\n|1|2|3|\n|1|") == ["a │ b", "──┼──────", "1 │ 2 | 3", "1 │"]
+    assert rendered_text(many, 40)[1:] == ["a: b"] * 30
+    assert rendered_text("|a|b|\n|-|-|\n|1|2|3|\n|1|") == ["a │ b", "──┼──────", "1 │ 2 | 3", "1 │"]
 
 
 def test_links_show_where_they_lead() -> None:
-    assert shown("[a](http://x.y/z) <http://q.r> [u][1]\n\n[1]: http://later.z") == [
+    assert rendered_text("[a](http://x.y/z) <http://q.r> [u][1]\n\n[1]: http://later.z") == [
         "a (http://x.y/z) http://q.r u (http://later.z)",
     ]
-    assert shown("[evil](javascript:alert(1))") == ["[evil](javascript:alert(1))"]
-    assert shown("![cat](c.png)") == ["[cat] (c.png)"]
+    assert rendered_text("[evil](javascript:alert(1))") == ["[evil](javascript:alert(1))"]
+    assert rendered_text("![cat](c.png)") == ["[cat] (c.png)"]
 
 
 def test_quotes_hold_anything() -> None:
-    assert shown("> a\n> - b\n>   > c\n\nd") == ["▎ a", "▎ • b", "▎   ▎ c", "", "d"]
+    assert rendered_text("> a\n> - b\n>   > c\n\nd") == ["▎ a", "▎ • b", "▎   ▎ c", "", "d"]
 
 
 def test_html_is_text() -> None:
-    assert shown("<script>\nalert(1)\n</script>") == ["<script>", "alert(1)", "</script>"]
-    assert shown("a <b>c</b> &lt;") == ["a <b>c</b> <"]
+    assert rendered_text("<script>\nalert(1)\n</script>") == ["<script>", "alert(1)", "</script>"]
+    assert rendered_text("a <b>c</b> &lt;") == ["a <b>c</b> <"]
 
 
 def test_money_is_no_formula() -> None:
-    assert shown("from $5 to $10, or $5-$10") == ["from $5 to $10, or $5-$10"]
+    assert rendered_text("from $5 to $10, or $5-$10") == ["from $5 to $10, or $5-$10"]
 
 
 def test_chinese_breaks_between_characters_but_not_before_a_full_stop() -> None:
@@ -253,7 +253,7 @@ def test_what_an_entity_stands_for_is_made_safe(form: str, sign: str) -> None:
     for line in at_once(form.replace("{}", sign), 60):
         assert clean(line.text) == line.text
         assert "\n" not in line.text
-    assert sum("a" in line for line in shown(form.replace("{}", sign))) == 1
+    assert sum("a" in line for line in rendered_text(form.replace("{}", sign))) == 1
 
 
 @pytest.mark.parametrize("sign", ["%1b]0;pwn%07", "%C2%9b2J", "%E2%80%AE", "%0d", "%0a"])
@@ -267,7 +267,7 @@ def test_an_address_is_not_decoded_to_a_command(sign: str) -> None:
 def test_the_pieces_of_a_long_line_are_the_line() -> None:
     for line in ("word " * 5_000, "x" * 20_000, "a " + " " * 9_000 + "b", "> " + "word " * 3_000):
         whole = f"before\n\n{line.rstrip()}\n\nafter"
-        found = [piece for piece in split_text(whole) if "before" not in piece.source]
-        joined = "".join(p.source + ("" if p.continues else "\n") for p in found)
+        pieces = [piece for piece in split_text(whole) if "before" not in piece.source]
+        joined = "".join(p.source + ("" if p.continues else "\n") for p in pieces)
         assert joined == f"{line.rstrip()}\nafter\n"
-        assert max(len(piece.source) for piece in found) <= 17_000
+        assert max(len(piece.source) for piece in pieces) <= 17_000

@@ -56,8 +56,8 @@ def text_of(screen: Screen[object], selector: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running(models=("small", "large"), max_model_len=40_960) as found:
-        yield found
+    with running(models=("small", "large"), max_model_len=40_960) as running_server:
+        yield running_server
 
 
 async def test_parameters_with_the_keyboard_alone() -> None:
@@ -127,7 +127,7 @@ async def test_escape_puts_back_what_was_wrong_and_takes_what_is_right() -> None
     assert [one.own.top_p for one in changes] == [0.7]
 
 
-async def test_what_is_typed_while_another_value_is_taken_stays() -> None:
+async def test_what_is_typed_while_another_value_is_applied_stays() -> None:
     changes: list[RequestSettings] = []
     before = RequestSettings.new(DefaultSettings(NOBODY)).with_preset("code")
     screen = ParametersScreen(before, changes.append)
@@ -280,21 +280,21 @@ async def test_system_prompts_are_chosen_edited_and_named(tmp_path: Path) -> Non
     (prompts.folder / "broken.md").write_bytes(b"\xff")
     (prompts.folder / "empty.md").write_bytes(b"")
 
-    async def pick(typed: str, *keys: str, words: str = "no name") -> PromptChoice | None:
+    async def pick(typed: str, *keys: str, note: str = "no name") -> PromptChoice | None:
         screen = PromptPicker(prompts, "Answer in French.")
         app = ScreenApp(screen)
         async with app.run_test(size=(80, 24)) as pilot:
             assert "● french" in str(screen.query_one(OptionList).options[-1].prompt)
             screen.query_one(Input).value = typed
             await pilot.press(*keys)
-            assert app.results or words in text_of(screen, ".note")
+            assert app.results or note in text_of(screen, ".note")
             return app.results[0] if app.results else None
 
     assert await pick("", "enter") == PromptChoice(None)
     assert await pick("fren", "enter") == PromptChoice("french")
     assert await pick("fren", "ctrl+e") == PromptChoice("french", edit=True)
-    assert await pick("broken", "enter", words="is not UTF-8") is None
+    assert await pick("broken", "enter", note="is not UTF-8") is None
     assert await pick("empty", "enter") == PromptChoice("empty", edit=True)
     assert await pick("new one", "enter") == PromptChoice("new one", edit=True)
     assert await pick("../x", "enter") is None
-    assert await pick("n" * 253, "enter", words="252 bytes at most") is None
+    assert await pick("n" * 253, "enter", note="252 bytes at most") is None

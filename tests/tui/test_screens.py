@@ -48,7 +48,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def store_folder(tmp_path: Path) -> Path:
     """A store with conversations of several days; the last one is the newest."""
     now = [NOW - 30 * DAY]
     with open_store(tmp_path, clock=lambda: now[0]) as store:
@@ -83,8 +83,8 @@ async def test_nothing_yet(tmp_path: Path) -> None:
             assert_screen(app, "nothing-yet")
 
 
-async def test_a_conversation_and_the_list(kept: Path) -> None:
-    with chat(kept, NOWHERE, go_on=True) as app:
+async def test_a_conversation_and_the_list(store_folder: Path) -> None:
+    with chat(store_folder, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await opened(app)
             await wait_until(lambda: len(listed(app)) == 5)
@@ -100,8 +100,8 @@ async def test_a_conversation_and_the_list(kept: Path) -> None:
             assert_screen(app, "list-over")
 
 
-async def test_search_palette_and_help(kept: Path) -> None:
-    with chat(kept, NOWHERE, go_on=True) as app:
+async def test_search_palette_and_help(store_folder: Path) -> None:
+    with chat(store_folder, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await opened(app)
             await pilot.press("ctrl+f", *"图谱")
@@ -117,12 +117,12 @@ async def test_search_palette_and_help(kept: Path) -> None:
             assert "new text" not in screen(app)
 
 
-async def test_every_theme(kept: Path) -> None:
-    with chat(kept, NOWHERE, go_on=True) as app:
+async def test_every_theme(store_folder: Path) -> None:
+    with chat(store_folder, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(120, 24)) as pilot:
             await opened(app)
             await wait_until(lambda: len(listed(app)) == 5)
-            seen = set()
+            colour_sets = set()
             for name in THEMES:
                 await type_in(app, f"/theme {name}")
                 await wait_until(lambda n=name: app.theme == n)
@@ -134,8 +134,8 @@ async def test_every_theme(kept: Path) -> None:
                     if style is not None and style.color is not None
                 }
                 assert (colours == {"default"}) == (name == "no-color"), (name, colours)
-                seen.add(frozenset(colours))
-            assert len(seen) == len(THEMES)
+                colour_sets.add(frozenset(colours))
+            assert len(colour_sets) == len(THEMES)
             await type_in(app, "/theme")
             await wait_until(lambda: app.theme == "dark")
             await type_in(app, "/theme pink")

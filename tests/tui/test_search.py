@@ -86,7 +86,7 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
             )
             await pilot.press("enter")
             await wait_until(lambda: texts(app) == ["question of a blue sky"])
-            await pilot.press("ctrl+p", *"give this")
+            await pilot.press("ctrl+p", *"rename this")
             await wait_until(lambda: app.screen.query("OptionList").first().options)
             await pilot.press("enter")
             await wait_until(lambda: isinstance(app.screen, ArgumentPrompt))

@@ -42,7 +42,7 @@ async def opened() -> AsyncIterator[Page]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = ChatServer(f'{sys.executable} -c "{_CHAT}"', port, again=_CHAT)
+        server = ChatServer(f'{sys.executable} -c "{_CHAT}"', port, reload_command=_CHAT)
         runner = web.AppRunner(await server.make_app())
         await runner.setup()
         await web.SockSite(runner, listener).start()

@@ -1,4 +1,4 @@
-"""Waiting for a condition, rather than for a time."""
+"""Waiting for a condition instead of a fixed time."""
 
 import asyncio
 import time
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 
 async def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Until the condition holds; fails where it never does."""
+    """Wait until the condition holds; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, f"the condition did not hold within {seconds} s"
         await asyncio.sleep(0.01)

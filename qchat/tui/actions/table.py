@@ -10,7 +10,7 @@ from .action import ANSWERS, CONVERSATIONS, COPYING, LIST, MOVING, WINDOW, WRITI
 from .message_rows import MESSAGES
 from .model_rows import MODELS
 
-_ROWS: Final = (
+ROWS: Final = (
     Action(
         "new",
         _("start a new conversation"),
@@ -251,5 +251,5 @@ _ROWS: Final = (
     ),
 )
 
-ACTIONS: Final = {action.name: action for action in _ROWS}
-SLASHES: Final = {action.slash: action for action in _ROWS if action.slash}
+ACTIONS: Final = {action.name: action for action in ROWS}
+SLASHES: Final = {action.slash: action for action in ROWS if action.slash}

@@ -109,8 +109,6 @@ class Conversation:
         """Whether there is a pending answer here, or a request is about to be sent."""
         return self.pending_answer is not None or self._sending > 0 or self.lock.locked()
 
-    # -- opening ---------------------------------------------------------------------------
-
     def open(self, store: "Store", conversation: str | None) -> None:
         """Show the first conversation. Raises `StoreError`."""
         from .repository import ConversationRepository
@@ -373,8 +371,6 @@ class Conversation:
     def abandon(self) -> None:
         """Close the connections; nothing more is drawn."""
         self._answers.abandon()
-
-    # -- drafts and closing ----------------------------------------------------------------
 
     def checkpoint(self) -> None:
         """Store what has arrived and what is being written; called every second."""

@@ -116,7 +116,7 @@ class ServerStartPicker(PickListScreen[ServerChoice]):
             description = _("tiny; needs neither GPU nor network")
             yield PickItem(f"start {DEMO}", _("Start the demo model"), description)
             yield _best_item(support)
-        yield PickItem("connect", _("Another server or model …"))
+        yield PickItem("connect", _("Another server or model"))
 
     def pick(self, key: str | None) -> None:
         """Return the choice."""

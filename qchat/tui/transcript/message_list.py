@@ -224,7 +224,7 @@ class MessageListView(ScrollView, can_focus=True):
     def _reflow(self) -> None:
         """Lay out anew if the width or the palette has changed; the top position stays."""
         width = self.size.width
-        palette = palette_of(self.app)
+        palette = palette_of(self.app.current_theme)
         text = max(1, min(MAX_TEXT_CELLS, width - 2 * _MARGIN))
         if width < 20:
             text = max(1, width)

@@ -1,0 +1,28 @@
+"""The options of one run of `qchat batch`."""
+
+from dataclasses import dataclass, field
+
+from .engines.selection import EngineRequest
+from .inputs.rows import RowDefaults
+from .scheduler import RetryRule
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """The options of the command line; see ``qchat batch --help``. `time_limit` is in seconds."""
+
+    inputs: tuple[str, ...]
+    output: str | None
+    defaults: RowDefaults
+    engine: EngineRequest
+    limit: int | None = None
+    restart: bool = False
+    retry_failed: bool = False
+    accept_changes: bool = False
+    ordered: bool = False
+    dedup: bool = False
+    time_limit: float | None = None
+    allow_duplicates: bool = False
+    quiet: bool = False
+    json: bool = False
+    rule: RetryRule = field(default_factory=RetryRule)

@@ -1,0 +1,97 @@
+"""What a run tells the user: how it starts, what was repaired, where its results are."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..i18n import _, plural
+from .inputs.scan import InputScan
+from .journal.journal import Repairs
+from .journal.output_files import OutputFiles
+from .progress import ProgressDisplay
+from .run_stats import RunStats
+
+NOT_REPEATED = ("--restart", "--retry-failed", "--accept-changes")
+"""Options that the command for resuming a run leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMessages:
+    """The messages of a run. `files` is None for ``-o -``; `command` is the command line."""
+
+    display: ProgressDisplay
+    files: OutputFiles | None
+    command: Sequence[str]
+
+    def show_repairs(self, repairs: Repairs, renamed: Sequence[Path]) -> None:
+        """Report what was done with the files of an earlier run."""
+        files = self.files
+        assert files is not None
+        if renamed:
+            names = ", ".join(path.name for path in renamed)
+            self.display.say(_("The earlier run is kept as {names}.").format(names=names))
+        if repairs.torn:
+            text = _("Removed an incomplete last line, left by a crash; its row is asked again.")
+            self.display.say(text)
+        if repairs.damaged:
+            text = plural(
+                "{n} damaged line of the results was moved to {path}; its row is asked again.",
+                "{n} damaged lines of the results were moved to {path}; their rows are asked "
+                "again.",
+                repairs.damaged,
+            )
+            self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
+        if repairs.changed:
+            text = plural(
+                "{n} row has changed and is asked again; its old answer was moved to {path}.",
+                "{n} rows have changed and are asked again; the old answers were moved to {path}.",
+                repairs.changed,
+            )
+            self.display.say(text.format(n=repairs.changed, path=files.changed))
+
+    def show_start(self, scan: InputScan, stats: RunStats) -> None:
+        """Report invalid lines, and how many rows are done already."""
+        if scan.bad:
+            text = plural(
+                "{n} line is not a request; see the errors file.",
+                "{n} lines are not requests; see the errors file.",
+                scan.bad,
+            )
+            self.display.warn(text.format(n=scan.bad))
+        if 0 < stats.done < stats.total:
+            text = _("{done} of {total} rows are done already; continuing with the others.")
+            self.display.say(text.format(done=stats.done, total=stats.total))
+
+    def show_all_done(self, stats: RunStats) -> None:
+        """Report that an earlier run has left nothing to do."""
+        text = _("All {n} rows are done already{failed}.")
+        self.display.say(text.format(n=stats.total, failed=_failed(stats)))
+
+    def show_results(self, stats: RunStats) -> None:
+        """Report the paths of results and errors."""
+        if self.files is None:
+            return
+        self.display.say(_("Results: {path}").format(path=self.files.results))
+        if stats.all_failed:
+            text = plural(
+                "Errors:  {path} ({n} row; --retry-failed asks it again)",
+                "Errors:  {path} ({n} rows; --retry-failed asks them again)",
+                stats.all_failed,
+            )
+            self.display.warn(text.format(path=self.files.errors, n=stats.all_failed))
+
+    def how_to_resume(self, stats: RunStats) -> str:
+        """Return how far an unfinished run came, and the command that resumes it."""
+        if self.files is None:
+            text = _("{done} of {total} rows are done{failed}.")
+            return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
+        command = shlex.join(word for word in self.command if word not in NOT_REPEATED)
+        text = _("{done} of {total} rows are done and saved{failed}; to resume:\n  {command}")
+        return text.format(
+            done=stats.done, total=stats.total, failed=_failed(stats), command=command
+        )
+
+
+def _failed(stats: RunStats) -> str:
+    return _(" ({n} of them failed)").format(n=stats.all_failed) if stats.all_failed else ""

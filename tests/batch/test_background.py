@@ -1,0 +1,63 @@
+"""Work in a thread: results, errors, ticks, and the end of cancelled work."""
+
+import asyncio
+import threading
+
+import pytest
+from qchat.batch import background
+from qchat.batch.background import WorkCancelledError, WorkCounter, run_in_thread
+
+
+async def test_the_result_comes_back_and_errors_do_too() -> None:
+    counter = WorkCounter(total_bytes=40)
+
+    def work(counter: WorkCounter) -> str:
+        counter.step(10)
+        return "result"
+
+    assert await run_in_thread(work, counter, lambda: None) == "result"
+    assert (counter.rows, counter.bytes, counter.share) == (1, 10, 0.25)
+
+    def fail(_counter: WorkCounter) -> None:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        await run_in_thread(fail, WorkCounter(), lambda: None)
+
+
+async def test_ticks_come_while_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "TICK_SECONDS", 0.01)
+    ticks: list[int] = []
+    enough = threading.Event()
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 3:
+            enough.set()
+
+    assert await run_in_thread(lambda _counter: enough.wait(20), WorkCounter(), tick)
+    assert len(ticks) >= 3
+
+
+async def test_cancelled_work_is_waited_for() -> None:
+    loop = asyncio.get_running_loop()
+    started, release = asyncio.Event(), threading.Event()
+    ended: list[str] = []
+
+    def work(counter: WorkCounter) -> None:
+        loop.call_soon_threadsafe(started.set)
+        try:
+            while True:  # until it is cancelled
+                counter.step(1)
+        except WorkCancelledError:
+            loop.call_soon_threadsafe(release.set)  # needs a loop that is not blocked
+            assert release.wait(20)
+            ended.append("ended")
+            raise
+
+    task = asyncio.create_task(run_in_thread(work, WorkCounter(), lambda: None))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["ended"]
