@@ -1,14 +1,19 @@
-"""Files that must survive: whole writes, atomic replacement, synced folders."""
+"""Durable files: complete writes, atomic replacement, synced folders."""
 
 import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
+
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`. A short write is no error to the system, so it is gone on with."""
+    """Write all of `data`: a short write is continued. Raises `OSError`."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -29,21 +34,47 @@ def sync(fd: int) -> None:
     getattr(os, "fdatasync", os.fsync)(fd)  # macOS has no fdatasync
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` in place of a file in one step: a reader sees the old or the new, whole.
+@contextlib.contextmanager
+def replacing(path: Path, mode: int = 0o600, *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """Give a new file to write, and put it in the place of `path` in one step at the end.
 
-    Raises `OSError`; the old file is then untouched.
+    A reader sees the old file or the new one, whole, also after a power cut. Where the block or
+    the system raises an exception the old file is untouched and the new one is removed. Raises
+    `OSError`, and `FileExistsError` where there is a file that must not be overwritten.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    # Part of the name, which may be as long as the file system allows.
+    scratch = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.new")
+    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            write_all(fd, data)
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            yield file
+            file.flush()
             os.fsync(fd)
-        finally:
-            os.close(fd)
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
+        if overwrite:
+            scratch.replace(path)
+        else:
+            _place(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         raise
     sync_folder(path.parent)
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Put `data` in the place of a file in one step, as `replacing` does. Raises `OSError`."""
+    with replacing(path, mode) as file:
+        file.write(data)
+
+
+def _place(scratch: Path, path: Path) -> None:
+    try:
+        os.link(scratch, path)  # unlike a rename it never replaces a file that came meanwhile
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
+        scratch.replace(path)
+    else:
+        scratch.unlink()

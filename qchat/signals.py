@@ -5,7 +5,6 @@ without job control starts its background jobs with SIGINT ignored. Every handle
 is installed here, so that none of them undoes that.
 """
 
-import asyncio
 import os
 import signal
 import threading
@@ -88,7 +87,9 @@ def call_on_signal(
     `stalled` returns True, the next signal raises `Interrupted` in that write; the signal is sent
     again after `patience` seconds.
     """
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop  # the supervisor of a server has no need of it
+
+    loop = get_running_loop()
     timers: list[threading.Timer] = []
     pending = 0
 

@@ -1,13 +1,12 @@
 """System prompts as files: ``prompts/NAME.md`` beside config.toml."""
 
-import contextlib
 import difflib
-import os
 import re
 from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
+from .files import replace_file
 from .i18n import _
 from .sanitize import clean
 from .settings import Paths, private_dir
@@ -78,17 +77,11 @@ class Prompts:
         whole. Raises `UsageError`."""
         file = self.file(name)
         private_dir(self.folder)
-        fresh = file.with_name(f".{os.getpid()}.tmp")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-                out.write(text.rstrip("\n") + "\n")
-            fresh.replace(file)
+            replace_file(file, (text.rstrip("\n") + "\n").encode())
         except OSError as e:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            message = _("Can't write {file}: {why}.")
-            raise UsageError(message.format(file=file, why=e.strerror)) from e
+            said = _("Can't write {file}: {why}.")
+            raise UsageError(said.format(file=file, why=e.strerror)) from e
         return file
 
     def name_of(self, text: str) -> str | None:

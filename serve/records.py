@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from ..errors import EngineError, UsageError
+from ..files import replace_file, replacing
 from ..i18n import _
 from ..settings import Paths, private_dir
 from . import lock
@@ -87,13 +88,9 @@ class ServerRegistry:
         try:
             if path.stat().st_size <= max_bytes:
                 return False
-            fresh = old.with_suffix(".tmp")
-            try:
-                with path.open("rb") as log, open(fresh, "wb", opener=_private) as copy:
-                    shutil.copyfileobj(log, copy, 1 << 20)
-                fresh.replace(old)
-            except OSError:  # on a full disk truncating matters even more
-                fresh.unlink(missing_ok=True)
+            # On a full disk truncating matters even more.
+            with contextlib.suppress(OSError), path.open("rb") as log, replacing(old) as copy:
+                shutil.copyfileobj(log, copy, 1 << 20)
             os.truncate(path, 0)
         except OSError:
             return False
@@ -127,14 +124,9 @@ class ServerRegistry:
         """Replace the record at once: a reader sees the old one or the new one. Raises
         `EngineError` where it can't be written."""
         path = private_dir(self._folder) / f"{record.name}.json"
-        fresh = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(record), file)
-            fresh.replace(path)
+            replace_file(path, json.dumps(asdict(record)).encode())
         except OSError as error:
-            fresh.unlink(missing_ok=True)
             text = _("Can't write {file}, which says what runs: {why}. Mend that and start again.")
             raise EngineError(text.format(file=path, why=error.strerror)) from error
 
@@ -214,10 +206,6 @@ def _share_address(record: ServerRecord, other: ServerRecord) -> bool:
     except ValueError:
         return True
     return first == second or first.is_unspecified or second.is_unspecified
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def already_runs(name: str, record: ServerRecord | None) -> str:

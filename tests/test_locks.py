@@ -206,7 +206,7 @@ def test_a_store_that_is_being_opened_elsewhere(
     lock.write_text(json.dumps({"host": "far.example", "pid": 1}))
     with pytest.raises(StoreError, match=f"none runs on far.example, remove {lock}") as caught:
         open_store(tmp_path)
-    assert caught.value.trouble is StoreProblem.BUSY
+    assert caught.value.problem is StoreProblem.BUSY
     lock.unlink()
     with door(tmp_path), pytest.raises(StoreError, match="has been opening"), door(tmp_path):
         pass

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ...errors import EngineError, UsageError
-from ...files import sync, sync_folder, write_all
+from ...files import replacing, sync, sync_folder, write_all
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
@@ -343,10 +343,9 @@ def rewrite_without(
     Each is appended to its appender, if it has one, and durable there before it is removed here.
     Raises `OSError` and `WorkCancelledError`; the file is then as it was.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with path.open("rb") as old, scratch.open("wb") as new:
-            os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+    with path.open("rb") as old:
+        mode = os.fstat(old.fileno()).st_mode & 0o777
+        with replacing(path, mode) as new:
             offset = 0
             for line in old:
                 counter.check()
@@ -355,15 +354,8 @@ def rewrite_without(
                 elif (aside := removed[offset]) is not None:
                     aside.append(line)
                 offset += len(line)
-            new.flush()
-            os.fsync(new.fileno())
-        for aside in {id(one): one for one in removed.values() if one is not None}.values():
-            aside.sync()
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+            for aside in {id(one): one for one in removed.values() if one is not None}.values():
+                aside.sync()
 
 
 def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:

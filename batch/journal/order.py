@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...files import sync_folder
+from ...files import replacing
 from ..background import WorkCounter
 from .journal import parsed_lines
 from .records import RowLocation, location_of_result
@@ -36,10 +36,9 @@ def order_results(
         offsets[file][location.line - 1] = offset + 1  # 0: the row has no answer
     if is_sorted:
         return False
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with path.open("rb") as old, scratch.open("wb") as new:
-            os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode & 0o777)
+    with path.open("rb") as old:
+        mode = os.fstat(old.fileno()).st_mode & 0o777
+        with replacing(path, mode) as new:
             for of_file in offsets:
                 for at in of_file:
                     if at:
@@ -47,11 +46,4 @@ def order_results(
                         line = old.readline()
                         new.write(line)
                         counter.step(len(line))
-            new.flush()
-            os.fsync(new.fileno())
-        scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
     return True

@@ -1,6 +1,6 @@
 """`qchat ask`: one question from the arguments or a pipe, the answer streamed to stdout.
 
-The answer alone goes to standard output; thinking, notes and errors go to standard error.
+Standard output gets nothing but the answer; reasoning, notes and errors go to standard error.
 """
 
 import os
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .saved_ask import SavedAsk
 
-_STDIN_MAX: Final = 64 * 2**20  # bytes; no context is longer
+_STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
 
 
 @click.command(
     help=_(
-        """Ask one question; the answer goes to standard output as it comes.
+        """Ask one question and stream the answer to standard output.
 
-        The question is the words, or what is piped in, or both: the piped text then stands after
-        the words. A last word of - reads standard input, too.
+        The question is taken from the arguments, from standard input where it is a pipe or a file,
+        or from both: the piped text then follows the arguments. A final argument of - reads
+        standard input, too.
         """
     ),
     epilog=_(
@@ -42,8 +43,8 @@ Examples:
   qchat ask --base-url http://127.0.0.1:8000 --model demo "Hello"
 
 \b
-Exit codes: 0 answered, 2 the question or a setting is wrong,
-3 no server, or it failed, 130 interrupted (what came is printed).
+Exit codes: 0 answered, 2 invalid question or setting,
+3 no server, or the request failed, 130 interrupted (the partial answer is printed).
 """
     ),
 )
@@ -58,14 +59,16 @@ Exit codes: 0 answered, 2 the question or a setting is wrong,
 @click.option(
     "--show-thinking/--hide-thinking",
     default=None,
-    help=_("Print the thinking to standard error; by default where that is a terminal."),
-)
-@click.option("--save", is_flag=True, help=_("Store it as a conversation; see: qchat chats"))
-@click.option(
-    "--continue", "go_on", is_flag=True, help=_("Go on with the conversation that was last.")
+    help=_("Print the reasoning to standard error; by default if that is a terminal."),
 )
 @click.option(
-    "--conversation", metavar="ID", help=_("Go on with this one; an id or its beginning.")
+    "--save", is_flag=True, help=_("Save question and answer as a conversation; see: qchat chats")
+)
+@click.option(
+    "--continue", "continue_last", is_flag=True, help=_("Continue the most recent conversation.")
+)
+@click.option(
+    "--conversation", metavar="ID", help=_("Continue this conversation; ID may be a prefix of it.")
 )
 @options.server_options
 @options.sampling_options
@@ -75,7 +78,7 @@ def ask(
     as_json: bool,
     show_thinking: bool | None,
     save: bool,
-    go_on: bool,
+    continue_last: bool,
     conversation: str | None,
     server: str | None,
     base_url: str | None,
@@ -83,7 +86,7 @@ def ask(
     model: str | None,
     sampling: Sampling,
 ) -> int:
-    """Ask and print. Raises `QchatError`."""
+    """Send the question and print the answer. Raises `QchatError`."""
     from .. import settings as settings_
     from ..api import endpoint as wire
 
@@ -93,13 +96,13 @@ def ask(
     if system is not None:
         system = _utf8(system, "--system")
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
-    if go_on and conversation:
+    if continue_last and conversation:
         raise UsageError(_("Give --continue or --conversation, not both."))
-    if not (save or go_on or conversation):
+    if not (save or continue_last or conversation):
         messages = [{"role": "user", "content": text}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
-        return _asked(settings, endpoint, messages, model, sampling, as_json, show_thinking, None)
+        return _send(settings, endpoint, messages, model, sampling, as_json, show_thinking, None)
 
     from ..store import open_store
     from .saved_ask import SavedAsk
@@ -107,36 +110,34 @@ def ask(
     with open_store(settings.paths.data) as store:
         if store.notice:
             click.echo(_("Note: {text}").format(text=store.notice), err=True)
-        # Before anything is asked of a server: what was typed or piped in is on disk.
-        with store.together():
-            if go_on or conversation:
-                keeper = SavedAsk.going_on(store, conversation, system)
-            else:
-                keeper = SavedAsk.new(store, text, system)
-            messages = keeper.ask(text)
+        # The question is on disk before anything is sent to a server.
+        if continue_last or conversation:
+            saved = SavedAsk.continuing(store, conversation, text, system)
+        else:
+            saved = SavedAsk.new(store, text, system)
         try:
-            code = _asked(
-                settings, endpoint, messages, model, sampling, as_json, show_thinking, keeper
+            code = _send(
+                settings, endpoint, saved.messages, model, sampling, as_json, show_thinking, saved
             )
-        except (QchatError, OSError, KeyboardInterrupt):  # OSError: nobody takes the answer
-            click.echo(_kept(keeper), err=True)
+        except (QchatError, OSError, KeyboardInterrupt):  # OSError: the reader of stdout is gone
+            click.echo(_incomplete_note(saved), err=True)
             raise
         if not as_json:
-            note = _("Saved. To go on: qchat ask --conversation {id}")
-            click.echo(note.format(id=keeper.conversation.id), err=True)
+            note = _("Saved. To continue: qchat ask --conversation {id}")
+            click.echo(note.format(id=saved.conversation.id), err=True)
         return code
 
 
-def _kept(keeper: "SavedAsk") -> str:
-    """A sentence on what is stored where there is no whole answer."""
-    if keeper.asked:
-        text = _("The question is saved, with what came of the answer: qchat chats show {id}")
+def _incomplete_note(saved: "SavedAsk") -> str:
+    """What is stored where the answer is not complete."""
+    if saved.sent:
+        text = _("The question and the partial answer are saved: qchat chats show {id}")
     else:
         text = _("The question is saved, without an answer: qchat chats show {id}")
-    return text.format(id=keeper.conversation.id)
+    return text.format(id=saved.conversation.id)
 
 
-def _asked(
+def _send(
     settings: "Settings",
     endpoint: "Endpoint | None",
     messages: list[dict[str, Any]],
@@ -144,9 +145,8 @@ def _asked(
     sampling: Sampling,
     as_json: bool,
     show_thinking: bool | None,
-    keeper: "SavedAsk | None",
+    saved: "SavedAsk | None",
 ) -> int:
-
     if endpoint is None:
         from ..api.local_servers import local_server
 
@@ -160,28 +160,28 @@ def _asked(
     with Client(endpoint) as client:
         chosen = model or endpoint.model or server_model(client)
         body = sampling.fill({"model": chosen, "messages": messages})
-        if keeper is not None:
-            keeper.begin(body, endpoint.name or endpoint.base_url)
-        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show), keeper)
+        if saved is not None:
+            saved.begin(body, endpoint.name or endpoint.base_url)
+        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show), saved)
 
 
-def question_text(words: tuple[str, ...]) -> str:
-    """The question out of the arguments and standard input. Raises `UsageError`."""
-    asked_for = bool(words) and words[-1] == "-"
-    if asked_for:
-        words = words[:-1]
-    text = _utf8(" ".join(words), _("the question"))
-    if asked_for or _is_fed():
-        piped = _piped_text()
+def question_text(arguments: tuple[str, ...]) -> str:
+    """The question from the arguments and standard input. Raises `UsageError`."""
+    read_stdin = bool(arguments) and arguments[-1] == "-"
+    if read_stdin:
+        arguments = arguments[:-1]
+    text = _utf8(" ".join(arguments), _("the question"))
+    if read_stdin or _stdin_has_data():
+        piped = _stdin_text()
         text = f"{text}\n\n{piped}" if text.strip() and piped.strip() else text + piped
     if not text.strip():
         raise UsageError(
-            _('There is no question. Write it: qchat ask "…", or pipe it in: … | qchat ask')
+            _('The question is missing. Give it: qchat ask "…", or pipe it in: … | qchat ask')
         )
     return text
 
 
-def _is_fed() -> bool:
+def _stdin_has_data() -> bool:
     """Whether standard input is a pipe, a file or a socket: not a terminal, not /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
@@ -190,14 +190,14 @@ def _is_fed() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
-def _piped_text() -> str:
+def _stdin_text() -> str:
     try:
         data = sys.stdin.buffer.read(_STDIN_MAX + 1)
     except OSError as e:
         raise UsageError(_("Can't read standard input: {why}.").format(why=e.strerror)) from e
     if len(data) > _STDIN_MAX:
         raise UsageError(
-            _("Standard input is longer than {n} MiB, more than any model reads.").format(
+            _("Standard input is longer than {n} MiB, which no model can read.").format(
                 n=_STDIN_MAX >> 20
             )
         )
@@ -207,7 +207,7 @@ def _piped_text() -> str:
         raise UsageError(
             _(
                 "Standard input is not UTF-8 text (byte {n}); convert it first, "
-                "such as with: iconv -f gb18030 -t utf-8"
+                "for example: iconv -f gb18030 -t utf-8"
             ).format(n=e.start + 1)
         ) from e
     if "\0" in text:
@@ -215,9 +215,9 @@ def _piped_text() -> str:
     return text
 
 
-def _utf8(text: str, what: str) -> str:
+def _utf8(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as e:
-        raise UsageError(_("{what} is not valid UTF-8 text.").format(what=what)) from e
+        raise UsageError(_("{name} is not valid UTF-8 text.").format(name=name)) from e
     return text

@@ -1,4 +1,4 @@
-"""What `qchat ask` prints: a streamed answer on the terminal."""
+"""Printing a streamed answer for `qchat ask`."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ _RESET: Final = "\x1b[0m"
 
 
 class Printer:
-    """Shows an answer: content to stdout, thinking and notes to stderr, made safe on the way."""
+    """Prints an answer: content to stdout, reasoning and notes to stderr, both sanitised."""
 
     def __init__(self, *, as_json: bool, show_thinking: bool) -> None:
         self.as_json = as_json
@@ -32,109 +32,107 @@ class Printer:
         self._reasoning = Sanitizer()
         self._last = "\n"
         self._dim = styled(sys.stderr)
-        self._in_thought = False
+        self._in_reasoning = False
 
     def event(self, event: object) -> None:
-        """Show one event of the splitter."""
+        """Print one event of the reasoning splitter."""
         if isinstance(event, ContentDelta):
-            self._end_thought()
-            self._say(self._content.feed(event.text))
+            self._end_reasoning()
+            self._write(self._content.feed(event.text))
         elif isinstance(event, ReasoningDelta):
-            self._think(self._reasoning.feed(event.text))
+            self._write_reasoning(self._reasoning.feed(event.text))
         elif isinstance(event, Reclassified) and not self.as_json:
-            self._say(self._content.finish())
+            self._write(self._content.finish())
             self._end_line()
             self.note(
                 _(
-                    "What came until here was thinking, which the server does not mark at its "
-                    "beginning; the answer follows. With --json the two come apart."
+                    "The text so far was reasoning: the server marks only its end. The answer "
+                    "follows. --json separates the two."
                 )
             )
 
     def finish(self) -> None:
-        """Show what was held back, and end the line."""
-        self._think(self._reasoning.finish())
-        self._end_thought()
-        self._say(self._content.finish())
+        """Print what the sanitisers still hold, and end the line."""
+        self._write_reasoning(self._reasoning.finish())
+        self._end_reasoning()
+        self._write(self._content.finish())
         self._end_line()
 
     def note(self, text: str) -> None:
-        """A line for the person, on standard error."""
+        """Print a note on standard error."""
         click.echo(_("Note: {text}").format(text=text), err=True)
 
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if text and not self.as_json:
-            self._last = text[-1]  # first: Ctrl-C may come while it is written
+            self._last = text[-1]  # before the write, which Ctrl-C may interrupt
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def _end_line(self) -> None:
         if self._last != "\n":
-            self._say("\n")
+            self._write("\n")
 
-    def _think(self, text: str) -> None:
+    def _write_reasoning(self, text: str) -> None:
         if not text or not self._show_thinking or self.as_json:
             return
-        if not self._in_thought:
-            self._in_thought = True
+        if not self._in_reasoning:
+            self._in_reasoning = True
             sys.stderr.write(_DIM if self._dim else _("Thinking:") + "\n")
         sys.stderr.write(text)
         sys.stderr.flush()
 
-    def _end_thought(self) -> None:
-        if self._in_thought:
-            self._in_thought = False
+    def _end_reasoning(self) -> None:
+        if self._in_reasoning:
+            self._in_reasoning = False
             sys.stderr.write((_RESET if self._dim else "") + "\n\n")
             sys.stderr.flush()
 
 
 def stream_answer(
-    client: Client, body: JsonObject, printer: Printer, keeper: "SavedAsk | None" = None
+    client: Client, body: JsonObject, printer: Printer, saved: "SavedAsk | None" = None
 ) -> int:
-    """Ask, print, and return the exit code. What came stays printed whatever happens after.
+    """Send the request, print the answer as it is streamed, and return the exit code.
 
-    With a `keeper` what came is stored, too, however the answer ends. Raises `ServerError` for a
-    failed request, and with `--json` prints the object before.
+    With `saved` the answer is stored, too, however it ends. Raises `ServerError` for a failed
+    request; with `--json` the object is printed before.
     """
-    progress = StreamProgress(
-        model=body["model"], wants_usage=printer.as_json or keeper is not None
-    )
-    if printer.as_json or keeper is not None:
+    progress = StreamProgress(model=body["model"], wants_usage=printer.as_json or saved is not None)
+    if printer.as_json or saved is not None:
         body = {"stream_options": {"include_usage": True}, **body}
     started = time.monotonic()
 
-    def take(chunk: JsonObject) -> None:
+    def on_chunk(chunk: JsonObject) -> None:
         for event in apply_chunk(progress, chunk):
             if progress.first_token is None:
                 progress.first_token = time.monotonic() - started
             printer.event(event)
-        if keeper is not None:
-            keeper.update(progress)
+        if saved is not None:
+            saved.update(progress)
 
     error: ServerError | None = None
     interrupted = False
     try:
-        stream_chunks(client, body, take, progress)
+        stream_chunks(client, body, on_chunk, progress)
     except ServerError as e:
         error = e
     except KeyboardInterrupt:
         interrupted = True
-    except OSError:  # nobody reads it any more
-        if keeper is not None:
+    except OSError:  # the reader of standard output is gone
+        if saved is not None:
             progress.splitter.finish()
-            _keep(keeper, progress, None, interrupted=True)
+            _end(saved, progress, None, interrupted=True)
         raise
     progress.total = time.monotonic() - started
     for event in progress.splitter.finish():
         printer.event(event)
     printer.finish()
     if printer.as_json:
-        said = progress.as_json(_error_object(error, interrupted))
-        if keeper is not None:
-            said["conversation"] = keeper.conversation.id
-        click.echo(json_text(said))
-    if keeper is not None:
-        _keep(keeper, progress, error, interrupted)
+        result = progress.as_json(_error_object(error, interrupted))
+        if saved is not None:
+            result["conversation"] = saved.conversation.id
+        click.echo(json_text(result))
+    if saved is not None:
+        _end(saved, progress, error, interrupted)
     if interrupted:
         return Exit.INTERRUPTED
     if error is not None:
@@ -143,8 +141,8 @@ def stream_answer(
     return Exit.OK
 
 
-def _keep(
-    keeper: "SavedAsk", progress: StreamProgress, error: ServerError | None, interrupted: bool
+def _end(
+    saved: "SavedAsk", progress: StreamProgress, error: ServerError | None, interrupted: bool
 ) -> None:
     from ..store import MessageState
 
@@ -155,7 +153,7 @@ def _keep(
         if error
         else MessageState.COMPLETE
     )
-    keeper.end(progress, state, None if error is None else str(error))
+    saved.end(progress, state, None if error is None else str(error))
 
 
 def _error_object(error: ServerError | None, interrupted: bool) -> JsonObject | None:
@@ -171,13 +169,13 @@ def _notes(progress: StreamProgress, printer: Printer) -> None:
     if progress.finish_reason == "length":
         if answer.content is None and answer.reasoning is not None:
             text = _(
-                "The limit of tokens was reached while the model was thinking: there is no "
-                "answer. Raise --max-tokens or use --no-thinking."
+                "The token limit was reached during reasoning, so there is no answer. "
+                "Raise --max-tokens or use --no-thinking."
             )
         else:
-            text = _("The answer was cut at the limit of tokens; raise --max-tokens for more.")
+            text = _("The answer was truncated at the token limit; raise --max-tokens for more.")
         printer.note(text)
     elif progress.finish_reason == "content_filter":
-        printer.note(_("The server's content filter cut the answer."))
+        printer.note(_("The server's content filter truncated the answer."))
     elif answer.content is None and not printer.as_json:
         printer.note(_("The answer is empty."))

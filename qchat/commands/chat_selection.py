@@ -1,4 +1,4 @@
-"""What the commands about conversations share: the store, and the conversation that is meant."""
+"""Opening the store and selecting a conversation, for the commands of `qchat chats`."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_existing_store(*, only_reading: bool = False) -> "Store":
-    """The store, with what is to be told about it. Raises `StoreError`, `UsageError`."""
+    """Open the store and report its notice. Raises `StoreError`, `UsageError`."""
     from ..settings import load
     from ..store import open_store
 
@@ -22,28 +22,26 @@ def open_existing_store(*, only_reading: bool = False) -> "Store":
     return store
 
 
-def select_conversation(store: "Store", given: str | None) -> "StoredConversation":
-    """The conversation that a person named. Raises `UsageError`."""
-    if given is None:
+def select_conversation(store: "Store", key: str | None) -> "StoredConversation":
+    """The conversation with this id or prefix; None is the last one. Raises `UsageError`."""
+    if key is None:
         last = store.conversations.last()
         if last is None:
             raise UsageError(_("There are no conversations yet."))
         return last
-    found = store.conversations.find(given)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UsageError(
-            _("There is no conversation {id!r}; see: qchat chats list").format(id=given)
-        )
-    ids = ", ".join(c.id for c in found[:5])
+    matches = store.conversations.find(key)
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise UsageError(_("There is no conversation {id!r}; see: qchat chats list").format(id=key))
+    ids = ", ".join(c.id for c in matches[:5])
     raise UsageError(
-        _("{id!r} is the beginning of several: {ids}; type more of it.").format(id=given, ids=ids)
+        _("{id!r} matches several conversations: {ids}; type more of it.").format(id=key, ids=ids)
     )
 
 
 def report(text: str) -> None:
-    """Say something to the person, on standard error."""
+    """Print a message on standard error."""
     from ..sanitize import clean
 
     click.echo(clean(text), err=True)

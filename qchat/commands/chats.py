@@ -1,4 +1,4 @@
-"""`qchat chats`: the stored conversations without the screen."""
+"""`qchat chats`: the stored conversations on the command line."""
 
 import itertools
 import sys
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ..store import Store
 
 _SHORTEST: Final = 4  # characters of an id in a list
-_KEPT_DAYS: Final = 30
+_PURGE_DAYS: Final = 30
 
 
 @click.group(
     help=_(
         """List, search, show, export and delete stored conversations.
 
-        A conversation is named by its id or a beginning of it that no other has.
+        ID is the id of a conversation or an unambiguous prefix of it.
         """
     ),
     epilog=_(
@@ -39,7 +39,7 @@ Examples:
     ),
 )
 def chats() -> None:
-    """The group."""
+    """Group the commands about stored conversations."""
 
 
 chats.add_command(rename)
@@ -52,7 +52,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help=_("Print one JSO
 
 @chats.command(
     "list",
-    help=_("List conversations, pinned ones first, then the latest."),
+    help=_("List conversations: pinned ones first, then the most recent."),
     epilog=_(
         """\b
 Examples:
@@ -62,23 +62,25 @@ Examples:
 """
     ),
 )
-@click.option("--archived", is_flag=True, help=_("List the archived ones instead."))
-@click.option("--deleted", is_flag=True, help=_("List the deleted ones instead."))
-@click.option("-n", "--limit", type=click.IntRange(1), metavar="N", help=_("At most N."))
+@click.option("--archived", is_flag=True, help=_("List archived conversations instead."))
+@click.option("--deleted", is_flag=True, help=_("List deleted conversations instead."))
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), metavar="N", help=_("List at most N conversations.")
+)
 @_as_json
 def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> None:
-    """Print the list."""
+    """Print the list. Raises `QchatError`."""
     from ..console import json_text, table
     from ..store import formatting as chat_lines
 
     if archived and deleted:
         raise UsageError(_("Give --archived or --deleted, not both."))
     with open_existing_store(only_reading=True) as store:
-        found = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
+        conversations = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
         short = _shortener(store)
     if as_json:
-        click.echo(json_text([chat_lines.as_object(c) for c in found]))
-    elif not found:
+        click.echo(json_text([chat_lines.as_object(c) for c in conversations]))
+    elif not conversations:
         click.echo(_("There are no conversations here."), err=True)
     else:
         heading = (_("ID"), _("CHANGED"), _("MESSAGES"), _("TITLE"))
@@ -89,17 +91,17 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
                 f"{c.messages:,}",
                 ("* " if c.pinned else "") + chat_lines.title(c),
             )
-            for c in found
+            for c in conversations
         ]
         click.echo(table([heading, *lines], right=(2,)))
 
 
 @chats.command(
     help=_(
-        """Search titles and messages of all conversations, the newest first.
+        """Search the titles and messages of all conversations, newest first.
 
-        All words have to be in one message; words in double quotes stand side by side. Words of
-        letters are found by their beginning, Chinese ones wherever they stand.
+        A message must contain all WORDS; words in double quotes match as a phrase. Words match by
+        prefix; Chinese, Japanese and Korean text matches anywhere.
         """
     ),
     epilog=_(
@@ -111,28 +113,28 @@ Examples:
 """
     ),
 )
-@click.argument("words", nargs=-1, required=True)
+@click.argument("query", nargs=-1, required=True, metavar="WORDS...")
 @click.option(
     "-n",
     "--limit",
     type=click.IntRange(1),
     default=20,
     metavar="N",
-    help=_("At most N hits; 20 by default."),
+    help=_("Print at most N matches; 20 by default."),
 )
 @_as_json
-def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Print the hits."""
+def search(query: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Print the matches. Raises `QchatError`."""
     from ..console import json_text, styled
     from ..store import formatting as chat_lines
 
     with open_existing_store(only_reading=True) as store:
-        hits = store.search(" ".join(words), limit=limit)
+        hits = store.search(" ".join(query), limit=limit)
         short = _shortener(store)
     if as_json:
         click.echo(json_text([chat_lines.hit_object(hit) for hit in hits]))
     elif not hits:
-        click.echo(_("Nothing was found."), err=True)
+        click.echo(_("No matches."), err=True)
     else:
         marked = styled(sys.stdout)
         for hit in hits:
@@ -140,7 +142,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 
 
 @chats.command(
-    help=_("Print a conversation; without an id the last one."),
+    help=_("Print a conversation, by default the most recent one."),
     epilog=_(
         """\b
 Examples:
@@ -150,27 +152,27 @@ Examples:
     ),
 )
 @click.argument("conversation", required=False, metavar="[ID]")
-@click.option("--reasoning", is_flag=True, help=_("Print the thinking, too."))
+@click.option("--reasoning", is_flag=True, help=_("Include the reasoning."))
 @_as_json
 def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
-    """Print it."""
+    """Print a conversation. Raises `QchatError`."""
     from ..console import json_text
     from ..store.exports import markdown
 
     with open_existing_store(only_reading=True) as store:
-        found = select_conversation(store, conversation)
+        selected = select_conversation(store, conversation)
         if as_json:
-            click.echo(json_text(store.dump(found.id)))
+            click.echo(json_text(store.dump(selected.id)))
         else:
-            click.echo(markdown(store, found.id, reasoning=reasoning), nl=False)
+            click.echo(markdown(store, selected.id, reasoning=reasoning), nl=False)
 
 
 @chats.command(
     help=_(
-        """Write conversations to a file or to standard output; without an id all of them.
+        """Export conversations to a file or to standard output, by default all of them.
 
-        json keeps everything and can be imported again; jsonl is a line {"messages": [...]} for
-        each conversation, as qchat batch and OpenAI's tools read it; markdown is for reading.
+        json is complete and can be imported again; jsonl has one line {"messages": [...]} per
+        conversation, as qchat batch and OpenAI's tools read it; markdown is for reading.
         """
     ),
     epilog=_(
@@ -187,11 +189,11 @@ Examples:
     "--format",
     "form",
     type=click.Choice(list(dict.fromkeys(FORMS.values()))),
-    help=_("By default what the file's name says, else json."),
+    help=_("The format; by default that of the file's extension, else json."),
 )
-@click.option("-o", "--output", metavar="FILE", help=_("The file; - is standard output."))
+@click.option("-o", "--output", metavar="FILE", help=_("The file to write; - is standard output."))
 @click.option("--force", is_flag=True, help=_("Replace the file if it exists."))
-@click.option("--reasoning", is_flag=True, help=_("Markdown: the thinking, too."))
+@click.option("--reasoning", is_flag=True, help=_("Include the reasoning in markdown."))
 def export(
     conversations: tuple[str, ...],
     form: str | None,
@@ -199,13 +201,13 @@ def export(
     force: bool,
     reasoning: bool,
 ) -> None:
-    """Write it."""
+    """Export conversations. Raises `QchatError`."""
     from ..store.exports import export_conversations, format_of, write_export
 
     path = None if output in (None, "-") else Path(str(output))
     with open_existing_store(only_reading=True) as store:
         if conversations:
-            ids = [select_conversation(store, given).id for given in conversations]
+            ids = [select_conversation(store, key).id for key in conversations]
         else:
             ids = [c.id for c in store.conversations.list(archived=None)]
         kind = form or (format_of(path) if path else None) or "json"
@@ -224,10 +226,10 @@ def export(
 @chats.command(
     "import",
     help=_(
-        """Read conversations from exports (json) and from lines of messages (jsonl).
+        """Import conversations from exports (json) and from lines of messages (jsonl).
 
-        A database of qchat's (chats.db, or one that was set aside as damaged) is read, too, as far
-        as that is possible. All files are read or nothing is; what is here already is not doubled.
+        A qchat database (chats.db, or one that was set aside as damaged) is read as far as
+        possible. Either all files are imported or none; duplicates are skipped.
         """
     ),
     epilog=_(
@@ -241,7 +243,7 @@ Examples:
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def import_(files: tuple[str, ...]) -> None:
-    """Read them."""
+    """Import conversations. Raises `QchatError`."""
     from ..store import formatting as chat_lines
     from ..store.exports import read_export
 
@@ -255,9 +257,9 @@ def import_(files: tuple[str, ...]) -> None:
 
 @chats.command(
     help=_(
-        """Delete conversations. They can be had back with: qchat chats restore
+        """Delete conversations. To undo that: qchat chats restore
 
-        Without a terminal to ask on, --yes is needed.
+        Without a terminal for the confirmation, --yes is required.
         """
     ),
     epilog=_(
@@ -269,26 +271,26 @@ Examples:
     ),
 )
 @click.argument("conversations", nargs=-1, required=True, metavar="ID...")
-@click.option("-y", "--yes", is_flag=True, help=_("Don't ask."))
+@click.option("-y", "--yes", is_flag=True, help=_("Don't ask for confirmation."))
 def delete(conversations: tuple[str, ...], yes: bool) -> int:
-    """Ask, and put away."""
+    """Ask for confirmation and delete. Raises `QchatError`."""
     from ..store import formatting as chat_lines
 
     with open_existing_store() as store:
-        found = [select_conversation(store, given) for given in conversations]
-        titles = "\n".join(f"  {c.id}  {chat_lines.title(c)}" for c in found)
-        question = plural("Delete {n} conversation?", "Delete {n} conversations?", len(found))
-        if not yes and not _agreed(titles + "\n" + question.format(n=len(found))):
+        selected = [select_conversation(store, key) for key in conversations]
+        titles = "\n".join(f"  {c.id}  {chat_lines.title(c)}" for c in selected)
+        question = plural("Delete {n} conversation?", "Delete {n} conversations?", len(selected))
+        if not yes and not _confirm(titles + "\n" + question.format(n=len(selected))):
             return Exit.OK
-        for c in found:
+        for c in selected:
             store.conversations.delete(c.id)
-        ids = " ".join(c.id for c in found)
+        ids = " ".join(c.id for c in selected)
         report(_("Deleted. To undo: qchat chats restore {ids}").format(ids=ids))
         return Exit.OK
 
 
 @chats.command(
-    help=_("Bring deleted conversations back."),
+    help=_("Restore deleted conversations."),
     epilog=_(
         """\b
 Examples:
@@ -299,11 +301,11 @@ Examples:
 )
 @click.argument("conversations", nargs=-1, required=True, metavar="ID...")
 def restore(conversations: tuple[str, ...]) -> None:
-    """Bring them back."""
+    """Restore conversations. Raises `QchatError`."""
     from ..store import formatting as chat_lines
 
     with open_existing_store() as store:
-        for c in [select_conversation(store, given) for given in conversations]:
+        for c in [select_conversation(store, key) for key in conversations]:
             if c.deleted is None:
                 report(chat_lines.not_deleted(c))
             else:
@@ -311,7 +313,7 @@ def restore(conversations: tuple[str, ...]) -> None:
 
 
 @chats.command(
-    help=_("Remove for good what was deleted long ago."),
+    help=_("Remove conversations for good that were deleted long ago."),
     epilog=_(
         """\b
 Examples:
@@ -324,15 +326,17 @@ Examples:
     "--older-than",
     "days",
     type=click.FloatRange(0),
-    default=_KEPT_DAYS,
+    default=_PURGE_DAYS,
     metavar="DAYS",
-    help=_("Deleted at least so many days ago; 30 by default."),
+    help=_("Remove those deleted at least DAYS days ago; 30 by default."),
 )
-@click.option("-y", "--yes", is_flag=True, help=_("Don't ask."))
+@click.option("-y", "--yes", is_flag=True, help=_("Don't ask for confirmation."))
 def purge(days: float, yes: bool) -> None:
-    """Ask, and remove."""
-    question = _("Remove for good what was deleted at least {n:g} days ago?").format(n=days)
-    if not yes and not _agreed(question):
+    """Ask for confirmation and remove. Raises `QchatError`."""
+    question = _("Remove for good the conversations deleted at least {n:g} days ago?").format(
+        n=days
+    )
+    if not yes and not _confirm(question):
         return
     with open_existing_store() as store:
         n = store.conversations.purge(older_than=days * 86400)
@@ -348,13 +352,13 @@ def _shortener(store: "Store") -> Callable[[str], str]:
     return lambda key: key[:length]
 
 
-def _agreed(question: str) -> bool:
+def _confirm(question: str) -> bool:
     from ..sanitize import clean
 
     if not sys.stdin.isatty():
-        raise UsageError(_("There is no terminal to ask on; say --yes."))
+        raise UsageError(_("There is no terminal for the confirmation; use --yes."))
     try:
         return click.confirm(clean(question), err=True)
     except click.Abort:
-        click.echo(err=True)  # the shell's prompt does not belong behind the question
+        click.echo(err=True)  # so that the shell's prompt begins a line of its own
         raise

@@ -25,8 +25,7 @@ def completion(shell: str) -> None:
     """Print the script."""
     from click.shell_completion import get_completion_class
 
-    from ..cli import main
-
+    group = click.get_current_context().find_root().command
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(main, {}, "qchat", "_QCHAT_COMPLETE").source())
+    click.echo(kind(group, {}, "qchat", "_QCHAT_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""An asked question and its answer in the store, while the answer comes."""
+"""The question of `qchat ask` and its answer in the store, while the answer is streamed."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -6,92 +6,84 @@ from typing import TYPE_CHECKING, Final
 from ..errors import UsageError
 from ..i18n import _
 from ..json_types import JsonObject
-from ..store import MessageState, Store, StoredConversation, StoreError, title_of
+from ..store import AnswerRecorder, MessageState, Store, StoredConversation, StoreError
 
 if TYPE_CHECKING:
     from ..api.stream import StreamProgress
 
 
-# An answer is stored as far as it has come no oftener than this; `kill -9` costs so much of it.
 CHECKPOINT_SECONDS: Final = 0.5
+"""Seconds between two checkpoints of an answer, which is what `kill -9` costs of it at most."""
 
 
 class SavedAsk:
-    """Keeps one question and its answer. The question is on disk once `ask` has returned."""
+    """Stores one question and its answer. The question is on disk once this is made."""
 
     def __init__(self, store: Store, conversation: StoredConversation) -> None:
-        self._store = store
         self.conversation = conversation
+        self.messages: list[JsonObject] = store.for_api(conversation.id)
+        self._store = store
+        self._recorder = AnswerRecorder(store)
         self._answer: int | None = None
-        self._last = 0.0
-        self._trouble: StoreError | None = None
+        self._last_checkpoint = 0.0
+        self._store_error: StoreError | None = None
 
     @classmethod
-    def new(cls, store: Store, text: str, system: str | None) -> "SavedAsk":
-        """A conversation of its own for this question."""
-        return cls(store, store.conversations.create(title=title_of(text), system=system))
+    def new(cls, store: Store, question: str, system: str | None) -> "SavedAsk":
+        """Begin a conversation with this question."""
+        message = AnswerRecorder(store).add_conversation(question, system=system)
+        return cls(store, store.conversations.get(message.conversation))
 
     @classmethod
-    def going_on(cls, store: Store, given: str | None, system: str | None) -> "SavedAsk":
-        """The conversation named, or the last one. Raises `UsageError`."""
-        if given is None:
-            last = store.conversations.last()
-            if last is None:
-                raise UsageError(_("There is no conversation to go on with."))
-            found = [last]
-        else:
-            found = store.conversations.find(given)
-        if len(found) != 1:
-            text = _("{id!r} names no conversation, or several; see: qchat chats list")
-            raise UsageError(text.format(id=given))
-        conversation = found[0]
-        if conversation.deleted is not None:
-            text = _("{id} was deleted; first: qchat chats restore {id}")
-            raise UsageError(text.format(id=conversation.id))
-        if system is not None:
-            conversation = store.conversations.set_system(conversation.id, system)
-        return cls(store, conversation)
+    def continuing(
+        cls, store: Store, conversation_id: str | None, question: str, system: str | None
+    ) -> "SavedAsk":
+        """Add the question to a conversation, by default the last one. Raises `UsageError`."""
+        conversation = _find(store, conversation_id)
+        with store.together():
+            if system is not None:
+                conversation = store.conversations.set_system(conversation.id, system)
+            AnswerRecorder(store).add_question(conversation.id, question)
+            return cls(store, conversation)
 
     @property
-    def asked(self) -> bool:
-        """Whether the request went out."""
+    def sent(self) -> bool:
+        """Whether the request was sent."""
         return self._answer is not None
 
-    def ask(self, text: str) -> list[JsonObject]:
-        """Store the question; the messages to send."""
-        self._store.messages.add(self.conversation.id, "user", text)
-        return self._store.for_api(self.conversation.id)
-
     def begin(self, body: JsonObject, server: str) -> None:
-        """The request goes out now."""
-        asked = {k: v for k, v in body.items() if k not in ("messages", "model")}
-        used = {"server": server, **({"request": asked} if asked else {})}
+        """Store that the request is sent now."""
         model = str(body["model"])
         self._store.conversations.set_server(self.conversation.id, server, model)
-        self._answer = self._store.messages.begin(self.conversation.id, model=model, used=used).id
-        self._last = time.monotonic()
+        self._answer = self._recorder.begin(
+            self.conversation.id,
+            server=server,
+            model=model,
+            system=self.conversation.system,
+            parameters={k: v for k, v in body.items() if k not in ("messages", "model")},
+        ).id
+        self._last_checkpoint = time.monotonic()
 
     def update(self, progress: "StreamProgress") -> None:
-        """Some of the answer has come. A store in trouble does not stop the answer."""
+        """Checkpoint the answer where that is due. An error of the store does not end the answer:
+        `end` raises it, where it lasts."""
         now = time.monotonic()
-        if self._answer is None or self._trouble or now - self._last < CHECKPOINT_SECONDS:
+        if self._answer is None or self._store_error is not None:
+            return
+        if now - self._last_checkpoint < CHECKPOINT_SECONDS:
             return
         answer = progress.splitter.answer
         try:
-            self._store.messages.checkpoint(self._answer, answer.content or "", answer.reasoning)
+            self._recorder.checkpoint(self._answer, answer.content or "", answer.reasoning)
         except StoreError as e:
-            self._trouble = e
-        self._last = time.monotonic()
+            self._store_error = e
+        self._last_checkpoint = time.monotonic()
 
     def end(self, progress: "StreamProgress", state: MessageState, error: str | None) -> None:
-        """The answer has ended. Raises `StoreError` where it could not be stored."""
+        """Store the end of the answer. Raises `StoreError`."""
         assert self._answer is not None
         answer = progress.splitter.answer
-        times = {
-            "first_token_seconds": progress.first_token,
-            "total_seconds": progress.total,
-        }
-        self._store.messages.finish(
+        self._recorder.finish(
             self._answer,
             state,
             answer.content or "",
@@ -100,5 +92,24 @@ class SavedAsk:
             finish_reason=progress.finish_reason,
             model=progress.model,
             usage=progress.usage,
-            timings={k: round(v, 4) for k, v in times.items() if v is not None},
+            first_token=progress.first_token,
+            total=progress.total,
         )
+
+
+def _find(store: Store, conversation_id: str | None) -> StoredConversation:
+    if conversation_id is None:
+        last = store.conversations.last()
+        if last is None:
+            raise UsageError(_("There is no conversation to continue."))
+        matches = [last]
+    else:
+        matches = store.conversations.find(conversation_id)
+    if len(matches) != 1:
+        text = _("{id!r} matches no conversation, or several; see: qchat chats list")
+        raise UsageError(text.format(id=conversation_id))
+    conversation = matches[0]
+    if conversation.deleted is not None:
+        text = _("{id} was deleted; restore it first: qchat chats restore {id}")
+        raise UsageError(text.format(id=conversation.id))
+    return conversation

@@ -21,6 +21,7 @@ from .errors import StoreError, StoreProblem
 from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
+from .recorder import AnswerRecorder
 from .records import ROLES, Hit, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
 from .store import Store, StoreThread, open_store
@@ -31,6 +32,7 @@ __all__ = [
     "FORMAT_VERSION",
     "LEAF",
     "ROLES",
+    "AnswerRecorder",
     "BadDocumentError",
     "ConversationTable",
     "Hit",

@@ -1,4 +1,4 @@
-"""Conversations: making, listing, changing, deleting with undo, forking."""
+"""The table of conversations: create, list, change, delete with undo, fork."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from .records import StoredConversation
 from .rows import copy_path, remove_all
 from .text import maybe_storable, storable
 
-# No i, l, o, u: what is read off a screen and typed is not mistaken.
+# No i, l, o, u: they are easily misread.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH: Final = 10
 _number: Final = re.compile(r" \(\d\d?\)$")
@@ -43,7 +43,7 @@ class ConversationTable:
         settings: JsonObject | None = None,
         draft: str = "",
     ) -> StoredConversation:
-        """A new conversation without messages."""
+        """Create a conversation without messages."""
         now = self._db.now()
         with self._db.write() as c:
             key = insert(
@@ -61,20 +61,23 @@ class ConversationTable:
             return get_conversation(c, key)
 
     def get(self, key: str) -> StoredConversation:
-        """The conversation of this id, a deleted one, too."""
+        """The conversation with this id, also a deleted one."""
         with self._db.read() as c:
             return get_conversation(c, key)
 
     def find(self, prefix: str, *, limit: int = 10) -> list[StoredConversation]:
-        """Those whose id begins so, deleted ones, too; case and look-alikes don't matter."""
-        wanted = prefix.lower().translate(str.maketrans("ilo", "110"))
-        if not wanted or set(wanted) - set(_ALPHABET):
+        """The conversations whose id has this prefix, deleted ones included.
+
+        Case is ignored, and i, l and o are read as 1, 1 and 0.
+        """
+        normalised = prefix.lower().translate(str.maketrans("ilo", "110"))
+        if not normalised or set(normalised) - set(_ALPHABET):
             return []
         with self._db.read() as c:
             rows = c.execute(
                 f"SELECT {_COLUMNS} FROM conversations WHERE id >= ? AND id < ? "  # noqa: S608
                 "ORDER BY updated DESC, n DESC LIMIT ?",
-                (wanted, wanted + "~", limit),
+                (normalised, normalised + "~", limit),
             )
             return [_conversation(row) for row in rows]
 
@@ -86,7 +89,7 @@ class ConversationTable:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[StoredConversation]:
-        """The latest first, pinned ones before them.
+        """List pinned conversations first, then the most recently updated.
 
         `archived` None means both kinds; `deleted` lists the deleted ones and no others.
         """
@@ -102,12 +105,12 @@ class ConversationTable:
             return [_conversation(row) for row in rows]
 
     def ids(self) -> "Sequence[str]":
-        """The ids of all, deleted ones, too, in their order."""
+        """The ids of all conversations, deleted ones included, sorted."""
         with self._db.read() as c:
             return [row[0] for row in c.execute("SELECT id FROM conversations ORDER BY id")]
 
     def last(self) -> StoredConversation | None:
-        """The one that changed last, of those neither archived nor deleted."""
+        """The most recently updated conversation that is neither archived nor deleted."""
         with self._db.read() as c:
             row = c.execute(
                 f"SELECT {_COLUMNS} FROM conversations WHERE deleted IS NULL AND archived = 0 "  # noqa: S608
@@ -116,7 +119,7 @@ class ConversationTable:
             return None if row is None else _conversation(row)
 
     def rename(self, key: str, title: str, *, named: bool = True) -> StoredConversation:
-        """Give a title. With ``named=False`` (a title made by a model) a person's choice stays."""
+        """Set the title. With ``named=False`` (a generated title) one that a person chose stays."""
         with self._db.write() as c:
             old = get_conversation(c, key)
             if named or not old.named:
@@ -124,31 +127,31 @@ class ConversationTable:
             return get_conversation(c, key)
 
     def pin(self, key: str, pinned: bool = True) -> StoredConversation:
-        """Pin or let go."""
+        """Pin or unpin a conversation."""
         return self._set(key, pinned=int(pinned))
 
     def archive(self, key: str, archived: bool = True) -> StoredConversation:
-        """Archive or take back."""
+        """Archive or unarchive a conversation."""
         return self._set(key, archived=int(archived))
 
     def set_system(self, key: str, system: str | None) -> StoredConversation:
-        """The system prompt, None for none."""
+        """Set the system prompt; None removes it."""
         return self._set(key, system=maybe_storable(system))
 
     def set_server(self, key: str, server: str | None, model: str | None) -> StoredConversation:
-        """The server's name and the model that the next question goes to."""
+        """Set the server and the model of the next request."""
         return self._set(key, server=maybe_storable(server), model=maybe_storable(model))
 
     def set_settings(self, key: str, settings: JsonObject) -> StoredConversation:
-        """Sampling parameters and the thinking switch, as a JSON object of the caller's."""
+        """Set sampling parameters and the reasoning switch, a JSON object of the caller."""
         return self._set(key, settings=json.dumps(settings))
 
     def set_draft(self, key: str, draft: str) -> StoredConversation:
-        """What stands in the composer."""
+        """Set the unsent text of the composer."""
         return self._set(key, draft=storable(draft))
 
     def delete(self, key: str) -> StoredConversation:
-        """Put away; `restore` brings it back as it was, until it is purged."""
+        """Mark a conversation as deleted; `restore` undoes it until it is purged."""
         with self._db.write() as c:
             if get_conversation(c, key).deleted is None:
                 c.execute(
@@ -161,7 +164,7 @@ class ConversationTable:
         return self._set(key, deleted=None)
 
     def purge(self, *, older_than: float = 0.0) -> int:
-        """Remove for good what was deleted at least `older_than` seconds ago; how many."""
+        """Remove for good what was deleted at least `older_than` seconds ago; the count."""
         with self._db.write() as c:
             rows = c.execute(
                 "SELECT id, n, title FROM conversations WHERE deleted <= ?",
@@ -174,7 +177,7 @@ class ConversationTable:
             return len(rows)
 
     def fork(self, key: str, at: int | None = None) -> StoredConversation:
-        """A new conversation with the path from the root to message `at` (the leaf if None).
+        """Create a conversation with the path from the root to message `at` (the leaf if None).
 
         Its title has a number: ``Title (2)``.
         """
@@ -222,7 +225,7 @@ def insert(
     key: str | None = None,
     source: str | None = None,
 ) -> str:
-    """Add a row and its title to the index; its id. Times are milliseconds since 1970."""
+    """Insert a row, index its title, and return its id. Times are milliseconds since 1970."""
     key = key or new_id(c)
     title = storable(title)
     cursor = c.execute(
@@ -249,7 +252,7 @@ def insert(
 
 
 def new_id(c: sqlite3.Connection) -> str:
-    """An id that is not taken."""
+    """An unused id."""
     while True:
         key = "".join(secrets.choice(_ALPHABET) for _n in range(_ID_LENGTH))
         if c.execute("SELECT 1 FROM conversations WHERE id = ?", (key,)).fetchone() is None:
@@ -257,7 +260,7 @@ def new_id(c: sqlite3.Connection) -> str:
 
 
 def is_id(text: object) -> bool:
-    """Whether this could be a conversation's id."""
+    """Whether the text has the form of a conversation's id."""
     return isinstance(text, str) and len(text) == _ID_LENGTH and not set(text) - set(_ALPHABET)
 
 
@@ -298,9 +301,9 @@ def _numbered(c: sqlite3.Connection, title: str) -> str:
     """A title with the first number from 2 on that no conversation has; '' stays."""
     if not title:
         return ""
-    words, number = _number.sub("", title), 2
+    stem, number = _number.sub("", title), 2
     while True:
-        numbered = f"{words} ({number})"
+        numbered = f"{stem} ({number})"
         if not c.execute("SELECT 1 FROM conversations WHERE title = ?", (numbered,)).fetchone():
             return numbered
         number += 1

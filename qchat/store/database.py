@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..i18n import _
-from .errors import StoreError, StoreProblem, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, problem_of
 
 Clock = Callable[[], float]
 
@@ -31,16 +31,16 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for statements that change nothing. Raises `StoreError`."""
+        """Yield the connection, for statements that only read. Raises `StoreError`."""
         with self._lock, self._explained():
             yield self._connection
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """The connection in a transaction: all of it is on disk at the end, or nothing.
+        """Yield the connection in a transaction: committed to disk at the end, or rolled back.
 
-        A `write` within a `write` is part of it. Raises `StoreError`, also where the file is not
-        the one that was opened: what is written to one that was set aside is never seen again.
+        A nested `write` is part of the outer one. Raises `StoreError`, also where the file is not
+        the one that was opened: writes to a file that was set aside would be lost.
         """
         with self._lock, self._explained():
             connection = self._connection
@@ -60,7 +60,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the connection; closing twice does no harm."""
+        """Close the connection. It may be closed twice."""
         with self._lock:
             self._connection.close()
 
@@ -69,34 +69,34 @@ class Database:
         try:
             yield
         except sqlite3.Error as e:
-            if trouble_of(e) is StoreProblem.DAMAGED:
+            if problem_of(e) is StoreProblem.DAMAGED:
                 suspect(self.path)
             raise explained(e, self.path) from e
         except MemoryError as e:  # what SQLite says of some damaged indexes, too
             suspect(self.path)
             raise StoreError(
                 StoreProblem.OTHER,
-                _("The memory did not suffice to read {path}.").format(path=self.path),
+                _("There was not enough memory to read {path}.").format(path=self.path),
             ) from e
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file has this name; opening it would drop SQLite's own locks."""
+    """Device and inode of the file; to open it would drop SQLite's own locks."""
     try:
-        found = path.stat()
+        stats = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return stats.st_dev, stats.st_ino
 
 
 def suspect(path: Path) -> None:
-    """Leave word for the next opening that this file is to be checked from end to end."""
-    with suppress(OSError):  # a full disk: the next one who meets the damage leaves the word
+    """Mark the file, so that the next opening checks all of it."""
+    with suppress(OSError):  # a full disk: the next process that meets the damage marks it
         suspicion(path).touch(mode=0o600)
 
 
 def suspicion(path: Path) -> Path:
-    """The file that says so."""
+    """The file that marks it (see `suspect`)."""
     return path.with_name(f"{path.name}-suspect")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the store, as values, and the sentence for each."""
+"""Errors of the store, and a message for each."""
 
 import contextlib
 import enum
@@ -27,20 +27,20 @@ _USAGE = (StoreProblem.UNKNOWN, StoreProblem.READ_ONLY, StoreProblem.NEWER, Stor
 
 
 class StoreError(QchatError):
-    """The store can't do it; `trouble` says why, the text is for a person."""
+    """An operation of the store failed; `problem` says why."""
 
-    def __init__(self, trouble: StoreProblem, message: str) -> None:
+    def __init__(self, problem: StoreProblem, message: str) -> None:
         super().__init__(message)
-        self.trouble = trouble
-        self.exit_code = Exit.USAGE if trouble in _USAGE else Exit.ENGINE
+        self.problem = problem
+        self.exit_code = Exit.USAGE if problem in _USAGE else Exit.ENGINE
 
 
 _PRIMARY = 0xFF  # the low byte of an extended result code
 _LEAST_ROOM = 64 * 1024  # bytes; SQLite's file of shared memory grows by half of that
 
 
-def trouble_of(error: sqlite3.Error) -> StoreProblem:
-    """What an error of sqlite3 means."""
+def problem_of(error: sqlite3.Error) -> StoreProblem:
+    """Classify an error of sqlite3."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & _PRIMARY if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -56,16 +56,16 @@ def trouble_of(error: sqlite3.Error) -> StoreProblem:
 
 def _is_full(folder: Path) -> bool:
     with contextlib.suppress(OSError):
-        found = os.statvfs(folder)
-        return found.f_bavail * found.f_frsize < _LEAST_ROOM
+        stats = os.statvfs(folder)
+        return stats.f_bavail * stats.f_frsize < _LEAST_ROOM
     return False
 
 
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
-    """The error for a person."""
-    trouble = trouble_of(error)
-    if trouble is StoreProblem.OTHER and _is_full(path.parent):
-        trouble = (
+    """The `StoreError` for an error of sqlite3."""
+    problem = problem_of(error)
+    if problem is StoreProblem.OTHER and _is_full(path.parent):
+        problem = (
             StoreProblem.FULL
         )  # where its own small files find no room, SQLite says "I/O error"
     texts = {
@@ -76,10 +76,10 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
         StoreProblem.FULL: _(
             "The disk is full: {path} can't grow. What was stored is kept; make room and try again."
         ),
-        StoreProblem.BUSY: _("{path} is in use by another qchat for too long; try again."),
+        StoreProblem.BUSY: _("Another qchat has been using {path} for too long; try again."),
         StoreProblem.READ_ONLY: _(
-            "Can't write to {path}: check the rights of the file and its folder."
+            "Can't write to {path}: check the permissions of the file and its folder."
         ),
     }
-    text = texts.get(trouble, _("Can't use {path}: {why}."))
-    return StoreError(trouble, text.format(path=path, why=str(error).rstrip(".")))
+    text = texts.get(problem, _("Can't use {path}: {why}."))
+    return StoreError(problem, text.format(path=path, why=str(error).rstrip(".")))

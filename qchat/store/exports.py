@@ -1,21 +1,19 @@
-"""Conversations as files: Markdown, JSON, and lines of messages; and from the last two back.
+"""Export to Markdown, JSON and lines of messages (JSON Lines), and import of the last two.
 
 What is written holds the source text, but nothing that a terminal takes for a command: in
 Markdown such characters are dropped or shown, in JSON they are escaped, so nothing is lost.
 """
 
-import errno
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..console import json_text
 from ..errors import EngineError, UsageError
+from ..files import replacing
 from ..i18n import _
 from ..json_types import JsonObject
 from ..sanitize import clean, one_line
@@ -32,18 +30,16 @@ from . import (
 )
 from .formatting import FORMS
 
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, exFAT
-
 
 def format_of(path: Path) -> str | None:
-    """The format that a file's name says, or None."""
+    """The format of a file's extension, or None."""
     return FORMS.get(path.suffix.lower().removeprefix("."))
 
 
 def export_conversations(
     store: Store, ids: Iterable[str], form: str, *, reasoning: bool
 ) -> Iterator[str]:
-    """The text of an export, in pieces."""
+    """Yield the text of an export in pieces."""
     if form == "json":
         yield f'{{"format": "{FORMAT}", "version": {FORMAT_VERSION}, "conversations": [\n'
         for n, key in enumerate(ids):
@@ -59,11 +55,11 @@ def export_conversations(
 
 
 def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
-    """The path that is shown, a heading for each message."""
-    found = store.conversations.get(conversation)
-    parts = [f"# {one_line(found.title) or _('Untitled')}"]
-    if found.system:
-        parts += ["## " + _("System prompt"), clean(found.system).strip("\n")]
+    """The current path of a conversation, with a heading for each message."""
+    record = store.conversations.get(conversation)
+    parts = [f"# {one_line(record.title) or _('Untitled')}"]
+    if record.system:
+        parts += ["## " + _("System prompt"), clean(record.system).strip("\n")]
     names = {"user": _("Question"), "assistant": _("Answer")}
     path = store.messages.path(conversation)
     for message in store.messages.bodies(node.id for node in path):
@@ -84,19 +80,22 @@ def markdown(store: Store, conversation: str, *, reasoning: bool) -> str:
 
 
 def write_export(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
-    """Write a file, whole or not at all, for the owner alone. Raises `UsageError` where it exists
-    and `overwrite` is not said, `EngineError` where it can't be written."""
-    exists = _("{path} exists; say --force to replace it.").format(path=path)
+    """Write a file atomically, readable by its owner alone. Raises `UsageError` where it exists and
+    `overwrite` is False, `EngineError` where it can't be written."""
+    exists = _("{path} exists; use --force to replace it.").format(path=path)
     if not overwrite and os.path.lexists(path) and not path.is_dir():
         raise UsageError(exists)
     try:
         if path.is_dir():
-            raise UsageError(_("{path} is a folder; give the name of a file.").format(path=path))
+            raise UsageError(_("{path} is a folder, not a file.").format(path=path))
         if overwrite and path.exists() and not path.is_file():
             with path.open("w", encoding="utf-8") as file:  # a pipe or a device stays what it is
                 file.writelines(pieces)
         else:
-            _write_whole(pieces, Path(os.path.realpath(path)) if overwrite else path, overwrite)
+            # A link stays one: the file that it names is replaced.
+            target = Path(os.path.realpath(path)) if overwrite else path
+            with replacing(target, overwrite=overwrite) as out:
+                out.writelines(piece.encode() for piece in pieces)
     except FileExistsError:
         raise UsageError(exists) from None
     except FileNotFoundError as e:
@@ -105,72 +104,47 @@ def write_export(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
         raise EngineError(_("Can't write {path}: {why}.").format(path=path, why=e.strerror)) from e
 
 
-def _write_whole(pieces: Iterable[str], path: Path, overwrite: bool) -> None:
-    scratch: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
-        ) as file:
-            scratch = Path(file.name)
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        if not overwrite:
-            try:
-                os.link(scratch, path)  # unlike a rename it never replaces what came meanwhile
-                return
-            except OSError as e:
-                if e.errno not in _NO_LINKS:
-                    raise
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # the name is ours
-        scratch.replace(path)
-    finally:
-        if scratch is not None:
-            with suppress(OSError):
-                scratch.unlink()
-
-
 def read_export(name: str) -> Iterator[Parsed]:
-    """The conversations in a file (``-`` is standard input), of either form, or in a database of
-    the store's, as far as it can be read.
+    """Yield the conversations in an export (``-`` is standard input), in lines of messages, or in a
+    database of the store, as far as it can be read.
 
-    Raises `UsageError` naming file and line.
+    Raises `UsageError`, with file and line.
     """
-    shown = _("standard input") if name == "-" else name
+    label = _("standard input") if name == "-" else name
     try:
         if name != "-" and is_database(Path(name)):
             yield from _stored(Path(name))
             return
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as e:
-        raise UsageError(_("Can't read {file}: {why}.").format(file=shown, why=e.strerror)) from e
+        raise UsageError(_("Can't read {file}: {why}.").format(file=label, why=e.strerror)) from e
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = data[: e.start].count(b"\n") + 1
         raise UsageError(
-            _("{file}:{line}: this is not UTF-8 text.").format(file=shown, line=line)
+            _("{file}:{line}: this is not UTF-8 text.").format(file=label, line=line)
         ) from e
     whole = _whole(text)
     if whole is not None:
-        yield from _documents(whole, shown)
+        yield from _documents(whole, label)
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            where = f"{shown}:{number}"
+            where = f"{label}:{number}"
             yield _checked(parse_messages, _json(line, where), where)
 
 
 def _stored(path: Path) -> Iterator[Parsed]:
-    found = [parsed for parsed, deleted in readable(path) if deleted is None]
-    if not found:
-        text = _("{file} is a database, and no conversation of qchat's can be read in it.")
+    conversations = [parsed for parsed, deleted in readable(path) if deleted is None]
+    if not conversations:
+        text = _("No qchat conversation can be read from the database {file}.")
         raise UsageError(text.format(file=path))
-    yield from found
+    yield from conversations
 
 
 def _whole(text: str) -> JsonObject | None:
-    """The export that a text is as a whole, or None where it is lines."""
+    """The export as one JSON value; None where the text is lines."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -179,20 +153,20 @@ def _whole(text: str) -> JsonObject | None:
     return value if isinstance(value, dict) and "messages" not in value else None
 
 
-def _documents(value: JsonObject, shown: str) -> Iterator[Parsed]:
-    found = value.get("conversations")
-    if value.get("format") != FORMAT or not isinstance(found, list):
+def _documents(value: JsonObject, label: str) -> Iterator[Parsed]:
+    documents = value.get("conversations")
+    if value.get("format") != FORMAT or not isinstance(documents, list):
         raise UsageError(
             _(
-                "{file} is neither an export of qchat's nor lines such as "
+                "{file} is neither a qchat export nor lines such as "
                 '{{"messages": [{{"role": "user", "content": "…"}}]}}.'
-            ).format(file=shown)
+            ).format(file=label)
         )
     if value.get("version") != FORMAT_VERSION:
         text = _("{file} was written by another version of qchat (format {n}).")
-        raise UsageError(text.format(file=shown, n=value.get("version")))
-    for number, document in enumerate(found, start=1):
-        where = _("{file}, conversation {n}").format(file=shown, n=number)
+        raise UsageError(text.format(file=label, n=value.get("version")))
+    for number, document in enumerate(documents, start=1):
+        where = _("{file}, conversation {n}").format(file=label, n=number)
         yield _checked(parse_document, document, where)
 
 

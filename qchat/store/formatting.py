@@ -1,4 +1,4 @@
-"""Conversations and hits as lines for a terminal and as objects for `--json`."""
+"""Conversations and search hits as lines for a terminal and as objects for `--json`."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from . import Hit, Imported, StoredConversation
 
 FORMS: Final = {"md": "markdown", "markdown": "markdown", "json": "json", "jsonl": "jsonl"}
-"""Forms of an export, by what a person writes and by the ends of files' names."""
+"""Formats of an export by their names and by file extension."""
 
 _MARK: Final = ("\x1b[1;4m", "\x1b[0m")
 _DIM: Final = ("\x1b[2m", "\x1b[0m")
@@ -28,56 +28,56 @@ def date(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def given_title(words: str) -> str:
-    """A title that a person gave, as one line. Raises `UsageError` where nothing is left of it."""
-    found = one_line(words).strip()
-    if not found:
+def checked_title(text: str) -> str:
+    """A title from a person as one line. Raises `UsageError` where it is empty."""
+    title_ = one_line(text).strip()
+    if not title_:
         raise UsageError(_("The title is empty."))
-    return found
+    return title_
 
 
 def renamed(conversation: "StoredConversation") -> str:
-    """That it has another title."""
+    """The message after a rename."""
     return _("Renamed: {title}").format(title=title(conversation))
 
 
 def restored(conversation: "StoredConversation") -> str:
-    """That it was brought back."""
+    """The message after a restore."""
     return _("Restored: {title}").format(title=title(conversation))
 
 
 def not_deleted(conversation: "StoredConversation") -> str:
-    """That there is nothing to bring back."""
-    said = _("Not deleted: {title}")
+    """The message where there is nothing to restore."""
+    text = _("Not deleted: {title}")
     if conversation.archived:
-        said = _("Not deleted, but archived: {title}. To undo: qchat chats archive --off {id}")
-    return said.format(title=title(conversation), id=conversation.id)
+        text = _("Not deleted, but archived: {title}. To undo: qchat chats archive --off {id}")
+    return text.format(title=title(conversation), id=conversation.id)
 
 
 def pinned(conversation: "StoredConversation") -> str:
-    """That it was pinned, or let go."""
-    said = _("Pinned: {title}") if conversation.pinned else _("No longer pinned: {title}")
-    return said.format(title=title(conversation))
+    """The message after pinning or unpinning."""
+    text = _("Pinned: {title}") if conversation.pinned else _("Unpinned: {title}")
+    return text.format(title=title(conversation))
 
 
 def archived(conversation: "StoredConversation") -> str:
-    """That it was archived, or taken back."""
-    said = _("Archived: {title}") if conversation.archived else _("No longer archived: {title}")
-    return said.format(title=title(conversation))
+    """The message after archiving or unarchiving."""
+    text = _("Archived: {title}") if conversation.archived else _("Unarchived: {title}")
+    return text.format(title=title(conversation))
 
 
 def imported(done: "Imported") -> str:
-    """How many were added, and how many were known."""
+    """The message after an import: how many were added, and how many were duplicates."""
     n = len(done.added)
     text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
-    if done.known:
-        known = plural("{n} was here already.", "{n} were here already.", done.known)
-        text += " " + known.format(n=done.known)
+    if done.duplicates:
+        duplicates = plural("{n} duplicate skipped.", "{n} duplicates skipped.", done.duplicates)
+        text += " " + duplicates.format(n=done.duplicates)
     return text
 
 
 def as_object(c: "StoredConversation") -> dict[str, object]:
-    """What `--json` prints of a conversation."""
+    """A conversation as `--json` prints it."""
     return {
         "id": c.id,
         "title": c.title,
@@ -93,7 +93,7 @@ def as_object(c: "StoredConversation") -> dict[str, object]:
 
 
 def hit_object(hit: "Hit") -> dict[str, object]:
-    """What `--json` prints of a hit."""
+    """A hit as `--json` prints it."""
     return {
         "conversation": hit.conversation,
         "title": hit.title,
@@ -107,7 +107,7 @@ def hit_object(hit: "Hit") -> dict[str, object]:
 
 
 def hit_lines(hit: "Hit", short: str, marked: bool) -> Sequence[str]:
-    """A hit for a person; `marked` where escape sequences of our own may be used."""
+    """A hit as lines for a terminal; `marked` allows escape sequences of our own."""
     head = f"{short}  {date(hit.created)}  "
     tail = " " + _("(archived)") if hit.archived else ""
     if hit.message is None:

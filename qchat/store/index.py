@@ -1,4 +1,4 @@
-"""What goes into the search index and out of it, within a transaction of the caller's."""
+"""Adding to and removing from the search index, within a transaction of the caller."""
 
 import sqlite3
 
@@ -6,12 +6,12 @@ from .text import spaced
 
 
 def index_message(c: sqlite3.Connection, message: int, content: str) -> None:
-    """Let a message be found."""
+    """Add a message to the index."""
     c.execute("INSERT INTO message_text (rowid, content) VALUES (?, ?)", (message, spaced(content)))
 
 
 def unindex_message(c: sqlite3.Connection, message: int, content: str) -> None:
-    """Take out what `index_message` put in: the text has to be the same."""
+    """Remove a message from the index; `content` must be what was added."""
     c.execute(
         "INSERT INTO message_text (message_text, rowid, content) VALUES ('delete', ?, ?)",
         (message, spaced(content)),
@@ -19,12 +19,12 @@ def unindex_message(c: sqlite3.Connection, message: int, content: str) -> None:
 
 
 def index_title(c: sqlite3.Connection, number: int | None, title: str) -> None:
-    """Let a title be found; `number` is the conversation's row."""
+    """Add a title to the index; `number` is the row of its conversation."""
     c.execute("INSERT INTO title_text (rowid, title) VALUES (?, ?)", (number, spaced(title)))
 
 
 def unindex_title(c: sqlite3.Connection, number: int, title: str) -> None:
-    """Take out what `index_title` put in."""
+    """Remove a title from the index; `title` must be what was added."""
     c.execute(
         "INSERT INTO title_text (title_text, rowid, title) VALUES ('delete', ?, ?)",
         (number, spaced(title)),

@@ -45,7 +45,7 @@ class MessageTable:
         model: str | None = None,
         extra: JsonObject | None = None,
     ) -> StoredMessage:
-        """Store a whole message, on disk when this returns, and make it the leaf.
+        """Store a complete message, on disk on return, and make it the leaf.
 
         `parent` None begins another root; a parent that has children already gets a branch: so
         an edited question has the parent of the old one. The draft is emptied with a question.
@@ -74,7 +74,7 @@ class MessageTable:
         model: str | None = None,
         used: JsonObject | None = None,
     ) -> StoredMessage:
-        """Begin an answer, empty and `STREAMING`, and make it the leaf.
+        """Begin an empty answer that is `STREAMING`, and make it the leaf.
 
         To regenerate, give the question as `parent`. Should this process die, the next opening
         of the store marks it `STOPPED`.
@@ -97,7 +97,7 @@ class MessageTable:
             return rows.get(c, number)
 
     def resume(self, message: int) -> StoredMessage:
-        """Go on with an answer that has ended: it is `STREAMING` again, its text kept."""
+        """Continue an answer that has ended: it is `STREAMING` again, with its text."""
         with self._db.write() as c:
             old = rows.get(c, message)
             if old.state is MessageState.STREAMING:
@@ -112,7 +112,7 @@ class MessageTable:
             return rows.get(c, message)
 
     def checkpoint(self, message: int, content: str, reasoning: str | None = None) -> None:
-        """Store the whole text that has come so far; call it every second.
+        """Store the whole text received so far; call it every second.
 
         Costs one small transaction. Raises `StoreError` where the answer isn't this store's.
         """
@@ -134,7 +134,7 @@ class MessageTable:
         timings: JsonObject | None = None,
         extra: JsonObject | None = None,
     ) -> StoredMessage:
-        """End an answer: `STOPPED`, `ERROR` with a sentence, or `COMPLETE`; now it can be found.
+        """End an answer, `STOPPED`, `ERROR` with a message, or `COMPLETE`, and index it.
 
         `model` is the name that the server gave, if it is to replace the one asked for.
         """
@@ -168,22 +168,22 @@ class MessageTable:
             return rows.get(c, message)
 
     def bodies(self, messages: Iterable[int]) -> list[StoredMessage]:
-        """Messages with their texts, in the order asked for; those that don't exist are left out.
+        """Messages with their texts, in the order of the ids; ids that don't exist are skipped.
 
         For a view: the nodes on the screen and a screen around them.
         """
-        wanted = list(messages)
-        found: dict[int, StoredMessage] = {}
+        numbers = list(messages)
+        by_id: dict[int, StoredMessage] = {}
         with self._db.read() as c:
-            for start in range(0, len(wanted), 500):
-                part = wanted[start : start + 500]
+            for start in range(0, len(numbers), 500):
+                part = numbers[start : start + 500]
                 marks = ",".join("?" * len(part))
-                found_rows = c.execute(
+                cursor = c.execute(
                     f"SELECT {rows.COLUMNS} FROM messages WHERE id IN ({marks})",  # noqa: S608
                     part,
                 )
-                found |= {row[0]: rows.message_of(row) for row in found_rows}
-        return [found[number] for number in wanted if number in found]
+                by_id |= {row[0]: rows.message_of(row) for row in cursor}
+        return [by_id[number] for number in numbers if number in by_id]
 
     def path(self, conversation: str, to: int | Leaf | None = LEAF) -> list[Node]:
         """The messages from the root to the leaf (or to message `to`), without their texts."""
@@ -207,22 +207,22 @@ class MessageTable:
         """The messages with the same parent, this one among them, oldest first."""
         with self._db.read() as c:
             old = rows.get(c, message)
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT id FROM messages WHERE conversation = ? AND parent IS ? ORDER BY id",
                 (old.conversation, old.parent),
             )
-            return [row[0] for row in found]
+            return [row[0] for row in cursor]
 
     def versions(self, conversation: str) -> dict[int, tuple[int, int]]:
-        """Of the messages that have siblings: which one it is, from 1, and of how many."""
+        """For each message with siblings its number among them, from 1, and their count."""
         with self._db.read() as c:
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY parent ORDER BY id), "
                 "count(*) OVER (PARTITION BY parent) AS n FROM messages WHERE conversation = ?) "
                 "WHERE n > 1",
                 (conversation,),
             )
-            return {row[0]: (row[1], row[2]) for row in found}
+            return {row[0]: (row[1], row[2]) for row in cursor}
 
     def show(self, message: int) -> int:
         """Make the path go through this message, down to the newest of what follows it.
@@ -259,18 +259,18 @@ class MessageTable:
     def questions(self, conversation: str | None = None, *, limit: int = 100) -> list[str]:
         """The latest questions, newest first, for the composer's history; None: of all."""
         with self._db.read() as c:
-            found = c.execute(
+            cursor = c.execute(
                 "SELECT content FROM messages WHERE role = 'user' "
                 "AND (?1 IS NULL OR conversation = ?1) ORDER BY id DESC LIMIT ?2",
                 (conversation, limit),
             )
-            return [row[0] for row in found]
+            return [row[0] for row in cursor]
 
     def _writer_name(self) -> str:
         try:
             return self._writer.name()
         except OSError as e:
-            text = _("Can't make a file in {path}: {why}.")
+            text = _("Can't create a file in {path}: {why}.")
             raise StoreError(
                 StoreProblem.FULL if e.errno == 28 else StoreProblem.READ_ONLY,
                 text.format(path=self._db.path.parent, why=e.strerror),

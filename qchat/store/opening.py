@@ -12,7 +12,7 @@ from ..i18n import _
 from ..locks import FileLock, read_record
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
-from .errors import StoreError, StoreProblem, explained, trouble_of
+from .errors import StoreError, StoreProblem, explained, problem_of
 from .schema import APPLICATION_ID, VERSION, migrate, renew_index
 
 NAME: Final = "chats.db"
@@ -23,7 +23,7 @@ DOOR_SECONDS: Final = 20.0  # how long an opening waits for another one (a migra
 
 @contextlib.contextmanager
 def door(folder: Path) -> Iterator[None]:
-    """Held while the store is opened: one process at a time. Raises `StoreError`."""
+    """Lock the store while it is opened, one process at a time. Raises `StoreError`."""
     private_dir(folder)
     lock = FileLock(folder / "chats.lock")
     try:
@@ -47,7 +47,7 @@ def door(folder: Path) -> Iterator[None]:
 
 
 def open_database(folder: Path, clock: Clock) -> Database:
-    """Open or make the file in `folder`; hold `door` meanwhile. Raises `StoreError`.
+    """Open or create the file in `folder`, within `door`. Raises `StoreError`.
 
     A damaged file is renamed, with what belongs to it, and a fresh one begun, in which a note names
     it (see `salvage.bring_back`).
@@ -81,16 +81,16 @@ def open_database(folder: Path, clock: Clock) -> Database:
 
 
 def open_read_only(folder: Path, clock: Clock) -> Database:
-    """The file in `folder` as it is, where nothing can be written. Raises `StoreError`."""
+    """Open the file in `folder` where nothing can be written. Raises `StoreError`."""
     path = folder / NAME
-    ways = ["mode=ro"]
+    options = ["mode=ro"]
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or not log.stat().st_size:
         # SQLite makes files of its own even for reading, unless it is told that nobody writes.
-        ways.append("mode=ro&immutable=1")
-    for way in ways:
+        options.append("mode=ro&immutable=1")
+    for option in options:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{way}",
+            f"{path.absolute().as_uri()}?{option}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -98,7 +98,7 @@ def open_read_only(folder: Path, clock: Clock) -> Database:
         )
         try:
             if _version(connection, path) != VERSION:
-                text = _("{path} has to be brought to this qchat's format, and can't be written.")
+                text = _("{path} must be migrated to this qchat's format, but it can't be written.")
                 raise StoreError(StoreProblem.READ_ONLY, text.format(path=path))
         except sqlite3.Error as e:
             connection.close()
@@ -120,7 +120,7 @@ def _file(path: Path) -> sqlite3.Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
     except OSError as e:
-        text = _("Can't make {path}: {why}.").format(path=path, why=e.strerror)
+        text = _("Can't create {path}: {why}.").format(path=path, why=e.strerror)
         raise StoreError(StoreProblem.READ_ONLY, text) from e
     except sqlite3.Error as e:
         raise explained(e, path) from e
@@ -160,16 +160,16 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _look(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `sqlite3.DatabaseError` for damage that shows at a glance, or that was met before."""
+    """Raise `sqlite3.DatabaseError` for damage of the first rows, or that was met before."""
     for table in ("conversations", "messages", "message_text", "title_text"):
         connection.execute(f"SELECT rowid FROM {table} LIMIT 1").fetchone()  # noqa: S608
         connection.execute(
             f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT 1"  # noqa: S608
         ).fetchone()
     if suspicion(path).exists():
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise _damage(found)
+        result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if result != "ok":
+            raise _damage(result)
         for table in ("message_text", "title_text"):
             connection.execute(f"INSERT INTO {table}({table}) VALUES ('integrity-check')")  # noqa: S608
 
@@ -178,11 +178,11 @@ def _is_damage(error: sqlite3.Error) -> bool:
     # SQLite's plain error (a table is missing, the format is unknown) is damage, too: what is asked
     # at an opening is right.
     plain = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    return plain or trouble_of(error) is StoreProblem.DAMAGED
+    return plain or problem_of(error) is StoreProblem.DAMAGED
 
 
-def _damage(found: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(found)
+def _damage(message: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(message)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 

@@ -30,27 +30,27 @@ _MAYBE: Final = ("reasoning", "error", "finish_reason", "model")
 
 
 class BadDocumentError(ValueError):
-    """What was read is no conversation; the text says what is wrong, without a full stop."""
+    """The document is no conversation; the message says why, without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """Ids of the conversations that an import added, and how many it found here already."""
+    """The ids of the conversations that an import added, and the count of duplicates."""
 
     added: tuple[str, ...]
-    known: int
+    duplicates: int
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A checked conversation on its way in; `source` tells it from every other."""
+    """A valid document; `source` is a digest that identifies it."""
 
     document: JsonObject
     source: str
 
 
 def dump(database: Database, conversation: str) -> JsonObject:
-    """One conversation with all its branches. An answer on its way is told as `STOPPED`."""
+    """One conversation with all its branches. A streaming answer is exported as `STOPPED`."""
     with database.read() as c:
         return _dump(c, conversation)
 
@@ -80,12 +80,12 @@ def parse(document: Any) -> Parsed:
         checked[name] = None if document.get(name) is None else _text(document, name)
     for name in ("created", "updated"):
         checked[name] = _moment(document, name)
-    found = document.get("messages")
-    if not isinstance(found, list):
+    messages = document.get("messages")
+    if not isinstance(messages, list):
         raise BadDocumentError(_("'messages' must be a list"))
-    checked["messages"] = [_parse_message(m, n) for n, m in enumerate(found, start=1)]
+    checked["messages"] = [_parse_message(m, n) for n, m in enumerate(messages, start=1)]
     leaf = document.get("leaf")
-    if leaf is not None and not _is_number(leaf, len(found)):
+    if leaf is not None and not _is_number(leaf, len(messages)):
         raise BadDocumentError(_("'leaf' is the number of no message"))
     checked["leaf"] = leaf
     return Parsed(checked, _digest(checked))
@@ -93,12 +93,12 @@ def parse(document: Any) -> Parsed:
 
 def parse_messages(value: Any) -> Parsed:
     """Check ``{"messages": […]}``, a line of OpenAI's form. Raises `BadDocumentError`."""
-    found = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(found, list) or not found:
+    raw_messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(raw_messages, list) or not raw_messages:
         raise BadDocumentError(_("there must be 'messages', a list with at least one message"))
     messages: list[JsonObject] = []
     system: str | None = None
-    for n, message in enumerate(found):
+    for n, message in enumerate(raw_messages):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             text = _("'messages[{i}]' has no role; known are {roles}")
             raise BadDocumentError(text.format(i=n, roles=", ".join(ROLES)))
@@ -127,21 +127,21 @@ def parse_messages(value: Any) -> Parsed:
         "leaf": len(messages) or None,
         "messages": messages,
     }
-    return Parsed(document, _digest({"messages": found}))
+    return Parsed(document, _digest({"messages": raw_messages}))
 
 
 def load(database: Database, parsed: Iterable[Parsed]) -> Imported:
     """Add conversations, all or none. One that is here already, unchanged or from an earlier
     import, is not doubled; one whose id is taken by another gets a new id."""
-    found = list(parsed)
-    same = _unchanged(database, found)
+    documents = list(parsed)
+    same = _unchanged(database, documents)
     with database.write() as c:
         added = [
             add(c, one, database.now())
-            for one in found
+            for one in documents
             if one.source not in same and not _imported(c, one.source)
         ]
-    return Imported(tuple(added), len(found) - len(added))
+    return Imported(tuple(added), len(documents) - len(added))
 
 
 def _imported(c: sqlite3.Connection, source: str) -> bool:
@@ -152,12 +152,12 @@ def _imported(c: sqlite3.Connection, source: str) -> bool:
     )
 
 
-def _unchanged(database: Database, found: Iterable[Parsed]) -> set[str]:
+def _unchanged(database: Database, parsed: Iterable[Parsed]) -> set[str]:
     """The sources of what is here as it was written out. Nobody waits for this: it may take long
     where lines have to be compared with every conversation."""
     same: set[str] = set()
     paths: set[str] | None = None
-    for one in found:
+    for one in parsed:
         with database.read() as c:
             if _imported(c, one.source):
                 continue
@@ -173,20 +173,20 @@ def _unchanged(database: Database, found: Iterable[Parsed]) -> set[str]:
 
 
 def _is_here(c: sqlite3.Connection, key: str) -> bool:
-    found = c.execute("SELECT 1 FROM conversations WHERE id = ? AND deleted IS NULL", (key,))
-    return found.fetchone() is not None
+    row = c.execute("SELECT 1 FROM conversations WHERE id = ? AND deleted IS NULL", (key,))
+    return row.fetchone() is not None
 
 
 def _paths(database: Database) -> set[str]:
     """The source that each conversation has as a line of messages."""
     with database.read() as c:
         keys = [row[0] for row in c.execute("SELECT id FROM conversations WHERE deleted IS NULL")]
-    found: set[str] = set()
+    sources: set[str] = set()
     for key in keys:
         with database.read() as c:
             if _is_here(c, key):  # another process may have deleted it
-                found.add(_digest({"messages": _path_messages(c, key)}))
-    return found
+                sources.add(_digest({"messages": _path_messages(c, key)}))
+    return sources
 
 
 def add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
@@ -228,31 +228,31 @@ def add(c: sqlite3.Connection, one: Parsed, now: int) -> str:
 
 
 def _dump(c: sqlite3.Connection, conversation: str) -> JsonObject:
-    found = get_conversation(c, conversation)
+    record = get_conversation(c, conversation)
     messages = rows.all_of(c, conversation)
     numbers: dict[int | None, int | None] = {m.id: n for n, m in enumerate(messages, start=1)}
     numbers[None] = None
     return {
-        "id": found.id,
-        "title": found.title,
-        "named": found.named,
-        "created": iso(found.created),
-        "updated": iso(found.updated),
-        "pinned": found.pinned,
-        "archived": found.archived,
-        "system": found.system,
-        "server": found.server,
-        "model": found.model,
-        "settings": found.settings,
-        "draft": found.draft,
-        "leaf": numbers[found.leaf],
+        "id": record.id,
+        "title": record.title,
+        "named": record.named,
+        "created": iso(record.created),
+        "updated": iso(record.updated),
+        "pinned": record.pinned,
+        "archived": record.archived,
+        "system": record.system,
+        "server": record.server,
+        "model": record.model,
+        "settings": record.settings,
+        "draft": record.draft,
+        "leaf": numbers[record.leaf],
         "messages": [_dump_message(m, numbers) for m in messages],
     }
 
 
 def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None]) -> JsonObject:
     state = MessageState.STOPPED if message.state is MessageState.STREAMING else message.state
-    said: JsonObject = {
+    fields: JsonObject = {
         "id": numbers[message.id],
         "parent": numbers[message.parent],
         "role": message.role,
@@ -260,23 +260,25 @@ def _dump_message(message: StoredMessage, numbers: dict[int | None, int | None])
         "state": str(state),
         "created": iso(message.created),
     }
-    said |= {name: getattr(message, name) for name in _MAYBE if getattr(message, name) is not None}
-    return said | {name: getattr(message, name) for name in _TABLES if getattr(message, name)}
+    fields |= {
+        name: getattr(message, name) for name in _MAYBE if getattr(message, name) is not None
+    }
+    return fields | {name: getattr(message, name) for name in _TABLES if getattr(message, name)}
 
 
 def _path_messages(
     c: sqlite3.Connection, conversation: str, to: int | None = None
 ) -> list[JsonObject]:
-    found = get_conversation(c, conversation)
+    record = get_conversation(c, conversation)
     by_id = {m.id: m for m in rows.all_of(c, conversation)}
     path: list[JsonObject] = []
-    at = found.leaf if to is None else to
+    at = record.leaf if to is None else to
     while at is not None:
         if by_id[at].content or by_id[at].extra:
             path.append(by_id[at].for_api())
         at = by_id[at].parent
-    if found.system:
-        path.append({"role": "system", "content": found.system})
+    if record.system:
+        path.append({"role": "system", "content": record.system})
     path.reverse()
     return path
 

@@ -1,4 +1,4 @@
-"""What the store holds, as values. All times are seconds since 1970, exact to a millisecond."""
+"""The values that the store returns. Times are seconds since 1970, exact to a millisecond."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Messages as rows: what reads and writes them within a transaction of the caller's.
+"""Reading and writing rows of messages within a transaction of the caller.
 
 Times are milliseconds since 1970 here.
 """
@@ -43,7 +43,7 @@ def insert(
     timings: JsonObject | None = None,
     writer: str | None = None,
 ) -> int:
-    """Add a row, and its text to the index unless it is streaming; its id."""
+    """Insert a row, index its text unless it is streaming, and return its id."""
     if role not in ROLES:
         raise ValueError(f"unknown role {role!r}")
     content = storable(content)
@@ -116,7 +116,7 @@ def copy_path(c: sqlite3.Connection, old: str, leaf: int | None, new: str) -> No
 def moved(
     c: sqlite3.Connection, conversation: str, leaf: int, now: int, *, clear_draft: bool = False
 ) -> None:
-    """The path now ends at `leaf`."""
+    """Set the leaf of a conversation, and when it was updated."""
     draft = ", draft = ''" if clear_draft else ""
     c.execute(
         f"UPDATE conversations SET leaf = ?, updated = ?{draft} WHERE id = ?",  # noqa: S608
@@ -134,7 +134,7 @@ def leaf_of(c: sqlite3.Connection, conversation: str) -> int | None:
 
 
 def tree(c: sqlite3.Connection, conversation: str) -> list[Node]:
-    """See `Messages.tree`."""
+    """See `MessageTable.tree`."""
     rows = c.execute(
         f"SELECT {_LIGHT} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
         (conversation,),
@@ -177,11 +177,11 @@ def get(c: sqlite3.Connection, message: int) -> StoredMessage:
 
 def all_of(c: sqlite3.Connection, conversation: str) -> list[StoredMessage]:
     """All messages of all branches with their texts, in the order they were made."""
-    found = c.execute(
+    cursor = c.execute(
         f"SELECT {COLUMNS} FROM messages WHERE conversation = ? ORDER BY id",  # noqa: S608
         (conversation,),
     )
-    return [message_of(row) for row in found]
+    return [message_of(row) for row in cursor]
 
 
 def message_of(row: Sequence[Any]) -> StoredMessage:
@@ -205,12 +205,12 @@ def message_of(row: Sequence[Any]) -> StoredMessage:
 
 
 def no_message(message: int) -> StoreError:
-    """The error for an id that names nothing."""
-    return unknown(_("There is no message {number} here.").format(number=message))
+    """The error for an unknown id."""
+    return unknown(_("There is no message {number}.").format(number=message))
 
 
 def set_text(c: sqlite3.Connection, message: int, content: str, reasoning: str | None) -> None:
-    """Store the text of an answer that is still on its way."""
+    """Store the text of an answer that is streaming."""
     content = storable(content)
     reasoning = maybe_storable(reasoning)
     c.execute(
@@ -225,12 +225,12 @@ def _sizes(content: str, reasoning: str | None) -> tuple[int, int, int]:
 
 
 def dumped(value: JsonObject | None) -> str | None:
-    """JSON for a column; nothing for nothing."""
+    """JSON for a column; None for an empty value."""
     return json.dumps(value) if value else None
 
 
 def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
-    """Mark what these writers left `STREAMING` as `STOPPED`; how many."""
+    """Mark the `STREAMING` answers of these writers as `STOPPED`, and count them."""
     stopped = 0
     for writer in writers:
         left = c.execute(
@@ -247,18 +247,18 @@ def stop(c: sqlite3.Connection, writers: Iterable[str]) -> int:
 
 
 def writers_of_streaming(c: sqlite3.Connection) -> list[str]:
-    """Who has an answer `STREAMING`."""
-    found = c.execute("SELECT DISTINCT writer FROM messages WHERE state = 'streaming'")
-    return [row[0] for row in found]
+    """The writers that have an answer `STREAMING`."""
+    cursor = c.execute("SELECT DISTINCT writer FROM messages WHERE state = 'streaming'")
+    return [row[0] for row in cursor]
 
 
 def remove_all(c: sqlite3.Connection, conversation: str) -> None:
-    """Remove a conversation's messages, from the index, too."""
-    found = c.execute(
+    """Delete a conversation's messages, also from the index."""
+    messages = c.execute(
         "SELECT id, content FROM messages WHERE conversation = ? AND state != ?",
         (conversation, MessageState.STREAMING),
     ).fetchall()
-    for number, content in found:
+    for number, content in messages:
         unindex_message(c, number, content)
     # A parent can't go while a child refers to it.
     c.execute("UPDATE messages SET parent = NULL WHERE conversation = ?", (conversation,))

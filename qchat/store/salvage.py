@@ -47,7 +47,7 @@ class Salvaged:
     path: Path
     conversations: int = 0
     messages: int = 0
-    trouble: str = ""
+    error: str = ""
 
 
 def bring_back(database: Database) -> Salvaged | None:
@@ -68,9 +68,9 @@ def bring_back(database: Database) -> Salvaged | None:
                 messages += len(parsed.document["messages"])
             c.execute("DELETE FROM notes WHERE key = ?", (PENDING,))
     except StoreError as e:
-        return Salvaged(path, trouble=str(e))
+        return Salvaged(path, error=str(e))
     except OSError as e:
-        return Salvaged(path, trouble=f"{e.strerror}.")
+        return Salvaged(path, error=f"{e.strerror}.")
     return Salvaged(path, conversations, messages)
 
 
@@ -140,9 +140,9 @@ def _conversations(c: sqlite3.Connection) -> Iterator[tuple[Parsed, int | None]]
         numbers = messages.pop(str(row["id"]), [])
         yield from _parsed(dict(row), list(_messages(c, numbers)))
     for key, numbers in messages.items():  # their conversation's own row is lost
-        kept = list(_messages(c, numbers))
-        first = next((m["content"] for m in kept if m["role"] == "user"), "")
-        yield from _parsed({"id": key, "title": title_of(first)}, kept)
+        orphans = list(_messages(c, numbers))
+        first = next((m["content"] for m in orphans if m["role"] == "user"), "")
+        yield from _parsed({"id": key, "title": title_of(first)}, orphans)
 
 
 def _walk(c: sqlite3.Connection, columns: str, table: str, key: str) -> Iterator[sqlite3.Row]:
@@ -228,7 +228,7 @@ def _moment(value: Any) -> str | None:
 
 def _table(value: object) -> JsonObject:
     try:
-        found = json.loads(value) if isinstance(value, str) else {}
+        table = json.loads(value) if isinstance(value, str) else {}
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return table if isinstance(table, dict) else {}

@@ -1,4 +1,4 @@
-"""The tables, and how an older file becomes a newer one."""
+"""The tables, and the migrations from older files."""
 
 import sqlite3
 
@@ -75,7 +75,7 @@ VERSION = len(MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the file to today's version, wholly or not at all."""
+    """Migrate the file to `VERSION` in one transaction."""
     if version == VERSION:
         return
     steps = "".join(MIGRATIONS[version:])

@@ -40,16 +40,16 @@ def search(database: Database, text: str, *, limit: int, archived: bool) -> list
     """See `Store.search`."""
     query = Query.parse(text)
     if query.terms:
-        asked, statements = query.for_fts(), (_TITLES, _MESSAGES)
+        expression, statements = query.for_fts(), (_TITLES, _MESSAGES)
     elif query.literal:
-        asked, statements = query.literal, (_TITLES_LITERALLY, _MESSAGES_LITERALLY)
+        expression, statements = query.literal, (_TITLES_LITERALLY, _MESSAGES_LITERALLY)
     else:
         return []
     marker = Marker.of(query)
     hits: list[Hit] = []
     with database.read() as c:
         for statement in statements:
-            hits += _hits(c, statement, (asked, int(archived), limit - len(hits)), marker)
+            hits += _hits(c, statement, (expression, int(archived), limit - len(hits)), marker)
     return hits
 
 

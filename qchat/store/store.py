@@ -1,4 +1,4 @@
-"""The store: one object for one window."""
+"""The store of conversations, one object per process or window."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -59,17 +59,17 @@ class Store:
 
     @property
     def notice(self) -> str | None:
-        """What to tell the person about the opening, or None."""
-        found = self._salvaged
-        if found is None:
+        """A message about the damage met at the opening, or None."""
+        salvaged = self._salvaged
+        if salvaged is None:
             return None
         damaged = _("The stored conversations were damaged.")
-        if found.trouble:
+        if salvaged.error:
             text = _(
                 "The file is kept as {path}. What can be read of it could not be stored here, "
                 "which is tried again at the next start: {why}"
             )
-        elif not found.conversations:
+        elif not salvaged.conversations:
             text = _(
                 "Nothing in them can be read; the file is kept as {path}. A new store is begun."
             )
@@ -79,18 +79,21 @@ class Store:
                 "missing, the damaged file is kept as {path}.",
                 "{n} conversations could be read and are here ({m} messages). If something is "
                 "missing, the damaged file is kept as {path}.",
-                found.conversations,
+                salvaged.conversations,
             )
         return (
             damaged
             + " "
             + text.format(
-                n=found.conversations, m=f"{found.messages:,}", path=found.path, why=found.trouble
+                n=salvaged.conversations,
+                m=f"{salvaged.messages:,}",
+                path=salvaged.path,
+                why=salvaged.error,
             )
         )
 
     def search(self, text: str, *, limit: int = 50, archived: bool = True) -> list[Hit]:
-        """Where `text` stands: titles first, then messages, the newest first.
+        """Search for `text`: matching titles first, then messages, the newest first.
 
         All its words have to be in one message, in any order; words in double quotes stand side
         by side. Messages of all branches are searched, those of deleted conversations and
@@ -103,35 +106,35 @@ class Store:
         return portable.dump(self._db, conversation)
 
     def for_api(self, conversation: str, to: int | None = None) -> list[JsonObject]:
-        """What is shown as the chat API's messages: the system prompt, and those with a text.
+        """The current path as messages of the chat API: the system prompt, and those with a text.
 
-        With `to` the path to this message of the conversation, whatever is shown.
+        With `to` the path to this message of the conversation instead.
         """
         return portable.path_messages(self._db, conversation, to)
 
     def load(self, parsed: Iterable[Parsed]) -> Imported:
-        """Add what `parse_document` and `parse_messages` gave: all or none, nothing doubled."""
+        """Import what `parse_document` and `parse_messages` gave: all or none, no duplicates."""
         return portable.load(self._db, parsed)
 
     def recall(self, key: str, default: str = "") -> str:
-        """A small text that was kept under this name (the last conversation, a draft, …)."""
+        """Read a small text stored under this key (the last conversation, a draft, …)."""
         with self._db.read() as c:
             row = c.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
             return default if row is None else str(row[0])
 
     def remember(self, key: str, value: str) -> None:
-        """Keep a small text under a name."""
+        """Store a small text under a key."""
         with self._db.write() as c:
             c.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, storable(value)))
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is written within is on disk at the end, all of it or, where it fails, nothing."""
+        """Group writes into one transaction: at the end all are on disk, or none."""
         with self._db.write():
             yield
 
     def changes(self) -> int:
-        """A number that differs from the last one when another process has written."""
+        """A number that changes when another process has written."""
         with self._db.read() as c:
             return int(c.execute("PRAGMA data_version").fetchone()[0])
 
@@ -157,7 +160,7 @@ def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = F
     except StoreError as e:
         if (
             not only_reading
-            or e.trouble is not StoreProblem.READ_ONLY
+            or e.problem is not StoreProblem.READ_ONLY
             or not (folder / NAME).exists()
         ):
             raise
@@ -183,13 +186,13 @@ def _open(folder: Path, clock: Clock) -> Store:
 
 
 class StoreThread:
-    """Calls of a store from an event loop, one after the other in a thread of their own.
+    """Runs calls of a store for an event loop, one after the other, in a thread of its own.
 
         run = StoreThread()
         hits = await run(store.search, "你好")
         await run(store.messages.checkpoint, answer.id, content)
 
-    What was called first is done first, also when nobody awaits it in between.
+    Calls are executed in order, also without an await in between.
     """
 
     def __init__(self) -> None:
@@ -198,12 +201,12 @@ class StoreThread:
     def __call__(
         self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[R]":
-        """Begin a call of a method now; what it gives or raises is had by awaiting."""
+        """Submit a call; awaiting gives its result or raises its exception."""
         import asyncio
 
         # Shielded: a task of the screen that is cancelled must not take its answer's end with it.
         return asyncio.shield(asyncio.wrap_future(self._executor.submit(method, *args, **kwargs)))
 
     def close(self) -> None:
-        """Wait for what was called, and end the thread."""
+        """Wait for all submitted calls, and end the thread."""
         self._executor.shutdown(wait=True)

@@ -75,18 +75,18 @@ class Query:
         for i, part in enumerate(parts):
             closed = i % 2 and i < len(parts) - 1
             phrases += [part] if closed else part.split()
-        terms = tuple(words for phrase in phrases if (words := _words(phrase)))
+        terms = tuple(tokens for phrase in phrases if (tokens := _tokens(phrase)))
         return cls(terms) if terms else cls((), text.strip())
 
     def for_fts(self) -> str:
         """The MATCH expression."""
         return " AND ".join(
-            '"{}"{}'.format(" ".join(words), "*" if _open_ended(words) else "")
-            for words in self.terms
+            '"{}"{}'.format(" ".join(tokens), "*" if _open_ended(tokens) else "")
+            for tokens in self.terms
         )
 
 
-def _words(phrase: str) -> tuple[str, ...]:
+def _tokens(phrase: str) -> tuple[str, ...]:
     return tuple("".join(c if _in_word(c) else " " for c in spaced(phrase)).split())
 
 
@@ -96,8 +96,8 @@ def _in_word(character: str) -> bool:
     return category[0] in "LN" or category == "Co" or bool(_has_marks(character))
 
 
-def _open_ended(words: tuple[str, ...]) -> bool:
-    return len(words[-1]) > 1 and not _is_cjk(words[-1])
+def _open_ended(tokens: tuple[str, ...]) -> bool:
+    return len(tokens[-1]) > 1 and not _is_cjk(tokens[-1])
 
 
 class _Folder(dict[int, str]):
@@ -120,7 +120,7 @@ class Marker:
     def of(cls, query: Query) -> "Marker":
         """The marker for a query."""
         folder = _Folder()
-        patterns = [_pattern(words, folder) for words in query.terms]
+        patterns = [_pattern(tokens, folder) for tokens in query.terms]
         if query.literal:
             patterns = [re.escape(query.literal.translate(folder))]
         # The longest first: of two hits that begin at one place the longer is marked.
@@ -136,8 +136,8 @@ class Marker:
     def snippet(self, text: str) -> tuple[str, tuple[tuple[int, int], ...]]:
         """One safe line around the first hit, and the hits in it."""
         text = clean(text)
-        found = self.pattern and self.pattern.search(text.translate(self.folder))
-        start = max(0, found.start() - _BEFORE) if found else 0
+        match = self.pattern and self.pattern.search(text.translate(self.folder))
+        start = max(0, match.start() - _BEFORE) if match else 0
         piece = one_line(text[start : start + 2 * _SNIPPET])[:_SNIPPET]
         if start:
             piece = "…" + piece
@@ -146,17 +146,17 @@ class Marker:
         return piece, self.marks(piece)
 
 
-def _pattern(words: tuple[str, ...], folder: _Folder) -> str:
+def _pattern(tokens: tuple[str, ...], folder: _Folder) -> str:
     letters = []
-    for word in words:
+    for word in tokens:
         folded = _drop_marks(word.translate(folder))
         letters.append(f"[{_MARKS}]*".join(map(re.escape, folded)))
     # Between the words of a phrase stands whatever the index takes for no word.
     pattern = r"[\W_]*".join(letters)
-    if not _is_cjk(words[0]):
+    if not _is_cjk(tokens[0]):
         pattern = rf"(?<![^\W_{_CJK}])" + pattern
-    if not _is_cjk(words[-1]):
-        pattern += rf"(?:[^\W_{_CJK}]|[{_MARKS}])*" if _open_ended(words) else rf"(?![^\W_{_CJK}])"
+    if not _is_cjk(tokens[-1]):
+        pattern += rf"(?:[^\W_{_CJK}]|[{_MARKS}])*" if _open_ended(tokens) else rf"(?![^\W_{_CJK}])"
     return pattern
 
 

@@ -1,4 +1,4 @@
-"""A misbehaving server, and `qchat ask` against it."""
+"""Fixtures for the tests of `qchat ask`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from ..faults import Running, running
-from .asking import Asker
+from .ask_command import AskCommand
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
-    with running() as found:
-        yield found
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
-def ask(tmp_path: Path, server: Running) -> Asker:
+def ask(tmp_path: Path, server: Running) -> AskCommand:
     server.reset_log()
-    return Asker(tmp_path, server)
+    return AskCommand(tmp_path, server)

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,20 +19,20 @@ from qchat.api.endpoint import Endpoint
 from qchat.api.stream import StreamProgress, apply_chunk, stream_chunks
 from qchat.errors import Code, Failure
 from qchat.json_types import JsonObject
+from qchat.store import open_store
 
-from ..faults import running
-from .asking import Asker, Done, environment, in_process, last_body, wait_until
+from .ask_command import AskCommand, Completed, environment, in_process, last_body, wait_until
 
 if TYPE_CHECKING:
     from qchat.api.client import Client
 
 
-def test_the_words_are_the_question(ask: Asker) -> None:
+def test_the_arguments_are_the_question(ask: AskCommand) -> None:
     done = ask("Why", "is", "it", "so?")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"echo: Why is it so?\n", b"")
 
 
-def test_a_pipe_is_the_question_or_follows_it(ask: Asker) -> None:
+def test_a_pipe_is_the_question_or_follows_it(ask: AskCommand) -> None:
     assert ask(stdin="naïve 你好".encode()).stdout.decode() == "echo: naïve 你好\n"
     assert ask("-", stdin=b"piped").stdout == b"echo: piped\n"
     assert ask("sum up:", stdin=b"piped").stdout == b"echo: sum up:\n\npiped\n"
@@ -41,23 +40,23 @@ def test_a_pipe_is_the_question_or_follows_it(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stdin", "words"),
+    ("stdin", "message"),
     [
-        (None, "There is no question"),
-        (b"", "There is no question"),
-        (b" \n", "There is no question"),
+        (None, "The question is missing"),
+        (b"", "The question is missing"),
+        (b" \n", "The question is missing"),
         (b"abc\xff", "not UTF-8 text (byte 4)"),
         (b"a\0b", "binary"),
     ],
 )
-def test_bad_questions(ask: Asker, stdin: bytes | None, words: str) -> None:
+def test_bad_questions(ask: AskCommand, stdin: bytes | None, message: str) -> None:
     done = ask(stdin=stdin)
     assert done.returncode == 2
-    assert words in done.stderr.decode() and done.stderr.count(b"\n") == 1
+    assert message in done.stderr.decode() and done.stderr.count(b"\n") == 1
     assert ask.server.log.records == []
 
 
-def test_bytes_in_an_argument_that_are_no_text(ask: Asker) -> None:
+def test_bytes_in_an_argument_that_are_no_text(ask: AskCommand) -> None:
     done = subprocess.run(
         [*map(os.fsencode, ask.command()), b"caf\xe9"],
         capture_output=True,
@@ -68,7 +67,7 @@ def test_bytes_in_an_argument_that_are_no_text(ask: Asker) -> None:
     assert done.returncode == 2 and b"UTF-8" in done.stderr
 
 
-def test_what_is_sent(ask: Asker) -> None:
+def test_what_is_sent(ask: AskCommand) -> None:
     done = ask("hi", "--system", "Be brief.", "--preset", "code", "--seed", "7", "--stop", "x")
     assert done.returncode == 0, done.stderr
     assert last_body(ask.server) == {
@@ -87,13 +86,13 @@ def test_what_is_sent(ask: Asker) -> None:
     }
 
 
-def test_the_default_preset_is_used_below_the_options(ask: Asker) -> None:
+def test_the_default_preset_is_used_below_the_options(ask: AskCommand) -> None:
     assert ask("hi", "--top-p", "0.4", QCHAT_PRESET="creative").returncode == 0
     body = last_body(ask.server)
     assert (body["temperature"], body["top_p"]) == (0.9, 0.4)
 
 
-def test_json(ask: Asker) -> None:
+def test_json(ask: AskCommand) -> None:
     done = ask("hi [[answer:reasoning=reasoning]]", "--json")
     assert done.returncode == 0 and done.stderr == b""
     answer = json.loads(done.stdout)
@@ -109,7 +108,7 @@ def test_json(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("form", ["reasoning", "reasoning_content", "inline"])
-def test_thinking_goes_to_stderr_on_request_alone(ask: Asker, form: str) -> None:
+def test_thinking_goes_to_stderr_on_request_alone(ask: AskCommand, form: str) -> None:
     question = f"hi [[answer:reasoning={form}]]"
     done = ask(question)
     assert (done.stdout.decode(), done.stderr) == (f"echo: {question}\n", b"")
@@ -119,20 +118,20 @@ def test_thinking_goes_to_stderr_on_request_alone(ask: Asker, form: str) -> None
     assert b"\x1b" not in done.stderr  # no terminal, no colours
 
 
-def test_thinking_without_an_opening_tag_is_told_of(ask: Asker) -> None:
+def test_reasoning_without_an_opening_tag_is_noted(ask: AskCommand) -> None:
     done = ask("hi [[answer:reasoning=unopened]]")
     assert done.stdout.decode().endswith("\necho: hi [[answer:reasoning=unopened]]\n")
-    assert b"was thinking" in done.stderr
+    assert b"was reasoning" in done.stderr
     done = ask("hi [[answer:reasoning=unopened]]", "--json")
     answer = json.loads(done.stdout)
     assert answer["content"] == "echo: hi [[answer:reasoning=unopened]]"
     assert answer["reasoning"] and done.stderr == b""
 
 
-def test_hostile_text_is_made_safe_and_json_keeps_it_exact(ask: Asker) -> None:
+def test_hostile_text_is_made_safe_and_json_keeps_it_exact(ask: AskCommand) -> None:
     done = ask("hi [[answer:dress=escapes]]")
-    shown = done.stdout.decode()
-    assert not any(c in shown for c in "\x1b\x07\x00\x7f\x9b\u202e")
+    text = done.stdout.decode()
+    assert not any(c in text for c in "\x1b\x07\x00\x7f\x9b\u202e")
     raw = ask("hi [[answer:dress=escapes]]", "--json").stdout.decode()
     assert not any(c in raw for c in "\x1b\x07\x00\x7f\x9b\u202e")
     exact = json.loads(raw)["content"]
@@ -140,7 +139,7 @@ def test_hostile_text_is_made_safe_and_json_keeps_it_exact(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "words"),
+    ("fault", "code", "message"),
     [
         ("reset", 3, "broke off"),
         ("reset_mid_body", 3, "broke off"),
@@ -166,14 +165,14 @@ def test_hostile_text_is_made_safe_and_json_keeps_it_exact(ask: Asker) -> None:
         ("stream_error_event", 3, "failed"),
     ],
 )
-def test_failures_are_one_sentence_and_asked_once(
-    ask: Asker, fault: str, code: int, words: str
+def test_a_failure_is_one_sentence_after_one_request(
+    ask: AskCommand, fault: str, code: int, message: str
 ) -> None:
     done = ask(f"hello there [[fault:{fault}]]", "--model", "demo")
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert text.startswith("Error: http://127.0.0.1:") and text.count("\n") == 1
-    assert words in text and "Traceback" not in text
+    assert message in text and "Traceback" not in text
     assert done.stdout == b"" or done.stdout.endswith(b"\n")
     assert len(ask.server.log.records) == 1
 
@@ -182,7 +181,7 @@ def test_failures_are_one_sentence_and_asked_once(
     "fault",
     ["unknown_field", "keep_alive_comments", "no_done", "slow_loris;seconds=0.001"],
 )
-def test_odd_but_right_answers_are_answers(ask: Asker, fault: str) -> None:
+def test_odd_but_right_answers_are_answers(ask: AskCommand, fault: str) -> None:
     done = ask(f"hello [[fault:{fault}]]", "--model", "demo")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"echo: hello")
@@ -208,16 +207,16 @@ def test_blank_events_are_skipped(tmp_path: Path) -> None:
         args = ["ask", "x", "-m", "m", "--base-url", f"http://127.0.0.1:{blank.server_port}"]
         done = in_process(args, environment(tmp_path), None)
         blank.shutdown()
-    assert done == Done(0, b"hi\n", b"")
+    assert done == Completed(0, b"hi\n", b"")
 
 
-def test_a_chunk_of_ten_megabytes(ask: Asker) -> None:
+def test_a_chunk_of_ten_megabytes(ask: AskCommand) -> None:
     done = ask("hello [[fault:ten_mb_chunk]]", "-m", "demo")
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout) > 9_000_000
 
 
-def test_what_came_before_a_failure_stays(ask: Asker) -> None:
+def test_what_came_before_a_failure_stays(ask: AskCommand) -> None:
     done = ask("hello there [[fault:reset_mid_body]]", "--model", "demo")
     assert done.returncode == 3 and done.stdout.startswith(b"echo: hello")
     done = ask("hello there [[fault:reset_mid_body]]", "--model", "demo", "--json")
@@ -227,20 +226,20 @@ def test_what_came_before_a_failure_stays(ask: Asker) -> None:
     assert answer["error"]["code"] == "disconnected"
 
 
-def test_debug_adds_the_traceback(ask: Asker) -> None:
+def test_debug_adds_the_traceback(ask: AskCommand) -> None:
     done = ask("hi [[fault:500]]", "--debug")
     assert done.returncode == 3
     assert b"Traceback" in done.stderr and b"Error: " in done.stderr
 
 
-def test_an_answer_that_was_cut_is_noted(ask: Asker) -> None:
+def test_an_answer_that_was_cut_is_noted(ask: AskCommand) -> None:
     done = ask("hi [[answer:finish=length]]")
     assert done.returncode == 0 and b"--max-tokens" in done.stderr
     done = ask("hi [[answer:finish=length]]", "--json")
     assert json.loads(done.stdout)["finish_reason"] == "length"
 
 
-def test_ctrl_c_keeps_what_came(ask: Asker) -> None:
+def test_ctrl_c_keeps_what_came(ask: AskCommand) -> None:
     asking = ask.start("hi [[answer:rate=20;length=2000]]")
     assert asking.stdout is not None
     first = asking.stdout.read(4)
@@ -251,12 +250,18 @@ def test_ctrl_c_keeps_what_came(ask: Asker) -> None:
     assert (asking.returncode, err) == (130, b"")
 
 
-def test_ctrl_c_with_json(ask: Asker) -> None:
-    asking = ask.start("hi [[answer:rate=20;length=2000]]", "--json")
-    wait_until(
-        lambda: bool(ask.server.log.records) and ask.server.log.records[-1].path != "/v1/models"
-    )
-    time.sleep(0.5)  # some tokens
+def test_ctrl_c_with_json(ask: AskCommand, tmp_path: Path) -> None:
+    asking = ask.start("hi [[answer:rate=20;length=2000]]", "--json", "--save")
+
+    def some_has_come() -> bool:
+        if not (tmp_path / "data" / "chats.db").exists():
+            return False
+        with open_store(tmp_path / "data") as store:
+            chat = store.conversations.last()
+            nodes = [] if chat is None else store.messages.path(chat.id)
+            return len(nodes) == 2 and store.messages.get(nodes[1].id).content != ""
+
+    wait_until(some_has_come)
     asking.send_signal(signal.SIGINT)
     out, _err = asking.communicate(timeout=30)
     answer = json.loads(out)
@@ -264,7 +269,7 @@ def test_ctrl_c_with_json(ask: Asker) -> None:
     assert asking.returncode == 130
 
 
-def test_a_reader_that_goes_away_is_no_error(ask: Asker) -> None:
+def test_a_reader_that_goes_away_is_no_error(ask: AskCommand) -> None:
     asking = ask.start("hi [[answer:rate=200;length=2000]]")
     assert asking.stdout is not None and asking.stderr is not None
     asking.stdout.read(4)
@@ -273,7 +278,7 @@ def test_a_reader_that_goes_away_is_no_error(ask: Asker) -> None:
     assert asking.stderr.read() == b""
 
 
-def test_a_full_disk_is_told(ask: Asker) -> None:
+def test_a_full_disk_is_reported(ask: AskCommand) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     with Path("/dev/full").open("wb") as full:
@@ -283,7 +288,7 @@ def test_a_full_disk_is_told(ask: Asker) -> None:
     assert b"Traceback" not in err and b"space" in err, err
 
 
-def test_in_a_terminal_thinking_is_dim_and_comes_first(ask: Asker) -> None:
+def test_in_a_terminal_thinking_is_dim_and_comes_first(ask: AskCommand) -> None:
     ours, theirs = pty.openpty()
     asking = subprocess.Popen(
         ask.command("hi [[answer:reasoning=reasoning]]"),
@@ -293,84 +298,17 @@ def test_in_a_terminal_thinking_is_dim_and_comes_first(ask: Asker) -> None:
         env=environment(ask.home, TERM="xterm"),
     )
     os.close(theirs)
-    seen = b""
+    output = b""
     try:
         while data := os.read(ours, 4096):
-            seen += data
+            output += data
     except OSError:
         pass  # Linux says EIO where the other side has closed
     os.close(ours)
     assert asking.wait(timeout=30) == 0
-    text = seen.decode()
+    text = output.decode()
     assert text.startswith("\x1b[2mThe user says: hi")
     assert "\x1b[0m" in text and text.index("\x1b[0m") < text.index("echo: hi")
-
-
-def test_the_only_model_or_the_choice(tmp_path: Path) -> None:
-    with running(models=("one", "two")) as several:
-        done = Asker(tmp_path, several)("hi")
-        assert done.returncode == 2 and b"one, two" in done.stderr
-        assert several.log.answered == {}
-        assert Asker(tmp_path, several)("hi", "-m", "two").returncode == 0
-        assert Asker(tmp_path, several)("hi", QCHAT_MODEL="one").returncode == 0
-    with running(models=("one", "one")) as doubled:
-        assert Asker(tmp_path, doubled)("hi").returncode == 0
-
-
-def test_keys(tmp_path: Path) -> None:
-    with running(api_key="sk-right") as guarded:
-        ask = Asker(tmp_path, guarded)
-        done = ask("hi", "-m", "demo", OPENAI_API_KEY="sk-right")
-        assert done.returncode == 3 and b"wants a key" in done.stderr
-        assert "authorization" not in {k.lower() for k in guarded.log.records[-1].headers}
-        done = ask("hi", "--api-key-env", "K", K="sk-wrong")
-        assert done.returncode == 3 and b"refused the key" in done.stderr
-        assert b"sk-wrong" not in done.stderr
-        assert ask("hi", "--api-key-env", "K", K="sk-right").returncode == 0
-        openai = {"OPENAI_BASE_URL": guarded.base_url, "OPENAI_API_KEY": "sk-right"}
-        plain = in_process(["ask", "hi"], environment(tmp_path, **openai), None)
-        assert plain.returncode == 0, plain.stderr
-
-
-def test_the_environment_adds_no_header_and_no_proxy(ask: Asker) -> None:
-    done = ask(
-        "hi",
-        OPENAI_ORG_ID="org-1",
-        OPENAI_PROJECT_ID="p-1",
-        OPENAI_API_KEY="sk-1",
-        OPENAI_CUSTOM_HEADERS="X-Secret: s3cret\nAuthorization: Bearer sk-2",
-        ALL_PROXY="socks5://127.0.0.1:9",
-        HTTP_PROXY="http://127.0.0.1:9",
-    )
-    assert done.returncode == 0, done.stderr
-    for record in ask.server.log.records:
-        sent = json.dumps(dict(record.headers)).lower()
-        for word in ("org-1", "p-1", "sk-1", "sk-2", "s3cret", "stainless", "authorization"):
-            assert word not in sent
-        assert "qchat/" in sent
-
-
-def test_a_redirect_is_not_followed(ask: Asker) -> None:
-    with running() as elsewhere:
-        done = ask(f"hi [[fault:redirect;status=307;to={elsewhere.url}/x]]", "-m", "demo")
-        assert done.returncode == 3
-        assert elsewhere.log.records == []
-
-
-def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    args = ["ask", "hi", "-m", "demo", "--base-url", "http://127.0.0.1:9"]
-    done = in_process(args, environment(tmp_path), None)
-    assert done.returncode == 3
-    assert b"can't be reached" in done.stderr and done.stderr.count(b"\n") == 1
-    assert b"Errno" not in done.stderr and b"proxy" not in done.stderr
-
-
-def test_a_proxy_that_is_not_there(tmp_path: Path) -> None:
-    args = ["ask", "hi", "-m", "demo", "--base-url", "http://server.invalid"]
-    environ = environment(tmp_path, HTTP_PROXY="http://me:pass1234@127.0.0.1:9")
-    done = in_process(args, environ, None)
-    assert done.returncode == 3 and b"proxy" in done.stderr
-    assert b"pass1234" not in done.stderr
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -385,10 +323,10 @@ def test_what_breaks_after_the_last_word_does_no_harm(finished: bool) -> None:
 
     progress = StreamProgress(wants_usage=True)
 
-    def take(chunk: JsonObject) -> None:
+    def on_chunk(chunk: JsonObject) -> None:
         list(apply_chunk(progress, chunk))
 
     client = cast("Client", Breaking())
     with nullcontext() if finished else pytest.raises(ServerError):
-        stream_chunks(client, {}, take, progress)
+        stream_chunks(client, {}, on_chunk, progress)
     assert progress.splitter.answer.content == "all"

@@ -49,7 +49,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
 Capsys = pytest.CaptureFixture[str]
 
 
-def test_a_damaged_store_is_said_with_what_was_brought_back(
+def test_a_notice_reports_a_damaged_store_and_its_recovery(
     capsys: Capsys, chat: str, home: Path, tmp_path: Path
 ) -> None:
     data = home / "data" / "chats.db"
@@ -58,8 +58,8 @@ def test_a_damaged_store_is_said_with_what_was_brought_back(
     code, out, err = run(capsys, "list")
     assert code == 0
     assert chat[:4] in out
-    (kept,) = (home / "data").glob("chats.damaged-*.db")
-    assert "1 conversation could be read" in err and str(kept) in err
+    (set_aside,) = (home / "data").glob("chats.damaged-*.db")
+    assert "1 conversation could be read" in err and str(set_aside) in err
     code, out, err = run(capsys, "list")
     assert (code, err) == (0, "")
 
@@ -68,7 +68,7 @@ def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path:
     copy = tmp_path / "other.db"
     copy.write_bytes((home / "data" / "chats.db").read_bytes())
     code, _out, err = run(capsys, "import", str(copy))
-    assert (code, err) == (0, "Imported 0 conversations. 1 was here already.\n")
+    assert (code, err) == (0, "Imported 0 conversations. 1 duplicate skipped.\n")
     run(capsys, "delete", chat, "--yes")
     run(capsys, "purge", "--older-than", "0", "--yes")
     code, _out, err = run(capsys, "import", str(copy))
@@ -76,7 +76,7 @@ def test_a_database_is_imported(capsys: Capsys, chat: str, home: Path, tmp_path:
     assert "scatters" in run(capsys, "show", chat)[1]
     copy.write_bytes(copy.read_bytes()[:16])
     code, _out, err = run(capsys, "import", str(copy))
-    assert code == 2 and "no conversation of qchat's" in err
+    assert code == 2 and "No qchat conversation" in err
 
 
 def test_what_only_reads_does_so_where_nothing_can_be_written(
@@ -116,12 +116,12 @@ def test_search(capsys: Capsys, chat: str) -> None:
     (start, end) = hit["marks"][0]
     assert hit["snippet"][start:end] == "scatters"
     assert hit["conversation"] == chat
-    assert run(capsys, "search", "nowhere") == (0, "", "Nothing was found.\n")
+    assert run(capsys, "search", "nowhere") == (0, "", "No matches.\n")
     assert run(capsys, "search", '"*')[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("args", "message"),
     [
         (["show", "zzzz"], "no conversation 'zzzz'"),
         (["delete", "zzzz", "--yes"], "no conversation"),
@@ -133,10 +133,10 @@ def test_search(capsys: Capsys, chat: str) -> None:
         (["search"], "WORDS"),
     ],
 )
-def test_mistakes_exit_with_2(capsys: Capsys, chat: str, args: list[str], words: str) -> None:
+def test_mistakes_exit_with_2(capsys: Capsys, chat: str, args: list[str], message: str) -> None:
     code, out, err = run(capsys, *args)
     assert (code, out) == (2, "")
-    assert words in err
+    assert message in err
     assert "Traceback" not in err
 
 
@@ -156,7 +156,7 @@ def test_export_and_import_of_everything(
     assert run(capsys, "export", "-o", "all.json", "--force")[0] == 0
     assert Path("all.json").read_bytes() == before
     assert run(capsys, "import", "all.json")[2] == (
-        "Imported 0 conversations. 1 was here already.\n"
+        "Imported 0 conversations. 1 duplicate skipped.\n"
     )
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
     assert run(capsys, "import", "all.json")[2] == "Imported 1 conversation.\n"
@@ -175,14 +175,14 @@ def test_lines_are_what_batch_reads(
     assert [m["role"] for m in messages] == ["system", "user", "assistant"]
     assert messages[2]["content"] == f"Light {ESCAPE}scatters.\n"
     Path("in.jsonl").write_text(out, "utf-8")
-    assert "1 was here already" in run(capsys, "import", "in.jsonl")[2]
+    assert "1 duplicate skipped" in run(capsys, "import", "in.jsonl")[2]
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "other"))
     assert run(capsys, "import", "in.jsonl")[0] == 0
     assert run(capsys, "export", "--format", "jsonl")[1] == out
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"),
+    ("bad", "message"),
     [
         ("{", "in.jsonl:2: not valid JSON"),
         ("[1]", "in.jsonl:2: there must be 'messages'"),
@@ -195,17 +195,19 @@ def test_lines_are_what_batch_reads(
         ('{"messages": [{"role": "user", "content": 3}]}', "in.jsonl:2: 'messages[0].content'"),
     ],
 )
-def test_a_bad_line_is_named_and_nothing_is_imported(capsys: Capsys, bad: str, words: str) -> None:
+def test_a_bad_line_is_named_and_nothing_is_imported(
+    capsys: Capsys, bad: str, message: str
+) -> None:
     good = '{"messages": [{"role": "user", "content": "hello"}]}'
     Path("in.jsonl").write_text(f"{good}\n{bad}\n{good}\n")
     code, _out, err = run(capsys, "import", "in.jsonl")
     assert code == 2
-    assert words in err
+    assert message in err
     assert run(capsys, "list")[1] == ""
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"role": "boss"}, "conversation 1: message 1: has no role"),
         ({"parent": 1}, "message 1: 'parent'"),
@@ -216,19 +218,19 @@ def test_a_bad_line_is_named_and_nothing_is_imported(capsys: Capsys, bad: str, w
     ],
 )
 def test_a_bad_export_is_refused(
-    capsys: Capsys, chat: str, change: dict[str, object], words: str
+    capsys: Capsys, chat: str, change: dict[str, object], message: str
 ) -> None:
     value = json.loads(run(capsys, "export")[1])
     value["conversations"][0]["messages"][0].update(change)
     Path("in.json").write_text(json.dumps(value))
     code, _out, err = run(capsys, "import", "in.json")
     assert code == 2
-    assert words in err
+    assert message in err
 
 
 def test_a_file_that_is_something_else(capsys: Capsys) -> None:
     Path("a.json").write_text('{"name": "x"}')
-    assert "neither an export" in run(capsys, "import", "a.json")[2]
+    assert "neither a qchat export" in run(capsys, "import", "a.json")[2]
     Path("b.json").write_bytes(b"ok\n\xff\n")
     assert "b.json:2: this is not UTF-8" in run(capsys, "import", "b.json")[2]
     Path("c.json").write_text("")
@@ -251,7 +253,7 @@ def test_delete_asks_and_restore_undoes(capsys: Capsys, chat: str) -> None:
     assert run(capsys, "restore", chat)[0] == 2
 
 
-def test_a_damaged_store_is_said(capsys: Capsys, home: Path, chat: str) -> None:
+def test_a_damaged_store_is_reported(capsys: Capsys, home: Path, chat: str) -> None:
     (home / "data" / "chats.db").write_bytes(b"rubbish" * 1000)
     code, _out, err = run(capsys, "list")
     assert code == 0
@@ -272,8 +274,8 @@ def test_restore_says_what_was_never_away(capsys: Capsys, chat: str) -> None:
 def test_search_marks_what_is_archived(capsys: Capsys, chat: str) -> None:
     assert "(archived)" not in run(capsys, "search", "scatters")[1]
     run(capsys, "archive", chat)
-    for words in ("scatters", "sky"):  # a message, a title
-        assert "(archived)" in run(capsys, "search", words)[1].splitlines()[0]
+    for message in ("scatters", "sky"):  # a message, a title
+        assert "(archived)" in run(capsys, "search", message)[1].splitlines()[0]
     assert [hit["archived"] for hit in json.loads(run(capsys, "search", "sky", "--json")[1])] == [
         True
     ]
@@ -286,12 +288,12 @@ def test_rename_pin_and_archive(capsys: Capsys, home: Path, chat: str) -> None:
     assert (code, out) == (0, "")
     assert err.startswith("Archived: Why blue") and run(capsys, "list")[1] == ""
     with open_store(home / "data") as store:
-        found = store.conversations.get(chat)
-        assert (found.named, found.pinned, found.archived) == (True, True, True)
+        record = store.conversations.get(chat)
+        assert (record.named, record.pinned, record.archived) == (True, True, True)
     assert run(capsys, "archive", "--off", chat)[0] == run(capsys, "pin", "--off", chat)[0] == 0
     with open_store(home / "data") as store:
-        found = store.conversations.get(chat)
-        assert (found.pinned, found.archived) == (False, False)
+        record = store.conversations.get(chat)
+        assert (record.pinned, record.archived) == (False, False)
 
 
 @pytest.mark.parametrize(

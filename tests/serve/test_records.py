@@ -155,12 +155,15 @@ def test_records_are_private_and_a_broken_one_is_none(
 
 
 def test_a_full_disk_keeps_the_record_that_was_there(
-    tmp_path: Path, registry: ServerRegistry
+    tmp_path: Path, registry: ServerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     registry.write(record())
     folder = tmp_path / "home" / "state" / "servers"
     before = set(folder.iterdir())
-    (folder / f"demo.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(EngineError, match="No space left on device"):
         registry.write(replace(record(), state=records.STOPPING))
     assert registry.read("demo") == record() and set(folder.iterdir()) == before

@@ -45,11 +45,11 @@ def test_what_is_no_database_is_set_aside(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "chats.db").write_bytes(data)
     with open_store(tmp_path) as store:
         assert store.conversations.list() == []
-        (kept,) = aside(tmp_path)
-        assert store.aside == kept
+        (damaged,) = aside(tmp_path)
+        assert store.aside == damaged
         assert store.notice is not None
-        assert str(kept) in store.notice
-        assert kept.read_bytes() == data
+        assert str(damaged) in store.notice
+        assert damaged.read_bytes() == data
         store.conversations.create(title="new")
     with open_store(tmp_path) as store:
         assert store.notice is None
@@ -71,7 +71,7 @@ def test_damage_in_the_middle_is_set_aside_at_the_next_opening(tmp_path: Path) -
                     break
                 store.messages.bodies(n.id for n in store.messages.path(chat.id))
         except StoreError as e:
-            assert e.trouble is StoreProblem.DAMAGED
+            assert e.problem is StoreProblem.DAMAGED
             assert e.exit_code == Exit.ENGINE
     else:
         pytest.fail("the damage was never said")
@@ -107,15 +107,15 @@ def test_what_can_be_read_of_a_damaged_file_is_brought_back(tmp_path: Path) -> N
     (lost,) = pages_with(path, b"question 30.")
     spoil(path, lost)
     with open_store(tmp_path) as store:
-        kept = store.messages.bodies(node.id for node in store.messages.path(chat.id))
+        survivors = store.messages.bodies(node.id for node in store.messages.path(chat.id))
         assert store.notice is not None
         assert "2 conversations could be read" in store.notice
         assert str(store.aside) in store.notice
         again = store.conversations.get(chat.id)
         assert (again.title, again.system) == ("天空", "Be short.")
-        assert [m.content for m in kept][::60][0].startswith("question 0.")
-        assert 50 < len(kept) < 61
-        assert kept[-1].content == "Light scatters."
+        assert [m.content for m in survivors][::60][0].startswith("question 0.")
+        assert 50 < len(survivors) < 61
+        assert survivors[-1].content == "Light scatters."
         tree = store.messages.tree(chat.id)
         assert [node.siblings for node in tree][-2:] == [2, 2]
         (answer,) = store.messages.bodies([tree[-2].id])
@@ -136,7 +136,7 @@ def test_without_its_first_page_a_file_is_read_all_the_same(tmp_path: Path) -> N
         assert store.aside.read_bytes()[:4096] == bytes(4096)  # it stays as it was
 
 
-def test_messages_whose_conversation_is_lost_are_kept(tmp_path: Path) -> None:
+def test_messages_without_their_conversation_survive(tmp_path: Path) -> None:
     chat = fill(tmp_path)
     path = tmp_path / "chats.db"
     with sqlite3.connect(path) as c:
@@ -146,9 +146,9 @@ def test_messages_whose_conversation_is_lost_are_kept(tmp_path: Path) -> None:
     c.close()
     spoil(path, root - 1)
     with open_store(tmp_path) as store:
-        (found,) = store.conversations.list()
-        assert (found.id, found.messages) == (chat.id, 30)
-        assert found.title.startswith("text 0 ")
+        (record,) = store.conversations.list()
+        assert (record.id, record.messages) == (chat.id, 30)
+        assert record.title.startswith("text 0 ")
 
 
 def test_bringing_back_that_was_cut_off_is_done_at_the_next_opening(
@@ -218,7 +218,7 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     c.close()
     with open_store(tmp_path) as store, pytest.raises(StoreError) as caught:
         store.search("text")
-    assert caught.value.trouble is StoreProblem.DAMAGED
+    assert caught.value.problem is StoreProblem.DAMAGED
     with open_store(tmp_path) as store:
         assert store.aside is None
         assert len(store.search("text")) == len(store.messages.path(chat.id)) == 30
@@ -268,13 +268,13 @@ def write_until_full(store: Store, chat: str) -> int:
         for n in range(1000):
             store.messages.add(chat, "user", f"{n} " + "words " * 2000)
             stored += 1
-    assert caught.value.trouble is StoreProblem.FULL
+    assert caught.value.problem is StoreProblem.FULL
     assert caught.value.exit_code == Exit.ENGINE
     assert "full" in str(caught.value)
     return stored
 
 
-def test_a_full_disk_is_said_and_costs_nothing_that_was_stored(disk: Path) -> None:
+def test_a_full_disk_is_reported_and_loses_nothing(disk: Path) -> None:
     store = open_store(disk)
     chat = store.conversations.create(title="kept").id
     stored = write_until_full(store, chat)
@@ -296,7 +296,7 @@ def test_opening_on_a_full_disk_says_so(disk: Path) -> None:
             file.write(b"x" * 4096)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is StoreProblem.FULL
+    assert caught.value.problem is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -312,7 +312,7 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
     for _time in range(2):
         with pytest.raises(StoreError) as caught:
             open_store(disk)
-        assert caught.value.trouble is StoreProblem.FULL
+        assert caught.value.problem is StoreProblem.FULL
     ballast.unlink()
     with open_store(disk) as store:
         assert store.notice is not None
@@ -320,14 +320,14 @@ def test_a_damaged_file_on_a_full_disk_is_brought_back_later(disk: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "what, error, said",
+    "what, error, message",
     [
         ("add", StoreError(StoreProblem.FULL, "The disk is full."), "The disk is full."),
         ("shutil", OSError(28, "No space left on device"), "No space left on device."),
     ],
 )
 def test_what_could_not_be_stored_is_brought_back_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, message: str
 ) -> None:
     chat = fill(tmp_path)
     spoil(tmp_path / "chats.db", 0)
@@ -336,19 +336,19 @@ def test_what_could_not_be_stored_is_brought_back_later(
         failing.copyfile = failing
         patch.setattr(salvage, what, failing)
         with open_store(tmp_path) as store:
-            assert store.notice is not None and said in store.notice
+            assert store.notice is not None and message in store.notice
             store.conversations.create(title="new")
     with open_store(tmp_path) as store:
         assert len(store.messages.path(chat.id)) == 30
         assert len(store.conversations.list()) == 2
 
 
-def test_a_read_only_folder_is_said(disk: Path) -> None:
+def test_a_read_only_folder_is_reported(disk: Path) -> None:
     chat = fill(disk, 3)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StoreError) as caught:
         open_store(disk)
-    assert caught.value.trouble is StoreProblem.READ_ONLY
+    assert caught.value.problem is StoreProblem.READ_ONLY
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     with open_store(disk) as store:
         assert len(store.messages.path(chat.id)) == 3
@@ -362,7 +362,7 @@ def test_a_read_only_folder_can_be_read(disk: Path) -> None:
         assert len(store.search("text")) == 3
         with pytest.raises(StoreError) as caught:
             store.conversations.rename(chat.id, "other")
-        assert caught.value.trouble is StoreProblem.READ_ONLY
+        assert caught.value.problem is StoreProblem.READ_ONLY
     empty = disk / "none"
     with pytest.raises(QchatError):
         open_store(empty, only_reading=True)
@@ -396,5 +396,5 @@ def test_what_is_written_after_the_file_was_set_aside_is_refused(tmp_path: Path)
             assert fresh.aside is not None
             with pytest.raises(StoreError, match="start qchat again") as caught:
                 living.messages.add(chat.id, "user", "typed later")
-            assert caught.value.trouble is StoreProblem.DAMAGED
+            assert caught.value.problem is StoreProblem.DAMAGED
             fresh.conversations.create(title="goes on")

@@ -48,22 +48,22 @@ def start(program: str, *args: str) -> "subprocess.Popen[str]":
     )
 
 
-def said(process: "subprocess.Popen[str]") -> list[str]:
+def read_fields(process: "subprocess.Popen[str]") -> list[str]:
     assert process.stdout is not None
     return process.stdout.readline().split()
 
 
-def test_what_kill_9_cut_off_is_stopped_and_kept(tmp_path: Path) -> None:
+def test_a_partial_answer_survives_kill_9(tmp_path: Path) -> None:
     streamer = start(_STREAMER, str(tmp_path))
     with streamer:
-        chat, answer = said(streamer)
+        chat, answer = read_fields(streamer)
         # While it lives its answer is its own, whoever opens the store.
         with open_store(tmp_path) as store:
             assert store.stopped == 0
             assert store.messages.get(int(answer)).state is MessageState.STREAMING
             with pytest.raises(StoreError) as caught:
                 store.messages.checkpoint(int(answer), "mine")
-            assert caught.value.trouble is StoreProblem.BUSY
+            assert caught.value.problem is StoreProblem.BUSY
         os.kill(streamer.pid, signal.SIGKILL)
         streamer.wait()
     with open_store(tmp_path) as store:
@@ -78,7 +78,7 @@ def test_what_kill_9_cut_off_is_stopped_and_kept(tmp_path: Path) -> None:
 
 def test_a_paused_process_is_not_dead(tmp_path: Path) -> None:
     with start(_STREAMER, str(tmp_path)) as streamer:
-        _chat, answer = said(streamer)
+        _chat, answer = read_fields(streamer)
         os.kill(streamer.pid, signal.SIGSTOP)
         with open_store(tmp_path) as store:
             assert store.messages.get(int(answer)).state is MessageState.STREAMING
@@ -104,15 +104,15 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
             start(_WRITER, str(tmp_path), chat, "b") as b,
         ):
             for process in (a, b):
-                assert said(process) == ["ready"]
+                assert read_fields(process) == ["ready"]
             for process in (a, b):
                 process.communicate("go\n", timeout=60)
                 assert process.returncode == 0
         assert store.changes() != before
         nodes = store.messages.tree(chat)
         assert len(nodes) == store.conversations.get(chat).messages == 160
-        known = {node.id for node in nodes}
-        assert all(node.parent in known for node in nodes if node.parent is not None)
+        ids = {node.id for node in nodes}
+        assert all(node.parent in ids for node in nodes if node.parent is not None)
         assert {node.state for node in nodes} == {MessageState.COMPLETE}
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from qchat.store import ROLES, MessageState, open_store, parse_document, parse_messages
 
 TEXT = st.text(max_size=40)
-WORDS = st.lists(
+VOCABULARY = st.lists(
     st.sampled_from(
         ["天空", "蓝色", "知识图谱", "sky", "Blue", "café", "日本語", "한국어", "x1", "🎉"]
     ),
@@ -39,7 +39,7 @@ class Tree(RuleBasedStateMachine):
         self.store = open_store(Path(self.folder.name))
         self.chat = self.store.conversations.create(title="a").id
         self.streaming: list[int] = []
-        self.kept: dict[int, tuple[int | None, str]] = {}
+        self.expected: dict[int, tuple[int | None, str]] = {}
         return self._add(text, None)
 
     def _stored(self, text: str) -> str:
@@ -47,7 +47,7 @@ class Tree(RuleBasedStateMachine):
 
     def _add(self, text: str, parent: int | None) -> int:
         made = self.store.messages.add(self.chat, "user", text, parent=parent)
-        self.kept[made.id] = (parent, self._stored(text))
+        self.expected[made.id] = (parent, self._stored(text))
         return made.id
 
     @rule(target=done, parent=st.none() | done, text=TEXT)
@@ -57,7 +57,7 @@ class Tree(RuleBasedStateMachine):
     @rule(parent=done)
     def begin(self, parent: int) -> None:
         made = self.store.messages.begin(self.chat, parent=parent)
-        self.kept[made.id] = (parent, "")
+        self.expected[made.id] = (parent, "")
         self.streaming.append(made.id)
 
     @precondition(lambda self: self.streaming)
@@ -65,14 +65,14 @@ class Tree(RuleBasedStateMachine):
     def checkpoint(self, text: str) -> None:
         answer = self.streaming[-1]
         self.store.messages.checkpoint(answer, text)
-        self.kept[answer] = (self.kept[answer][0], self._stored(text))
+        self.expected[answer] = (self.expected[answer][0], self._stored(text))
 
     @precondition(lambda self: self.streaming)
     @rule(target=done, state=ENDS, text=TEXT)
     def finish(self, state: MessageState, text: str) -> int:
         answer = self.streaming.pop(0)
         self.store.messages.finish(answer, state, text)
-        self.kept[answer] = (self.kept[answer][0], self._stored(text))
+        self.expected[answer] = (self.expected[answer][0], self._stored(text))
         return answer
 
     @rule(message=done)
@@ -93,14 +93,14 @@ class Tree(RuleBasedStateMachine):
     @rule(at=done)
     def fork(self, at: int) -> None:
         copy = self.store.conversations.fork(self.chat, at)
-        wanted = []
+        texts = []
         number: int | None = at
         while number is not None:
-            number, text = self.kept[number]
-            wanted.append(text)
+            number, text = self.expected[number]
+            texts.append(text)
         nodes = self.store.messages.path(copy.id)
         bodies = self.store.messages.bodies(node.id for node in nodes)
-        assert [m.content for m in bodies] == wanted[::-1]
+        assert [m.content for m in bodies] == texts[::-1]
 
     @rule()
     def delete_and_restore(self) -> None:
@@ -118,11 +118,11 @@ class Tree(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        if not hasattr(self, "kept"):
+        if not hasattr(self, "expected"):
             return
         nodes = self.store.messages.tree(self.chat)
         bodies = self.store.messages.bodies(node.id for node in nodes)
-        assert {m.id: (m.parent, m.content) for m in bodies} == self.kept
+        assert {m.id: (m.parent, m.content) for m in bodies} == self.expected
         path = self.store.messages.path(self.chat)
         parents = [None, *(node.id for node in path)]
         assert [node.parent for node in path] == parents[: len(path)]
@@ -170,7 +170,7 @@ def test_export_import_export_is_the_same(
         with open_store(Path(folder) / "b") as two:
             assert two.load([parse_document(exported)]).added == (chat,)
             assert two.dump(chat) == exported
-            assert two.load([parse_document(exported)]).known == 1
+            assert two.load([parse_document(exported)]).duplicates == 1
         if lines["messages"]:
             with open_store(Path(folder) / "c") as three:
                 (key,) = three.load([parse_messages(lines)]).added
@@ -178,27 +178,27 @@ def test_export_import_export_is_the_same(
 
 
 @settings(max_examples=80)
-@given(WORDS, st.data())
-def test_what_was_stored_is_found(words: list[str], data: st.DataObject) -> None:
+@given(VOCABULARY, st.data())
+def test_a_search_matches_stored_text(words: list[str], data: st.DataObject) -> None:
     glue = data.draw(st.sampled_from(["", " ", "，", "\n"]))
     text = glue.join(words)
     start = data.draw(st.integers(0, len(text) - 1))
     piece = text[start : start + 2]
-    asked = [piece] if all("\u4e00" <= c <= "\u9fff" for c in piece) else []
+    questions = [piece] if all("\u4e00" <= c <= "\u9fff" for c in piece) else []
     if glue:  # a word of letters is found as a whole
         word = data.draw(st.sampled_from(words))
-        asked += [word, word.upper(), word.lower()]
+        questions += [word, word.upper(), word.lower()]
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder)) as store:
         chat = store.conversations.create(title=text).id
         message = store.messages.add(chat, "user", text).id
         store.messages.add(chat, "user", "something else")
-        for question in asked:
+        for question in questions:
             title, hit = store.search(question)
             assert (title.message, hit.message) == (None, message)
-            for found in (title, hit):
-                assert found.marks
-                for begin, end in found.marks:
-                    assert 0 <= begin < end <= len(found.snippet)
+            for result in (title, hit):
+                assert result.marks
+                for begin, end in result.marks:
+                    assert 0 <= begin < end <= len(result.snippet)
 
 
 @settings(max_examples=200)

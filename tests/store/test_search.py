@@ -18,18 +18,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def found(store: Store, question: str, **how: object) -> list[str]:
+def matches(store: Store, question: str, **how: object) -> list[str]:
     hits = store.search(question, **how)  # type: ignore[arg-type]
     return ["".join(hit.snippet[a:b] + "|" for a, b in hit.marks) for hit in hits]
 
 
-def test_words_of_two_chinese_characters(store: Store) -> None:
+def test_two_chinese_characters(store: Store) -> None:
     chat = store.conversations.create().id
     store.messages.add(chat, "user", "知识图谱与大模型")
     store.messages.add(chat, "user", "图书的谱系")
-    assert found(store, "图谱") == ["图谱|"]
-    assert found(store, "谱系 图书") == ["图书|谱系|"]
-    assert found(store, "谱图") == []
+    assert matches(store, "图谱") == ["图谱|"]
+    assert matches(store, "谱系 图书") == ["图书|谱系|"]
+    assert matches(store, "谱图") == []
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_words_of_two_chinese_characters(store: Store) -> None:
         ("!", []),
     ],
 )
-def test_words(store: Store, question: str, marked: list[str]) -> None:
+def test_terms(store: Store, question: str, marked: list[str]) -> None:
     chat = store.conversations.create().id
     store.messages.add(chat, "user", "Naïve well-known cafe\u0301s: 用vLLM -> fast")
-    assert found(store, question) == marked
+    assert matches(store, question) == marked
 
 
 def test_titles_come_first_then_the_newest(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_titles_come_first_then_the_newest(store: Store) -> None:
     assert [hit.snippet for hit in store.search("sky")] == ["sky two"]
 
 
-def test_other_branches_are_searched_and_can_be_shown(store: Store) -> None:
+def test_other_branches_are_searched(store: Store) -> None:
     chat = store.conversations.create().id
     question = store.messages.add(chat, "user", "Why?")
     for text in ("one", "two"):

@@ -29,7 +29,7 @@ def chat(store: Store) -> StoredConversation:
     return store.conversations.create(title="Sky", model="demo")
 
 
-def shown(store: Store, chat: StoredConversation) -> list[str]:
+def texts(store: Store, chat: StoredConversation) -> list[str]:
     nodes = store.messages.path(chat.id)
     return [m.content for m in store.messages.bodies(n.id for n in nodes)]
 
@@ -67,44 +67,46 @@ def test_a_question_and_its_answer_are_the_path(store: Store, chat: StoredConver
     assert store.conversations.get(chat.id).messages == 2
 
 
-def test_regenerating_makes_a_sibling_and_both_can_be_shown(
+def test_regenerating_makes_a_sibling_and_each_can_be_selected(
     store: Store, chat: StoredConversation
 ) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     one = answered(store, chat, "one")
     store.messages.add(chat.id, "user", "And?")
     two = answered(store, chat, "two", parent=question.id)
-    assert shown(store, chat) == ["Why?", "two"]
+    assert texts(store, chat) == ["Why?", "two"]
     assert store.messages.siblings(two) == [one, two]
     assert [(n.sibling, n.siblings) for n in store.messages.path(chat.id)] == [(0, 1), (1, 2)]
     store.messages.show(one)
-    assert shown(store, chat) == ["Why?", "one", "And?"]
+    assert texts(store, chat) == ["Why?", "one", "And?"]
 
 
 def test_an_edited_first_question_is_another_root(store: Store, chat: StoredConversation) -> None:
     old = store.messages.add(chat.id, "user", "Wy?")
     answered(store, chat, "What?")
     new = store.messages.add(chat.id, "user", "Why?", parent=None)
-    assert shown(store, chat) == ["Why?"]
+    assert texts(store, chat) == ["Why?"]
     assert store.messages.siblings(new.id) == [old.id, new.id]
 
 
-def test_showing_what_is_shown_keeps_the_path(store: Store, chat: StoredConversation) -> None:
+def test_selecting_a_message_on_the_path_changes_nothing(
+    store: Store, chat: StoredConversation
+) -> None:
     question = store.messages.add(chat.id, "user", "Why?")
     one = answered(store, chat, "one")
     answered(store, chat, "two", parent=question.id)
     store.messages.show(one)
     store.messages.show(question.id)
-    assert shown(store, chat) == ["Why?", "one"]
+    assert texts(store, chat) == ["Why?", "one"]
 
 
 def test_the_path_can_be_cut_and_had_back(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     answer = answered(store, chat, "So.")
     store.messages.set_leaf(chat.id, None)
-    assert shown(store, chat) == []
+    assert texts(store, chat) == []
     store.messages.show(answer)
-    assert shown(store, chat) == ["Why?", "So."]
+    assert texts(store, chat) == ["Why?", "So."]
 
 
 def test_a_stopped_answer_goes_on(store: Store, chat: StoredConversation) -> None:
@@ -125,7 +127,7 @@ def test_an_answer_that_has_ended_is_not_written_to(store: Store, chat: StoredCo
     ):
         with pytest.raises(StoreError) as caught:
             write()
-        assert caught.value.trouble is StoreProblem.BUSY
+        assert caught.value.problem is StoreProblem.BUSY
     assert store.messages.get(answer).content == "whole"
 
 
@@ -135,12 +137,12 @@ def test_a_fork_is_a_copy_of_the_path(store: Store, chat: StoredConversation) ->
     two = answered(store, chat, "two", parent=question.id)
     store.messages.add(chat.id, "user", "And?")
     copy = store.conversations.fork(chat.id, two)
-    assert shown(store, copy) == ["Why?", "two"]
+    assert texts(store, copy) == ["Why?", "two"]
     store.messages.add(copy.id, "user", "Else?")
-    assert shown(store, chat) == ["Why?", "two", "And?"]
+    assert texts(store, chat) == ["Why?", "two", "And?"]
 
 
-def test_forks_are_told_apart_by_a_number(store: Store, chat: StoredConversation) -> None:
+def test_forks_have_numbered_titles(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     copy = store.conversations.fork(chat.id)
     titles = [store.conversations.fork(key).title for key in (chat.id, copy.id)]
@@ -167,7 +169,7 @@ def test_a_message_of_another_conversation_is_no_parent(
     question = store.messages.add(other.id, "user", "Why?")
     with pytest.raises(StoreError, match="no message"):
         store.messages.add(chat.id, "user", "And?", parent=question.id)
-    assert shown(store, chat) == []
+    assert texts(store, chat) == []
 
 
 def test_a_question_empties_the_draft(store: Store, chat: StoredConversation) -> None:
@@ -186,8 +188,8 @@ def test_tool_calls_and_parts_go_back_as_they_came(store: Store, chat: StoredCon
         "tool_calls": calls,
     }
     parts = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "x"}}]
-    seen = store.messages.add(chat.id, "user", "see", extra={"content": parts})
-    assert seen.for_api() == {"role": "user", "content": parts}
+    message = store.messages.add(chat.id, "user", "see", extra={"content": parts})
+    assert message.for_api() == {"role": "user", "content": parts}
 
 
 def test_deleting_is_undone_until_it_is_purged(store: Store, chat: StoredConversation) -> None:
@@ -198,7 +200,7 @@ def test_deleting_is_undone_until_it_is_purged(store: Store, chat: StoredConvers
     assert store.search("why") == []
     assert [c.id for c in store.conversations.list(deleted=True)] == [chat.id]
     store.conversations.restore(chat.id)
-    assert shown(store, chat) == ["Why?", "So."]
+    assert texts(store, chat) == ["Why?", "So."]
     store.conversations.delete(chat.id)
     assert store.conversations.purge(older_than=3600) == 0
     assert store.conversations.purge() == 1
@@ -227,7 +229,7 @@ def test_the_list_has_pinned_ones_first_and_leaves_archived_ones_out(store: Stor
     assert {x.title for x in store.conversations.list(archived=None)} == set("abc")
 
 
-def test_an_id_is_found_by_its_beginning(store: Store, chat: StoredConversation) -> None:
+def test_an_id_matches_by_prefix(store: Store, chat: StoredConversation) -> None:
     assert [c.id for c in store.conversations.find(chat.id[:6].upper())] == [chat.id]
     assert store.conversations.find("") == []
     assert store.conversations.find("'; --") == []
@@ -261,12 +263,12 @@ def test_an_import_holds_the_lock_for_what_it_adds_alone(
         return parse_messages({"messages": [{"role": "user", "content": f"line {n}"}]})
 
     def statements(*parsed: Parsed) -> int:
-        said: list[str] = []
+        statements: list[str] = []
         connection = store._db._connection
-        connection.set_trace_callback(said.append)
+        connection.set_trace_callback(statements.append)
         store.load(parsed)
         connection.set_trace_callback(None)
-        return len(said) - said.index("BEGIN IMMEDIATE")
+        return len(statements) - statements.index("BEGIN IMMEDIATE")
 
     document = parse_document({"title": "a", "messages": [], "id": "0000000000"})
     before = statements(line(1), document)

@@ -121,7 +121,7 @@ async def test_export_and_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             await wait_until(lambda: "exists" in messages(app)[-1])
             await type_in(app, "/import all.json")
             await wait_until(
-                lambda: messages(app)[-1] == "Imported 0 conversations. 1 was here already."
+                lambda: messages(app)[-1] == "Imported 0 conversations. 1 duplicate skipped."
             )
             (files / "other.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
             await type_in(app, "/import other.jsonl")

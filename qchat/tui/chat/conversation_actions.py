@@ -99,7 +99,7 @@ class ConversationActions:
 
     async def rename_to(self, conversation: str, title: str) -> None:
         """Change the title of a conversation."""
-        title = chat_lines.given_title(title)
+        title = chat_lines.checked_title(title)
         changed = await self._repository.run(self._table.rename, conversation, title)
         if conversation == self._conversation.id:
             self._conversation.title = changed.title

@@ -11,7 +11,7 @@ from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
 from ...message_state import MessageState
-from ...store import Store, StoredConversation, StoreThread, title_of
+from ...store import AnswerRecorder, Store, StoredConversation, StoreThread
 from ...store import StoredMessage as Stored
 from ..composer.chips import Draft
 from ..request_settings import RequestSettings
@@ -62,6 +62,7 @@ class ConversationRepository:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.run = StoreThread()
+        self._recorder = AnswerRecorder(store)
         self._drafts: dict[str | None, str | None] = {}  # None: unknown what is stored
 
     def load(self, conversation: str | None) -> LoadedConversation:
@@ -102,17 +103,16 @@ class ConversationRepository:
         store = self.store
         if conversation is not None:
             self._check(conversation)
-            stored = store.messages.add(conversation, "user", text, parent=parent)
+            stored = self._recorder.add_question(conversation, text, parent=parent)
             return stored, store.messages.versions(conversation).get(stored.id)
         with store.together():  # else a question that fails would leave an empty conversation
-            created = store.conversations.create(
-                title=title_of(text),
+            stored = self._recorder.add_conversation(
+                text,
                 system=settings.system,
                 server=settings.server,
                 model=settings.model,
                 settings=settings.settings(),
             )
-            stored = store.messages.add(created.id, "user", text)
             store.remember(_DRAFT, "")
         return stored, None
 
@@ -159,13 +159,13 @@ class ConversationRepository:
         self._check(conversation)
         store = self.store
         messages = store.for_api(conversation, question)
-        metadata: JsonObject = {"server": settings.endpoint.name or settings.endpoint.base_url}
-        if parameters := settings.request_parameters():
-            metadata["request"] = parameters
-        if settings.system:
-            metadata["system"] = settings.system
-        answer = store.messages.begin(
-            conversation, parent=question, model=settings.model, used=metadata
+        answer = self._recorder.begin(
+            conversation,
+            parent=question,
+            server=settings.endpoint.name or settings.endpoint.base_url,
+            model=settings.model,
+            system=settings.system,
+            parameters=settings.request_parameters(),
         )
         version = store.messages.versions(conversation).get(answer.id)
         return StartedAnswer(answer.id, messages, version)
@@ -199,7 +199,7 @@ class ConversationRepository:
 
     def checkpoint(self, answer: int, content: str, reasoning: str) -> "Future[None]":
         """Store what has arrived so far."""
-        return self.run(self.store.messages.checkpoint, answer, content, reasoning or None)
+        return self.run(self._recorder.checkpoint, answer, content, reasoning)
 
     def finish_answer(
         self,
@@ -209,22 +209,19 @@ class ConversationRepository:
         reasoning_seconds: float | None,
     ) -> "Future[Stored]":
         """Store how the answer ended."""
-        timings: JsonObject = {"total_seconds": round(result.total, 4)}
-        if result.first_token is not None:
-            timings["first_token_seconds"] = round(result.first_token, 4)
-        if reasoning_seconds is not None:
-            timings["reasoning_seconds"] = round(reasoning_seconds, 4)
         return self.run(
-            self.store.messages.finish,
+            self._recorder.finish,
             answer,
             state,
             result.content,
-            result.reasoning or None,
-            error=result.error or None,
+            result.reasoning,
+            error=result.error,
             finish_reason=result.finish_reason,
             model=result.model,
-            usage=result.usage or {},
-            timings=timings,
+            usage=result.usage,
+            first_token=result.first_token,
+            total=result.total,
+            reasoning_seconds=reasoning_seconds,
         )
 
     def save_draft(self, conversation: str | None, draft: str) -> "Future[object] | None":

@@ -1,21 +1,19 @@
-"""Running `qchat ask`, in this process or as one of its own."""
+"""Running `qchat ask`, in this process or in one of its own."""
 
 import io
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 from qchat import cli
 
 from ..faults import Running
-
-if TYPE_CHECKING:
-    pass
 
 ENTRY = [
     sys.executable,
@@ -30,33 +28,33 @@ def environment(home: Path, **environ: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a run left behind."""
+class Completed:
+    """A finished run."""
 
     returncode: int
     stdout: bytes
     stderr: bytes
 
 
-def in_process(args: list[str], environ: dict[str, str], stdin: bytes | None) -> Done:
+def in_process(args: list[str], environ: dict[str, str], stdin: bytes | None) -> Completed:
     """The command line in this process: the SDK is then imported once for all tests."""
     streams = [
         io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") for data in (stdin or b"", b"", b"")
     ]
-    entered, out, err = streams
+    input_, out, err = streams
     with (
         mock.patch.dict(os.environ, environ, clear=True),
-        mock.patch.multiple(sys, stdin=entered, stdout=out, stderr=err),
+        mock.patch.multiple(sys, stdin=input_, stdout=out, stderr=err),
     ):
         code = cli.run(args)
     for stream in (out, err):
         stream.flush()
     written = [stream.buffer for stream in (out, err)]
     assert all(isinstance(buffer, io.BytesIO) for buffer in written)
-    return Done(code, *(buffer.getvalue() for buffer in written))
+    return Completed(code, *(buffer.getvalue() for buffer in written))
 
 
-class Asker:
+class AskCommand:
     """Runs `qchat ask`: called, in this process; started, as a process of its own."""
 
     def __init__(self, home: Path, server: Running) -> None:
@@ -66,7 +64,7 @@ class Asker:
     def command(self, *args: str) -> list[str]:
         return [*ENTRY, "ask", "--base-url", self.server.url, *args]
 
-    def __call__(self, *args: str, stdin: bytes | None = None, **environ: str) -> Done:
+    def __call__(self, *args: str, stdin: bytes | None = None, **environ: str) -> Completed:
         args = ("ask", "--base-url", self.server.url, *args)
         return in_process(list(args), environment(self.home, **environ), stdin)
 
@@ -87,8 +85,8 @@ def last_body(server: Running) -> dict[str, Any]:
     return body
 
 
-def wait_until(condition: Any, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "the condition never held"
         time.sleep(0.02)
