@@ -20,8 +20,8 @@ from urllib.request import url2pathname
 from . import lifeline
 from .i18n import _
 
-# Not importlib.util.find_spec: asked for pip, setuptools' import hook turns itself off, and the vLLM
-# of this process can't be imported any more.
+# Not importlib.util.find_spec: asked for pip, the import hook of setuptools turns itself off, and
+# vLLM can't be imported in this process any more.
 find_spec = PathFinder.find_spec
 
 DISTRIBUTION = "qchat-vllm"

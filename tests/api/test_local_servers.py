@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from qchat.batch.engines.selection import EngineRequest, select_engine
@@ -99,4 +100,4 @@ async def test_a_batch_that_names_nobody_is_told_who_is_here(
 ) -> None:
     serves("second", "http://127.0.0.1:8")
     with pytest.raises(UsageError, match=r"Running here: http://127\.0\.0\.1:8/v1 \(second\)\."):
-        await select_engine(EngineRequest(engine=engine), settings, Path)
+        await select_engine(EngineRequest(engine=engine), settings, Path, Mock())
