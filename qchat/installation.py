@@ -11,14 +11,18 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from . import lifeline
 from .i18n import _
+
+# Not importlib.util.find_spec: asked for pip, the import hook of setuptools turns itself off, and
+# vLLM can't be imported in this process any more.
+find_spec = PathFinder.find_spec
 
 DISTRIBUTION = "qchat-vllm"
 FORMER_DISTRIBUTION = "qchat"

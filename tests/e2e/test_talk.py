@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from qchat.api.endpoint import Endpoint
 from qchat.message_state import MessageState
 from qchat.sampling import Sampling
@@ -13,6 +15,8 @@ from qchat.tui.transcript.message import Message
 
 from ..tui.waiting import wait_until
 from .servers import Server
+
+pytestmark = pytest.mark.vllm
 
 _GREEDY = Sampling(temperature=0.0, thinking=False)
 
