@@ -38,7 +38,7 @@ def test_the_values_are_those_of_the_request() -> None:
         DefaultSettings(HERE, options=Sampling(extra={"top_k": 3}), preset="creative")
     )
     settings = settings.with_text("thinking", "on").with_text("max_tokens", "7")
-    request = settings.request()
+    request = settings.request_parameters()
     template = request.pop("chat_template_kwargs")
     assert template == {"enable_thinking": settings.value("thinking")[0]}
     assert request == {name: settings.value(name)[0] for name in request}
@@ -49,7 +49,7 @@ def test_a_value_changed_here_beats_the_extra_body() -> None:
     extra = {"top_k": 3, "n": 1, "chat_template_kwargs": {"enable_thinking": True, "x": 1}}
     settings = RequestSettings.new(DefaultSettings(HERE, options=Sampling(extra=extra)))
     settings = settings.with_text("top_k", "9").with_text("thinking", "off")
-    assert settings.request() == {
+    assert settings.request_parameters() == {
         "top_k": 9,
         "n": 1,
         "chat_template_kwargs": {"enable_thinking": False, "x": 1},
@@ -62,7 +62,7 @@ def test_reset() -> None:
     )
     assert settings.with_text("temperature", "").value("temperature") == (0.1, Origin.PRESET)
     bare = settings.with_text("preset", "none").with_text("temperature", "default")
-    assert bare.value("temperature") == (None, Origin.SERVER) and bare.request() == {}
+    assert bare.value("temperature") == (None, Origin.SERVER) and bare.request_parameters() == {}
     assert bare.value("preset") == (None, Origin.CONVERSATION)
     assert bare.with_text("preset", "").value("preset") == ("code", Origin.CONFIG)
     assert settings.with_text("preset", "fast").reset().preset == "code"
@@ -117,7 +117,7 @@ def test_the_api_key_of_a_detected_server_is_used_again() -> None:
         Endpoint("http://127.0.0.1:8/v1"),
         Endpoint("http://127.0.0.1:8/v1", api_key=Secret("k" * 32)),
     )
-    defaults = DefaultSettings(HERE, used={keyed.base_url: keyed})
+    defaults = DefaultSettings(HERE, detected={keyed.base_url: keyed})
     assert endpoint_named(defaults, plain.base_url) is keyed
     assert endpoint_named(defaults._replace(endpoint=plain), None) is keyed
     lab = replace(plain, name="lab")
