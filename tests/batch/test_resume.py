@@ -75,6 +75,19 @@ def test_ordered_results_stand_as_the_input_does(server: faults.Running) -> None
     ]
 
 
+def test_answers_beyond_the_limit_survive_ordered(server: faults.Running) -> None:
+    write("in.jsonl", "a", "b", "c")
+    args = ("in.jsonl", "--base-url", server.url, "--ordered")
+    assert batch(*args) == 0
+    results = Path("in.results.jsonl")
+    backwards = b"".join(reversed(results.read_bytes().splitlines(keepends=True)))
+    results.write_bytes(backwards)
+    assert batch(*args, "--limit", "2") == 0
+    assert results.read_bytes() == backwards
+    assert batch(*args) == 0
+    assert list(map(place, read("in.results.jsonl"))) == [1, 2, 3]
+
+
 def test_ordered_and_standard_output_exclude_each_other(
     server: faults.Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
