@@ -209,6 +209,17 @@ def test_deleting_is_undone_until_it_is_purged(store: Store, chat: StoredConvers
     assert store.search("sky") == store.search("why") == []
 
 
+def test_a_deleted_conversation_is_purged_at_its_age_and_not_before(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    with open_store(tmp_path, clock=lambda: now) as store:
+        chat = store.conversations.create(title="Sky")
+        store.conversations.delete(chat.id)
+        now += 3599
+        assert store.conversations.purge(older_than=3600) == 0
+        now += 1
+        assert store.conversations.purge(older_than=3600) == 1
+
+
 def test_a_persons_title_is_not_replaced_by_a_models(
     store: Store, chat: StoredConversation
 ) -> None:
