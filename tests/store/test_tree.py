@@ -142,6 +142,18 @@ def test_a_fork_is_a_copy_of_the_path(store: Store, chat: StoredConversation) ->
     assert texts(store, chat) == ["Why?", "two", "And?"]
 
 
+def test_a_fork_of_an_answer_on_its_way_has_what_was_stored_of_it(
+    store: Store, chat: StoredConversation
+) -> None:
+    answer = store.messages.begin(chat.id)
+    store.messages.checkpoint(answer.id, "So far")
+    copy = store.conversations.fork(chat.id)
+    (node,) = store.messages.path(copy.id)
+    assert node.state is MessageState.STOPPED  # nobody will end it
+    assert store.messages.get(node.id).content == "So far"
+    assert store.messages.get(answer.id).state is MessageState.STREAMING
+
+
 def test_forks_have_numbered_titles(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     copy = store.conversations.fork(chat.id)
