@@ -279,6 +279,26 @@ def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: StoredConv
         assert other.load([parse_document(store.dump(made.id))]).added == (made.id,)
 
 
+def test_what_is_written_out_while_an_answer_streams_can_be_read_back(
+    store: Store, chat: StoredConversation
+) -> None:
+    answer = store.messages.begin(chat.id)
+    store.messages.checkpoint(answer.id, "So far")
+    document = store.dump(chat.id) | {"id": "0000000000"}
+    (key,) = store.load([parse_document(document)]).added
+    (node,) = store.messages.path(key)
+    assert node.state is MessageState.STOPPED
+    assert store.messages.get(node.id).content == "So far"
+
+
+def test_what_was_imported_and_deleted_can_be_imported_again(store: Store) -> None:
+    parsed = parse_messages({"messages": [{"role": "user", "content": "Why?"}]})
+    (first,) = store.load([parsed]).added
+    assert store.load([parsed]).added == ()
+    store.conversations.delete(first)
+    assert len(store.load([parsed]).added) == 1
+
+
 def test_an_import_holds_the_lock_for_what_it_adds_alone(
     store: Store, chat: StoredConversation
 ) -> None:
