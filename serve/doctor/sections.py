@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from ...api import endpoint as wire
+from ...api import endpoint as endpoints
 from ...engine import vllm_startup as vllm_start
 from ...engine.machine import Machine, detect
 from ...errors import EngineError, UsageError
@@ -68,7 +68,7 @@ def _configured_target(
             return problem("settings", text.format(name=options.server), settings.fix)
         settings = Settings(Paths.find(options.environ), environ=options.environ)
     try:
-        endpoint = wire.resolve(
+        endpoint = endpoints.resolve(
             settings,
             server=options.server,
             base_url=options.base_url,
@@ -157,8 +157,8 @@ def _servers(
     if named is not None and not (isinstance(named, Target) and _is_own(named, servers)):
         yield _server_section(named, servers, options)
     elif named is None:
-        default = Target(wire.Endpoint(wire.LOCAL_URL))
-        if not _is_own(default, servers) and wire.answers(default.endpoint):
+        default = Target(endpoints.Endpoint(endpoints.LOCAL_URL))
+        if not _is_own(default, servers) and endpoints.answers(default.endpoint):
             yield _server_section(default, servers, options)
         elif not servers:
             yield Section("server", _("Server"), _no_server)

@@ -12,7 +12,7 @@ from qchat.serve.doctor import sections as doctor_sections
 from qchat.serve.doctor.finding import Finding, Findings, ok, problem, warning
 
 from qchat import cli
-from qchat.api import endpoint as wire
+from qchat.api import endpoint as endpoints
 from qchat.engine import vllm_startup as vllm_start
 from qchat.engine.machine import Gpu
 
@@ -25,7 +25,7 @@ class TestCommand:
         for name in ("QCHAT_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
-        monkeypatch.setattr(wire, "answers", lambda _endpoint: False)
+        monkeypatch.setattr(endpoints, "answers", lambda _endpoint: False)
         return tmp_path
 
     def only(self, monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
