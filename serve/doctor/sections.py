@@ -6,12 +6,12 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ...api import endpoint as endpoints
-from ...engine import vllm_startup as vllm_start
+from ...engine import vllm_startup
 from ...engine.machine import Machine, detect
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings
-from .. import process_tree as tree
+from .. import process_tree
 from ..records import FAILED, READY, ServerRecord, ServerRegistry
 from . import install as doctor_install
 from . import machine as doctor_machine
@@ -120,7 +120,7 @@ def _all_sections(
 
 def _is_cpu_build() -> bool:
     try:
-        return vllm_start.installed_vllm().cpu
+        return vllm_startup.installed_vllm().cpu
     except EngineError:
         return False  # none, or one that the installation section reports
 
@@ -129,7 +129,7 @@ def _gpu(machine: Machine, servers: list[ServerRecord]) -> Findings:
     ours: set[int] = set()
     if machine.gpus:
         for record in servers:
-            ours.update(tree.members(record.vllm, record.mark))
+            ours.update(process_tree.members(record.vllm, record.mark))
     return doctor_machine.check_gpus(machine, ours)
 
 

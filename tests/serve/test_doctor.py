@@ -13,7 +13,7 @@ from qchat.serve.doctor.finding import Finding, Findings, ok, problem, warning
 
 from qchat import cli
 from qchat.api import endpoint as endpoints
-from qchat.engine import vllm_startup as vllm_start
+from qchat.engine import vllm_startup
 from qchat.engine.machine import Gpu
 
 from .findings import HERE, levels
@@ -151,8 +151,8 @@ def test_the_cpu_build_does_not_see_the_gpus(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor_sections, "detect", lambda _environ: here)
     answers = {}
     for cpu in (True, False):
-        installed = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
-        monkeypatch.setattr(vllm_start, "installed_vllm", lambda installed=installed: installed)
+        installed = vllm_startup.InstalledVllm("0.32.0", cpu=cpu)
+        monkeypatch.setattr(vllm_startup, "installed_vllm", lambda installed=installed: installed)
         section = next(s for s in doctor_sections.sections(options) if s.name == "model")
         answers[cpu] = levels(section.check())["fit"]
     assert answers == {True: "problem", False: "ok"}
