@@ -15,6 +15,7 @@ from qchat.serve.records import ServerRegistry
 from qchat.engine.machine import Machine
 from qchat.errors import UsageError
 
+from .stand_in import RECORD
 from .supervised import LINUX, signal_when
 
 
@@ -40,6 +41,19 @@ def test_a_supervisor_that_fails_before_its_record_is_written(
         with pytest.raises(UsageError, match="named demo is already running"):
             run_detached(plan_for(unused_port), registry, wait=True)
         assert not (home / "state" / "servers" / "demo.json").exists()
+
+
+@LINUX
+def test_the_record_of_an_earlier_server_says_nothing_about_this_one(
+    registry: ServerRegistry,
+) -> None:
+    """That one was ready when its supervisor was killed."""
+    registry.write(RECORD)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(UsageError, match="is not available"),
+    ):
+        run_detached(plan_for(server.getsockname()[1]), registry, wait=True)
 
 
 @LINUX

@@ -1,5 +1,7 @@
 """The command line of the launcher."""
 
+import signal
+import socket
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -40,6 +42,16 @@ def test_without_access_rules_it_serves_this_machine_only(
     monkeypatch.delenv(VARIABLE, raising=False)
     assert launcher.main(["--host", "0.0.0.0", "--port", "1"]) == 2
     assert "0.0.0.0 would expose the model" in capsys.readouterr().err
+
+
+def test_it_ends_with_the_process_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tied to that process before anything else can fail."""
+    ties: list[tuple[object, ...]] = []
+    monkeypatch.setattr("qchat.lifeline.die_with_parent", lambda *arguments: ties.append(arguments))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        assert launcher.main(["--model", "demo", "--port", port, "--parent-pid", "7"]) == 2
+    assert ties == [(signal.SIGTERM, 7)]
 
 
 @pytest.mark.parametrize(
