@@ -42,6 +42,14 @@ if behaviour == "usage":
     sys.exit(2)
 if behaviour == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def finish(*_):
+    note("stopping")
+    while not os.path.exists(os.path.join(folder, "go")):
+        time.sleep(0.02)
+    note("finished")
+    os._exit(0)
+if behaviour == "finishing":
+    signal.signal(signal.SIGTERM, finish)
 answered = threading.Event()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -89,7 +97,7 @@ def stand_in_plan(folder: Path, port: int, behaviours: str) -> StandInPlan:
 
 
 def times(folder: Path, name: str) -> list[float]:
-    """When the stand-in noted ``starts`` or ``crashes``, in seconds of the monotonic clock."""
+    """When the stand-in noted `name`, such as ``starts``, in seconds of the monotonic clock."""
     file = folder / name
     return [float(line) for line in file.read_text().splitlines()] if file.exists() else []
 

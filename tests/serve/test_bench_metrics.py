@@ -80,6 +80,13 @@ def test_only_what_was_due_in_the_window_is_measured_and_a_rate_is_what_happened
     assert phase["prompt_tokens_per_second"] == pytest.approx(2.0)
 
 
+def test_a_request_that_ends_after_the_window_counts_with_the_tokens_within_it() -> None:
+    long = answered(108.0, first=1.0, itl=[2.0])
+    phase = compute_metrics(measurement(long))
+    assert phase["qps"] == phase["prompt_tokens_per_second"] == 0.0
+    assert phase["output_tokens_per_second"] == pytest.approx(0.1)
+
+
 def test_failures_are_counted_by_cause_and_have_no_latency() -> None:
     failures = [
         RequestRecord(101, 101, failure=Failure(Code.OVERLOADED, "busy", 503)),
@@ -136,6 +143,7 @@ def test_goodput_is_never_more_than_what_was_answered() -> None:
     ("cpu", "lag", "wait", "why"),
     [
         (0.2, 0.004, 0.0, None),
+        (0.2, 0.05, 0.05, None),  # little beside a latency of a second
         (0.95, 0.0, 0.0, "95% of a core"),
         (0.2, 0.3, 0.0, "event loop was late by 300 ms"),
         (0.2, 0.0, 0.3, "sent its requests late, by 300 ms"),

@@ -1,6 +1,9 @@
 """`qchat serve --detach`: the supervisor's failures reach the command that started it."""
 
+import os
+import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from qchat.serve.records import ServerRegistry
 from qchat.engine.machine import Machine
 from qchat.errors import UsageError
 
-from .supervised import LINUX
+from .stand_in import RECORD
+from .supervised import LINUX, signal_when
 
 
 def plan_for(port: int) -> ServePlan:
@@ -37,3 +41,46 @@ def test_a_supervisor_that_fails_before_its_record_is_written(
         with pytest.raises(UsageError, match="named demo is already running"):
             run_detached(plan_for(unused_port), registry, wait=True)
         assert not (home / "state" / "servers" / "demo.json").exists()
+
+
+@LINUX
+def test_the_record_of_an_earlier_server_says_nothing_about_this_one(
+    registry: ServerRegistry,
+) -> None:
+    """That one was ready when its supervisor was killed."""
+    registry.write(RECORD)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(UsageError, match="is not available"),
+    ):
+        run_detached(plan_for(server.getsockname()[1]), registry, wait=True)
+
+
+@LINUX
+def test_ctrl_c_during_the_start_ends_the_server(
+    registry: ServerRegistry, unused_port: int
+) -> None:
+    """The real supervisor and launcher, in a session of their own: the terminal's Ctrl-C does not
+    reach them."""
+
+    def launcher_runs() -> bool:
+        record = registry.read("demo")
+        return record is not None and record.vllm is not None
+
+    thread = signal_when(launcher_runs, signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_detached(plan_for(unused_port), registry, wait=True)
+        assert registry.all() == [] and not registry.is_locked("demo")
+    finally:
+        thread.join()
+        end_supervisor(registry)
+
+
+def end_supervisor(registry: ServerRegistry) -> None:
+    record = registry.read("demo")
+    if record is not None:
+        os.kill(record.supervisor, signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while registry.is_locked("demo") and time.monotonic() < deadline:
+            time.sleep(0.02)

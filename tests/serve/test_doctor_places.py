@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree
+from qchat.serve import process_tree, records
 from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor import ports as doctor_ports
 from qchat.serve.doctor import settings as doctor_settings
@@ -20,6 +20,7 @@ from qchat import demo
 from qchat.settings import Paths
 
 from .findings import HERE, by_check, levels
+from .stand_in import RECORD
 
 
 class TestSettings:
@@ -220,6 +221,10 @@ class TestProcesses:
         assert doctor_ports.check_port(unused_port, []).level is Level.OK
         with socket.create_server(("127.0.0.1", unused_port)):
             finding = doctor_ports.check_port(unused_port, [])
+            failed = replace(RECORD, port=unused_port, state=records.FAILED)
+            assert doctor_ports.check_port(unused_port, [failed]) == finding
+            ready = replace(RECORD, port=unused_port)
+            assert doctor_ports.check_port(unused_port, [ready]).level is Level.OK
         assert finding.level is Level.PROBLEM
         assert f"process {os.getpid()} listens there" in finding.text
         command = finding.fix.split()

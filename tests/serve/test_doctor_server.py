@@ -1,7 +1,9 @@
 """`qchat doctor` on servers: good ones, those that fail, and those that somebody stands before."""
 
+import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,28 @@ def test_one_that_fails(order: str, check: str, level: str) -> None:
     assert findings["health"].level is Level.OK
     assert findings[check].level == level
     assert findings[check].fix == "qchat logs demo --errors"
+
+
+def test_one_whose_engine_has_died() -> None:
+    """vLLM's API server then answers with 503 until it has shut down."""
+
+    class Unhealthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unhealthy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        findings = by_check(doctor_server.check_server(target(url), 5))
+        server.shutdown()
+        thread.join()
+    assert findings["health"].level is Level.PROBLEM
+    assert "(status 503): its engine has died" in findings["health"].text
+    assert findings["health"].fix == "qchat logs demo --errors"
 
 
 def test_a_key_that_is_wrong_or_protects_nothing() -> None:

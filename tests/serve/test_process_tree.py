@@ -180,3 +180,30 @@ with subprocess.Popen(
             assert process_tree.members(None, "ours") == sorted([process.pid, child])
         finally:
             assert process_tree.stop(None, "ours", 0.0) == []
+
+
+@LINUX
+def test_shared_memory_is_removed_by_the_resource_tracker_of_a_killed_server() -> None:
+    """The tracker removes it once all of the server's processes have ended, so it is not killed
+    with them."""
+    program = """
+import os, signal, time
+from multiprocessing.shared_memory import SharedMemory
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+memory = SharedMemory(create=True, size=64)
+if os.fork():  # the child has the tracker's pipe open, too
+    print(memory.name, flush=True)
+time.sleep(600)
+"""
+    environ = {**os.environ, process_tree.MARK: "tracked"}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        memory = Path("/dev/shm", server.stdout.readline().decode().strip())
+        try:
+            assert memory.is_file() and len(process_tree.members(None, "tracked")) == 3
+            assert process_tree.stop(server.pid, "tracked", 0.0) == []
+            assert not memory.exists()
+        finally:
+            memory.unlink(missing_ok=True)
+            server.kill()

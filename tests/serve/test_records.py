@@ -143,12 +143,13 @@ def test_the_rest_of_a_killed_supervisor_is_swept(tmp_path: Path, registry: Serv
     assert registry.all() == [] and not folder.exists() and foreign.exists()
 
 
-def test_records_are_private_and_a_broken_one_is_none(
+def test_records_and_logs_are_private_and_a_broken_record_is_none(
     tmp_path: Path, registry: ServerRegistry
 ) -> None:
     registry.write(record())
     file = next((tmp_path / "home" / "state" / "servers").glob("*.json"))
     assert file.stat().st_mode & 0o777 == 0o600
+    assert registry.new_log("demo").stat().st_mode & 0o777 == 0o600
     assert registry.read("demo") == record()
     file.write_text("{")
     assert registry.read("demo") is None and registry.all() == []

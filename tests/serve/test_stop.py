@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import records
+from qchat.serve import process_tree, records
 from qchat.serve.lock import LockHolder
 from qchat.serve.records import ServerRegistry
 from qchat.serve.stop import stop_servers
@@ -30,6 +30,19 @@ def test_stop_ends_the_lock_holder_and_not_the_process_of_an_old_record(
         assert cli.run(["stop", "demo"]) == 0
         assert alive([stranger.pid, supervisor.pid]) == [stranger.pid]
     assert registry.all() == [] and not registry.is_locked("demo")
+
+
+@LINUX
+def test_stop_ends_what_a_killed_supervisor_left(
+    registry: ServerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that runs now, even if it was started after its record was first read."""
+    monkeypatch.setenv(process_tree.MARK, "left over")
+    with process(SLEEPER) as left:
+        registry.write(replace(record(), mark="left over"))
+        stop_servers(registry, [record()])
+        assert alive([left.pid]) == []
+    assert registry.all() == []
 
 
 def test_a_server_of_another_machine_is_left_alone(

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from qchat.serve.supervisor import Supervisor
 from qchat.errors import EngineError, Exit, UsageError
 
 from .stand_in import RECORD
-from .supervised import LINUX, act_when, record_of, signal_when, stand_in_plan, state
+from .supervised import LINUX, act_when, record_of, signal_when, stand_in_plan, state, times
 
 
 @LINUX
@@ -65,6 +66,40 @@ def test_a_server_that_ignores_sigterm_is_killed(
     assert Supervisor(plan, registry, report).run() == Exit.TERMINATED
     thread.join()
     assert process_tree.members(None, marks[0]) == []
+
+
+@LINUX
+def test_a_server_may_finish_its_requests_before_it_stops(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int
+) -> None:
+    plan = stand_in_plan(tmp_path, unused_port, "finishing")
+    stopping = signal_when(lambda: state(registry) == records.READY)
+    ended = threading.Event()
+    going = act_when(
+        lambda: ended.is_set() or bool(times(tmp_path, "stopping")), (tmp_path / "go").touch
+    )
+    assert Supervisor(plan, registry, lambda _step: None).run() == Exit.TERMINATED
+    ended.set()
+    stopping.join()
+    going.join()
+    assert times(tmp_path, "finished")
+
+
+@LINUX
+def test_a_second_signal_does_not_wait_for_requests(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    plan = stand_in_plan(tmp_path, unused_port, "finishing")
+    ended = threading.Event()
+    going = act_when(ended.is_set, (tmp_path / "go").touch)  # after a minute in any case
+    first = signal_when(lambda: state(registry) == records.READY)
+    second = signal_when(lambda: bool(times(tmp_path, "stopping")))
+    assert Supervisor(plan, registry, lambda _step: None).run() == Exit.TERMINATED
+    ended.set()
+    for thread in (going, first, second):
+        thread.join()
+    assert not times(tmp_path, "finished")
 
 
 def test_a_second_server_of_the_same_name(

@@ -40,6 +40,16 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
     assert stored_stats(odd) == () and message_from_stored(odd).note.endswith("demo")
 
 
+def test_an_answer_at_the_token_limit_is_marked_as_truncated() -> None:
+    note = message_from_result(END, MessageState.COMPLETE, None).note
+    assert note.startswith("Truncated at the token limit · demo · ")
+    bare = replace(END, model=None, usage=None, first_token=None)
+    truncated = message_from_result(bare, MessageState.COMPLETE, None)
+    assert truncated.note == "Truncated at the token limit"
+    stopped = replace(END, finish_reason="stop")
+    assert message_from_result(stopped, MessageState.COMPLETE, None).note.startswith("demo · ")
+
+
 def test_a_failed_answer_says_what_can_be_done_with_it() -> None:
     failed = replace(END, error="It broke.")
     assert message_from_result(failed, MessageState.ERROR, None, hints=KeyHints("R", "G")).note == (

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from qchat.message_state import MessageState
 from qchat.store import open_store
 from qchat.tui.composer import external_editor as editor
 from qchat.tui.composer.chips import Draft
 
 from ..faults import Running, running
-from .chat_app import answered, ask, filled, texts, toasts, type_in, versions, window
+from .chat_app import answered, ask, filled, last_state, texts, toasts, type_in, versions, window
 from .screens import screen
 from .store_faults import blocked_store, failing
 from .waiting import wait_until
@@ -80,6 +81,29 @@ async def test_an_edited_answer_that_could_not_be_sent_is_an_edit_still(
         await app.conversation.show(None)
         await app.conversation.show(key)
         assert not app.parts.message_actions.is_editing
+
+
+async def test_an_edit_that_is_sent_during_an_answer_stays_in_the_composer(
+    tmp_path: Path, server: Running
+) -> None:
+    question = "x [[answer:rate=50;length=4000]]"
+    async with window(tmp_path, server.base_url) as (app, pilot):
+        await type_in(app, question)
+        await wait_until(lambda: len(texts(app)) == 2 and "w4" in texts(app)[1])
+        await pilot.press("ctrl+c")
+        await wait_until(lambda: not app.conversation.busy)
+        await pilot.press("alt+q")
+        await wait_until(lambda: app.composer.text == question)
+        await pilot.press("ctrl+r")
+        await wait_until(lambda: last_state(app) is MessageState.STREAMING)
+        await pilot.press("home", "y", "enter")
+        await wait_until(lambda: "An answer is pending" in toasts(app))
+        assert app.composer.text == f"y{question}" and "Editing a question" in screen(app)
+        await pilot.press("ctrl+c")
+        await wait_until(lambda: not app.conversation.busy)
+        await pilot.press("enter")
+        await wait_until(lambda: texts(app)[:1] == [f"y{question}"])
+        assert app.composer.text == ""
 
 
 def test_what_a_draft_is_another_version_of_is_stored_with_it() -> None:

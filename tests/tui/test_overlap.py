@@ -256,6 +256,19 @@ async def test_two_quick_undoings_undo_two(tmp_path: Path) -> None:
         await wait_until(lambda: texts(app) == ["question of three"])
 
 
+async def test_an_undo_that_failed_can_be_repeated(tmp_path: Path) -> None:
+    (key,) = filled(tmp_path, "one")
+    async with window(tmp_path) as (app, pilot):
+        await app.conversation.show(key)
+        await pilot.press("alt+d")
+        await wait_until(lambda: texts(app) == [])
+        with failing(app.conversation.repository.store.messages, "set_leaf"):
+            await pilot.press("alt+z")
+            await wait_until(lambda: "disk is full" in toasts(app))
+        await pilot.press("alt+z")
+        await wait_until(lambda: texts(app) == ["question of one"])
+
+
 # -- opening -------------------------------------------------------------------------------
 
 

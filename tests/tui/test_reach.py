@@ -255,8 +255,9 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
             )
 
 
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "./models/Qwen3-0.6B/"])
 async def test_a_server_that_was_started_here_is_used_and_keeps_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The command is replaced by one that is ready at once; tests/e2e has the real one."""
     script = tmp_path / "ready.py"
@@ -265,7 +266,7 @@ async def test_a_server_that_was_started_here_is_used_and_keeps_running(
     with chat(tmp_path, "http://127.0.0.1:9/v1") as app:
         async with app.run_test(size=(80, 24)):
             await wait_until(lambda: app.conversation.is_open)
-            await type_in(app, "/start Qwen/Qwen3-0.6B")
+            await type_in(app, f"/start {name}")
             await wait_until(lambda: app.parts.server_actions.started)
             [(model, url)] = app.parts.server_actions.started
             assert app.parts.settings.current.endpoint.base_url == f"{url}/v1"

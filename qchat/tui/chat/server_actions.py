@@ -65,7 +65,7 @@ class ServerActions:
         """Sentences for the end of the chat: the servers that keep running."""
         for model, url in self.started:
             text = _("{model} keeps running at {url}. To stop it: qchat stop {name}")
-            yield text.format(model=model, url=url, name=model.rpartition("/")[2])
+            yield text.format(model=model, url=url, name=model.rstrip("/").rpartition("/")[2])
         if self.starting is not None:
             text = _("{model} is still starting; see qchat status. To stop it: qchat stop")
             yield text.format(model=self.starting.model)
