@@ -55,7 +55,7 @@ def path() -> None:
 
 
 @config.command(
-    help=_("Write a commented configuration file; one that exists is never touched."),
+    help=_("Write a commented configuration file. An existing one is never overwritten."),
     epilog=_("\b\nExample:\n  qchat config init\n"),
 )
 def init() -> None:
