@@ -32,19 +32,20 @@ from tests import faults
 SUPERVISOR = """
 import sys
 from qchat.engine.machine import Machine
-from qchat.serve.plan import ServeOptions, ServePlan, make
+from qchat.serve.options import ServeOptions
+from qchat.serve.plan import ServePlan, make_plan
 from qchat.serve.records import ServerRegistry
 from qchat.serve.supervisor import Supervisor
 from qchat.settings import Paths
 
 class Plan(ServePlan):
-    def command(self, parent=None):
-        return [sys.executable, *self.launcher]
+    def command(self, parent_pid=None):
+        return [sys.executable, *self.vllm_args]
 
 port, server = int(sys.argv[1]), sys.argv[2]
-plan = make(ServeOptions("demo", port=port), Machine((), 9000, 8000, 2), {})
+plan = make_plan(ServeOptions("demo", port=port), Machine((), 9000, 8000, 2), {})
 values = {name: getattr(plan, name) for name in ServePlan.__slots__}
-plan = Plan(**{**values, "launcher": ("-c", server, str(port))})
+plan = Plan(**{**values, "vllm_args": ("-c", server, str(port))})
 sys.exit(Supervisor(plan, ServerRegistry(Paths.find()), lambda step: None).run())
 """
 
@@ -110,7 +111,7 @@ def test_batch_outlives_a_signal_that_is_ignored(tmp_path: Path) -> None:
             run.send_signal(signal.SIGTERM)
             _out, error = run.communicate(timeout=30)
     assert run.returncode == Exit.TERMINATED, error
-    assert "to go on:" in error
+    assert "to resume:" in error
 
 
 def test_the_time_limit_of_a_batch_needs_no_sigterm(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_the_time_limit_of_a_batch_needs_no_sigterm(tmp_path: Path) -> None:
         with ignoring(signal.SIGTERM, tmp_path, *command) as run:
             _out, error = run.communicate(timeout=60)
     assert run.returncode == Exit.TERMINATED, error
-    assert "to go on:" in error
+    assert "to resume:" in error
 
 
 def test_bench_outlives_a_signal_that_is_ignored(tmp_path: Path) -> None:

@@ -19,9 +19,15 @@ class GarbageCollection:
     def __init__(self) -> None:
         self._seconds = 0
         self._thresholds: tuple[int, int, int] | None = None
+        self._closed = False
 
     def freeze(self) -> None:
-        """Freeze all objects that exist now, and enable the collector."""
+        """Freeze all objects that exist now, and enable the collector; nothing once closed.
+
+        The imports that end with this run in a thread, which may outlive the window.
+        """
+        if self._closed:
+            return
         gc.freeze()
         self._thresholds = self._thresholds or gc.get_threshold()
         gc.set_threshold(_YOUNG_THRESHOLD, 10, _NEVER)
@@ -36,5 +42,6 @@ class GarbageCollection:
 
     def close(self) -> None:
         """Restore the thresholds."""
+        self._closed = True
         if self._thresholds is not None:
             gc.set_threshold(*self._thresholds)

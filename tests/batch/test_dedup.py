@@ -80,4 +80,4 @@ def test_a_run_with_equal_rows(server: faults.Running, capfd: pytest.CaptureFixt
     assert "93 not asked again" in capfd.readouterr().err
     assert batch("in.jsonl", *url, "--temperature", "1", "--restart") == 0
     assert sum(server.log.answered.values()) == 107
-    assert "no two that are greedy" in capfd.readouterr().err
+    assert "no two of the rows asked were equal" in capfd.readouterr().err

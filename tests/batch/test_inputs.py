@@ -112,8 +112,12 @@ def test_a_named_pipe_can_be_read_twice(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = subprocess.Popen(["sh", "-c", f'printf \'"a"\\n"b"\\n\' > {pipe}'])
-    assert read_twice([str(pipe)]) == "['a', 'b']\n" * 2
-    assert writer.wait(10) == 0
+    try:
+        assert read_twice([str(pipe)]) == "['a', 'b']\n" * 2
+        assert writer.wait(10) == 0
+    finally:
+        writer.kill()  # it waits for a reader for ever
+        writer.wait()
 
 
 @settings(max_examples=60, deadline=None)

@@ -34,4 +34,4 @@ def test_tokens_in_and_out_are_those_asked_for(
     assert 0 < phase["ttft_ms"]["p50"] < phase["latency_ms"]["p50"]
     captured = capsys.readouterr()
     assert "Prompts of 100 tokens" in captured.err and "does not take" not in captured.err
-    assert "100 tokens in, 24.0 out" in captured.out
+    assert "100 prompt, 24.0 output" in captured.out

@@ -55,4 +55,6 @@ def test_afterwards_all_is_as_before() -> None:
     collector.freeze()
     collector.close()
     assert gc.get_threshold() == before
+    collector.freeze()  # the thread of the imports outlived the window
+    assert gc.get_threshold() == before
     gc.unfreeze()
