@@ -41,9 +41,12 @@ class _BestEffortWriter(io.RawIOBase):
     def write(self, data: object) -> int:
         piece = bytes(data)  # type: ignore[call-overload]
         with contextlib.suppress(OSError):
-            self._stalled = not self._poll.poll(0 if self._stalled else WAIT_SECONDS * 1000)
-            if not self._stalled:
-                write_all(self._fd, piece)
+            # After POLLOUT a pipe takes PIPE_BUF bytes at once; more could block (pipe(7)).
+            for start in range(0, len(piece), select.PIPE_BUF):
+                self._stalled = not self._poll.poll(0 if self._stalled else WAIT_SECONDS * 1000)
+                if self._stalled:
+                    break
+                write_all(self._fd, piece[start : start + select.PIPE_BUF])
         return len(piece)
 
     def close(self) -> None:

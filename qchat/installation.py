@@ -58,7 +58,9 @@ def other_distribution(path: Sequence[str] | None = None) -> Distribution | None
 
 
 def _named(name: str, path: Sequence[str] | None) -> list[Distribution]:
-    return list(distributions(name=name, path=list(sys.path if path is None else path)))
+    named = distributions(name=name, path=list(sys.path if path is None else path))
+    # An installation that was interrupted leaves a folder without metadata.
+    return [one for one in named if one.read_text("METADATA") or one.read_text("PKG-INFO")]
 
 
 def _is_ours(distribution: Distribution) -> bool:

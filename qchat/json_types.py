@@ -1,4 +1,4 @@
-"""The type of a JSON object as Python parses it, for all rooms."""
+"""The type of a JSON object as Python parses it."""
 
 from typing import Any, TypeAlias
 

@@ -139,7 +139,7 @@ class Settings:
         return self.origins.get(key, _("default"))
 
     def from_environment(self, key: str) -> bool:
-        """Whether a variable values it (it then beats what a server's section says)."""
+        """Whether a variable sets it (it then takes precedence over a server's section)."""
         return any(k.name == key and self.where(key) == k.variable for k in KEYS)
 
 

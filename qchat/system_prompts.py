@@ -80,8 +80,8 @@ class Prompts:
         try:
             replace_file(file, (text.rstrip("\n") + "\n").encode())
         except OSError as e:
-            said = _("Can't write {file}: {why}.")
-            raise UsageError(said.format(file=file, why=e.strerror)) from e
+            message = _("Can't write {file}: {why}.")
+            raise UsageError(message.format(file=file, why=e.strerror)) from e
         return file
 
     def name_of(self, text: str) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..i18n import _
-from . import hub_cache as hub
+from . import hub_cache
 
 
 class Phase(enum.IntEnum):
@@ -152,7 +152,7 @@ class LogTail:
 
 def downloaded(model: str, environ: Mapping[str, str] = os.environ) -> int | None:
     """Return the bytes of a model in the hub's cache; None unless files of it are incomplete."""
-    blobs = hub.folder(model, environ) / "blobs"
+    blobs = hub_cache.folder(model, environ) / "blobs"
     total, partial = 0, False
     try:
         for entry in os.scandir(blobs):

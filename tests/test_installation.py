@@ -54,6 +54,14 @@ class TestOwnDistribution:
         assert own is not None and own.version == "0.2.0"
         assert other is not None and other.version == "0.1.0"
 
+    def test_what_an_interrupted_installation_left_is_none(self, site: Path) -> None:
+        for name in ("qchat-0.1.0", "qchat_vllm-0.1.9"):
+            (site / f"{name}.dist-info").mkdir()
+        assert own_distribution() is None
+        assert installation.other_distribution() is None
+        write_distribution(site, "qchat-vllm", "0.2.0")
+        assert (own := own_distribution()) is not None and own.version == "0.2.0"
+
 
 class TestSource:
     @pytest.mark.parametrize("editable", [True, False])

@@ -119,6 +119,25 @@ def test_a_lock_is_waited_for(tmp_path: Path, either: bool) -> None:
         lock.release()
 
 
+def test_a_file_that_its_last_holder_removed_meanwhile_is_not_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    last = FileLock(path, remove=True)
+    last.acquire()
+    flock = fcntl.flock
+
+    def released_before(fd: int, operation: int) -> None:
+        last.release()  # after the next one has opened the file
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", released_before)
+    with FileLock(path, remove=True):
+        assert is_locked(path)
+        with pytest.raises(BlockingIOError), FileLock(path):
+            pass
+
+
 def test_of_many_threads_one_holds_it(tmp_path: Path, either: bool) -> None:
     path = tmp_path / "lock"
     at_once: list[int] = []

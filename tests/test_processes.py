@@ -17,6 +17,12 @@ child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIP
 print(child.pid, flush=True)
 input()
 """
+_FILE_LIMIT = """
+import resource, sys
+from qchat.processes import raise_file_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 512))
+print(raise_file_limit(int(sys.argv[1])), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
 NO_PROCESS = 2**30
 """Above the largest process id of Linux (2**22) and macOS (99,999)."""
 
@@ -66,3 +72,12 @@ def test_killed_processes_are_gone_on_return() -> None:
         assert kill_processes([child, parent.pid]) == []
         assert alive([parent.pid, child]) == []
         assert parent.wait() == -9
+
+
+@pytest.mark.parametrize(
+    ("connections", "usable", "limit"), [(50, 50, 200), (300, 300, 428), (5000, 384, 512)]
+)
+def test_files_for_other_purposes_are_left_over(connections: int, usable: int, limit: int) -> None:
+    line = [sys.executable, "-c", _FILE_LIMIT, str(connections)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(usable), str(limit), "512"]

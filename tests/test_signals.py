@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests import faults
 
 SUPERVISOR = """
 import sys
+import threading
 from qchat.engine.machine import Machine
 from qchat.serve.options import ServeOptions
 from qchat.serve.plan import ServePlan, make_plan
@@ -216,3 +218,14 @@ async def test_the_loop_is_called() -> None:
             os.kill(os.getpid(), signum)
             assert await asyncio.wait_for(received.get(), 10) == signum
     assert [exit_code(s) for s in (signal.SIGINT, DEADLINE)] == [Exit.INTERRUPTED, Exit.TERMINATED]
+
+
+async def test_no_signal_is_sent_again_after_the_end() -> None:
+    received: asyncio.Queue[int] = asyncio.Queue()
+    before = set(threading.enumerate())
+    with call_on_signal(received.put_nowait, 60.0, lambda: False):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(received.get(), 10)
+        (timer,) = set(threading.enumerate()) - before
+    timer.join(10)
+    assert not timer.is_alive()

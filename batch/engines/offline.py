@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...engine import vllm_startup as vllm_start
+from ...engine import vllm_startup
 from ...engine.diagnosis import explain_log, last_error
 from ...engine.vllm_model import check_hub, explain_hub_error, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
@@ -99,7 +99,7 @@ class OfflineEngine:
         self._thread = _CallThread("qchat-engine")
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._imports: Future[None] | None = None
-        self._installed: vllm_start.InstalledVllm | None = None
+        self._installed: vllm_startup.InstalledVllm | None = None
         self._one_process = False
         self._engine: Any = None
         self._config: Any = None
@@ -122,7 +122,7 @@ class OfflineEngine:
     @property
     def description(self) -> str:
         """``vLLM 0.32.0 on this machine (cpu), model demo``."""
-        installed = self._installed or vllm_start.installed_vllm()
+        installed = self._installed or vllm_startup.installed_vllm()
         kind = "cpu" if installed.cpu else "gpu"
         text = _("vLLM {version} on this machine ({kind}), model {model}")
         return text.format(version=installed.version, kind=kind, model=self._name)
@@ -140,13 +140,13 @@ class OfflineEngine:
         if self._imports is not None:
             return
         locate_model(self._model)
-        self._installed = vllm_start.installed_vllm()
+        self._installed = vllm_startup.installed_vllm()
         if self._options.log is not None and self._options.log.exists():
             self._log_start = self._options.log.stat().st_size
-        self._one_process = vllm_start.one_process(self._installed, self._options.arguments())
+        self._one_process = vllm_startup.one_process(self._installed, self._options.arguments())
         # vLLM's sockets; a folder of ours is removed with what is in it when the engine ends.
-        self._folder = vllm_start.socket_folder()
-        vllm_start.set_environment(Path(self._folder.name))
+        self._folder = vllm_startup.socket_folder()
+        vllm_startup.set_environment(Path(self._folder.name))
         self._imports = self._thread.call(self._import)
 
     async def start(self, rows: int = 0) -> None:
@@ -216,11 +216,11 @@ class OfflineEngine:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.wrap_future(shutdown), _SHUTDOWN_TIMEOUT)
         await asyncio.to_thread(kill_processes, running)
-        vllm_start.stop_fork_server()
+        vllm_startup.stop_fork_server()
         self._thread.stop()
         gc.unfreeze()
         if self._folder is not None:
-            vllm_start.forget_environment(Path(self._folder.name))
+            vllm_startup.forget_environment(Path(self._folder.name))
             self._folder.cleanup()
 
     # In the engine's own thread: the loop stays free for signals and the screen. The thread lives
@@ -228,8 +228,8 @@ class OfflineEngine:
 
     def _import(self) -> None:
         if self._one_process:
-            vllm_start.start_fork_server()
-        vllm_start.import_modules(vllm_start.FRONTEND_MODULES)
+            vllm_startup.start_fork_server()
+        vllm_startup.import_modules(vllm_startup.FRONTEND_MODULES)
 
     def _build(self, rows: int) -> None:
         assert self._installed is not None
@@ -303,7 +303,7 @@ def _engines() -> list[BaseProcess]:
 def _engine_processes() -> list[int]:
     """Process ids of the engines, the fork server included."""
     engines = [process.pid for process in _engines() if process.pid is not None]
-    server = vllm_start.fork_server_pid()
+    server = vllm_startup.fork_server_pid()
     return engines if server is None else [*engines, server]
 
 

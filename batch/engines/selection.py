@@ -110,7 +110,8 @@ async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> l
     """The models on offer; after `WAIT_NOTICE` seconds, say which servers have not answered."""
 
     def announce() -> None:
-        reporter.say(_("Waiting for {urls}").format(urls=", ".join(engine.unanswered)))
+        if urls := engine.unanswered:
+            reporter.say(_("Waiting for {urls}").format(urls=", ".join(urls)))
 
     timer = asyncio.get_running_loop().call_later(WAIT_NOTICE, announce)
     try:

@@ -5,7 +5,7 @@ from typing import Final
 from ..errors import Code, Failure
 from ..i18n import _
 from ..sanitize import one_line
-from . import endpoint as wire
+from . import endpoint as endpoints
 from .endpoint import Endpoint
 
 _MAX_SERVER_MESSAGE: Final = 500  # characters of a server's message in an error
@@ -46,7 +46,7 @@ def no_server() -> str:
         "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
         "start one with the demo model: qchat serve demo --detach "
         "(`qchat batch --model demo` needs no server)."
-    ).format(url=wire.LOCAL_URL)
+    ).format(url=endpoints.LOCAL_URL)
 
 
 _SENTENCES = {

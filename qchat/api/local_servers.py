@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..errors import EngineError, QchatError, UsageError
 from ..i18n import _
 from ..settings import ServerProfile, Settings
-from . import endpoint as wire
+from . import endpoint as endpoints
 from .endpoint import Endpoint
 
 # -P: don't import a folder `qchat` in the working directory.
@@ -34,7 +34,7 @@ class LocalServer:
 def configured_server(settings: Settings, name: str) -> LocalServer:
     """The server `name` of the configuration."""
     try:
-        endpoint = wire.resolve(settings, server=name)
+        endpoint = endpoints.resolve(settings, server=name)
     except QchatError as e:
         return LocalServer(name, None, str(e))
     return LocalServer(name, endpoint)
@@ -57,8 +57,8 @@ def running_servers(settings: Settings) -> Iterator[LocalServer]:
 def local_server(settings: Settings) -> Endpoint:
     """The server to use if none is configured: the one at vLLM's default address, else the only one
     that runs here. Raises `EngineError` without any, `UsageError` for several."""
-    default = wire.local_endpoint(settings)
-    if wire.answers(default):
+    default = endpoints.local_endpoint(settings)
+    if endpoints.answers(default):
         return default
     servers = list(running_servers(settings))
     if not servers:

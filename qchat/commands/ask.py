@@ -88,10 +88,12 @@ def ask(
 ) -> int:
     """Send the question and print the answer. Raises `QchatError`."""
     from .. import settings as settings_
-    from ..api import endpoint as wire
+    from ..api import endpoint as endpoints
 
     settings = settings_.load()
-    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    endpoint = endpoints.resolve(
+        settings, server=server, base_url=base_url, api_key_env=api_key_env
+    )
     text = question_text(question)
     if system is not None:
         system = _utf8(system, "--system")

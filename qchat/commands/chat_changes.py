@@ -16,12 +16,12 @@ _off = click.option("--off", is_flag=True, help=_("Undo the change."))
 @click.argument("title", nargs=-1, required=True, metavar="TITLE...")
 def rename(conversation: str, title: tuple[str, ...]) -> None:
     """Rename a conversation. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
-    new_title = chat_lines.checked_title(" ".join(title))
+    new_title = formatting.checked_title(" ".join(title))
     with open_existing_store() as store:
         changed = store.conversations.rename(select_conversation(store, conversation).id, new_title)
-    report(chat_lines.renamed(changed))
+    report(formatting.renamed(changed))
 
 
 @click.command(
@@ -32,11 +32,11 @@ def rename(conversation: str, title: tuple[str, ...]) -> None:
 @_off
 def pin(conversations: tuple[str, ...], off: bool) -> None:
     """Pin or unpin conversations. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     with open_existing_store() as store:
         for c in [select_conversation(store, key) for key in conversations]:
-            report(chat_lines.pinned(store.conversations.pin(c.id, not off)))
+            report(formatting.pinned(store.conversations.pin(c.id, not off)))
 
 
 @click.command(
@@ -54,8 +54,8 @@ Examples:
 @_off
 def archive(conversations: tuple[str, ...], off: bool) -> None:
     """Archive or unarchive conversations. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     with open_existing_store() as store:
         for c in [select_conversation(store, key) for key in conversations]:
-            report(chat_lines.archived(store.conversations.archive(c.id, not off)))
+            report(formatting.archived(store.conversations.archive(c.id, not off)))

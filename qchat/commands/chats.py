@@ -71,7 +71,7 @@ Examples:
 def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> None:
     """Print the list. Raises `QchatError`."""
     from ..console import json_text, table
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     if archived and deleted:
         raise UsageError(_("Give --archived or --deleted, not both."))
@@ -79,7 +79,7 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
         conversations = store.conversations.list(archived=archived, deleted=deleted, limit=limit)
         short = _shortener(store)
     if as_json:
-        click.echo(json_text([chat_lines.as_object(c) for c in conversations]))
+        click.echo(json_text([formatting.as_object(c) for c in conversations]))
     elif not conversations:
         click.echo(_("There are no conversations here."), err=True)
     else:
@@ -87,9 +87,9 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
         lines = [
             (
                 short(c.id),
-                chat_lines.date(c.updated),
+                formatting.date(c.updated),
                 f"{c.messages:,}",
-                ("* " if c.pinned else "") + chat_lines.title(c),
+                ("* " if c.pinned else "") + formatting.title(c),
             )
             for c in conversations
         ]
@@ -126,19 +126,19 @@ Examples:
 def search(query: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Print the matches. Raises `QchatError`."""
     from ..console import json_text, styled
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     with open_existing_store(only_reading=True) as store:
         hits = store.search(" ".join(query), limit=limit)
         short = _shortener(store)
     if as_json:
-        click.echo(json_text([chat_lines.hit_object(hit) for hit in hits]))
+        click.echo(json_text([formatting.hit_object(hit) for hit in hits]))
     elif not hits:
         click.echo(_("No matches."), err=True)
     else:
         marked = styled(sys.stdout)
         for hit in hits:
-            click.echo("\n".join(chat_lines.hit_lines(hit, short(hit.conversation), marked)))
+            click.echo("\n".join(formatting.hit_lines(hit, short(hit.conversation), marked)))
 
 
 @chats.command(
@@ -246,7 +246,7 @@ Examples:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def import_(files: tuple[str, ...]) -> None:
     """Import conversations. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
     from ..store.exports import read_export
 
     parsed = [
@@ -254,7 +254,7 @@ def import_(files: tuple[str, ...]) -> None:
     ]  # all is checked before any is stored
     with open_existing_store() as store:
         done = store.load(parsed)
-    report(chat_lines.imported(done))
+    report(formatting.imported(done))
 
 
 @chats.command(
@@ -276,11 +276,11 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help=_("Don't ask for confirmation."))
 def delete(conversations: tuple[str, ...], yes: bool) -> int:
     """Ask for confirmation and delete. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     with open_existing_store() as store:
         selected = [select_conversation(store, key) for key in conversations]
-        titles = "\n".join(f"  {c.id}  {chat_lines.title(c)}" for c in selected)
+        titles = "\n".join(f"  {c.id}  {formatting.title(c)}" for c in selected)
         question = plural("Delete {n} conversation?", "Delete {n} conversations?", len(selected))
         if not yes and not _confirm(titles + "\n" + question.format(n=len(selected))):
             return Exit.OK
@@ -304,14 +304,14 @@ Examples:
 @click.argument("conversations", nargs=-1, required=True, metavar="ID...")
 def restore(conversations: tuple[str, ...]) -> None:
     """Restore conversations. Raises `QchatError`."""
-    from ..store import formatting as chat_lines
+    from ..store import formatting
 
     with open_existing_store() as store:
         for c in [select_conversation(store, key) for key in conversations]:
             if c.deleted is None:
-                report(chat_lines.not_deleted(c))
+                report(formatting.not_deleted(c))
             else:
-                report(chat_lines.restored(store.conversations.restore(c.id)))
+                report(formatting.restored(store.conversations.restore(c.id)))
 
 
 @chats.command(

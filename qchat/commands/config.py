@@ -152,12 +152,12 @@ def _server_row(settings: Settings, server: ServerProfile) -> tuple[str, str, st
 
 
 def _key_state(settings: Settings, server: ServerProfile) -> str:
-    from ..api import endpoint as wire
+    from ..api import endpoint as endpoints
 
     if server.api_key_env is not None:
         name = server.api_key_env
         if not settings.environ.get(name):
-            return _("{name} is not set").format(name=wire.printable_variable(name))
+            return _("{name} is not set").format(name=endpoints.printable_variable(name))
         return _("**** in {name}").format(name=name)
     if server.api_key_file is not None:
         key_file: Path = server.api_key_file
@@ -168,17 +168,17 @@ def _key_state(settings: Settings, server: ServerProfile) -> str:
 
 
 def _in_use(settings: Settings) -> str:
-    from ..api import endpoint as wire
+    from ..api import endpoint as endpoints
 
     try:
-        endpoint = wire.resolve(settings)
+        endpoint = endpoints.resolve(settings)
     except QchatError as e:
         return _("Server in use: none. {why}").format(why=e)
     if endpoint is None:
         return _(
             "Server in use: {url}, else the only one that qchat serve runs on this machine "
             "(qchat batch uses a server only if one is configured or given)"
-        ).format(url=wire.LOCAL_URL)
+        ).format(url=endpoints.LOCAL_URL)
     text = _("Server in use: {url} (from {origin})").format(
         url=endpoint.base_url, origin=endpoint.origin
     )

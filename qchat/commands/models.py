@@ -28,10 +28,12 @@ def models(
 ) -> None:
     """Request the list and print it. Raises `QchatError`."""
     from .. import settings as settings_
-    from ..api import endpoint as wire
+    from ..api import endpoint as endpoints
 
     settings = settings_.load()
-    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    endpoint = endpoints.resolve(
+        settings, server=server, base_url=base_url, api_key_env=api_key_env
+    )
     if endpoint is None:
         from ..api.local_servers import local_server
 

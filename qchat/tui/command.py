@@ -76,14 +76,16 @@ def tui(
 ) -> int:
     """Run the chat. Raises `QchatError`."""
     from .. import settings as settings_
-    from ..api import endpoint as wire
+    from ..api import endpoint as endpoints
     from ..system_prompts import Prompts
 
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(_("qchat tui needs a terminal; use qchat ask in pipes and scripts."))
     settings = settings_.load()
-    endpoint = wire.resolve(settings, server=server, base_url=base_url, api_key_env=api_key_env)
+    endpoint = endpoints.resolve(
+        settings, server=server, base_url=base_url, api_key_env=api_key_env
+    )
     if in_browser:
         from ..lifeline import die_with_parent
 
@@ -104,7 +106,7 @@ def tui(
     keymap = Keymap(settings)
 
     start = LaunchOptions(
-        endpoint or wire.local_endpoint(settings),
+        endpoint or endpoints.local_endpoint(settings),
         model,
         sampling,
         system,

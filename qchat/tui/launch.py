@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..api import endpoint as wire
+from ..api import endpoint as endpoints
 from ..i18n import _
 from ..sampling import Sampling
 from ..settings import Settings, TuiSettings
@@ -19,7 +19,7 @@ class LaunchOptions(NamedTuple):
     server. `prompt` is the configured system prompt of new conversations.
     """
 
-    endpoint: wire.Endpoint
+    endpoint: endpoints.Endpoint
     model: str | None
     sampling: Sampling
     system: str | None
@@ -46,7 +46,7 @@ class LaunchOptions(NamedTuple):
 
 
 def welcome_text(
-    endpoint: wire.Endpoint,
+    endpoint: endpoints.Endpoint,
     result: "ProbeResult",
     activity: str,
     *,

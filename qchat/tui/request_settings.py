@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import parameters
-from ..api import endpoint as wire
+from ..api import endpoint as endpoints
 from ..api.endpoint import Endpoint
 from ..i18n import _
 from ..json_types import JsonObject
@@ -202,13 +202,13 @@ def endpoint_named(defaults: DefaultSettings, server: str | None) -> Endpoint:
     if server in defaults.detected:
         return defaults.detected[server]
     if defaults.settings is None:
-        return Endpoint(wire.normalise(server, _("The server of this conversation")))
-    if server == wire.LOCAL_URL:
-        return wire.local_endpoint(defaults.settings)
+        return Endpoint(endpoints.normalise(server, _("The server of this conversation")))
+    if server == endpoints.LOCAL_URL:
+        return endpoints.local_endpoint(defaults.settings)
     if "://" in server:
-        endpoint = wire.resolve(defaults.settings, base_url=server)
+        endpoint = endpoints.resolve(defaults.settings, base_url=server)
     else:
-        endpoint = wire.resolve(defaults.settings, server=server)
+        endpoint = endpoints.resolve(defaults.settings, server=server)
     assert endpoint is not None
     return endpoint
 

@@ -20,7 +20,7 @@ class OutputFiles:
 class BenchOptions:
     """The options, unchecked against one another. Times are in seconds, lengths in tokens.
 
-    At most one of `concurrency`, `rate` and `sweep` makes sense; without any, `job.build` chooses.
+    At most one of `concurrency`, `rate` and `sweep` makes sense; without any, `build_job` chooses.
     `goodput` holds the words ``NAME:MS`` of --goodput, `arguments` those after it.
     """
 

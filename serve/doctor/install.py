@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from ... import __version__, lifeline
-from ...engine import nvml
-from ...engine import vllm_startup as vllm_start
+from ...engine import nvml, vllm_startup
 from ...engine.machine import Machine
 from ...errors import EngineError
 from ...i18n import _
@@ -96,7 +95,7 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         )
         return
     try:
-        installed = vllm_start.installed_vllm()
+        installed = vllm_startup.installed_vllm()
     except EngineError as error:
         yield problem("vllm", str(error), _fix_vllm(machine))
         return

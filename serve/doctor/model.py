@@ -14,7 +14,7 @@ from ...engine.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths
-from .. import hub_cache as hub
+from .. import hub_cache
 from .finding import Finding, Findings, ok, problem, warning
 
 _MIB = 1 << 20
@@ -74,7 +74,7 @@ def _on_hub(name: str, environ: Mapping[str, str], mib: int | None) -> Findings:
         text = _("{model} comes from ModelScope, whose files are not checked.")
         yield ok("model", text.format(model=name))
         return
-    snapshot = hub.snapshot(name, environ)
+    snapshot = hub_cache.snapshot(name, environ)
     if snapshot is not None:
         yield from check_model_files(snapshot)
         return
@@ -82,7 +82,7 @@ def _on_hub(name: str, environ: Mapping[str, str], mib: int | None) -> Findings:
         "model", _("{model} is not downloaded yet: qchat serve downloads it.").format(model=name)
     )
     if mib is not None:
-        path, free = free_mib(hub.cache(environ))
+        path, free = free_mib(hub_cache.cache(environ))
         text = _("{model} needs about {n:,} MiB, and {folder} has {free:,} free.")
         text = text.format(model=name, n=mib, free=free, folder=path)
         if free >= mib:
@@ -203,7 +203,7 @@ def check_disk_space(paths: Paths, environ: Mapping[str, str]) -> Findings:
     """Check the free space for models, state, temporary files and shared memory."""
     temporary = Path(environ.get("TMPDIR") or "/tmp")  # noqa: S108
     yield _free_space(
-        "cache_room", _("downloaded models"), hub.cache(environ), _CACHE_MIB, _FREE_SPACE
+        "cache_room", _("downloaded models"), hub_cache.cache(environ), _CACHE_MIB, _FREE_SPACE
     )
     yield _free_space(
         "state_room", _("logs and state"), paths.state, _STATE_MIB, _("Free some space.")

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from ...errors import UsageError
 from ...i18n import _
-from .. import ports
-from .. import process_tree as tree
+from .. import ports, process_tree
 from ..records import FAILED, ServerRecord
 from .finding import Finding, Findings, ok, problem, warning
 
@@ -43,13 +42,13 @@ def _next_free_port(after: int) -> int:
 def check_vllm_processes(servers: Sequence[ServerRecord]) -> Findings:
     """Check for vLLM processes that are not qchat's. Those without their parent are orphans, which
     only occupy memory."""
-    foreign = tree.foreign(record.mark for record in servers)
+    foreign = process_tree.foreign(record.mark for record in servers)
     if not foreign:
         yield ok("orphans", _("There are no vLLM processes except those of qchat's servers."))
     for pid, command in foreign:
-        mib = tree.memory_mib([pid])
+        mib = process_tree.memory_mib([pid])
         summary = command[:80]
-        if tree.is_orphan(pid):
+        if process_tree.is_orphan(pid):
             text = _("Process {pid} ({command}) is an orphan and occupies {n:,} MiB.")
             text = text.format(pid=pid, command=summary, n=mib)
             yield warning("orphans", text, f"kill {pid}", pid=pid, memory_mib=mib)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from ...api import endpoint as wire
-from ...engine import vllm_startup as vllm_start
+from ...api import endpoint as endpoints
+from ...engine import vllm_startup
 from ...engine.machine import Machine, detect
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings
-from .. import process_tree as tree
+from .. import process_tree
 from ..records import FAILED, READY, ServerRecord, ServerRegistry
 from . import install as doctor_install
 from . import machine as doctor_machine
@@ -68,7 +68,7 @@ def _configured_target(
             return problem("settings", text.format(name=options.server), settings.fix)
         settings = Settings(Paths.find(options.environ), environ=options.environ)
     try:
-        endpoint = wire.resolve(
+        endpoint = endpoints.resolve(
             settings,
             server=options.server,
             base_url=options.base_url,
@@ -120,7 +120,7 @@ def _all_sections(
 
 def _is_cpu_build() -> bool:
     try:
-        return vllm_start.installed_vllm().cpu
+        return vllm_startup.installed_vllm().cpu
     except EngineError:
         return False  # none, or one that the installation section reports
 
@@ -129,7 +129,7 @@ def _gpu(machine: Machine, servers: list[ServerRecord]) -> Findings:
     ours: set[int] = set()
     if machine.gpus:
         for record in servers:
-            ours.update(tree.members(record.vllm, record.mark))
+            ours.update(process_tree.members(record.vllm, record.mark))
     return doctor_machine.check_gpus(machine, ours)
 
 
@@ -157,8 +157,8 @@ def _servers(
     if named is not None and not (isinstance(named, Target) and _is_own(named, servers)):
         yield _server_section(named, servers, options)
     elif named is None:
-        default = Target(wire.Endpoint(wire.LOCAL_URL))
-        if not _is_own(default, servers) and wire.answers(default.endpoint):
+        default = Target(endpoints.Endpoint(endpoints.LOCAL_URL))
+        if not _is_own(default, servers) and endpoints.answers(default.endpoint):
             yield _server_section(default, servers, options)
         elif not servers:
             yield Section("server", _("Server"), _no_server)

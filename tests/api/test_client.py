@@ -2,10 +2,11 @@
 
 import gc
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from qchat.api.client import Client
+from qchat.api.client import Client, ServerError
 from qchat.api.endpoint import Endpoint
 from qchat.errors import QchatError
 
@@ -31,3 +32,15 @@ def test_a_stream_that_is_broken_off_ends_in_silence(
         del stream
         gc.collect()
     assert lost == []
+
+
+@pytest.mark.parametrize(
+    "send",
+    [Client.models, lambda client: client.complete({}), lambda client: list(client.stream({}))],
+)
+def test_no_request_is_sent_after_a_break_off(send: Callable[[Client], object]) -> None:
+    with running() as server, Client(Endpoint(server.base_url)) as client:
+        client.break_off()
+        with pytest.raises(ServerError, match="broke off the answer"):
+            send(client)
+        assert server.log.records == []

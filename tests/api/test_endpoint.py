@@ -1,11 +1,11 @@
-"""The wire's rules: addresses, keys, proxies, and which server is used."""
+"""The rules for endpoints: addresses, keys, proxies, and which server is used."""
 
 import socket
 from pathlib import Path
 
 import pytest
 
-from qchat.api import endpoint as wire
+from qchat.api import endpoint as endpoints
 from qchat.api.endpoint import Endpoint, Secret, normalise, proxy_for, resolve
 from qchat.api.error_messages import server_message
 from qchat.errors import Code, UsageError, from_status
@@ -190,7 +190,7 @@ def test_bad_keys(tmp_path: Path, variable: str, environ: dict[str, str], phrase
 
 def test_an_empty_openai_key_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="OPENAI_API_KEY is empty"):
-        endpoint(tmp_path, base_url=wire.OPENAI_URL, OPENAI_API_KEY="")
+        endpoint(tmp_path, base_url=endpoints.OPENAI_URL, OPENAI_API_KEY="")
 
 
 def test_a_key_for_no_server(tmp_path: Path) -> None:
@@ -313,14 +313,14 @@ def test_a_refused_key_is_masked_and_a_common_word_is_not(key: str, message: str
 def test_behind_a_proxy_it_is_the_proxy_that_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        assert wire.answers(Endpoint(f"{address}/v1"))
-        assert wire.answers(Endpoint("https://server.invalid/v1", proxy=address))
-    assert not wire.answers(Endpoint("http://127.0.0.1:1/v1"))
-    assert not wire.answers(Endpoint(f"{address}/v1", proxy="http://127.0.0.1:1"))
+        assert endpoints.answers(Endpoint(f"{address}/v1"))
+        assert endpoints.answers(Endpoint("https://server.invalid/v1", proxy=address))
+    assert not endpoints.answers(Endpoint("http://127.0.0.1:1/v1"))
+    assert not endpoints.answers(Endpoint(f"{address}/v1", proxy="http://127.0.0.1:1"))
 
 
 def test_a_name_that_cannot_be_answers_nothing() -> None:
-    assert not wire.answers(Endpoint(f"http://{'a' * 64}.example/v1"))
+    assert not endpoints.answers(Endpoint(f"http://{'a' * 64}.example/v1"))
 
 
 @pytest.mark.parametrize(
@@ -337,4 +337,4 @@ def test_a_name_that_cannot_be_answers_nothing() -> None:
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     """A date in the past is no wait, as is a negative number."""
-    assert wire.retry_after(value) == seconds
+    assert endpoints.retry_after(value) == seconds

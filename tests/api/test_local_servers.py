@@ -9,7 +9,7 @@ import pytest
 from qchat.batch.engines.selection import EngineRequest, select_engine
 from qchat.serve.records import READY, STARTING, ServerRecord, ServerRegistry
 
-from qchat.api import endpoint as wire
+from qchat.api import endpoint as endpoint_module
 from qchat.api.local_servers import local_server, running_servers
 from qchat.errors import EngineError, UsageError
 from qchat.settings import Settings, load
@@ -26,7 +26,7 @@ def server() -> Iterator[Running]:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(wire, "LOCAL_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(endpoint_module, "LOCAL_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
     monkeypatch.delenv("QCHAT_API_KEY", raising=False)
     return load({"QCHAT_HOME": str(tmp_path)})
@@ -60,7 +60,7 @@ def test_the_only_one_is_asked(settings: Settings, serves: Serves, server: Runni
         local_server(settings)
     serves("coming", "http://127.0.0.1:7", state=STARTING)
     serves("second", server.url)
-    assert local_server(settings) == wire.Endpoint(server.base_url)
+    assert local_server(settings) == endpoint_module.Endpoint(server.base_url)
 
 
 def test_several_are_named(settings: Settings, serves: Serves, server: Running) -> None:
@@ -82,14 +82,16 @@ def test_its_key_is_found(settings: Settings, serves: Serves, tmp_path: Path) ->
     serves("open", "http://127.0.0.1:7", key=str(key))
     endpoints = {one.name: one.endpoint for one in running_servers(settings)}
     assert endpoints["locked"] is None
-    assert endpoints["open"] is not None and endpoints["open"].api_key == wire.Secret("k" * 32)
+    assert endpoints["open"] is not None and endpoints["open"].api_key == endpoint_module.Secret(
+        "k" * 32
+    )
 
 
 def test_what_answers_at_the_usual_address_comes_first(
     settings: Settings, serves: Serves, server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serves("second", "http://127.0.0.1:8")
-    monkeypatch.setattr(wire, "LOCAL_URL", server.base_url)
+    monkeypatch.setattr(endpoint_module, "LOCAL_URL", server.base_url)
     assert local_server(settings).origin == "default"
 
 

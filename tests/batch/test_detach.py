@@ -55,6 +55,8 @@ def test_a_detached_run_continues_and_shows_its_status(
         with detached("in.jsonl", *url) as (pid, stderr):
             assert os.getsid(pid) == pid  # no terminal's end reaches it
             assert "qchat batch --status in.results.jsonl" in stderr
+            log = re.search(r"log: +(.+)", stderr)
+            assert log is not None and Path(log[1]).stat().st_mode & 0o777 == 0o600
             assert batch("--status", "in.jsonl") == 0  # by the input's name too
             stdout = capfd.readouterr().out
             assert f"running (PID {pid} on" in stdout and "of 200 rows" in stdout

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.stall_detector import StallDetector
@@ -146,6 +147,23 @@ async def test_the_key_is_sent_and_stays_out_of_messages() -> None:
         assert "wrong-key" not in repr(refused)
 
 
+async def test_the_key_stays_out_of_the_message_of_a_refused_row() -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        message = f"Not with {request.headers['Authorization']}"
+        return web.json_response({"error": {"message": message}}, status=400)
+
+    app = web.Application()
+    app.router.add_post(CHAT, refuse)
+    async with TestServer(app) as server:
+        endpoint = Endpoint(str(server.make_url("/v1")), Secret("a-long-key"))
+        engine = HttpEngine(endpoint, FixedConcurrency(1))
+        await engine.start()
+        outcome = await engine.answer(request("x"))
+        await engine.close()
+    assert outcome.failure is not None
+    assert outcome.failure.message == "Not with Bearer ****"
+
+
 async def test_many_at_once_up_to_the_limit() -> None:
     with faults.running(answers="latency=1") as server:
         engine = HttpEngine(Endpoint(server.base_url), FixedConcurrency(150))
@@ -238,6 +256,23 @@ async def test_one_overdue_request_times_out_while_others_complete() -> None:
     assert 0.2 < time.monotonic() - began < 5
     async with detector.track(max_tokens=None):
         await asyncio.sleep(0.5)
+    running.cancel()
+
+
+async def test_the_slowest_of_the_last_answers_sets_the_time_limit() -> None:
+    reads = 0
+
+    async def read_tokens() -> None:
+        nonlocal reads
+        reads += 1
+
+    detector = StallDetector(read_tokens, stall_timeout=0.05, blind_timeout=60)
+    for seconds in (0.02, *[0.00001] * 7):
+        detector.record_answer(seconds, 1)
+    running = asyncio.create_task(detector.run())
+    async with detector.track(max_tokens=100):  # 10 s by the slowest, 5 ms by the others
+        while reads < 40:  # 0.25 s or more
+            await asyncio.sleep(0.005)
     running.cancel()
 
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,20 @@ def test_a_reader_that_stops_reading_blocks_nothing() -> None:
         os.close(reader)
         os.close(writer)
     once_each("in.results.jsonl", 40)
+
+
+def test_a_message_larger_than_the_pipe_blocks_nothing() -> None:
+    reader, writer = os.pipe()
+    stream = open_message_stream(writer)
+    thread = threading.Thread(target=stream.write, args=("x" * 200_000,), daemon=True)
+    thread.start()
+    thread.join(20)
+    blocked = thread.is_alive()
+    os.close(reader)  # ends a write that is blocked
+    thread.join()
+    stream.close()
+    os.close(writer)
+    assert not blocked
 
 
 def test_results_on_standard_output_need_their_reader(server: faults.Running) -> None:

@@ -83,6 +83,15 @@ def test_an_engine_killed_from_outside_blames_nobody() -> None:
         finder.record_death(requests(1), killed=True)
 
 
+def test_an_engine_killed_from_outside_does_not_blame_the_row_that_was_alone() -> None:
+    finder = PoisonRowFinder()
+    assert finder.record_death(requests(1), killed=False) is None
+    assert finder.begin(lambda _file, _line: True) == requests(1)
+    with pytest.raises(HopelessError):
+        finder.record_death(requests(1), killed=True)
+    assert finder.culprits == 0
+
+
 def test_an_engine_that_dies_with_other_rows_is_not_started_again() -> None:
     finder = PoisonRowFinder()
     assert finder.record_death(requests(40), killed=False) is None

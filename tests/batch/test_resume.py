@@ -1,15 +1,18 @@
 """Resuming a run with other options than before."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from qchat.batch.journal.manifest import Manifest
 
 from tests import faults
-from tests.batch.commands import batch, command, place, read, write
+from tests.batch.commands import batch, command, once_each, place, read, write
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -30,6 +33,20 @@ def test_retry_failed_asks_again_what_failed_for_good(
     assert sorted(map(place, read("in.results.jsonl"))) == [1, 2]
     assert [row["line"] for row in read("in.results.errors.jsonl")] == [3]
     assert server.log.attempts["a"] == 1
+
+
+def test_a_run_that_ended_before_its_manifest_was_written_can_be_repeated(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_manifest: Manifest, _path: Path, **_changes: object) -> Manifest:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write("in.jsonl", "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "save", full)
+        assert batch("in.jsonl", "--base-url", server.url) == 3
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    once_each("in.results.jsonl", 1)
 
 
 def test_accept_changes_asks_only_what_has_changed(
@@ -73,6 +90,19 @@ def test_ordered_results_stand_as_the_input_does(server: faults.Running) -> None
         "row 30",
         "0",
     ]
+
+
+def test_answers_beyond_the_limit_survive_ordered(server: faults.Running) -> None:
+    write("in.jsonl", "a", "b", "c")
+    args = ("in.jsonl", "--base-url", server.url, "--ordered")
+    assert batch(*args) == 0
+    results = Path("in.results.jsonl")
+    backwards = b"".join(reversed(results.read_bytes().splitlines(keepends=True)))
+    results.write_bytes(backwards)
+    assert batch(*args, "--limit", "2") == 0
+    assert results.read_bytes() == backwards
+    assert batch(*args) == 0
+    assert list(map(place, read("in.results.jsonl"))) == [1, 2, 3]
 
 
 def test_ordered_and_standard_output_exclude_each_other(

@@ -196,3 +196,31 @@ def test_answers_that_cannot_be_synced_end_the_run(
         assert batch("in.jsonl") == 3
     assert str(error).rstrip(".") in capfd.readouterr().err
     assert len(read("in.results.jsonl")) == 10
+
+
+def test_rows_in_flight_are_given_up_when_the_time_to_drain_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows(3)
+
+    class Endless(Echo):
+        async def answer(self, request: Request) -> Outcome:
+            if request.line == 3:
+                signal.raise_signal(signal.SIGINT)
+            if request.line > 1:
+                await asyncio.Event().wait()
+            return await super().answer(request)
+
+    second_signals: list[int] = []
+    kill = os.kill
+
+    def send(pid: int, signum: int) -> None:
+        second_signals.append(signum)
+        kill(pid, signum)
+
+    monkeypatch.setattr(os, "kill", send)
+    monkeypatch.setattr("qchat.batch.runner.DRAIN_SECONDS", 1.0)
+    with echoing(Endless()):
+        assert batch("in.jsonl") == 130
+    assert second_signals == []
+    assert len(read("in.results.jsonl")) == 1

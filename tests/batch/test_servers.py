@@ -213,6 +213,19 @@ async def test_a_server_that_failed_gets_one_request_until_it_succeeds() -> None
         await engine.close()
 
 
+async def test_a_server_gets_no_request_before_its_retry_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qchat.batch.engines.servers.REST", 0.0)
+    with faults.running("429:times=1,retry_after=60") as limited, faults.running() as other:
+        engine = servers(limited, other)
+        await engine.start()
+        assert not (await engine.answer(chat_request("first"))).answered
+        assert all([(await engine.answer(chat_request(f"q{n}"))).answered for n in range(5)])
+        assert len(limited.log.records) == 1
+        await engine.close()
+
+
 @pytest.mark.usefixtures("home")
 def test_one_dying_and_one_joining_mid_run_cost_no_row() -> None:
     write("in.jsonl", *(f"row {n}" for n in range(400)))

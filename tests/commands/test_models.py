@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qchat import cli
-from qchat.api import endpoint as wire
+from qchat.api import endpoint as endpoints
 from qchat.console import json_text, table, width
 from qchat.errors import EngineError, QchatError
 
@@ -59,7 +59,7 @@ def test_a_path_that_is_no_api(tmp_path: Path) -> None:
 def test_nothing_configured_and_nothing_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "LOCAL_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(endpoints, "LOCAL_URL", "http://127.0.0.1:9/v1")
     result = models(tmp_path)
     assert isinstance(result.exception, EngineError)
     for word in ("http://127.0.0.1:9/v1", "--base-url", "qchat serve demo --detach"):
@@ -70,7 +70,7 @@ def test_the_local_server_is_found_without_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running() as server:
-        monkeypatch.setattr(wire, "LOCAL_URL", server.base_url)
+        monkeypatch.setattr(endpoints, "LOCAL_URL", server.base_url)
         assert "demo" in models(tmp_path).output
 
 

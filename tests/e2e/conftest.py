@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree as tree
+from qchat.serve import process_tree
 
 from qchat.processes import kill_processes, process_family
 
@@ -86,7 +86,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int
     finally:
         record = home.record()
         stopped = home.run("stop", "demo")
-        left = tree.members(None, record["mark"])
+        left = process_tree.members(None, record["mark"])
         kill_processes(left)
     assert stopped.returncode == 0, stopped.stderr
     assert left == []

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree as tree
+from qchat.serve import process_tree
 from qchat.serve.keys import MIN_LENGTH
 
 from qchat.processes import kill_processes
@@ -105,7 +105,7 @@ def test_status_and_a_second_server_of_its_name_or_port(served: tuple[Home, int,
     assert (one["name"], one["state"], one["port"]) == ("demo", "ready", port)
     assert one["memory_mib"] > 300 and one["uptime_s"] > 0 and one["key"] == str(file)
     assert one["health"] == "ok" and "gpu_memory_mib" in one
-    own = tree.members(one["vllm"], home.record()["mark"])
+    own = process_tree.members(one["vllm"], home.record()["mark"])
     assert len(own) > 1 and not set(own) & {other["pid"] for other in reply["foreign"]}
     assert "demo" in home.run("status").stdout
     os.kill(one["vllm"], signal.SIGSTOP)  # it hangs, and status does not wait for it
@@ -133,7 +133,7 @@ def test_no_key_is_visible(served: tuple[Home, int, Path]) -> None:
     record = home.record()
     visible = home.run("status").stdout + home.run("status", "--json").stdout
     visible += home.run("logs", "demo").stdout + json.dumps(record)
-    for pid in tree.members(None, record["mark"]):
+    for pid in process_tree.members(None, record["mark"]):
         visible += Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
     assert "launcher" in visible
     assert ALICE not in visible and BOB not in visible
@@ -161,7 +161,7 @@ def test_a_dead_engine_is_restarted_and_a_killed_supervisor_leaves_nothing(
     ]
     record = home.record()
     try:
-        engine = tree.members(record["vllm"], record["mark"])[-1]
+        engine = process_tree.members(record["vllm"], record["mark"])[-1]
         os.kill(engine, signal.SIGKILL)
         deadline = time.monotonic() + READY
         while (now := home.record())["restarts"] != 1 or now["state"] != "ready":
@@ -169,11 +169,11 @@ def test_a_dead_engine_is_restarted_and_a_killed_supervisor_leaves_nothing(
             time.sleep(0.2)
         assert now["vllm"] != record["vllm"] and "its engine died" in now["message"]
         assert ask(port, "GET", "/v1/models")[0] == 200
-        members = tree.members(now["vllm"], now["mark"])
+        members = process_tree.members(now["vllm"], now["mark"])
         os.kill(now["supervisor"], signal.SIGKILL)
         assert wait_until_gone(members, 20) == []
     finally:
-        kill_processes(tree.members(None, record["mark"]))
+        kill_processes(process_tree.members(None, record["mark"]))
     assert json.loads(home.run("status", "--json").stdout)["servers"] == []
     assert not Path(record["temporary"]).exists()
 
@@ -186,7 +186,7 @@ def test_nothing_is_left_of_a_start_that_is_broken_off(
     process = home.start("serve", "demo", "--port", str(free_port()))
     record = home.record()
     time.sleep(after)
-    members = tree.members(record["vllm"], record["mark"])
+    members = process_tree.members(record["vllm"], record["mark"])
     assert members
     process.send_signal(signum)
     code = process.wait(30)
@@ -194,7 +194,7 @@ def test_nothing_is_left_of_a_start_that_is_broken_off(
     assert process.stderr is not None
     process.stderr.close()
     assert wait_until_gone(members, 20) == []
-    assert tree.members(None, record["mark"]) == []
+    assert process_tree.members(None, record["mark"]) == []
     assert json.loads(home.run("status", "--json").stdout)["servers"] == []
     assert not Path(record["temporary"]).exists()
 

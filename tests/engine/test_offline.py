@@ -10,7 +10,7 @@ import pytest
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
-from qchat.engine import vllm_startup as vllm_start
+from qchat.engine import vllm_startup
 from qchat.errors import UsageError
 
 
@@ -57,9 +57,9 @@ class TestOptions:
         }
 
     def test_parallel_engines_are_left_to_vllm(self) -> None:
-        cpu = vllm_start.InstalledVllm("0.32.0", cpu=True)
-        assert not vllm_start.one_process(cpu, {"tensor-parallel-size": "2"})
-        assert not vllm_start.one_process(vllm_start.InstalledVllm("0.32.0", cpu=False), {})
+        cpu = vllm_startup.InstalledVllm("0.32.0", cpu=True)
+        assert not vllm_startup.one_process(cpu, {"tensor-parallel-size": "2"})
+        assert not vllm_startup.one_process(vllm_startup.InstalledVllm("0.32.0", cpu=False), {})
 
     def test_a_missing_model_is_reported_before_anything_starts(self) -> None:
         engine = OfflineEngine("./nowhere", "x")

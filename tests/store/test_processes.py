@@ -1,5 +1,6 @@
 """Several processes at one store, and processes that die."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -93,6 +94,20 @@ def test_two_stores_of_one_process_know_each_other(tmp_path: Path) -> None:
         one.messages.checkpoint(answer.id, "more")
     with open_store(tmp_path) as store:
         assert store.messages.get(answer.id).state is MessageState.STOPPED
+
+
+def test_a_process_that_cannot_be_checked_is_not_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with open_store(tmp_path) as store:
+        answer = store.messages.begin(store.conversations.create().id)
+        monkeypatch.setattr("qchat.store.writers.is_locked", denied)
+        with open_store(tmp_path):
+            store.messages.checkpoint(answer.id, "Still mine")
+        assert store.messages.get(answer.id).state is MessageState.STREAMING
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:

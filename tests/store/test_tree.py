@@ -142,6 +142,18 @@ def test_a_fork_is_a_copy_of_the_path(store: Store, chat: StoredConversation) ->
     assert texts(store, chat) == ["Why?", "two", "And?"]
 
 
+def test_a_fork_of_an_answer_on_its_way_has_what_was_stored_of_it(
+    store: Store, chat: StoredConversation
+) -> None:
+    answer = store.messages.begin(chat.id)
+    store.messages.checkpoint(answer.id, "So far")
+    copy = store.conversations.fork(chat.id)
+    (node,) = store.messages.path(copy.id)
+    assert node.state is MessageState.STOPPED  # nobody will end it
+    assert store.messages.get(node.id).content == "So far"
+    assert store.messages.get(answer.id).state is MessageState.STREAMING
+
+
 def test_forks_have_numbered_titles(store: Store, chat: StoredConversation) -> None:
     store.messages.add(chat.id, "user", "Why?")
     copy = store.conversations.fork(chat.id)
@@ -209,6 +221,17 @@ def test_deleting_is_undone_until_it_is_purged(store: Store, chat: StoredConvers
     assert store.search("sky") == store.search("why") == []
 
 
+def test_a_deleted_conversation_is_purged_at_its_age_and_not_before(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    with open_store(tmp_path, clock=lambda: now) as store:
+        chat = store.conversations.create(title="Sky")
+        store.conversations.delete(chat.id)
+        now += 3599
+        assert store.conversations.purge(older_than=3600) == 0
+        now += 1
+        assert store.conversations.purge(older_than=3600) == 1
+
+
 def test_a_persons_title_is_not_replaced_by_a_models(
     store: Store, chat: StoredConversation
 ) -> None:
@@ -254,6 +277,26 @@ def test_lone_surrogates_are_stored_in_any_column(store: Store, chat: StoredConv
     assert store.recall("note") == good
     with open_store(store.path.parent.parent / "other") as other:
         assert other.load([parse_document(store.dump(made.id))]).added == (made.id,)
+
+
+def test_what_is_written_out_while_an_answer_streams_can_be_read_back(
+    store: Store, chat: StoredConversation
+) -> None:
+    answer = store.messages.begin(chat.id)
+    store.messages.checkpoint(answer.id, "So far")
+    document = store.dump(chat.id) | {"id": "0000000000"}
+    (key,) = store.load([parse_document(document)]).added
+    (node,) = store.messages.path(key)
+    assert node.state is MessageState.STOPPED
+    assert store.messages.get(node.id).content == "So far"
+
+
+def test_what_was_imported_and_deleted_can_be_imported_again(store: Store) -> None:
+    parsed = parse_messages({"messages": [{"role": "user", "content": "Why?"}]})
+    (first,) = store.load([parsed]).added
+    assert store.load([parsed]).added == ()
+    store.conversations.delete(first)
+    assert len(store.load([parsed]).added) == 1
 
 
 def test_an_import_holds_the_lock_for_what_it_adds_alone(

@@ -1,6 +1,6 @@
 """The table of all actions, from which keys, help, command palette and slash commands are made.
 
-A new action is a row here or in an included table, and a method of the part named in its handler.
+A new action is a row here or in an included table, and a handler of its name in `action_handlers`.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...i18n import _
-from ...store import formatting as chat_lines
+from ...store import formatting
 from ..actions.keymap import Keymap
 from ..composer.composer import Composer
 from ..widgets.sidebar import Sidebar
@@ -99,11 +99,11 @@ class ConversationActions:
 
     async def rename_to(self, conversation: str, title: str) -> None:
         """Change the title of a conversation."""
-        title = chat_lines.checked_title(title)
+        title = formatting.checked_title(title)
         changed = await self._repository.run(self._table.rename, conversation, title)
         if conversation == self._conversation.id:
             self._conversation.title = changed.title
-        await self._report(chat_lines.renamed(changed))
+        await self._report(formatting.renamed(changed))
 
     async def set_generated_title(self, conversation: str, title: str) -> None:
         """Set a title that a model wrote; one that a person chose is left."""
@@ -116,13 +116,13 @@ class ConversationActions:
         """Pin or unpin."""
         old = await self._repository.run(self._table.get, self._target())
         changed = await self._repository.run(self._table.pin, old.id, not old.pinned)
-        await self._report(chat_lines.pinned(changed))
+        await self._report(formatting.pinned(changed))
 
     async def archive(self) -> None:
         """Archive or unarchive."""
         old = await self._repository.run(self._table.get, self._target())
         changed = await self._repository.run(self._table.archive, old.id, not old.archived)
-        await self._report(chat_lines.archived(changed))
+        await self._report(formatting.archived(changed))
 
     async def toggle_archived(self) -> None:
         """List the archived conversations, or the others."""
@@ -141,7 +141,7 @@ class ConversationActions:
             self._deleted.append(target)
         key = self._keymap.shown("list_restore" if self._sidebar.in_use else "restore")
         text = _("Deleted: {title}. {key} restores it.")
-        await self._report(text.format(title=chat_lines.title(deleted), key=key))
+        await self._report(text.format(title=formatting.title(deleted), key=key))
 
     async def restore(self) -> None:
         """Undo the last deletion."""
@@ -155,7 +155,7 @@ class ConversationActions:
         except Exception:
             self._deleted.append(conversation)
             raise
-        await self._report(chat_lines.restored(restored))
+        await self._report(formatting.restored(restored))
 
     async def _report(self, text: str) -> None:
         self._window.say(text)
@@ -177,6 +177,6 @@ class ConversationActions:
         from .transfer import read
 
         imported = await self._repository.run(read, self._repository.store, name)
-        await self._report(chat_lines.imported(imported))
+        await self._report(formatting.imported(imported))
         if len(imported.added) == 1:
             await self._conversation.show(imported.added[0])

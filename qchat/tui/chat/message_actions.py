@@ -11,7 +11,7 @@ from textual.message import Message as WindowMessage
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...message_state import MessageState
-from ...store import formatting as chat_lines
+from ...store import formatting
 from ..actions.keymap import Keymap
 from ..composer.chips import Draft
 from ..composer.composer import Composer
@@ -221,5 +221,5 @@ class MessageActions:
         await conversation.show(copy.id)
         self._window.post_message(self.Forked())
         self._window.say(
-            _("New conversation from here: {title}").format(title=chat_lines.title(copy))
+            _("New conversation from here: {title}").format(title=formatting.title(copy))
         )

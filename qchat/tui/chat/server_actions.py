@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...api import endpoint as wire
+from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...errors import EngineError
 from ...i18n import _
@@ -130,11 +130,11 @@ class ServerActions:
 
     def _endpoint(self, url: str) -> Endpoint:
         current = self._active.current.endpoint
-        if current.base_url == wire.normalise(url):
+        if current.base_url == endpoints.normalise(url):
             return current
         if self._settings is None:
-            return Endpoint(wire.normalise(url))
-        endpoint = wire.resolve(self._settings, base_url=url)
+            return Endpoint(endpoints.normalise(url))
+        endpoint = endpoints.resolve(self._settings, base_url=url)
         assert endpoint is not None
         return replace(endpoint, model=None)
 

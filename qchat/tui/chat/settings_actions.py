@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ... import parameters
-from ...api import endpoint as wire
+from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...errors import UsageError
 from ...i18n import _
@@ -79,8 +79,8 @@ class SettingsActions:
             return
         settings = self._settings
         if "://" in name and settings is not None:
-            wire.normalise(name, "/server")
-            resolved = wire.resolve(settings, base_url=name)
+            endpoints.normalise(name, "/server")
+            resolved = endpoints.resolve(settings, base_url=name)
             assert resolved is not None
             self.connect(resolved, None)
         else:

@@ -1,4 +1,5 @@
 """The field in which the user writes: chips, attachments, history, completion.
 
-Others import `composer.Composer`, `chips.Draft` and `line_input`.
+Others import `composer.Composer`, `chips` and `line_input`; the window also imports
+`completion_list` and `external_editor`.
 """

@@ -1,4 +1,4 @@
 """Modal screens over the conversation: help, pickers, parameters, search.
 
-Each screen returns its result by `dismiss`; none imports the app.
+Pickers and search return their result by `dismiss`. No screen imports the app.
 """

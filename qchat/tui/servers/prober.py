@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ...api import endpoint as wire
+from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...api.local_servers import LocalServer, configured_server, running_servers
 from ...i18n import _
@@ -66,7 +66,7 @@ class ServerProber:
         """Probe once; never raises for what a server does."""
         if isinstance(self.endpoint, MissingServer):
             return ProbeResult(error_message=self.endpoint.error_message)
-        if not self.endpoint.proxy and not wire.answers(self.endpoint):
+        if not self.endpoint.proxy and not endpoints.answers(self.endpoint):
             return ProbeResult(error_message=unreachable_message(self.endpoint))
         from ...api.client import Client, ServerError
 

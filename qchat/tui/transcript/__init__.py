@@ -1,4 +1,4 @@
 """The transcript: a whole conversation as one column of lines, of which only the visible are drawn.
 
-Others import `transcript.Transcript` and `message.Message`.
+Others import `transcript.Transcript`, `message.Message` and `answer_stats`.
 """
