@@ -34,7 +34,7 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
 Examples:
   qchat batch questions.jsonl --model demo
   qchat batch questions.jsonl --base-url http://127.0.0.1:8000
-  qchat batch big.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
+  qchat batch in.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
@@ -43,8 +43,10 @@ Examples:
 
 \b
 Exit codes:
-  0  all rows were answered          1  finished, but some rows failed (see the errors file)
-  2  wrong usage or input            3  the engine or server failed; the same command resumes
+  0         all rows were answered
+  1         finished, but some rows failed (see the errors file)
+  2         wrong usage or input
+  3         the engine or server failed; the same command resumes
   130, 143  interrupted; the same command resumes
 """
     ),
@@ -87,22 +89,24 @@ Exit codes:
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
-@click.option("--restart", is_flag=True, help=_("Ask all rows again; earlier results are renamed."))
+@click.option(
+    "--restart", is_flag=True, help=_("Process all rows again; earlier results are renamed.")
+)
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help=_("Ask rows again that failed with an error that is not retried by itself."),
+    help=_("Retry rows that failed with an error that is not retried automatically."),
 )
 @click.option(
     "--accept-changes",
     is_flag=True,
-    help=_("Ask rows again that have changed since they were answered; keep all other answers."),
+    help=_("Process rows again that changed since they were answered; keep all other answers."),
 )
 @click.option("--ordered", is_flag=True, help=_("Sort the results into input order at the end."))
 @click.option(
     "--dedup",
     is_flag=True,
-    help=_("Ask equal rows once if sampling is deterministic (temperature 0 or a seed)."),
+    help=_("Send equal rows only once if sampling is deterministic (temperature 0 or a seed)."),
 )
 @click.option(
     "--time-limit",
@@ -134,7 +138,7 @@ Exit codes:
     type=click.Choice(("auto", "json")),
     default="auto",
     help=_(
-        "json: JSON objects on stderr, one per line, every second while rows are asked; "
+        "json: JSON objects on stderr, one per line, every second during the run; "
         "auto: a live line on a terminal, otherwise log lines.  [default: auto]"
     ),
 )

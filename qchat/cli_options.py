@@ -100,7 +100,7 @@ _SAMPLING = (
     click.option(
         "--preset",
         type=click.Choice(list(PRESETS)),
-        help=_("A set of values for a purpose; the options below override it."),
+        help=_("Named set of parameter values; the options below override it."),
     ),
     click.option(
         "--max-tokens", type=int, metavar="N", help=_("At most N tokens, thinking included.")

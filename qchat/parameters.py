@@ -20,7 +20,7 @@ _DEFAULT: Final = ("", "default", "-")
 def about(name: str) -> str:
     """Return a short description of a parameter."""
     return {
-        "preset": _("A set of values for a purpose; parameters below override it"),
+        "preset": _("Named set of parameter values; the parameters below override it"),
         "temperature": _("Higher is more random; 0 always picks the likeliest token"),
         "top_p": _("Sample from the likeliest tokens up to this cumulative probability"),
         "top_k": _("Sample from this many of the likeliest tokens; 0 or -1: all"),

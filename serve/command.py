@@ -44,7 +44,7 @@ Examples:
   qchat serve Qwen3-32B --host 0.0.0.0 --generate-key
   qchat serve ./my-model --max-model-len 8192 -- --max-num-seqs 64
   qchat serve demo --print-command
-  qchat serve Qwen3-32B --write-deploy ./service --domain llm.example.com --generate-key
+  qchat serve Qwen3-32B --write-deploy svc --domain llm.example --generate-key
 """
     ),
 )
@@ -87,7 +87,7 @@ Examples:
     "key_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=_("File of API keys, one a line (NAME KEY or KEY); removing a line revokes its key."),
+    help=_("File of API keys, one per line (NAME KEY or KEY); removing a line revokes its key."),
 )
 @click.option(
     "--generate-key", is_flag=True, help=_("Generate an API key in a private file and use it.")

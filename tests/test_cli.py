@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.cells import cell_len
 
 from qchat import __version__, cli
 from qchat.errors import EngineError, UsageError
@@ -60,6 +61,17 @@ def test_every_commands_help_has_examples_as_written(
     assert re.search(r"^ *(Examples?|To install):$", out, re.M)
     assert re.search(rf"^ +.*qchat {name}.*$", out, re.M)
     assert "--debug" in out
+
+
+@pytest.mark.parametrize("name", ["", *every_command()])
+def test_every_help_fits_a_terminal_of_80_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.run([*name.split(), "-h"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if cell_len(line) > 80] == []
+    assert [line for line in lines if re.match(r"  \w+  .*\.\.\.$", line)] == []  # a cut summary
 
 
 def test_the_table_and_the_commands_agree() -> None:

@@ -44,7 +44,7 @@ class Template:
             if name is None:
                 continue
             if name not in row:
-                raise BadLineError(_("has no column '{name}' for the template").format(name=name))
+                raise BadLineError(_("no column '{name}' for the template").format(name=name))
             value = row[name]
             pieces.append(value if isinstance(value, str) else orjson.dumps(value).decode())
         return "".join(pieces)

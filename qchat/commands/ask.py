@@ -37,14 +37,14 @@ _STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
 Examples:
   qchat ask "Why is the sky blue?"
   git diff | qchat ask "Write a commit message for this:"
-  qchat ask --preset code --max-tokens 2000 "Reverse a string in Rust" > reverse.md
+  qchat ask --preset code "Reverse a string in Rust" > reverse.md
   qchat ask --system "Answer in French." --json "What is vLLM?" | jq .usage
-  qchat ask --save "What is a journal?" && qchat ask --continue "And a ledger?"
+  qchat ask --save "What is a log?" && qchat ask --continue "And a ledger?"
   qchat ask --base-url http://127.0.0.1:8000 --model demo "Hello"
 
 \b
-Exit codes: 0 answered, 2 invalid question or setting,
-3 no server, or the request failed, 130 interrupted (the partial answer is printed).
+Exit codes: 0 answered, 2 invalid question or setting, 3 no server, or the
+request failed, 130 interrupted (the partial answer is printed).
 """
     ),
 )

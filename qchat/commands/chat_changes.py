@@ -40,7 +40,7 @@ def pin(conversations: tuple[str, ...], off: bool) -> None:
 
 
 @click.command(
-    help=_("Archive conversations: they are no longer listed, but a search still finds them."),
+    help=_("Archive conversations. They are no longer listed, but a search still finds them."),
     epilog=_(
         """\b
 Examples:

@@ -98,7 +98,7 @@ def list_(archived: bool, deleted: bool, limit: int | None, as_json: bool) -> No
 
 @chats.command(
     help=_(
-        """Search the titles and messages of all conversations, newest first.
+        """Search the titles and messages of all conversations. Newest matches come first.
 
         A message must contain all WORDS; words in double quotes match as a phrase. Words match by
         prefix; Chinese, Japanese and Korean text matches anywhere.
@@ -169,7 +169,8 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
 
 @chats.command(
     help=_(
-        """Export conversations to a file or to standard output, by default all of them.
+        """Export conversations, by default all of them. The output goes to standard output, or to
+        the file of -o.
 
         json is complete and can be imported again; jsonl has one line {"messages": [...]} per
         conversation, as qchat batch and OpenAI's tools read it; markdown is for reading.
@@ -226,7 +227,8 @@ def export(
 @chats.command(
     "import",
     help=_(
-        """Import conversations from exports (json) and from lines of messages (jsonl).
+        """Import conversations. A FILE is an export (json) or has one conversation per line
+        (jsonl); - is standard input.
 
         A qchat database (chats.db, or one that was set aside as damaged) is read as far as
         possible. Either all files are imported or none; duplicates are skipped.

@@ -6,16 +6,20 @@ from ..i18n import _
 
 
 @click.command(
-    help=_("""Print the completion script for a shell, to be read by it at its start."""),
+    help=_("""Print the completion script for a shell."""),
     epilog=_(
         """\b
 To install:
-  bash   qchat completion bash > ~/.local/share/bash-completion/completions/qchat
-         (make that folder first; it needs the package bash-completion. Without
-         it, put  eval "$(qchat completion bash)"  in ~/.bashrc)
-  zsh    qchat completion zsh > ~/.zfunc/_qchat
-         with  fpath+=(~/.zfunc); autoload -Uz compinit && compinit  in ~/.zshrc
-  fish   qchat completion fish > ~/.config/fish/completions/qchat.fish
+  bash, with the package bash-completion (create the folder first):
+    qchat completion bash > ~/.local/share/bash-completion/completions/qchat
+  bash without it, in ~/.bashrc:
+    eval "$(qchat completion bash)"
+  zsh (create the folder first):
+    qchat completion zsh > ~/.zfunc/_qchat
+  and in ~/.zshrc:
+    fpath+=(~/.zfunc); autoload -Uz compinit && compinit
+  fish:
+    qchat completion fish > ~/.config/fish/completions/qchat.fish
 Then start a new shell.
 """
     ),

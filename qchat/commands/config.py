@@ -55,7 +55,7 @@ def path() -> None:
 
 
 @config.command(
-    help=_("Write a commented configuration file; one that exists is never touched."),
+    help=_("Write a commented configuration file. An existing one is never overwritten."),
     epilog=_("\b\nExample:\n  qchat config init\n"),
 )
 def init() -> None:
@@ -176,8 +176,8 @@ def _in_use(settings: Settings) -> str:
         return _("Server in use: none. {why}").format(why=e)
     if endpoint is None:
         return _(
-            "Server in use: {url}, if one answers there "
-            "(not by qchat batch: it asks a server only if one is named)"
+            "Server in use: {url}, else the only one that qchat serve runs on this machine "
+            "(qchat batch uses a server only if one is configured or given)"
         ).format(url=endpoints.LOCAL_URL)
     text = _("Server in use: {url} (from {origin})").format(
         url=endpoint.base_url, origin=endpoint.origin

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     help=_(
         """List the models that fit this machine and their maximum context, best first.
 
-        The fit is computed from the memory of the GPUs (measured with nvidia-ml-py), or the free
+        The fit is computed from the memory of the GPUs (measured through NVML), or the free
         memory on the CPU, and from the recipe of each model.
         """
     ),
@@ -90,7 +90,7 @@ def _table(fits: "Sequence[Fit]") -> None:
         "\n"
         + _(
             "CONTEXT: maximum tokens of a request. REQUESTS: concurrent requests of that length.\n"
-            "Start fit: qchat serve NAME. Its memory budget: qchat recipes --explain NAME."
+            "To start one: qchat serve NAME. Its memory budget: qchat recipes --explain NAME."
         )
     )
 

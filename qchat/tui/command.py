@@ -35,7 +35,8 @@ Examples:
   qchat tui --web
 
 \b
-Exit codes: 0 success, 2 usage or configuration error, 3 conversations can't be opened or saved.
+Exit codes: 0 success, 2 usage or configuration error,
+3 conversations can't be opened or saved.
 """
     ),
 )

@@ -45,9 +45,9 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         """\b
 Examples:
   qchat bench
-  qchat bench --base-url http://127.0.0.1:8000 --concurrency 1,8,64 --duration 30s
-  qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50
-  qchat bench --sweep --input-len 1000 --output-len 200 --json a.json --plot a.svg
+  qchat bench --base-url http://127.0.0.1:8000 --concurrency 8 --duration 60s
+  qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
+  qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
   qchat bench --compare a.json b.json
 """
@@ -79,13 +79,13 @@ Examples:
     default="3s",
     show_default=True,
     metavar="TIME",
-    help=_("Warm-up under load before each, not measured."),
+    help=_("Warm-up before each load, not measured."),
 )
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=_("Prompts from a JSONL file, in the formats of qchat batch, not random texts."),
+    help=_("Prompts from a JSONL file, in the formats of qchat batch, instead of random ones."),
 )
 @click.option(
     "--input-len",
@@ -103,7 +103,7 @@ Examples:
     "--endpoint",
     type=click.Choice(["chat", "completions"]),
     default="chat",
-    help=_("The API for prompts that are texts."),
+    help=_("The API for plain-text prompts."),
 )
 @click.option(
     "--goodput",

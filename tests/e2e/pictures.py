@@ -1,19 +1,28 @@
-"""Takes the chat's pictures for README.md: the real app, and what the demo model really answers.
+"""Takes the pictures for README.md: the real app, and what the demo model really answers.
 
     qchat serve demo --detach
     python -m tests.e2e.pictures [--base-url URL]
 
-Writes examples/chat.svg, chat-search.svg and chat-light.svg.
+Writes examples/chat.svg, chat-search.svg, chat-light.svg and demo.svg.
 """
 
 import argparse
 import asyncio
 import html
+import io
+import os
+import pty
 import re
+import shutil
+import subprocess
+import sys
 import tempfile
+import termios
 from pathlib import Path
 
 from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
 from qchat.api.endpoint import Endpoint
 from qchat.message_state import MessageState
@@ -23,12 +32,14 @@ from qchat.store import Store, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
-from ..tui.chat_app import last_state, type_in
+from ..tui.chat_app import last_state, listed, type_in
 from ..tui.screens import screen
 from ..tui.waiting import wait_until
 
 FOLDER = Path(__file__).parents[2] / "examples"
 SIZE = (110, 30)
+BATCH_SIZE = (100, 28)
+CURSOR_UP = "\x1b[1A"
 CELL = 12.2  # how wide rich draws a letter
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 QUESTIONS = (
@@ -44,8 +55,13 @@ THOUGHT = "What is 17 times 24?"
 
 
 def keep(app: ChatApp, name: str) -> None:
-    """The screen as a picture that asks no other host for a font."""
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="qchat tui"), flags=re.S)
+    """Write the app's screen as a picture."""
+    write(app.export_screenshot(title="qchat tui"), name)
+
+
+def write(svg: str, name: str) -> None:
+    """Write a picture that loads no font from another host."""
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)
     svg = re.sub(r'textLength="[^"]*"([^>]*)>([^<]*)<', _measured, svg)
     svg = svg.replace("Fira Code, monospace", FONT)
     (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
@@ -97,6 +113,7 @@ async def thinking(app: ChatApp) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await wait_until(lambda: app.parts.monitor.reachable, 60)
         await ask(app, THOUGHT)
+        await wait_until(lambda: THOUGHT in listed(app))
         await pilot.press("ctrl+t")
         await wait_until(lambda: "17 times 20" in screen(app))
         await pilot.pause()
@@ -110,12 +127,62 @@ async def take(url: str, folder: Path) -> None:
         await thinking(chat(url, store, "light", thinking=True))
 
 
+def batch(folder: Path) -> None:
+    """A batch, and the beginning of its answers."""
+    questions = folder / "examples" / "questions.jsonl"
+    questions.parent.mkdir()
+    shutil.copy(FOLDER / questions.name, questions)
+    runs = (
+        ("qchat batch examples/questions.jsonl --model demo", ["-m", "qchat", "batch"]),
+        (
+            "python examples/show_answers.py examples/questions.results.jsonl",
+            [str(FOLDER / "show_answers.py")],
+        ),
+    )
+    columns, rows = BATCH_SIZE
+    lines: list[Text] = []
+    for command, program in runs:
+        arguments = command.split()[2:]
+        lines += [Text(f"$ {command}"), *terminal_lines([*program, *arguments], folder)]
+    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
+    for line in lines[:rows]:
+        console.print(line, soft_wrap=True)
+    write(console.export_svg(title="qchat batch"), "demo")
+
+
+def terminal_lines(arguments: list[str], folder: Path) -> list[Text]:
+    """What a Python program leaves on a terminal of `BATCH_SIZE`, line by line."""
+    columns, rows = BATCH_SIZE
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (rows, columns))
+    environ = {**os.environ, "TERM": "xterm", "QCHAT_HOME": str(folder / "home")}
+    with subprocess.Popen(
+        [sys.executable, *arguments], cwd=folder, env=environ, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        output = b""
+        while True:
+            try:
+                output += os.read(ours, 65536)
+            except OSError:  # Linux reports the end of a terminal as EIO
+                break
+    os.close(ours)
+    assert process.returncode == 0, output.decode()
+    lines: list[Text] = []
+    for line in output.decode().replace("\r\n", "\n").removesuffix("\n").split("\n"):
+        # Progress writes over itself, after a carriage return or one line up; it is not kept.
+        del lines[len(lines) - line.count(CURSOR_UP) :]
+        lines.append(Text.from_ansi(line.rpartition("\r")[2]))
+    return lines
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base-url", default="http://127.0.0.1:8000/v1")
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(take(parser.parse_args().base_url, Path(folder)))
+        batch(Path(folder))
 
 
 if __name__ == "__main__":
