@@ -23,6 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("OPENAI_", "QCHAT_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")  # whatever the terminal is that pytest runs in
     return tmp_path
 
 
@@ -65,9 +66,8 @@ def test_every_commands_help_has_examples_as_written(
 
 @pytest.mark.parametrize("name", ["", *every_command()])
 def test_every_help_fits_a_terminal_of_80_columns(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
     assert cli.run([*name.split(), "-h"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if cell_len(line) > 80] == []
