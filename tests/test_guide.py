@@ -53,15 +53,16 @@ def test_every_command_is_one_that_qchat_takes(page: str) -> None:
     assert len(lines) > 10
     for line in lines:
         name, *arguments = shlex.split(line, comments=True)
-        group = cli.LazyGroup()
-        command = group.get_command(click.Context(group), name)
+        # A command keeps the help option that its first context gives it: the one of the group.
+        context = click.Context(cli.main, info_name="qchat", **cli.main.context_settings)
+        command = cli.main.get_command(context, name)
         assert command is not None, line
+        context = click.Context(command, context)
         while isinstance(command, click.Group) and arguments:
-            command = command.get_command(click.Context(command), arguments.pop(0))
+            command = command.get_command(context, arguments.pop(0))
             assert command is not None, line
-        command.make_parser(click.Context(command)).parse_args(
-            list(arguments)
-        )  # raises NoSuchOption
+            context = click.Context(command, context)
+        command.make_parser(context).parse_args(list(arguments))  # raises NoSuchOption
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -132,9 +132,8 @@ def test_the_files_start_the_same_server(machine: Callable[[bool], None]) -> Non
 
 def printed(arguments: list[str]) -> str:
     from click.testing import CliRunner
-    from qchat.serve.command import serve
 
-    result = CliRunner().invoke(serve, arguments, standalone_mode=False)
+    result = CliRunner().invoke(cli.main, ["serve", *arguments], standalone_mode=False)
     assert result.exception is None, result.output
     return result.stdout
 
