@@ -225,7 +225,7 @@ async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     hub, option, context, cache, weights = json.loads(done.stdout)
-    assert "127.0.0.1:9" in hub and "can't be reached" in hub
+    assert "127.0.0.1:9" in hub and "is unreachable" in hub
     assert "max-model-len" in option and "many" in option
     assert "--max-model-len 999999" in context and "4096" in context
     assert "Set --max-model-len" in cache

@@ -108,7 +108,7 @@ def test_an_editor_that_fails_gives_the_terminal_back(
     terminal.start("--base-url", "http://127.0.0.1:9")
     terminal.wait_for("F5 starts a server")
     terminal.keys("a draft", "M-e")
-    terminal.wait_for("ended with an error")
+    terminal.wait_for("failed with exit code 1")
     terminal.keys(" goes on")
     terminal.wait_for("a draft goes on")
     terminal.keys("C-q")
