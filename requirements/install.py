@@ -186,6 +186,13 @@ def mend(site: Path) -> None:
             shutil.rmtree(str(stash))
 
 
+def remove_old_name(pip: PipRunner, site: Path) -> None:
+    """Remove an install from when the distribution was called ``qchat``: both own bin/qchat."""
+    if any(site.glob("qchat-*.dist-info")):
+        say("Removing the install under the old name")
+        pip.run("uninstall", "--yes", "qchat")
+
+
 def install_packages(pip: PipRunner, kind: str) -> None:
     """Everything but the project itself, or all of it where pip resolves."""
     quick = ["install", "--no-compile"]
@@ -279,6 +286,7 @@ def set_up(kind: preflight.Kind, target: Dict[str, str], verbose: bool, handle: 
     pip = PipRunner(VENV_PYTHON, LOG, verbose=verbose, inherit=[handle])
     packages_stand = state.get("packages") == target["packages"]
     store_state(dict(target, packages="", project=""))
+    remove_old_name(pip, site)
     if not packages_stand:
         mend(site)
         install_packages(pip, kind.name)

@@ -108,6 +108,16 @@ def test_mend_removes_what_a_killed_pip_left(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["torch", "whole-1.dist-info"]
 
 
+def test_an_install_under_the_old_name_is_removed(tmp_path: Path) -> None:
+    pip = Pip("")
+    (tmp_path / "qchat_vllm-0.2.0.dist-info").mkdir()
+    install.remove_old_name(pip, tmp_path)
+    assert pip.commands == []
+    (tmp_path / "qchat-0.1.0.dist-info").mkdir()
+    install.remove_old_name(pip, tmp_path)
+    assert [command[:3] for command in pip.commands] == [("uninstall", "--yes", "qchat")]
+
+
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 

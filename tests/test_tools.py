@@ -50,8 +50,11 @@ def imports_of_tests(text: str) -> Iterator[int]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            is_relative = isinstance(node, ast.ImportFrom) and node.level > 0
             for alias in node.names:
-                parts = f"{module}.{alias.name}".split(".")
+                parts = f"{module}.{alias.name}".strip(".").split(".")
+                if not is_relative and parts[0] != "tests":
+                    continue  # a library's own, such as aiohttp.test_utils
                 if any(part == "conftest" or part.startswith("test_") for part in parts):
                     yield node.lineno
 
@@ -73,6 +76,7 @@ def test_no_test_imports_another() -> None:
         ("import json\n\nfrom . import test_a", [3]),
         ("import tests.test_a", [1]),
         ("from .tools import require\nfrom tests import faults", []),
+        ("from aiohttp.test_utils import TestServer", []),
     ],
 )
 def test_an_import_of_a_test_is_noticed(text: str, lines: list[int]) -> None:

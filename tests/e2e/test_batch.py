@@ -49,6 +49,7 @@ def check_answers(rows: list[dict[str, object]]) -> int:
     return len(in_corpus)
 
 
+@pytest.mark.slow
 def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, str]) -> None:
     """What `make demo` runs, killed in its middle and run again."""
     out = tmp_path / "out.jsonl"
@@ -110,6 +111,7 @@ def wait_for_growth(run: "subprocess.Popen[bytes]", out: Path) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_two_signals_give_up_rows_that_stay_open(tmp_path: Path, environ: dict[str, str]) -> None:
     run, out = answering(tmp_path, environ)
     members = process_family([run.pid])

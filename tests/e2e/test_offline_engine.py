@@ -270,6 +270,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 async def test_without_the_patches_rows_are_answered_all_the_same(tmp_path: Path) -> None:
     program, log = tmp_path / "program.py", tmp_path / "vllm.log"
     program.write_text(WITHOUT, "utf-8")
