@@ -262,7 +262,7 @@ def ran(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
 
     gc.collect()
     collector = GarbageCollection()
-    collector.loaded()  # as in the chat
+    collector.freeze()  # as in the chat
     try:
         return asyncio.run(whole())
     finally:
