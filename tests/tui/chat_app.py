@@ -134,3 +134,9 @@ async def ask(app: ChatApp, pilot: Pilot[int], *questions: str) -> None:
         count = len(texts(app))
         await type_in(app, question)
         await answered(app, count + 2)
+
+
+def drafts(folder: Path) -> list[str]:
+    """Those of the conversations, the latest first, and of the one that has not begun."""
+    with open_store(folder) as store:
+        return [c.draft for c in store.conversations.list()] + [store.recall("draft")]

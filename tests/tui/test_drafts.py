@@ -10,6 +10,7 @@ from qchat.store import open_store
 from ..faults import Running, running
 from .chat_app import (
     answered,
+    drafts,
     filled,
     texts,
     toasts,
@@ -23,12 +24,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as server:
         yield server
-
-
-def drafts(folder: Path) -> list[str]:
-    """Those of the conversations, the latest first, and of the one that has not begun."""
-    with open_store(folder) as store:
-        return [c.draft for c in store.conversations.list()] + [store.recall("draft")]
 
 
 async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_elsewhere(

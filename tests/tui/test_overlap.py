@@ -19,6 +19,7 @@ from ..faults import Running, running
 from .chat_app import (
     answered,
     ask,
+    drafts,
     filled,
     last_state,
     stored,
@@ -37,12 +38,6 @@ from .waiting import wait_until
 def server() -> Iterator[Running]:
     with running() as server:
         yield server
-
-
-def drafts(folder: Path) -> list[str]:
-    """Those of the conversations, the latest first, and of the one that has not begun."""
-    with open_store(folder) as store:
-        return [c.draft for c in store.conversations.list()] + [store.recall("draft")]
 
 
 # -- a question on its way into the store --------------------------------------------------

@@ -157,7 +157,10 @@ class PickListScreen(ModalScreen[Result | None], Generic[Result]):
         self.pick(event.option.id)
 
     def pick(self, key: str | None) -> None:
-        """Handle the pick of an item, or Enter where none is highlighted (None)."""
+        """Handle the pick of an item, or Enter where none is highlighted (None).
+
+        Abstract: what a pick means is each screen's own.
+        """
         raise NotImplementedError
 
     def action_move(self, step: int) -> None:

@@ -136,7 +136,10 @@ class VirtualList(ScrollView, Generic[T], can_focus=True):
     # -- drawing ---------------------------------------------------------------------------
 
     def draw(self, item: T, line: int) -> Spans:
-        """Return a line of an item as sanitized texts with styles."""
+        """Return a line of an item as sanitized texts with styles.
+
+        Abstract: each list draws its own kind of items.
+        """
         raise NotImplementedError
 
     def look(self, number: int) -> Style:
