@@ -119,7 +119,7 @@ async def test_a_stop_while_the_question_is_stored_asks_nothing(
             await pilot.press("ctrl+c")
         await wait_until(lambda: texts(app) == ["mine"] and not app.conversation.busy)
         assert not [record for record in server.log.records if record.prompt == "mine"]
-        assert "Ctrl+R sends it" in toasts(app)
+        await wait_until(lambda: "Ctrl+R sends it" in toasts(app))
         await pilot.press("ctrl+r")  # a stop is for one question
         await answered(app, 2)
 

@@ -119,7 +119,8 @@ async def test_the_only_local_server_is_used_without_a_choice(
         async with app.run_test(size=(80, 24)):
             if n == 1:
                 await wait_until(lambda: texts(app) == ["hello", "echo: hello"])
-                assert f"runs on this machine: {server.base_url}" in toasts(app)
+                text = f"runs on this machine: {server.base_url}"
+                await wait_until(lambda: text in toasts(app))
             else:
                 await wait_until(lambda: last_state(app) is MessageState.ERROR)
                 assert app.parts.settings.current.endpoint == nowhere
