@@ -10,8 +10,8 @@ from ..i18n import _
 
 if TYPE_CHECKING:
     from ..settings import Paths
-    from .options import DeployOptions, ServeOptions
-    from .plan import ServePlan
+    from .planning.options import DeployOptions, ServeOptions
+    from .planning.plan import ServePlan
 
 
 class _ServeCommand(click.Command):
@@ -161,7 +161,7 @@ def serve(
 ) -> int:
     """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
-    from .options import DeployOptions, ServeOptions
+    from .planning.options import DeployOptions, ServeOptions
 
     if model is not None and model.startswith("-"):  # click took the first argument after the --
         vllm_options, model = (model, *vllm_options), None
@@ -213,7 +213,7 @@ def _write_deploy(options: "ServeOptions", deploy: "DeployOptions") -> None:
     from ..engine.vllm_startup import installed_vllm
     from ..errors import EngineError
     from . import write_deploy
-    from .target_machine import target_machine
+    from .planning.target_machine import target_machine
 
     # The machine in front of workers runs no model.
     cpu = bool(deploy.workers) or installed_vllm().cpu
@@ -228,8 +228,8 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
     import os
 
     from ..engine.vllm_startup import installed_vllm
-    from .plan import make_plan
-    from .target_machine import target_machine
+    from .planning.plan import make_plan
+    from .planning.target_machine import target_machine
 
     return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
 
@@ -237,8 +237,10 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 def _start(
     plan: "ServePlan", paths: "Paths", *, generate_key: bool, detach: bool, wait: bool
 ) -> int:
-    from . import attached, detached, keys, ports
-    from .records import ServerRegistry, already_runs
+    from .access import keys
+    from .processes import ports
+    from .registry.records import ServerRegistry, already_runs
+    from .supervision import attached, detached
 
     registry = ServerRegistry(paths)
     registry.sweep()

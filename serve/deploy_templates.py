@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..i18n import _
-from . import denials, routes, supervisor
-from .options import DeployOptions, ServeOptions
-from .plan import ServePlan
+from .access import denials, routes
+from .planning.options import DeployOptions, ServeOptions
+from .planning.plan import ServePlan
+from .supervision import supervisor
 
 TEMPLATES = Path(__file__).parent / "deploy"
 CONTAINER_UID = 10001  # runs in the containers when root writes the files

@@ -19,9 +19,10 @@ from ..engine.vllm_model import check_hub, locate_model, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
 from ..processes import exit_now
-from . import access_rules, ports
-from .launcher_options import LauncherOptions
-from .passthrough_args import option_names, to_arguments
+from .access import access_rules
+from .planning.launcher_options import LauncherOptions
+from .planning.passthrough_args import option_names, to_arguments
+from .processes import ports
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
     lifeline.tie_to_parent()

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from .phases import LogTail
+    from .supervision.phases import LogTail
 
 _ERROR = re.compile(r"\b(ERROR|CRITICAL|Traceback|\w*Error:|\w*Exception:)")
 # Lines that only mention an error: those of a lower level, and vLLM's advice on open files.
@@ -46,8 +46,8 @@ Examples:
 def logs(name: str | None, follow: bool, max_lines: int | None, only_errors: bool) -> None:
     """Print the log, sanitized for a terminal: it can contain text of users' requests."""
     from ..sanitize import clean
-    from .phases import LogTail
-    from .server_choice import only_server, open_registry
+    from .registry.server_choice import only_server, open_registry
+    from .supervision.phases import LogTail
 
     registry = open_registry()
     name = only_server(registry) if name is None else name

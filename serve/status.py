@@ -22,9 +22,9 @@ from ..i18n import _
 def status(as_json: bool) -> None:
     """Print the state from the records, the logs, /proc and the servers' health checks."""
     from ..sanitize import one_line
-    from . import process_tree
-    from .server_choice import open_registry
-    from .server_state import server_states
+    from .processes import process_tree
+    from .registry.server_choice import open_registry
+    from .registry.server_state import server_states
 
     records = open_registry().all()
     states = server_states(records)

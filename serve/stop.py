@@ -11,8 +11,8 @@ from ..errors import EngineError, UsageError
 from ..i18n import _
 
 if TYPE_CHECKING:
-    from .lock import LockHolder
-    from .records import ServerRecord, ServerRegistry
+    from .registry.lock import LockHolder
+    from .registry.records import ServerRecord, ServerRegistry
 
 _KILL_TIMEOUT = 2.0  # seconds until a killed supervisor has released its lock
 _POLL_INTERVAL = 0.02  # seconds
@@ -26,7 +26,7 @@ _POLL_INTERVAL = 0.02  # seconds
 @click.option("--all", "stop_all", is_flag=True, help=_("Stop all servers."))
 def stop(name: str | None, stop_all: bool) -> None:
     """Stop one server, or all. Raises `UsageError` for an unknown name."""
-    from .server_choice import only_server, open_registry
+    from .registry.server_choice import only_server, open_registry
 
     registry = open_registry()
     records = {record.name: record for record in registry.all()}
@@ -46,7 +46,7 @@ def stop(name: str | None, stop_all: bool) -> None:
 def stop_servers(registry: "ServerRegistry", records: "Sequence[ServerRecord]") -> None:
     """Stop servers in parallel: all are signalled before one is waited for. Raises `EngineError`
     for those that could not be stopped."""
-    from .supervisor import STOP_TIMEOUT
+    from .supervision.supervisor import STOP_TIMEOUT
 
     errors = []
     supervisors = {record.name: _terminate(registry, record.name) for record in records}
@@ -81,7 +81,7 @@ def _finish(
 ) -> str | None:
     """End what is left of a server whose `supervisor` was signalled. Return an error message, or
     None."""
-    from . import process_tree
+    from .processes import process_tree
 
     name = record.name
     if supervisor is not None and not supervisor.is_near:

@@ -14,11 +14,12 @@ import click
 from ..engine.machine import Machine
 from ..errors import UsageError
 from ..i18n import _
-from . import deploy_templates, keys
-from .argument_secrets import secret_option
+from . import deploy_templates
+from .access import keys
 from .deploy_templates import Deployment
-from .options import DeployOptions, ServeOptions
-from .plan import make_plan
+from .planning.options import DeployOptions, ServeOptions
+from .planning.plan import make_plan
+from .processes.argument_secrets import secret_option
 
 KEYS, METRICS_KEY = "keys", "prometheus.key"
 _DOMAIN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*")

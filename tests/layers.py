@@ -107,6 +107,19 @@ BATCH = Layers(
     apart=(2,),
 )
 
+SERVE = Layers(
+    "qchat.serve",
+    (
+        ("processes", "access"),
+        ("planning", "registry"),
+        ("supervision",),
+        ("command", "launcher"),  # the commands: every module that is named nowhere
+    ),
+    rest=3,
+    apart=(0, 1),
+    but=(("access", "processes"),),
+)
+
 TUI = Layers(
     "qchat.tui",
     (
@@ -135,7 +148,7 @@ TUI = Layers(
     rest=1,
 )
 
-LAYERS = (QCHAT, BATCH, TUI)
+LAYERS = (QCHAT, BATCH, SERVE, TUI)
 
 
 def check(file: str, source: str) -> Iterator[str]:

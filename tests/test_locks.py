@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from qchat.batch.journal.lock import RunLock
-from qchat.serve.records import ServerRegistry
+from qchat.serve.registry.records import ServerRegistry
 
 from qchat import cli
 from qchat.errors import UsageError

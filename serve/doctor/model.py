@@ -14,7 +14,7 @@ from ...engine.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths
-from .. import hub_cache
+from ..supervision import hub_cache
 from .finding import Finding, Findings, ok, problem, warning
 
 _MIB = 1 << 20

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from ...errors import UsageError
 from ...i18n import _
-from .. import ports, process_tree
-from ..records import FAILED, ServerRecord
+from ..processes import ports, process_tree
+from ..registry.records import FAILED, ServerRecord
 from .finding import Finding, Findings, ok, problem, warning
 
 DEFAULT_PORT = 8000

@@ -11,8 +11,8 @@ from ...engine.machine import Machine, detect
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings
-from .. import process_tree
-from ..records import FAILED, READY, ServerRecord, ServerRegistry
+from ..processes import process_tree
+from ..registry.records import FAILED, READY, ServerRecord, ServerRegistry
 from . import install as doctor_install
 from . import machine as doctor_machine
 from . import model as doctor_model

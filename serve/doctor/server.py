@@ -14,8 +14,9 @@ from ...api.endpoint import Endpoint, Secret
 from ...errors import Code, Failure
 from ...i18n import _, plural
 from ...settings import Paths
-from .. import keys, records
-from ..records import ServerRecord
+from ..access import keys
+from ..registry import records
+from ..registry.records import ServerRecord
 from .finding import Finding, Findings, Level, ok, problem, warning
 from .settings import check_key_file
 

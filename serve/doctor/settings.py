@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import QchatError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings, load
-from .. import keys
+from ..access import keys
 from .finding import Finding, Findings, ok, problem, warning
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")

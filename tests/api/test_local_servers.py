@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from qchat.batch.engines.selection import EngineRequest, select_engine
-from qchat.serve.records import READY, STARTING, ServerRecord, ServerRegistry
+from qchat.serve.registry.records import READY, STARTING, ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as endpoint_module
 from qchat.api.local_servers import local_server, running_servers

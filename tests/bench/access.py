@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qchat.serve import ports
-from qchat.serve.access import Access
-from qchat.serve.access_rules import VARIABLE, AccessRules
-from qchat.serve.keys import generate
+from qchat.serve.access.access_rules import VARIABLE, AccessRules
+from qchat.serve.access.keys import generate
+from qchat.serve.access.layer import Access
+from qchat.serve.processes import ports
 
 from qchat.processes import process_family
 

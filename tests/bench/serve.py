@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qchat.serve.access_rules import VARIABLE
-from qchat.serve.passthrough_args import to_arguments
+from qchat.serve.access.access_rules import VARIABLE
+from qchat.serve.planning.passthrough_args import to_arguments
 
 from qchat.engine.vllm_model import locate_model, options_for
 from qchat.processes import alive, kill_processes, process_family

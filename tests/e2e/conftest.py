@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree
+from qchat.serve.processes import process_tree
 
 from qchat.processes import kill_processes, process_family
 

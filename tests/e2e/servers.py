@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.access.keys import MIN_LENGTH
 
 from qchat.processes import alive
 

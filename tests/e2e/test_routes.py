@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from qchat.serve.access_rules import VARIABLE, AccessRules
-from qchat.serve.keys import MIN_LENGTH
-from qchat.serve.routes import OPEN, WITH_KEY
+from qchat.serve.access.access_rules import VARIABLE, AccessRules
+from qchat.serve.access.keys import MIN_LENGTH
+from qchat.serve.access.routes import OPEN, WITH_KEY
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 

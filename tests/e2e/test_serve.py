@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree
-from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.access.keys import MIN_LENGTH
+from qchat.serve.processes import process_tree
 
 from qchat.processes import kill_processes
 

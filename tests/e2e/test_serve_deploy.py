@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import process_tree
+from qchat.serve.processes import process_tree
 
 from qchat import demo
 from tests.faults import running

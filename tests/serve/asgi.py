@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from qchat.serve.access import Access
-from qchat.serve.access_rules import AccessRules
-from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.access.access_rules import AccessRules
+from qchat.serve.access.keys import MIN_LENGTH
+from qchat.serve.access.layer import Access
 
 KEY = "k" * MIN_LENGTH
 BEARER = ("Authorization", f"Bearer {KEY}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from qchat.serve.records import ServerRegistry
+from qchat.serve.registry.records import ServerRegistry
 
 from qchat.engine import vllm_startup
 from qchat.engine.machine import Gpu, Machine
@@ -47,7 +47,7 @@ def machine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         monkeypatch.setattr(
             vllm_startup, "installed_vllm", lambda: vllm_startup.InstalledVllm("0.32.0", not gpu)
         )
-        monkeypatch.setattr("qchat.serve.target_machine.detect", lambda: detected)
+        monkeypatch.setattr("qchat.serve.planning.target_machine.detect", lambda: detected)
 
     become(gpu=False)
     return become

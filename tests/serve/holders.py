@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from qchat.serve import records
-from qchat.serve.lock import LockHolder
-from qchat.serve.records import ServerRecord
+from qchat.serve.registry import records
+from qchat.serve.registry.lock import LockHolder
+from qchat.serve.registry.records import ServerRecord
 
 from .stand_in import RECORD
 

@@ -1,7 +1,7 @@
 """The record of a ready server that does not run: nothing listens on port 1."""
 
-from qchat.serve import records
-from qchat.serve.records import ServerRecord
+from qchat.serve.registry import records
+from qchat.serve.registry.records import ServerRecord
 
 RECORD = ServerRecord(
     name="demo",

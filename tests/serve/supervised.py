@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from qchat.serve.options import ServeOptions
-from qchat.serve.plan import ServePlan, make_plan
-from qchat.serve.records import ServerRecord, ServerRegistry
+from qchat.serve.planning.options import ServeOptions
+from qchat.serve.planning.plan import ServePlan, make_plan
+from qchat.serve.registry.records import ServerRecord, ServerRegistry
 
 from qchat.engine.machine import Machine
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve.access import Access
-from qchat.serve.access_rules import VARIABLE, AccessRules
-from qchat.serve.routes import OPEN, WITH_KEY, host_name, is_local, route_path
+from qchat.serve.access.access_rules import VARIABLE, AccessRules
+from qchat.serve.access.layer import Access
+from qchat.serve.access.routes import OPEN, WITH_KEY, host_name, is_local, route_path
 
 from tests import tools
 
@@ -309,7 +309,7 @@ class TestStart:
 
     def test_no_vllm_in_it(self) -> None:
         program = (
-            "import sys; import qchat.serve.access; "
+            "import sys; import qchat.serve.access.layer; "
             "print([m for m in ('vllm', 'torch', 'click', 'aiohttp') if m in sys.modules])"
         )
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """Keys and tokens on command lines."""
 
 import pytest
-from qchat.serve.argument_secrets import mask_secrets, secret_option
+from qchat.serve.processes.argument_secrets import mask_secrets, secret_option
 
 KEY = "sk-very-secret"
 

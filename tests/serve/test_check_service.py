@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.access.keys import MIN_LENGTH
 
 from tests import faults
 from tests.nginx import plain_proxy

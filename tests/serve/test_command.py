@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve.plan import ServePlan
-from qchat.serve.ready_message import print_ready
+from qchat.serve.planning.plan import ServePlan
+from qchat.serve.supervision.ready_message import print_ready
 
 from qchat import cli
 from qchat.engine import vllm_startup
@@ -61,9 +61,10 @@ def test_the_command_with_a_key_that_is_not_made_yet(
 def test_the_plan_has_the_command_line_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[ServePlan] = []
     monkeypatch.setattr(
-        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
+        "qchat.serve.supervision.attached.run_attached",
+        lambda plan, _registry: plans.append(plan) or 0,
     )
-    monkeypatch.setattr("qchat.serve.ports.check", lambda _host, _port: None)
+    monkeypatch.setattr("qchat.serve.processes.ports.check", lambda _host, _port: None)
     arguments = ["--name", "a", "--max-model-len", "2048", "--", "--max-num-seqs", "8"]
     assert cli.run(["serve", "demo", *arguments]) == 0
     assert ServePlan.from_json(plans[0].to_json()).command_line == ("demo", *arguments)
@@ -103,7 +104,9 @@ def test_no_gpu_and_a_key_file_that_others_read(
     monkeypatch.setattr(
         vllm_startup, "installed_vllm", lambda: vllm_startup.InstalledVllm("0.32.0", cpu=False)
     )
-    monkeypatch.setattr("qchat.serve.target_machine.detect", lambda: Machine((), 8000, 8000, 2))
+    monkeypatch.setattr(
+        "qchat.serve.planning.target_machine.detect", lambda: Machine((), 8000, 8000, 2)
+    )
     assert cli.run(["serve", "demo"]) == 3
     assert "this machine shows none. Check with nvidia-smi" in capsys.readouterr().err
 
@@ -117,7 +120,8 @@ def test_a_generated_key_is_private_reused_and_never_printed(
     arguments = ["serve", "demo", "--host", "0.0.0.0", "--port", str(unused_port), "--generate-key"]
     plans = []
     monkeypatch.setattr(
-        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
+        "qchat.serve.supervision.attached.run_attached",
+        lambda plan, _registry: plans.append(plan) or 0,
     )
     for _time in range(2):
         assert cli.run(arguments) == 0
@@ -137,7 +141,8 @@ def test_the_command_to_try_with_a_generated_key(
 ) -> None:
     plans: list[ServePlan] = []
     monkeypatch.setattr(
-        "qchat.serve.attached.run_attached", lambda plan, _registry: plans.append(plan) or 0
+        "qchat.serve.supervision.attached.run_attached",
+        lambda plan, _registry: plans.append(plan) or 0,
     )
     monkeypatch.setenv("QCHAT_HOME", str(home / "a home"))
     assert cli.run(["serve", "demo", "--port", str(unused_port), "--generate-key"]) == 0

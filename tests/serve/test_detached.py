@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from qchat.serve.detached import run_detached
-from qchat.serve.options import ServeOptions
-from qchat.serve.plan import ServePlan, make_plan
-from qchat.serve.records import ServerRegistry
+from qchat.serve.planning.options import ServeOptions
+from qchat.serve.planning.plan import ServePlan, make_plan
+from qchat.serve.registry.records import ServerRegistry
+from qchat.serve.supervision.detached import run_detached
 
 from qchat.engine.machine import Machine
 from qchat.errors import UsageError

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree, records
+from qchat.serve.access.keys import MIN_LENGTH
 from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor import ports as doctor_ports
 from qchat.serve.doctor import settings as doctor_settings
 from qchat.serve.doctor.finding import Finding, Level
-from qchat.serve.keys import MIN_LENGTH
+from qchat.serve.processes import process_tree
+from qchat.serve.registry import records
 
 from qchat import demo
 from qchat.settings import Paths

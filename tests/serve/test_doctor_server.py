@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import records
+from qchat.serve.access.keys import MIN_LENGTH
 from qchat.serve.doctor import sections as doctor_sections
 from qchat.serve.doctor import server as doctor_server
 from qchat.serve.doctor.finding import Finding, Level
 from qchat.serve.doctor.server import StreamTiming, Target
-from qchat.serve.keys import MIN_LENGTH
-from qchat.serve.records import ServerRecord, ServerRegistry
+from qchat.serve.registry import records
+from qchat.serve.registry.records import ServerRecord, ServerRegistry
 
 from qchat.api import endpoint as endpoints
 from qchat.api import stream as answer
@@ -222,7 +222,7 @@ class TestRecords:
     @pytest.fixture(autouse=True)
     def alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What else runs here, and at the usual port, is not these tests' matter."""
-        monkeypatch.setattr("qchat.serve.process_tree.foreign", lambda _marks: [])
+        monkeypatch.setattr("qchat.serve.processes.process_tree.foreign", lambda _marks: [])
         monkeypatch.setattr(endpoints, "answers", lambda _endpoint: False)
         monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from qchat.serve import keys
-from qchat.serve.keys import MIN_LENGTH, KeyRing, from_variable, generate, parse, read
+from qchat.serve.access import keys
+from qchat.serve.access.keys import MIN_LENGTH, KeyRing, from_variable, generate, parse, read
 
 from qchat.errors import UsageError
 

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import pytest
 from qchat.serve import launcher
-from qchat.serve.access_rules import VARIABLE
-from qchat.serve.launcher_options import LauncherOptions
+from qchat.serve.access.access_rules import VARIABLE
+from qchat.serve.planning.launcher_options import LauncherOptions
 
 from qchat.engine import vllm_startup
 from qchat.errors import EngineError, UsageError

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from qchat.serve.records import ServerRegistry
+from qchat.serve.registry.records import ServerRegistry
 
 from qchat import cli
 

@@ -7,8 +7,8 @@ from contextlib import closing
 from unittest import mock
 
 import pytest
-from qchat.serve.access_rules import MAX_BODY_BYTES
-from qchat.serve.routes import OPEN, WITH_KEY
+from qchat.serve.access.access_rules import MAX_BODY_BYTES
+from qchat.serve.access.routes import OPEN, WITH_KEY
 
 from qchat import cli
 from qchat.engine import vllm_startup

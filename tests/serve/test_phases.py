@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from qchat.serve.phases import LogTail, Phase, StartProgress, Step, downloaded, read
+from qchat.serve.supervision.phases import LogTail, Phase, StartProgress, Step, downloaded, read
 
 
 class TestPhases:

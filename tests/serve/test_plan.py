@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from qchat.serve import ports
-from qchat.serve.keys import MIN_LENGTH
-from qchat.serve.options import ServeOptions
-from qchat.serve.passthrough_args import OWNED, option_names, refuse_owned
-from qchat.serve.plan import ServePlan, is_loopback, make_plan
+from qchat.serve.access.keys import MIN_LENGTH
+from qchat.serve.planning.options import ServeOptions
+from qchat.serve.planning.passthrough_args import OWNED, option_names, refuse_owned
+from qchat.serve.planning.plan import ServePlan, is_loopback, make_plan
+from qchat.serve.processes import ports
 
 from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine

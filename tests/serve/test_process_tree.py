@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from qchat.serve import ports, process_tree
+from qchat.serve.processes import ports, process_tree
 
 from qchat.processes import alive, process_family
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import lock, records
-from qchat.serve.lock import LockHolder
-from qchat.serve.records import ServerRegistry
+from qchat.serve.registry import lock, records
+from qchat.serve.registry.lock import LockHolder
+from qchat.serve.registry.records import ServerRegistry
 
 from qchat.errors import EngineError, UsageError
 from qchat.processes import alive

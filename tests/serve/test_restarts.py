@@ -4,11 +4,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree, records
-from qchat.serve.phases import Phase, Step
-from qchat.serve.records import ServerRegistry
-from qchat.serve.restart_policy import RestartPolicy
-from qchat.serve.supervisor import Supervisor
+from qchat.serve.processes import process_tree
+from qchat.serve.registry import records
+from qchat.serve.registry.records import ServerRegistry
+from qchat.serve.supervision.phases import Phase, Step
+from qchat.serve.supervision.restart_policy import RestartPolicy
+from qchat.serve.supervision.supervisor import Supervisor
 
 from qchat.errors import EngineError, Exit
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import records
-from qchat.serve import server_state as state
-from qchat.serve.health import HealthReply, ParallelCalls, check_health
+from qchat.serve.registry import records
+from qchat.serve.registry import server_state as state
+from qchat.serve.registry.health import HealthReply, ParallelCalls, check_health
 
 from .findings import FakeNvml
 from .stand_in import RECORD

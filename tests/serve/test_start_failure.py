@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
-from qchat.serve.options import ServeOptions
-from qchat.serve.plan import make_plan
-from qchat.serve.start_failure import exit_reason, failure_message, suggested_command, was_shut_down
+from qchat.serve.planning.options import ServeOptions
+from qchat.serve.planning.plan import make_plan
+from qchat.serve.supervision.start_failure import (
+    exit_reason,
+    failure_message,
+    suggested_command,
+    was_shut_down,
+)
 
 from qchat.engine.machine import Machine
 

@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from qchat.serve import process_tree, records
-from qchat.serve.records import ServerRegistry
+from qchat.serve.processes import process_tree
+from qchat.serve.registry import records
+from qchat.serve.registry.records import ServerRegistry
 
 from qchat import cli
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from qchat.serve import process_tree, records
-from qchat.serve.lock import LockHolder
-from qchat.serve.records import ServerRegistry
+from qchat.serve.processes import process_tree
+from qchat.serve.registry import records
+from qchat.serve.registry.lock import LockHolder
+from qchat.serve.registry.records import ServerRegistry
 from qchat.serve.stop import stop_servers
 
 from qchat import cli
@@ -64,7 +65,7 @@ def test_all_are_signalled_before_one_is_waited_for_and_the_others_end_in_any_ca
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", -4.5)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.STOP_TIMEOUT", -4.5)
     signals: list[tuple[int, int]] = []
     send = LockHolder.signal
 
@@ -101,7 +102,7 @@ def test_a_supervisor_that_has_come_since_is_left_alone(
     registry: ServerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were it waited for, this would not end."""
-    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.STOP_TIMEOUT", 10_000.0)
     with registry.acquire("demo"):
         registry.write(record())
         holders = [replace(LockHolder.me(), began=1)]  # the first look finds one that has ended

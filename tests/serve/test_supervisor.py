@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import ports, process_tree, records
-from qchat.serve.access_rules import AccessRules
-from qchat.serve.health import Health, HealthReply
-from qchat.serve.phases import Phase, Step
-from qchat.serve.records import ServerRecord, ServerRegistry
-from qchat.serve.restart_policy import RestartPolicy
-from qchat.serve.supervisor import Supervisor
+from qchat.serve.access.access_rules import AccessRules
+from qchat.serve.processes import ports, process_tree
+from qchat.serve.registry import records
+from qchat.serve.registry.health import Health, HealthReply
+from qchat.serve.registry.records import ServerRecord, ServerRegistry
+from qchat.serve.supervision.phases import Phase, Step
+from qchat.serve.supervision.restart_policy import RestartPolicy
+from qchat.serve.supervision.supervisor import Supervisor
 
 from qchat.errors import EngineError, Exit, UsageError
 
@@ -54,7 +55,7 @@ def test_from_start_to_stop(
 def test_a_server_that_ignores_sigterm_is_killed(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 0.3)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.STOP_TIMEOUT", 0.3)
     marks: list[str] = []
     plan = stand_in_plan(tmp_path, unused_port, "deaf")
     thread = signal_when(lambda: bool(marks))
@@ -89,7 +90,7 @@ def test_a_server_may_finish_its_requests_before_it_stops(
 def test_a_second_signal_does_not_wait_for_requests(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.STOP_TIMEOUT", 10_000.0)
     plan = stand_in_plan(tmp_path, unused_port, "finishing")
     ended = threading.Event()
     going = act_when(ended.is_set, (tmp_path / "go").touch)  # after a minute in any case
@@ -129,7 +130,7 @@ def test_a_server_is_ready_when_it_is_healthy_even_if_its_log_does_not_say_so(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--uvicorn-log-level warning omits that line."""
-    monkeypatch.setattr("qchat.serve.supervisor.HEALTH_INTERVAL", 0.05)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.HEALTH_INTERVAL", 0.05)
     plan = stand_in_plan(tmp_path, unused_port, "quiet")
     thread = signal_when(lambda: state(registry) == records.READY)
     assert Supervisor(plan, registry, lambda _step: None).run() == Exit.TERMINATED
@@ -140,12 +141,12 @@ def test_a_server_is_ready_when_it_is_healthy_even_if_its_log_does_not_say_so(
 def test_another_process_on_the_port_is_not_the_server(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qchat.serve.supervisor.HEALTH_INTERVAL", 0.01)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.HEALTH_INTERVAL", 0.01)
     lookups: list[int] = []
     healthy = Health(HealthReply.OK, 0.0)
-    monkeypatch.setattr("qchat.serve.supervisor.check_health", lambda *_args: healthy)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.check_health", lambda *_args: healthy)
     monkeypatch.setattr(
-        "qchat.serve.ports.listener",
+        "qchat.serve.processes.ports.listener",
         lambda port: lookups.append(port) or ports.Listener(os.getpid(), "pytest"),
     )
     plan = stand_in_plan(tmp_path, unused_port, "quiet")
@@ -171,7 +172,7 @@ def test_an_account_without_a_name_and_a_child_that_has_exited(
         return stop(pid, *args)
 
     monkeypatch.setattr("getpass.getuser", nameless)
-    monkeypatch.setattr("qchat.serve.process_tree.stop", recording_stop)
+    monkeypatch.setattr("qchat.serve.processes.process_tree.stop", recording_stop)
     with pytest.raises(EngineError, match="something is wrong with the model"):
         Supervisor(
             stand_in_plan(tmp_path, unused_port, "broken"), registry, lambda _step: None
@@ -184,12 +185,12 @@ def test_a_log_that_grows_is_truncated_while_the_server_runs(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error of a later crash is then read from the beginning of the log."""
-    monkeypatch.setattr("qchat.serve.supervisor.LOG_CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.LOG_CHECK_INTERVAL", 0.02)
     log = registry.log("demo")
     old = log.with_name("demo.log.1")
 
     def set_limit(max_bytes: int) -> None:
-        monkeypatch.setattr("qchat.serve.supervisor.MAX_LOG_BYTES", max_bytes)
+        monkeypatch.setattr("qchat.serve.supervision.supervisor.MAX_LOG_BYTES", max_bytes)
 
     def is_ready(restarts: int) -> bool:
         record = registry.read("demo")
@@ -218,7 +219,7 @@ def test_a_second_signal_ends_a_server_that_ignores_sigterm(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the whole timeout this would not end."""
-    monkeypatch.setattr("qchat.serve.supervisor.STOP_TIMEOUT", 10_000.0)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.STOP_TIMEOUT", 10_000.0)
     plan = stand_in_plan(tmp_path, unused_port, "deaf")
     threads = [
         signal_when(lambda: state(registry) == records.READY),
@@ -259,7 +260,7 @@ def test_the_record_has_the_utc_offset_of_the_log(
     tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is updated when daylight saving time begins."""
-    monkeypatch.setattr("qchat.serve.supervisor.LOG_CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr("qchat.serve.supervision.supervisor.LOG_CHECK_INTERVAL", 0.02)
     offsets: list[int | None] = []
 
     def change_zone(zone: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve import deploy_templates, keys, routes
+from qchat.serve import deploy_templates
+from qchat.serve.access import keys, routes
 
 from qchat import cli
 from qchat.engine.machine import Gpu, Machine
@@ -91,7 +92,7 @@ def test_memory_in_use_does_not_count(
     busy = Gpu(0, "NVIDIA H100", 81_559, 500, (9, 0))
     for here, gpu in ((Machine((), 24_000, 500, 16), False), (Machine((busy,), 9, 9, 1), True)):
         machine(gpu)
-        monkeypatch.setattr("qchat.serve.target_machine.detect", lambda here=here: here)
+        monkeypatch.setattr("qchat.serve.planning.target_machine.detect", lambda here=here: here)
         assert cli.run(["serve", "Qwen3-4B", "--print-command"]) == 2
         assert "can't run here" in capsys.readouterr().err
         assert cli.run(["serve", "Qwen3-4B", "--write-deploy", f"service-{gpu}"]) == 0
@@ -102,7 +103,9 @@ def test_without_a_gpu_the_fit_is_unknown(
     machine: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     machine(True)
-    monkeypatch.setattr("qchat.serve.target_machine.detect", lambda: Machine((), 9000, 8000, 2))
+    monkeypatch.setattr(
+        "qchat.serve.planning.target_machine.detect", lambda: Machine((), 9000, 8000, 2)
+    )
     folder = write("Qwen3-32B")
     assert "Whether the model fits is unknown" in capsys.readouterr().err
     assert names(folder) == SERVER | {"compose/compose.gpu.yaml"}

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UsageError
-from ..i18n import _
-from ..settings import private_dir
+from ...errors import UsageError
+from ...i18n import _
+from ...settings import private_dir
 
 VARIABLE = "QCHAT_API_KEY"
 MIN_LENGTH = 32  # characters: too many to guess

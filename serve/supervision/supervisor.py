@@ -1,6 +1,6 @@
 """Supervise one server: start it, wait until it is ready, restart it, end all of its processes.
 
-``python -m qchat.serve.supervisor`` does so in the background, for a plan on its standard input.
+``python -m qchat.serve.supervision.supervisor`` does so in the background, for a plan on its stdin.
 """
 
 import contextlib
@@ -16,16 +16,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .. import signals
-from ..engine.diagnosis import last_error
-from ..errors import EngineError, Exit, QchatError, UsageError
-from ..i18n import _
-from ..settings import Paths
-from . import access_rules, ports, process_tree, records
-from .health import HealthReply, check_health
+from ... import signals
+from ...engine.diagnosis import last_error
+from ...errors import EngineError, Exit, QchatError, UsageError
+from ...i18n import _
+from ...settings import Paths
+from ..access import access_rules
+from ..planning.plan import ServePlan
+from ..processes import ports, process_tree
+from ..registry import records
+from ..registry.health import HealthReply, check_health
+from ..registry.records import ServerRecord, ServerRegistry
 from .phases import LogTail, Phase, StartProgress, Step
-from .plan import ServePlan
-from .records import ServerRecord, ServerRegistry
 from .restart_policy import RestartPolicy
 from .start_failure import exit_reason, failure_message, read_log, was_shut_down
 

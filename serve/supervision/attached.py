@@ -2,10 +2,10 @@
 
 import sys
 
+from ..planning.plan import ServePlan
+from ..registry.records import ServerRegistry
 from .phases import Phase, Step
-from .plan import ServePlan
 from .ready_message import print_ready
-from .records import ServerRegistry
 from .start_display import Display
 from .supervisor import Supervisor
 

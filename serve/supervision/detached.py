@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from ..errors import EngineError, Exit, QchatError, UsageError
-from ..i18n import _
-from . import records
+from ...errors import EngineError, Exit, QchatError, UsageError
+from ...i18n import _
+from ..planning.plan import ServePlan
+from ..registry import records
+from ..registry.records import ServerRecord, ServerRegistry
 from .phases import LogTail, Phase, StartProgress
-from .plan import ServePlan
 from .ready_message import print_ready
-from .records import ServerRecord, ServerRegistry
 from .start_display import Display
 
 _POLL_INTERVAL = 0.1  # seconds
@@ -23,7 +23,7 @@ def run_detached(plan: ServePlan, registry: ServerRegistry, wait: bool) -> int:
     """Start a supervisor in a session of its own and return the exit code; with `wait`, once the
     server is ready. Raises `EngineError` or `UsageError` where the start fails."""
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", "qchat.serve.supervisor"],
+        [sys.executable, "-m", "qchat.serve.supervision.supervisor"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE if wait else subprocess.DEVNULL,

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..engine import nvml
-from . import process_tree
+from ...engine import nvml
+from ..processes import process_tree
 from .health import Health, HealthReply, ParallelCalls, check_health
 from .records import READY, ServerRecord
 

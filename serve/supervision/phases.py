@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..i18n import _
+from ...i18n import _
 from . import hub_cache
 
 

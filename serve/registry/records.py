@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from ..errors import EngineError, UsageError
-from ..files import replace_file, replacing
-from ..i18n import _
-from ..settings import Paths, private_dir
+from ...errors import EngineError, UsageError
+from ...files import replace_file, replacing
+from ...i18n import _
+from ...settings import Paths, private_dir
 from . import lock
 
 STARTING, READY, RESTARTING, STOPPING, FAILED = (

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageError
-from ..i18n import _
+from ...errors import UsageError
+from ...i18n import _
 from .passthrough_args import option_names
 
 _OWNED = ("host", "port", "model", "served-model-name")

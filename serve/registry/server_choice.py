@@ -1,8 +1,8 @@
 """The registry for the commands on running servers, and the server that one without NAME means."""
 
-from ..errors import UsageError
-from ..i18n import _
-from ..settings import Paths
+from ...errors import UsageError
+from ...i18n import _
+from ...settings import Paths
 from .records import ServerRegistry
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import UsageError
-from ..i18n import _
+from ...errors import UsageError
+from ...i18n import _
 
 _TLS = _("a reverse proxy in front, such as the nginx of --write-deploy")
 

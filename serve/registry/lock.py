@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import locks
-from ..errors import EngineError
-from ..i18n import _
-from ..locks import process_start
-from ..settings import private_dir
+from ... import locks
+from ...errors import EngineError
+from ...i18n import _
+from ...locks import process_start
+from ...settings import private_dir
 
 
 @dataclass(frozen=True, slots=True)

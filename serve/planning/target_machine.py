@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import click
 
-from ..engine.machine import Machine, detect
-from ..errors import EngineError
-from ..i18n import _
+from ...engine.machine import Machine, detect
+from ...errors import EngineError
+from ...i18n import _
 
 
 def target_machine(cpu: bool) -> Machine | None:

@@ -4,8 +4,8 @@ import contextlib
 import socket
 from dataclasses import dataclass
 
-from ..errors import UsageError
-from ..i18n import _
+from ...errors import UsageError
+from ...i18n import _
 from . import process_tree
 
 

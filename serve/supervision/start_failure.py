@@ -4,9 +4,9 @@ import re
 import signal
 from pathlib import Path
 
-from ..errors import sentence
-from ..i18n import _
-from .plan import ServePlan
+from ...errors import sentence
+from ...i18n import _
+from ..planning.plan import ServePlan
 
 _SHUTDOWN_LINE = "API server: shutdown triggered"
 _MIN_CONTEXT = 1024  # tokens; a shorter one is no use

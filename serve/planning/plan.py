@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_best, rank_fits
-from ..engine.machine import Machine
-from ..engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
-from ..engine.vllm_model import locate_model
-from ..errors import EngineError, UsageError
-from ..i18n import _
-from . import access_rules, keys
-from .access_rules import AccessRules
-from .argument_secrets import mask_secrets
+from ...engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_best, rank_fits
+from ...engine.machine import Machine
+from ...engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
+from ...engine.vllm_model import locate_model
+from ...errors import EngineError, UsageError
+from ...i18n import _
+from ..access import access_rules, keys
+from ..access.access_rules import AccessRules
+from ..processes.argument_secrets import mask_secrets
 from .launcher_options import LauncherOptions
 from .options import ServeOptions
 from .passthrough_args import option_names, refuse_owned, to_arguments

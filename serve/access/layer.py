@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .access_rules import AccessRules
-from .denials import (
-    FORWARDED,
-    MISDIRECTED,
-    NO_KEY,
-    NOT_FOUND,
-    WRONG_KEY,
-    Denial,
-    too_large,
-)
+from .denials import FORWARDED, MISDIRECTED, NO_KEY, NOT_FOUND, WRONG_KEY, Denial, too_large
 from .keys import KeyRing, from_variable
 from .routes import OPEN, host_name, is_local, needs_key, route_path
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .access_rules import MAX_BODY_BYTES
+from ..access.access_rules import MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)

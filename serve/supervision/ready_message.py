@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from ..i18n import _
-from . import keys
-from .plan import ServePlan
+from ...i18n import _
+from ..access import keys
+from ..planning.plan import ServePlan
 
 
 def print_ready(plan: ServePlan) -> None:

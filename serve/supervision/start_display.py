@@ -5,8 +5,8 @@ from typing import TextIO
 
 import click
 
-from ..i18n import _
-from ..sanitize import one_line
+from ...i18n import _
+from ...sanitize import one_line
 from .phases import Phase, Step, downloaded, title
 
 _MB = 1_000_000

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ..lifeline import ENVIRONMENT
-from ..processes import alive, kill_processes, parent_pid, process_family
-from ..sanitize import one_line
+from ...lifeline import ENVIRONMENT
+from ...processes import alive, kill_processes, parent_pid, process_family
+from ...sanitize import one_line
 from .argument_secrets import mask_secrets
 
 MARK = "_QCHAT_SERVER"

@@ -1,0 +1,1 @@
+"""The servers that run here: `records` on disk, each with a `lock`, and their state."""
