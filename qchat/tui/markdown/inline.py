@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from ...sanitize import clean
-from .latex import MAX_CHARS, to_unicode
+from .emphasis import emphasis_rule
+from .formulas import to_line
 from .line import Span
+from .math_rules import CLOSING, formula_rule
 from .palette import Palette
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
-    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
-
-_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
 
 
 def make_parser() -> "MarkdownIt":
@@ -25,34 +24,9 @@ def make_parser() -> "MarkdownIt":
     markdown = MarkdownIt("commonmark", {"maxNesting": 30}).enable("strikethrough")
     # The splitter has already taken out lists, quotations and fences; their markers are text here.
     markdown.disable(["list", "blockquote", "fence"])
-    markdown.inline.ruler.before("escape", "formula", _math_rule)
+    markdown.inline.ruler.before("escape", "formula", formula_rule)
+    markdown.inline.ruler.at("emphasis", emphasis_rule)
     return markdown
-
-
-def _math_rule(state: "StateInline", silent: bool) -> bool:
-    src, start = state.src, state.pos
-    delimiter = src[start : start + 2]
-    if delimiter not in _CLOSING:
-        delimiter = src[start : start + 1]
-        if delimiter != "$":
-            return False
-    begin = start + len(delimiter)
-    end = src.find(_CLOSING[delimiter], begin, begin + MAX_CHARS)
-    if end < 0 or end >= state.posMax:
-        return False
-    source = src[begin:end]
-    if not source.strip() or (delimiter == "$" and not _is_math(source, src[end + 1 : end + 2])):
-        return False
-    if not silent:
-        token = state.push("formula", "", 0)
-        token.content, token.markup = source, delimiter
-    state.pos = end + len(_CLOSING[delimiter])
-    return True
-
-
-def _is_math(source: str, after: str) -> bool:
-    """Tell math from money: no space inside the dollar signs, no digit after them."""
-    return not (source[0].isspace() or source[-1].isspace() or after.isdigit() or "\n\n" in source)
 
 
 def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> list[Span]:
@@ -65,12 +39,8 @@ def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> li
 
 def math_text(source: str, delimiter: str) -> str:
     """Return a formula as Unicode on one line, else its source with the delimiters."""
-    text = to_unicode(source)
-    return (
-        f"{delimiter}{source}{_CLOSING.get(delimiter, delimiter)}"
-        if text is None
-        else text.replace("\n", "  ")
-    )
+    text = to_line(source)
+    return f"{delimiter}{source}{CLOSING.get(delimiter, delimiter)}" if text is None else text
 
 
 class _SpanBuilder:

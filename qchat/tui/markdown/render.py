@@ -8,9 +8,10 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from .code import highlight, language_of
+from .formulas import to_lines
 from .inline import inline_spans, make_parser
-from .latex import to_unicode
 from .line import Line, Span, make_line
+from .math_rules import display_source
 from .palette import Palette
 from .piece import Piece, PieceKind, split_cells
 from .splitter import split_text
@@ -200,19 +201,15 @@ class Renderer:
         return inline_spans(tokens[0].children or (), self.palette, style) or [("", style)]
 
     def _math_lines(self, piece: Piece, width: int) -> Iterator[Line]:
-        text = piece.body.strip()
-        for opening, end in (("$$", "$$"), ("\\[", "\\]")):
-            if text.startswith(opening) and text.endswith(end) and len(text) >= 4:
-                text = text[2:-2]
-                break
-        formula = to_unicode(text.strip())
-        if formula is None:
-            formula = piece.body if text.strip() else ""
-        style = self.palette.math
-        for line in formula.split("\n") if formula else ():
-            spans = [(line, style)]
-            for line_spans, soft in wrap(spans, max(_MIN_TEXT, width - 4)):
-                yield make_line(line_spans, [("    ", None)] if width > _MIN_TEXT + 4 else (), soft)
+        source = display_source(piece.body)
+        indent = 4 if width > _MIN_TEXT + 4 else 0
+        drawn = to_lines(source, width - indent)
+        if drawn is None:
+            drawn = piece.body.split("\n") if piece.body.strip() else []
+        lead: Sequence[Span] = [(" " * indent, None)] if indent else ()
+        for line in drawn:
+            for line_spans, soft in wrap([(line, self.palette.math)], max(_MIN_TEXT, width - 4)):
+                yield make_line(line_spans, lead, soft)
 
     def _quote_lines(
         self, piece: Piece, width: int, references: References, depth: int
