@@ -14,39 +14,52 @@ if TYPE_CHECKING:
 
 def emphasis_rule(state: "StateInline", silent: bool) -> bool:
     """Read a run of ``*`` or ``_`` as an inline rule of markdown-it, in place of its own."""
+    if silent or state.src[state.pos] not in "*_":
+        return False
+    length = _run_length(state)
+    for _character in range(length):
+        _push(state, state.src[state.pos], length, length)
+    state.pos += length
+    return True
+
+
+def strikethrough_rule(state: "StateInline", silent: bool) -> bool:
+    """Read a run of two or more ``~`` as an inline rule of markdown-it, in place of its own."""
+    length = _run_length(state)
+    if silent or state.src[state.pos] != "~" or length < 2:
+        return False
+    if length % 2:
+        state.push("text", "", 0).content = "~"
+    for _pair in range(length // 2):
+        _push(state, "~~", 0, length)
+    state.pos += length
+    return True
+
+
+def _run_length(state: "StateInline") -> int:
+    run = state.src[state.pos : state.posMax]
+    return len(run) - len(run.lstrip(run[:1]))
+
+
+def _push(state: "StateInline", text: str, length: int, run: int) -> None:
+    """Add a delimiter with its text; `length` is what markdown-it's rule of three counts."""
     from markdown_it.rules_inline.state_inline import Delimiter
 
-    start, marker = state.pos, state.src[state.pos]
-    if silent or marker not in "*_":
-        return False
-    end = start
-    while end < state.posMax and state.src[end] == marker:
-        end += 1
-    before = state.src[start - 1] if start else " "
+    end = state.pos + run
+    before = state.src[state.pos - 1] if state.pos else " "
     after = state.src[end] if end < state.posMax else " "
-    can_open, can_close = flanking(before, after, marker)
-    for _character in range(end - start):
-        token = state.push("text", "", 0)
-        token.content = marker
-        state.delimiters.append(
-            Delimiter(
-                marker=ord(marker),
-                length=end - start,
-                token=len(state.tokens) - 1,
-                end=-1,
-                open=can_open,
-                close=can_close,
-            )
-        )
-    state.pos = end
-    return True
+    can_open, can_close = flanking(before, after, text[0])
+    state.push("text", "", 0).content = text
+    state.delimiters.append(
+        Delimiter(ord(text[0]), length, len(state.tokens) - 1, -1, can_open, can_close)
+    )
 
 
 def flanking(before: str, after: str, marker: str) -> tuple[bool, bool]:
     """Return whether a delimiter run between two characters can open and can close emphasis."""
     left = _flanks(inner=after, outer=before)
     right = _flanks(inner=before, outer=after)
-    if marker == "*":
+    if marker != "_":
         return left, right
     return left and (not right or _is_punctuation(before)), right and (
         not left or _is_punctuation(after)

@@ -1,13 +1,15 @@
 """Inline Markdown: emphasis, links, code and math, from markdown-it's tokens to styled spans."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.style import Style
 
 from ...sanitize import clean
-from .emphasis import emphasis_rule
+from .emphasis import emphasis_rule, strikethrough_rule
 from .formulas import to_line
+from .formulas.symbols import SUBSCRIPTS, SUPERSCRIPTS
 from .line import Span
 from .math_rules import CLOSING, formula_rule
 from .palette import Palette
@@ -15,6 +17,13 @@ from .palette import Palette
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
+
+
+_match_tag = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)\s*/?>$").match
+_STYLED_TAGS = frozenset(
+    ["b", "strong", "i", "em", "s", "del", "strike", "u", "kbd", "code", "samp", "sub", "sup"]
+)
+_match_url = re.compile(r"(?:https?|mailto|ftp):[\x21-\x7e]+$").match
 
 
 def make_parser() -> "MarkdownIt":
@@ -26,6 +35,7 @@ def make_parser() -> "MarkdownIt":
     markdown.disable(["list", "blockquote", "fence"])
     markdown.inline.ruler.before("escape", "formula", formula_rule)
     markdown.inline.ruler.at("emphasis", emphasis_rule)
+    markdown.inline.ruler.at("strikethrough", strikethrough_rule)
     return markdown
 
 
@@ -43,20 +53,33 @@ def math_text(source: str, delimiter: str) -> str:
     return f"{delimiter}{source}{CLOSING.get(delimiter, delimiter)}" if text is None else text
 
 
+def link_spans(label: str, url: str, palette: Palette) -> list[Span]:
+    """Return the spans of a link that is written out: a label and its URL."""
+    builder = _SpanBuilder(palette, palette.text)
+    builder.add_link(label, url)
+    return builder.spans
+
+
+def _hyperlink(url: str) -> Style:
+    """Return the style that makes a terminal open a URL (OSC 8); none for what is no plain URL."""
+    return Style(link=url) if _match_url(url) else Style()
+
+
 class _SpanBuilder:
     def __init__(self, palette: Palette, base: Style) -> None:
         self.spans: list[Span] = []
         self._palette = palette
         self._styles = [base]
         self._links: list[tuple[str, int]] = []
+        self._tags: list[str] = []  # open HTML tags with a style
 
     def add_token(self, token: "Token") -> None:
         """Add the spans of one token."""
         palette, style, kind = self._palette, self._styles[-1], token.type
         if kind == "text":
-            self._add(token.content, style)
+            self._add(self._shifted(token.content), style)
         elif kind == "html_inline":
-            self._add_lines(token.content, style)
+            self._add_html(token.content, style)
         elif kind == "code_inline":
             self._add(token.content, style + palette.code)
         elif kind == "formula":
@@ -66,8 +89,9 @@ class _SpanBuilder:
         elif kind == "image":
             self._add_image(token, style)
         elif kind == "link_open":
-            self._links.append((str(token.attrGet("href") or ""), len(self.spans)))
-            self._styles.append(style + palette.link)
+            href = str(token.attrGet("href") or "")
+            self._links.append((href, len(self.spans)))
+            self._styles.append(style + palette.link + _hyperlink(href))
         elif kind == "link_close":
             self._styles.pop()
             self._add_url(*self._links.pop())
@@ -78,10 +102,52 @@ class _SpanBuilder:
         else:
             self._add(token.content, style)
 
+    def add_link(self, label: str, url: str) -> None:
+        """Add a label and a URL, the URL as a link."""
+        self._add(label, self._palette.text)
+        self._add(url, self._palette.text + self._palette.link + _hyperlink(url))
+
+    def _add_html(self, tag: str, style: Style) -> None:
+        """Add a tag: some have a meaning in plain text, all others are shown as their source."""
+        match = _match_tag(tag)
+        name = match[2].lower() if match else ""
+        if name == "br":
+            self._add_lines("\n", style)
+        elif name in _STYLED_TAGS:
+            if match is not None and match[1]:
+                if self._tags and self._tags[-1] == name:
+                    self._tags.pop()
+                    self._styles.pop()
+                return
+            self._tags.append(name)
+            self._styles.append(style + self._tag_style(name))
+        else:
+            self._add_lines(tag, style)
+
+    def _tag_style(self, name: str) -> Style:
+        palette = self._palette
+        if name in ("b", "strong"):
+            return palette.strong
+        if name in ("i", "em"):
+            return palette.emphasis
+        if name in ("s", "del", "strike"):
+            return palette.strikethrough
+        return palette.code if name in ("kbd", "code", "samp") else Style()
+
     def _emphasis_style(self, kind: str) -> Style:
         palette = self._palette
         styles = {"em_open": palette.emphasis, "s_open": palette.strikethrough}
         return styles.get(kind, palette.strong)
+
+    def _shifted(self, text: str) -> str:
+        """Return text within <sub> or <sup> in small characters, where each has one."""
+        name = self._tags[-1] if self._tags else ""
+        table = {"sub": SUBSCRIPTS, "sup": SUPERSCRIPTS}.get(name)
+        if table is None:
+            return text
+        if all(character in table for character in text):
+            return "".join(table[character] for character in text)
+        return f"_({text})" if name == "sub" else f"^({text})"
 
     def _add(self, text: str, style: Style) -> None:
         """Add text of one line; a newline in it came from an entity or a percent escape."""
