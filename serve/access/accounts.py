@@ -5,14 +5,15 @@ counted under the key ``""``. Times are those of a monotonic clock, in seconds.
 """
 
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from .limits import Limits
 
 _MAX_CLIENTS = 4096
-"""Clients that are remembered. Beyond them those that have been idle the longest are forgotten."""
+"""Clients that are remembered. Beyond them idle ones are forgotten, the oldest first."""
 _FIRST_GUESS = 256.0
 """Completion tokens that a request without ``max_tokens`` reserves before any has ended."""
 _RUNNING_RETRY = 1
@@ -60,7 +61,7 @@ class _Bucket:
 
 
 @dataclass(slots=True)
-class _Client:
+class Client:
     """The state of one client, or of all together."""
 
     sequences: int = 0
@@ -77,6 +78,8 @@ class _Client:
         self, limits: Limits, sequences: int, tokens: float, now: float, total: bool
     ) -> Refusal | None:
         """Return why a request has to wait; None where it may start."""
+        if not limits.has_rates():
+            return None
         running = limits.max_running
         # A request that is larger than the limit runs alone.
         if running is not None and self.sequences and self.sequences + sequences > running:
@@ -126,7 +129,7 @@ class Ticket:
     of its client and of all."""
 
     key: str
-    client: str
+    client: Client
     sequences: int
     started: float
     reserved: tuple[float, float]
@@ -135,11 +138,17 @@ class Ticket:
 class Accounts:
     """All clients of a server."""
 
-    def __init__(self, total_limits: Limits, keys: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        total_limits: Limits,
+        keys: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`keys` are counted from the start."""
+        self._clock = clock
         self._total_limits = total_limits
-        self._total = _Client()
-        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._total = Client()
+        self._clients: dict[str, Client] = {}
         self.running: dict[Ticket, None] = {}
         self.last_progress: float | None = None
         self.keys: dict[str, KeyCounters] = {key: KeyCounters() for key in keys}
@@ -151,21 +160,32 @@ class Accounts:
             counters = self.keys[key] = KeyCounters()
         return counters
 
+    def client(self, name: str) -> Client:
+        """Return the state of a client: the name of a key, or an address."""
+        state = self._clients.get(name)
+        if state is None:
+            state = self._clients[name] = Client()
+            if len(self._clients) > _MAX_CLIENTS:
+                self._forget()
+        return state
+
     def refusal(
-        self, client: str, limits: Limits, sequences: int, tokens: float, now: float
+        self, client: Client, limits: Limits, sequences: int, tokens: float
     ) -> Refusal | None:
         """Return why a request has to wait; None where it may start."""
-        refusal = self._client(client).refusal(limits, sequences, tokens, now, total=False)
+        now = self._clock()
+        refusal = client.refusal(limits, sequences, tokens, now, total=False)
         if refusal is None:
             refusal = self._total.refusal(self._total_limits, sequences, tokens, now, total=True)
         return refusal
 
     def start(
-        self, key: str, client: str, limits: Limits, sequences: int, tokens: float, now: float
+        self, key: str, client: Client, limits: Limits, sequences: int, tokens: float
     ) -> Ticket:
         """Count a request that starts. `finish` has to follow."""
+        now = self._clock()
         reserved = (
-            self._client(client).take(limits, sequences, tokens, now),
+            client.take(limits, sequences, tokens, now),
             self._total.take(self._total_limits, sequences, tokens, now),
         )
         ticket = Ticket(key, client, sequences, now, reserved)
@@ -179,7 +199,7 @@ class Accounts:
         """Count the end of a request and its tokens."""
         del self.running[ticket]
         used = usage.prompt + usage.completion
-        self._client(ticket.client).give_back(ticket.sequences, ticket.reserved[0], used)
+        ticket.client.give_back(ticket.sequences, ticket.reserved[0], used)
         self._total.give_back(ticket.sequences, ticket.reserved[1], used)
         counters = self.counters(ticket.key)
         counters.running -= 1
@@ -189,19 +209,9 @@ class Accounts:
             each = usage.completion / ticket.sequences
             counters.mean_completion += (each - counters.mean_completion) / 8
 
-    def _client(self, client: str) -> _Client:
-        state = self._clients.get(client)
-        if state is None:
-            state = self._clients[client] = _Client()
-            if len(self._clients) > _MAX_CLIENTS:
-                self._forget()
-        elif len(self._clients) > 1:
-            self._clients.move_to_end(client)
-        return state
-
     def _forget(self) -> None:
-        """Forget the client that has been idle the longest."""
-        for client, state in self._clients.items():
+        """Forget a client that has nothing running, of those that came first."""
+        for name, state in self._clients.items():
             if not state.sequences:
-                del self._clients[client]
+                del self._clients[name]
                 return

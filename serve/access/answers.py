@@ -10,7 +10,6 @@ from .denials import anthropic_error
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
-_NEGOTIATION = frozenset({b"accept-encoding", b"accept"})
 
 
 async def send_json(
@@ -24,11 +23,6 @@ async def send_json(
     ]
     await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": b"" if is_head else body})
-
-
-def without_encodings(headers: Iterable[Header]) -> list[Header]:
-    """Return request headers that ask for the plain form of an answer, which can be changed."""
-    return [header for header in headers if header[0].lower() not in _NEGOTIATION]
 
 
 class Rewriter:

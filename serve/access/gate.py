@@ -4,7 +4,7 @@ Pure but for the key file. The layer in the server applies it, and whoever answe
 """
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,12 @@ from typing import Any
 from . import route_hints
 from .access_rules import AccessRules
 from .denials import FORWARDED, MISDIRECTED, NO_KEY, TWO_KEYS, WRONG_KEY, Denial
+from .head import MONITOR_HEADER, Head
 from .keys import KeyRing, from_variable
 from .limits import NO_LIMITS, Limits
 from .routes import BY_ID, METRICS, MONITOR, OPEN, WITH_KEY, host_name, is_local, route_path
 
-Headers = Iterable[tuple[bytes, bytes]]
-MONITOR_HEADER = b"x-qchat-monitor"
-"""With the server's mark as its value: a request of the process that supervises the server."""
-_FORWARDED_HEADERS = frozenset(
-    {
-        *(b"forwarded", b"via", b"x-real-ip"),
-        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
-    }
-)
-"""Headers that proxies add. Some proxies add none: behind those only a key protects."""
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", MONITOR_HEADER})
+_MAX_HOSTS = 64  # values of the Host header whose verdict is remembered
 _LISTED = WITH_KEY | {METRICS}
 
 
@@ -35,6 +26,7 @@ class Caller:
     """Who sent an allowed request: `key` is the name of its key, "" without one; `client` whom the
     limits are for. `is_monitor`: the process that supervises this server."""
 
+    head: Head
     route: tuple[str, str]
     key: str
     client: str
@@ -55,27 +47,30 @@ class Gate:
             raise RuntimeError("A server that other machines can reach needs a key.")
         self.listed = _LISTED | set(rules.allowed_routes)
         self._mark = mark.encode()
-        self._limits: dict[Limits, Limits] = {}
+        self._limits: dict[Limits, Limits] = {}  # by the limits of a client's own
+        self._hosts: dict[bytes, bool] = {}
 
     def decide(self, scope: Mapping[str, Any]) -> Caller | Denial:
         """Return who asks, or the denial."""
-        headers = scope["headers"]
-        if self.rules.loopback and not self._is_own_host(headers):
+        head = Head(scope["headers"])
+        if self.rules.loopback and not self._is_own_host(head):
             return MISDIRECTED
         route = (scope["method"], route_path(scope))
         if route in OPEN:
-            return Caller(route, "", "", NO_LIMITS)
-        if self._mark and route in MONITOR and self._is_monitor(headers):
-            return Caller(route, "", "", NO_LIMITS, is_monitor=True)
+            return Caller(head, route, "", "", NO_LIMITS)
+        if self._mark and route in MONITOR and self._is_monitor(head):
+            return Caller(head, route, "", "", NO_LIMITS, is_monitor=True)
         if not self.needs_key(route):
-            if self._is_preflight(route, headers):
-                return Caller(route, "", "", NO_LIMITS)
+            if self._is_preflight(route, head):
+                return Caller(head, route, "", "", NO_LIMITS)
             return route_hints.not_found(route, self.listed | OPEN, scope.get("app"))
         if not self.keys:
-            forwarded = any(name.lower() in _FORWARDED_HEADERS for name, _value in headers)
-            return FORWARDED if forwarded else self._caller(route, "", _peer(scope))
-        owner = self._owner(headers)
-        return owner if isinstance(owner, Denial) else self._caller(route, owner, f"key {owner}")
+            client = _peer(scope)
+            return FORWARDED if head.is_forwarded() else self._caller(head, route, "", client)
+        owner = self._owner(head)
+        if isinstance(owner, Denial):
+            return owner
+        return self._caller(head, route, owner, owner)
 
     def needs_key(self, route: tuple[str, str]) -> bool:
         """Return whether a method and path are open to those with the key."""
@@ -84,10 +79,10 @@ class Gate:
         method, path = route
         return any(method == listed and pattern.fullmatch(path) for listed, pattern in BY_ID)
 
-    def _owner(self, headers: Headers) -> str | Denial:
+    def _owner(self, head: Head) -> str | Denial:
         """Return the owner of the request's key."""
-        credentials = values(headers, b"authorization")
-        api_keys = values(headers, b"x-api-key")
+        credentials = head.texts(b"authorization")
+        api_keys = head.texts(b"x-api-key")
         if len(credentials) > 1 or len(api_keys) > 1 or not (credentials or api_keys):
             return NO_KEY
         if not credentials:
@@ -102,42 +97,39 @@ class Gate:
         owner = self.keys.owner(key)
         return WRONG_KEY if owner is None else owner
 
-    def _caller(self, route: tuple[str, str], key: str, client: str) -> Caller:
+    def _caller(self, head: Head, route: tuple[str, str], key: str, client: str) -> Caller:
         own = self.keys.limits(key) if key else NO_LIMITS
         limits = self._limits.get(own)
         if limits is None:
             limits = self._limits[own] = self.rules.client_limits(own)
-        return Caller(route, key, client, limits)
+        return Caller(head, route, key, client, limits)
 
-    def _is_own_host(self, headers: Headers) -> bool:
+    def _is_own_host(self, head: Head) -> bool:
         """Guard against DNS rebinding: a web page can make a browser send requests to a loopback
         address under a host name of the page's own. Exactly one Host header is accepted."""
-        hosts = values(headers, b"host")
-        return len(hosts) == 1 and (
-            is_local(name := host_name(hosts[0])) or name in self.rules.allowed_hosts
-        )
+        hosts = head.values(b"host")
+        if len(hosts) != 1:
+            return False
+        verdict = self._hosts.get(hosts[0])
+        if verdict is None:
+            name = host_name(hosts[0].decode("latin-1"))
+            verdict = is_local(name) or name in self.rules.allowed_hosts
+            if len(self._hosts) >= _MAX_HOSTS:
+                self._hosts.clear()
+            self._hosts[hosts[0]] = verdict
+        return verdict
 
-    def _is_monitor(self, headers: Headers) -> bool:
-        marks = [value for name, value in headers if name.lower() == MONITOR_HEADER]
+    def _is_monitor(self, head: Head) -> bool:
+        marks = head.values(MONITOR_HEADER)
         return len(marks) == 1 and hmac.compare_digest(marks[0], self._mark)
 
-    def _is_preflight(self, route: tuple[str, str], headers: Headers) -> bool:
+    def _is_preflight(self, route: tuple[str, str], head: Head) -> bool:
         """A browser's CORS preflight has no key; vLLM's CORS middleware answers it."""
         method, path = route
-        methods = values(headers, b"access-control-request-method")
-        if method != "OPTIONS" or len(methods) != 1 or not values(headers, b"origin"):
+        methods = head.texts(b"access-control-request-method")
+        if method != "OPTIONS" or len(methods) != 1 or not head.values(b"origin"):
             return False
         return self.needs_key((methods[0], path)) or (methods[0], path) in OPEN
-
-
-def values(headers: Headers, name: bytes) -> list[str]:
-    """Return the values of a header."""
-    return [value.decode("latin-1") for header, value in headers if header.lower() == name]
-
-
-def without_credentials(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return the headers for vLLM, which needs no key: what it does not have it can't leak."""
-    return [header for header in headers if header[0].lower() not in _CREDENTIALS]
 
 
 def _equal(one: str, other: str) -> bool:

@@ -15,11 +15,13 @@ from typing import Any
 from ..processes.process_tree import MARK
 from . import access_log, answers, exposition, route_hints
 from .access_rules import AccessRules
-from .accounts import Accounts
-from .body_receiver import BodyReceiver
+from .accounts import Accounts, Client
+from .body_receiver import declared_length, replay
+from .body_receiver import read as read_whole
 from .counted_answer import CountedAnswer
 from .denials import DRAINING, Denial, over_limit, too_large, too_many_sequences
-from .gate import Caller, Gate, values, without_credentials
+from .gate import Caller, Gate
+from .head import Head
 from .limits import MAX_N, PROMPTS_PER_N
 from .request_body import WorkRequest, read_body
 from .routes import DRAIN, MAY_BE_ABSENT, METRICS, MODELS, STATE, is_work
@@ -83,23 +85,28 @@ class Access:
 
     async def _pass_on(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on that starts no work."""
-        scope = {**scope, "headers": without_credentials(scope["headers"])}
-        max_bytes = caller.limits.max_body_bytes or self.rules.max_body_bytes
-        body = BodyReceiver(scope, receive, max_bytes)
-        if scope["method"] not in ("GET", "OPTIONS") or body.declared != 0:
-            data = await body.read()
+        headers = caller.head.headers
+        length = declared_length(scope["method"], caller.head)
+        if length != 0 or scope["method"] not in ("GET", "OPTIONS"):
+            max_bytes = self._max_bytes(caller)
+            is_too_large = length is not None and length > max_bytes
+            data = too_large(max_bytes) if is_too_large else await read_whole(receive, max_bytes)
             if isinstance(data, Denial):
                 await self.deny(data, scope, send)
             if not isinstance(data, bytes):
                 return
-            receive = body.replay(data)
+            receive = replay(data, receive)
+            headers = caller.head.with_length(len(data))
         if caller.route == METRICS:
-            scope["headers"] = answers.without_encodings(scope["headers"])
+            headers = caller.head.plain_form()
             send = answers.Rewriter(send, self._with_figures(scope), b"text/plain")
         elif caller.route == MODELS:
-            scope["headers"] = answers.without_encodings(scope["headers"])
+            headers = caller.head.plain_form()
             send = answers.Rewriter(send, answers.without_folders, b"application/json")
-        await self.app(scope, receive, send)
+        await self.app({**scope, "headers": headers}, receive, send)
+
+    def _max_bytes(self, caller: Caller) -> int:
+        return caller.limits.max_body_bytes or self.rules.max_body_bytes
 
     def _with_figures(self, scope: Message) -> Callable[[int, bytes], bytes]:
         query = scope.get("query_string", b"")
@@ -109,68 +116,59 @@ class Access:
 
     async def _work(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on that starts work, if the client's limits allow it."""
-        limits, path = caller.limits, caller.route[1]
-        max_bytes = limits.max_body_bytes or self.rules.max_body_bytes
-        body = BodyReceiver(scope, receive, max_bytes)
-        denial = self._early_denial(caller, body.declared, max_bytes)
-        if denial is None:
-            data = await body.read()
-            if data is None:
-                return  # the client is gone
-            work = (
-                data
-                if isinstance(data, Denial)
-                else read_body(data, path, may_set_priority=bool(limits.priority))
-            )
-            denial = work if isinstance(work, Denial) else self._denial(caller, work)
-        if denial is not None:
-            if denial.reason is not None:
-                self.accounts.counters(caller.key).refusals[denial.reason] += 1
-            await self.deny(denial, scope, send)
+        client = self.accounts.client(caller.client)
+        work = await self._admit(caller, client, scope, receive)
+        if work is None:
+            return  # the client is gone
+        if isinstance(work, Denial):
+            if work.reason is not None:
+                self.accounts.counters(caller.key).refusals[work.reason] += 1
+            await self.deny(work, scope, send)
             return
-        assert isinstance(work, WorkRequest)
-        reserved = self._reservation(caller, work)
-        ticket = self.accounts.start(
-            caller.key, caller.client, limits, work.sequences, reserved, time.monotonic()
-        )
-        answer = CountedAnswer(self.accounts, work, path, send)
+        tokens = self._tokens(caller, work)
+        ticket = self.accounts.start(caller.key, client, caller.limits, work.sequences, tokens)
+        answer = CountedAnswer(self.accounts, work, caller.route[1], send)
         try:
-            headers = body.headers(without_credentials(scope["headers"]), work.body)
-            await self.app({**scope, "headers": headers}, body.replay(work.body), answer)
+            headers = caller.head.with_length(len(work.body))
+            await self.app({**scope, "headers": headers}, replay(work.body, receive), answer)
         finally:
-            self.accounts.finish(ticket, answer.usage(reserved))
+            self.accounts.finish(ticket, answer.usage(tokens))
 
-    def _early_denial(self, caller: Caller, declared: int | None, most: int) -> Denial | None:
-        """Return the denial of a request whose body need not be read for it."""
+    async def _admit(
+        self, caller: Caller, client: Client, scope: Message, receive: Receive
+    ) -> WorkRequest | Denial | None:
+        """Read the request. Return what it asks for, or why it may not; None where its client is
+        gone."""
         if self._draining:
             return DRAINING
-        if declared is not None and declared > most:
-            return too_large(most)
-        refusal = self.accounts.refusal(caller.client, caller.limits, 1, 0.0, time.monotonic())
-        return None if refusal is None else over_limit(refusal)
+        max_bytes = self._max_bytes(caller)
+        length = declared_length(scope["method"], caller.head)
+        if length is not None and length > max_bytes:
+            return too_large(max_bytes)
+        refusal = self.accounts.refusal(client, caller.limits, 1, 0.0)
+        if refusal is not None:  # its body need not be read
+            return over_limit(refusal)
+        data = await read_whole(receive, max_bytes)
+        if not isinstance(data, bytes):
+            return data
+        may_set_priority = bool(caller.limits.priority)
+        work = read_body(data, caller.route[1], may_set_priority=may_set_priority)
+        if isinstance(work, Denial):
+            return work
+        max_n = caller.limits.max_n or MAX_N
+        if work.n > max_n or work.sequences > max_n * PROMPTS_PER_N:
+            return too_many_sequences(work.n, work.prompts, max_n, max_n * PROMPTS_PER_N)
+        tokens = self._tokens(caller, work)
+        refusal = self.accounts.refusal(client, caller.limits, work.sequences, tokens)
+        return work if refusal is None else over_limit(refusal)
 
-    def _denial(self, caller: Caller, work: WorkRequest) -> Denial | None:
-        limits = caller.limits
-        max_n = limits.max_n or MAX_N
-        max_sequences = max_n * PROMPTS_PER_N
-        if work.n > max_n or work.sequences > max_sequences:
-            return too_many_sequences(work.n, work.prompts, max_n, max_sequences)
-        refusal = self.accounts.refusal(
-            caller.client,
-            limits,
-            work.sequences,
-            self._reservation(caller, work),
-            time.monotonic(),
-        )
-        return None if refusal is None else over_limit(refusal)
-
-    def _reservation(self, caller: Caller, work: WorkRequest) -> float:
+    def _tokens(self, caller: Caller, work: WorkRequest) -> float:
         return work.reservation(self.accounts.counters(caller.key).mean_completion)
 
     async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
         """Send `denial` as the response."""
         headers = list(denial.headers)
-        origin = values(scope["headers"], b"origin")
+        origin = Head(scope["headers"]).texts(b"origin")
         allowed = self.rules.allowed_origins
         if len(origin) == 1 and (origin[0] in allowed or "*" in allowed):
             # Otherwise a page of an allowed origin could not read why it was denied.

@@ -39,6 +39,14 @@ class Limits:
         values = {name: getattr(self, name) for name in NAMES}
         return replace(defaults, **{k: v for k, v in values.items() if v is not None})
 
+    def has_rates(self) -> bool:
+        """Return whether a request may have to wait."""
+        return (
+            self.max_running is not None
+            or self.requests_per_minute is not None
+            or self.tokens_per_minute is not None
+        )
+
     def to_dict(self) -> dict[str, int]:
         """Return the limits that are set, by name."""
         return {n: v for n in NAMES if (v := getattr(self, n)) is not None}
