@@ -20,6 +20,8 @@ OWNED: Mapping[str, str] = {
     "gpu-memory-utilization": "--gpu-memory-utilization",
     "allowed-origins": "--allowed-origin",
     "api-key": _("--api-key-file, --generate-key or the variable QCHAT_API_KEY"),
+    # Everyone on this machine reads a command line.
+    "hf-token": _("the variable HF_TOKEN, or `hf auth login`"),
     "middleware": _("nothing: qchat's access layer is the only one"),
     "config": _("the options themselves, on the command line"),
     "root-path": _("a reverse proxy that strips the prefix"),
