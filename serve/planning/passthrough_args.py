@@ -20,8 +20,6 @@ OWNED: Mapping[str, str] = {
     "gpu-memory-utilization": "--gpu-memory-utilization",
     "allowed-origins": "--allowed-origin",
     "api-key": _("--api-key-file, --generate-key or the variable QCHAT_API_KEY"),
-    # Everyone on this machine reads a command line.
-    "hf-token": _("the variable HF_TOKEN, or `hf auth login`"),
     "middleware": _("nothing: qchat's access layer is the only one"),
     "config": _("the options themselves, on the command line"),
     "root-path": _("a reverse proxy that strips the prefix"),
@@ -74,8 +72,15 @@ def _name(argument: str) -> str | None:
 
 
 def refuse_owned(arguments: Sequence[str]) -> None:
-    """Raise `UsageError` for an option that qchat sets itself, abbreviated ones included, since
-    vLLM accepts abbreviations."""
+    """Raise `UsageError` for an option that qchat sets itself, and for a token of the model hub;
+    abbreviated ones included, since vLLM accepts abbreviations."""
+    for argument in arguments:
+        if (_name(argument) or "").startswith("hf-t"):
+            text = _(
+                "{option} can't be given after the --: everyone on this machine can read a command "
+                "line. Set the variable HF_TOKEN instead."
+            )
+            raise UsageError(text.format(option=argument.partition("=")[0]))
     for name in option_names(arguments):
         base = name.removeprefix("no-").partition(".")[0]
         owned = next((o for o in OWNED if o == base), None)
