@@ -7,6 +7,7 @@ import click
 
 from ..errors import Exit, UsageError
 from ..i18n import _
+from .planning import limit_options
 
 if TYPE_CHECKING:
     from ..settings import Paths
@@ -107,6 +108,14 @@ Examples:
     help=_("Host name to accept besides this machine's own; repeatable."),
 )
 @click.option(
+    "--allow-route",
+    "allowed_routes",
+    multiple=True,
+    metavar="'METHOD /PATH'",
+    help=_("Another route of vLLM to open to those with the key; repeatable."),
+)
+@limit_options.add
+@click.option(
     "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
 )
 @click.option("--no-wait", is_flag=True, help=_("With --detach: return immediately."))
@@ -151,6 +160,7 @@ def serve(
     generate_key: bool,
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
     print_command: bool,
@@ -158,9 +168,11 @@ def serve(
     domain: str | None,
     workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
+    **limit_values: int | bool | None,
 ) -> int:
     """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
+    from .access.routes import parse_route
     from .planning.options import DeployOptions, ServeOptions
 
     if model is not None and model.startswith("-"):  # click took the first argument after the --
@@ -176,6 +188,7 @@ def serve(
         raise UsageError(text)
     if generate_key and key_file is not None:
         raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    limits, total_limits = limit_options.read(limit_values)
     paths = Paths.find()
     uses_key_dir = generate_key and deploy_folder is None
     options = ServeOptions(
@@ -192,6 +205,9 @@ def serve(
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
+        limits=limits,
+        total_limits=total_limits,
+        allowed_routes=tuple(map(parse_route, allowed_routes)),
         passthrough_args=vllm_options,
         command_line=command_line,
     )

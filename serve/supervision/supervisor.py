@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ... import signals
+from ...engine import compile_caches
 from ...engine.diagnosis import last_error
 from ...errors import EngineError, Exit, QchatError, UsageError
 from ...i18n import _
@@ -160,9 +161,7 @@ class Supervisor:
             # One folder for all temporary files, which is removed even after a kill.
             "TMPDIR": self._record.temporary,
         }
-        # PyTorch would keep its compiled code in TMPDIR and compile again at each start.
-        compiled = Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}"
-        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
+        environment |= compile_caches.prepare(environment)
         with log.open("ab") as output:
             # From the main thread: the parent-death signal is tied to the thread that starts it.
             self._process = subprocess.Popen(
