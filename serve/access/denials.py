@@ -51,3 +51,14 @@ def too_large(max_bytes: int) -> Denial:
         f"The request body is larger than {max_bytes} bytes.",
         ((b"connection", b"close"),),
     )
+
+
+def draining(retry_after: int) -> Denial:
+    """Return the answer to a new request while the server ends the running ones; it may be tried
+    again in `retry_after` seconds."""
+    return Denial(
+        503,
+        "server_stopping",
+        "The server is about to stop and takes no new requests; retry later.",
+        ((b"retry-after", str(retry_after).encode()), (b"connection", b"close")),
+    )

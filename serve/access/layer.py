@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from .access_rules import AccessRules
-from .denials import FORWARDED, MISDIRECTED, NO_KEY, NOT_FOUND, WRONG_KEY, Denial, too_large
+from .counted_app import counted
+from .denials import (
+    FORWARDED,
+    MISDIRECTED,
+    NO_KEY,
+    NOT_FOUND,
+    WRONG_KEY,
+    Denial,
+    draining,
+    too_large,
+)
 from .keys import KeyRing, from_variable
 from .routes import OPEN, host_name, is_local, needs_key, route_path
 
@@ -39,7 +49,7 @@ class Access:
         self, app: App, rules: AccessRules | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
         """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
-        self.app = app
+        self.app = counted(app, self._refuse, environ)
         self.rules = AccessRules.from_environment(environ) if rules is None else rules
         file = self.rules.key_file
         self.keys = KeyRing(None if file is None else Path(file), from_variable(environ))
@@ -99,6 +109,9 @@ class Access:
         if method != "OPTIONS" or len(methods) != 1 or not _values(headers, b"origin"):
             return False
         return needs_key((methods[0], path)) or (methods[0], path) in OPEN
+
+    async def _refuse(self, retry_after: int, scope: Message, send: Send) -> None:
+        await self.deny(draining(retry_after), scope, send)
 
     async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
         """Send `denial` as the response."""
