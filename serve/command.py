@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
 
@@ -107,6 +108,15 @@ Examples:
     help=_("Host name to accept besides this machine's own; repeatable."),
 )
 @click.option(
+    "--stall-timeout",
+    callback=time_span,
+    metavar="DURATION",
+    help=_(
+        "Restart a server whose requests make no progress for so long, such as 5m; 0 for never. "
+        "Without it, that is announced after 1 minute and ended after 10."
+    ),
+)
+@click.option(
     "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
 )
 @click.option("--no-wait", is_flag=True, help=_("With --detach: return immediately."))
@@ -151,6 +161,7 @@ def serve(
     generate_key: bool,
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    stall_timeout: float | None,
     detach: bool,
     no_wait: bool,
     print_command: bool,
@@ -192,6 +203,7 @@ def serve(
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
+        stall_timeout=stall_timeout,
         passthrough_args=vllm_options,
         command_line=command_line,
     )

@@ -11,7 +11,7 @@ class ServeOptions:
     """The server to start. None leaves a value to the recipe.
 
     `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
-    generates; NAME.key in it need not exist yet. `passthrough_args` go to vLLM unchanged;
+    generates; NAME.key in it need not exist yet. `stall_timeout` and `idle_stop` are seconds. `passthrough_args` go to vLLM unchanged;
     `command_line` is everything that was typed after ``qchat serve``.
     """
 
@@ -29,6 +29,8 @@ class ServeOptions:
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = MAX_BODY_BYTES
+    stall_timeout: float | None = None
+    idle_stop: float | None = None
     passthrough_args: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
 
@@ -44,6 +46,8 @@ class ServeOptions:
             "--max-model-len": self.max_model_len,
             "--tensor-parallel-size": self.tensor_parallel_size,
             "--gpu-memory-utilization": self.gpu_memory_utilization,
+            "--stall-timeout": _seconds(self.stall_timeout),
+            "--idle-stop": _seconds(self.idle_stop),
         }
         for option, value in values.items():
             if value is not None:
@@ -57,6 +61,10 @@ class ServeOptions:
         if self.passthrough_args:
             arguments += ["--", *self.passthrough_args]
         return arguments
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}s"
 
 
 @dataclass(frozen=True, slots=True)
