@@ -8,6 +8,7 @@ import click
 from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
+from .planning import limit_options
 
 if TYPE_CHECKING:
     from ..settings import Paths
@@ -117,6 +118,14 @@ Examples:
     ),
 )
 @click.option(
+    "--allow-route",
+    "allowed_routes",
+    multiple=True,
+    metavar="'METHOD /PATH'",
+    help=_("Another route of vLLM to open to those with the key; repeatable."),
+)
+@limit_options.add
+@click.option(
     "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
 )
 @click.option("--no-wait", is_flag=True, help=_("With --detach: return immediately."))
@@ -162,6 +171,7 @@ def serve(
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     stall_timeout: float | None,
+    allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
     print_command: bool,
@@ -169,9 +179,11 @@ def serve(
     domain: str | None,
     workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
+    **limit_values: int | bool | None,
 ) -> int:
     """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
+    from .access.routes import parse_route
     from .planning.options import DeployOptions, ServeOptions
 
     if model is not None and model.startswith("-"):  # click took the first argument after the --
@@ -187,6 +199,7 @@ def serve(
         raise UsageError(text)
     if generate_key and key_file is not None:
         raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    limits, total_limits = limit_options.read(limit_values)
     paths = Paths.find()
     uses_key_dir = generate_key and deploy_folder is None
     options = ServeOptions(
@@ -204,6 +217,9 @@ def serve(
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
         stall_timeout=stall_timeout,
+        limits=limits,
+        total_limits=total_limits,
+        allowed_routes=tuple(map(parse_route, allowed_routes)),
         passthrough_args=vllm_options,
         command_line=command_line,
     )

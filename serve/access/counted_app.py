@@ -18,7 +18,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-Refuse = Callable[[int, Message, Send], Awaitable[None]]
+Refuse = Callable[[Message, Send], Awaitable[None]]
 
 HEARTBEAT = 1.0  # seconds
 _RATE_SPAN = 5.0  # seconds over which tokens per second are measured
@@ -35,7 +35,7 @@ class CountedApp:
     """`app` with its requests counted; new ones are refused while the gate is closed."""
 
     def __init__(self, app: App, gauge: RequestGauge, refuse: Refuse) -> None:
-        """`refuse` answers a request with the seconds after which it may be tried again."""
+        """`refuse` answers a request that comes while the gate is closed."""
         self._app = app
         self._gauge = gauge
         self._refuse = refuse
@@ -47,8 +47,8 @@ class CountedApp:
             self._heart = asyncio.get_running_loop().create_task(self._beat())
         if scope["type"] != "http" or _is_scrape(scope):
             await self._app(scope, receive, send)
-        elif (seconds := self._gauge.retry_after()) > 0:
-            await self._refuse(seconds, scope, send)
+        elif self._gauge.is_gate_closed():
+            await self._refuse(scope, send)
         else:
             await _Exchange(self._gauge, receive, send).run(self._app, scope)
 

@@ -107,10 +107,9 @@ class RequestGauge:
         """Count a part of an answer that was sent."""
         self._words[_CHUNKS] += 1
 
-    def retry_after(self) -> int:
-        """Return the seconds after which a new request may be tried again; 0 while the gate is
-        open."""
-        return 0 if self._gate is None else self._gate[0]
+    def is_gate_closed(self) -> bool:
+        """Return whether new requests are to be refused."""
+        return self._gate is not None and self._gate[0] != 0
 
 
 _STARTED, _FINISHED, _AWAITING, _CHUNKS, _LAST = (
@@ -133,15 +132,15 @@ def prepare(folder: Path) -> None:
     Raises `OSError`."""
     for path in folder.glob(f"{_PREFIX}*"):
         path.unlink()
-    set_gate(folder, 0)
+    set_gate(folder, closed=False)
 
 
-def set_gate(folder: Path, retry_after: int) -> None:
-    """Make the server refuse new requests, for a try in `retry_after` seconds; 0 opens the gate.
-    Written in place, because the server has the file mapped. Raises `OSError`."""
+def set_gate(folder: Path, *, closed: bool) -> None:
+    """Make the server refuse new requests, or take them again. Written in place, because the server
+    has the file mapped. Raises `OSError`."""
     descriptor = os.open(folder / _GATE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.pwrite(descriptor, _WORD.pack(retry_after), 0)
+        os.pwrite(descriptor, _WORD.pack(closed), 0)
     finally:
         os.close(descriptor)
 

@@ -39,7 +39,6 @@ POLL_INTERVAL = 0.1  # seconds between reads of the log during a start
 HEALTH_INTERVAL = 1.0  # seconds between health checks while the log does not say "ready"
 _HEALTH_TIMEOUT = 0.3  # seconds for such a check
 LOG_CHECK_INTERVAL = 30.0  # seconds between checks of the log's size
-_RETRY_AFTER = 30  # seconds: about the time of a restart
 MAX_LOG_BYTES = 64 << 20  # of a log, and of the one before it: a busy server writes that in hours
 
 Report = Callable[[Step], None]
@@ -272,7 +271,7 @@ class Supervisor:
         signals_before = len(self._interrupts.signals)
         deadline = time.monotonic() + limit
         with contextlib.suppress(OSError):
-            request_gauge.set_gate(self._temporary, _RETRY_AFTER)
+            request_gauge.set_gate(self._temporary, closed=True)
         running = self._running_requests()
         text = ""
         if running:
