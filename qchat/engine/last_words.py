@@ -10,7 +10,7 @@ import re
 
 from .diagnosis import explain_log, last_exception
 
-_ACCESS_LINE = re.compile(r'INFO: +\S+ - "[A-Z]+ .* HTTP/[\d.]+" \d+')
+_ACCESS_LINE = re.compile(r'INFO: +\S+ (\[.*\] )?- "[A-Z]+ .* HTTP/[\d.]+" \d+')
 _TAGGED = re.compile(r"^\((?P<name>\w+) pid=(?P<pid>\d+)\) ?(?P<text>.*)$")
 _LEVEL = re.compile(r"^(?P<level>[A-Z]+) (?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b")
 _FAILED = re.compile(r"Failed core proc\(s\): (\{[^}]*\})")

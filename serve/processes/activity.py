@@ -1,4 +1,4 @@
-"""What processes do: the time they have used, whether they are stopped, and who compiles."""
+"""How much processor time processes have used, and those of them that compile."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,12 +24,6 @@ def compiler_seconds(pids: Iterable[int]) -> float:
     """Return the processor time of those processes that compile code for the model: compilers,
     and PyTorch's compile workers."""
     return cpu_seconds(pid for pid in pids if _compiles(pid))
-
-
-def stopped(pids: Iterable[int]) -> list[int]:
-    """Return the processes that a signal such as SIGSTOP has stopped: they take no other signal
-    than SIGKILL and SIGCONT."""
-    return [pid for pid in pids if (stat := _stat(pid)) and stat[0] == "T"]
 
 
 def _compiles(pid: int) -> bool:

@@ -114,6 +114,11 @@ class ServerRegistry:
         """Return the path of the last plan of the server `name`, which may not exist."""
         return self._folder / f"{name}.plan"
 
+    def keep_plan(self, name: str, text: str) -> None:
+        """Write the plan of the server `name` for `qchat restart`, as far as possible."""
+        with contextlib.suppress(OSError):
+            replace_file(self.plan(name), text.encode())
+
     def new_log(self, name: str) -> Path:
         """Create an empty private log; the last one becomes ``NAME.log.1``. Raises `UsageError`."""
         path = private_dir(self._logs) / f"{name}.log"

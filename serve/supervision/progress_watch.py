@@ -73,7 +73,7 @@ class ServingWatch(_Watch):
             compiled = activity.compiler_seconds(members)
             self._compile_steps += compiled - self._compiled >= _LEAST_SHARE * WATCH_INTERVAL
             self._compiled = compiled
-            if not figures.has_engine and not activity.stopped(members):
+            if not figures.has_engine and not process_tree.stopped(members):
                 pending = 0  # without vLLM's counters a long answer can't be told from a stall
         return Observation(figures.heartbeat_ns, pending, (progress, self._compile_steps))
 

@@ -6,10 +6,13 @@
 import contextlib
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ...errors import EngineError
 from ...files import replace_file
+from ...i18n import _
 
 SIGNAL = signal.SIGUSR1
 DRAIN_STOP, RESTART = "stop", "restart"
@@ -22,10 +25,6 @@ class ControlRequest:
     action: str
     drain: float
 
-    def write(self, path: Path) -> None:
-        """Write the request for the supervisor. Raises `OSError`."""
-        replace_file(path, json.dumps(asdict(self)).encode())
-
     @classmethod
     def take(cls, path: Path) -> "ControlRequest | None":
         """Read and remove the request; None where there is none, or it is not valid."""
@@ -37,3 +36,13 @@ class ControlRequest:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         return request if request and request.action in (DRAIN_STOP, RESTART) else None
+
+
+def send(request: ControlRequest, path: Path, notify: Callable[[int], object]) -> None:
+    """Write the request for a supervisor, and `notify` it with the signal. Raises `EngineError`."""
+    try:
+        replace_file(path, json.dumps(asdict(request)).encode())
+    except OSError as error:
+        text = _("Can't write {file}, which tells the server what to do: {why}.")
+        raise EngineError(text.format(file=path, why=error.strerror)) from error
+    notify(SIGNAL)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 ANNOUNCE_AFTER = 60.0  # seconds without progress until it is said
 RESTART_AFTER = 600.0  # seconds without progress until the server is restarted
+_VISIBLE = 3.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,11 @@ class StallLimits:
     @classmethod
     def of(cls, timeout: float | None) -> "StallLimits":
         """Return the limits for --stall-timeout: both at `timeout`, never for 0, the defaults for
-        None."""
+        None. Between the two stand `_VISIBLE` seconds, for whoever looks at the state."""
         if timeout is None:
             return cls()
         seconds = timeout if timeout > 0 else float("inf")
-        return cls(seconds, seconds)
+        return cls(seconds, seconds + _VISIBLE)
 
 
 @dataclass(frozen=True, slots=True)

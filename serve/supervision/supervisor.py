@@ -93,6 +93,7 @@ class Supervisor:
 
     def _run(self, temporary: str, lock: ServerLock) -> Exit:
         self._registry.new_log(self._plan.name)
+        self._registry.keep_plan(self._plan.name, self._plan.to_json())
         # Before anything starts, so that what a kill leaves behind is on record.
         record = first_record(self._plan, temporary, self._log)
         self._keeper = RecordKeeper(self._registry, lock, record)
