@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
 from .planning import limit_options
@@ -108,6 +109,15 @@ Examples:
     help=_("Host name to accept besides this machine's own; repeatable."),
 )
 @click.option(
+    "--stall-timeout",
+    callback=time_span,
+    metavar="DURATION",
+    help=_(
+        "Restart a server whose requests make no progress for so long, such as 5m; 0 for never. "
+        "Without it, that is announced after 1 minute and ended after 10."
+    ),
+)
+@click.option(
     "--allow-route",
     "allowed_routes",
     multiple=True,
@@ -160,6 +170,7 @@ def serve(
     generate_key: bool,
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    stall_timeout: float | None,
     allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
@@ -205,6 +216,7 @@ def serve(
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
+        stall_timeout=stall_timeout,
         limits=limits,
         total_limits=total_limits,
         allowed_routes=tuple(map(parse_route, allowed_routes)),
