@@ -259,7 +259,8 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
     from .planning.plan import make_plan
     from .planning.target_machine import target_machine
 
-    return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
+    machine = target_machine(cpu=installed_vllm().cpu)
+    return make_plan(options, machine, os.environ, ask_hub=True)
 
 
 def _start(
