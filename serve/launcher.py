@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import lifeline
 from ..engine import vllm_startup
+from ..engine.vllm_entry_points import Use, load
 from ..engine.vllm_model import check_hub, locate_model, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: LauncherOptions, middleware: str | None) -> None:
     installed = vllm_startup.installed_vllm()
+    warning = vllm_startup.check_version(installed, Use.SERVE)
+    if warning is not None:
+        print(_("Warning: {warning}").format(warning=warning), file=sys.stderr)  # noqa: T201
     vllm_options = {
         "model": locate_model(options.model),
         "served-model-name": options.served_model_name,
@@ -75,7 +79,7 @@ def _run(
     if in_one_process:
         options["distributed-executor-backend"] = "uni"
         vllm_startup.start_fork_server()
-    vllm_startup.import_modules(vllm_startup.FRONTEND_MODULES)
+    vllm_startup.import_front_end()
     check_hub(options["model"])
     all_options = options | option_names(vllm_args)
     options |= options_for(options["model"], all_options, cpu=installed.cpu)
@@ -83,17 +87,13 @@ def _run(
         options["enforce-eager"] = ""
 
     import uvloop
-    from vllm.entrypoints.launchers.api_server.entry import run_server
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    cli_env_setup()
-    parser = make_arg_parser(FlexibleArgumentParser(prog="vllm"))
+    load("cli_env_setup")()
+    parser = load("make_arg_parser")(load("FlexibleArgumentParser")(prog="vllm"))
     arguments = parser.parse_args([*to_arguments(options), *vllm_args])
-    validate_parsed_serve_args(arguments)
+    load("validate_parsed_serve_args")(arguments)
     with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(run_server(arguments))
+        uvloop.run(load("run_server")(arguments))
 
 
 if __name__ == "__main__":
