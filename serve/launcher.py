@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = LauncherOptions.from_arguments(sys.argv[1:] if arguments is None else arguments)
         has_access_rules = access_rules.VARIABLE in os.environ
-        if options.host not in LOOPBACK and not has_access_rules:
+        if options.uds is None and options.host not in LOOPBACK and not has_access_rules:
             text = _(
                 "This launcher serves this machine only; {host} would expose the model to a "
                 "network without a key. Use one of: {hosts}, or qchat serve."
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(text.format(host=options.host, hosts=", ".join(LOOPBACK)))
         if options.parent_pid is not None:
             lifeline.die_with_parent(signal.SIGTERM, options.parent_pid)
-        ports.check(options.host, options.port)
+        if options.uds is None:
+            ports.check(options.host, options.port)
         _serve(options, MIDDLEWARE if has_access_rules else None)
     except QchatError as error:
         print(_("Error: {error}").format(error=error), file=sys.stderr)  # noqa: T201
@@ -61,14 +62,20 @@ def _serve(options: LauncherOptions, middleware: str | None) -> None:
     vllm_options = {
         "model": locate_model(options.model),
         "served-model-name": options.served_model_name,
-        "host": options.host,
-        "port": str(options.port),
     }
+    if options.uds is None:
+        vllm_options |= {"host": options.host, "port": str(options.port)}
+    else:
+        vllm_options["uds"] = options.uds
     if middleware is not None:
         vllm_options["middleware"] = middleware
     with vllm_startup.socket_folder() as temporary:
         vllm_startup.set_environment(Path(temporary))
-        _run(installed, vllm_options, options.vllm_args)
+        try:
+            _run(installed, vllm_options, options.vllm_args)
+        finally:
+            if options.uds is not None:  # vLLM leaves it
+                Path(options.uds).unlink(missing_ok=True)
 
 
 def _run(
