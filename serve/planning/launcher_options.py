@@ -24,8 +24,8 @@ class LauncherOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     parent_pid: int | None = None
-    uds: str | None = None
     vllm_args: tuple[str, ...] = ()
+    uds: str | None = None
 
     def to_arguments(self) -> list[str]:
         """Return the arguments that `from_arguments` reads."""
