@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ...errors import EngineError, UsageError
+from ...files import remove_scratch
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.rows import Row
@@ -107,6 +108,7 @@ class Journal:
         counter = counter or WorkCounter()
         repairs = Repairs()
         for path in (self._files.results, self._files.errors):
+            remove_scratch(path)
             if path.exists():
                 repairs = replace(repairs, torn=repairs.torn + cut_torn_line(path))
         results: EarlierLines | None = None
