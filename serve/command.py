@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
 from .planning import limit_options
@@ -108,6 +109,15 @@ Examples:
     help=_("Host name to accept besides this machine's own; repeatable."),
 )
 @click.option(
+    "--stall-timeout",
+    callback=time_span,
+    metavar="DURATION",
+    help=_(
+        "Restart a server whose requests make no progress for so long, such as 5m; 0 for never. "
+        "Without it, that is announced after 1 minute and ended after 10."
+    ),
+)
+@click.option(
     "--allow-route",
     "allowed_routes",
     multiple=True,
@@ -160,6 +170,7 @@ def serve(
     generate_key: bool,
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    stall_timeout: float | None,
     allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
@@ -205,6 +216,7 @@ def serve(
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
+        stall_timeout=stall_timeout,
         limits=limits,
         total_limits=total_limits,
         allowed_routes=tuple(map(parse_route, allowed_routes)),
@@ -247,7 +259,8 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
     from .planning.plan import make_plan
     from .planning.target_machine import target_machine
 
-    return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
+    machine = target_machine(cpu=installed_vllm().cpu)
+    return make_plan(options, machine, os.environ, ask_hub=True)
 
 
 def _start(

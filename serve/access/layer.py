@@ -19,6 +19,7 @@ from .accounts import Accounts, Client
 from .body_receiver import declared_length, replay
 from .body_receiver import read as read_whole
 from .counted_answer import CountedAnswer
+from .counted_app import counted
 from .denials import DRAINING, Denial, over_limit, too_large, too_many_sequences
 from .gate import Caller, Gate
 from .head import Head
@@ -39,7 +40,7 @@ class Access:
         self, app: App, rules: AccessRules | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
         """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
-        self.app = app
+        self.app = counted(app, self._refuse, environ)
         self.rules = AccessRules.from_environment(environ) if rules is None else rules
         self.gate = Gate(self.rules, environ, environ.get(MARK, ""))
         keys = self.gate.keys
@@ -164,6 +165,9 @@ class Access:
 
     def _tokens(self, caller: Caller, work: WorkRequest) -> float:
         return work.reservation(self.accounts.counters(caller.key).mean_completion)
+
+    async def _refuse(self, scope: Message, send: Send) -> None:
+        await self.deny(DRAINING, scope, send)
 
     async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
         """Send `denial` as the response."""

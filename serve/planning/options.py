@@ -14,7 +14,8 @@ class ServeOptions:
     `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
     generates; NAME.key in it need not exist yet. `limits` are those of each client, unless its
     line in the key file has others, `total_limits` those of all together; `allowed_routes` are open
-    besides the usual ones. `passthrough_args` go to vLLM unchanged;
+    besides the usual ones. `stall_timeout` and `idle_stop` are
+    seconds. `passthrough_args` go to vLLM unchanged;
     `command_line` is everything that was typed after ``qchat serve``.
     """
 
@@ -31,6 +32,8 @@ class ServeOptions:
     generated_key_dir: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    stall_timeout: float | None = None
+    idle_stop: float | None = None
     limits: Limits = NO_LIMITS
     total_limits: Limits = NO_LIMITS
     allowed_routes: tuple[tuple[str, str], ...] = ()
@@ -54,6 +57,8 @@ class ServeOptions:
             "--max-model-len": self.max_model_len,
             "--tensor-parallel-size": self.tensor_parallel_size,
             "--gpu-memory-utilization": self.gpu_memory_utilization,
+            "--stall-timeout": _seconds(self.stall_timeout),
+            "--idle-stop": _seconds(self.idle_stop),
         }
         for option, value in values.items():
             if value is not None:
@@ -70,6 +75,10 @@ class ServeOptions:
         if self.passthrough_args:
             arguments += ["--", *self.passthrough_args]
         return arguments
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}s"
 
 
 @dataclass(frozen=True, slots=True)
