@@ -37,16 +37,16 @@ class Crowd:
         self._threads = [threading.Thread(target=self._ask) for _n in range(size)]
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
         headers = {"Authorization": f"Bearer {CROWD}", "Content-Type": "application/json"}
         while not self._stop.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
             connection.request("POST", CHAT, json.dumps(LONG), headers)
             response = connection.getresponse()
             response.read()
+            connection.close()
             self.statuses.append(response.status)
             if response.status == 429:
                 self._stop.wait(float(response.headers["Retry-After"]))
-        connection.close()
 
     def __enter__(self) -> "Crowd":
         for thread in self._threads:

@@ -45,7 +45,7 @@ except openai.BadRequestError as error:
     "anthropic": """
 import anthropic
 client = anthropic.Anthropic(base_url=U, api_key=K, max_retries=0)
-options = dict(model="Qwen3-32B", messages=Q, max_tokens=400, temperature=0)
+options = dict(model="Qwen3-32B", messages=Q, max_tokens=400)
 text = lambda message: "".join(b.text for b in message.content if b.type == "text").strip()
 print(text(client.messages.create(**options)))
 with client.messages.stream(**options) as stream:
