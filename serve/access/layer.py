@@ -42,6 +42,7 @@ class Access:
         self.gate = Gate(self.rules, environ)
         keys = self.gate.keys
         self.accounts = Accounts(self.rules.total_limits, keys.owners() if keys else [""])
+        self._absent: dict[tuple[str, str], bool] = {}
         access_log.install()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -61,17 +62,21 @@ class Access:
     async def _serve(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         route = caller.route
         access_log.set_owner(caller.key)
-        if route in MAY_BE_ABSENT and not self._exists(scope):
+        if route in MAY_BE_ABSENT and not self._exists(route, scope):
             await self.deny(route_hints.absent(route), scope, send)
         elif is_work(route):
             await self._work(caller, scope, receive, send)
         else:
             await self._pass_on(caller, scope, receive, send)
 
-    @staticmethod
-    def _exists(scope: Message) -> bool:
+    def _exists(self, route: tuple[str, str], scope: Message) -> bool:
+        """Return whether vLLM has a route; its routes are searched once."""
         app = scope.get("app")
-        return app is None or bool(route_hints.methods_of(app, scope["path"]))
+        if app is None:
+            return True
+        if route not in self._absent:
+            self._absent[route] = not route_hints.methods_of(app, scope["path"])
+        return not self._absent[route]
 
     async def _pass_on(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on that starts no work."""
