@@ -22,7 +22,8 @@ from ..processes import exit_now
 from .access import access_rules
 from .planning.launcher_options import LauncherOptions
 from .planning.passthrough_args import option_names, to_arguments
-from .processes import ports
+from .processes import inherited_sockets, ports
+from .processes.inherited_sockets import InheritedSockets
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
     lifeline.tie_to_parent()
@@ -44,15 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(text.format(host=options.host, hosts=", ".join(LOOPBACK)))
         if options.parent_pid is not None:
             lifeline.die_with_parent(signal.SIGTERM, options.parent_pid)
-        ports.check(options.host, options.port)
-        _serve(options, MIDDLEWARE if has_access_rules else None)
+        sockets = inherited_sockets.inherited()
+        if sockets is None:
+            ports.check(options.host, options.port)
+        _serve(options, MIDDLEWARE if has_access_rules else None, sockets)
     except QchatError as error:
         print(_("Error: {error}").format(error=error), file=sys.stderr)  # noqa: T201
         return error.exit_code
     return Exit.OK
 
 
-def _serve(options: LauncherOptions, middleware: str | None) -> None:
+def _serve(
+    options: LauncherOptions, middleware: str | None, sockets: InheritedSockets | None
+) -> None:
     installed = vllm_startup.installed_vllm()
     vllm_options = {
         "model": locate_model(options.model),
@@ -64,11 +69,14 @@ def _serve(options: LauncherOptions, middleware: str | None) -> None:
         vllm_options["middleware"] = middleware
     with vllm_startup.socket_folder() as temporary:
         vllm_startup.set_environment(Path(temporary))
-        _run(installed, vllm_options, options.vllm_args)
+        _run(installed, vllm_options, options.vllm_args, sockets)
 
 
 def _run(
-    installed: vllm_startup.InstalledVllm, options: dict[str, str], vllm_args: Sequence[str]
+    installed: vllm_startup.InstalledVllm,
+    options: dict[str, str],
+    vllm_args: Sequence[str],
+    sockets: InheritedSockets | None,
 ) -> None:
     """Run the API server with vLLM's `options` by name, then `vllm_args`, which win."""
     in_one_process = vllm_startup.one_process(installed, options | option_names(vllm_args))
@@ -92,8 +100,10 @@ def _run(
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm"))
     arguments = parser.parse_args([*to_arguments(options), *vllm_args])
     validate_parsed_serve_args(arguments)
+    from .access.http_protocol import GuardedProtocol
+
     with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(run_server(arguments))
+        uvloop.run(run_server(arguments, http=GuardedProtocol))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from ...engine import compile_caches
 from ..access import access_rules, request_gauge
 from ..planning.plan import ServePlan
 from ..processes import process_tree
@@ -22,8 +23,14 @@ class ServerProcess:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, record: ServerRecord, descriptors: Sequence[int] = ()) -> int:
-        """Start it as the server of `record`, with open file `descriptors`; return its id."""
+    def start(
+        self,
+        record: ServerRecord,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        descriptors: Sequence[int] = (),
+    ) -> int:
+        """Start it as the server of `record`, with more environment `variables` and open file
+        `descriptors`; return its id. Raises `UsageError` where a compile cache is not private."""
         environment = {
             **os.environ,
             access_rules.VARIABLE: self._plan.rules.to_variable(),
@@ -31,10 +38,9 @@ class ServerProcess:
             # One folder for all temporary files, which is removed even after a kill.
             "TMPDIR": record.temporary,
             request_gauge.VARIABLE: record.temporary,
+            **variables,
         }
-        # PyTorch would keep its compiled code in TMPDIR and compile again at each start.
-        compiled = Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}"
-        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
+        environment |= compile_caches.prepare(environment)
         with contextlib.suppress(OSError):  # a server that is not counted is better than none
             request_gauge.prepare(Path(record.temporary))
         with self._log.open("ab") as output:
