@@ -99,8 +99,10 @@ def _run(
     parser = load("make_arg_parser")(load("FlexibleArgumentParser")(prog="vllm"))
     arguments = parser.parse_args([*to_arguments(options), *vllm_args])
     load("validate_parsed_serve_args")(arguments)
+    from .access.http_protocol import GuardedProtocol
+
     with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(load("run_server")(arguments))
+        uvloop.run(load("run_server")(arguments, http=GuardedProtocol))
 
 
 if __name__ == "__main__":
