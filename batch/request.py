@@ -98,14 +98,6 @@ class Outcome:
         return self.body is not None
 
 
-def is_aborted(body: JsonObject) -> bool:
-    """Whether the engine aborted an answer, as vLLM does with all when it is stopped."""
-    choices = body.get("choices")
-    return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
-    )
-
-
 def usage_of(body: JsonObject) -> Usage:
     """The `usage` of a response body; zeros where it has none."""
     usage = body.get("usage")

@@ -149,14 +149,28 @@ def error_message(body: Any) -> str:
     """The server's own words in an error body of any known shape, or ''.
 
     Known: ``{"error": {"message": …}}`` (OpenAI, vLLM), ``{"error": "…"}`` (Ollama),
-    ``{"message": …}`` (older vLLM), ``{"detail": …}`` (FastAPI).
+    ``{"message": …}`` (older vLLM), ``{"detail": …}`` (FastAPI, whose list of errors of validation
+    becomes ``body.messages: Field required; …``), and plain text.
     """
+    if isinstance(body, str):
+        return body
     if not isinstance(body, Mapping):
         return ""
-    error = body.get("error", body)
+    error = body.get("error") or body
     if isinstance(error, Mapping):
         error = error.get("message") or error.get("detail") or ""
+    if isinstance(error, list):
+        return "; ".join(filter(None, map(_validation_error, error)))
     return error if isinstance(error, str) else str(error)
+
+
+def _validation_error(error: Any) -> str:
+    """One of FastAPI's errors of validation: ``{"loc": ["body", "messages"], "msg": "…"}``."""
+    if not isinstance(error, Mapping) or not isinstance(error.get("msg"), str):
+        return error if isinstance(error, str) else ""
+    place = error.get("loc")
+    path = ".".join(map(str, place)) if isinstance(place, list | tuple) else ""
+    return f"{path}: {error['msg']}" if path else str(error["msg"])
 
 
 def is_too_long(server_text: str) -> bool:
