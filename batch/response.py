@@ -103,10 +103,18 @@ def _problem_of_choice(choice: Any) -> Failure | None:
     if not isinstance(message, dict):
         return _bad(_("The server's answer has a choice without a message."))
     for key in ("content", "reasoning", "reasoning_content"):
-        if not isinstance(message.get(key), str | list | None):
+        if not _is_text(message.get(key), parts=key == "content"):
             return _bad(_("The server's answer has a '{key}' that is not text.").format(key=key))
     has_content = message.get("content") is not None or any(map(message.get, _CONTENT_ALTERNATIVES))
     return None if is_finished or has_content else _bad(_("The server's answer is empty."))
+
+
+def _is_text(value: Any, *, parts: bool) -> bool:
+    if parts and isinstance(value, list):
+        return all(
+            isinstance(part, dict) and isinstance(part.get("text"), str | None) for part in value
+        )
+    return isinstance(value, str | None)
 
 
 def _bad(message: str) -> Failure:

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from ...api.reasoning import split_reasoning
 from ...errors import Failure
 from ...json_types import JsonObject
 from ..inputs.rows import InvalidRow
+from ..quality import answer_of, quality_of
 from ..request import Request, RowKind, dumps
 
 
@@ -31,7 +31,7 @@ def result_line(
     source = request.source
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
     choices = [choice for choice in body.get("choices", ()) if isinstance(choice, Mapping)]
-    answers = [split_reasoning(choice.get("message") or {}) for choice in choices]
+    answers = [answer_of(choice) for choice in choices]
     several = len(answers) > 1
     row[prefix + "output"] = [a.content for a in answers] if several else answers[0].content
     row[prefix + "reasoning"] = [a.reasoning for a in answers] if several else answers[0].reasoning
@@ -40,13 +40,18 @@ def result_line(
     for key, values in _extras(choices).items():
         row[prefix + key] = values if several else values[0]
     row[prefix + "usage"] = body.get("usage")
-    row[prefix + "model"] = body.get("model")
-    row[prefix + "_qchat"] = {
+    mark: JsonObject = {
         "file": name,
         "line": request.line,
         "digest": request.digest,
         "attempts": attempts,
+        "quality": quality_of(body),
     }
+    if prefix + "model" in row:  # the row's own column stays as it is
+        mark["model"] = body.get("model")
+    else:
+        row[prefix + "model"] = body.get("model")
+    row[prefix + "_qchat"] = mark
     return _dump(row)
 
 
@@ -62,8 +67,22 @@ def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return extras
 
 
-def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:
-    """Return the line of a failed row, newline included."""
+def error_line(
+    row: Request | InvalidRow,
+    failure: Failure,
+    *,
+    name: str,
+    attempts: int,
+    body: JsonObject | None = None,
+) -> bytes:
+    """Return the line of a failed row, newline included, in OpenAI's form for OpenAI rows.
+
+    `body` is the response of a row whose answer was there, but not of the form that was asked for.
+    """
+    digest = row.digest if isinstance(row, Request) else None
+    if _is_openai(row):
+        return _dump(_openai_error(row, failure, digest, name, attempts, body))
+    answer: JsonObject = {} if body is None else {"output": _texts_of(body)}
     return _dump(
         {
             "file": name,
@@ -74,11 +93,64 @@ def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attemp
                 "message": failure.message,
                 "retryable": failure.retryable,
             },
+            **answer,
             "attempts": attempts,
             "input": row.source,
-            "digest": row.digest if isinstance(row, Request) else None,
+            "digest": digest,
         }
     )
+
+
+def _is_openai(row: Request | InvalidRow) -> bool:
+    if isinstance(row, Request):
+        return row.kind is RowKind.OPENAI
+    return isinstance(row.source, dict) and "body" in row.source
+
+
+def _openai_error(
+    row: Request | InvalidRow,
+    failure: Failure,
+    digest: str | None,
+    name: str,
+    attempts: int,
+    body: JsonObject | None,
+) -> JsonObject:
+    """Return a line of OpenAI's error files; `_qchat` has what their format has no place for."""
+    error = {"code": failure.code, "message": failure.message}
+    response: JsonObject | None = None
+    if body is not None:
+        response = {"status_code": 200, "request_id": digest, "body": body}
+    elif failure.status is not None and failure.status != 200:
+        details = {**error, "type": failure.code, "param": None}
+        response = {
+            "status_code": failure.status,
+            "request_id": digest,
+            "body": {"error": details},
+        }
+    return {
+        "id": f"qchat-{row.file + 1}-{row.line}",
+        "custom_id": row.custom_id,
+        "response": response,
+        "error": error,
+        "_qchat": {
+            "file": name,
+            "line": row.line,
+            "digest": digest,
+            "retryable": failure.retryable,
+            "attempts": attempts,
+            "input": row.source,
+        },
+    }
+
+
+def _texts_of(body: JsonObject) -> Any:
+    """Return the text of a response, or the list of those of several choices."""
+    texts = [
+        answer_of(choice).content
+        for choice in body.get("choices", ())
+        if isinstance(choice, Mapping)
+    ]
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _dump(value: JsonObject) -> bytes:
@@ -118,10 +190,16 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
 
 
 def location_of_error(value: Any) -> RowLocation | None:
-    """Return the row of a parsed line of the errors file; None when it has none."""
+    """Return the row of a parsed line of the errors file; None when it has none.
+
+    OpenAI rows have theirs under `_qchat`; versions before 0.2 wrote the other form for all.
+    """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
+    mark = value.get("_qchat")
     retryable = value["error"].get("retryable") is True
+    if isinstance(mark, dict):
+        value, retryable = mark, mark.get("retryable") is True
     location = RowLocation(
         value.get("file", ""), value.get("line", 0), value.get("digest"), retryable
     )

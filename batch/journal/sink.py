@@ -121,8 +121,9 @@ class StdoutSink:
     def add_error(self, file: int, line: int, data: bytes) -> None:
         """Report file, line and error message."""
         row = orjson.loads(data)
+        name = row.get("_qchat", row)["file"]
         text = _("{file} line {line}: {message}")
-        self.warn(text.format(file=row["file"], line=line, message=row["error"]["message"]))
+        self.warn(text.format(file=name, line=line, message=row["error"]["message"]))
         self.failed += 1
         self._mark(file, line)
 
