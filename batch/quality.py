@@ -17,6 +17,13 @@ class Quality(enum.StrEnum):
     LOOPED = "looped"  # it repeats itself without end
 
 
+INVALID = "invalid"
+"""Counted with the qualities: rows whose answer does not have the form that was asked for. They
+have failed, and stand in the errors file with the text they gave."""
+
+COUNTED = (Quality.CUT.value, Quality.EMPTY.value, Quality.LOOPED.value, INVALID)
+"""What a summary counts, besides rows that are answered well or failed otherwise."""
+
 _ORDER = tuple(Quality)
 
 _LOOP_REPEATS, _LOOP_LENGTH = 6, 300

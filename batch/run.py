@@ -193,7 +193,7 @@ class _Run:
     ) -> Exit:
         messages = self._messages
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed)
+        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
         messages.show_start(scan, stats)
         if stats.done == stats.total:

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from ..errors import Code
 from ..i18n import _, plural
 from .engines.engine import EngineState
+from .quality import COUNTED, INVALID, Quality, quality_of
 from .request import Outcome
 
 
@@ -29,6 +30,7 @@ class RunStats:
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    qualities: Counter[str] = field(default_factory=Counter)  # in earlier runs too
     states: tuple[EngineState, ...] = ()
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
@@ -76,6 +78,7 @@ class RunStats:
         """Count a finished row."""
         if outcome.answered:
             self.answered += 1
+            self.qualities[quality_of(outcome.body or {}).value] += 1
             self.copied += outcome.copied
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
@@ -83,6 +86,7 @@ class RunStats:
             self.failed += 1
             assert outcome.failure is not None
             self.failures[str(outcome.failure.code)] += 1
+            self.qualities[INVALID] += outcome.failure.code is Code.INVALID_ANSWER
 
     def eta(self) -> float | None:
         """Return the remaining seconds at the rate of the last minute; None without a rate.
@@ -109,10 +113,12 @@ class RunStats:
         if self.all_failed:
             n = self.all_failed
             parts["errors"] = plural("{n} error", "{n} errors", n).format(n=n)
+        if marks := quality_counts(self.qualities):
+            parts["qualities"] = marks
         if self.retries:
             causes = ", ".join(f"{code} {n}" for code, n in self.retries.most_common())
             parts["retries"] = _("retries: {causes}").format(causes=causes)
-        for name in ("retries", "tokens", "rate", "errors"):
+        for name in ("retries", "tokens", "rate", "qualities", "errors"):
             if columns is None or cell_len(", ".join(parts.values())) <= columns:
                 break
             parts.pop(name, None)
@@ -126,6 +132,7 @@ class RunStats:
             "done": self.done,
             "answered": self.answered_before + self.answered,
             "failed": self.all_failed,
+            **{name: self.qualities[name] for name in COUNTED},
             "copied": self.copied,
             "in_flight": self.in_flight,
             "retries": dict(self.retries),
@@ -183,16 +190,30 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def quality_counts(qualities: Mapping[str, int]) -> str:
+    """Return what is not simply answered or failed: ``3 cut, 1 empty``; '' for nothing."""
+    texts = {
+        Quality.CUT.value: _("{n:,} cut"),
+        Quality.EMPTY.value: _("{n:,} empty"),
+        Quality.LOOPED.value: _("{n:,} looped"),
+        INVALID: _("{n:,} invalid"),
+    }
+    counts = ((texts[name], qualities.get(name, 0)) for name in COUNTED)
+    return ", ".join(text.format(n=n) for text, n in counts if n)
+
+
 def summary(stats: RunStats) -> str:
     """Return the last line of a finished run."""
     text = plural(
-        "{total} row: {answered} answered, {failed} failed. "
+        "{total} row: {answered} answered, {failed} failed{qualities}. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
-        "{total} rows: {answered} answered, {failed} failed. "
+        "{total} rows: {answered} answered, {failed} failed{qualities}. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
         stats.total,
     )
+    marks = quality_counts(stats.qualities)
     return text.format(
+        qualities=f" ({marks})" if marks else "",
         total=stats.total,
         answered=stats.answered_before + stats.answered,
         failed=stats.all_failed,

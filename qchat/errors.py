@@ -67,6 +67,7 @@ class Code(enum.StrEnum):
     ENGINE_DEAD = "engine_dead"
     ENGINE_KILLED = "engine_killed"
     POISON = "poison"
+    INVALID_ANSWER = "invalid_answer"
 
 
 class Meaning(NamedTuple):
@@ -95,6 +96,7 @@ MEANING: Mapping[Code, Meaning] = {
     Code.ENGINE_DEAD: Meaning(Scope.RUN, retryable=True),
     Code.ENGINE_KILLED: Meaning(Scope.RUN, retryable=True),  # from outside, by a signal
     Code.POISON: Meaning(Scope.ROW, retryable=False),
+    Code.INVALID_ANSWER: Meaning(Scope.ROW, retryable=False),  # after the tries for its form
 }
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 
 import orjson
 
-from ...errors import EngineError, UsageError
+from ...errors import Code, EngineError, UsageError
 from ...files import replacing, sync, sync_folder, write_all
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
+from ..quality import INVALID, quality_of_record
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
 
@@ -127,6 +129,7 @@ class Journal:
     ) -> None:
         self.answered = 0
         self.failed = 0
+        self.qualities: Counter[str] = Counter()  # of all rows that are done; see `quality`
         self._files = files
         self._scan = scan
         self._file_numbers: Mapping[str, int] = {name: at for at, name in enumerate(names)}
@@ -170,6 +173,7 @@ class Journal:
                 else:
                     self._states[row[0]][row[1]] = ANSWERED
                     self.answered += 1
+                    self.qualities[quality_of_record(value, options.prefix).value] += 1
             if changed and not options.accept_changes:
                 return Repairs(torn, 0, len(changed), self._with_name(first))
             moved = {self._files.damaged: damaged, self._files.changed: changed}
@@ -194,6 +198,7 @@ class Journal:
             else:
                 self._states[row[0]][row[1]] = FAILED
                 self.failed += 1
+                self.qualities[INVALID] += value["error"].get("code") == Code.INVALID_ANSWER
         if removed:
             rewrite_without(self._files.errors, removed, counter)
 

@@ -33,6 +33,7 @@ class Manifest:
     rows: int = 0
     answered: int = 0
     failed: int = 0
+    qualities: Mapping[str, int] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     version: str = __version__

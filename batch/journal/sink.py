@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,10 @@ class Sink(Protocol):
     @property
     def failed(self) -> int:
         """Rows that failed for good, in earlier runs too."""
+
+    @property
+    def qualities(self) -> "Counter[str]":
+        """Counts of rows by `quality`, in earlier runs too; whoever counts adds to them."""
 
     def start(self) -> None:
         """Prepare for the first line; called once. Raises `EngineError`."""
@@ -82,6 +87,7 @@ class StdoutSink:
     warn: Callable[[str], None]
     answered: int = 0
     failed: int = 0
+    qualities: "Counter[str]" = field(default_factory=Counter)
     writing: bool = False
     stalled: StalledError | None = None
     _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file
@@ -173,6 +179,11 @@ class FileSink:
         """Rows that failed for good, in earlier runs too."""
         return self._journal.failed
 
+    @property
+    def qualities(self) -> "Counter[str]":
+        """Counts of rows by `quality`, in earlier runs too."""
+        return self._journal.qualities
+
     def start(self) -> None:
         """Save the manifest, then open the files that it names: a crash in between is harmless."""
         self._has_manifest = True
@@ -211,7 +222,11 @@ class FileSink:
         path = self._files.manifest
         try:
             self._manifest = self._manifest.save(
-                path, state=state, answered=self.answered, failed=self.failed
+                path,
+                state=state,
+                answered=self.answered,
+                failed=self.failed,
+                qualities=dict(self.qualities),
             )
         except OSError as error:
             raise disk_error(path, error) from None
