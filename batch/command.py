@@ -87,6 +87,14 @@ Exit codes:
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
 )
 @click.option(
+    "--row-params/--no-row-params",
+    default=None,
+    help=_(
+        "Take columns such as temperature as parameters of the request, or as data.  "
+        "[default: parameters, but data with --template]"
+    ),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -166,6 +174,7 @@ def batch(
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    row_params: bool | None,
     limit: int | None,
     restart: bool,
     retry_failed: bool,
@@ -206,6 +215,7 @@ def batch(
         template=Template.parse(template) if template is not None else None,
         prefix=prefix,
         encoding=encoding,
+        row_params=row_params,
     )
     engine_request = EngineRequest(
         engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)

@@ -195,6 +195,9 @@ class _Run:
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        for line in self._defaults.columns.messages(model):
+            self._display.say(line)
         messages.show_start(scan, stats)
         if stats.done == stats.total:
             messages.show_all_done(stats)

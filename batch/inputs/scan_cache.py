@@ -21,7 +21,7 @@ from .lines import INDEX_STEP, LineIndex
 from .rows import RowDefaults
 from .scan import InputScan
 
-FORMAT = 2
+FORMAT = 3
 """Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
 MAX_ENTRIES = 8

@@ -98,6 +98,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "row_params": defaults.row_params,
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value
