@@ -53,6 +53,7 @@ class Code(enum.StrEnum):
     INVALID_REQUEST = "invalid_request"
     CONTEXT_LENGTH = "context_length_exceeded"
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     NOT_FOUND = "not_found"
     UNSUPPORTED = "unsupported"
@@ -82,6 +83,7 @@ MEANING: Mapping[Code, Meaning] = {
     Code.INVALID_REQUEST: Meaning(Scope.ROW, retryable=False),
     Code.CONTEXT_LENGTH: Meaning(Scope.ROW, retryable=False),
     Code.UNAUTHORIZED: Meaning(Scope.RUN, retryable=False),
+    Code.FORBIDDEN: Meaning(Scope.ROW, retryable=False),  # the key is good for other requests
     Code.UNKNOWN_MODEL: Meaning(Scope.RUN, retryable=False),
     Code.NOT_FOUND: Meaning(Scope.RUN, retryable=False),
     Code.UNSUPPORTED: Meaning(Scope.ROW, retryable=False),
