@@ -19,6 +19,16 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     return int(value)
 
 
+def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:
+    from .quality import COUNTED
+
+    names = frozenset(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in sorted(names - set(COUNTED)):
+        text = _("'{name}' is none of {names}.")
+        raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    return names
+
+
 @click.command(
     help=_(
         """Answer every line of JSONL files.
@@ -106,6 +116,15 @@ Exit codes:
     help=_("Retry rows that failed with an error that is not retried automatically."),
 )
 @click.option(
+    "--retry-where",
+    metavar="QUALITY",
+    callback=_qualities,
+    help=_(
+        "Ask rows again whose answers are cut, empty, looped or invalid (several: cut,empty). Cut "
+        "ones are continued where the engine can, or get a larger budget."
+    ),
+)
+@click.option(
     "--accept-changes",
     is_flag=True,
     help=_("Process rows again that changed since they were answered; keep all other answers."),
@@ -178,6 +197,7 @@ def batch(
     limit: int | None,
     restart: bool,
     retry_failed: bool,
+    retry_where: frozenset[str],
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
@@ -228,6 +248,7 @@ def batch(
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
+        retry_where=retry_where,
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,

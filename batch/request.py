@@ -83,7 +83,8 @@ class Outcome:
     """The result of one try: either `body` (the OpenAI response body) or `failure` is set.
 
     `seconds` is the time from sending to the end of the answer; `copied` says that nothing was
-    sent, as an equal request had been answered.
+    sent, as an equal request had been answered; `again` how an answer that was not whole was mended
+    (see `answer_plan`). `rejected` is a response that does not have the form that was asked for.
     """
 
     body: JsonObject | None = None
@@ -91,6 +92,8 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     copied: bool = False
+    again: str | None = None
+    rejected: JsonObject | None = None
 
     @property
     def answered(self) -> bool:

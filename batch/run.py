@@ -19,6 +19,7 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings, private_dir
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine
@@ -37,6 +38,7 @@ from .journal.records import error_line, result_line
 from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
+from .quality import INVALID
 from .request import Outcome, Request
 from .run_messages import RunMessages
 from .run_stats import RunStats
@@ -216,6 +218,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
+            self._planner(sink, selection),
         )
         stack.push_async_callback(runner.close)
         try:
@@ -268,10 +271,12 @@ class _Run:
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,
+                    retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
                 ),
                 restart=job.restart,
                 ordered=job.ordered,
+                retry_where=job.retry_where,
                 counter=counter,
             ),
         )
@@ -292,18 +297,39 @@ class _Run:
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
+            if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
+                stats.add_kept()
+                return
             if outcome.body is not None:
                 line = result_line(
-                    request, outcome.body, name=name, attempts=attempts, prefix=prefix
+                    request,
+                    outcome.body,
+                    name=name,
+                    attempts=attempts,
+                    prefix=prefix,
+                    again=outcome.again,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
                 assert outcome.failure is not None
-                line = error_line(request, outcome.failure, name=name, attempts=attempts)
+                line = error_line(
+                    request,
+                    outcome.failure,
+                    name=name,
+                    attempts=attempts,
+                    body=outcome.rejected,
+                )
                 sink.add_error(request.file, request.line, line)
             stats.add(outcome)
 
         return record
+
+    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
+        def make_plan(request: Request) -> AnswerPlan:
+            earlier = sink.earlier(request.file, request.line)
+            return AnswerPlan(request, selection.continues, earlier)
+
+        return make_plan
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing

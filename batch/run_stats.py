@@ -31,6 +31,7 @@ class RunStats:
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     qualities: Counter[str] = field(default_factory=Counter)  # in earlier runs too
+    again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
     states: tuple[EngineState, ...] = ()
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
@@ -80,6 +81,8 @@ class RunStats:
             self.answered += 1
             self.qualities[quality_of(outcome.body or {}).value] += 1
             self.copied += outcome.copied
+            if outcome.again is not None:
+                self.again[outcome.again] += 1
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
         else:
@@ -87,6 +90,11 @@ class RunStats:
             assert outcome.failure is not None
             self.failures[str(outcome.failure.code)] += 1
             self.qualities[INVALID] += outcome.failure.code is Code.INVALID_ANSWER
+
+    def add_kept(self) -> None:
+        """Count a row that was asked again in vain, and keeps its earlier answer."""
+        self.answered_before += 1
+        self.again["in vain"] += 1
 
     def eta(self) -> float | None:
         """Return the remaining seconds at the rate of the last minute; None without a rate.
@@ -135,6 +143,7 @@ class RunStats:
             **{name: self.qualities[name] for name in COUNTED},
             "copied": self.copied,
             "in_flight": self.in_flight,
+            "again": dict(self.again),
             "retries": dict(self.retries),
             "failures": dict(self.failures),
             "servers": [_state_as_json(state) for state in self.states],
@@ -236,6 +245,16 @@ def details(stats: RunStats) -> list[tuple[str, str]]:
             rows.append((label, rate.format(n=n, rate=n / stats.seconds)))
     if stats.copied:
         rows.append((_("Duplicate rows"), _("{n:,} not asked again").format(n=stats.copied)))
+    if stats.again:
+        names = {
+            "continued": _("{n:,} continued"),
+            "larger budget": _("{n:,} with a larger budget"),
+            "penalty": _("{n:,} with a penalty"),
+            "resampled": _("{n:,} resampled"),
+            "in vain": _("{n:,} in vain (their earlier answers stay)"),
+        }
+        texts = [names[name].format(n=n) for name, n in stats.again.most_common()]
+        rows.append((_("Asked again"), ", ".join(texts)))
     for label, counts in ((_("Retries"), stats.retries), (_("Failed"), stats.failures)):
         if counts:
             causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())

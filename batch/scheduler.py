@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import Code, EngineError, Failure, Scope, sentence
 from ..i18n import _
 from ..tasks import FailureReporter
+from .answer_plan import MakePlan, SingleRequest
 from .engines.engine import Engine
 from .request import Outcome, Request
 from .run_stats import duration
@@ -101,7 +102,8 @@ class RequestScheduler:
     one reason, that stops the run too, unless it is `proven` by earlier answers. A 403 concerns the
     row alone where other rows are answered (a gateway that moderates prompts), else the run. At
     most `max_in_flight` rows are in flight, where that is less than the engine's window. `report`
-    gets warnings for a person.
+    gets warnings for a person. `make_plan` decides what a row is asked after an answer that is not
+    whole.
     """
 
     engine: Engine
@@ -112,6 +114,7 @@ class RequestScheduler:
     refusal_limit: int = 20
     max_in_flight: int | None = None
     proven: bool = False
+    make_plan: MakePlan = SingleRequest
     report: Callable[[str], None] | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
@@ -193,11 +196,12 @@ class RequestScheduler:
             self._workers -= 1
 
     async def _process(self, request: Request) -> None:
-        tries = attempts = 0
+        plan = self.make_plan(request)
+        tries = attempts = asked = 0  # attempts of this request, and of those before it
         while True:
             self._try_started[request.file, request.line] = time.monotonic()
             try:
-                outcome = await self.engine.answer(request)
+                outcome = await self.engine.answer(plan.request)
             finally:
                 del self._try_started[request.file, request.line]
             # vLLM's serving classes take a cancellation for a client that left, and answer it
@@ -208,8 +212,12 @@ class RequestScheduler:
             failure = outcome.failure
             if failure is None:
                 self._count_answer()
-                self.record(request, outcome, attempts + 1)
-                return
+                asked += attempts + 1
+                if (last := plan.take(outcome)) is not None:
+                    self.record(request, last, asked)
+                    return
+                tries = attempts = 0
+                continue
             scope = self._scope(failure)
             if failure.code in _ENGINE_LOST:
                 killed = failure.code is Code.ENGINE_KILLED
@@ -222,8 +230,15 @@ class RequestScheduler:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW
             if not failure.retryable or attempts >= self.rule.attempts:
-                self._record_refusal(request, outcome, max(attempts, 1))
-                return
+                asked += max(attempts, 1)
+                if (last := plan.take(outcome)) is not None and last.failure is None:
+                    self.record(request, last, asked)
+                elif last is not None:
+                    self._record_refusal(request, last, asked)
+                if last is not None:
+                    return
+                tries = attempts = 0
+                continue
             self.retries[failure.code] += 1
             if not await self._pause(failure, tries):
                 return  # stopping: the row stays open

@@ -42,6 +42,9 @@ changes, and when it does not (a read costs vLLM's front end 5 to 10 ms)."""
 _GENERATION_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=20)  # for requests that generate nothing
 
+_CONTINUING = {"vllm", "sglang"}
+"""Owners of models, as servers list them, whose servers know `continue_final_message`."""
+
 _CAPACITY_CODES = {Code.OVERLOADED, Code.RATE_LIMITED}
 _UNAVAILABLE_CODES = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
@@ -65,6 +68,7 @@ class HttpEngine:
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
+        self.continues = False  # known after `models`
         self._endpoint = endpoint
         self._concurrency = concurrency
         self._report = report
@@ -150,6 +154,8 @@ class HttpEngine:
             raise (ServerUnavailableError if unavailable else EngineError)(failure.message)
         data = (outcome.body or {}).get("data")
         models = data if isinstance(data, list) else []
+        owners = {model.get("owned_by") for model in models if isinstance(model, dict)}
+        self.continues = bool(owners) and owners <= _CONTINUING
         return [str(model["id"]) for model in models if isinstance(model, dict) and "id" in model]
 
     async def answer(self, request: Request) -> Outcome:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import threading
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Any
 
 import orjson
 
-from ...errors import Code, EngineError, UsageError
+from ...errors import EngineError, UsageError
 from ...files import replacing, sync, sync_folder, write_all
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
-from ..quality import INVALID, quality_of_record
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
 
@@ -111,13 +109,15 @@ class ReloadOptions:
     """How to read the files of an earlier run.
 
     `prefix` is that of its answer columns; `limited` allows answers to rows that were not scanned
-    (`--limit`); `retry_failed` also reopens rows that failed for good; `accept_changes` reopens
-    rows that have changed and moves their old answers to another file.
+    (`--limit`); `retry_failed` also reopens rows that failed for good, `retry_invalid` those whose
+    answers did not have their form; `accept_changes` reopens rows that have changed and moves their
+    old answers to another file.
     """
 
     prefix: str = ""
     limited: bool = False
     retry_failed: bool = False
+    retry_invalid: bool = False
     accept_changes: bool = False
 
 
@@ -129,7 +129,6 @@ class Journal:
     ) -> None:
         self.answered = 0
         self.failed = 0
-        self.qualities: Counter[str] = Counter()  # of all rows that are done; see `quality`
         self._files = files
         self._scan = scan
         self._file_numbers: Mapping[str, int] = {name: at for at, name in enumerate(names)}
@@ -173,7 +172,6 @@ class Journal:
                 else:
                     self._states[row[0]][row[1]] = ANSWERED
                     self.answered += 1
-                    self.qualities[quality_of_record(value, options.prefix).value] += 1
             if changed and not options.accept_changes:
                 return Repairs(torn, 0, len(changed), self._with_name(first))
             moved = {self._files.damaged: damaged, self._files.changed: changed}
@@ -187,7 +185,7 @@ class Journal:
         """Keep one line for each row that failed for good and has not changed."""
         removed: dict[int, Appender | None] = {}
         for offset, value in parsed_lines(self._files.errors, counter):
-            location = location_of_error(value)
+            location = location_of_error(value, retry_invalid=options.retry_invalid)
             row = self._row(location)
             if location is not None and row is None:
                 if options.limited and self.file_of(location) is not None:
@@ -198,7 +196,6 @@ class Journal:
             else:
                 self._states[row[0]][row[1]] = FAILED
                 self.failed += 1
-                self.qualities[INVALID] += value["error"].get("code") == Code.INVALID_ANSWER
         if removed:
             rewrite_without(self._files.errors, removed, counter)
 
@@ -262,6 +259,20 @@ class Journal:
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
         return self._states[file][line - 1] == OPEN
+
+    def reopen(self, file: int, line: int) -> bool:
+        """Open an answered row again; return whether it was one."""
+        states = self._states[file]
+        if line > len(states) or states[line - 1] != ANSWERED:
+            return False
+        states[line - 1] = OPEN
+        self.answered -= 1
+        return True
+
+    def close_again(self, file: int, line: int) -> None:
+        """Mark a row that was opened again as answered."""
+        self._states[file][line - 1] = ANSWERED
+        self.answered += 1
 
     def next_open(self, file: int, line: int) -> int | None:
         """Return the first line from `line` on whose row is open; None when there is none."""

@@ -51,7 +51,7 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-OUTPUT_ENDINGS = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl")
+OUTPUT_ENDINGS = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl", ".retry.jsonl")
 """Endings of the names of a run's output files, after the stem of its manifest."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ...errors import Failure
+from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..inputs.rows import InvalidRow
 from ..quality import answer_of, quality_of
@@ -14,9 +14,16 @@ from ..request import Request, RowKind, dumps
 
 
 def result_line(
-    request: Request, body: JsonObject, *, name: str, attempts: int, prefix: str
+    request: Request,
+    body: JsonObject,
+    *,
+    name: str,
+    attempts: int,
+    prefix: str,
+    again: str | None = None,
 ) -> bytes:
-    """Return the line of an answered row, newline included. `name` is its input's name."""
+    """Return the line of an answered row, newline included. `name` is its input's name; `again`
+    how an answer that was not whole was mended (`Outcome.again`)."""
     if request.kind is RowKind.OPENAI:
         return _dump(
             {
@@ -47,12 +54,39 @@ def result_line(
         "attempts": attempts,
         "quality": quality_of(body),
     }
+    if again is not None:
+        mark["again"] = again
     if prefix + "model" in row:  # the row's own column stays as it is
         mark["model"] = body.get("model")
     else:
         row[prefix + "model"] = body.get("model")
     row[prefix + "_qchat"] = mark
     return _dump(row)
+
+
+def response_of_record(record: JsonObject, prefix: str) -> JsonObject:
+    """Return the response body that a line of the results file was made from, as far as it is
+    there."""
+    response = record.get("response")
+    if prefix + "_qchat" not in record and isinstance(response, dict):
+        body = response.get("body")
+        return body if isinstance(body, dict) else {}
+    columns = [record.get(prefix + name) for name in ("output", "reasoning", "finish_reason")]
+    if not isinstance(columns[2], list):
+        columns = [[column] for column in columns]
+    model = record["_qchat"].get("model") if "_qchat" in record else None
+    return {
+        "model": model or record.get(prefix + "model"),
+        "usage": record.get(prefix + "usage"),
+        "choices": [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": output, "reasoning": reasoning},
+                "finish_reason": reason,
+            }
+            for index, (output, reasoning, reason) in enumerate(zip(*columns, strict=True))
+        ],
+    }
 
 
 def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -189,17 +223,20 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
     return location if _is_valid(location, need_digest=True) else None
 
 
-def location_of_error(value: Any) -> RowLocation | None:
+def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation | None:
     """Return the row of a parsed line of the errors file; None when it has none.
 
-    OpenAI rows have theirs under `_qchat`; versions before 0.2 wrote the other form for all.
+    With `retry_invalid`, an answer that did not have its form counts as a failure to retry. OpenAI
+    rows have theirs under `_qchat`; versions before 0.2 wrote the other form for all.
     """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     mark = value.get("_qchat")
     retryable = value["error"].get("retryable") is True
     if isinstance(mark, dict):
-        value, retryable = mark, mark.get("retryable") is True
+        retryable = mark.get("retryable") is True
+    retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
+    value = mark if isinstance(mark, dict) else value
     location = RowLocation(
         value.get("file", ""), value.get("line", 0), value.get("digest"), retryable
     )

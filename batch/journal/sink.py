@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +14,14 @@ from ...console import json_text
 from ...errors import EngineError
 from ...files import write_all
 from ...i18n import _
+from ...json_types import JsonObject
 from ...signals import Interrupted
 from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
+from ..quality import INVALID
+from .counting import earlier_qualities
 from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
 from .manifest import (
     Manifest,
@@ -30,6 +33,8 @@ from .manifest import (
 )
 from .order import order_results
 from .output_files import OutputFiles, refuse_foreign, set_aside
+from .records import response_of_record
+from .replacements import ReopenedRows, merge_replacements
 
 
 class Sink(Protocol):
@@ -46,6 +51,12 @@ class Sink(Protocol):
     @property
     def qualities(self) -> "Counter[str]":
         """Counts of rows by `quality`, in earlier runs too; whoever counts adds to them."""
+
+    def earlier(self, file: int, line: int) -> JsonObject | None:
+        """Return the response of an earlier run to a row that is asked again to replace it."""
+
+    def keep_earlier(self, file: int, line: int) -> bool:
+        """Let a row that is asked again have its earlier answer; whether it has one."""
 
     def start(self) -> None:
         """Prepare for the first line; called once. Raises `EngineError`."""
@@ -91,6 +102,14 @@ class StdoutSink:
     writing: bool = False
     stalled: StalledError | None = None
     _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file
+
+    def earlier(self, file: int, line: int) -> JsonObject | None:
+        """None: there was no earlier run."""
+        return None
+
+    def keep_earlier(self, file: int, line: int) -> bool:
+        """False: there was no earlier run."""
+        return False
 
     def start(self) -> None:
         """Do nothing."""
@@ -157,17 +176,20 @@ class FileSink:
         *,
         resumed: bool,
         ordered: bool = False,
+        qualities: "Counter[str] | None" = None,
+        reopened: ReopenedRows | None = None,
     ) -> None:
         self._files = files
         self._ordered = ordered
         self._has_manifest = resumed
         self._journal = journal
         self._manifest = manifest
-        self.add_result = journal.add_result
+        self.qualities = Counter() if qualities is None else qualities
+        self._reopened = reopened
+        self.add_result = self._add_again if reopened else journal.add_result
         self.add_error = journal.add_error
         self.is_open = journal.is_open
         self.next_open = journal.next_open
-        self.sync = journal.sync
 
     @property
     def answered(self) -> int:
@@ -179,10 +201,35 @@ class FileSink:
         """Rows that failed for good, in earlier runs too."""
         return self._journal.failed
 
-    @property
-    def qualities(self) -> "Counter[str]":
-        """Counts of rows by `quality`, in earlier runs too."""
-        return self._journal.qualities
+    def _add_again(self, file: int, line: int, data: bytes) -> None:
+        if self._reopened is None or (file, line) not in self._reopened:
+            self._journal.add_result(file, line, data)
+            return
+        try:
+            self._reopened.add((file, line), data)
+        except OSError as error:
+            raise disk_error(self._files.retry, error) from None
+        self._journal.close_again(file, line)
+
+    def earlier(self, file: int, line: int) -> JsonObject | None:
+        """Return the response of an earlier run to a row that is asked again to replace it."""
+        if self._reopened is None or (file, line) not in self._reopened:
+            return None
+        return response_of_record(self._reopened.record((file, line)), self._manifest.prefix)
+
+    def keep_earlier(self, file: int, line: int) -> bool:
+        """Let a row that is asked again have its earlier answer; whether it has one."""
+        if self._reopened is None or (file, line) not in self._reopened:
+            return False
+        self.qualities[self._reopened.keep((file, line))] += 1
+        self._journal.close_again(file, line)
+        return True
+
+    def sync(self) -> None:
+        """Make all lines durable; may run in another thread. Raises `DiskTroubleError`."""
+        self._journal.sync()
+        if self._reopened is not None:
+            self._reopened.sync()
 
     def start(self) -> None:
         """Save the manifest, then open the files that it names: a crash in between is harmless."""
@@ -198,12 +245,21 @@ class FileSink:
         """
         self._journal.close()
         try:
+            if self._reopened is not None:
+                self._reopened.close()
+                self._merge(counter)
             if self._ordered and state == "finished":
                 self._order(counter)
         except WorkCancelledError:
             self._save_state("interrupted")
             raise
         self._save_state(state)
+
+    def _merge(self, counter: WorkCounter) -> None:
+        try:
+            merge_replacements(self._files.results, self._files.retry, counter)
+        except OSError as error:
+            raise disk_error(self._files.results, error) from None
 
     def _order(self, counter: WorkCounter) -> None:
         path = self._files.results
@@ -216,6 +272,10 @@ class FileSink:
         except OSError as error:
             raise disk_error(path, error) from None
 
+    def _still_open(self) -> "Counter[str]":
+        """Counts of the rows that have their earlier answers yet."""
+        return Counter() if self._reopened is None else self._reopened.qualities()
+
     def _save_state(self, state: str) -> None:
         if not self._has_manifest:
             return
@@ -224,9 +284,9 @@ class FileSink:
             self._manifest = self._manifest.save(
                 path,
                 state=state,
-                answered=self.answered,
+                answered=self.answered + len(self._reopened or ()),
                 failed=self.failed,
-                qualities=dict(self.qualities),
+                qualities=dict(self.qualities + self._still_open()),
             )
         except OSError as error:
             raise disk_error(path, error) from None
@@ -242,11 +302,13 @@ def open_file_sink(
     reload: ReloadOptions,
     restart: bool = False,
     ordered: bool = False,
+    retry_where: Iterable[str] = (),
     counter: WorkCounter | None = None,
 ) -> tuple[FileSink, Repairs, list[Path]]:
     """Open the files of a run and read what an earlier one left in them.
 
     Returns the sink, the repairs that were made and the files that `restart` renamed. Raises
+    Answers of the qualities `retry_where` are to be replaced. Raises
     `UsageError` when this run can't continue the earlier one, and `EngineError` when its files
     can't be read.
     """
@@ -266,23 +328,59 @@ def open_file_sink(
     journal = Journal(files, scan, keys, _mode(inputs[0].path))
     repairs = Repairs()
     renamed: list[Path] = []
+    qualities: Counter[str] = Counter()
+    reopened: ReopenedRows | None = None
     try:
         if manifest is not None and restart:
             renamed = set_aside(files)
         elif manifest is not None:
             refuse_other_inputs(manifest, keys)
             refuse_other_prefix(manifest, defaults.prefix)
+            merge_replacements(files.results, files.retry, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
             repairs = journal.load(replace(reload, prefix=manifest.prefix), counter)
             if not reload.accept_changes:
                 refuse_changes(repairs, differences(manifest.settings, new.settings))
             new = replace(new, created=manifest.created)
+            rows = journal.answered, journal.failed
+            qualities = earlier_qualities(files, manifest, rows, counter)
+            reopened = _reopen(journal, files, retry_where, manifest.prefix, counter)
+            if reopened is not None:
+                qualities -= reopened.qualities()
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
     resumed = manifest is not None and not restart
-    return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, renamed
+    sink = FileSink(
+        files,
+        journal,
+        new,
+        resumed=resumed,
+        ordered=ordered,
+        qualities=qualities,
+        reopened=reopened,
+    )
+    return sink, repairs, renamed
+
+
+def _reopen(
+    journal: Journal,
+    files: OutputFiles,
+    qualities: Iterable[str],
+    prefix: str,
+    counter: WorkCounter,
+) -> ReopenedRows | None:
+    """Open the rows with answers of these qualities again; None where there are none."""
+    wanted = frozenset(qualities) - {INVALID}
+    if not wanted or not files.results.exists():
+        return None
+    mode = stat.S_IMODE(files.results.stat().st_mode)
+    rows = ReopenedRows(files.results, files.retry, mode)
+    for row in rows.find(wanted, prefix, journal.file_of, counter):
+        if not journal.reopen(*row):
+            rows.keep(row)
+    return rows if len(rows) else None
 
 
 def _mode(path: Path) -> int:
