@@ -19,6 +19,16 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     return int(value)
 
 
+def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:
+    from .quality import COUNTED
+
+    names = frozenset(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in sorted(names - set(COUNTED)):
+        text = _("'{name}' is none of {names}.")
+        raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    return names
+
+
 @click.command(
     help=_(
         """Answer every line of JSONL files.
@@ -87,6 +97,14 @@ Exit codes:
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
 )
 @click.option(
+    "--row-params/--no-row-params",
+    default=None,
+    help=_(
+        "Take columns such as temperature as parameters of the request, or as data.  "
+        "[default: parameters, but data with --template]"
+    ),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -96,6 +114,15 @@ Exit codes:
     "--retry-failed",
     is_flag=True,
     help=_("Retry rows that failed with an error that is not retried automatically."),
+)
+@click.option(
+    "--retry-where",
+    metavar="QUALITY",
+    callback=_qualities,
+    help=_(
+        "Ask rows again whose answers are cut, empty, looped or invalid (several: cut,empty). Cut "
+        "ones are continued where the engine can, or get a larger budget."
+    ),
 )
 @click.option(
     "--accept-changes",
@@ -166,9 +193,11 @@ def batch(
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    row_params: bool | None,
     limit: int | None,
     restart: bool,
     retry_failed: bool,
+    retry_where: frozenset[str],
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
@@ -206,6 +235,7 @@ def batch(
         template=Template.parse(template) if template is not None else None,
         prefix=prefix,
         encoding=encoding,
+        row_params=row_params,
     )
     engine_request = EngineRequest(
         engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
@@ -218,6 +248,7 @@ def batch(
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
+        retry_where=retry_where,
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,

@@ -10,11 +10,12 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import Code, EngineError, Failure, Scope, sentence
 from ..i18n import _
 from ..tasks import FailureReporter
+from .answer_plan import MakePlan, SingleRequest
 from .engines.engine import Engine
 from .request import Outcome, Request
 from .run_stats import duration
@@ -22,6 +23,7 @@ from .run_stats import duration
 _ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
 _MAX_DEFERRED = 1000  # refusals that are held back at most
+_MAX_FORBIDDEN = 20  # rows refused with 403, without an answer between them
 _SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
 _PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
 
@@ -97,9 +99,11 @@ class RequestScheduler:
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
     run's fault; otherwise it is the row's. When the first `refusal_limit` rows are all refused for
-    one reason, that stops the run too, unless it is `proven` by earlier answers. At most
-    `max_in_flight` rows are in flight, where that is less than the engine's window. `report` gets
-    warnings for a person.
+    one reason, that stops the run too, unless it is `proven` by earlier answers. A 403 concerns the
+    row alone where other rows are answered (a gateway that moderates prompts), else the run. At
+    most `max_in_flight` rows are in flight, where that is less than the engine's window. `report`
+    gets warnings for a person. `make_plan` decides what a row is asked after an answer that is not
+    whole.
     """
 
     engine: Engine
@@ -110,6 +114,7 @@ class RequestScheduler:
     refusal_limit: int = 20
     max_in_flight: int | None = None
     proven: bool = False
+    make_plan: MakePlan = SingleRequest
     report: Callable[[str], None] | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
@@ -120,6 +125,7 @@ class RequestScheduler:
     _first_rows: dict[tuple[int, int], bool] = field(default_factory=dict)  # True: refused
     _try_started: dict[tuple[int, int], float] = field(default_factory=dict)
     _deferred: list[tuple[Request, Outcome, int]] = field(default_factory=list)
+    _forbidden: list[tuple[Request, Outcome]] = field(default_factory=list)  # since the last answer
     _outage_start: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
@@ -138,6 +144,10 @@ class RequestScheduler:
             if self._recovery is not None:
                 self._recovery.cancel()
         if not self._stopping.is_set():
+            if self._forbidden and not self.proven:
+                failure = self._forbidden[0][1].failure
+                raise RunFaultError(sentence(failure.message if failure is not None else ""))
+            self._record_forbidden()
             self._record_deferred()
 
     @property
@@ -186,11 +196,12 @@ class RequestScheduler:
             self._workers -= 1
 
     async def _process(self, request: Request) -> None:
-        tries = attempts = 0
+        plan = self.make_plan(request)
+        tries = attempts = asked = 0  # attempts of this request, and of those before it
         while True:
             self._try_started[request.file, request.line] = time.monotonic()
             try:
-                outcome = await self.engine.answer(request)
+                outcome = await self.engine.answer(plan.request)
             finally:
                 del self._try_started[request.file, request.line]
             # vLLM's serving classes take a cancellation for a client that left, and answer it
@@ -201,19 +212,33 @@ class RequestScheduler:
             failure = outcome.failure
             if failure is None:
                 self._count_answer()
-                self.record(request, outcome, attempts + 1)
-                return
+                asked += attempts + 1
+                if (last := plan.take(outcome)) is not None:
+                    self.record(request, last, asked)
+                    return
+                tries = attempts = 0
+                continue
             scope = self._scope(failure)
             if failure.code in _ENGINE_LOST:
                 killed = failure.code is Code.ENGINE_KILLED
                 in_flight = tuple(self._in_flight.values())
                 raise EngineDiedError(sentence(failure.message), in_flight, killed=killed)
+            if failure.status == 403 and len(self._forbidden) < _MAX_FORBIDDEN:
+                self._forbidden.append((request, outcome))
+                return
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW
             if not failure.retryable or attempts >= self.rule.attempts:
-                self._record_refusal(request, outcome, max(attempts, 1))
-                return
+                asked += max(attempts, 1)
+                if (last := plan.take(outcome)) is not None and last.failure is None:
+                    self.record(request, last, asked)
+                elif last is not None:
+                    self._record_refusal(request, last, asked)
+                if last is not None:
+                    return
+                tries = attempts = 0
+                continue
             self.retries[failure.code] += 1
             if not await self._pause(failure, tries):
                 return  # stopping: the row stays open
@@ -271,6 +296,7 @@ class RequestScheduler:
     def _count_answer(self) -> None:
         self.budget.earn()
         self._outage_start = None
+        self._record_forbidden()
         if not self.proven:
             self.proven = True
             self._record_deferred()
@@ -294,6 +320,14 @@ class RequestScheduler:
         ):
             text = _("The first {n} rows were all refused for one reason: {reason}")
             raise RunFaultError(text.format(n=len(self._deferred), reason=reasons.pop()))
+
+    def _record_forbidden(self) -> None:
+        """Record the rows refused with 403 as failed: the key is good for others."""
+        forbidden, self._forbidden = self._forbidden, []
+        for request, outcome in forbidden:
+            if outcome.failure is not None:
+                failure = replace(outcome.failure, code=Code.FORBIDDEN)
+                self.record(request, replace(outcome, failure=failure), 1)
 
     def _record_deferred(self) -> None:
         deferred, self._deferred = self._deferred, []

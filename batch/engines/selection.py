@@ -44,8 +44,9 @@ class EngineSelection:
     """The engine, the models to ask, and a line that gives the reason.
 
     `make_engine` makes another engine of the kind, where one that dies can be replaced; `log` is
-    the file that vLLM's own output goes to, if it runs in this process. A vLLM in this process is
-    not started yet; the sessions with servers are open.
+    the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
+    the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
+    this process is not started yet; the sessions with servers are open.
     """
 
     engine: Engine
@@ -56,6 +57,7 @@ class EngineSelection:
     offered: tuple[str, ...] = ()
     make_engine: Callable[[], Engine] | None = None
     log: Path | None = None
+    continues: bool = False
 
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """A copy whose engines are each wrapped in another."""
@@ -160,7 +162,10 @@ def _http(
     fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
     reason = _("Asking {engine}.").format(engine=engine.description)
     model = options.model if options.model is not None else OwnModel.PER_ROW
-    return EngineSelection(engine, "http", model, reason, fallback, tuple(offered))
+    continues = isinstance(engine, HttpEngine | ServerPool) and engine.continues
+    return EngineSelection(
+        engine, "http", model, reason, fallback, tuple(offered), continues=continues
+    )
 
 
 def _offline(
@@ -189,6 +194,7 @@ def _offline(
         reason.format(model=model, cause=cause.rstrip(".")),
         make_engine=make_engine,
         log=log,
+        continues=True,
     )
 
 

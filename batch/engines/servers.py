@@ -89,6 +89,11 @@ class ServerPool:
         return sum(server.engine.window for server in self._servers if not server.down) or 1
 
     @property
+    def continues(self) -> bool:
+        """Whether all servers go on with a message that has begun."""
+        return all(server.engine.continues for server in self._servers if not server.down)
+
+    @property
     def description(self) -> str:
         """What answers."""
         up = sum(not server.down for server in self._servers)
