@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 
 from ..request import Outcome, Request, dumps
 
-PRESSURE = 2.2
-"""Requests sent for each one that is answered, at most, while some are refused. A bucket that fills
-at a rate is drained by any number above 1; a limiter that refuses half of all at random answers
-half of what it gets, so a number below 2 would slow down more and more."""
+PRESSURE = 1.3
+"""Requests sent for each one that the server answers, while it limits their rate: a bucket that
+fills at a rate is drained by any number above 1, and some refusals tell that it is."""
+
+PROBE = 2.0
+"""The same now and then, for a second, to find out whether the server takes more by now."""
 
 FLOOR = 10.0
 """Requests a second that are sent in any case."""
 
 _INTERVAL = 1.0  # seconds between two looks at the counts
 _REFUSED = 0.1  # share of refused requests from which on the rate is limited
-_SMOOTHING = 0.5  # weight of the last second in the mean of the answers a second
-_GROWTH = 1.25  # times the rate, for a second without many refusals
-_IGNORED_SECONDS = 60.0  # for which a limiter that does not look at the rate is left alone
+_AT_RANDOM = 0.4  # share of refusals from which on `PRESSURE` does not explain them
+_STRIKES = 1  # times that the rate is lowered before refusals count as random
+_CYCLE = 6  # intervals from one probe to the next
+_GROWTH = 1.25  # times the rate, for an interval without many refusals
+_IGNORED_SECONDS = 120.0  # for which a limiter that does not look at the rate is left alone
+_PATIENCE = 2  # intervals with refusals before a rate is learned: the first answers come late
 _CHARACTERS_PER_TOKEN = 4  # for the estimate before an answer tells
 _DEFAULT_COMPLETION = 256  # tokens, likewise
 
@@ -29,8 +34,9 @@ class RequestPacer:
     """Lets requests through at a rate.
 
     `rpm` and `tpm` are the most requests and tokens a minute, None for no limit of a person's.
-    Besides, a rate is learned from the server's refusals: `PRESSURE` times the answers a second.
-    Where sending less does not lower the share of refusals, the rate is not what is limited.
+    Besides, a rate is learned where the server refuses requests: `PRESSURE` times what it answers.
+    Where that does not lower the share of refusals, they do not depend on the rate, which is left
+    free then: a limiter that refuses half of all at random would get less and less.
     """
 
     rpm: float | None = None
@@ -44,8 +50,10 @@ class RequestPacer:
     _interval_start: float | None = None
     _answered: int = 0
     _refused: int = 0
-    _answers_per_second: float | None = None
-    _reference: tuple[float, float] | None = None  # requests a second, share of refusals
+    _level: float = 0.0  # answers a second that the learned rate stands on
+    _intervals: int = 0  # since the level was found
+    _strikes: int = 0
+    _limited: int = 0  # intervals in a row with refusals, while no rate is learned
     _ignored_until: float = 0.0
 
     @property
@@ -107,32 +115,42 @@ class RequestPacer:
             return
         answered, refused = self._answered / seconds, self._refused / seconds
         self._interval_start, self._answered, self._refused = now, 0, 0
-        before = self._answers_per_second
-        mean = answered if before is None else before + _SMOOTHING * (answered - before)
-        self._answers_per_second = mean
-        share = refused / (answered + refused) if refused else 0.0
         if now < self._ignored_until:
             return
-        if share < _REFUSED:
+        share = refused / (answered + refused) if refused else 0.0
+        if self.learned is None:
+            self._limited = self._limited + 1 if share >= _REFUSED else 0
+            if self._limited >= _PATIENCE:
+                self._strikes = 0
+                self._stand_on(answered)
+        elif share < _REFUSED:
             self._relax(answered)
         else:
-            self._limit(answered + refused, share, mean, now)
+            self._adapt(answered, share, now)
+
+    def _stand_on(self, level: float) -> None:
+        self._level, self._intervals = level, 0
+        self.learned = max(FLOOR, PRESSURE * level)
 
     def _relax(self, answered: float) -> None:
-        if self.learned is None:
-            return
+        assert self.learned is not None
+        self._level = max(self._level, answered)
         self.learned *= _GROWTH
         if self.learned > 4 * max(answered, FLOOR):  # it binds nothing any more
-            self.learned = self._reference = None
+            self.learned = None
 
-    def _limit(self, sent: float, share: float, mean: float, now: float) -> None:
-        if self._reference is None or self.learned is None:
-            self._reference = sent, share
-        elif sent < 0.7 * self._reference[0] and share > 0.85 * self._reference[1]:
-            self.learned = self._reference = None  # refused at random, whatever the rate
-            self._ignored_until = now + _IGNORED_SECONDS
-            return
-        self.learned = max(FLOOR, PRESSURE * mean)
+    def _adapt(self, answered: float, share: float, now: float) -> None:
+        self._intervals += 1
+        if self._intervals == _CYCLE:  # the interval of a probe has ended
+            self._stand_on(max(self._level, answered))
+        elif self._intervals == _CYCLE - 1:
+            self.learned = max(FLOOR, PROBE * self._level)
+        elif self._intervals > 1 and share > _AT_RANDOM:  # the first one still has earlier requests
+            self._strikes += 1
+            if self._strikes > _STRIKES:
+                self.learned, self._ignored_until = None, now + _IGNORED_SECONDS
+            else:
+                self._stand_on(answered)
 
 
 def is_rate_limited(outcome: Outcome) -> bool:
