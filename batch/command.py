@@ -85,6 +85,18 @@ Exit codes:
     help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
 )
 @click.option(
+    "--rpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N requests a minute to each server."),
+)
+@click.option(
+    "--tpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N tokens a minute, prompts included, to each server."),
+)
+@click.option(
     "--vllm",
     "engine_args",
     multiple=True,
@@ -189,6 +201,8 @@ def batch(
     api_key_env: str | None,
     model: str | None,
     concurrency: int | None,
+    rpm: float | None,
+    tpm: float | None,
     engine_args: tuple[str, ...],
     system: str | None,
     sampling: Sampling,
@@ -238,7 +252,7 @@ def batch(
         row_params=row_params,
     )
     engine_request = EngineRequest(
-        engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
+        engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)
     )
     job = BatchJob(
         inputs,

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ from .run_stats import duration
 _ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
 _MAX_DEFERRED = 1000  # refusals that are held back at most
+_MAX_WAITING = 4096  # rows that wait outside the window for another try
 _MAX_FORBIDDEN = 20  # rows refused with 403, without an answer between them
 _SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
 _PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
@@ -48,8 +49,10 @@ class RetryRule:
 
     def pause(self, tries: int, retry_after: float | None = None) -> float:
         """Seconds to wait after `tries` failed tries; at least the server's `retry_after`."""
-        jitter = random.uniform(0, min(self.cap, self.base * 2 ** min(tries, 16)))  # noqa: S311
-        return jitter + min(retry_after or 0.0, self.wait)
+        spread = min(self.cap, self.base * 2 ** min(tries, 16))
+        if retry_after is not None:  # the server knows better than a doubling does
+            spread = min(spread, max(self.base, retry_after / 2))
+        return random.uniform(0, spread) + min(retry_after or 0.0, self.wait)  # noqa: S311
 
 
 @dataclass(slots=True)
@@ -120,6 +123,8 @@ class RequestScheduler:
     budget: RetryBudget = field(default_factory=RetryBudget)
     _in_flight: dict[tuple[int, int], Request] = field(default_factory=dict)
     _workers: int = 0
+    _waiting: int = 0  # of the workers: those outside the window, with a row that was refused
+    _returning: deque[asyncio.Future[None]] = field(default_factory=deque)
     _exhausted: asyncio.Event = field(default_factory=asyncio.Event)  # no more rows are taken
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _first_rows: dict[tuple[int, int], bool] = field(default_factory=dict)  # True: refused
@@ -160,26 +165,40 @@ class RequestScheduler:
         window = self.engine.window
         return window if self.max_in_flight is None else min(window, self.max_in_flight)
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether another worker may start. Rows that come back have their turn before new ones."""
+        active = self._workers - self._waiting
+        return active < self._slots and self._waiting < _MAX_WAITING and not self._returning
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether a worker whose row has ended may take another one."""
+        return self._workers - self._waiting <= self._slots and not self._returning
+
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
         self._exhausted.set()
+        while self._returning:
+            self._wake_one()
 
     async def _spawn_workers(self, group: asyncio.TaskGroup) -> None:
         """Keep as many workers as there are slots."""
         while not self._exhausted.is_set():
-            while self._workers < self._slots and not self._exhausted.is_set():
+            while self._has_room and not self._exhausted.is_set():
                 self._workers += 1
                 group.create_task(self._work())
                 # The first requests are on their way before the last are prepared: with 1,024 of
                 # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
                 await asyncio.sleep(0)
+            self._wake_one()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._exhausted.wait(), _SPAWN_INTERVAL)
 
     async def _work(self) -> None:
         try:
-            while self._workers <= self._slots and not self._exhausted.is_set():
+            while self._may_go_on and not self._exhausted.is_set():
                 request = next(self.rows, None)
                 if request is None:
                     self._exhausted.set()
@@ -194,6 +213,7 @@ class RequestScheduler:
                     del self._in_flight[key]
         finally:
             self._workers -= 1
+            self._wake_one()
 
     async def _process(self, request: Request) -> None:
         plan = self.make_plan(request)
@@ -262,8 +282,33 @@ class RequestScheduler:
                 raise RunFaultError(text.format(problem=problem, time=duration(outage)))
         if failure.code is Code.UNREACHABLE:
             return await self._wait_for_recovery(failure)
-        pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
-        return not await self._stopped_within(pause)
+        pause = self.rule.pause(tries, failure.retry_after)
+        if not failure.is_rate_limit:  # there the engine keeps to the rate that the server takes
+            pause = max(pause, self.budget.take())
+        return await self._sleep(pause)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Leave the window for so long, and come back when there is room; False when stopping."""
+        self._waiting += 1
+        try:
+            self._wake_one()
+            if await self._stopped_within(seconds):
+                return False
+            while self._workers - self._waiting >= self._slots:
+                turn = asyncio.get_running_loop().create_future()
+                self._returning.append(turn)
+                await turn
+            return not self._stopping.is_set()
+        finally:
+            self._waiting -= 1
+
+    def _wake_one(self) -> None:
+        """Let the first row that has waited long enough look for room again."""
+        while self._returning:
+            turn = self._returning.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     async def _wait_for_recovery(self, failure: Failure) -> bool:
         """Wait for the one task that probes the server, as every row does that met the outage."""

@@ -121,6 +121,13 @@ class Failure:
         return MEANING[self.code].scope
 
     @property
+    def is_rate_limit(self) -> bool:
+        """Whether the server limits the rate, or has said when to come back: it is well itself."""
+        return self.code is Code.RATE_LIMITED or (
+            self.code is Code.OVERLOADED and self.retry_after is not None
+        )
+
+    @property
     def retryable(self) -> bool:
         """Whether the same request may succeed later."""
         return MEANING[self.code].retryable

@@ -27,6 +27,7 @@ from ..response import decode, judge, readable_text
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
 from .metrics import ServerLoad, parse_load
+from .pacing import RequestPacer
 from .stall_detector import StallDetector
 
 CONNECT_TIMEOUT = 10.0
@@ -46,7 +47,6 @@ _CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=20)  # for requests that generate
 _CONTINUING = {"vllm", "sglang"}
 """Owners of models, as servers list them, whose servers know `continue_final_message`."""
 
-_CAPACITY_CODES = {Code.OVERLOADED, Code.RATE_LIMITED}
 _UNAVAILABLE_CODES = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
 
@@ -57,7 +57,8 @@ class ServerUnavailableError(EngineError):
 class HttpEngine:
     """One server. See `batch.engines.engine.Engine`.
 
-    `report` gets warnings for a person. A server behind a Unix socket is asked at `socket_path`.
+    `pacer` limits the rate of its requests; `report` gets warnings for a person. A server behind a
+    Unix socket is asked at `socket_path`.
     """
 
     def __init__(
@@ -65,14 +66,17 @@ class HttpEngine:
         endpoint: Endpoint,
         concurrency: Concurrency,
         *,
+        pacer: RequestPacer | None = None,
         report: Callable[[str], None] | None = None,
         socket_path: Path | None = None,
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
+        self.waiting = 0  # for their turn, before they are sent
         self.continues = False  # known after `models`
         self._endpoint = endpoint
         self._concurrency = concurrency
+        self._pacer = RequestPacer() if pacer is None else pacer
         self._report = report
         self._socket_path = socket_path
         self._listing_models = False
@@ -167,16 +171,22 @@ class HttpEngine:
         return [str(model["id"]) for model in models if isinstance(model, dict) and "id" in model]
 
     async def answer(self, request: Request) -> Outcome:
-        """Send the request once."""
+        """Send the request once, when its turn has come."""
+        self.waiting += 1
+        try:
+            tokens = await self._pacer.admit(request)
+        finally:
+            self.waiting -= 1
         self.in_flight += 1
         try:
             outcome = await self._answer(request)
         finally:
             self.in_flight -= 1
+        self._pacer.record(outcome, tokens)
         if outcome.answered:
             self._answered += 1
             self._concurrency.record_answer(outcome.usage.completion_tokens)
-        elif outcome.failure is not None and outcome.failure.code in _CAPACITY_CODES:
+        elif outcome.failure is not None and outcome.failure.code is Code.OVERLOADED:
             self._concurrency.record_refusal()
         return outcome
 

@@ -15,6 +15,7 @@ from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
 from .http import HttpEngine
+from .pacing import RequestPacer
 from .servers import ServerPool
 
 WAIT_NOTICE = 1.0
@@ -23,7 +24,8 @@ WAIT_NOTICE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """The command line's options that select an engine."""
+    """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
+    tokens a minute to each server."""
 
     engine: str = "auto"
     server: str | None = None
@@ -31,6 +33,8 @@ class EngineRequest:
     api_key_env: str | None = None
     model: str | None = None
     concurrency: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -89,7 +93,15 @@ async def select_engine(
             raise UsageError(text + _local_servers_hint(settings))
         return _offline(options, settings, new_log, reporter, _("no server is configured"))
     concurrency = _concurrency(options, len(endpoints))
-    servers = [HttpEngine(endpoint, concurrency(), report=reporter.warn) for endpoint in endpoints]
+    servers = [
+        HttpEngine(
+            endpoint,
+            concurrency(),
+            pacer=RequestPacer(options.rpm, options.tpm),
+            report=reporter.warn,
+        )
+        for endpoint in endpoints
+    ]
     engine: HttpEngine | ServerPool = servers[0]
     if len(servers) > 1:
         engine = ServerPool(servers, model=options.model, report=reporter.warn)
