@@ -147,10 +147,10 @@ metric_list: [{{metric: {metric}}}]
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "kind", "arguments"),
+    ("model", "path", "kind"),
     [
-        ("local-chat-completions", "/v1/chat/completions", "generate_until", []),
-        ("local-completions", "/v1/completions", "multiple_choice", []),
+        ("local-chat-completions", "/v1/chat/completions", "generate_until"),
+        ("local-completions", "/v1/completions", "multiple_choice"),
     ],
 )
 def test_lm_eval(
@@ -159,7 +159,6 @@ def test_lm_eval(
     model: str,
     path: str,
     kind: str,
-    arguments: list[str],
 ) -> None:
     """Chat, and log-probabilities of completions with the server's own tokenizer."""
     python = python_with("lm_eval")
@@ -192,17 +191,3 @@ def test_lm_eval(
     (report,) = (tmp_path / "out").rglob("results_*.json")
     results = json.loads(report.read_text())["results"]["hello"]
     assert "exact_match,none" in results or "acc,none" in results, results
-
-
-def test_guidellm(served: tuple[Home, int, Path], tmp_path: Path) -> None:
-    python = python_with("guidellm")
-    done = run(
-        [
-            *(python, "-m", "guidellm", "benchmark", "run"),
-            *("--target", f"http://127.0.0.1:{served[1]}", "--model", "Qwen3-32B"),
-            *("--rate-type", "concurrent", "--rate", "2", "--max-requests", "6"),
-            *("--output-path", str(tmp_path / "report.json")),
-        ],
-        served[1],
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
