@@ -53,7 +53,7 @@ def test_on_a_unix_socket_it_needs_no_port_and_removes_the_socket(
     path = tmp_path / "api.sock"
     vllm_options: dict[str, str] = {}
 
-    def listen_and_end(_installed: object, options: Mapping[str, str], _args: object) -> None:
+    def listen_and_end(_installed: object, options: Mapping[str, str], *_more: object) -> None:
         vllm_options.update(options)
         path.touch()
 
