@@ -19,9 +19,10 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings, private_dir
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
-from .engines.dedup import DedupEngine
+from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
@@ -30,14 +31,17 @@ from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
-from .journal.journal import ReloadOptions, mark_of
+from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .journal.reload import ReloadOptions
+from .journal.sink import Sink, TakeOver, open_file_sink
+from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
+from .quality import INVALID
 from .request import Outcome, Request
 from .run_messages import RunMessages
 from .run_stats import RunStats
@@ -71,6 +75,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
+    if job.adopt is not None and job.output == "-":
+        raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
@@ -196,8 +202,11 @@ class _Run:
     ) -> Exit:
         messages = self._messages
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed)
+        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        for line in self._defaults.columns.messages(model):
+            self._display.say(line)
         messages.show_start(scan, stats)
         if stats.done == stats.total:
             messages.show_all_done(stats)
@@ -216,6 +225,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
+            self._planner(sink, selection),
         )
         stack.push_async_callback(runner.close)
         try:
@@ -268,11 +278,14 @@ class _Run:
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,
+                    retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
                 ),
                 read_rows=partial(iter_open_rows, self._inputs, self._defaults, scan),
                 restart=job.restart,
                 ordered=job.ordered,
+                retry_where=job.retry_where,
+                take_over=TakeOver(job.adopt, _is_repeatable if job.dedup else None),
                 counter=counter,
             ),
         )
@@ -293,6 +306,9 @@ class _Run:
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
+            if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
+                stats.add_kept()
+                return
             if outcome.body is not None:
                 line = result_line(
                     request,
@@ -301,15 +317,30 @@ class _Run:
                     number=sink.number(request.file),
                     attempts=attempts,
                     prefix=prefix,
+                    again=outcome.again,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
                 assert outcome.failure is not None
-                line = error_line(request, outcome.failure, name=name, attempts=attempts)
+                line = error_line(
+                    request,
+                    outcome.failure,
+                    name=name,
+                    number=sink.number(request.file),
+                    attempts=attempts,
+                    body=outcome.rejected,
+                )
                 sink.add_error(request.file, request.line, line)
             stats.add(outcome)
 
         return record
+
+    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
+        def make_plan(request: Request) -> AnswerPlan:
+            earlier = sink.earlier(request.file, request.line)
+            return AnswerPlan(request, selection.continues, earlier)
+
+        return make_plan
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
@@ -320,7 +351,13 @@ class _Run:
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
-                line = error_line(row, failure, name=self._keys[row.file], attempts=0)
+                line = error_line(
+                    row,
+                    failure,
+                    name=self._keys[row.file],
+                    number=sink.number(row.file),
+                    attempts=0,
+                )
                 sink.add_error(row.file, row.line, line)
                 stats.add(Outcome(failure=failure))
             elif isinstance(row, InvalidRow) or mark != mark_of(row):
@@ -337,6 +374,10 @@ def _new_log(settings: Settings, kind: str) -> Path:
     for path in logs[: -(MAX_LOGS - 1)]:
         path.unlink(missing_ok=True)
     return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def _is_repeatable(request: Request) -> bool:
+    return is_repeatable(request.body)
 
 
 def _exit_code(stats: RunStats) -> Exit:

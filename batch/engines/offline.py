@@ -28,7 +28,8 @@ from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
 from ...json_types import JsonObject
 from ...processes import kill_processes, process_family
-from ..request import Outcome, Request, is_aborted, usage_of
+from ..request import Outcome, Request, usage_of
+from ..response import judge
 from . import vllm_adapter as adapter
 from .engine import EngineState
 
@@ -190,9 +191,9 @@ class OfflineEngine:
             return Failure(Code.UNSUPPORTED, message)
         try:
             result = adapter.response_body(await handler(request.body))
-            if not isinstance(result, Failure) and is_aborted(result):
-                return Failure(Code.OVERLOADED, _("The engine aborted the answer."))
-            return result
+            if isinstance(result, Failure):
+                return result
+            return judge(result, request.endpoint) or result
         except Exception as error:
             if adapter.is_dead(self._engine):
                 if self._death is None:  # once: a process can be waited for only once
