@@ -43,7 +43,8 @@ class RequestRecord:
 
     The request should have been sent at `scheduled_at` and was sent at `sent_at`. `first_token_at`
     and `last_token_at` are the first and the last chunk with a token or a finish reason, `itl` the
-    seconds between such chunks: ``first_token_at + sum(itl) == last_token_at``.
+    seconds between such chunks: ``first_token_at + sum(itl) == last_token_at``. `first_visible_at`
+    is the first chunk with text of the answer or a tool call, after any reasoning.
     """
 
     scheduled_at: float
@@ -55,6 +56,7 @@ class RequestRecord:
     completion_tokens: int = 0
     has_usage: bool = False  # False: the server sent none, completion_tokens counts chunks
     failure: Failure | None = None
+    first_visible_at: float = 0.0
 
     @property
     def tpot(self) -> float | None:
@@ -173,6 +175,7 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
     `AttributeError` for one that does not have the format of the API.
     """
     buffer, has_events, finished, chunks = b"", False, False, 0
+    visible = _VisibleText()
     while data := await content.readany():
         now = clock()
         *lines, buffer = (buffer + data).split(b"\n")
@@ -193,6 +196,8 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
             if choices:
                 choice = choices[0]
                 finished = finished or choice.get("finish_reason") is not None
+                if not record.first_visible_at and visible.begins(choice):
+                    record.first_visible_at = now
                 if _has_token(choice):
                     chunks += 1
                     if chunks == 1:
@@ -215,6 +220,35 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
     if not chunks:
         return Failure(Code.BAD_RESPONSE, _("The response is empty."))
     return None
+
+
+class _VisibleText:
+    """Finds where the answer begins: a server without a reasoning parser sends the reasoning as
+    text, between ``<think>`` and ``</think>``."""
+
+    _OPENING, _CLOSING = "<think>", "</think>"
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def begins(self, choice: dict[str, Any]) -> bool:
+        """Whether this chunk has the first text of the answer, or a tool call."""
+        delta = choice.get("delta")
+        text = choice.get("text") if delta is None else delta.get("content")
+        if delta is not None and delta.get("tool_calls"):
+            return True
+        if not isinstance(text, str) or not text:
+            return False
+        self._text += text
+        start = self._text.lstrip()
+        if not start or self._OPENING.startswith(start):
+            return False  # nothing yet, or perhaps the beginning of the mark
+        if not start.startswith(self._OPENING):
+            return True
+        _reasoning, mark, answer = start.partition(self._CLOSING)
+        if not mark:  # what was read of the reasoning matters no more
+            self._text = self._OPENING + start[len(self._OPENING) :][-len(self._CLOSING) :]
+        return bool(mark and answer.strip())
 
 
 def _has_token(choice: dict[str, Any]) -> bool:

@@ -109,7 +109,7 @@ Examples:
     "--goodput",
     multiple=True,
     metavar="NAME:MS",
-    help=_("Count requests within these limits of ttft, tpot, latency."),
+    help=_("Count requests within these limits of ttft, visible_ttft, tpot, latency."),
 )
 @click.argument("arguments", nargs=-1, metavar="")
 @click.option(
@@ -122,6 +122,13 @@ Examples:
 )
 @click.option(
     "--json", "json_file", metavar="FILE", help=_("Write all metrics; - is standard output.")
+)
+@click.option(
+    "--json-format",
+    type=click.Choice(["qchat", "vllm"]),
+    default="qchat",
+    show_default=True,
+    help=_("The keys of --json; vllm: those of vllm bench serve, a line for each load."),
 )
 @click.option(
     "--csv", "csv_file", metavar="FILE", help=_("Write a line for each load; - is standard output.")
@@ -159,6 +166,7 @@ def bench(
     arguments: tuple[str, ...],
     timeout: float,
     json_file: str | None,
+    json_format: str,
     csv_file: str | None,
     plot: Path | None,
     compare: tuple[Path, Path] | None,
@@ -192,7 +200,7 @@ def bench(
         timeout=timeout,
         sampling=sampling,
     )
-    return _measure(bench_options, OutputFiles(json_file, csv_file, plot))
+    return _measure(bench_options, OutputFiles(json_file, csv_file, plot, json_format))
 
 
 def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:

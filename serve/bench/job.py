@@ -95,11 +95,11 @@ def _parse_goodput(items: tuple[str, ...]) -> GoodputLimits | None:
         if not colon:
             text = _(
                 "--goodput: {item!r} does not have the form NAME:MS, such as ttft:200 or tpot:50; "
-                "the names are ttft, tpot, latency."
+                "the names are ttft, visible_ttft, tpot, latency."
             )
             raise UsageError(text.format(item=item))
-        if name not in ("ttft", "tpot", "latency"):
-            text = _("--goodput: {name!r} is none of ttft, tpot, latency.")
+        if name not in ("ttft", "visible_ttft", "tpot", "latency"):
+            text = _("--goodput: {name!r} is none of ttft, visible_ttft, tpot, latency.")
             raise UsageError(text.format(name=name))
         if not ms.replace(".", "", 1).isdecimal():
             text = _("--goodput: write milliseconds after the colon, such as {name}:200.")

@@ -14,6 +14,7 @@ from .load import ClosedLoop, Measurement
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES: Mapping[str, str] = {
     "ttft": _("time to first token"),
+    "visible_ttft": _("time to first visible token"),
     "tpot": _("time per output token"),
     "itl": _("inter-token latency"),
     "latency": _("end-to-end latency"),
@@ -39,13 +40,18 @@ LATENESS_FLOOR_MS = 5.0
 @dataclass(frozen=True, slots=True)
 class GoodputLimits:
     """Service level objectives: the most milliseconds of each latency (``ttft``, ``tpot``,
-    ``latency``) for a request to count as goodput."""
+    ``visible_ttft``, ``latency``) for a request to count as goodput."""
 
     max_ms: Mapping[str, float]
 
     def are_met(self, latencies: Mapping[str, float | None]) -> bool:
-        """Whether a request meets all of them. A single token has no TPOT, and meets its limit."""
-        return all((latencies[name] or 0.0) <= limit for name, limit in self.max_ms.items())
+        """Whether a request meets all of them. A single token has no TPOT, and meets its limit; an
+        answer without visible text does not meet one for it."""
+        missing = {"tpot": 0.0, "visible_ttft": math.inf}
+        return all(
+            (missing[name] if (value := latencies[name]) is None else value) <= limit
+            for name, limit in self.max_ms.items()
+        )
 
 
 def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = None) -> JsonObject:
@@ -95,12 +101,14 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
 
 
 def stats(values: Iterable[float]) -> JsonObject:
-    """The mean and the percentiles of `values`; empty without any."""
+    """The mean, the standard deviation and the percentiles of `values`; empty without any."""
     ordered = sorted(values)
     if not ordered:
         return {}
     percentiles = {f"p{percent}": percentile(ordered, percent) for percent in PERCENTILES}
-    return {"mean": math.fsum(ordered) / len(ordered), **percentiles}
+    mean = math.fsum(ordered) / len(ordered)
+    variance = math.fsum((value - mean) ** 2 for value in ordered) / len(ordered)
+    return {"mean": mean, "std": math.sqrt(variance), **percentiles}
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -115,8 +123,10 @@ def _request_latencies(record: RequestRecord) -> dict[str, float | None]:
     """Latencies of a request since it was scheduled, not since it was sent: a client that sends
     late does not hide a slow server (coordinated omission)."""
     tpot = record.tpot
+    visible = record.first_visible_at
     return {
         "ttft": 1000 * (record.first_token_at - record.scheduled_at),
+        "visible_ttft": 1000 * (visible - record.scheduled_at) if visible else None,
         "tpot": None if tpot is None else 1000 * tpot,
         "latency": 1000 * (record.last_token_at - record.scheduled_at),
         "queue": 1000 * (record.sent_at - record.scheduled_at),
@@ -268,5 +278,6 @@ def comparable_metrics(phase: JsonObject) -> dict[str, float]:
     """The metrics of a phase by the flat names that its slices use, such as ``ttft_ms.p50``."""
     metrics = {name: phase[name] for name in RATES}
     for name in LATENCIES:
-        metrics |= {f"{name}_ms.{stat}": value for stat, value in phase[f"{name}_ms"].items()}
+        values = phase.get(f"{name}_ms", {})  # older files lack some
+        metrics |= {f"{name}_ms.{stat}": values[stat] for stat in values if stat != "std"}
     return metrics

@@ -9,11 +9,13 @@ from ...sampling import Sampling
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """Where the results are written; ``-`` is standard output."""
+    """Where the results are written; ``-`` is standard output. `json_format` is ``qchat`` or
+    ``vllm``."""
 
     json: str | None = None
     csv: str | None = None
     plot: Path | None = None
+    json_format: str = "qchat"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ...i18n import _
 from . import compare, plot, report
 from .options import OutputFiles
 from .run import BenchJob, BenchResult
+from .vllm_format import to_vllm_json
 
 
 def check_files(files: OutputFiles, dataset: Path | None) -> None:
@@ -62,8 +63,9 @@ def write_results(
     phases = result.phases
     if not phases:
         return
+    to_json = to_vllm_json if files.json_format == "vllm" else report.to_json
     texts = [
-        (files.json, report.to_json(_metadata(dataset, job, result), phases)),
+        (files.json, to_json(_metadata(dataset, job, result), phases)),
         (files.csv, report.to_csv(phases)),
     ]
     failed: list[tuple[str, OSError]] = []

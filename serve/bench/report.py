@@ -111,7 +111,8 @@ def _metrics(phase: JsonObject) -> list[str]:
     rows = [(_("ms"), *STATS)]
     for name, description in LATENCIES.items():
         values = phase[f"{name}_ms"]
-        label = description if name in ("latency", "queue") else f"{name.upper()} ({description})"
+        short = name in ("ttft", "tpot", "itl")
+        label = f"{name.upper()} ({description})" if short else description
         rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
     return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 

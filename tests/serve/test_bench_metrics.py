@@ -41,7 +41,9 @@ def measurement(*records: RequestRecord, load: Load = _TWO, end: float = 110.0) 
 
 def test_percentiles_are_those_of_numpy() -> None:
     assert stats([]) == {}
-    assert stats([7.0]) == dict.fromkeys(("mean", "p50", "p90", "p95", "p99"), 7.0)
+    one = dict.fromkeys(("mean", "p50", "p90", "p95", "p99"), 7.0)
+    assert stats([7.0]) == one | {"std": 0.0}
+    assert stats([2.0, 4.0, 6.0, 8.0])["std"] == pytest.approx(5**0.5)  # numpy's, without ddof
     hundred = [float(n) for n in range(1, 101)]
     assert percentile(hundred, 50) == 50.5
     assert percentile(hundred, 99) == pytest.approx(99.01)
