@@ -154,7 +154,7 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
         new = {"id": openai_id(place.number, place.line), "custom_id": row.custom_id}
         return dump_line({**value, **new})
     names = list(value)
-    first = names.index(prefix + "output") if prefix + "output" in names else len(names)
+    first = names.index(prefix + ("output" if prefix + "output" in names else "_qchat"))
     answer = {name: value[name] for name in names[first:]}
     columns = row.columns
     model = answer.pop(prefix + "model", None) or mark.get("model") or value.get(prefix + "model")

@@ -15,6 +15,7 @@ BENCHES = {
     "transcript": "the chat's transcript against one `Markdown` widget per message",
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
+    "resume": "resuming 1M rows, the input as it was, edited and shuffled",
     "store": "searching 100,000 messages, opening a conversation of 10,000",
     "memory": "peak memory and resume at 1k, 100k and 1M rows",
     "client": "client CPU per request against a bare aiohttp loop",
