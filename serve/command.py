@@ -23,6 +23,25 @@ class _ServeCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class GpuCount(click.ParamType[int]):
+    """A number of GPUs, or ``all``, which is 0."""
+
+    name = "gpus"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number. Fails for anything else."""
+        from .planning.options import ALL_GPUS
+
+        text = str(value)
+        if text == "all":
+            return ALL_GPUS
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(_("{value!r} is neither a number above 0 nor all.").format(value=text))
+        return int(text)
+
+
 @click.command(
     cls=_ServeCommand,
     help=_(
@@ -81,7 +100,14 @@ Examples:
     metavar="X",
     help=_("Fraction of each GPU's memory to use."),
 )
+@click.option(
+    "--gpus",
+    type=GpuCount(),
+    metavar="N|all",
+    help=_("Use N GPUs, or all that are free; by default as few as the model needs."),
+)
 @click.option("--yarn", is_flag=True, help=_("Extend the context length with YaRN."))
+@click.option("--force", is_flag=True, help=_("Start the model even if it does not seem to fit."))
 @click.option(
     "--api-key-file",
     "key_file",
@@ -146,7 +172,9 @@ def serve(
     max_model_len: int | None,
     tensor_parallel_size: int | None,
     gpu_memory_utilization: float | None,
+    gpus: int | None,
     yarn: bool,
+    force: bool,
     key_file: Path | None,
     generate_key: bool,
     allowed_origins: tuple[str, ...],
@@ -187,7 +215,9 @@ def serve(
         tensor_parallel_size=tensor_parallel_size,
         max_model_len=max_model_len,
         gpu_memory_utilization=gpu_memory_utilization,
+        gpus=gpus,
         yarn=yarn,
+        force=force,
         key_file=key_file,
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
@@ -201,6 +231,8 @@ def serve(
         return Exit.OK
     plan = _make_plan(options)
     if print_command:
+        for note in plan.notes:
+            click.echo(note, err=True)
         click.echo(plan.shell_command())
         return Exit.OK
     return _start(plan, paths, generate_key=generate_key, detach=detach, wait=not no_wait)
@@ -231,7 +263,8 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
     from .planning.plan import make_plan
     from .planning.target_machine import target_machine
 
-    return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
+    machine = target_machine(cpu=installed_vllm().cpu)
+    return make_plan(options, machine, os.environ, ask_hub=True)
 
 
 def _start(

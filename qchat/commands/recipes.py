@@ -77,9 +77,9 @@ def _table(fits: "Sequence[Fit]") -> None:
         place = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("CPU")
         rows.append(
             (
-                fit.recipe.name,
-                fit.variant.model,
-                fit.variant.precision.value,
+                fit.name,
+                fit.model,
+                fit.precision,
                 place,
                 f"{fit.context:,}",
                 f"{fit.requests:,}",
@@ -99,7 +99,7 @@ def _refused(fits: "Sequence[Fit]") -> None:
     if fits:
         click.echo("\n" + _("Do not fit:"))
     for fit in fits:
-        click.echo(f"  {fit.recipe.name} ({fit.variant.precision.value}): {fit.refusal}")
+        click.echo(f"  {fit.name} ({fit.precision}): {fit.refusal}")
 
 
 def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
@@ -124,7 +124,7 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
     click.echo("\n" + _("It can't run here: {why}").format(why=fit.refusal))
     if alternative is not None:
         text = _("The best alternative: {model}, with {context:,} tokens of context.")
-        click.echo(text.format(model=alternative.variant.model, context=alternative.context))
+        click.echo(text.format(model=alternative.model, context=alternative.context))
 
 
 def unknown_recipe(name: str) -> str:
@@ -142,10 +142,10 @@ def format_budget(fit: "Fit", machine: "Machine") -> str:
     """Format the memory budget of a `Fit`, a step per line."""
     from ..console import table
 
-    recipe = fit.recipe
     each = _(" of each") if fit.gpus > 1 else ""
-    if fit.gpus:
-        where = f"{fit.gpus} × {machine.gpus[0].name}"
+    fixed = fit.kv_fixed_mib
+    if fit.devices:
+        where = f"{fit.gpus} × {fit.devices[0].name}"
         budget = [
             (_("GPU memory") + each, _mib(fit.memory_mib)),
             (_("× {share} used by vLLM").format(share=fit.share), _mib(fit.budget_mib)),
@@ -156,28 +156,42 @@ def format_budget(fit: "Fit", machine: "Machine") -> str:
             (_("free memory"), _mib(machine.free_mib)),
             (_("× {share} of it").format(share=fit.share), _mib(fit.budget_mib)),
         ]
-    heads = -(-recipe.kv_heads // max(1, fit.gpus))
-    per_token = _("÷ {n:,} KiB per token: {layers} layers × {heads} KV heads × {dim} × 2 × 2 bytes")
     rows = [
         *budget,
         (_("− weights") + each, _mib(fit.weights_mib)),
         (_("− overhead of vLLM, an estimate"), _mib(fit.reserve_mib)),
         (_("= available for the KV cache"), _mib(fit.room_mib)),
         *([] if fit.gpus else [(_("KV cache, allocated of it"), _mib(fit.kv_mib))]),
-        (
-            per_token.format(
-                n=fit.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim
-            ),
-            _("{n:,} tokens").format(n=fit.kv_tokens),
-        ),
+        *([(_("− for each request, whatever its length"), _mib(fixed))] if fixed else []),
+        (_per_token(fit), _("{n:,} tokens").format(n=fit.kv_tokens)),
         (_("maximum context of the model"), _("{n:,} tokens").format(n=fit.limit)),
         (_("context"), _("{n:,} tokens").format(n=fit.context)),
         (_("concurrent requests of that length"), f"{fit.requests:,}"),
     ]
     head = _("{model} ({precision}) on {where}").format(
-        model=fit.variant.model, precision=fit.variant.precision.value, where=where
+        model=fit.model, precision=fit.precision, where=where
     )
     return head + "\n" + table(rows, right=(1,))
+
+
+def _per_token(fit: "Fit") -> str:
+    """The bytes of a token, with the factors where all layers have the same attention."""
+    groups = fit.needs.kv_cache.groups
+    if len(groups) == 1 and groups[0].grows and groups[0].elements:
+        group = groups[0]
+        heads = -(-group.kv_heads // fit.tensor)
+        text = _("{layers} layers × {heads} KV heads × {dim} × 2 × {bytes} bytes")
+        detail = text.format(
+            layers=group.layers,
+            heads=heads,
+            dim=group.elements // 2,
+            bytes=f"{fit.kv_bytes / (group.layers * heads * group.elements):g}",
+        )
+    else:
+        growing = sum(group.layers for group in groups if group.grows)
+        detail = _("{n} layers keep every token").format(n=growing)
+    text = _("÷ {n:,} KiB per token: {detail}")
+    return text.format(n=round(fit.kv_bytes / 1024), detail=detail)
 
 
 def _mib(n: int) -> str:
@@ -186,9 +200,9 @@ def _mib(n: int) -> str:
 
 def _values(fit: "Fit") -> dict[str, Any]:
     return {
-        "recipe": fit.recipe.name,
-        "model": fit.variant.model,
-        "precision": fit.variant.precision.value,
+        "recipe": fit.name,
+        "model": fit.model,
+        "precision": fit.precision,
         "fits": fit.fits,
         "refusal": fit.refusal,
         "gpus": fit.gpus,

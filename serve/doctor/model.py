@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...engine import hub_cache
 from ...engine.fit import Fit, best_fit, fit_variant
 from ...engine.machine import Machine
 from ...engine.recipes import RecipeMatch, find_recipe
@@ -14,7 +15,6 @@ from ...engine.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths
-from ..supervision import hub_cache
 from .finding import Finding, Findings, ok, problem, warning
 
 _MIB = 1 << 20
@@ -42,13 +42,13 @@ def check_model(name: str, machine: Machine, environ: Mapping[str, str]) -> Find
         fit = _fit(match, machine)
         if fit.refusal is not None:
             text = _("{model} can't run here: {why}")
-            text = text.format(model=fit.variant.model, why=fit.refusal)
+            text = text.format(model=fit.model, why=fit.refusal)
             yield problem("fit", text, "qchat recipes")
             return
         text = _("{model} fits, with {n:,} tokens of context.")
-        text = text.format(model=fit.variant.model, n=fit.context)
+        text = text.format(model=fit.model, n=fit.context)
         yield ok("fit", text, context_tokens=fit.context)
-        yield from _on_hub(fit.variant.model, environ, fit.variant.weights_mib)
+        yield from _on_hub(fit.model, environ, fit.needs.weights_mib)
         return
     try:
         path = locate_model(name)

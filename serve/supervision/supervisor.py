@@ -155,6 +155,7 @@ class Supervisor:
         assert self._record is not None
         environment = {
             **os.environ,
+            **dict(self._plan.environment),
             access_rules.VARIABLE: self._plan.rules.to_variable(),
             process_tree.MARK: self._record.mark,
             # One folder for all temporary files, which is removed even after a kill.
