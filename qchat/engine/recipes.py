@@ -12,6 +12,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from .parser_choice import ParserChoice
+
 
 class Precision(enum.StrEnum):
     """The data type of the weights, the most precise first."""
@@ -77,6 +79,11 @@ class Recipe:
     yarn: Yarn | None = None
     reasoning_parser: str | None = None
     tool_parser: str | None = None
+
+    @property
+    def parsers(self) -> ParserChoice:
+        """The parsers that the recipe states."""
+        return ParserChoice(self.reasoning_parser, self.tool_parser)
 
     def kv_bytes(self, gpus: int = 1) -> int:
         """Bytes of KV cache per token on each of so many GPUs, in a 16-bit data type.

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...engine.chat_template import fetch_template, find_template, read_template_file
 from ...engine.fit import SHARE, Fit, rank_fits
 from ...engine.machine import Machine
+from ...engine.parser_choice import ParserChoice
 from ...engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
 from ...engine.vllm_model import locate_model
 from ...errors import EngineError, UsageError
@@ -132,7 +134,8 @@ def make_plan(
     model, match = _find_model(options, machine, environ)
     chosen = model_fit.fit_model(model, match, options, machine, environ, ask_hub=ask_hub)
     fit = chosen.fit
-    vllm_args, notes = _vllm_args(options, match, fit, environ)
+    parsers = _parsers(options, model, match, environ, ask_hub=ask_hub)
+    vllm_args, notes = _vllm_args(options, match, fit, environ, parsers)
     notes = [*chosen.notes, *notes]
     served_name = options.served_model_name or _last_part(options.model or model)
     if fit is not None:
@@ -228,12 +231,23 @@ def _find_model(
 
 
 def _vllm_args(
-    options: ServeOptions, match: RecipeMatch | None, fit: Fit | None, environ: Mapping[str, str]
+    options: ServeOptions,
+    match: RecipeMatch | None,
+    fit: Fit | None,
+    environ: Mapping[str, str],
+    parsers: ParserChoice,
 ) -> tuple[list[str], list[str]]:
     """Return vLLM's arguments before the passthrough ones, which win, and notes on the choice."""
     passthrough = option_names(options.passthrough_args)
     chosen: dict[str, str] = {}
     notes: list[str] = []
+    for name in ("reasoning-parser", "tool-call-parser"):
+        conflict = parsers.conflict(name, passthrough[name]) if name in passthrough else None
+        if conflict is not None:
+            notes.append(conflict)
+    chosen |= parsers.options()
+    if "tool-call-parser" in passthrough:  # with or without automatic choice, as the person says
+        chosen.pop("enable-auto-tool-choice", None)
     if options.tensor_parallel_size is not None:
         chosen["tensor-parallel-size"] = str(options.tensor_parallel_size)
     if options.max_model_len is not None:
@@ -242,10 +256,6 @@ def _vllm_args(
         chosen["gpu-memory-utilization"] = str(options.gpu_memory_utilization)
     if match is not None:
         recipe = match.recipe
-        if recipe.reasoning_parser is not None:
-            chosen["reasoning-parser"] = recipe.reasoning_parser
-        if recipe.tool_parser is not None and "tool-call-parser" not in passthrough:
-            chosen |= {"tool-call-parser": recipe.tool_parser, "enable-auto-tool-choice": ""}
         if options.yarn and recipe.yarn is not None:
             chosen["hf-overrides"] = json.dumps(recipe.yarn.overrides())
             notes.append(_("YaRN is on: answers to short prompts get slightly worse."))
@@ -273,6 +283,25 @@ def _vllm_args(
     if options.allowed_origins:
         chosen["allowed-origins"] = json.dumps(list(options.allowed_origins))
     return to_arguments({k: v for k, v in chosen.items() if k not in passthrough}), notes
+
+
+def _parsers(
+    options: ServeOptions,
+    model: str,
+    match: RecipeMatch | None,
+    environ: Mapping[str, str],
+    *,
+    ask_hub: bool,
+) -> ParserChoice:
+    """The parsers that read what the model's chat template writes, else those of the recipe."""
+    file = option_names(options.passthrough_args).get("chat-template")
+    template = find_template(model, environ) if file is None else read_template_file(Path(file))
+    if template is None and file is None and match is None and ask_hub:
+        template = fetch_template(model, environ)
+    stated = ParserChoice() if match is None else match.recipe.parsers
+    if template is not None:
+        return template.parsers().with_reasoning_of(stated.reasoning_parser)
+    return stated
 
 
 def _last_part(model: str) -> str:

@@ -62,7 +62,7 @@ def test_a_systemd_slice_limits_the_services_in_it(tmp_path: Path) -> None:
 
 
 def test_the_least_of_all_groups_counts(tmp_path: Path) -> None:
-    """The job may use 8 GiB, of which its steps have taken 7; this step may use 4 and has used 1."""
+    """The job may use 8 GiB and has used 7; the step in it may use 4 and has used 1."""
     tree = v2(tmp_path, "/system.slice/slurmstepd.scope/job_7/step_0/user/task_0")
     job = "system.slice/slurmstepd.scope/job_7"
     tree.group(f"{job}/step_0/user/task_0", memory__max="max")

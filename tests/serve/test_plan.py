@@ -17,6 +17,7 @@ from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine
 from qchat.engine.recipes import find_recipe
 from qchat.errors import EngineError, UsageError
+from tests.engine.file_server import file_server
 
 CPU = Machine((), 24_000, 20_000, 4)
 KEY = {"QCHAT_API_KEY": "k" * MIN_LENGTH}
@@ -163,6 +164,45 @@ class TestPlan:
             ServeOptions("demo", passthrough_args=("--reasoning_parser", "mine")), CPU, {}
         )
         assert plan.vllm_args.count("--reasoning-parser") == 0
+
+    def test_parsers_come_from_the_template_of_a_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        template = "<|im_start|><tool_call>\n<function=name>{% if enable_thinking %}<think>"
+        (tmp_path / "chat_template.jinja").write_text(template)
+        plan = make_plan(ServeOptions(str(tmp_path)), CPU, {})
+        assert value(plan, "reasoning-parser") == "qwen3"
+        assert value(plan, "tool-call-parser") == "qwen3_coder"
+        assert "--enable-auto-tool-choice" in plan.vllm_args
+        own = tmp_path / "own.jinja"
+        own.write_text("[TOOL_CALLS]")
+        options = ServeOptions(str(tmp_path), passthrough_args=("--chat-template", str(own)))
+        assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
+
+    def test_a_parser_that_misses_the_models_marks_is_noted_once(self) -> None:
+        options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_coder"))
+        (note,) = [note for note in make_plan(options, CPU, {}).notes if "qwen3_coder" in note]
+        assert "--tool-call-parser hermes" in note
+        options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_json"))
+        assert not [note for note in make_plan(options, CPU, {}).notes if "parser" in note]
+
+    def test_a_downloaded_template_is_right_where_the_recipe_is_not(self, tmp_path: Path) -> None:
+        folder = tmp_path / "models--Qwen--Qwen3-4B"
+        (folder / "snapshots" / "abc").mkdir(parents=True)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("abc")
+        (folder / "snapshots" / "abc" / "chat_template.jinja").write_text("[TOOL_CALLS]")
+        plan = make_plan(ServeOptions("Qwen/Qwen3-4B"), gpus(1), {"HF_HUB_CACHE": str(tmp_path)})
+        assert value(plan, "tool-call-parser") == "mistral"
+        assert value(plan, "reasoning-parser") is None
+
+    def test_the_hub_is_asked_on_request(self) -> None:
+        config = json.dumps({"chat_template": "<minimax:tool_call>"}).encode()
+        with file_server({"/org/some/resolve/main/tokenizer_config.json": config}) as hub:
+            environ = {"HF_ENDPOINT": hub.url}
+            plan = make_plan(ServeOptions("org/some"), CPU, environ)
+            assert value(plan, "tool-call-parser") is None and not hub.requests
+            plan = make_plan(ServeOptions("org/some"), CPU, environ, ask_hub=True)
+            assert value(plan, "tool-call-parser") == "minimax_m2"
 
     def test_host_names_are_compared_in_lower_case(self) -> None:
         plan = make_plan(ServeOptions("demo", allowed_hosts=("LLM.Example",)), CPU, {})
