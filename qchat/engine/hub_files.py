@@ -1,14 +1,12 @@
 """Small files and metadata of a model on a hub, over HTTP: Hugging Face's or its mirror, or
 ModelScope's. Nothing needs them: without an answer within seconds, less is known."""
 
-import ipaddress
 import json
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
-from http.client import HTTPException
 from typing import Any
+
+from .download import download
 
 TIMEOUT = 4.0  # seconds for each request
 HUGGING_FACE = "https://huggingface.co"
@@ -80,31 +78,10 @@ def _object(content: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _get(url: str, environ: Mapping[str, str]) -> bytes:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise HubError(f"{url}: not an HTTP address")
-    request = urllib.request.Request(url, headers={"User-Agent": "qchat"})  # noqa: S310
-    token = environ.get("HF_TOKEN")
-    if token and not uses_modelscope(environ):
-        # Never to another host, such as the store that a file is redirected to.
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    handlers = [urllib.request.ProxyHandler({})] if _is_loopback(parts.hostname) else []
+    token = None if uses_modelscope(environ) else environ.get("HF_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT) as answer:
-            content: bytes = answer.read(_MAX_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        raise HubError(f"{url}: HTTP {error.code}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise HubError(f"{url}: {reason}") from error
-    if len(content) > _MAX_BYTES:
-        raise HubError(f"{url}: too large")
-    return content
+        return download(url, max_bytes=_MAX_BYTES, seconds=TIMEOUT, headers=headers)
+    except OSError as error:
+        raise HubError(f"{url}: {error}") from error

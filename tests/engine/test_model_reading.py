@@ -1,10 +1,8 @@
 """A model's config and the size of its weights, from a folder, the cache and a hub."""
 
 import json
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from qchat.engine.model_needs import needs_of_reading
 from qchat.engine.model_reading import read_local, read_model
 from qchat.engine.model_weights import Weights, read_header, read_weights, size_of_files
 from tests.engine import model_configs
+from tests.engine.file_server import file_server
 
 NAME = "org/model"
 
@@ -133,85 +132,51 @@ class TestLocal:
         assert needs_of_reading(reading) is None
 
 
-@pytest.fixture
-def hub() -> Iterator["FakeHub"]:
-    server = FakeHub()
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+CONFIG, FILES = f"/{NAME}/resolve/main/config.json", f"/api/models/{NAME}"
+SIZES = {"siblings": [{"rfilename": "model.safetensors", "size": 16 << 30}]}
 
 
-class FakeHub(ThreadingHTTPServer):
-    """A hub on this machine: `files` by path, and the requests that it got."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, object] = {}
-        self.requests: list[tuple[str, str | None]] = []
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {
-            "HF_ENDPOINT": f"http://127.0.0.1:{self.server_port}/",
-            "HF_HUB_CACHE": "/nonexistent",
-        }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: FakeHub
-
-    def do_GET(self) -> None:
-        self.server.requests.append((self.path, self.headers.get("Authorization")))
-        content = self.server.files.get(self.path)
-        if isinstance(content, int):
-            self.send_response(content)
-        elif content is None:
-            self.send_response(404)
-        else:
-            self.send_response(200)
-        self.end_headers()
-        if content is not None and not isinstance(content, int):
-            self.wfile.write(json.dumps(content).encode())
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
+def environ(url: str) -> dict[str, str]:
+    return {"HF_ENDPOINT": f"{url}/", "HF_HUB_CACHE": "/nonexistent"}
 
 
 class TestHub:
-    def test_the_config_and_the_sizes(self, hub: FakeHub) -> None:
-        hub.files = {
-            f"/{NAME}/resolve/main/config.json": model_configs.raw("Qwen/Qwen3-8B"),
-            f"/api/models/{NAME}?blobs=true": {
-                "siblings": [{"rfilename": "model.safetensors", "size": 16 << 30}]
-            },
-        }
-        reading = read_model(NAME, hub.environ | {"HF_TOKEN": "hf_secret"})
+    def test_the_config_and_the_sizes(self) -> None:
+        config = json.dumps(model_configs.raw("Qwen/Qwen3-8B")).encode()
+        with file_server({CONFIG: config, FILES: json.dumps(SIZES).encode()}) as hub:
+            reading = read_model(NAME, environ(hub.url) | {"HF_TOKEN": "hf_secret"})
         needs = needs_of_reading(reading)
         assert needs is not None and needs.weights_mib == 16 << 10
-        assert {token for _path, token in hub.requests} == {"Bearer hf_secret"}
+        tokens = {request.headers["Authorization"] for request in hub.requests}
+        assert tokens == {"Bearer hf_secret"}
 
-    @pytest.mark.parametrize("answer", [404, 401, 500, "no object", {}])
-    def test_a_hub_that_does_not_tell(self, hub: FakeHub, answer: object) -> None:
-        hub.files = {f"/{NAME}/resolve/main/config.json": answer}
-        reading = read_model(NAME, hub.environ)
+    @pytest.mark.parametrize("content", [b"", b"no JSON", b"{}", b"[]"])
+    def test_a_hub_that_does_not_tell(self, content: bytes) -> None:
+        with file_server({CONFIG: content, FILES: b"{}"}) as hub:
+            reading = read_model(NAME, environ(hub.url))
         assert needs_of_reading(reading) is None
-        assert reading.problem is not None and NAME in reading.problem
+        assert reading.problem == f"{hub.url} does not tell the size of {NAME}."
 
-    def test_offline_it_is_not_asked(self, hub: FakeHub) -> None:
-        reading = read_model(NAME, hub.environ | {"HF_HUB_OFFLINE": "1"})
+    @pytest.mark.parametrize("status", [401, 404, 500])
+    def test_a_hub_that_refuses(self, status: int) -> None:
+        with file_server({}, status=status) as hub:
+            reading = read_model(NAME, environ(hub.url))
+        assert reading.problem is not None and f"HTTP {status}" in reading.problem
+        assert len(hub.requests) == 1
+
+    def test_offline_it_is_not_asked(self) -> None:
+        with file_server({}) as hub:
+            reading = read_model(NAME, environ(hub.url) | {"HF_HUB_OFFLINE": "1"})
         assert hub.requests == []
         assert reading.problem == "org/model is not on this machine yet."
 
-    def test_an_address_where_nothing_listens(self, hub: FakeHub) -> None:
-        environ = hub.environ
-        hub.server_close()
-        reading = read_model(NAME, environ)
+    def test_an_address_where_nothing_listens(self) -> None:
+        with file_server({}) as hub:
+            pass
+        reading = read_model(NAME, environ(hub.url))
         assert reading.problem is not None and "refused" in reading.problem
 
     @pytest.mark.parametrize("endpoint", ["file:///etc", "nonsense", "ftp://host"])
     def test_only_http(self, endpoint: str) -> None:
-        reading = read_model(NAME, {"HF_ENDPOINT": endpoint, "HF_HUB_CACHE": "/nonexistent"})
-        assert reading.problem is not None and "not an HTTP address" in reading.problem
+        reading = read_model(NAME, environ(endpoint))
+        assert reading.problem is not None and "not an http(s) address" in reading.problem
