@@ -30,9 +30,12 @@ class SplitRules:
         """Return why `gpus` GPUs can't share a layer; None where they can."""
         if self.most is not None and gpus > self.most:
             return _("it can be split over at most {most} GPUs").format(most=self.most)
-        for heads in (self.heads, *self.other_heads):
-            if heads is not None and heads % gpus:
-                text = _("its {heads} attention heads are no multiple of {gpus}")
+        if self.heads is not None and self.heads % gpus:
+            text = _("its {heads} attention heads are no multiple of {gpus}")
+            return text.format(heads=self.heads, gpus=gpus)
+        for heads in self.other_heads:
+            if heads % gpus:
+                text = _("its {heads} heads of linear attention are no multiple of {gpus}")
                 return text.format(heads=heads, gpus=gpus)
         larger, smaller = max(self.kv_heads, gpus), min(self.kv_heads, gpus)
         if larger % smaller:
