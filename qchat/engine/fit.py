@@ -32,7 +32,7 @@ def fit_needs(needs: ModelNeeds, machine: Machine, request: FitRequest | None = 
         needs = needs.quantized_on_load(request.quantization)
     if not machine.gpus:
         return _on_cpu(needs, machine, request)
-    capable = [gpu for gpu in machine.gpus if gpu.capability >= gpu_choice.MIN_CAPABILITY]
+    capable = [gpu for gpu in machine.gpus if gpu.capability >= needs.capability]
     gpus = capable or list(machine.gpus)
     fits = list(_uniform_fits(needs, gpus, request))
     if not any(fit.fits for fit in fits):  # together only where none of the kinds can alone
@@ -59,12 +59,16 @@ def best_fit(recipe: Recipe, machine: Machine, request: FitRequest | None = None
     variants = list(recipe.variants.values())
     if not machine.gpus:  # a CPU runs BF16 only
         variants = variants[:1]
+    newest = max((gpu.capability for gpu in machine.gpus), default=(0, 0))
+    variants = [one for one in variants if (one.capability or (0, 0)) <= newest] or variants
     fits = [fit_variant(recipe, variant, machine, request) for variant in variants]
     for fit in fits:
         if fit.comfortable:
             return fit
     fitting = [fit for fit in fits if fit.fits]
-    return max(fitting, key=lambda fit: fit.context) if fitting else fits[-1]
+    if fitting:
+        return max(fitting, key=lambda fit: fit.context)
+    return min(fits, key=lambda fit: fit.needs.weights_mib)
 
 
 def rank_fits(
@@ -160,9 +164,9 @@ def _too_few(needs: ModelNeeds, machine: Machine, gpus: Sequence[Gpu], request: 
 
 
 def _too_old(fit: Fit, gpu: Gpu) -> str:
-    text = _("{gpu} has compute capability {has}; {precision} weights need 8.0 or newer.")
-    has = ".".join(map(str, gpu.capability))
-    return text.format(gpu=gpu.name, has=has, precision=fit.precision.upper())
+    text = _("{gpu} has compute capability {has}; {precision} weights need {needs} or newer.")
+    has, needs = (".".join(map(str, pair)) for pair in (gpu.capability, fit.needs.capability))
+    return text.format(gpu=gpu.name, has=has, precision=fit.precision.upper(), needs=needs)
 
 
 def _on_cpu(needs: ModelNeeds, machine: Machine, request: FitRequest) -> Fit:

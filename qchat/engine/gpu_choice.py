@@ -9,8 +9,6 @@ from .machine import Gpu, Machine
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 BUSY = 0.1
 """The share of a GPU's memory that others may use before it counts as busy."""
-MIN_CAPABILITY = (8, 0)
-"""bfloat16, and the kernels for FP8 and INT4 weights: Ampere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,11 @@ def is_busy(gpu: Gpu) -> bool:
     return gpu.free_mib < (1 - BUSY) * gpu.total_mib
 
 
-def idle_gpus(machine: Machine, chosen: Sequence[Gpu], enough: str) -> list[IdleGpus]:
-    """Return the GPUs of `machine` that are not `chosen`, by reason; `enough` is the reason for
+def idle_gpus(
+    machine: Machine, chosen: Sequence[Gpu], capability: tuple[int, int], enough: str
+) -> list[IdleGpus]:
+    """Return the GPUs of `machine` that are not `chosen`, by reason: they are in use, do not have
+    the compute `capability` that is needed, or are of another kind; `enough` is the reason for
     those that could be used as well."""
     indexes = {gpu.index for gpu in chosen}
     kinds = {gpu.kind for gpu in chosen}
@@ -66,9 +67,10 @@ def idle_gpus(machine: Machine, chosen: Sequence[Gpu], enough: str) -> list[Idle
         if is_busy(gpu):
             text = _("in use by other processes ({used:,} of {total:,} MiB)")
             reason = text.format(used=gpu.total_mib - gpu.free_mib, total=gpu.total_mib)
-        elif gpu.capability < MIN_CAPABILITY:
-            text = _("too old (compute capability {has}; 8.0 is needed)")
-            reason = text.format(has=".".join(map(str, gpu.capability)))
+        elif gpu.capability < capability:
+            text = _("too old (compute capability {has}; {needs} is needed)")
+            has, needs = (".".join(map(str, pair)) for pair in (gpu.capability, capability))
+            reason = text.format(has=has, needs=needs)
         elif gpu.kind not in kinds:
             text = _("another kind ({name}, {total:,} MiB) than the chosen")
             reason = text.format(name=gpu.name, total=gpu.total_mib)

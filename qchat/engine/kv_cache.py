@@ -56,10 +56,11 @@ class LayerGroup:
 @dataclass(frozen=True, slots=True)
 class KvCache:
     """The cache of all layers. `element_bytes` is 2 for 16 bits, 1 for FP8, where the model itself
-    says so; `layers` is the number of hidden layers, those without a cache included."""
+    says so; `fixed_bytes` are those of a request whatever its length, beside the groups'."""
 
     groups: tuple[LayerGroup, ...]
     element_bytes: float = 2
+    fixed_bytes: int = 0
 
     def token_bytes(self, gpus: int = 1, element_bytes: float | None = None) -> int:
         """Return the bytes that one more token takes on each of `gpus` GPUs in a long context."""
@@ -86,7 +87,7 @@ class KvCache:
         """
         size = self.element_bytes if element_bytes is None else element_bytes
         block, state = self._block(gpus, size)
-        total = 0
+        total = self.fixed_bytes
         for group in self._padded(stages):
             if group.state_bytes:
                 total += group.layers * _STATES * max(state, -(-group.state_bytes // gpus))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .kv_cache import KvCache, full_attention
+from .kv_cache import KvCache, LayerGroup, element_bytes
 from .model_reading import ModelReading
 from .quantization import Quantization
 from .recipes import Precision, Recipe, Variant, Yarn
@@ -15,7 +15,10 @@ _DTYPES: Mapping[str, str] = {
     "float32": "bf16",  # vLLM loads it in 16 bits
     "half": "fp16",
 }
+_BITS = {Precision.FP8: 8, Precision.MXFP4: 4, Precision.INT4: 4, Precision.NVFP4: 4}
 _VISION_MIB = 1024
+MIN_CAPABILITY = (8, 0)
+"""bfloat16, and the kernels for FP8 and INT4 weights: Ampere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class ModelNeeds:
 
     `name` is what a person calls it, `model` its id on the hub or its folder; `precision` is that
     of the weights, such as ``bf16``, ``fp8`` or ``int4``. `context` is the longest in tokens.
+    `capability` is the least compute capability of a GPU.
     `extra_mib` is memory beyond weights and KV cache that other models do not need. `active_b` is
     in billions of active parameters per token, None where it is unknown. `recipe` and `variant` are
     None for a model without a recipe.
@@ -38,6 +42,7 @@ class ModelNeeds:
     split: SplitRules
     is_quantized: bool = False
     is_mixture: bool = False
+    capability: tuple[int, int] = MIN_CAPABILITY
     extra_mib: int = 0
     embedding_mib: int = 0
     active_b: float | None = None
@@ -59,24 +64,37 @@ class ModelNeeds:
 
 def needs_of_recipe(recipe: Recipe, variant: Variant) -> ModelNeeds:
     """Return the needs that a recipe states for one of its variants."""
-    plain = recipe.variants.get(Precision.BF16)
-    # Only a part of the parameters, of two bytes each, is active.
-    is_mixture = plain is not None and plain.weights_mib > 1.5 * recipe.active_b * 1907
+    # Only a part of the parameters is active.
+    bits = _BITS.get(variant.precision, 16)
+    is_mixture = variant.weights_mib > 3 * recipe.active_b * 119 * bits  # 119 MiB: a billion bits
     return ModelNeeds(
         name=recipe.name,
         model=variant.model,
         precision=variant.precision.value,
         weights_mib=variant.weights_mib,
         context=recipe.context,
-        kv_cache=full_attention(recipe.layers, recipe.kv_heads, recipe.head_dim),
-        split=SplitRules(None, recipe.kv_heads, most=variant.most_gpus),
+        kv_cache=_cache_of_recipe(recipe, variant),
+        split=SplitRules(recipe.heads, recipe.kv_heads, most=variant.most_gpus),
         is_quantized=variant.precision is not Precision.BF16,
         is_mixture=is_mixture,
+        capability=variant.capability or MIN_CAPABILITY,
         active_b=recipe.active_b,
         yarn=recipe.yarn,
         recipe=recipe,
         variant=variant,
     )
+
+
+def _cache_of_recipe(recipe: Recipe, variant: Variant) -> KvCache:
+    """Return the KV cache that a recipe states, in the data type that its options set."""
+    layers = recipe.kv_layers or recipe.layers
+    if recipe.kv_token_bytes is None:
+        group = LayerGroup(layers, recipe.kv_heads, 2 * recipe.head_dim)
+    else:  # one vector for all heads, and what a sparse attention's index takes
+        index = recipe.kv_token_bytes // layers - 2 * recipe.head_dim
+        group = LayerGroup(layers, 1, recipe.head_dim, fixed_bytes=max(0, index))
+    dtype = recipe.vllm_options(variant).get("kv-cache-dtype", "auto")
+    return KvCache((group,), element_bytes(dtype) or 2, recipe.fixed_mib << 20)
 
 
 def needs_of_reading(reading: ModelReading) -> ModelNeeds | None:

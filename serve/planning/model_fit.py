@@ -95,7 +95,8 @@ def fit_model(
             raise UsageError(_refusal(fit, machine, request))
         notes = [_("--force overrules: {why}").format(why=fit.refusal)]
     variables = cuda_environment(machine, fit.devices, environ)
-    notes += (idle.note for idle in idle_gpus(machine, fit.devices, _enough(fit, options)))
+    idle = idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))
+    notes += (gpus.note for gpus in idle)
     return ModelFit(fit, tuple(notes), tuple(variables.items()))
 
 

@@ -16,8 +16,9 @@ from typing import Any
 from ...engine.chat_template import fetch_template, find_template, read_template_file
 from ...engine.fit import SHARE, Fit, rank_fits
 from ...engine.machine import Machine
+from ...engine.model_names import hub_id
 from ...engine.parser_choice import ParserChoice
-from ...engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
+from ...engine.recipes import RecipeMatch, Variant, find_recipe, load_recipes, nearest_recipes
 from ...engine.vllm_model import locate_model
 from ...errors import EngineError, UsageError
 from ...i18n import _
@@ -219,15 +220,22 @@ def _find_model(
         return str(Path(locate_model(options.model)).absolute()), None
     match = find_recipe(options.model)
     if match is not None:
-        return (match.variant or next(iter(match.recipe.variants.values()))).model, match
+        return _variant(match).model, match
     try:
         return locate_model(options.model), None
     except UsageError as error:
-        nearest = nearest_recipes(options.model)
-        if not nearest or "/" in options.model:
-            raise
-        text = _("{error} Or did you mean {names}?")
-        raise UsageError(text.format(error=error, names=_(" or ").join(nearest))) from None
+        nearest = [] if "/" in options.model else nearest_recipes(options.model)
+        text = str(error)
+        if nearest:
+            text = _("{error} Or did you mean {names}?")
+            text = text.format(error=error, names=_(" or ").join(nearest))
+        if (model := hub_id(options.model)) is not None:
+            text += " " + _("On the hub it would be: qchat serve {model}").format(model=model)
+        raise UsageError(text) from None
+
+
+def _variant(match: RecipeMatch) -> Variant:
+    return match.variant or next(iter(match.recipe.variants.values()))
 
 
 def _vllm_args(
@@ -256,6 +264,8 @@ def _vllm_args(
         chosen["gpu-memory-utilization"] = str(options.gpu_memory_utilization)
     if match is not None:
         recipe = match.recipe
+        variant = None if fit is None else fit.needs.variant
+        chosen |= recipe.vllm_options(variant or _variant(match))
         if options.yarn and recipe.yarn is not None:
             chosen["hf-overrides"] = json.dumps(recipe.yarn.overrides())
             notes.append(_("YaRN is on: answers to short prompts get slightly worse."))

@@ -87,7 +87,7 @@ class TestPlan:
         assert plan.served_name == "Qwen3-32B"
 
     def test_without_a_model_the_best_that_fits(self) -> None:
-        assert make_plan(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
+        assert make_plan(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-30B-A3B-GPTQ-Int4"
 
     def test_one_that_does_not_fit_names_the_next(self) -> None:
         with pytest.raises(UsageError) as caught:
@@ -114,6 +114,11 @@ class TestPlan:
     def test_an_unknown_name_suggests_one(self) -> None:
         with pytest.raises(UsageError, match=r"did you mean .*Qwen3-8B"):
             make_plan(ServeOptions("Qwen3-9B"), CPU, {})
+
+    def test_an_unknown_version_is_offered_on_the_hub(self) -> None:
+        with pytest.raises(UsageError, match=r"qchat serve Qwen/Qwen3\.7-27B$") as caught:
+            make_plan(ServeOptions("Qwen3.7-27B"), CPU, {})
+        assert "did you mean" not in str(caught.value)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
     def test_a_public_address_needs_a_key(self, host: str) -> None:
@@ -203,6 +208,17 @@ class TestPlan:
             assert value(plan, "tool-call-parser") is None and not hub.requests
             plan = make_plan(ServeOptions("org/some"), CPU, environ, ask_hub=True)
             assert value(plan, "tool-call-parser") == "minimax_m2"
+
+    def test_a_recipes_options_reach_vllm_unless_given(self) -> None:
+        big = Machine(tuple(Gpu(i, "B200", 183_000, 182_000, (10, 0)) for i in range(8)), 9, 9, 1)
+        plan = make_plan(ServeOptions("nvidia/DeepSeek-V3.2-NVFP4"), big, {})
+        assert value(plan, "tokenizer-mode") == "deepseek_v32"
+        assert value(plan, "kv-cache-dtype") == "fp8"
+        assert value(plan, "tool-call-parser") == "deepseek_v32"
+        own = ServeOptions(
+            "nvidia/DeepSeek-V3.2-NVFP4", passthrough_args=("--kv-cache-dtype", "auto")
+        )
+        assert [*make_plan(own, big, {}).vllm_args].count("--kv-cache-dtype") == 1
 
     def test_host_names_are_compared_in_lower_case(self) -> None:
         plan = make_plan(ServeOptions("demo", allowed_hosts=("LLM.Example",)), CPU, {})
