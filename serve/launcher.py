@@ -92,8 +92,10 @@ def _run(
     parser = make_arg_parser(FlexibleArgumentParser(prog="vllm"))
     arguments = parser.parse_args([*to_arguments(options), *vllm_args])
     validate_parsed_serve_args(arguments)
+    from .access.http_protocol import GuardedProtocol
+
     with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(run_server(arguments))
+        uvloop.run(run_server(arguments, http=GuardedProtocol))
 
 
 if __name__ == "__main__":

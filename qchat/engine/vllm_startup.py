@@ -33,6 +33,7 @@ from typing import Any
 from .. import lifeline
 from ..errors import EngineError
 from ..i18n import _
+from . import compile_caches
 
 SUPPORTED = ((0, 32), (0, 33))
 """The supported versions of vLLM: from the first, below the second."""
@@ -149,8 +150,10 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
 def set_environment(temporary: Path | None = None) -> None:
     """Set vLLM's environment variables in this process, unless the user has set them.
 
-    `temporary` is the folder for its sockets.
+    `temporary` is the folder for its sockets. Raises `UsageError` for a folder for compiled code
+    that another user could write to.
     """
+    os.environ.update(compile_caches.prepare(os.environ))
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports by default
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")  # the log is a file
     if temporary is not None and len(str(temporary)) < 60:  # a socket's path: 107 at most

@@ -3,6 +3,7 @@
 Nothing is started or written here; model folders and key files are read.
 """
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -39,6 +40,7 @@ class ServePlan:
     """A server to start. It holds no secret: `key_source` says where the keys are: ``none``,
     ``variable`` or the path of a file.
 
+    `stall_timeout` and `idle_stop` are seconds, or None for the default and for never; the
     `vllm_args` are the arguments of vLLM after the ``--`` of the launcher, `environment` variables
     for it, such as CUDA_VISIBLE_DEVICES; `notes` are for the person who starts it, who typed
     `command_line` after ``qchat serve``.
@@ -55,6 +57,16 @@ class ServePlan:
     notes: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    stall_timeout: float | None = None
+    idle_stop: float | None = None
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """The seconds that running requests get when the server is stopped: vLLM's option
+        --shutdown-timeout. The supervisor waits for them itself (vLLM cuts streams)."""
+        with contextlib.suppress(ValueError, UsageError):
+            return max(0.0, float(option_names(self.vllm_args).get("shutdown-timeout", "0")))
+        return 0.0
 
     @property
     def url(self) -> str:
@@ -164,11 +176,16 @@ def make_plan(
             allowed_hosts=tuple(host.lower() for host in options.allowed_hosts),
             allowed_origins=options.allowed_origins,
             max_body_bytes=options.max_body_bytes,
+            limits=options.limits,
+            total_limits=options.total_limits,
+            allowed_routes=options.allowed_routes,
         ),
         key_source=key_source,
         notes=tuple(notes),
         command_line=options.command_line,
         environment=chosen.environment,
+        stall_timeout=options.stall_timeout,
+        idle_stop=options.idle_stop,
     )
 
 

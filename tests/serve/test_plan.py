@@ -248,6 +248,13 @@ class TestPassthroughArguments:
         with pytest.raises(UsageError, match="is set by qchat"):
             refuse_owned(arguments)
 
+    @pytest.mark.parametrize("option", ["--hf-token", "--hf_token", "--hf-t"])
+    def test_a_token_has_a_variable(self, option: str) -> None:
+        for arguments in ([option, "hf_secret"], ["--seed", "1", f"{option}=hf_secret"]):
+            with pytest.raises(UsageError, match=f"{option} can't be given.*HF_TOKEN") as caught:
+                refuse_owned(arguments)
+            assert "hf_secret" not in str(caught.value)
+
     @pytest.mark.parametrize(
         "arguments",
         [
