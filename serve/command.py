@@ -259,7 +259,7 @@ def serve(
         return Exit.OK
     plan = _make_plan(options)
     if print_command:
-        for note in plan.notes:
+        for note in (*plan.notes, _launcher_note(plan)):
             click.echo(note, err=True)
         click.echo(plan.shell_command())
         return Exit.OK
@@ -293,6 +293,19 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 
     machine = target_machine(cpu=installed_vllm().cpu)
     return make_plan(options, machine, os.environ, ask_hub=True)
+
+
+def _launcher_note(plan: "ServePlan") -> str:
+    """Return what the launcher passes to vLLM besides the arguments of the command."""
+    from ..engine.vllm_startup import installed_vllm, one_process
+    from .launcher import MIDDLEWARE
+    from .planning.passthrough_args import option_names
+
+    options = ["--middleware", MIDDLEWARE]
+    if one_process(installed_vllm(), option_names(plan.vllm_args)):
+        options += ["--distributed-executor-backend", "uni"]
+    text = _("The launcher adds {options}, and VLLM_NO_USAGE_STATS=1 unless that is set.")
+    return text.format(options=" ".join(options))
 
 
 def _start(

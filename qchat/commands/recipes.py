@@ -12,6 +12,7 @@ from ..i18n import _
 if TYPE_CHECKING:
     from ..engine.fit import Fit, FitRequest
     from ..engine.machine import Machine
+    from ..engine.model_needs import ModelNeeds
 
 
 @click.command(
@@ -32,7 +33,11 @@ Examples:
 """
     ),
 )
-@click.option("--explain", metavar="NAME", help=_("Show the memory budget of one model."))
+@click.option(
+    "--explain",
+    metavar="NAME",
+    help=_("Show the memory budget of one model: a recipe, a folder, or an id on the hub."),
+)
 @click.option(
     "--context", type=click.IntRange(1), metavar="N", help=_("Require a context of N tokens.")
 )
@@ -43,6 +48,7 @@ def recipes(
     explain: str | None, context: int | None, gpus: int | None, yarn: bool, as_json: bool
 ) -> None:
     """Print the fits. Raises `UsageError` for an unknown recipe."""
+    from ..engine import gpu_choice
     from ..engine.fit import FitRequest, rank_fits
     from ..engine.recipes import load_recipes
     from ..engine.this_machine import detect_for_vllm
@@ -59,7 +65,8 @@ def recipes(
         values = [_values(fit) for fit in fits]
         click.echo(json_text({"machine": asdict(machine), "note": note, "recipes": values}))
         return
-    click.echo(machine.description)
+    for line in gpu_choice.overview(machine):
+        click.echo(line)
     if note:
         click.echo(note)
     _table([fit for fit in fits if fit.fits])
@@ -68,13 +75,14 @@ def recipes(
 
 def _table(fits: "Sequence[Fit]") -> None:
     from ..console import table
+    from ..engine import gpu_choice
 
     if not fits:
         click.echo(_("No recipe fits this machine."))
         return
     rows = [(_("RECIPE"), _("MODEL"), _("PRECISION"), _("ON"), _("CONTEXT"), _("REQUESTS"))]
     for fit in fits:
-        place = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("CPU")
+        place = gpu_choice.labels(fit.devices) if fit.devices else _("CPU")
         rows.append(
             (
                 fit.name,
@@ -104,13 +112,13 @@ def _refused(fits: "Sequence[Fit]") -> None:
 
 def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
     from ..console import json_text
-    from ..engine.fit import best_fit, fit_variant, next_best, rank_fits
+    from ..engine.fit import best_fit, fit_needs, fit_variant, next_best, rank_fits
     from ..engine.recipes import find_recipe, load_recipes
 
     match = find_recipe(name)
     if match is None:
-        raise UsageError(unknown_recipe(name))
-    if match.variant is None:
+        fit = fit_needs(_needs(name), machine, request)
+    elif match.variant is None:
         fit = best_fit(match.recipe, machine, request)
     else:
         fit = fit_variant(match.recipe, match.variant, machine, request)
@@ -125,6 +133,25 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
     if alternative is not None:
         text = _("The best alternative: {model}, with {context:,} tokens of context.")
         click.echo(text.format(model=alternative.model, context=alternative.context))
+
+
+def _needs(name: str) -> "ModelNeeds":
+    """What a model without a recipe needs: a folder, or an id on the hub. Raises `UsageError`
+    where it has none of them, or its files do not tell."""
+    import os
+    from pathlib import Path
+
+    from ..engine.model_needs import needs_of_reading
+    from ..engine.model_reading import read_model
+
+    if name.count("/") != 1 and not Path(name).expanduser().is_dir():
+        raise UsageError(unknown_recipe(name))
+    reading = read_model(name, os.environ)
+    needs = needs_of_reading(reading)
+    if needs is None:
+        why = reading.problem or _("its config.json has no maximum context")
+        raise UsageError(_("What {model} needs is unknown: {why}").format(model=name, why=why))
+    return needs
 
 
 def unknown_recipe(name: str) -> str:
@@ -145,11 +172,12 @@ def unknown_recipe(name: str) -> str:
 def format_budget(fit: "Fit", machine: "Machine") -> str:
     """Format the memory budget of a `Fit`, a step per line."""
     from ..console import table
+    from ..engine import gpu_choice
 
     each = _(" of each") if fit.gpus > 1 else ""
     fixed = fit.kv_fixed_mib
     if fit.devices:
-        where = f"{fit.gpus} × {fit.devices[0].name}"
+        where = f"{gpu_choice.labels(fit.devices)} ({fit.devices[0].name})"
         budget = [
             (_("GPU memory") + each, _mib(fit.memory_mib)),
             (_("× {share} used by vLLM").format(share=fit.share), _mib(fit.budget_mib)),
@@ -210,6 +238,7 @@ def _values(fit: "Fit") -> dict[str, Any]:
         "fits": fit.fits,
         "refusal": fit.refusal,
         "gpus": fit.gpus,
+        "devices": [gpu.device or str(gpu.index) for gpu in fit.devices],
         "context": fit.context,
         "kv_tokens": fit.kv_tokens,
         "memory_mib": fit.memory_mib,

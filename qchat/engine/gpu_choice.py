@@ -20,8 +20,8 @@ class IdleGpus:
 
     @property
     def note(self) -> str:
-        """``GPU 0, GPU 2: in use by others (…)``."""
-        return f"{', '.join(gpu.label for gpu in self.gpus)}: {self.reason}"
+        """``GPU 0, 2: in use by other processes (…)``."""
+        return f"{labels(self.gpus)}: {self.reason}"
 
 
 def kinds(gpus: Sequence[Gpu]) -> list[list[Gpu]]:
@@ -47,9 +47,28 @@ def freest(gpus: Sequence[Gpu], count: int) -> tuple[Gpu, ...]:
     return tuple(sorted(chosen, key=lambda gpu: gpu.index))
 
 
+def labels(gpus: Sequence[Gpu]) -> str:
+    """Return ``GPU 0, 1`` or the names of instances."""
+    if any(gpu.is_instance for gpu in gpus):
+        return ", ".join(gpu.label for gpu in gpus)
+    numbers = [gpu.index if gpu.number is None else gpu.number for gpu in gpus]
+    return _("GPU {n}").format(n=", ".join(map(str, numbers)))
+
+
 def is_busy(gpu: Gpu) -> bool:
     """Return whether others use so much of a GPU that it matters."""
     return gpu.free_mib < (1 - BUSY) * gpu.total_mib
+
+
+def overview(machine: Machine) -> list[str]:
+    """Return lines on a machine: what it has, and which of several GPUs others use."""
+    text = _("{gpu}: {used:,} of {total:,} MiB are used by other processes")
+    busy = [
+        text.format(gpu=gpu.label, used=gpu.total_mib - gpu.free_mib, total=gpu.total_mib)
+        for gpu in machine.gpus
+        if is_busy(gpu) and len(machine.gpus) > 1
+    ]
+    return [machine.description, *busy]
 
 
 def idle_gpus(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine import gpu_choice
 from ...engine.fit import Fit, FitRequest, best_fit, fit_needs, fit_variant, next_best, rank_fits
-from ...engine.gpu_choice import cuda_environment, idle_gpus
 from ...engine.kv_cache import element_bytes
 from ...engine.machine import Machine
 from ...engine.model_needs import needs_of_reading
@@ -94,8 +94,8 @@ def fit_model(
         if not options.force:
             raise UsageError(_refusal(fit, machine, request))
         notes = [_("--force overrules: {why}").format(why=fit.refusal)]
-    variables = cuda_environment(machine, fit.devices, environ)
-    idle = idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))
+    variables = gpu_choice.cuda_environment(machine, fit.devices, environ)
+    idle = gpu_choice.idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))
     notes += (gpus.note for gpus in idle)
     return ModelFit(fit, tuple(notes), tuple(variables.items()))
 
@@ -111,7 +111,7 @@ def fit_note(fit: Fit) -> str:
 def _place(fit: Fit) -> str:
     if not fit.gpus:
         return _("the CPU")
-    labels = ", ".join(gpu.label for gpu in fit.devices)
+    labels = gpu_choice.labels(fit.devices)
     parts = []
     if fit.tensor > 1:
         parts.append(_("each layer split over {n}").format(n=fit.tensor))
