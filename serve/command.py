@@ -263,6 +263,7 @@ def serve(
             click.echo(note, err=True)
         click.echo(plan.shell_command())
         return Exit.OK
+    _check_vllm()
     return _start(plan, paths, generate_key=generate_key, detach=detach, wait=not no_wait)
 
 
@@ -306,6 +307,16 @@ def _launcher_note(plan: "ServePlan") -> str:
         options += ["--distributed-executor-backend", "uni"]
     text = _("The launcher adds {options}, and VLLM_NO_USAGE_STATS=1 unless that is set.")
     return text.format(options=" ".join(options))
+
+
+def _check_vllm() -> None:
+    """Warn once of a version that was not tested. Raises `EngineError` for one that can't do."""
+    from ..engine.vllm_entry_points import Use
+    from ..engine.vllm_startup import check_version, installed_vllm
+
+    warning = check_version(installed_vllm(), Use.SERVE)
+    if warning is not None:
+        click.echo(_("Warning: {warning}").format(warning=warning), err=True)
 
 
 def _start(
