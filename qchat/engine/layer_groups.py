@@ -13,6 +13,8 @@ _MLA_FP8_ENTRY = 584  # bytes of DeepSeek V4's compressed entry of 512 elements
 _SLIDING = ("sliding_attention", "sliding", "swa", "local", "local_attention")
 _CHUNKED = ("chunked_attention",)
 _STATES = ("linear_attention", "mamba", "mamba2", "kda", "gated_delta_net", "conv", "short_conv")
+# Of older configs, which do not say it.
+_PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
 _NO_CACHE = ("moe", "mlp", "none", "dense")
 
 
@@ -78,7 +80,7 @@ def _kinds(config: Mapping[str, Any], layers: int) -> list[str]:
         types = [
             "linear_attention" if (n + 1) % interval else "full_attention" for n in range(layers)
         ]
-    elif not types and window and (every := integer(config, "sliding_window_pattern")):
+    elif not types and window and (every := _full_attention_every(config)):
         types = [
             "sliding_attention" if (n + 1) % every else "full_attention" for n in range(layers)
         ]
@@ -91,6 +93,12 @@ def _kinds(config: Mapping[str, Any], layers: int) -> list[str]:
     types = (types or ["full_attention"] * layers)[:layers]
     # The last layers of Gemma 3n and some of Gemma 4 read the cache of earlier ones.
     return types[: layers - (integer(config, "num_kv_shared_layers") or 0)]
+
+
+def _full_attention_every(config: Mapping[str, Any]) -> int | None:
+    """Return n where each n-th layer has full attention and the others slide."""
+    default = _PATTERNS.get(text(config, "model_type"))
+    return integer(config, "sliding_window_pattern") or default
 
 
 def _is_llama4(config: Mapping[str, Any]) -> bool:

@@ -82,6 +82,24 @@ def test_windows(name: str, windows: list[tuple[int, int]]) -> None:
     assert [(g.layers, g.window) for g in groups if g.window is not None] == windows
 
 
+@pytest.mark.parametrize(
+    ("values", "windows"),
+    [
+        # Gemma 3 27B, as its first config.json: each sixth of 62 layers has full attention
+        ({"model_type": "gemma3_text", "num_hidden_layers": 62, "sliding_window": 1024}, [52]),
+        ({"model_type": "mistral", "num_hidden_layers": 32, "sliding_window": 4096}, [32]),
+        (
+            {"model_type": "qwen2", "sliding_window": 131_072, "use_sliding_window": False},
+            [],
+        ),
+    ],
+)
+def test_windows_of_older_configs(values: dict[str, object], windows: list[int]) -> None:
+    config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
+    assert config is not None
+    assert [group.layers for group in config.kv_cache.groups if group.window] == windows
+
+
 def test_a_model_whose_layers_have_different_heads() -> None:
     """Of Nemotron Super's 80 layers 49 have attention, with 8 KV heads each."""
     config = model_configs.parsed("nvidia/Llama-3_3-Nemotron-Super-49B-v1")
