@@ -148,6 +148,11 @@ Exit codes:
     help=_("Send equal rows only once if sampling is deterministic (temperature 0 or a seed)."),
 )
 @click.option(
+    "--adopt",
+    metavar="OLD.jsonl",
+    help=_("Take over the answers that another run's results have to the same requests."),
+)
+@click.option(
     "--time-limit",
     metavar="TIME",
     callback=options.time_span,
@@ -215,6 +220,7 @@ def batch(
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
+    adopt: str | None,
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
@@ -266,6 +272,7 @@ def batch(
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,
+        adopt=adopt,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,
