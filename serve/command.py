@@ -25,6 +25,25 @@ class _ServeCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class GpuCount(click.ParamType[int]):
+    """A number of GPUs, or ``all``, which is 0."""
+
+    name = "gpus"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number. Fails for anything else."""
+        from .planning.options import ALL_GPUS
+
+        text = str(value)
+        if text == "all":
+            return ALL_GPUS
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(_("{value!r} is neither a number above 0 nor all.").format(value=text))
+        return int(text)
+
+
 @click.command(
     cls=_ServeCommand,
     help=_(
@@ -83,7 +102,14 @@ Examples:
     metavar="X",
     help=_("Fraction of each GPU's memory to use."),
 )
+@click.option(
+    "--gpus",
+    type=GpuCount(),
+    metavar="N|all",
+    help=_("Use N GPUs, or all that are free; by default as few as the model needs."),
+)
 @click.option("--yarn", is_flag=True, help=_("Extend the context length with YaRN."))
+@click.option("--force", is_flag=True, help=_("Start the model even if it does not seem to fit."))
 @click.option(
     "--api-key-file",
     "key_file",
@@ -174,7 +200,9 @@ def serve(
     max_model_len: int | None,
     tensor_parallel_size: int | None,
     gpu_memory_utilization: float | None,
+    gpus: int | None,
     yarn: bool,
+    force: bool,
     key_file: Path | None,
     generate_key: bool,
     allowed_origins: tuple[str, ...],
@@ -221,7 +249,9 @@ def serve(
         tensor_parallel_size=tensor_parallel_size,
         max_model_len=max_model_len,
         gpu_memory_utilization=gpu_memory_utilization,
+        gpus=gpus,
         yarn=yarn,
+        force=force,
         key_file=key_file,
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
@@ -240,6 +270,8 @@ def serve(
         return Exit.OK
     plan = _make_plan(options)
     if print_command:
+        for note in (*plan.notes, _launcher_note(plan)):
+            click.echo(note, err=True)
         click.echo(plan.shell_command())
         return Exit.OK
     _check_vllm()
@@ -273,6 +305,19 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 
     machine = target_machine(cpu=installed_vllm().cpu)
     return make_plan(options, machine, os.environ, ask_hub=True)
+
+
+def _launcher_note(plan: "ServePlan") -> str:
+    """Return what the launcher passes to vLLM besides the arguments of the command."""
+    from ..engine.vllm_startup import installed_vllm, one_process
+    from .launcher import MIDDLEWARE
+    from .planning.passthrough_args import option_names
+
+    options = ["--middleware", MIDDLEWARE]
+    if one_process(installed_vllm(), option_names(plan.vllm_args)):
+        options += ["--distributed-executor-backend", "uni"]
+    text = _("The launcher adds {options}, and VLLM_NO_USAGE_STATS=1 unless that is set.")
+    return text.format(options=" ".join(options))
 
 
 def _check_vllm() -> None:

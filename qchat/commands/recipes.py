@@ -12,6 +12,7 @@ from ..i18n import _, plural
 if TYPE_CHECKING:
     from ..engine.fit import Fit, FitRequest
     from ..engine.machine import Machine
+    from ..engine.model_needs import ModelNeeds
 
 
 @click.command(
@@ -33,7 +34,11 @@ Examples:
 """
     ),
 )
-@click.option("--explain", metavar="NAME", help=_("Show the memory budget of one model."))
+@click.option(
+    "--explain",
+    metavar="NAME",
+    help=_("Show the memory budget of one model: a recipe, a folder, or an id on the hub."),
+)
 @click.option(
     "--context", type=click.IntRange(1), metavar="N", help=_("Require a context of N tokens.")
 )
@@ -60,6 +65,7 @@ def recipes(
     if update is not None:
         _update(update, as_json)
         return
+    from ..engine import gpu_choice
     from ..engine.fit import FitRequest, rank_fits
     from ..engine.recipes import load_recipes
     from ..engine.this_machine import detect_for_vllm
@@ -76,7 +82,8 @@ def recipes(
         values = [_values(fit) for fit in fits]
         click.echo(json_text({"machine": asdict(machine), "note": note, "recipes": values}))
         return
-    click.echo(machine.description)
+    for line in gpu_choice.overview(machine):
+        click.echo(line)
     if note:
         click.echo(note)
     _table([fit for fit in fits if fit.fits])
@@ -141,18 +148,19 @@ def _own() -> None:
 
 def _table(fits: "Sequence[Fit]") -> None:
     from ..console import table
+    from ..engine import gpu_choice
 
     if not fits:
         click.echo(_("No recipe fits this machine."))
         return
     rows = [(_("RECIPE"), _("MODEL"), _("PRECISION"), _("ON"), _("CONTEXT"), _("REQUESTS"))]
     for fit in fits:
-        place = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("CPU")
+        place = gpu_choice.labels(fit.devices) if fit.devices else _("CPU")
         rows.append(
             (
-                fit.recipe.name,
-                fit.variant.model,
-                fit.variant.precision.value,
+                fit.name,
+                fit.model,
+                fit.precision,
                 place,
                 f"{fit.context:,}",
                 f"{fit.requests:,}",
@@ -172,18 +180,18 @@ def _refused(fits: "Sequence[Fit]") -> None:
     if fits:
         click.echo("\n" + _("Do not fit:"))
     for fit in fits:
-        click.echo(f"  {fit.recipe.name} ({fit.variant.precision.value}): {fit.refusal}")
+        click.echo(f"  {fit.name} ({fit.precision}): {fit.refusal}")
 
 
 def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
     from ..console import json_text
-    from ..engine.fit import best_fit, fit_variant, next_best, rank_fits
+    from ..engine.fit import best_fit, fit_needs, fit_variant, next_best, rank_fits
     from ..engine.recipes import find_recipe, load_recipes
 
     match = find_recipe(name)
     if match is None:
-        raise UsageError(unknown_recipe(name))
-    if match.variant is None:
+        fit = fit_needs(_needs(name), machine, request)
+    elif match.variant is None:
         fit = best_fit(match.recipe, machine, request)
     else:
         fit = fit_variant(match.recipe, match.variant, machine, request)
@@ -198,7 +206,26 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
     click.echo("\n" + _("It can't run here: {why}").format(why=fit.refusal))
     if alternative is not None:
         text = _("The best alternative: {model}, with {context:,} tokens of context.")
-        click.echo(text.format(model=alternative.variant.model, context=alternative.context))
+        click.echo(text.format(model=alternative.model, context=alternative.context))
+
+
+def _needs(name: str) -> "ModelNeeds":
+    """What a model without a recipe needs: a folder, or an id on the hub. Raises `UsageError`
+    where it has none of them, or its files do not tell."""
+    import os
+    from pathlib import Path
+
+    from ..engine.model_needs import needs_of_reading
+    from ..engine.model_reading import read_model
+
+    if name.count("/") != 1 and not Path(name).expanduser().is_dir():
+        raise UsageError(unknown_recipe(name))
+    reading = read_model(name, os.environ)
+    needs = needs_of_reading(reading)
+    if needs is None:
+        why = reading.problem or _("its config.json has no maximum context")
+        raise UsageError(_("What {model} needs is unknown: {why}").format(model=name, why=why))
+    return needs
 
 
 def unknown_recipe(name: str) -> str:
@@ -219,11 +246,12 @@ def unknown_recipe(name: str) -> str:
 def format_budget(fit: "Fit", machine: "Machine") -> str:
     """Format the memory budget of a `Fit`, a step per line."""
     from ..console import table
+    from ..engine import gpu_choice
 
-    recipe = fit.recipe
     each = _(" of each") if fit.gpus > 1 else ""
-    if fit.gpus:
-        where = f"{fit.gpus} × {machine.gpus[0].name}"
+    fixed = fit.kv_fixed_mib
+    if fit.devices:
+        where = f"{gpu_choice.labels(fit.devices)} ({fit.devices[0].name})"
         budget = [
             (_("GPU memory") + each, _mib(fit.memory_mib)),
             (_("× {share} used by vLLM").format(share=fit.share), _mib(fit.budget_mib)),
@@ -234,33 +262,49 @@ def format_budget(fit: "Fit", machine: "Machine") -> str:
             (_("free memory"), _mib(machine.free_mib)),
             (_("× {share} of it").format(share=fit.share), _mib(fit.budget_mib)),
         ]
-    heads = -(-recipe.kv_heads // max(1, fit.gpus))
-    per_token = _("÷ {n:,} KiB per token: {layers} layers × {heads} KV heads × {dim} × 2 × 2 bytes")
     rows = [
         *budget,
         (_("− weights") + each, _mib(fit.weights_mib)),
         (_("− overhead of vLLM, an estimate"), _mib(fit.reserve_mib)),
         (_("= available for the KV cache"), _mib(fit.room_mib)),
         *([] if fit.gpus else [(_("KV cache, allocated of it"), _mib(fit.kv_mib))]),
-        (
-            per_token.format(
-                n=fit.kv_bytes // 1024, layers=recipe.layers, heads=heads, dim=recipe.head_dim
-            ),
-            _("{n:,} tokens").format(n=fit.kv_tokens),
-        ),
+        *([(_("− for each request, whatever its length"), _mib(fixed))] if fixed else []),
+        (_per_token(fit), _("{n:,} tokens").format(n=fit.kv_tokens)),
         (_("maximum context of the model"), _("{n:,} tokens").format(n=fit.limit)),
         (_("context"), _("{n:,} tokens").format(n=fit.context)),
         (_("concurrent requests of that length"), f"{fit.requests:,}"),
     ]
     head = _("{model} ({precision}) on {where}").format(
-        model=fit.variant.model, precision=fit.variant.precision.value, where=where
+        model=fit.model, precision=fit.precision, where=where
     )
     return head + "\n" + table(rows, right=(1,))
 
 
+def _per_token(fit: "Fit") -> str:
+    """The bytes of a token, with the factors where all layers have the same attention."""
+    groups = fit.needs.kv_cache.groups
+    if len(groups) == 1 and groups[0].grows and groups[0].elements:
+        group = groups[0]
+        heads = -(-group.kv_heads // fit.tensor)
+        text = _("{layers} layers × {heads} KV heads × {dim} × 2 × {bytes} bytes")
+        detail = text.format(
+            layers=group.layers,
+            heads=heads,
+            dim=group.elements // 2,
+            bytes=f"{fit.kv_bytes / (group.layers * heads * group.elements):g}",
+        )
+    else:
+        growing = sum(group.layers for group in groups if group.grows)
+        detail = _("{n} layers keep every token").format(n=growing)
+    text = _("÷ {n:,} KiB per token: {detail}")
+    return text.format(n=round(fit.kv_bytes / 1024), detail=detail)
+
+
 def _sources(fit: "Fit") -> str:
     """Where the recipe's statements and the size of the weights come from."""
-    recipe, variant = fit.recipe, fit.variant
+    recipe, variant = fit.needs.recipe, fit.needs.variant
+    if recipe is None or variant is None:
+        return ""
     basis = {
         "measured": _("measured"),
         "stored": _("the size of the files"),
@@ -288,13 +332,15 @@ def _mib(n: int) -> str:
 
 
 def _values(fit: "Fit") -> dict[str, Any]:
+    recipe = fit.needs.recipe
     return {
-        "recipe": fit.recipe.name,
-        "model": fit.variant.model,
-        "precision": fit.variant.precision.value,
+        "recipe": fit.name,
+        "model": fit.model,
+        "precision": fit.precision,
         "fits": fit.fits,
         "refusal": fit.refusal,
         "gpus": fit.gpus,
+        "devices": [gpu.device or str(gpu.index) for gpu in fit.devices],
         "context": fit.context,
         "kv_tokens": fit.kv_tokens,
         "memory_mib": fit.memory_mib,
@@ -305,7 +351,7 @@ def _values(fit: "Fit") -> dict[str, Any]:
         "kv_mib": fit.kv_mib,
         "kv_bytes_per_token": fit.kv_bytes,
         "context_limit": fit.limit,
-        "source": fit.recipe.source,
-        "date": fit.recipe.date,
-        "origin": fit.recipe.origin or None,
+        "source": None if recipe is None else recipe.source,
+        "date": None if recipe is None else recipe.date,
+        "origin": None if recipe is None else recipe.origin or None,
     }

@@ -1,6 +1,7 @@
 """The hardware of this machine as a typed value: GPUs, memory and CPU cores.
 
-GPUs are read through NVML if nvidia-ml-py is installed; memory respects a container's limit.
+GPUs are read through NVML if nvidia-ml-py is installed; memory and cores respect the limits of a
+container, a Slurm job or a systemd slice.
 """
 
 import contextlib
@@ -8,25 +9,42 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..i18n import _
-from . import nvml
+from . import cgroups, nvml
 
 _MIB = 1 << 20
-_CGROUP = Path("/sys/fs/cgroup")
-_MIG = "MIG-"  # prefix of a MIG device's UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU: its CUDA `index`, memory in MiB and compute capability."""
+    """A GPU, or an instance of one (MIG).
+
+    `index` is CUDA's, among those that this process sees; memory is in MiB. `number` is the GPU's
+    in nvidia-smi, None where it is unknown; `device` is its name for CUDA_VISIBLE_DEVICES: as the
+    person wrote it there, else the number, or the UUID of an instance.
+    """
 
     index: int
     name: str
     total_mib: int
     free_mib: int
     capability: tuple[int, int]
+    number: int | None = None
+    device: str = ""
+    is_instance: bool = False
+
+    @property
+    def label(self) -> str:
+        """``GPU 1``, by its number in nvidia-smi, or ``MIG-…``."""
+        if self.is_instance:
+            return self.device or self.name
+        return _("GPU {n}").format(n=self.index if self.number is None else self.number)
+
+    @property
+    def kind(self) -> tuple[str, int, tuple[int, int]]:
+        """What GPUs of one kind have in common."""
+        return self.name, self.total_mib, self.capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +82,9 @@ class Machine:
 
 def detect(environ: Mapping[str, str] = os.environ) -> Machine:
     """Detect the hardware. Never raises: what can't be read is left out and noted."""
-    gpus, note = _gpus(environ)
     total, free = memory()
-    return Machine(gpus, total, free, len(_cores()), note)
+    gpus, note = _gpus(environ, total, free)
+    return Machine(gpus, total, free, cores(), note)
 
 
 def memory() -> tuple[int, int]:
@@ -78,79 +96,69 @@ def memory() -> tuple[int, int]:
             name, _colon, value = line.partition(":")
             if name == "MemAvailable":
                 free = int(value.split()[0]) // 1024
-    limit, used = _container()
-    if limit is not None and limit < total:
-        return limit, min(free, max(0, limit - used))
+    limits = cgroups.read_limits()
+    if limits.memory is not None:
+        total = min(total, limits.memory // _MIB)
+    if limits.free is not None:
+        free = min(free, limits.free // _MIB)
     return total, free
 
 
-def _container() -> tuple[int | None, int]:
-    """The memory limit of this cgroup (v2) and its current usage, in MiB."""
-    with contextlib.suppress(OSError, ValueError):
-        limit = (_CGROUP / "memory.max").read_text("ascii").strip()
-        if limit != "max":
-            used = int((_CGROUP / "memory.current").read_text("ascii"))
-            for line in (_CGROUP / "memory.stat").read_text("ascii").splitlines():
-                if line.startswith("inactive_file "):  # reclaimable page cache
-                    used -= int(line.split()[1])
-            return int(limit) // _MIB, max(0, used) // _MIB
-    return None, 0
-
-
-def _cores() -> Sequence[int]:
+def cores() -> int:
+    """The CPU cores that this process may use: by its affinity, and by the quota of its groups."""
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return range(os.cpu_count() or 1)
+        number = len(os.sched_getaffinity(0))
+    else:
+        number = os.cpu_count() or 1
+    quota = cgroups.read_limits().cores
+    return number if quota is None else max(1, min(number, int(quota)))
 
 
-def _gpus(environ: Mapping[str, str]) -> tuple[tuple[Gpu, ...], str | None]:
+def _gpus(environ: Mapping[str, str], total: int, free: int) -> tuple[tuple[Gpu, ...], str | None]:
     try:
         with nvml.library() as library:
-            return _visible(library, environ), None
+            return _visible(nvml.devices(library), environ, total, free), None
     except nvml.NoGpuError as error:
         return (), str(error) or None
 
 
-def _visible(library: Any, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+def _visible(
+    devices: Sequence[nvml.Device], environ: Mapping[str, str], total: int, free: int
+) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA shows a process. A GPU that is split into instances shows only those."""
     visible_devices = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible_devices is not None and visible_devices.strip().startswith(_MIG):
-        text = _("CUDA_VISIBLE_DEVICES is {name}, a MIG device, whose memory can't be measured.")
-        raise nvml.NoGpuError(text.format(name=visible_devices.strip()))
-    handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
-    ids = [nvml.decode(library.nvmlDeviceGetUUID(handle)) for handle in handles]
+    names = [] if visible_devices is None else [n.strip() for n in visible_devices.split(",")]
+    places = visible_gpus(visible_devices, devices)
+    if visible_devices is None:
+        places = [n for n in places if devices[n].is_usable]
     return tuple(
-        _gpu(library, handles[at], index)
-        for index, at in enumerate(visible_gpus(visible_devices, ids))
+        Gpu(
+            index,
+            device.name,
+            # A GPU without memory of its own shares the machine's.
+            total if device.total_mib is None else device.total_mib,
+            free if device.free_mib is None else device.free_mib,
+            device.capability,
+            device.number,
+            names[index] if names else device.cuda_name,
+            device.is_instance,
+        )
+        for index, device in enumerate(devices[place] for place in places)
     )
 
 
-def visible_gpus(visible_devices: str | None, ids: Sequence[str]) -> list[int]:
-    """Indexes into `ids` (UUIDs) of the GPUs that CUDA_VISIBLE_DEVICES selects.
+def visible_gpus(visible_devices: str | None, devices: Sequence[nvml.Device]) -> list[int]:
+    """Indexes into `devices` of the GPUs that CUDA_VISIBLE_DEVICES selects.
 
-    As CUDA parses it: indexes or prefixes of UUIDs; the list ends at the first invalid one.
+    As CUDA parses it: numbers or prefixes of UUIDs; the list ends at the first invalid one.
     """
     if visible_devices is None:
-        return list(range(len(ids)))
+        return list(range(len(devices)))
     indexes: list[int] = []
     for item in visible_devices.split(","):
         name = item.strip()
-        if name.isdecimal():
-            index = int(name) if int(name) < len(ids) else None
-        else:
-            index = next((i for i, uuid in enumerate(ids) if name and uuid.startswith(name)), None)
-        if index is None:
+        index = next((i for i, device in enumerate(devices) if device.is_named(name)), None)
+        if index is None or index in indexes:
             break
         indexes.append(index)
     return indexes
-
-
-def _gpu(library: Any, handle: Any, index: int) -> Gpu:
-    memory_info = library.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = library.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(
-        index,
-        nvml.decode(library.nvmlDeviceGetName(handle)),
-        int(memory_info.total) // _MIB,
-        int(memory_info.free) // _MIB,
-        (int(major), int(minor)),
-    )

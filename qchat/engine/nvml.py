@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,33 @@ class Driver:
 
     version: str
     cuda: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU or an instance of one (MIG). `number` is the GPU's in nvidia-smi. Memory is in MiB; it
+    is None for a GPU that uses the machine's. `is_usable` is False for a GPU that is split into
+    instances: CUDA shows those instead."""
+
+    number: int
+    uuid: str
+    name: str
+    total_mib: int | None
+    free_mib: int | None
+    capability: tuple[int, int]
+    is_instance: bool = False
+    is_usable: bool = True
+
+    @property
+    def cuda_name(self) -> str:
+        """The name for CUDA_VISIBLE_DEVICES: not every vLLM reads the UUIDs of whole GPUs there."""
+        return self.uuid if self.is_instance else str(self.number)
+
+    def is_named(self, name: str) -> bool:
+        """Return whether `name` in CUDA_VISIBLE_DEVICES means this device."""
+        if name.isdecimal():
+            return self.is_usable and not self.is_instance and int(name) == self.number
+        return bool(name) and self.uuid.startswith(name)
 
 
 @contextlib.contextmanager
@@ -47,6 +74,52 @@ def library() -> Iterator[Any]:
     finally:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
+
+
+def devices(nvml: Any) -> list[Device]:
+    """All GPUs and instances, in nvidia-smi's order, of the initialized module `pynvml`."""
+    result: list[Device] = []
+    for number in range(nvml.nvmlDeviceGetCount()):
+        handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        instances = list(_instances(nvml, handle))
+        whole = _device(nvml, handle, number, handle)
+        result.append(replace(whole, is_usable=not instances))
+        result += [
+            replace(_device(nvml, instance, number, handle), is_instance=True)
+            for instance in instances
+        ]
+    return result
+
+
+def _device(nvml: Any, handle: Any, number: int, parent: Any) -> Device:
+    """Describe the device; `parent` is the whole GPU, which has the compute capability."""
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(parent)
+    total: int | None = None
+    free: int | None = None
+    # GB10 and Jetson have none: they share the machine's memory.
+    with contextlib.suppress(nvml.NVMLError_NotSupported):
+        info = nvml.nvmlDeviceGetMemoryInfo(handle)
+        total, free = int(info.total) // _MIB, int(info.free) // _MIB
+    return Device(
+        number,
+        decode(nvml.nvmlDeviceGetUUID(handle)),
+        decode(nvml.nvmlDeviceGetName(handle)),
+        total,
+        free,
+        (int(major), int(minor)),
+    )
+
+
+def _instances(nvml: Any, handle: Any) -> Iterator[Any]:
+    """Yield the instances of a GPU in MIG mode."""
+    try:
+        current, _pending = nvml.nvmlDeviceGetMigMode(handle)
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if current else 0
+    except nvml.NVMLError:  # it has no MIG
+        return
+    for index in range(count):
+        with contextlib.suppress(nvml.NVMLError):  # there is no instance at this index
+            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
 
 
 def is_installed() -> bool:

@@ -9,10 +9,11 @@ from .. import demo
 from ..errors import EngineError, UsageError
 from ..i18n import _
 from .chat_template import ChatTemplate, find_template, read_template_file
-from .fit import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
 from .hub_errors import explain_hub_error as explain_hub_error
 from .hub_errors import uses_modelscope
 from .machine import memory
+from .memory_budget import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
+from .model_config import parse_config
 from .parser_choice import ParserChoice
 from .vllm_startup import Options
 
@@ -94,7 +95,7 @@ def options_for(
     if "tool-call-parser" in options:  # the person's own, with or without automatic choice
         selected.pop("enable-auto-tool-choice", None)
     if cpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        selected |= _kv_cache_options(config.get_text_config(), options, throughput)
+        selected |= _kv_cache_options(config.to_dict(), options, throughput)
     return {name: value for name, value in selected.items() if name not in options}
 
 
@@ -134,23 +135,20 @@ def _available(parsers: ParserChoice) -> ParserChoice:
     return replace(parsers, reasoning_parser=reasoning, tool_parser=tools)
 
 
-def _kv_cache_options(config: Any, options: Options, throughput: bool) -> dict[str, str]:
+def _kv_cache_options(values: dict[str, Any], options: Options, throughput: bool) -> dict[str, str]:
     """Sizes of the KV cache and of a step; empty if the config lacks the model's dimensions."""
-    layers = getattr(config, "num_hidden_layers", None)
-    heads = getattr(config, "num_key_value_heads", None)
-    dim = getattr(config, "head_dim", None)
-    longest = getattr(config, "max_position_embeddings", None)
-    if "gpu-memory-utilization" in options or not (layers and heads and dim and longest):
+    config = parse_config(values)
+    if "gpu-memory-utilization" in options or config is None or not config.context:
         return {}
-    per_token = 2 * layers * heads * dim * 2  # keys and values, two bytes each
-    context = _number(options.get("max-model-len"), longest)
+    context = _number(options.get("max-model-len"), config.context)
+    usual = config.kv_cache.request_bytes(min(context, USUAL_TOKENS))
     limit = cache_limit_on_cpu(memory()[1])
     selected: dict[str, str] = {}
     sequences = _number(options.get("max-num-seqs"), USUAL_SEQUENCES)
-    if throughput and _MANY_SEQUENCES * min(context, USUAL_TOKENS) * per_token <= limit:
+    if throughput and _MANY_SEQUENCES * usual <= limit:
         selected["max-num-seqs"] = str(_MANY_SEQUENCES)
         sequences = _number(options.get("max-num-seqs"), _MANY_SEQUENCES)
-    size = cache_on_cpu(per_token, context, sequences, limit)
+    size = cache_on_cpu(usual, config.kv_cache.request_bytes(context), sequences, limit)
     return selected | {"kv-cache-memory-bytes": str(size)}
 
 

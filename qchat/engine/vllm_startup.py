@@ -34,6 +34,7 @@ from .. import lifeline
 from ..errors import EngineError
 from ..i18n import _
 from . import compile_caches
+from .machine import cores as usable_cores
 from .vllm_entry_points import Use, load_front_end
 from .vllm_versions import check_unless_tested, is_tested
 
@@ -210,6 +211,8 @@ def _one_process_environment() -> dict[str, str]:
     # As in vLLM, one core is reserved for the other processes, but not of two: they use half of it.
     # With passive waiting (vLLM's threads spin), two threads gave 13% more rows/s of 32 tokens.
     threads = cores - 1 if cores > 2 else cores
+    # A group's quota counts too: threads beyond it only wait for each other.
+    threads = min(threads, usable_cores())
     return {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "OMP_NUM_THREADS": str(threads),

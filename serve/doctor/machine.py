@@ -89,11 +89,11 @@ def check_gpus(machine: Machine, ours: Collection[int]) -> Findings:
         yield _no_gpu(machine)
         return
     for gpu in machine.gpus:
-        text = _("GPU {n}: {name}, {free:,} of {total:,} MiB free, compute capability {cap}.")
+        text = _("{gpu}: {name}, {free:,} of {total:,} MiB free, compute capability {cap}.")
         yield ok(
             "gpu",
             text.format(
-                n=gpu.index,
+                gpu=gpu.label,
                 name=gpu.name,
                 free=gpu.free_mib,
                 total=gpu.total_mib,
@@ -120,8 +120,6 @@ def _no_gpu(machine: Machine) -> Finding:
     if machine.gpu_note is not None:
         if not nvml.is_installed():
             return warning("gpu", machine.gpu_note, pip_command("install", "nvidia-ml-py"))
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "").startswith("MIG-"):
-            return warning("gpu", machine.gpu_note, "nvidia-smi -L")
         return problem("gpu", machine.gpu_note, "nvidia-smi")
     if nvml.has_device():
         value = os.environ.get("CUDA_VISIBLE_DEVICES", "")

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine import hub_cache
-from ...engine.fit import Fit, best_fit, fit_variant
+from ...engine import gpu_choice, hub_cache
+from ...engine.fit import Fit, best_fit, fit_needs, fit_variant
 from ...engine.machine import Machine
+from ...engine.model_needs import needs_of_reading
+from ...engine.model_reading import read_local
 from ...engine.recipes import RecipeMatch, find_recipe
 from ...engine.vllm_model import locate_model
 from ...errors import UsageError
@@ -41,14 +43,10 @@ def check_model(name: str, machine: Machine, environ: Mapping[str, str]) -> Find
     if match is not None:
         fit = _fit(match, machine)
         if fit.refusal is not None:
-            text = _("{model} can't run here: {why}")
-            text = text.format(model=fit.variant.model, why=fit.refusal)
-            yield problem("fit", text, "qchat recipes")
+            yield _fits(fit)
             return
-        text = _("{model} fits, with {n:,} tokens of context.")
-        text = text.format(model=fit.variant.model, n=fit.context)
-        yield ok("fit", text, context_tokens=fit.context)
-        yield from _on_hub(fit.variant.model, environ, fit.variant.weights_mib)
+        yield _fits(fit)
+        yield from _on_hub(fit.model, environ, fit.needs.weights_mib)
         return
     try:
         path = locate_model(name)
@@ -57,10 +55,23 @@ def check_model(name: str, machine: Machine, environ: Mapping[str, str]) -> Find
         return
     if is_folder:
         yield from check_model_files(Path(path))
+        needs = needs_of_reading(read_local(path, environ))
+        if needs is not None and (machine.gpus or machine.gpu_note is None):
+            yield _fits(fit_needs(needs, machine))
     elif Path(path).is_file():
         yield ok("model", _("{file} exists; only vLLM can check its content.").format(file=path))
     else:
         yield from _on_hub(path, environ, None)
+
+
+def _fits(fit: Fit) -> Finding:
+    if fit.refusal is not None:
+        text = _("{model} can't run here: {why}")
+        return problem("fit", text.format(model=fit.model, why=fit.refusal), "qchat recipes")
+    where = gpu_choice.labels(fit.devices) if fit.devices else _("the CPU")
+    text = _("{model} fits, with {n:,} tokens of context on {where}.")
+    text = text.format(model=fit.model, where=where, n=fit.context)
+    return ok("fit", text, context_tokens=fit.context)
 
 
 def _fit(match: RecipeMatch, machine: Machine) -> Fit:

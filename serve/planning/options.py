@@ -6,10 +6,16 @@ from pathlib import Path
 from ..access.limits import MAX_BODY_BYTES, NO_LIMITS, Limits
 from . import limit_options
 
+ALL_GPUS = 0
+"""As the number of GPUs to use: all that are free."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """The server to start. None leaves a value to the recipe.
+
+    `gpus` is the number of GPUs to use, or `ALL_GPUS` for those that are free; with `force` a
+    model that does not fit is started all the same.
 
     `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
     generates; NAME.key in it need not exist yet. `limits` are those of each client, unless its
@@ -27,7 +33,9 @@ class ServeOptions:
     tensor_parallel_size: int | None = None
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
+    gpus: int | None = None
     yarn: bool = False
+    force: bool = False
     key_file: Path | None = None
     generated_key_dir: Path | None = None
     allowed_origins: tuple[str, ...] = ()
@@ -57,6 +65,7 @@ class ServeOptions:
             "--max-model-len": self.max_model_len,
             "--tensor-parallel-size": self.tensor_parallel_size,
             "--gpu-memory-utilization": self.gpu_memory_utilization,
+            "--gpus": "all" if self.gpus == ALL_GPUS else self.gpus,
             "--stall-timeout": _seconds(self.stall_timeout),
             "--idle-stop": _seconds(self.idle_stop),
         }
@@ -65,6 +74,8 @@ class ServeOptions:
                 arguments += [option, str(value)]
         if self.yarn:
             arguments.append("--yarn")
+        if self.force:
+            arguments.append("--force")
         for origin in self.allowed_origins:
             arguments += ["--allowed-origin", origin]
         for host in self.allowed_hosts:

@@ -34,7 +34,13 @@ OWNED: Mapping[str, str] = {
     "headless": _("vLLM itself"),
     "grpc": _("vLLM itself"),
 }
-_SHORT = {"tp": "tensor-parallel-size", "pp": "pipeline-parallel-size", "dp": "data-parallel-size"}
+_SHORT = {
+    "tp": "tensor-parallel-size",
+    "pp": "pipeline-parallel-size",
+    "dp": "data-parallel-size",
+    "q": "quantization",
+}
+_LEAST_ABBREVIATION = 5  # letters; vLLM takes abbreviations that are unique
 
 
 def option_names(arguments: Sequence[str]) -> dict[str, str]:
@@ -56,6 +62,23 @@ def option_names(arguments: Sequence[str]) -> dict[str, str]:
         elif not options[last]:
             options[last] = argument
     return options
+
+
+def option_value(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value of vLLM's `option` (a name without dashes), the last where it is given
+    several times, abbreviations included; "" for a flag, None where it is not given."""
+    value = None
+    for index, argument in enumerate(arguments):
+        name = _name(argument)
+        if name is None or not (
+            name == option or (len(name) >= _LEAST_ABBREVIATION and option.startswith(name))
+        ):
+            continue
+        value = argument.partition("=")[2]
+        following = arguments[index + 1] if index + 1 < len(arguments) else None
+        if "=" not in argument and following is not None and _name(following) is None:
+            value = following
+    return value
 
 
 def to_arguments(options: Mapping[str, str]) -> list[str]:

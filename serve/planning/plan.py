@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.chat_template import fetch_template, find_template, read_template_file
-from ...engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_best, rank_fits
+from ...engine.fit import SHARE, Fit, rank_fits
 from ...engine.machine import Machine
 from ...engine.model_names import hub_id
 from ...engine.parser_choice import ParserChoice
@@ -26,12 +26,13 @@ from ...i18n import _
 from ..access import access_rules, keys
 from ..access.access_rules import AccessRules
 from ..processes.argument_secrets import mask_secrets
+from . import model_fit
 from .launcher_options import LauncherOptions
 from .options import ServeOptions
 from .passthrough_args import option_names, refuse_owned, to_arguments
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_JSON_VERSION = 2
+_JSON_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class ServePlan:
     ``variable`` or the path of a file.
 
     `stall_timeout` and `idle_stop` are seconds, or None for the default and for never; the
-    `vllm_args` are the arguments of vLLM after the ``--`` of the launcher; `notes` are for the
-    person who starts it, who typed `command_line` after ``qchat serve``.
+    `vllm_args` are the arguments of vLLM after the ``--`` of the launcher, `environment` variables
+    for it, such as CUDA_VISIBLE_DEVICES; `notes` are for the person who starts it, who typed
+    `command_line` after ``qchat serve``.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ServePlan:
     key_source: str
     notes: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     stall_timeout: float | None = None
     idle_stop: float | None = None
 
@@ -85,9 +88,10 @@ class ServePlan:
         return [sys.executable, "-m", "qchat.serve.launcher", *options.to_arguments()]
 
     def shell_command(self) -> str:
-        """Return the command for a shell, with the variable of the access rules (never a key)."""
-        rules = shlex.quote(self.rules.to_variable())
-        return f"{access_rules.VARIABLE}={rules} {shlex.join(self.command())}"
+        """Return the command for a shell, with the variables that it needs (never a key)."""
+        variables = ((access_rules.VARIABLE, self.rules.to_variable()), *self.environment)
+        words = [f"{name}={shlex.quote(value)}" for name, value in variables]
+        return " ".join([*words, shlex.join(self.command())])
 
     def retry_command(self, *arguments: str, passthrough_args: tuple[str, ...] = ()) -> str:
         """Return the command as it was typed, with `arguments` and vLLM's `passthrough_args`
@@ -114,6 +118,7 @@ class ServePlan:
         if values.pop("version", None) != _JSON_VERSION:
             raise EngineError(_("The plan was written by another version of qchat; start again."))
         values |= {name: tuple(values[name]) for name in ("vllm_args", "notes", "command_line")}
+        values["environment"] = tuple((name, value) for name, value in values["environment"])
         return cls(**values | {"rules": AccessRules.from_variable(values["rules"])})
 
 
@@ -139,13 +144,15 @@ def make_plan(
             "--api-key-file FILE or the variable QCHAT_API_KEY; or omit --host."
         )
         raise UsageError(text.format(host=options.host))
-    model, match = _find_model(options, machine)
-    fit = None if match is None or machine is None else _fit(match, options, machine)
+    model, match = _find_model(options, machine, environ)
+    chosen = model_fit.fit_model(model, match, options, machine, environ, ask_hub=ask_hub)
+    fit = chosen.fit
     parsers = _parsers(options, model, match, environ, ask_hub=ask_hub)
     vllm_args, notes = _vllm_args(options, match, fit, environ, parsers)
+    notes = [*chosen.notes, *notes]
     served_name = options.served_model_name or _last_part(options.model or model)
     if fit is not None:
-        model = fit.variant.model
+        model = fit.model
     name = _server_name(options.name, served_name)
     key_file = options.key_file
     if options.generated_key_dir is not None:
@@ -176,6 +183,7 @@ def make_plan(
         key_source=key_source,
         notes=tuple(notes),
         command_line=options.command_line,
+        environment=chosen.environment,
         stall_timeout=options.stall_timeout,
         idle_stop=options.idle_stop,
     )
@@ -215,12 +223,16 @@ def _key_source(file: Path | None, environ: Mapping[str, str]) -> str:
     return "none" if variable is None else "variable"
 
 
-def _find_model(options: ServeOptions, machine: Machine | None) -> tuple[str, RecipeMatch | None]:
+def _find_model(
+    options: ServeOptions, machine: Machine | None, environ: Mapping[str, str]
+) -> tuple[str, RecipeMatch | None]:
     if options.model is None:
-        best = rank_fits(load_recipes(), machine)[0] if machine is not None else None
-        if best is None or not best.fits:
+        request = model_fit.fit_request(options, environ)
+        best = rank_fits(load_recipes(), machine, request)[0] if machine is not None else None
+        recipe = None if best is None or not best.fits else best.needs.recipe
+        if best is None or recipe is None:
             raise UsageError(_("No recipe fits this machine; name a MODEL, such as demo."))
-        return best.recipe.name, RecipeMatch(best.recipe, best.variant)
+        return best.name, RecipeMatch(recipe, best.needs.variant)
     if Path(options.model).expanduser().is_dir() and options.model != "demo":
         return str(Path(locate_model(options.model)).absolute()), None
     match = find_recipe(options.model)
@@ -241,31 +253,6 @@ def _find_model(options: ServeOptions, machine: Machine | None) -> tuple[str, Re
 
 def _variant(match: RecipeMatch) -> Variant:
     return match.variant or next(iter(match.recipe.variants.values()))
-
-
-def _fit(match: RecipeMatch, options: ServeOptions, machine: Machine) -> Fit:
-    request = FitRequest(
-        context=options.max_model_len,
-        gpus=options.tensor_parallel_size,
-        yarn=options.yarn,
-        share=options.gpu_memory_utilization,
-    )
-    if match.variant is None:
-        fit = best_fit(match.recipe, machine, request)
-    else:
-        fit = fit_variant(match.recipe, match.variant, machine, request)
-    if fit.refusal is None:
-        return fit
-    text = _("{model} can't run here: {reason}")
-    text = text.format(model=fit.variant.model, reason=fit.refusal)
-    alternative = next_best(fit, rank_fits(load_recipes(), machine, request)) or next_best(
-        fit, rank_fits(load_recipes(), machine)
-    )
-    if alternative is not None:
-        text += " " + _("Try: qchat serve {model} ({n:,} tokens of context).").format(
-            model=alternative.variant.model, n=alternative.context
-        )
-    raise UsageError(text)
 
 
 def _vllm_args(
@@ -294,15 +281,20 @@ def _vllm_args(
         chosen["gpu-memory-utilization"] = str(options.gpu_memory_utilization)
     if match is not None:
         recipe = match.recipe
-        chosen |= recipe.vllm_options(fit.variant if fit is not None else _variant(match))
+        variant = None if fit is None else fit.needs.variant
+        chosen |= recipe.vllm_options(variant or _variant(match))
         if options.yarn and recipe.yarn is not None:
             chosen["hf-overrides"] = json.dumps(recipe.yarn.overrides())
             notes.append(_("YaRN is on: answers to short prompts get slightly worse."))
     elif options.yarn:
         raise UsageError(_("--yarn needs a model with a recipe; see qchat recipes."))
     if fit is not None:
-        if fit.gpus > 1:
-            chosen.setdefault("tensor-parallel-size", str(fit.gpus))
+        if fit.tensor > 1:
+            chosen.setdefault("tensor-parallel-size", str(fit.tensor))
+        if fit.replicas > 1:
+            chosen["data-parallel-size"] = str(fit.replicas)
+        if fit.needs.split.needs_expert_parallel(fit.tensor):
+            chosen["enable-expert-parallel"] = ""
         if fit.gpus and fit.share != SHARE:
             chosen.setdefault("gpu-memory-utilization", str(fit.share))
         # On a GPU vLLM measures what the weights leave free, more exactly than we compute it.
@@ -313,7 +305,8 @@ def _vllm_args(
         if not (fit.gpus or has_cache_size or "max-num-seqs" in passthrough):
             # The size that `qchat recipes --explain` shows.
             chosen["kv-cache-memory-bytes"] = str(fit.kv_mib << 20)
-        notes.insert(0, _fit_note(fit))
+        if not (fit.gpus or "no-enforce-eager" in passthrough):
+            chosen["enforce-eager"] = ""  # as the launcher does: compiling takes long on a CPU
     if options.allowed_origins:
         chosen["allowed-origins"] = json.dumps(list(options.allowed_origins))
     return to_arguments({k: v for k, v in chosen.items() if k not in passthrough}), notes
@@ -336,16 +329,6 @@ def _parsers(
     if template is not None:
         return template.parsers().with_reasoning_of(stated.reasoning_parser)
     return stated
-
-
-def _fit_note(fit: Fit) -> str:
-    device = _("{n} GPU").format(n=fit.gpus) if fit.gpus else _("the CPU")
-    return _("{model} ({precision}) on {device}, {context:,} tokens of context").format(
-        model=fit.variant.model,
-        precision=fit.variant.precision.value,
-        device=device,
-        context=fit.context,
-    )
 
 
 def _last_part(model: str) -> str:

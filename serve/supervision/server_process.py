@@ -33,6 +33,7 @@ class ServerProcess:
         `descriptors`; return its id. Raises `UsageError` where a compile cache is not private."""
         environment = {
             **os.environ,
+            **dict(self._plan.environment),
             access_rules.VARIABLE: self._plan.rules.to_variable(),
             process_tree.MARK: record.mark,
             # One folder for all temporary files, which is removed even after a kill.

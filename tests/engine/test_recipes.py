@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qchat import cli, demo
 from qchat.engine import machine, recipes
+from qchat.engine.cgroups import Limits
 from qchat.engine.fit import (
     CPU_SHARE,
     LEAST_CONTEXT,
@@ -22,6 +23,7 @@ from qchat.engine.fit import (
     rank_fits,
 )
 from qchat.engine.machine import Gpu, Machine
+from qchat.engine.nvml import Device
 from qchat.engine.recipes import Precision, Recipe, find_recipe, load_recipes
 from qchat.sampling import PRESETS
 
@@ -133,7 +135,7 @@ class TestFit:
         assert len(fit) == len(load_recipes())
         fitting = [one.fits for one in fit]
         assert fitting == sorted(fitting, reverse=True)
-        if fit[0].recipe.name == "demo":  # only where nothing real fits
+        if fit[0].name == "demo":  # only where nothing real fits
             assert sum(fitting) == 1
 
     def test_32b_in_4_bits_on_24_gb_has_the_measured_context(self) -> None:
@@ -186,7 +188,7 @@ class TestFit:
         here = gpus(1, 24_564)
         refused = fit_named("Qwen/Qwen3-32B", here)
         instead = next_best(refused, rank_fits(load_recipes(), here))
-        assert instead is not None and instead.variant.model == "Qwen/Qwen3-32B-AWQ"
+        assert instead is not None and instead.model == "Qwen/Qwen3-32B-AWQ"
         assert next_best(refused, []) is None
 
     def test_yarn_stretches(self) -> None:
@@ -194,7 +196,7 @@ class TestFit:
         assert one.context == one.limit == 131_072
 
     def test_on_a_cpu_what_would_crawl_comes_later(self) -> None:
-        names = [one.recipe.name for one in rank_fits(load_recipes(), cpu(250_000)) if one.fits]
+        names = [one.name for one in rank_fits(load_recipes(), cpu(250_000)) if one.fits]
         assert names.index("Qwen3-30B-A3B") < names.index("Qwen3-4B") < names.index("Qwen3-32B")
 
 
@@ -227,41 +229,17 @@ class TestMachine:
         ],
     )
     def test_visible_as_cuda_reads_it(self, expected: str | None, places: list[int]) -> None:
-        assert machine.visible_gpus(expected, ["GPU-a1", "GPU-b2", "GPU-c3"]) == places
+        devices = [
+            Device(n, uuid, "GPU", 1, 1, ADA)
+            for n, uuid in enumerate(("GPU-a1", "GPU-b2", "GPU-c3"))
+        ]
+        assert machine.visible_gpus(expected, devices) == places
 
-    def test_a_container_has_less(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "memory.max").write_text(str(512 << 20))
-        (tmp_path / "memory.current").write_text(str(300 << 20))
-        (tmp_path / "memory.stat").write_text(f"file 1\ninactive_file {100 << 20}\n")
-        monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    def test_a_container_has_less(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        limits = Limits(memory=512 << 20, free=312 << 20, cores=1.5)
+        monkeypatch.setattr(machine.cgroups, "read_limits", lambda: limits)
         assert machine.memory() == (512, 312)
-
-    def test_gpus_through_nvml(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The shape of nvidia-ml-py's answers, as there may be no GPU here."""
-        monkeypatch.setitem(__import__("sys").modules, "pynvml", FakeNvml())
-        here = machine.detect({"CUDA_VISIBLE_DEVICES": "1"})
-        assert here.gpus == (Gpu(0, "NVIDIA L4", 23_034, 22_000, (8, 9)),)
-
-
-class FakeNvml:
-    """As much of pynvml as is asked for."""
-
-    class NVMLError(Exception):
-        pass
-
-    class HeldMemory:
-        total, free = 23_034 << 20, 22_000 << 20
-
-    def __getattr__(self, name: str) -> object:
-        answers: dict[str, object] = {
-            "nvmlDeviceGetCount": 2,
-            "nvmlDeviceGetHandleByIndex": object(),
-            "nvmlDeviceGetUUID": "GPU-x",
-            "nvmlDeviceGetName": b"NVIDIA L4",
-            "nvmlDeviceGetMemoryInfo": self.HeldMemory,
-            "nvmlDeviceGetCudaComputeCapability": (8, 9),
-        }
-        return lambda *_args: answers.get(name)
+        assert machine.cores() == 1
 
 
 class TestCommand:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qchat.engine import vllm_model
-from qchat.engine.fit import cache_on_cpu
+from qchat.engine.memory_budget import cache_on_cpu
 from qchat.errors import UsageError
 
 
@@ -32,5 +32,5 @@ class TestLocate:
 
 def test_the_kv_cache_on_the_cpu_holds_one_full_context() -> None:
     """However small the limit is, and however few sequences there are."""
-    bytes_per_token, context = 4096, 32768
-    assert cache_on_cpu(bytes_per_token, context, 1, 1 << 20) > context * bytes_per_token
+    usual, whole = 4 << 20, 128 << 20
+    assert cache_on_cpu(usual, whole, 1, 1 << 20) > whole

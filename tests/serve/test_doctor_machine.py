@@ -13,7 +13,7 @@ from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor.finding import Level
 
 from qchat import installation
-from qchat.engine import machine, nvml, vllm_entry_points
+from qchat.engine import nvml, vllm_entry_points
 from qchat.engine.machine import Gpu
 from tests.distributions import PLUGIN, write_distribution
 from tests.engine.vllm_source import write_vllm
@@ -77,20 +77,17 @@ class TestGpu:
         (one,) = doctor_machine.check_gpus(replace(HERE, gpu_note=note), ())
         assert one.level is Level.PROBLEM and one.text == note
 
-    def test_a_part_of_one_can_not_be_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-        monkeypatch.setattr(nvml, "is_installed", lambda: True)
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5f2a")
-        findings = machine.detect()
-        assert (
-            findings.gpus == ()
-            and findings.gpu_note is not None
-            and "MIG-5f2a" in findings.gpu_note
-        )
-        (one,) = doctor_machine.check_gpus(findings, ())
-        assert one.level is Level.WARNING and one.text == findings.gpu_note
-        fits = by_check(doctor_model.check_model("Qwen3-8B", findings, {}))["fit"]
+    def test_without_the_driver_the_fit_is_unknown(self) -> None:
+        note = "The NVIDIA driver does not answer: Unknown error."
+        here = replace(HERE, gpu_note=note)
+        fits = by_check(doctor_model.check_model("Qwen3-8B", here, {}))["fit"]
         assert fits.level is Level.WARNING and "is unknown" in fits.text
+
+    def test_an_instance_is_shown_by_its_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+        part = replace(L4, device="MIG-5f2a", is_instance=True)
+        findings = by_check(doctor_machine.check_gpus(replace(HERE, gpus=(part,)), ()))
+        assert findings["gpu"].text.startswith("MIG-5f2a: NVIDIA L4")
 
     def test_the_driver_and_who_else_is_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())

@@ -59,9 +59,7 @@ def check_machine() -> MachineSupport:
     except EngineError as e:
         return MachineSupport(error_message=str(e))
     machine, _note = detect_for_vllm()
-    fits = [
-        fit for fit in rank_fits(load_recipes(), machine) if fit.fits and fit.recipe.name != DEMO
-    ]
+    fits = [fit for fit in rank_fits(load_recipes(), machine) if fit.fits and fit.name != DEMO]
     return MachineSupport(fits[0] if fits else None, machine=machine.description)
 
 
@@ -136,9 +134,9 @@ def _best_item(support: MachineSupport | None) -> PickItem:
         return PickItem("", _("No other model fits this machine"), support.machine)
     best = support.best
     description = _("fits: {precision}, {context:,} tokens, {gb:.1f} GB").format(
-        precision=best.variant.precision.value.upper(),
+        precision=best.precision.upper(),
         context=best.context,
-        gb=best.variant.weights_mib / 953.7,  # MiB in a GB
+        gb=best.needs.weights_mib / 953.7,  # MiB in a GB
     )
-    text = _("Start {name}").format(name=best.recipe.name)
-    return PickItem(f"start {best.recipe.name}", text, description)
+    text = _("Start {name}").format(name=best.name)
+    return PickItem(f"start {best.name}", text, description)

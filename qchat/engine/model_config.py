@@ -1,0 +1,117 @@
+"""A model's properties from its ``config.json``: what decides memory and how it can be split.
+
+The names of the fields and their defaults are those that vLLM 0.32 reads
+(``transformers_utils/model_arch_config_convertor.py`` and its models).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import layer_groups
+from .json_fields import integer, mapping, nested_text_config, text
+from .kv_cache import KvCache
+from .quantization import Quantization, parse_quantization
+from .tensor_parallel import SplitRules
+
+_CONTEXT_FIELDS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
+_EXPERT_FIELDS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
+_VISION_FIELDS = ("vision_config", "vision_tower", "visual", "vision_cfg")
+# These scale the positions by their factor; the others are already in max_position_embeddings.
+_SCALING_ROPES = ("linear", "dynamic", "yarn", "ntk")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model as its ``config.json`` describes it.
+
+    `context` is the longest context in tokens that it allows; `embedding_parameters` those of the
+    embedding and the output head, which most quantisations leave alone. `is_complete` is False
+    where the config has layers of an unknown kind, so that `kv_cache` is a lower bound.
+    """
+
+    architecture: str
+    model_type: str
+    dtype: str
+    layers: int
+    vocabulary: int
+    context: int
+    kv_cache: KvCache
+    split: SplitRules
+    experts: int = 0
+    embedding_parameters: int = 0
+    has_vision: bool = False
+    quantization: Quantization | None = None
+    is_complete: bool = True
+
+
+def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
+    """Return the properties in a parsed ``config.json``; None where it lacks what every
+    transformer's has, so that nothing can be computed."""
+    inner = nested_text_config(config)
+    heads = integer(inner, "num_attention_heads", "n_head", "num_heads")
+    layers = integer(inner, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
+    hidden = integer(inner, "hidden_size", "n_embd", "d_model")
+    layers = layers or len(inner.get("layers_block_type") or ())
+    if not (heads and layers and hidden):
+        return None
+    quantization = parse_quantization(config) or parse_quantization(inner)
+    kv_bytes = 2.0 if quantization is None else quantization.kv_bytes
+    groups, is_complete = layer_groups.parse(inner, heads, layers, hidden)
+    vocabulary = integer(inner, "vocab_size") or 0
+    tied = bool(inner.get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else ""
+    experts = integer(inner, *_EXPERT_FIELDS) or 0
+    return ModelConfig(
+        architecture=str(first),
+        model_type=text(inner, "model_type") or text(config, "model_type"),
+        dtype=text(inner, "dtype", "torch_dtype") or text(config, "dtype", "torch_dtype"),
+        layers=layers,
+        vocabulary=vocabulary,
+        context=_context(inner, config),
+        kv_cache=KvCache(groups, kv_bytes),
+        split=SplitRules(
+            heads=heads,
+            kv_heads=layer_groups.split_kv_heads(inner, heads),
+            other_heads=layer_groups.state_heads(inner),
+            intermediate=_intermediate(inner, experts),
+            block=1 if quantization is None else quantization.block,
+            experts=experts,
+        ),
+        experts=experts,
+        embedding_parameters=vocabulary * hidden * (1 if tied else 2),
+        has_vision=any(mapping(config, name) for name in _VISION_FIELDS),
+        quantization=quantization,
+        is_complete=is_complete,
+    )
+
+
+def _context(inner: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    found = integer(inner, *_CONTEXT_FIELDS) or integer(config, *_CONTEXT_FIELDS) or 0
+    rope = mapping(inner, "rope_parameters") or mapping(inner, "rope_scaling")
+    kind = text(rope, "rope_type", "type")
+    factor = rope.get("factor")
+    if kind not in _SCALING_ROPES or not isinstance(factor, int | float) or factor <= 1:
+        return found
+    original = integer(rope, "original_max_position_embeddings") if kind == "yarn" else None
+    return int((original or found) * factor)
+
+
+def _intermediate(inner: Mapping[str, Any], experts: int) -> int:
+    """Return the rows of a feed-forward layer that tensor parallelism divides: an expert's where
+    there are experts."""
+    if experts:
+        expert = integer(inner, "moe_intermediate_size", "expert_intermediate_size")
+        if expert:
+            return expert
+    return integer(inner, "intermediate_size", "n_inner", "ffn_dim") or 0

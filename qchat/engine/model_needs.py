@@ -1,0 +1,123 @@
+"""What a model needs of a machine, whether a recipe says so or its own files do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .kv_cache import KvCache, LayerGroup, element_bytes
+from .model_reading import ModelReading
+from .quantization import Quantization
+from .recipes import Precision, Recipe, Variant, Yarn
+from .tensor_parallel import SplitRules
+
+_DTYPES: Mapping[str, str] = {
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "float32": "bf16",  # vLLM loads it in 16 bits
+    "half": "fp16",
+}
+_BITS = {Precision.FP8: 8, Precision.MXFP4: 4, Precision.INT4: 4, Precision.NVFP4: 4}
+_VISION_MIB = 1024
+MIN_CAPABILITY = (8, 0)
+"""bfloat16, and the kernels for FP8 and INT4 weights: Ampere."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNeeds:
+    """A set of weights and what it takes to run it.
+
+    `name` is what a person calls it, `model` its id on the hub or its folder; `precision` is that
+    of the weights, such as ``bf16``, ``fp8`` or ``int4``. `context` is the longest in tokens.
+    `capability` is the least compute capability of a GPU.
+    `extra_mib` is memory beyond weights and KV cache that other models do not need. `active_b` is
+    in billions of active parameters per token, None where it is unknown. `recipe` and `variant` are
+    None for a model without a recipe.
+    """
+
+    name: str
+    model: str
+    precision: str
+    weights_mib: int
+    context: int
+    kv_cache: KvCache
+    split: SplitRules
+    is_quantized: bool = False
+    is_mixture: bool = False
+    capability: tuple[int, int] = MIN_CAPABILITY
+    extra_mib: int = 0
+    embedding_mib: int = 0
+    active_b: float | None = None
+    yarn: Yarn | None = None
+    recipe: Recipe | None = None
+    variant: Variant | None = None
+
+    def quantized_on_load(self, quantization: Quantization) -> "ModelNeeds":
+        """Return the needs of plain weights that vLLM quantises as it loads them; the embedding and
+        the output head keep their 16 bits. Quantised weights stay as they are."""
+        if self.is_quantized:
+            return self
+        linear = max(0, self.weights_mib - self.embedding_mib)
+        weights = self.weights_mib - linear + -(-linear * quantization.bits // 16)
+        return replace(
+            self, weights_mib=weights, precision=quantization.precision, is_quantized=True
+        )
+
+
+def needs_of_recipe(recipe: Recipe, variant: Variant) -> ModelNeeds:
+    """Return the needs that a recipe states for one of its variants."""
+    # Only a part of the parameters is active.
+    bits = _BITS.get(variant.precision, 16)
+    is_mixture = variant.weights_mib > 3 * recipe.active_b * 119 * bits  # 119 MiB: a billion bits
+    return ModelNeeds(
+        name=recipe.name,
+        model=variant.model,
+        precision=variant.precision.value,
+        weights_mib=variant.weights_mib,
+        context=recipe.context,
+        kv_cache=_cache_of_recipe(recipe, variant),
+        split=SplitRules(recipe.heads, recipe.kv_heads, most=variant.most_gpus),
+        is_quantized=variant.precision is not Precision.BF16,
+        is_mixture=is_mixture,
+        capability=variant.capability or MIN_CAPABILITY,
+        active_b=recipe.active_b,
+        yarn=recipe.yarn,
+        recipe=recipe,
+        variant=variant,
+    )
+
+
+def _cache_of_recipe(recipe: Recipe, variant: Variant) -> KvCache:
+    """Return the KV cache that a recipe states, in the data type that its options set."""
+    layers = recipe.kv_layers or recipe.layers
+    if recipe.kv_token_bytes is None:
+        group = LayerGroup(layers, recipe.kv_heads, 2 * recipe.head_dim)
+    else:  # one vector for all heads, and what a sparse attention's index takes
+        index = recipe.kv_token_bytes // layers - 2 * recipe.head_dim
+        group = LayerGroup(layers, 1, recipe.head_dim, fixed_bytes=max(0, index))
+    dtype = recipe.vllm_options(variant).get("kv-cache-dtype", "auto")
+    return KvCache((group,), element_bytes(dtype) or 2, recipe.fixed_mib << 20)
+
+
+def needs_of_reading(reading: ModelReading) -> ModelNeeds | None:
+    """Return the needs that a model's own files show; None where too little of it was read."""
+    config, weights = reading.config, reading.weights
+    if config is None or weights is None or not config.context:
+        return None
+    quantization = config.quantization
+    if quantization is not None:
+        precision = quantization.precision
+    else:
+        stored = {"BF16": "bf16", "F16": "fp16"}.get(weights.dtype or "")
+        precision = stored or _DTYPES.get(config.dtype, config.dtype or "bf16")
+    return ModelNeeds(
+        name=reading.model.rstrip("/").rpartition("/")[2] or reading.model,
+        model=reading.model,
+        precision=precision,
+        weights_mib=weights.mib,
+        context=config.context,
+        kv_cache=config.kv_cache,
+        split=config.split,
+        is_quantized=quantization is not None,
+        is_mixture=config.experts > 0,
+        extra_mib=_VISION_MIB if config.has_vision else 0,
+        embedding_mib=config.embedding_parameters * 2 >> 20,
+    )
