@@ -117,6 +117,20 @@ Exit codes:
     ),
 )
 @click.option(
+    "--schema", metavar="FILE", help=_("Answers are JSON of the JSON schema in this file.")
+)
+@click.option(
+    "--choice", metavar="A,B", help=_("Answers are one of these words, e.g. good,bad,mixed.")
+)
+@click.option("--regex", metavar="PATTERN", help=_("Answers match this pattern as a whole."))
+@click.option("--json-answer", is_flag=True, help=_("Answers are JSON objects."))
+@click.option(
+    "--extract",
+    multiple=True,
+    metavar="NAME=$.PATH",
+    help=_("Add a column with a value of the JSON answer, e.g. city=$.address.city; repeatable."),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -208,6 +222,11 @@ def batch(
     sampling: Sampling,
     template: str | None,
     row_params: bool | None,
+    schema: str | None,
+    choice: str | None,
+    regex: str | None,
+    json_answer: bool,
+    extract: tuple[str, ...],
     limit: int | None,
     restart: bool,
     retry_failed: bool,
@@ -228,6 +247,8 @@ def batch(
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
     from .engines.selection import EngineRequest
+    from .extraction import Extraction
+    from .form import read_form
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
     from .inputs.template import Template
@@ -250,6 +271,8 @@ def batch(
         prefix=prefix,
         encoding=encoding,
         row_params=row_params,
+        form=read_form(schema, choice, regex, any_json=json_answer),
+        extract=tuple(Extraction.parse(text) for text in extract),
     )
     engine_request = EngineRequest(
         engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)

@@ -293,7 +293,7 @@ class _Run:
         )
 
     def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
-        keys, prefix = self._keys, self._defaults.prefix
+        keys, prefix, extract = self._keys, self._defaults.prefix, self._defaults.extract
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
@@ -308,6 +308,7 @@ class _Run:
                     attempts=attempts,
                     prefix=prefix,
                     again=outcome.again,
+                    extract=extract,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
@@ -327,7 +328,7 @@ class _Run:
     def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
         def make_plan(request: Request) -> AnswerPlan:
             earlier = sink.earlier(request.file, request.line)
-            return AnswerPlan(request, selection.continues, earlier)
+            return AnswerPlan(request, selection.continues, earlier, self._defaults.form)
 
         return make_plan
 
