@@ -231,6 +231,7 @@ def serve(
     if print_command:
         click.echo(plan.shell_command())
         return Exit.OK
+    _check_vllm()
     return _start(plan, paths, generate_key=generate_key, detach=detach, wait=not no_wait)
 
 
@@ -261,6 +262,16 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 
     machine = target_machine(cpu=installed_vllm().cpu)
     return make_plan(options, machine, os.environ, ask_hub=True)
+
+
+def _check_vllm() -> None:
+    """Warn once of a version that was not tested. Raises `EngineError` for one that can't do."""
+    from ..engine.vllm_entry_points import Use
+    from ..engine.vllm_startup import check_version, installed_vllm
+
+    warning = check_version(installed_vllm(), Use.SERVE)
+    if warning is not None:
+        click.echo(_("Warning: {warning}").format(warning=warning), err=True)
 
 
 def _start(

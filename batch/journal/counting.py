@@ -8,7 +8,7 @@ from ...errors import Code
 from ...json_types import JsonObject
 from ..background import WorkCounter
 from ..quality import INVALID, quality_of_record
-from .journal import parsed_lines
+from .appender import parsed_lines
 from .manifest import Manifest
 from .output_files import OutputFiles
 

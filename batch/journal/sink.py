@@ -20,21 +20,21 @@ from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
-from ..quality import INVALID
+from .appender import disk_error
 from .counting import earlier_qualities
-from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
+from .input_names import InputNames
+from .journal import Journal, ReadRows, ReloadOptions, Repairs, refuse_changes
 from .manifest import (
     Manifest,
     differences,
     load_manifest,
     recorded_settings,
-    refuse_other_inputs,
     refuse_other_prefix,
 )
 from .order import order_results
 from .output_files import OutputFiles, refuse_foreign, set_aside
 from .records import response_of_record
-from .replacements import ReopenedRows, merge_replacements
+from .replacements import ReopenedRows, merge_replacements, reopen_rows
 
 
 class Sink(Protocol):
@@ -60,6 +60,9 @@ class Sink(Protocol):
 
     def start(self) -> None:
         """Prepare for the first line; called once. Raises `EngineError`."""
+
+    def number(self, file: int) -> int:
+        """Return the number of an input, from 0, by which OpenAI's results name it."""
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row has no line yet."""
@@ -113,6 +116,10 @@ class StdoutSink:
 
     def start(self) -> None:
         """Do nothing."""
+
+    def number(self, file: int) -> int:
+        """Return the number of an input in this run."""
+        return file
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row has no line yet; an engine that is replaced reads the rows again."""
@@ -188,6 +195,7 @@ class FileSink:
         self._reopened = reopened
         self.add_result = self._add_again if reopened else journal.add_result
         self.add_error = journal.add_error
+        self.number = journal.number
         self.is_open = journal.is_open
         self.next_open = journal.next_open
 
@@ -300,6 +308,7 @@ def open_file_sink(
     *,
     engine: str,
     reload: ReloadOptions,
+    read_rows: ReadRows,
     restart: bool = False,
     ordered: bool = False,
     retry_where: Iterable[str] = (),
@@ -314,9 +323,11 @@ def open_file_sink(
     """
     manifest = load_manifest(files.manifest)
     refuse_foreign(files, manifest)
+    earlier = manifest if not restart else None
     keys = tuple(item.key for item in inputs)
+    names = InputNames.of(keys, earlier.inputs if earlier else ())
     new = Manifest(
-        keys,
+        names.recorded,
         files.results.name,
         files.errors.name,
         recorded_settings(defaults),
@@ -325,7 +336,7 @@ def open_file_sink(
         rows=scan.rows,
     )
     counter = counter or WorkCounter()
-    journal = Journal(files, scan, keys, _mode(inputs[0].path))
+    journal = Journal(files, scan, names, _mode(inputs[0].path))
     repairs = Repairs()
     renamed: list[Path] = []
     qualities: Counter[str] = Counter()
@@ -333,19 +344,24 @@ def open_file_sink(
     try:
         if manifest is not None and restart:
             renamed = set_aside(files)
-        elif manifest is not None:
-            refuse_other_inputs(manifest, keys)
-            refuse_other_prefix(manifest, defaults.prefix)
+        elif earlier is not None:
+            refuse_other_prefix(earlier, defaults.prefix)
             merge_replacements(files.results, files.retry, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
-            repairs = journal.load(replace(reload, prefix=manifest.prefix), counter)
+            changes = differences(earlier.settings, new.settings)
+            options = replace(reload, prefix=earlier.prefix, new_settings=bool(changes))
+
+            def prepare() -> None:  # lines may name new inputs before this run has a manifest
+                replace(earlier, inputs=names.recorded).save(files.manifest)
+
+            repairs = journal.load(options, read_rows, prepare, counter)
             if not reload.accept_changes:
-                refuse_changes(repairs, differences(manifest.settings, new.settings))
-            new = replace(new, created=manifest.created)
+                refuse_changes(repairs, changes)
+            new = replace(new, created=earlier.created)
             rows = journal.answered, journal.failed
-            qualities = earlier_qualities(files, manifest, rows, counter)
-            reopened = _reopen(journal, files, retry_where, manifest.prefix, counter)
+            qualities = earlier_qualities(files, earlier, rows, counter)
+            reopened = reopen_rows(journal, files, retry_where, earlier.prefix, counter)
             if reopened is not None:
                 qualities -= reopened.qualities()
     except OSError as error:
@@ -362,25 +378,6 @@ def open_file_sink(
         reopened=reopened,
     )
     return sink, repairs, renamed
-
-
-def _reopen(
-    journal: Journal,
-    files: OutputFiles,
-    qualities: Iterable[str],
-    prefix: str,
-    counter: WorkCounter,
-) -> ReopenedRows | None:
-    """Open the rows with answers of these qualities again; None where there are none."""
-    wanted = frozenset(qualities) - {INVALID}
-    if not wanted or not files.results.exists():
-        return None
-    mode = stat.S_IMODE(files.results.stat().st_mode)
-    rows = ReopenedRows(files.results, files.retry, mode)
-    for row in rows.find(wanted, prefix, journal.file_of, counter):
-        if not journal.reopen(*row):
-            rows.keep(row)
-    return rows if len(rows) else None
 
 
 def _mode(path: Path) -> int:
