@@ -1,6 +1,7 @@
 """The command `qchat batch`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -83,6 +84,15 @@ Exit codes:
     metavar="N",
     callback=_number_or_auto,
     help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
+)
+@click.option(
+    "--servers",
+    "servers_file",
+    metavar="FILE",
+    help=_(
+        "Spread the work over the servers of a TOML file, with sections as in config.toml: "
+        "[servers.NAME] with base_url and a key each (api_key_env, api_key_file)."
+    ),
 )
 @click.option(
     "--rpm",
@@ -215,6 +225,7 @@ def batch(
     api_key_env: str | None,
     model: str | None,
     concurrency: int | None,
+    servers_file: str | None,
     rpm: float | None,
     tpm: float | None,
     engine_args: tuple[str, ...],
@@ -262,6 +273,8 @@ def batch(
         return show_status(status, as_json=progress == "json")
     if not inputs:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
+    if servers_file is not None and (server is not None or base_urls):
+        raise click.UsageError(_("Give --servers, or --server and --base-url, not both."))
     check_encoding(encoding)
     settings = load()
     defaults = RowDefaults(
@@ -275,7 +288,16 @@ def batch(
         extract=tuple(Extraction.parse(text) for text in extract),
     )
     engine_request = EngineRequest(
-        engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)
+        engine,
+        server,
+        base_urls,
+        api_key_env,
+        model,
+        concurrency,
+        None if servers_file is None else Path(servers_file),
+        rpm,
+        tpm,
+        _pairs(engine_args),
     )
     job = BatchJob(
         inputs,
