@@ -40,11 +40,12 @@ from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
-from .request import Outcome, Request
+from .request import Outcome, Request, RowKind
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
 from .scheduler import RecordOutcome
+from .thoughts import ThoughtForms
 
 MAX_LOGS = 20
 """Log files of each kind that are kept."""
@@ -298,6 +299,7 @@ class _Run:
 
     def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
         keys, prefix, extract = self._keys, self._defaults.prefix, self._defaults.extract
+        thoughts = ThoughtForms()
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
@@ -305,9 +307,10 @@ class _Run:
                 stats.add_kept()
                 return
             if outcome.body is not None:
+                is_openai = request.kind is RowKind.OPENAI  # whose bodies stay as they are
                 line = result_line(
                     request,
-                    outcome.body,
+                    outcome.body if is_openai else thoughts.read(request, outcome.body),
                     name=name,
                     number=sink.number(request.file),
                     attempts=attempts,
