@@ -36,7 +36,8 @@ from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .journal.sink import Sink, open_file_sink
+from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
@@ -325,6 +326,7 @@ class _Run:
                     request,
                     outcome.failure,
                     name=name,
+                    number=sink.number(request.file),
                     attempts=attempts,
                     body=outcome.rejected,
                 )
@@ -349,7 +351,13 @@ class _Run:
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
-                line = error_line(row, failure, name=self._keys[row.file], attempts=0)
+                line = error_line(
+                    row,
+                    failure,
+                    name=self._keys[row.file],
+                    number=sink.number(row.file),
+                    attempts=0,
+                )
                 sink.add_error(row.file, row.line, line)
                 stats.add(Outcome(failure=failure))
             elif isinstance(row, InvalidRow) or mark != mark_of(row):

@@ -41,6 +41,7 @@ LONG_RUN = 20_000
 
 # 255: the fork server was killed too, so that no process was left to report the exit code.
 _KILLED_CODES = frozenset({-signal.SIGKILL, 255})
+_COMMAND = "qchat batch FILE --model"  # in messages, before the model
 _EXIT_TIMEOUT = 2.0  # seconds to learn how an engine that is lost has ended
 _SHUTDOWN_TIMEOUT = 10.0  # seconds that vLLM gets to end by itself
 
@@ -236,7 +237,7 @@ class OfflineEngine:
         assert self._installed is not None
         options = self._options.arguments()
         model = locate_model(self._model)
-        check_hub(model)
+        check_hub(model, _COMMAND)
         options |= options_for(model, options, cpu=self._installed.cpu, throughput=True)
         options |= {"model": model, "served-model-name": self._name, "disable-log-stats": ""}
         decided = self._options.compile is not None or "compilation-config" in options
@@ -255,7 +256,7 @@ class OfflineEngine:
 
     def _explain(self, error: Exception) -> str:
         text = _full_message(error)
-        cause = explain_log(text) or explain_hub_error(self._model, text)
+        cause = explain_log(text) or explain_hub_error(self._model, text, command=_COMMAND)
         if cause is None and self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
         cause = cause or text.strip().splitlines()[0]

@@ -99,8 +99,14 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    names = (files.results, files.errors, files.damaged, files.removed, files.retry, files.manifest)
-    for path in names:
+    for path in (
+        files.results,
+        files.errors,
+        files.damaged,
+        files.removed,
+        files.retry,
+        files.manifest,
+    ):
         if not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

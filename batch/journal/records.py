@@ -19,7 +19,7 @@ def result_line(
     body: JsonObject,
     *,
     name: str,
-    number: int,
+    number: int = 0,
     attempts: int,
     prefix: str,
     again: str | None = None,
@@ -27,7 +27,7 @@ def result_line(
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
-    `name` is its input's name, `number` the input's place in the manifest, from 0; `again` is how
+    `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
     an answer that was not whole was mended (`Outcome.again`); `extract` are more columns.
     """
     if request.kind is RowKind.OPENAI:
@@ -59,7 +59,7 @@ def result_line(
     mark: JsonObject = {
         "file": name,
         "line": request.line,
-        "source": fingerprint_text(request.fingerprint),
+        **source_mark(request.fingerprint),
         "digest": request.digest,
         "attempts": attempts,
         "quality": quality_of(body),
@@ -79,9 +79,9 @@ def openai_id(number: int, line: int) -> str:
     return f"qchat-{number + 1}-{line}"
 
 
-def fingerprint_text(fingerprint: int) -> str:
-    """Return the fingerprint of an input line as it stands in `_qchat`: 16 hex digits."""
-    return f"{fingerprint:016x}"
+def source_mark(fingerprint: int) -> JsonObject:
+    """Return what `_qchat` holds of an input line: its fingerprint in 16 hex digits."""
+    return {"source": f"{fingerprint:016x}"} if fingerprint else {}
 
 
 def response_of_record(record: JsonObject, prefix: str) -> JsonObject:
@@ -126,16 +126,19 @@ def error_line(
     failure: Failure,
     *,
     name: str,
+    number: int = 0,
     attempts: int,
     body: JsonObject | None = None,
 ) -> bytes:
     """Return the line of a failed row, newline included, in OpenAI's form for OpenAI rows.
 
-    `body` is the response of a row whose answer was there, but not of the form that was asked for.
+    `name` and `number` are as in `result_line`; `body` is the response of a row whose answer was
+    there, but not of the form that was asked for.
     """
     digest = row.digest if isinstance(row, Request) else None
     if _is_openai(row):
-        return dump_line(_openai_error(row, failure, digest, name, attempts, body))
+        line_id = openai_id(number, row.line)
+        return dump_line(_openai_error(row, failure, digest, line_id, name, attempts, body))
     answer: JsonObject = {} if body is None else {"output": _texts_of(body)}
     return dump_line(
         {
@@ -151,7 +154,7 @@ def error_line(
             "attempts": attempts,
             "input": row.source,
             "digest": digest,
-            "source": fingerprint_text(row.fingerprint),
+            **source_mark(row.fingerprint),
         }
     )
 
@@ -166,6 +169,7 @@ def _openai_error(
     row: Request | InvalidRow,
     failure: Failure,
     digest: str | None,
+    line_id: str,
     name: str,
     attempts: int,
     body: JsonObject | None,
@@ -183,14 +187,14 @@ def _openai_error(
             "body": {"error": details},
         }
     return {
-        "id": openai_id(row.file, row.line),
+        "id": line_id,
         "custom_id": row.custom_id,
         "response": response,
         "error": error,
         "_qchat": {
             "file": name,
             "line": row.line,
-            "source": fingerprint_text(row.fingerprint),
+            **source_mark(row.fingerprint),
             "digest": digest,
             "retryable": failure.retryable,
             "attempts": attempts,
@@ -279,10 +283,11 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
         return None
     mark = value.get("_qchat")
     retryable = value["error"].get("retryable") is True
-    retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
     custom_id = value.get("custom_id")
     if isinstance(mark, dict):
-        value, retryable = mark, retryable or mark.get("retryable") is True
+        retryable = mark.get("retryable") is True
+    retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
+    value = mark if isinstance(mark, dict) else value
     source = value.get("input")
     location = RowLocation(
         value.get("file", ""),

@@ -8,7 +8,6 @@ answers nor the new ones: merging again what was merged already changes nothing.
 """
 
 import hashlib
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,10 +18,8 @@ import orjson
 from ...files import replacing, sync_folder
 from ...json_types import JsonObject
 from ..background import WorkCounter
-from ..quality import INVALID, quality_of_record
+from ..quality import quality_of_record
 from .appender import Appender, cut_torn_line
-from .journal import Journal
-from .output_files import OutputFiles
 from .records import RowLocation, location_of_result
 
 FileOf = Callable[[RowLocation], int | None]
@@ -108,28 +105,6 @@ class ReopenedRows:
         with self.results.open("rb") as file:
             file.seek(self._lines[row][0])
             return file.readline()
-
-
-def reopen_rows(
-    journal: Journal,
-    files: OutputFiles,
-    qualities: Iterable[str],
-    prefix: str,
-    counter: WorkCounter,
-) -> ReopenedRows | None:
-    """Open the rows with answers of these qualities again; None where there are none.
-
-    Raises `OSError`.
-    """
-    wanted = frozenset(qualities) - {INVALID}
-    if not wanted or not files.results.exists():
-        return None
-    mode = stat.S_IMODE(files.results.stat().st_mode)
-    rows = ReopenedRows(files.results, files.retry, mode)
-    for row in rows.find(wanted, prefix, journal.file_of, counter):
-        if not journal.reopen(*row):
-            rows.keep(row)
-    return rows if len(rows) else None
 
 
 def merge_replacements(results: Path, retry: Path, counter: WorkCounter) -> int:

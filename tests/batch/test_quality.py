@@ -117,7 +117,6 @@ def test_openai_rows_have_openais_errors() -> None:
         "_qchat": {
             "file": "in.jsonl",
             "line": 7,
-            "source": "0" * 16,
             "digest": "d" * 32,
             "retryable": False,
             "attempts": 3,
