@@ -172,6 +172,11 @@ Exit codes:
     help=_("Send equal rows only once if sampling is deterministic (temperature 0 or a seed)."),
 )
 @click.option(
+    "--adopt",
+    metavar="OLD.jsonl",
+    help=_("Take over the answers that another run's results have to the same requests."),
+)
+@click.option(
     "--time-limit",
     metavar="TIME",
     callback=options.time_span,
@@ -245,6 +250,7 @@ def batch(
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
+    adopt: str | None,
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
@@ -311,6 +317,7 @@ def batch(
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,
+        adopt=adopt,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         quiet=quiet,

@@ -22,6 +22,7 @@ class BatchJob:
     accept_changes: bool = False
     ordered: bool = False
     dedup: bool = False
+    adopt: str | None = None
     time_limit: float | None = None
     allow_duplicates: bool = False
     quiet: bool = False

@@ -22,7 +22,7 @@ from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
-from .engines.dedup import DedupEngine
+from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
@@ -31,12 +31,13 @@ from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
-from .journal.journal import ReloadOptions, mark_of
+from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, open_file_sink
+from .journal.reload import ReloadOptions
+from .journal.sink import Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
@@ -75,6 +76,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
+    if job.adopt is not None and job.output == "-":
+        raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
@@ -283,6 +286,7 @@ class _Run:
                 restart=job.restart,
                 ordered=job.ordered,
                 retry_where=job.retry_where,
+                take_over=TakeOver(job.adopt, _is_repeatable if job.dedup else None),
                 counter=counter,
             ),
         )
@@ -374,6 +378,10 @@ def _new_log(settings: Settings, kind: str) -> Path:
     for path in logs[: -(MAX_LOGS - 1)]:
         path.unlink(missing_ok=True)
     return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+
+
+def _is_repeatable(request: Request) -> bool:
+    return is_repeatable(request.body)
 
 
 def _exit_code(stats: RunStats) -> Exit:

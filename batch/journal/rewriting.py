@@ -68,22 +68,36 @@ class SourceRows:
         self._positions = array("I")
         self._offsets = array("Q")
 
-    def read(self, rows: Iterator[Row], position: Callable[[int, int], int]) -> None:
-        """Store the rows, which come in the order of their positions. Raises `EngineError` for one
-        that is no request any more, and `OSError`."""
+    def read(
+        self,
+        rows: Iterator[Row],
+        position: Callable[[int, int], int],
+        is_needed: Callable[[Request], bool],
+    ) -> None:
+        """Store those rows that are needed; they come in the order of their positions.
+
+        Raises `EngineError` for one that is no request any more, and `OSError`.
+        """
         for row in rows:
             if not isinstance(row, Request):
                 text = _("An input was changed while it was read (line {line}). Run it again.")
                 raise EngineError(text.format(line=row.line))
+            if not is_needed(row):
+                continue
             self._positions.append(position(row.file, row.line))
             self._offsets.append(self._file.tell())
             self._file.write(dumps([row.custom_id, row.source, row.fingerprint]) + b"\n")
         self._file.flush()
 
+    def has(self, position: int) -> bool:
+        """Whether there is a row with this position."""
+        at = bisect_left(self._positions, position)
+        return at < len(self._positions) and self._positions[at] == position
+
     def at(self, position: int) -> SourceRow:
         """Return the row at a position, which was read."""
         at = bisect_left(self._positions, position)
-        if at == len(self._positions) or self._positions[at] != position:
+        if not self.has(position):
             raise EngineError(_("An input was shortened while it was read. Run it again."))
         self._file.seek(self._offsets[at])
         return SourceRow(*loads(self._file.readline()))

@@ -2,10 +2,12 @@
 
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+import orjson
 
 from ...errors import EngineError
 from ...i18n import _
@@ -14,11 +16,13 @@ from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
-from ..quality import INVALID
+from ..quality import INVALID, quality_of_record
+from ..request import Request
+from .adoption import adopt_answers, check_adoptable, copy_answers
 from .appender import disk_error
 from .counting import earlier_qualities
 from .input_names import InputNames
-from .journal import Journal, ReadRows, ReloadOptions, Repairs, refuse_changes
+from .journal import Journal, ReadRows
 from .manifest import (
     Manifest,
     differences,
@@ -29,6 +33,7 @@ from .manifest import (
 from .order import order_results
 from .output_files import OutputFiles, refuse_foreign, set_aside
 from .records import response_of_record
+from .reload import ReloadOptions, Repairs, refuse_changes
 from .replacements import ReopenedRows, merge_replacements
 
 
@@ -79,6 +84,15 @@ class Sink(Protocol):
 
         Called from another thread, with a counter of its progress. Raises `EngineError`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Which answers open rows get without being asked: those of the results file `adopt`, and
+    those of equal rows, if there is a function that tells which rows would get the same again."""
+
+    adopt: str | None = None
+    is_repeatable: Callable[[Request], bool] | None = None
 
 
 class FileSink:
@@ -221,6 +235,7 @@ def open_file_sink(
     restart: bool = False,
     ordered: bool = False,
     retry_where: Iterable[str] = (),
+    take_over: TakeOver | None = None,
     counter: WorkCounter | None = None,
 ) -> tuple[FileSink, Repairs, list[Path]]:
     """Open the files of a run and read what an earlier one left in them.
@@ -273,10 +288,16 @@ def open_file_sink(
             reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)
             if reopened is not None:
                 qualities -= reopened.qualities()
+        copied = 0
+        if take_over is not None and reopened is None:
+            for line in _taken_over(journal, files, new, take_over, read_rows, counter):
+                copied += 1
+                qualities[quality_of_record(orjson.loads(line), new.prefix).value] += 1
+            repairs = replace(repairs, copied=copied)
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
-    resumed = manifest is not None and not restart
+    resumed = (manifest is not None and not restart) or copied > 0
     sink = FileSink(
         files,
         journal,
@@ -287,6 +308,28 @@ def open_file_sink(
         reopened=reopened,
     )
     return sink, repairs, renamed
+
+
+def _taken_over(
+    journal: Journal,
+    files: OutputFiles,
+    manifest: Manifest,
+    take_over: TakeOver,
+    read_rows: ReadRows,
+    counter: WorkCounter,
+) -> Iterator[bytes]:
+    """Give open rows the answers of another file and of equal rows; yield the lines written."""
+
+    def prepare() -> None:
+        manifest.save(files.manifest, state="interrupted")
+
+    prefix = manifest.prefix
+    if take_over.adopt is not None:
+        path = check_adoptable(take_over.adopt, files, prefix)
+        yield from adopt_answers(journal, path, prefix, read_rows, counter, prepare)
+    if take_over.is_repeatable is not None and files.results.exists():
+        is_repeatable = take_over.is_repeatable
+        yield from copy_answers(journal, files.results, prefix, read_rows, is_repeatable, counter)
 
 
 def _reopen(

@@ -82,6 +82,16 @@ _TABLE = (
         _SERVE,
         parameters=("args", "http"),
     ),
+    EntryPoint(  # replaced in the module of `run_server`, for a socket that is inherited
+        "setup_server",
+        (
+            "vllm.entrypoints.launchers.api_server.entry",  # 0.29
+            "vllm.entrypoints.openai.api_server",
+        ),
+        _SERVE,
+    ),
+    EntryPoint("ReasoningParserManager", ("vllm.reasoning",), _BOTH),
+    EntryPoint("ToolParserManager", ("vllm.tool_parsers",), _BOTH),
     EntryPoint(
         "init_app_state",
         (

@@ -14,9 +14,10 @@ from qchat.batch.inputs.rows import InvalidRow
 from qchat.batch.inputs.scan import InputScan
 from qchat.batch.journal.appender import Appender, DiskTroubleError, cut_torn_line
 from qchat.batch.journal.input_names import InputNames
-from qchat.batch.journal.journal import Journal, ReloadOptions, Repairs
+from qchat.batch.journal.journal import Journal
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import error_line, result_line
+from qchat.batch.journal.reload import ReloadOptions, Repairs
 from qchat.batch.request import CHAT, Request, RowKind, digest, fingerprint
 
 from qchat import files as files_module

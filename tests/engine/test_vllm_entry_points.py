@@ -51,7 +51,9 @@ class TestSource:
         (problem,) = missing(Use.SERVE, tmp_path)
         assert problem.endswith("run_server with the parameter http")
         module = tmp_path / "entrypoints/launchers/api_server/entry/__init__.py"
-        module.write_text("async def run_server(args, **uvicorn_kwargs): ...")
+        module.write_text(
+            "from .launcher import setup_server\nasync def run_server(args, **uvicorn_kwargs): ..."
+        )
         assert missing(Use.SERVE, tmp_path) == ()
 
     def test_what_a_module_imports_or_defines_under_a_condition_counts(
