@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ..errors import Code
+from ..errors import Code, Failure
+from ..i18n import _
 from ..json_types import JsonObject
 from .followups import continued, joined, larger, penalized, resampled
+from .form import AnswerForm
 from .quality import Quality, quality_of
 from .request import Outcome, Request, Usage, digest
 
@@ -45,20 +47,25 @@ class AnswerPlan:
 
     A looped answer is asked once more with a penalty. With the `earlier` response of a row, that is
     mended instead: a cut one is continued, where the engine `can_continue`, or asked again with a
-    larger budget.
+    larger budget. An answer that must have a `form` is mended likewise where it is cut, and asked
+    for once more where it has another form; after that the row has failed.
     """
 
     request: Request
     can_continue: bool = False
     earlier: JsonObject | None = None
+    form: AnswerForm | None = None
     _row: Request = field(init=False)
+    _base: JsonObject = field(init=False)  # with the budget of the last request
     _continuing: JsonObject | None = None  # the response that `request` goes on with
     _first: Outcome | None = None  # of this run; it stands unless the next one is better
     _again: str | None = None
+    _is_mended: bool = False
+    _is_resampled: bool = False
     _usage: Usage = field(default_factory=Usage)
 
     def __post_init__(self) -> None:
-        self._row = self.request
+        self._row, self._base = self.request, self.request.body
         if self.earlier is not None:
             self._mend(self.earlier)
 
@@ -71,6 +78,8 @@ class AnswerPlan:
             body, self._continuing = joined(self._continuing, body), None
         self._usage = _sum(self._usage, outcome.usage)
         outcome = replace(outcome, body=body, usage=self._usage, again=self._again)
+        if self.form is not None and self.form.is_asked_by(self._row.body):
+            return self._check_form(self.form, outcome, body)
         looped = quality_of(body) is Quality.LOOPED
         if self._first is not None:
             return replace(self._first, usage=self._usage) if looped else outcome
@@ -80,11 +89,40 @@ class AnswerPlan:
             return None
         return outcome
 
+    def _check_form(self, form: AnswerForm, outcome: Outcome, body: JsonObject) -> Outcome | None:
+        problem = form.problem_of(body)
+        if problem is None:
+            return outcome
+        if quality_of(body) is Quality.CUT and not self._is_mended:
+            self._is_mended = True
+            if self._mend_cut(body):
+                return None
+        if not self._is_resampled:
+            self._is_resampled = True
+            self._send(resampled(self._base), "resampled")
+            return None
+        text = _("The answer does not have its form: {problem}.").format(problem=problem)
+        failure = Failure(Code.INVALID_ANSWER, text, 200)
+        return replace(outcome, body=None, failure=failure, rejected=body, again=None)
+
+    def _mend_cut(self, response: JsonObject) -> bool:
+        """Continue the answer, or ask again with a larger budget; False where neither can be."""
+        if self.can_continue and (request := continued(self._row.body, response)) is not None:
+            self._continuing = response
+            self._send(request, "continued")
+            return True
+        body = larger(self._row.body)
+        if body is not None:
+            self._base = body
+            self._send(body, "larger budget")
+        return body is not None
+
     def _take_failure(self, outcome: Outcome) -> Outcome | None:
         failure = outcome.failure
         if self._continuing is not None and failure is not None and failure.code in _REFUSALS:
             self._continuing = None
-            self._send(larger(self._row.body) or self._row.body, "larger budget")
+            self._base = larger(self._row.body) or self._row.body
+            self._send(self._base, "larger budget")
             return None
         return outcome if self._first is None else self._first
 
@@ -92,11 +130,8 @@ class AnswerPlan:
         body = self._row.body
         quality = quality_of(response)
         if quality is Quality.CUT:
-            if self.can_continue and (request := continued(body, response)) is not None:
-                self._continuing = response
-                self._send(request, "continued")
-            else:
-                self._send(larger(body) or body, "larger budget")
+            if not self._mend_cut(response):
+                self._send(body, "larger budget")
         elif quality is Quality.LOOPED:
             self._send(penalized(body), "penalty")
         else:

@@ -1,6 +1,7 @@
 """The command `qchat batch`."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -85,6 +86,15 @@ Exit codes:
     help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
 )
 @click.option(
+    "--servers",
+    "servers_file",
+    metavar="FILE",
+    help=_(
+        "Spread the work over the servers of a TOML file, with sections as in config.toml: "
+        "[servers.NAME] with base_url and a key each (api_key_env, api_key_file)."
+    ),
+)
+@click.option(
     "--rpm",
     type=click.FloatRange(0, min_open=True),
     metavar="N",
@@ -115,6 +125,20 @@ Exit codes:
         "Take columns such as temperature as parameters of the request, or as data.  "
         "[default: parameters, but data with --template]"
     ),
+)
+@click.option(
+    "--schema", metavar="FILE", help=_("Answers are JSON of the JSON schema in this file.")
+)
+@click.option(
+    "--choice", metavar="A,B", help=_("Answers are one of these words, e.g. good,bad,mixed.")
+)
+@click.option("--regex", metavar="PATTERN", help=_("Answers match this pattern as a whole."))
+@click.option("--json-answer", is_flag=True, help=_("Answers are JSON objects."))
+@click.option(
+    "--extract",
+    multiple=True,
+    metavar="NAME=$.PATH",
+    help=_("Add a column with a value of the JSON answer, e.g. city=$.address.city; repeatable."),
 )
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
@@ -206,6 +230,7 @@ def batch(
     api_key_env: str | None,
     model: str | None,
     concurrency: int | None,
+    servers_file: str | None,
     rpm: float | None,
     tpm: float | None,
     engine_args: tuple[str, ...],
@@ -213,6 +238,11 @@ def batch(
     sampling: Sampling,
     template: str | None,
     row_params: bool | None,
+    schema: str | None,
+    choice: str | None,
+    regex: str | None,
+    json_answer: bool,
+    extract: tuple[str, ...],
     limit: int | None,
     restart: bool,
     retry_failed: bool,
@@ -234,6 +264,8 @@ def batch(
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
     from .engines.selection import EngineRequest
+    from .extraction import Extraction
+    from .form import read_form
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
     from .inputs.template import Template
@@ -247,6 +279,8 @@ def batch(
         return show_status(status, as_json=progress == "json")
     if not inputs:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
+    if servers_file is not None and (server is not None or base_urls):
+        raise click.UsageError(_("Give --servers, or --server and --base-url, not both."))
     check_encoding(encoding)
     settings = load()
     defaults = RowDefaults(
@@ -256,9 +290,20 @@ def batch(
         prefix=prefix,
         encoding=encoding,
         row_params=row_params,
+        form=read_form(schema, choice, regex, any_json=json_answer),
+        extract=tuple(Extraction.parse(text) for text in extract),
     )
     engine_request = EngineRequest(
-        engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)
+        engine,
+        server,
+        base_urls,
+        api_key_env,
+        model,
+        concurrency,
+        None if servers_file is None else Path(servers_file),
+        rpm,
+        tpm,
+        _pairs(engine_args),
     )
     job = BatchJob(
         inputs,

@@ -42,11 +42,12 @@ from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
-from .request import Outcome, Request
+from .request import Outcome, Request, RowKind
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
 from .scheduler import RecordOutcome
+from .thoughts import ThoughtForms
 
 MAX_LOGS = 20
 """Log files of each kind that are kept."""
@@ -302,7 +303,8 @@ class _Run:
         )
 
     def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
-        keys, prefix = self._keys, self._defaults.prefix
+        keys, prefix, extract = self._keys, self._defaults.prefix, self._defaults.extract
+        thoughts = ThoughtForms()
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
@@ -310,14 +312,16 @@ class _Run:
                 stats.add_kept()
                 return
             if outcome.body is not None:
+                is_openai = request.kind is RowKind.OPENAI  # whose bodies stay as they are
                 line = result_line(
                     request,
-                    outcome.body,
+                    outcome.body if is_openai else thoughts.read(request, outcome.body),
                     name=name,
                     number=sink.number(request.file),
                     attempts=attempts,
                     prefix=prefix,
                     again=outcome.again,
+                    extract=extract,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
@@ -338,7 +342,7 @@ class _Run:
     def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
         def make_plan(request: Request) -> AnswerPlan:
             earlier = sink.earlier(request.file, request.line)
-            return AnswerPlan(request, selection.continues, earlier)
+            return AnswerPlan(request, selection.continues, earlier, self._defaults.form)
 
         return make_plan
 

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,6 +187,25 @@ def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, ServerPro
     if not isinstance(sections, dict):
         raise file.error(("servers",), _("servers must be sections such as [servers.lab]"))
     return values, {name: _server(file, name) for name in sections}
+
+
+def with_servers_of(settings: Settings, path: Path) -> Settings:
+    """Return the settings with the servers of a file of `[servers.NAME]` sections in place of the
+    configured ones. Raises `UsageError`."""
+    file = _ConfigFile.read(path)
+    if file is None:
+        raise UsageError(_("There is no file {path}.").format(path=path))
+    file.check_keys((), ("servers",))
+    sections = file.table.get("servers", {})
+    if not isinstance(sections, dict) or not sections:
+        raise file.error(("servers",), _("servers must be sections such as [servers.lab]"))
+    servers = {name: _server(file, name) for name in sections}
+    places = {
+        f"servers.{name}.{key}": file.place("servers", name, key)
+        for name in servers
+        for key in sections[name]
+    }
+    return replace(settings, servers=servers, origins={**settings.origins, **places})
 
 
 def _tui(file: "_ConfigFile") -> TuiSettings:

@@ -10,7 +10,7 @@ from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...processes import raise_file_limit
-from ...settings import Settings
+from ...settings import Settings, with_servers_of
 from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
@@ -33,6 +33,7 @@ class EngineRequest:
     api_key_env: str | None = None
     model: str | None = None
     concurrency: int | None = None
+    servers_file: Path | None = None
     rpm: float | None = None
     tpm: float | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
@@ -40,7 +41,8 @@ class EngineRequest:
     @property
     def names_server(self) -> bool:
         """Whether an option names a server explicitly."""
-        return self.server is not None or bool(self.base_urls) or self.engine == "http"
+        names = (self.server, self.servers_file)
+        return any(names) or bool(self.base_urls) or self.engine == "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ async def select_engine(
     that they name can't be used.
     """
     if options.engine == "offline":
-        if options.server or options.base_urls:
-            text = _("--engine offline uses no server; leave out --server and --base-url.")
+        if options.server or options.base_urls or options.servers_file:
+            text = _("--engine offline uses no server; leave out --server(s) and --base-url.")
             raise UsageError(text)
         return _offline(options, settings, new_log, reporter, _("--engine offline"))
     endpoints = _endpoints(options, settings)
@@ -135,15 +137,27 @@ async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> l
 
 
 def _endpoints(options: EngineRequest, settings: Settings) -> list[Endpoint]:
+    if options.servers_file is not None:
+        settings = with_servers_of(settings, options.servers_file)
+        named = [
+            resolve(settings, server=name, api_key_env=options.api_key_env)
+            for name in settings.servers
+        ]
+        return _distinct(named)
     resolved = [
         resolve(settings, server=options.server, base_url=url, api_key_env=options.api_key_env)
         for url in options.base_urls or (None,)
     ]
+    return _distinct(resolved)
+
+
+def _distinct(resolved: Sequence[Endpoint | None]) -> list[Endpoint]:
+    """Return the endpoints that there are. Raises `UsageError` for two of one address."""
     endpoints = [endpoint for endpoint in resolved if endpoint is not None]
     urls = [endpoint.base_url for endpoint in endpoints]
     for url in urls:
         if urls.count(url) > 1:
-            raise UsageError(_("--base-url {url} is given twice.").format(url=url))
+            raise UsageError(_("The server {url} is given twice.").format(url=url))
     return endpoints
 
 

@@ -16,6 +16,8 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...sampling import Sampling
 from ..background import WorkCounter
+from ..extraction import Extraction
+from ..form import AnswerForm
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
 from .lines import BadLineError, LineIndex, LineSource, NextLine, open_text
 from .parameters import ParameterColumns
@@ -40,6 +42,7 @@ class RowDefaults:
     With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
     names none (`offered` are the models to choose from). With `row_params`, columns of the names of
     parameters are parameters; None means: unless there is a template. `columns` collects them.
+    Answers must have the `form`, unless a row has one of its own; `extract` are columns of them.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -51,6 +54,8 @@ class RowDefaults:
     prefix: str = ""
     encoding: str = "utf-8"
     row_params: bool | None = None
+    form: AnswerForm | None = None
+    extract: tuple[Extraction, ...] = ()
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
 
     @property
@@ -235,7 +240,7 @@ def _request(
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
     if kind is not RowKind.OPENAI and isinstance(value, dict):
-        for name in ANSWER_COLUMNS:
+        for name in (*ANSWER_COLUMNS, *(item.name for item in defaults.extract)):
             if defaults.prefix + name in value:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
@@ -340,6 +345,8 @@ def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
         if first["role"] not in ("system", "developer"):
             system = {"role": "system", "content": defaults.system}
             body["messages"] = [system, *body["messages"]]
+    if defaults.form is not None and endpoint in (CHAT, COMPLETIONS):
+        body = defaults.form.fill(body)
     model = body.get("model")
     if isinstance(defaults.model, str):
         body["model"] = defaults.model

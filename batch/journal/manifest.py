@@ -113,6 +113,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
         "row_params": defaults.row_params,
+        **({} if defaults.form is None else defaults.form.parameters),
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

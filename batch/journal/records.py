@@ -8,6 +8,7 @@ import orjson
 
 from ...errors import Code, Failure
 from ...json_types import JsonObject
+from ..extraction import Extraction
 from ..inputs.rows import InvalidRow
 from ..quality import answer_of, quality_of
 from ..request import Request, RowKind, dumps
@@ -22,11 +23,12 @@ def result_line(
     attempts: int,
     prefix: str,
     again: str | None = None,
+    extract: Sequence[Extraction] = (),
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
     `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
-    an answer that was not whole was mended (`Outcome.again`).
+    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns.
     """
     if request.kind is RowKind.OPENAI:
         return dump_line(
@@ -50,6 +52,9 @@ def result_line(
     row[prefix + "finish_reason"] = reasons if several else reasons[0]
     for key, values in _extras(choices).items():
         row[prefix + key] = values if several else values[0]
+    for item in extract:
+        values = [item.of(answer.content) for answer in answers]
+        row[prefix + item.name] = values if several else values[0]
     row[prefix + "usage"] = body.get("usage")
     mark: JsonObject = {
         "file": name,

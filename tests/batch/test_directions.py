@@ -8,8 +8,8 @@ import pytest
 BATCH = Path(__file__).parents[2] / "batch"
 
 ALLOWED = {
-    "inputs": {"background", "request"},
-    "journal": {"background", "request", "inputs", "quality"},
+    "inputs": {"background", "request", "form", "extraction"},
+    "journal": {"background", "request", "inputs", "quality", "extraction"},
     "engines": {"request", "response", "inputs", "run_stats"},
 }
 """What the modules of a folder may import of the rest of batch."""

@@ -78,7 +78,7 @@ def row(kind: RowKind = RowKind.PROMPT, source: Any = None) -> Request:
 
 
 def result(body: JsonObject, kind: RowKind = RowKind.PROMPT, source: Any = None) -> bytes:
-    return result_line(row(kind, source), body, name="in.jsonl", attempts=1, prefix="")
+    return result_line(row(kind, source), body, name="in.jsonl", number=0, attempts=1, prefix="")
 
 
 def test_a_column_model_stays_and_the_answers_model_stands_beside_it() -> None:

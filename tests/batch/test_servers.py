@@ -17,7 +17,7 @@ from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, EngineError
 from tests import faults
 from tests.batch.chat_request import chat_request
-from tests.batch.commands import batch, place, read, write
+from tests.batch.commands import batch, once_each, place, read, write
 
 
 def servers(
@@ -259,3 +259,26 @@ def test_a_server_named_twice(capfd: pytest.CaptureFixture[str]) -> None:
     url = "http://127.0.0.1:9"
     assert batch("in.jsonl", "--base-url", url, "--base-url", f"{url}/v1") == 2
     assert "given twice" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("home")
+def test_each_server_of_a_file_gets_its_own_key(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FIRST_KEY", "sesame-one")
+    monkeypatch.setenv("SECOND_KEY", "sesame-two")
+    write("in.jsonl", *({"prompt": f"row {n}"} for n in range(40)))
+    with (
+        faults.running(api_key="sesame-one", answers="latency=0.02") as first,
+        faults.running(api_key="sesame-two", answers="latency=0.02") as second,
+    ):
+        Path("servers.toml").write_text(
+            f'[servers.a]\nbase_url = "{first.url}"\napi_key_env = "FIRST_KEY"\n'
+            f'[servers.b]\nbase_url = "{second.url}"\napi_key_env = "SECOND_KEY"\n'
+        )
+        assert batch("in.jsonl", "--servers", "servers.toml", "--concurrency", "4") == 0
+        once_each("in.results.jsonl", 40)
+        assert first.log.answered and second.log.answered
+    assert batch("in.jsonl", "--servers", "none.toml") == 2
+    assert "There is no file none.toml" in capfd.readouterr().err
+    assert batch("in.jsonl", "--servers", "servers.toml", "--server", "a") == 2

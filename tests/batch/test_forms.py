@@ -1,0 +1,176 @@
+"""Answers with a form: what is asked for, checked here again, mended or refused; extraction."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qchat.batch.answer_plan import AnswerPlan
+from qchat.batch.extraction import Extraction
+from qchat.batch.form import AnswerForm, read_form
+from qchat.batch.request import CHAT, Outcome, Request, RowKind, Usage
+
+from qchat.errors import Code, UsageError
+from qchat.json_types import JsonObject
+from tests import faults
+
+from .commands import batch, read, write
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["city"],
+}
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[faults.Running]:
+    with faults.running() as running:
+        yield running
+
+
+def response(text: str, finish: str = "stop") -> JsonObject:
+    message = {"role": "assistant", "content": text}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+def outcome(text: str, finish: str = "stop") -> Outcome:
+    return Outcome(body=response(text, finish), usage=Usage(1, 2))
+
+
+def plan(form: AnswerForm, *, can_continue: bool = False, **more: object) -> AnswerPlan:
+    messages = [{"role": "user", "content": "q"}]
+    body = form.fill({"messages": messages, "model": "m", "temperature": 0, **more})
+    row = Request(0, 1, "a", RowKind.PROMPT, CHAT, body, "q", "d" * 32)
+    return AnswerPlan(row, can_continue, None, form)
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        (AnswerForm(SCHEMA), '{"city": "Rome", "age": 3}', '{"age": 3}'),
+        (AnswerForm(SCHEMA), '{"city": "Rome"}', "Rome"),
+        (AnswerForm(SCHEMA), '{"city": "Rome"}', '{"city": 7}'),
+        (AnswerForm(choices=("good", "bad")), "good", "goo"),
+        (AnswerForm(regex=r"\d{4}-\d\d"), "2026-11", "2026-11 or so"),
+        (AnswerForm(any_json=True), "{}", "[]"),
+        (AnswerForm({"$ref": "http://127.0.0.1:9/x.json"}), None, "{}"),
+    ],
+)
+def test_texts_are_checked(form: AnswerForm, good: str | None, bad: str) -> None:
+    assert good is None or form.problem(good) is None
+    assert form.problem(bad)
+    thought = f"<think>hm</think>\n\n{good}"
+    assert good is None or form.problem_of(response(thought)) is None
+
+
+def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    for text in ("{", "[]", '{"type": "strin"}'):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"s\.json"):
+            read_form(str(path), None, None, any_json=False)
+    with pytest.raises(UsageError, match="can't be read"):
+        read_form(str(tmp_path / "none"), None, None, any_json=False)
+    with pytest.raises(UsageError, match="--choice"):
+        read_form(None, "a,,b", None, any_json=False)
+    with pytest.raises(UsageError, match="not a pattern"):
+        read_form(None, None, "(", any_json=False)
+    with pytest.raises(UsageError, match="Give one of"):
+        read_form(None, "a,b", "x", any_json=False)
+    assert read_form(None, None, None, any_json=False) is None
+
+
+def test_a_rows_own_form_stands() -> None:
+    own = {"response_format": {"type": "text"}}
+    assert AnswerForm(any_json=True).fill(own) == own
+    body = {"messages": [], **own}
+    row = Request(0, 1, "a", RowKind.PROMPT, CHAT, body, "q", "d" * 32)
+    last = AnswerPlan(row, form=AnswerForm(any_json=True)).take(outcome("words"))
+    assert last is not None and last.answered
+
+
+def test_an_invalid_answer_is_resampled_once_and_fails_with_its_text() -> None:
+    steps = plan(AnswerForm(choices=("good", "bad")), seed=4)
+    assert steps.take(outcome("so so")) is None
+    assert steps.request.body["temperature"] > 0
+    assert steps.request.body["seed"] == 5
+    last = steps.take(outcome("mixed"))
+    assert last is not None and last.failure is not None
+    assert last.failure.code is Code.INVALID_ANSWER
+    assert last.rejected == response("mixed")
+    assert last.usage == Usage(2, 4)
+
+
+def test_a_cut_choice_is_continued_under_the_rest_of_its_words() -> None:
+    form = AnswerForm(choices=("positive", "negative", "position"))
+    steps = plan(form, can_continue=True, max_tokens=2)
+    assert steps.take(outcome("positi", "length")) is None
+    body = steps.request.body
+    assert body["structured_outputs"] == {"choice": ["ve", "on"]}
+    assert body["messages"][-1]["content"] == "positi"
+    assert body["continue_final_message"] is True and body["add_generation_prompt"] is False
+    last = steps.take(outcome("ve"))
+    assert last is not None and last.body is not None
+    assert last.body["choices"][0]["message"]["content"] == "positive"
+    assert last.again == "continued"
+
+
+def test_cut_json_is_asked_again_with_a_larger_budget() -> None:
+    steps = plan(AnswerForm(SCHEMA), can_continue=True, max_tokens=10)
+    assert steps.take(outcome('{"city": "Ro', "length")) is None
+    assert steps.request.body["max_tokens"] == 40
+    assert steps.request.body["messages"][-1]["role"] == "user"
+    last = steps.take(outcome('{"city": "Rome"}'))
+    assert last is not None and last.again == "larger budget"
+
+
+def test_a_run_puts_invalid_answers_into_the_errors_file(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(
+        "in.jsonl",
+        {"prompt": '[[answer:text={"city": "Rome"}]]'},
+        {"prompt": "[[answer:text=Rome]]"},
+    )
+    Path("schema.json").write_text(json.dumps(SCHEMA))
+    args = ["in.jsonl", "--base-url", server.url, "--schema", "schema.json"]
+    assert batch(*args, "--extract", "town=$.city") == 1
+    (row,) = read("in.results.jsonl")
+    assert row["town"] == "Rome"
+    (error,) = read("in.results.errors.jsonl")
+    assert error["output"] == "Rome"
+    assert error["error"]["code"] == "invalid_answer"  # type: ignore[index]
+    assert error["attempts"] == 2
+    assert "1 answered, 1 failed (1 invalid)" in capfd.readouterr().err
+    asked = sum(server.log.attempts.values())
+    assert batch(*args, "--extract", "town=$.city") == 1
+    assert sum(server.log.attempts.values()) == asked
+    assert batch(*args, "--extract", "town=$.city", "--retry-where", "invalid") == 1
+    assert sum(server.log.attempts.values()) == asked + 2
+
+
+def test_extraction() -> None:
+    text = '{"a": {"b": [{"c": 1}, {"c": 2}]}, "x y": 3, "n": null}'
+    for path, value in (
+        ("$.a.b[0].c", 1),
+        ("$.a.b[-1].c", 2),
+        ("$.a.b[*].c", [1, 2]),
+        ("$['x y']", 3),
+        ('$["x y"]', 3),
+        ("$.a.b[9].c", None),
+        ("$.n", None),
+        ("$.no.thing", None),
+        ("$", json.loads(text)),
+    ):
+        assert Extraction.parse(f"name={path}").of(text) == value
+    assert Extraction.parse("name=$.a").of("not JSON") is None
+    for wrong in ("name", "name=a", "=$.a", "name=$.a..b", "name=$[x]"):
+        with pytest.raises(UsageError, match="--extract"):
+            Extraction.parse(wrong)
+
+
+def test_an_extracted_column_does_not_overwrite_one(server: faults.Running) -> None:
+    write("in.jsonl", {"prompt": "x", "city": "Oslo"})
+    args = ["in.jsonl", "--base-url", server.url, "--json-answer", "--extract", "city=$.city"]
+    assert batch(*args) == 2

@@ -1,0 +1,54 @@
+"""A thought that was cut before its end is reasoning, where the model's other answers tell."""
+
+import pytest
+from qchat.batch.request import Request
+from qchat.batch.thoughts import ThoughtForms
+
+from qchat.json_types import JsonObject
+from tests import faults
+
+from .chat_request import chat_request
+from .commands import batch, read, write
+
+
+def response(text: str, finish: str = "stop") -> JsonObject:
+    message = {"role": "assistant", "content": text}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+def message_of(forms: ThoughtForms, row: Request, text: str) -> JsonObject:
+    message: JsonObject = forms.read(row, response(text, "length"))["choices"][0]["message"]
+    return message
+
+
+def test_it_is_learned_from_whole_answers() -> None:
+    forms, row = ThoughtForms(), chat_request("x")
+    assert message_of(forms, row, "I think")["content"] == "I think"
+    forms.read(row, response("I think so.</think>\n\nYes"))
+    assert message_of(forms, row, "I think") == {
+        "role": "assistant",
+        "content": None,
+        "reasoning": "I think",
+    }
+    assert message_of(forms, row, "So</think>\n\nYe")["content"] == "So</think>\n\nYe"
+
+
+def test_a_model_without_such_thoughts_is_cut_in_its_answer() -> None:
+    forms, row = ThoughtForms(), chat_request("x")
+    forms.read(row, response("Yes"))
+    forms.read(row, response("The tag </think> ends it."))
+    forms.read(row, response("<think>no</think>Yes"))
+    assert message_of(forms, row, "I th")["content"] == "I th"
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_tells_them_apart(server: faults.Running) -> None:
+    write(
+        "in.jsonl",
+        {"prompt": "a [[answer:text=I think so</think>Yes]]"},
+        {"prompt": "b [[answer:finish=length;text=I think]]"},
+    )
+    assert batch("in.jsonl", "--base-url", server.url, "--concurrency", "1") == 0
+    rows = {row["_qchat"]["line"]: row for row in read("in.results.jsonl")}  # type: ignore[index]
+    assert (rows[1]["output"], rows[1]["reasoning"]) == ("Yes", "I think so")
+    assert (rows[2]["output"], rows[2]["reasoning"]) == (None, "I think")
