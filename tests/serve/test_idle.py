@@ -145,8 +145,8 @@ def test_three_clients_wake_a_sleeping_server_and_all_are_answered_twice(
                 capsys.readouterr()
                 assert cli.run(["status", "--json"]) == 0
                 asleep.append(json.loads(capsys.readouterr().out)["servers"][0])
-                for path in ("/health", "/metrics", "/invocations"):
-                    scrapes.append(ask(unused_port, path, "GET")[0])
+                paths = ("/health", "/metrics", "/invocations")
+                scrapes.extend(ask(unused_port, path, "GET")[0] for path in paths)
                 assert state(registry) == records.IDLE
                 rounds.append(at_once(unused_port, 3))
         finally:
