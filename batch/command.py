@@ -19,6 +19,16 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     return int(value)
 
 
+def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:
+    from .quality import COUNTED
+
+    names = frozenset(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in sorted(names - set(COUNTED)):
+        text = _("'{name}' is none of {names}.")
+        raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    return names
+
+
 @click.command(
     help=_(
         """Answer every line of JSONL files.
@@ -75,6 +85,18 @@ Exit codes:
     help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
 )
 @click.option(
+    "--rpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N requests a minute to each server."),
+)
+@click.option(
+    "--tpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N tokens a minute, prompts included, to each server."),
+)
+@click.option(
     "--vllm",
     "engine_args",
     multiple=True,
@@ -87,6 +109,14 @@ Exit codes:
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
 )
 @click.option(
+    "--row-params/--no-row-params",
+    default=None,
+    help=_(
+        "Take columns such as temperature as parameters of the request, or as data.  "
+        "[default: parameters, but data with --template]"
+    ),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -96,6 +126,15 @@ Exit codes:
     "--retry-failed",
     is_flag=True,
     help=_("Retry rows that failed with an error that is not retried automatically."),
+)
+@click.option(
+    "--retry-where",
+    metavar="QUALITY",
+    callback=_qualities,
+    help=_(
+        "Ask rows again whose answers are cut, empty, looped or invalid (several: cut,empty). Cut "
+        "ones are continued where the engine can, or get a larger budget."
+    ),
 )
 @click.option(
     "--accept-changes",
@@ -162,13 +201,17 @@ def batch(
     api_key_env: str | None,
     model: str | None,
     concurrency: int | None,
+    rpm: float | None,
+    tpm: float | None,
     engine_args: tuple[str, ...],
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    row_params: bool | None,
     limit: int | None,
     restart: bool,
     retry_failed: bool,
+    retry_where: frozenset[str],
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
@@ -206,9 +249,10 @@ def batch(
         template=Template.parse(template) if template is not None else None,
         prefix=prefix,
         encoding=encoding,
+        row_params=row_params,
     )
     engine_request = EngineRequest(
-        engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
+        engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)
     )
     job = BatchJob(
         inputs,
@@ -218,6 +262,7 @@ def batch(
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
+        retry_where=retry_where,
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,

@@ -18,6 +18,7 @@ class BatchJob:
     limit: int | None = None
     restart: bool = False
     retry_failed: bool = False
+    retry_where: frozenset[str] = frozenset()
     accept_changes: bool = False
     ordered: bool = False
     dedup: bool = False

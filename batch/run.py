@@ -19,6 +19,7 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings, private_dir
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine
@@ -35,9 +36,11 @@ from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .journal.sink import Sink, open_file_sink
+from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .progress import JsonProgress, ProgressDisplay
+from .quality import INVALID
 from .request import Outcome, Request
 from .run_messages import RunMessages
 from .run_stats import RunStats
@@ -196,8 +199,11 @@ class _Run:
     ) -> Exit:
         messages = self._messages
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed)
+        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        for line in self._defaults.columns.messages(model):
+            self._display.say(line)
         messages.show_start(scan, stats)
         if stats.done == stats.total:
             messages.show_all_done(stats)
@@ -216,6 +222,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
+            self._planner(sink, selection),
         )
         stack.push_async_callback(runner.close)
         try:
@@ -268,11 +275,13 @@ class _Run:
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,
+                    retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
                 ),
                 read_rows=partial(iter_open_rows, self._inputs, self._defaults, scan),
                 restart=job.restart,
                 ordered=job.ordered,
+                retry_where=job.retry_where,
                 counter=counter,
             ),
         )
@@ -293,6 +302,9 @@ class _Run:
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
+            if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
+                stats.add_kept()
+                return
             if outcome.body is not None:
                 line = result_line(
                     request,
@@ -301,15 +313,30 @@ class _Run:
                     number=sink.number(request.file),
                     attempts=attempts,
                     prefix=prefix,
+                    again=outcome.again,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
                 assert outcome.failure is not None
-                line = error_line(request, outcome.failure, name=name, attempts=attempts)
+                line = error_line(
+                    request,
+                    outcome.failure,
+                    name=name,
+                    number=sink.number(request.file),
+                    attempts=attempts,
+                    body=outcome.rejected,
+                )
                 sink.add_error(request.file, request.line, line)
             stats.add(outcome)
 
         return record
+
+    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
+        def make_plan(request: Request) -> AnswerPlan:
+            earlier = sink.earlier(request.file, request.line)
+            return AnswerPlan(request, selection.continues, earlier)
+
+        return make_plan
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
@@ -320,7 +347,13 @@ class _Run:
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
-                line = error_line(row, failure, name=self._keys[row.file], attempts=0)
+                line = error_line(
+                    row,
+                    failure,
+                    name=self._keys[row.file],
+                    number=sink.number(row.file),
+                    attempts=0,
+                )
                 sink.add_error(row.file, row.line, line)
                 stats.add(Outcome(failure=failure))
             elif isinstance(row, InvalidRow) or mark != mark_of(row):

@@ -14,10 +14,11 @@ import orjson
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
-from ...sampling import PARAMETERS, Sampling
+from ...sampling import Sampling
 from ..background import WorkCounter
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
 from .lines import BadLineError, LineIndex, LineSource, NextLine, open_text
+from .parameters import ParameterColumns
 from .template import Template
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -37,7 +38,8 @@ class RowDefaults:
     """The command line's values for every row; a row's own take precedence, except over `model`.
 
     With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
-    names none (`offered` are the models to choose from).
+    names none (`offered` are the models to choose from). With `row_params`, columns of the names of
+    parameters are parameters; None means: unless there is a template. `columns` collects them.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -48,6 +50,13 @@ class RowDefaults:
     template: Template | None = None
     prefix: str = ""
     encoding: str = "utf-8"
+    row_params: bool | None = None
+    columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
+
+    @property
+    def takes_parameters(self) -> bool:
+        """Whether columns of the names of parameters are parameters."""
+        return self.template is None if self.row_params is None else self.row_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +228,7 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
-    kind, endpoint, body = _parse(value, defaults.template)
+    kind, endpoint, body = _parse(value, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
         custom_id = make_id(file, line)
@@ -239,21 +248,27 @@ class BlockingError(BadLineError):
     """The command is wrong rather than this line: the run must not start."""
 
 
-def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObject]:
-    if template is not None:
+def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
+    if (template := defaults.template) is not None:
         if not isinstance(value, dict):
             raise BadLineError(_("must be an object when --template is given"))
         messages = [{"role": "user", "content": template.fill(value)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
     if not isinstance(value, dict):
         raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
     if "body" in value:
-        return _parse_openai(value)
+        kind, endpoint, body = _parse_openai(value)
+        defaults.columns.look_at(body, endpoint)
+        return kind, endpoint, body
     if "messages" in value:
         check_messages(value["messages"])
-        return RowKind.MESSAGES, CHAT, {"messages": value["messages"], **_parameters(value)}
+        return (
+            RowKind.MESSAGES,
+            CHAT,
+            {"messages": value["messages"], **_parameters(value, defaults)},
+        )
     if "prompt" in value:
         prompt = value["prompt"]
         if not isinstance(prompt, str):
@@ -261,7 +276,7 @@ def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObj
                 _("'prompt' must be a string, not {type}").format(type=_type(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
     )
@@ -314,8 +329,8 @@ def _text(text: str) -> str:
     return text
 
 
-def _parameters(value: JsonObject) -> JsonObject:
-    return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
+def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:
+    return defaults.columns.parameters_of(value, CHAT) if defaults.takes_parameters else {}
 
 
 def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:

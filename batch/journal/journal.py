@@ -64,14 +64,16 @@ class ReloadOptions:
     """How to read the files of an earlier run.
 
     `prefix` is that of its answer columns; `limited` says that there may be rows that were not
-    scanned (`--limit`); `retry_failed` also reopens rows that failed for good; `new_settings` says
-    that the command line's parameters are others than before; `accept_changes` reopens the rows
-    that are therefore other requests.
+    scanned (`--limit`); `retry_failed` also reopens rows that failed for good, `retry_invalid`
+    those whose answers did not have their form; `new_settings` says that the command line's
+    parameters are others than before; `accept_changes` reopens the rows that are therefore other
+    requests.
     """
 
     prefix: str = ""
     limited: bool = False
     retry_failed: bool = False
+    retry_invalid: bool = False
     new_settings: bool = False
     accept_changes: bool = False
 
@@ -120,7 +122,8 @@ class Journal:
                 return repairs
         errors: EarlierLines | None = None
         if self._files.errors.exists():
-            errors = EarlierLines(self._files.errors, location_of_error)
+            locate = partial(location_of_error, retry_invalid=options.retry_invalid)
+            errors = EarlierLines(self._files.errors, locate)
             self._match_errors(errors, options, counter)
         changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
         if changed:
@@ -302,6 +305,20 @@ class Journal:
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
         return self._states.by_file[file][line - 1] == OPEN
+
+    def reopen(self, file: int, line: int) -> bool:
+        """Open an answered row again; return whether it was one."""
+        states = self._states.by_file[file]
+        if line > len(states) or states[line - 1] != ANSWERED:
+            return False
+        states[line - 1] = OPEN
+        self.answered -= 1
+        return True
+
+    def close_again(self, file: int, line: int) -> None:
+        """Mark a row that was opened again as answered."""
+        self._states.by_file[file][line - 1] = ANSWERED
+        self.answered += 1
 
     def next_open(self, file: int, line: int) -> int | None:
         """Return the first line from `line` on whose row is open; None when there is none."""

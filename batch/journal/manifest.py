@@ -40,6 +40,7 @@ class Manifest:
     rows: int = 0
     answered: int = 0
     failed: int = 0
+    qualities: Mapping[str, int] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     version: str = __version__
@@ -62,6 +63,7 @@ OUTPUT_ENDINGS = (
     ".errors.jsonl",
     ".damaged.jsonl",
     ".removed.jsonl",
+    ".retry.jsonl",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
@@ -110,6 +112,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "row_params": defaults.row_params,
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

@@ -23,6 +23,7 @@ class OutputFiles:
     lock: Path
     damaged: Path
     removed: Path
+    retry: Path
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
@@ -35,6 +36,7 @@ class OutputFiles:
             results.with_name(f"{stem}.lock"),
             results.with_name(f"{stem}.damaged.jsonl"),
             results.with_name(f"{stem}.removed.jsonl"),
+            results.with_name(f"{stem}.retry.jsonl"),
         )
 
 
@@ -97,7 +99,14 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (files.results, files.errors, files.damaged, files.removed, files.manifest):
+    for path in (
+        files.results,
+        files.errors,
+        files.damaged,
+        files.removed,
+        files.retry,
+        files.manifest,
+    ):
         if not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

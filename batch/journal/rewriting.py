@@ -27,7 +27,7 @@ from ..inputs.rows import Row
 from ..request import Request, dumps, fingerprint
 from .appender import Appender, cut_torn_line
 from .earlier_lines import EarlierLines, Fate
-from .records import dump_line, fingerprint_text, openai_id
+from .records import dump_line, openai_id, source_mark
 
 NextLine = Callable[[int, int], int | None]
 """Returns the first line of an input, (number of the input, line from 1), that is needed."""
@@ -148,7 +148,7 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
         **mark,
         "file": place.name,
         "line": place.line,
-        "source": fingerprint_text(row.fingerprint),
+        **source_mark(row.fingerprint),
     }
     del answer[prefix + "_qchat"]
     if prefix + "model" in columns:  # the column stays, and the answer's model stands in the mark
@@ -163,15 +163,16 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
 def error_of_source(line: bytes, row: SourceRow | None, place: NewPlace) -> bytes:
     """Return a line of the errors file with another place and, with a `row`, its content."""
     value: JsonObject = loads(line)
-    value |= {"file": place.name, "line": place.line}
-    if place.made_id is not None and value.get("digest") is not None:
+    mark = value
+    if isinstance(value.get("_qchat"), dict):  # in OpenAI's form
+        mark = value["_qchat"]
+        value["id"] = openai_id(place.number, place.line)
+    mark |= {"file": place.name, "line": place.line}
+    if place.made_id is not None and mark.get("digest") is not None:
         value["custom_id"] = place.made_id
     if row is not None:
-        value |= {
-            "custom_id": row.custom_id,
-            "input": row.source,
-            "source": fingerprint_text(row.fingerprint),
-        }
+        value["custom_id"] = row.custom_id
+        mark |= {"input": row.source, **source_mark(row.fingerprint)}
     return dump_line(value)
 
 

@@ -194,8 +194,6 @@ class Doorkeeper:
             return "" if self.is_healthy else NOT_READY
         if caller.route == METRICS:
             return metrics(self.waiting())
-        if caller.is_monitor:
-            return NOT_READY
         return NOT_READY if time.monotonic() < self._refuses_until else None
 
     async def _answer_and_close(
