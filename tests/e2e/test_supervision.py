@@ -138,7 +138,7 @@ def test_three_clients_knock_at_a_sleeping_engine_and_it_sleeps_and_wakes_twice(
     port = serve(home, "--idle-stop", "5s")
     for _round in range(2):
         server = wait_for(home, "idle")
-        assert server["health"] == "ok" and server["wake_s"] > 1 and server["vllm"] is None
+        assert server["wake_s"] > 1 and server["vllm"] is None
         assert process_tree.members(None, home_mark(home)) == []
         assert ask(port, "GET", "/health")[0] == 200
         assert "qchat_asleep 1" in ask(port, "GET", "/metrics")[1]
