@@ -16,8 +16,6 @@ parent's end; it is the second line of defence on Linux too.
 
 import contextlib
 import ctypes
-import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
@@ -53,6 +51,8 @@ def tie_to_parent() -> None:
     """
     if os.environ.get(ENVIRONMENT) != "1":
         return
+    import multiprocessing  # takes longer than all the rest of `qchat status`
+
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -71,6 +71,8 @@ def tie_to_parent() -> None:
 
 
 def _wait_for(sentinel: int) -> None:
+    import multiprocessing.connection
+
     multiprocessing.connection.wait([sentinel])
     os.kill(os.getpid(), signal.SIGKILL)
 

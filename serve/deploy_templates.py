@@ -148,8 +148,8 @@ def _values(deployment: Deployment) -> dict[str, str]:
             ]
         ),
         "keys_unit": str(deployment.keys).replace("%", "%%"),
-        "patience": f"{supervisor.STOP_TIMEOUT:.0f}",
-        "stop": str(_STOP_SECONDS),
+        "patience": f"{supervisor.STOP_TIMEOUT + plan.shutdown_timeout:.0f}",
+        "stop": str(_STOP_SECONDS + int(plan.shutdown_timeout)),
         "protect_home": "read-only" if in_a_home(model) else "yes",
         "private_devices": "no" if deployment.gpu else "yes",
         "command": yaml(container_command),

@@ -17,6 +17,7 @@ from ...lifeline import ENVIRONMENT
 from ...processes import alive, kill_processes, parent_pid, process_family
 from ...sanitize import one_line
 from .argument_secrets import mask_secrets
+from .process_table import ProcessTable
 
 MARK = "_QCHAT_SERVER"
 NO_ENGINE_TIMEOUT = 2.0
@@ -111,18 +112,28 @@ def memory_mib(pids: Iterable[int]) -> int:
     return total // 1024
 
 
+def members_of_all(servers: Sequence[tuple[int | None, str]]) -> list[list[int]]:
+    """Return what `members` does for each server, a first process and a mark, from one look at all
+    processes."""
+    table = ProcessTable(f"{MARK}={mark}" for _first, mark in servers) if len(servers) > 1 else None
+    if not table:
+        return [members(first, mark) for first, mark in servers]
+    return [table.family([f"{MARK}={mark}"], first) for first, mark in servers]
+
+
 def foreign(marks: Iterable[str]) -> list[tuple[int, str]]:
     """Return the vLLM processes that qchat did not start, and that belong to none of the servers
     with `marks`: process ids and command lines as of `command`."""
-    ours = set(
-        process_family(_with_variables([f"{MARK}={mark}" for mark in marks] + [_QCHAT_VARIABLE]))
-    )
-    processes = []
+    candidates = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         pid = int(path.parent.name)
-        if pid not in ours and is_vllm(process_arguments(pid)):
-            processes.append((pid, command(pid)))
-    return sorted(processes)
+        if is_vllm(process_arguments(pid)):
+            candidates.append(pid)
+    if not candidates:
+        return []
+    variables = [f"{MARK}={mark}" for mark in marks] + [_QCHAT_VARIABLE]
+    ours = set(ProcessTable(variables).family(variables))
+    return [(pid, command(pid)) for pid in sorted(candidates) if pid not in ours]
 
 
 def is_orphan(pid: int) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from ...engine import nvml
 from ..access import request_gauge
 from ..processes import process_tree
+from ..processes.process_table import resident_mib
 from .health import Health, HealthReply, ParallelCalls, check_health
 from .records import IDLE, SERVING, ServerRecord
 
@@ -38,20 +39,29 @@ def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
     on all GPUs; ``wake_s`` the seconds that a wake-up takes with --idle-stop, as the last start
     did. None stands for an unknown figure.
     """
+    deadline = time.monotonic() + TIMEOUT
     ready = [record for record in servers if record.state in _ANSWERING]
     checks = ParallelCalls(
         [partial(check_health, record.url, TIMEOUT) for record in ready], TIMEOUT
     )
     gpu_query = ParallelCalls([_gpu_memory] if servers else [], TIMEOUT)
-    members = [
-        process_tree.members(vllm, record.mark) if (vllm := record.vllm_process) else []
-        for record in servers
-    ]
-    memory = ParallelCalls([partial(process_tree.memory_mib, pids) for pids in members], TIMEOUT)
+    members = process_tree.members_of_all(
+        [(record.vllm_process, record.mark) for record in servers]
+    )
+    memory = ParallelCalls(
+        [partial(process_tree.memory_mib, pids) for pids in members], deadline - time.monotonic()
+    )
     health = dict(zip((record.name for record in ready), checks.results(), strict=True))
     gpu_memory = next(iter(gpu_query.results()), None)
     return [
-        _state(record, pids, mib, health.get(record.name), gpu_memory)
+        _state(
+            record,
+            pids,
+            # The exact figure of large processes takes time.
+            resident_mib(pids) if mib is None else mib,
+            health.get(record.name),
+            gpu_memory,
+        )
         for record, pids, mib in zip(servers, members, memory.results(), strict=True)
     ]
 
@@ -59,7 +69,7 @@ def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
 def _state(
     record: ServerRecord,
     pids: Sequence[int],
-    mib: int | None,
+    mib: int,
     health: Health | None,
     gpu_memory: dict[int, int] | None,
 ) -> dict[str, Any]:

@@ -96,10 +96,15 @@ class Home:
 
 
 def ask(
-    port: int, method: str, path: str, key: str | None = None, body: Any = None
+    port: int,
+    method: str,
+    path: str,
+    key: str | None = None,
+    body: Any = None,
+    timeout: float = 60,
 ) -> tuple[int, Any]:
     """Status and answer, read where it is JSON. A body that is text is sent as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"

@@ -24,15 +24,17 @@ from qchat.errors import Exit
 
 from .supervised import LINUX, act_when, record_of, signal_when, state, times
 
-pytest.importorskip("uvicorn")
+for name in ("uvicorn", "uvloop", "httptools"):
+    pytest.importorskip(name)
 
 # vLLM's server as far as its sockets go: `run_server` sets one up and gives it to uvicorn.
 SCRIPT = """
-import asyncio, os, socket, sys, time
+import os, socket, sys, time
 from argparse import Namespace
 from pathlib import Path
-import uvicorn
+import uvicorn, uvloop
 from qchat.serve.access import Access
+from qchat.serve.access.http_protocol import GuardedProtocol
 from qchat.serve.processes.inherited_sockets import inherited
 folder, behaviours = Path(sys.argv[2]), sys.argv[3].split(",")
 with (folder / "starts").open("a") as file:
@@ -59,14 +61,16 @@ def setup_server(args, reuse_port=False):
     return "", sock
 async def run_server(args):
     _address, sock = setup_server(args, reuse_port=False)
-    config = uvicorn.Config(Access(app), log_level="warning", lifespan="off")
+    config = uvicorn.Config(
+        Access(app), log_level="warning", lifespan="off", http=GuardedProtocol
+    )
     server = uvicorn.Server(config)
     print("INFO:     Application startup complete.", flush=True)
     await server.serve(sockets=[sock])
 args = Namespace(host="127.0.0.1", port=int(sys.argv[1]))
 sockets = inherited()
 with sockets.used_by(run_server):
-    asyncio.run(run_server(args))
+    uvloop.run(run_server(args))
 """
 IDLE_STOP = 1.0  # seconds
 
@@ -145,10 +149,8 @@ def test_three_clients_wake_a_sleeping_server_and_all_are_answered_twice(
                 capsys.readouterr()
                 assert cli.run(["status", "--json"]) == 0
                 asleep.append(json.loads(capsys.readouterr().out)["servers"][0])
-                scrapes.extend(
-                    ask(unused_port, path, "GET")[0]
-                    for path in ("/health", "/metrics", "/invocations")
-                )
+                paths = ("/health", "/metrics", "/invocations")
+                scrapes.extend(ask(unused_port, path, "GET")[0] for path in paths)
                 assert state(registry) == records.IDLE
                 rounds.append(at_once(unused_port, 3))
         finally:
@@ -166,7 +168,8 @@ def test_three_clients_wake_a_sleeping_server_and_all_are_answered_twice(
         assert answers[0][1].endswith('/v1/completions {"prompt": "hello"}')
     assert scrapes == [200, 200, 404] * 2
     for server in asleep:
-        assert (server["state"], server["health"], server["vllm"]) == ("idle", "ok", None)
+        assert (server["state"], server["vllm"]) == ("idle", None)
+        assert server["health"] in ("ok", "silent")  # on a busy machine no answer in 0.12 s
         assert server["wake_s"] > 0 and server["memory_mib"] is not None
         assert "a request starts it, which takes about" in server["message"]
     assert len(times(tmp_path, "starts")) == 3

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from qchat.serve.processes import ports, process_tree
+from qchat.serve.processes.process_table import resident_mib
 
 from qchat.processes import alive, process_family
 
+from .holders import SLEEPER, process
 from .supervised import LINUX
 
 KEY = "sk-very-secret"
@@ -207,3 +209,17 @@ time.sleep(600)
         finally:
             memory.unlink(missing_ok=True)
             server.kill()
+
+
+@LINUX
+def test_the_members_of_several_servers_from_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(process_tree.MARK, "one of several")
+    with process(SLEEPER) as one:
+        monkeypatch.setenv(process_tree.MARK, "another")
+        with process(SLEEPER) as two:
+            servers = [(one.pid, "one of several"), (None, "another"), (None, "nobody")]
+            assert process_tree.members_of_all(servers) == [[one.pid], [two.pid], []]
+            assert process_tree.members_of_all([(None, "another")]) == [[two.pid]]
+            mib = resident_mib([one.pid, two.pid])
+            exact = process_tree.memory_mib([one.pid, two.pid])
+    assert 0 < exact <= mib < 3 * exact + 20

