@@ -5,8 +5,10 @@ import sys
 import click
 
 from .. import cli_options as options
+from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
+from .option_groups import GROUPS
 
 ENGINES = ("auto", "offline", "http")
 
@@ -20,6 +22,8 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups=GROUPS,
     help=_(
         """Answer every line of JSONL files.
 
