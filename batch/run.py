@@ -59,7 +59,8 @@ def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) 
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
-    files = name_outputs(expand_inputs(job.inputs, is_own_output), job.output)
+    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    files = name_outputs(inputs, job.output)
     return detach(arguments, files.lock, files.results, _new_log(settings, "detached"))
 
 
@@ -70,7 +71,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
-    inputs = expand_inputs(job.inputs, is_own_output)
+    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.redirect_output).

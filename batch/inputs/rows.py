@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jsonlines
@@ -17,7 +16,8 @@ from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
 from ..background import WorkCounter
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest
-from .lines import BadLineError, LineIndex, LineSource, NextLine, open_text
+from .formats.opening import Location, open_records
+from .lines import BadLineError, LineIndex, NextLine
 from .template import Template
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -65,7 +65,7 @@ Row = Request | InvalidRow
 
 
 def read_rows(
-    path: Path,
+    path: Location,
     file: int,
     defaults: RowDefaults,
     *,
@@ -78,9 +78,8 @@ def read_rows(
     `index` is filled on the way; with `next_line`, only the lines that it names are read (see
     `LineSource`). Raises `UsageError` when the file can't be read at all.
     """
-    with open_text(path) as stream:
-        source = LineSource(stream, defaults.encoding, index=index, next_line=next_line)
-        reader = jsonlines.Reader(source, loads=_loads)
+    with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
+        reader = jsonlines.Reader(iter(source.__next__, None), loads=_loads)
         while True:
             offset = source.offset
             value: Any = None
@@ -107,6 +106,8 @@ def read_rows(
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")
+                if source.number == 0:
+                    text = _("{path} can't be read: {reason}.")
                 raise UsageError(
                     text.format(path=path, line=source.number, reason=error.strerror)
                 ) from None
@@ -150,7 +151,7 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
     return str(cause) or _("not valid JSON")
 
 
-def _request(value: Any, path: Path, file: int, line: int, defaults: RowDefaults) -> Request:
+def _request(value: Any, path: Location, file: int, line: int, defaults: RowDefaults) -> Request:
     kind, endpoint, body = _parse(value, defaults.template)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:

@@ -10,6 +10,7 @@ from ...errors import UsageError
 from ...files import sync_folder
 from ...i18n import _
 from ..inputs.discovery import InputFile
+from ..inputs.formats.remote import RemoteFile
 from .manifest import Manifest, manifest_of
 
 
@@ -48,13 +49,14 @@ def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles
     if len(inputs) != 1 or str(inputs[0].path).startswith("/dev/fd/"):
         raise UsageError(_("Several inputs, or standard input, need -o NAME.jsonl."))
     path = inputs[0].path
-    return OutputFiles.named(path.with_name(f"{path.stem}.results.jsonl"))
+    folder = Path() if isinstance(path, RemoteFile) else path.parent
+    return OutputFiles.named(folder / f"{inputs[0].stem}.results.jsonl")
 
 
 def refuse_own_output(inputs: Sequence[InputFile]) -> None:
     """Raise `UsageError` for an input that is the output of a run."""
     for item in inputs:
-        manifest = manifest_of(item.path)
+        manifest = None if isinstance(item.path, RemoteFile) else manifest_of(item.path)
         if manifest is not None:
             text = _(
                 "{name} is the output of an earlier run ({manifest}); "

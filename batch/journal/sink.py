@@ -16,6 +16,8 @@ from ...i18n import _
 from ...signals import Interrupted
 from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
+from ..inputs.formats.opening import Location
+from ..inputs.formats.remote import RemoteFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
 from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
@@ -269,8 +271,10 @@ def open_file_sink(
     return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, renamed
 
 
-def _mode(path: Path) -> int:
+def _mode(path: Location) -> int:
     """Return the mode of the output files: the input's own, as answers are as private."""
+    if isinstance(path, RemoteFile):
+        return 0o600
     try:
         mode = path.stat().st_mode
     except OSError:
