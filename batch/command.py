@@ -91,6 +91,19 @@ Exit codes:
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
 )
 @click.option(
+    "--endpoint",
+    metavar="NAME",
+    help=_(
+        "Where rows without a url go: chat, completions, embeddings, score, rerank, responses, "
+        "decisions.  [default: chat]"
+    ),
+)
+@click.option(
+    "--drop-last-assistant",
+    is_flag=True,
+    help=_("Leave out a last message of the assistant, as training data have one."),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -170,6 +183,8 @@ def batch(
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    endpoint: str | None,
+    drop_last_assistant: bool,
     limit: int | None,
     restart: bool,
     retry_failed: bool,
@@ -189,6 +204,7 @@ def batch(
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
     from .engines.selection import EngineRequest
+    from .inputs.endpoints import parse_endpoint
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
     from .inputs.template import Template
@@ -210,6 +226,8 @@ def batch(
         template=Template.parse(template) if template is not None else None,
         prefix=prefix,
         encoding=encoding,
+        endpoint=parse_endpoint(endpoint),
+        drop_last_assistant=drop_last_assistant,
     )
     engine_request = EngineRequest(
         engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)

@@ -193,10 +193,11 @@ class _Run:
         self, scan: InputScan, selection: EngineSelection, stack: contextlib.AsyncExitStack
     ) -> Exit:
         messages = self._messages
+        assistant_last = self._defaults.shapes.assistant_last  # the asking pass counts them again
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed)
         self._display.say(selection.reason)
-        messages.show_start(scan, stats)
+        messages.show_start(scan, stats, assistant_last)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")

@@ -50,8 +50,8 @@ class RunMessages:
             )
             self.display.say(text.format(n=repairs.changed, path=files.changed))
 
-    def show_start(self, scan: InputScan, stats: RunStats) -> None:
-        """Report invalid lines, and how many rows are done already."""
+    def show_start(self, scan: InputScan, stats: RunStats, assistant_last: int = 0) -> None:
+        """Report invalid lines, rows that end with an assistant, and how many are done already."""
         if scan.bad:
             text = plural(
                 "{n} line is not a request; see the errors file.",
@@ -59,6 +59,15 @@ class RunMessages:
                 scan.bad,
             )
             self.display.warn(text.format(n=scan.bad))
+        if assistant_last:
+            text = plural(
+                "{n} row ends with an assistant's message; the answer continues after it. "
+                "--drop-last-assistant asks for that message anew.",
+                "{n} rows end with an assistant's message; the answers continue after it. "
+                "--drop-last-assistant asks for those messages anew.",
+                assistant_last,
+            )
+            self.display.warn(text.format(n=assistant_last))
         if 0 < stats.done < stats.total:
             text = _("{done} of {total} rows are done already; continuing with the others.")
             self.display.say(text.format(done=stats.done, total=stats.total))

@@ -23,7 +23,7 @@ from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _
 from ...json_types import JsonObject
 from ...tasks import start_supervised
-from ..request import Outcome, Request, dumps, is_aborted, usage_of
+from ..request import CHAT, COMPLETIONS, Outcome, Request, dumps, is_aborted, usage_of
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
 from .metrics import ServerLoad, parse_load
@@ -188,7 +188,8 @@ class HttpEngine:
         if is_aborted(outcome.body):
             text = _("The server aborted the answer.")
             return Outcome(failure=Failure(Code.OVERLOADED, text, 200), seconds=outcome.seconds)
-        if (problem := _find_problem(outcome.body)) is not None:
+        is_chat = request.endpoint in (CHAT, COMPLETIONS)
+        if is_chat and (problem := _find_problem(outcome.body)) is not None:
             failure = Failure(Code.BAD_RESPONSE, problem, 200)
             return Outcome(failure=failure, seconds=outcome.seconds)
         self.stall_detector.record_answer(outcome.seconds, outcome.usage.completion_tokens)

@@ -16,8 +16,10 @@ from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
 from ..background import WorkCounter
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest
+from .endpoints import RESPONSES, SHAPES, body_of_columns, check_body, endpoint_of
 from .formats.opening import Location, open_records
 from .lines import BadLineError, LineIndex, NextLine
+from .shapes import ShapeCounts, as_request_row
 from .template import Template
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -48,6 +50,9 @@ class RowDefaults:
     template: Template | None = None
     prefix: str = ""
     encoding: str = "utf-8"
+    endpoint: str | None = None
+    drop_last_assistant: bool = False
+    shapes: ShapeCounts = field(default_factory=ShapeCounts, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +121,18 @@ def read_rows(
             yield row
 
 
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
 
 
 def _loads(line: str | bytes) -> Any:
-    value = orjson.loads(line)
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        if not _NOT_A_NUMBER.search(line if isinstance(line, bytes) else line.encode()):
+            raise
+        # NaN and Infinity, as Python writes them: columns without a value.
+        value = json.loads(line, parse_constant=lambda _name: None)
     # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
     # brackets here are levels that records put around a line.
     text = line if isinstance(line, str) else line.decode()
@@ -152,10 +164,15 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
 
 
 def _request(value: Any, path: Location, file: int, line: int, defaults: RowDefaults) -> Request:
-    kind, endpoint, body = _parse(value, defaults.template)
+    shaped = as_request_row(
+        value, defaults.shapes, drop_last_assistant=defaults.drop_last_assistant
+    )
+    kind, endpoint, body = _parse(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
         custom_id = f"{path.stem}-{line}"
+    elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
+        custom_id = str(custom_id)
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
     if kind is not RowKind.OPENAI and isinstance(value, dict):
@@ -171,8 +188,11 @@ class BlockingError(BadLineError):
     """The command is wrong rather than this line: the run must not start."""
 
 
-def _parse(value: Any, template: Template | None) -> tuple[RowKind, str, JsonObject]:
-    if template is not None:
+def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
+    is_openai = isinstance(value, dict) and "body" in value
+    if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
+        return _parse_columns(value, defaults.endpoint, defaults)
+    if (template := defaults.template) is not None:
         if not isinstance(value, dict):
             raise BadLineError(_("must be an object when --template is given"))
         messages = [{"role": "user", "content": template.fill(value)}]
@@ -203,17 +223,30 @@ def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
         raise BadLineError(_("'body' must be an object, not {type}").format(type=_type(body)))
-    url = value.get("url", CHAT)
-    if url not in (CHAT, COMPLETIONS):
-        text = _("'url' is {url}; qchat batch answers {chat} and {completions}")
-        raise BadLineError(text.format(url=url, chat=CHAT, completions=COMPLETIONS))
+    url = endpoint_of(value.get("url", CHAT))
     if value.get("method", "POST") != "POST":
         raise BadLineError(_("'method' must be POST"))
     if url == CHAT:
         check_messages(body.get("messages"))
-    elif not isinstance(body.get("prompt"), str | list):
-        raise BadLineError(_("'body.prompt' must be a string or a list of tokens"))
+    else:
+        check_body(url, body)
     return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
+
+
+def _parse_columns(
+    value: Any, endpoint: str, defaults: RowDefaults
+) -> tuple[RowKind, str, JsonObject]:
+    """Parse a row for an endpoint other than chat."""
+    text = SHAPES[endpoint].text
+    if defaults.template is not None and text is not None and isinstance(value, dict):
+        return RowKind.PROMPT, endpoint, {text: defaults.template.fill(value), **_parameters(value)}
+    if isinstance(value, str) and text is not None:
+        return RowKind.STRING, endpoint, {text: _text(value)}
+    if not isinstance(value, dict):
+        raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
+    body = body_of_columns(endpoint, value)
+    check_body(endpoint, body)
+    return RowKind.PROMPT, endpoint, {**body, **_parameters(value)}
 
 
 def check_messages(messages: Any) -> None:
@@ -251,7 +284,7 @@ def _parameters(value: JsonObject) -> JsonObject:
 
 
 def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
-    body = defaults.sampling.fill(body)
+    body = _with_sampling(body, endpoint, defaults.sampling)
     if defaults.system is not None and endpoint == CHAT:
         first: Mapping[str, Any] = body["messages"][0]
         if first["role"] not in ("system", "developer"):
@@ -269,6 +302,19 @@ def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
     elif not isinstance(model, str):
         raise BadLineError(_("'model' must be a string, not {type}").format(type=_type(model)))
     return body
+
+
+def _with_sampling(body: JsonObject, endpoint: str, sampling: Sampling) -> JsonObject:
+    """Return the body with the command line's parameters that its endpoint knows."""
+    if endpoint in (CHAT, COMPLETIONS):
+        return sampling.fill(body)
+    if endpoint != RESPONSES:
+        return {**sampling.extra, **body}
+    values = sampling.fill({})
+    parameters: JsonObject = {key: values[key] for key in ("temperature", "top_p") if key in values}
+    if "max_tokens" in values:
+        parameters["max_output_tokens"] = values["max_tokens"]
+    return {**parameters, **sampling.extra, **body}
 
 
 def _type(value: Any) -> str:

@@ -97,6 +97,8 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "endpoint": defaults.endpoint,
+        "drop_last_assistant": defaults.drop_last_assistant or None,
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

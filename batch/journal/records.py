@@ -1,16 +1,15 @@
 """The lines of the results and errors files: how they are written, and read on resume."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from ...api.reasoning import split_reasoning
 from ...errors import Failure
 from ...json_types import JsonObject
 from ..inputs.rows import InvalidRow
 from ..request import Request, RowKind, dumps
+from .answer_columns import answer_columns
 
 
 def result_line(
@@ -30,15 +29,8 @@ def result_line(
         )
     source = request.source
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
-    choices = [choice for choice in body.get("choices", ()) if isinstance(choice, Mapping)]
-    answers = [split_reasoning(choice.get("message") or {}) for choice in choices]
-    several = len(answers) > 1
-    row[prefix + "output"] = [a.content for a in answers] if several else answers[0].content
-    row[prefix + "reasoning"] = [a.reasoning for a in answers] if several else answers[0].reasoning
-    reasons = [choice.get("finish_reason") for choice in choices]
-    row[prefix + "finish_reason"] = reasons if several else reasons[0]
-    for key, values in _extras(choices).items():
-        row[prefix + key] = values if several else values[0]
+    for key, value in answer_columns(request.endpoint, body).items():
+        row[prefix + key] = value
     row[prefix + "usage"] = body.get("usage")
     row[prefix + "model"] = body.get("model")
     row[prefix + "_qchat"] = {
@@ -48,18 +40,6 @@ def result_line(
         "attempts": attempts,
     }
     return _dump(row)
-
-
-def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return tool calls and log probabilities, where the response has any."""
-    extras: dict[str, list[Any]] = {}
-    calls = [(choice.get("message") or {}).get("tool_calls") for choice in choices]
-    if any(calls):
-        extras["tool_calls"] = calls
-    logprobs = [choice.get("logprobs") for choice in choices]
-    if any(logprobs):
-        extras["logprobs"] = logprobs
-    return extras
 
 
 def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:

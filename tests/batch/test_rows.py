@@ -132,8 +132,8 @@ def test_blank_lines_bom_and_crlf_are_fine(tmp_path: Path) -> None:
         ({"body": 3}, "'body' must be an object"),
         ({"body": {"messages": USER}, "url": "/v1/images"}, "'url' is /v1/images"),
         ({"body": {"messages": USER}, "method": "GET"}, "'method' must be POST"),
-        ({"body": {}, "url": COMPLETIONS}, "'body.prompt' must be"),
-        ({"custom_id": 7, "prompt": "x"}, "'custom_id' must be a string"),
+        ({"body": {}, "url": COMPLETIONS}, "needs 'prompt'"),
+        ({"custom_id": [7], "prompt": "x"}, "'custom_id' must be a string"),
     ],
 )
 def test_a_bad_line_says_what_is_wrong(tmp_path: Path, line: object, message: str) -> None:
