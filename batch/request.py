@@ -31,6 +31,7 @@ class Request:
     `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a complete OpenAI
     request body for `endpoint` (its `model` included, `stream` never), `source` is the input
     line as parsed, and `digest` identifies endpoint and body: equal digests are equal requests.
+    `fingerprint` is that of the input line (see there).
     """
 
     file: int
@@ -41,6 +42,7 @@ class Request:
     body: JsonObject
     source: JsonObject | str
     digest: str
+    fingerprint: int = 0
 
     @property
     def names_itself(self) -> bool:
@@ -68,6 +70,16 @@ def digest(endpoint: str, body: JsonObject) -> str:
     """128 bits of BLAKE2b over endpoint and body, in hex; key order does not matter."""
     data = dumps([endpoint, body], orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def fingerprint(line: str | bytes) -> int:
+    """64 bits of BLAKE2b over an input line (of a table: over its row's canonical bytes), never 0.
+
+    White space around the line does not matter, so that line endings may change.
+    """
+    data = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    value = hashlib.blake2b(data.strip(), digest_size=8).digest()
+    return int.from_bytes(value, "little") or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,11 @@ from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.rows import InvalidRow
-from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs, short_digest
+from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.journal import DiskTroubleError, ReloadOptions
+from .journal.appender import DiskTroubleError
+from .journal.journal import ReloadOptions, mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
@@ -178,13 +179,15 @@ class _Run:
         scan = cache.load(key)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            scan = scan_inputs(
-                self._inputs,
-                self._defaults,
-                limit=job.limit,
-                allow_duplicates=job.allow_duplicates,
-                counter=counter,
-            )
+            with cache.known_lines(key) as known:
+                scan = scan_inputs(
+                    self._inputs,
+                    self._defaults,
+                    limit=job.limit,
+                    allow_duplicates=job.allow_duplicates,
+                    counter=counter,
+                    known=known,
+                )
             if cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates) == key:
                 cache.save(key, scan)
         return scan
@@ -269,6 +272,7 @@ class _Run:
                     retry_failed=job.retry_failed,
                     accept_changes=job.accept_changes,
                 ),
+                read_rows=partial(iter_open_rows, self._inputs, self._defaults, scan),
                 restart=job.restart,
                 ordered=job.ordered,
                 counter=counter,
@@ -293,7 +297,12 @@ class _Run:
             name = keys[request.file]
             if outcome.body is not None:
                 line = result_line(
-                    request, outcome.body, name=name, attempts=attempts, prefix=prefix
+                    request,
+                    outcome.body,
+                    name=name,
+                    number=sink.number(request.file),
+                    attempts=attempts,
+                    prefix=prefix,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
@@ -316,7 +325,7 @@ class _Run:
                 line = error_line(row, failure, name=self._keys[row.file], attempts=0)
                 sink.add_error(row.file, row.line, line)
                 stats.add(Outcome(failure=failure))
-            elif isinstance(row, InvalidRow) or mark != short_digest(row.digest):
+            elif isinstance(row, InvalidRow) or mark != mark_of(row):
                 text = _("{file} was changed during the run (line {line}).")
                 raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
             else:

@@ -42,13 +42,45 @@ class RunMessages:
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
-        if repairs.changed:
+        self._show_edits(repairs, files)
+
+    def _show_edits(self, repairs: Repairs, files: OutputFiles) -> None:
+        """Report what became of answers because the input is not what it was."""
+        if repairs.edited:
             text = plural(
-                "{n} row has changed and is asked again; its old answer was moved to {path}.",
-                "{n} rows have changed and are asked again; the old answers were moved to {path}.",
-                repairs.changed,
+                "{n} answered row has changed and is asked again.",
+                "{n} answered rows have changed and are asked again.",
+                repairs.edited,
             )
-            self.display.say(text.format(n=repairs.changed, path=files.changed))
+            self.display.say(text.format(n=repairs.edited))
+        if repairs.removed:
+            text = plural(
+                "{n} answer whose row is gone or has changed was moved to {path}.",
+                "{n} answers whose rows are gone or have changed were moved to {path}.",
+                repairs.removed,
+            )
+            self.display.say(text.format(n=repairs.removed, path=files.removed))
+        if repairs.moved:
+            text = plural(
+                "{n} answered row stands elsewhere now; its answer follows it.",
+                "{n} answered rows stand elsewhere now; their answers follow them.",
+                repairs.moved,
+            )
+            self.display.say(text.format(n=repairs.moved))
+        if repairs.rewritten:
+            text = plural(
+                "{n} answer was kept, and what it repeats of its row was brought up to date.",
+                "{n} answers were kept, and what they repeat of their rows was brought up to date.",
+                repairs.rewritten,
+            )
+            self.display.say(text.format(n=repairs.rewritten))
+        if repairs.left_out:
+            text = plural(
+                "{n} answer to a row of another input stays in {path}.",
+                "{n} answers to rows of other inputs stay in {path}.",
+                repairs.left_out,
+            )
+            self.display.say(text.format(n=repairs.left_out, path=files.results))
 
     def show_start(self, scan: InputScan, stats: RunStats, assistant_last: int = 0) -> None:
         """Report invalid lines, rows that end with an assistant, and how many are done already."""

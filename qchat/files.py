@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
+
+_SCRATCH_NAME: Final = 40  # characters of a file's name in that of the file to replace it
 
 DIR_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
@@ -43,7 +46,7 @@ def replacing(path: Path, mode: int = 0o600, *, overwrite: bool = True) -> Itera
     `OSError`, and `FileExistsError` where there is a file that must not be overwritten.
     """
     # Part of the name, which may be as long as the file system allows.
-    scratch = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.new")
+    scratch = path.with_name(f".{path.name[:_SCRATCH_NAME]}.{os.urandom(4).hex()}.new")
     fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -60,6 +63,20 @@ def replacing(path: Path, mode: int = 0o600, *, overwrite: bool = True) -> Itera
             scratch.unlink()
         raise
     sync_folder(path.parent)
+
+
+def remove_scratch(path: Path) -> None:
+    """Remove what a `replacing` of this file has left that was killed.
+
+    Only for the holder of a lock that every writer of the file takes.
+    """
+    if len(path.name) > _SCRATCH_NAME:
+        return  # other files' names may begin alike
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.new")
+    with contextlib.suppress(OSError):
+        for file in path.parent.iterdir():
+            if pattern.fullmatch(file.name):
+                file.unlink()
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -52,12 +52,20 @@ class InputFile:
 def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
     """Return the inputs with their keys, for an output in `folder`."""
     home = folder.resolve()
-    return [
-        replace(item, key=item.name)
-        if isinstance(item.path, RemoteFile) or str(item.path).startswith("/dev/fd/")
-        else replace(item, key=os.path.relpath(item.path.resolve(), home))
-        for item in inputs
-    ]
+    keyed: list[InputFile] = []
+    pipes = 0
+    for item in inputs:
+        if isinstance(item.path, RemoteFile):
+            key = item.name
+        elif not str(item.path).startswith("/dev/fd/"):
+            key = os.path.relpath(item.path.resolve(), home)
+        elif item.name == "stdin":
+            key = item.name
+        else:  # the number in its name is another one each time
+            pipes += 1
+            key = "pipe" if pipes == 1 else f"pipe.{pipes}"
+        keyed.append(replace(item, key=key))
+    return keyed
 
 
 def expand_inputs(

@@ -3,7 +3,7 @@
 import enum
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
 from ..background import WorkCounter
-from ..request import CHAT, COMPLETIONS, Request, RowKind, digest
+from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
 from .endpoints import RESPONSES, SHAPES, body_of_columns, check_body, endpoint_of
 from .formats.opening import Location, open_records
 from .lines import BadLineError, LineIndex, NextLine
@@ -64,9 +64,27 @@ class InvalidRow:
     custom_id: str | None
     message: str
     source: Any
+    fingerprint: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRow:
+    """A line that an earlier scan has parsed: its position, and what that scan holds of it."""
+
+    file: int
+    line: int
+    fingerprint: int
+    digest: int
+    custom_id: int
 
 
 Row = Request | InvalidRow
+
+MakeId = Callable[[int, int], str]
+"""Returns the custom_id of a row without one: (number of the input, line)."""
+
+Recognize = Callable[[int], tuple[int, int] | None]
+"""Returns digest and hash of the custom_id of the line with a fingerprint, where it is known."""
 
 
 def read_rows(
@@ -77,24 +95,71 @@ def read_rows(
     index: LineIndex | None = None,
     next_line: NextLine | None = None,
     counter: WorkCounter | None = None,
+    make_id: MakeId | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of one input file, the `file`-th of the run, in order.
 
     `index` is filled on the way; with `next_line`, only the lines that it names are read (see
     `LineSource`). Raises `UsageError` when the file can't be read at all.
     """
+    for row in scan_rows(
+        path,
+        file,
+        defaults,
+        index=index,
+        next_line=next_line,
+        counter=counter,
+        make_id=make_id,
+        recognize=None,
+    ):
+        assert not isinstance(row, KnownRow)
+        yield row
+
+
+class _NextLine(Iterator[str | bytes]):
+    """Hands one line after the other to a `jsonlines.Reader`."""
+
+    line: str | bytes = b""
+
+    def __next__(self) -> str | bytes:
+        return self.line
+
+
+def scan_rows(
+    path: Location,
+    file: int,
+    defaults: RowDefaults,
+    *,
+    index: LineIndex | None,
+    next_line: NextLine | None,
+    counter: WorkCounter | None,
+    make_id: MakeId | None,
+    recognize: Recognize | None,
+) -> Iterator[Row | KnownRow]:
+    """Yield rows as `read_rows` does; lines that `recognize` knows are not parsed."""
+    make_id = make_id or (lambda _file, line: f"{path.stem}-{line}")
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
-        reader = jsonlines.Reader(iter(source.__next__, None), loads=_loads)
+        feed = _NextLine()
+        reader = jsonlines.Reader(feed, loads=_loads)
         while True:
             offset = source.offset
             value: Any = None
+            mark = 0
+            row: Row | KnownRow
             try:
-                value = reader.read(allow_none=True)
-                row: Row = _request(value, path, file, source.number, defaults)
-            except EOFError:
+                feed.line = next(source)
+                mark = fingerprint(feed.line)
+                known = None if recognize is None else recognize(mark)
+                if known is not None:
+                    row = KnownRow(file, source.number, mark, *known)
+                else:
+                    value = reader.read(allow_none=True)
+                    row = _request(value, mark, file, source.number, defaults, make_id)
+            except StopIteration:
                 return
             except jsonlines.InvalidLineError as error:
-                row = InvalidRow(file, source.number, None, _reason(error), _excerpt(error.line))
+                reason, excerpt = _reason(error), _excerpt(error.line)
+                row = InvalidRow(file, source.number, None, reason, excerpt, mark)
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -108,6 +173,7 @@ def read_rows(
                     custom_id if isinstance(custom_id, str) else None,
                     error.message,
                     error.raw if value is None else value,
+                    mark or fingerprint(error.raw),
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")
@@ -163,14 +229,16 @@ def _reason(error: jsonlines.InvalidLineError) -> str:
     return str(cause) or _("not valid JSON")
 
 
-def _request(value: Any, path: Location, file: int, line: int, defaults: RowDefaults) -> Request:
+def _request(
+    value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
+) -> Request:
     shaped = as_request_row(
         value, defaults.shapes, drop_last_assistant=defaults.drop_last_assistant
     )
     kind, endpoint, body = _parse(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
-        custom_id = f"{path.stem}-{line}"
+        custom_id = make_id(file, line)
     elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
         custom_id = str(custom_id)
     elif not isinstance(custom_id, str):
@@ -181,7 +249,8 @@ def _request(value: Any, path: Location, file: int, line: int, defaults: RowDefa
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
     body = _fill(body, endpoint, defaults)
-    return Request(file, line, custom_id, kind, endpoint, body, value, digest(endpoint, body))
+    identity = digest(endpoint, body)
+    return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 
 
 class BlockingError(BadLineError):

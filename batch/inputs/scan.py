@@ -8,28 +8,95 @@ from functools import partial
 from ...errors import UsageError
 from ...i18n import _
 from ..background import WorkCounter
+from ..request import RowKind
 from .discovery import InputFile
-from .id_table import IdTable
+from .key_index import KeyIndex
+from .known_lines import KnownLines
 from .lines import LineIndex
-from .rows import InvalidRow, Row, RowDefaults, read_rows
+from .row_ids import RowIds, id_hash, looks_made, stems_of
+from .rows import InvalidRow, KnownRow, Recognize, Row, RowDefaults, read_rows, scan_rows
 
 NO_ROW, BAD_ROW = 0, 1
 """Marks in `InputScan.digests` for a blank line and for a line that is not a request."""
 
+Column = tuple["array[int]", ...]
+"""A number of 64 bits for each line of each input: ``column[file][line - 1]``."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputScan:
-    """The result of the first pass.
+    """The result of the first pass: 24 bytes a line, whatever its length.
 
-    `digests[file][line - 1]` holds 64 bits of the row's digest, or one of the marks above:
-    8 bytes a line, so that ten million rows take 80 MB whatever their length. `indexes[file]`
-    finds the lines of a file without reading all those before.
+    `digests` holds the short digest of each row, or one of the marks above; `fingerprints` that of
+    each line; `custom_ids` the hash of the id that the row was given, 0 where it has none.
+    `indexes` finds the lines of a file without reading all those before. `ids` names the rows
+    without an id. `looks_made` says whether a row has an id of the form of those.
     """
 
-    digests: tuple["array[int]", ...]
+    digests: Column
     indexes: tuple[LineIndex, ...]
     rows: int
     bad: int
+    fingerprints: Column
+    custom_ids: Column
+    ids: RowIds
+    looks_made: bool = False
+
+    @property
+    def starts(self) -> list[int]:
+        """The position of each input's first line, where all lines are counted from 0."""
+        starts, total = [], 0
+        for marks in self.digests:
+            starts.append(total)
+            total += len(marks)
+        return starts
+
+    @property
+    def lines(self) -> int:
+        """Lines of all inputs."""
+        return sum(map(len, self.digests))
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a scan while it goes on."""
+
+    digests: Column
+    fingerprints: Column
+    custom_ids: Column
+    indexes: tuple[LineIndex, ...]
+    rows: int = 0
+    bad: int = 0
+    looks_made: bool = False
+
+    @classmethod
+    def empty(cls, count: int) -> "_Columns":
+        digests, fingerprints, custom_ids = (
+            tuple(array("Q") for _file in range(count)) for _column in range(3)
+        )
+        return cls(digests, fingerprints, custom_ids, tuple(LineIndex() for _file in range(count)))
+
+    def add(self, row: Row | KnownRow) -> None:
+        """Append a row, and marks for the blank lines before it."""
+        digests, custom_ids = self.digests[row.file], self.custom_ids[row.file]
+        fingerprints = self.fingerprints[row.file]
+        if missing := row.line - 1 - len(digests):
+            for column in (digests, custom_ids, fingerprints):
+                column.frombytes(bytes(8 * missing))
+        fingerprints.append(row.fingerprint)
+        self.rows += 1
+        if isinstance(row, KnownRow):
+            self.bad += row.digest == BAD_ROW
+            digests.append(row.digest)
+            custom_ids.append(row.custom_id)
+        elif isinstance(row, InvalidRow):
+            self.bad += 1
+            digests.append(BAD_ROW)
+            custom_ids.append(0)
+        else:
+            digests.append(short_digest(row.digest, openai=row.kind is RowKind.OPENAI))
+            custom_ids.append(id_hash(row.custom_id) if row.names_itself else 0)
+            self.looks_made |= row.names_itself and looks_made(row.custom_id)
 
 
 def scan_inputs(
@@ -39,37 +106,100 @@ def scan_inputs(
     limit: int | None = None,
     allow_duplicates: bool = False,
     counter: WorkCounter | None = None,
+    known: KnownLines | None = None,
 ) -> InputScan:
-    """Read all inputs once, at most `limit` rows.
+    """Read all inputs once, at most `limit` rows; lines that are `known` are not parsed.
 
     Raises `UsageError` for unreadable files, two rows with one custom_id (the message names both),
     and inputs without a single good row.
     """
-    digests: tuple[array[int], ...] = tuple(array("Q") for _item in inputs)
-    indexes = tuple(LineIndex() for _item in inputs)
-    ids = None if allow_duplicates else IdTable()
-    count = bad = 0
-    first_bad: InvalidRow | None = None
-    for row in iter_rows(inputs, defaults, limit, indexes=indexes, counter=counter):
-        marks = digests[row.file]
-        marks.extend([NO_ROW] * (row.line - 1 - len(marks)))
-        count += 1
-        if isinstance(row, InvalidRow):
-            marks.append(BAD_ROW)
-            bad += 1
-            first_bad = first_bad or row
-        else:
-            marks.append(short_digest(row.digest))
-            if ids is not None and row.names_itself and ids.add(row.custom_id):
-                _raise_duplicate(inputs, defaults, limit, row.custom_id, counter)
-    if first_bad is not None and bad == count:
-        text = _("{file} has no line that is a request. Line {line}: {reason}.")
-        raise UsageError(
-            text.format(
-                file=inputs[first_bad.file].name, line=first_bad.line, reason=first_bad.message
-            )
-        )
-    return InputScan(digests, indexes, count, bad)
+    columns = _Columns.empty(len(inputs))
+    columns.looks_made = known is not None and known.looks_made
+    recognize = None if known is None else known.recognize
+    for row in _iter_lines(inputs, defaults, limit, columns.indexes, counter, recognize):
+        columns.add(row)
+    if columns.bad and columns.bad == columns.rows:
+        _raise_no_request(inputs, defaults, limit)
+    ids = RowIds(stems_of(inputs))
+    given = _IdSet(columns.custom_ids) if any(map(any, columns.custom_ids)) else None
+    if given is not None and not allow_duplicates and given.duplicate is not None:
+        _raise_duplicate(inputs, defaults, limit, given.duplicate, counter)
+    if given is not None and columns.looks_made:
+        ids = ids.avoiding(_unnamed(columns), given.has)
+    return InputScan(
+        columns.digests,
+        columns.indexes,
+        columns.rows,
+        columns.bad,
+        columns.fingerprints,
+        columns.custom_ids,
+        ids,
+        columns.looks_made,
+    )
+
+
+class _IdSet:
+    """The hashes of all ids that rows were given. `duplicate` is one that stands there twice."""
+
+    def __init__(self, columns: Column) -> None:
+        self.duplicate: int | None = None
+        self._hashes = columns[0] if len(columns) == 1 else _joined(columns)
+        hashes = self._hashes
+        self._index = KeyIndex(len(hashes), hashes.__getitem__)
+        for position in range(len(hashes) - 1, -1, -1):
+            if key := hashes[position]:
+                if self._index.find(key) is not None:
+                    self.duplicate = key
+                self._index.add(position, key)
+
+    def has(self, custom_id: str) -> bool:
+        """Whether a row has this id."""
+        return self._index.find(id_hash(custom_id)) is not None
+
+
+def _joined(columns: Column) -> "array[int]":
+    whole = array("Q")
+    for column in columns:
+        whole.extend(column)
+    return whole
+
+
+def _unnamed(columns: _Columns) -> Iterator[tuple[int, int]]:
+    for file, (digests, custom_ids) in enumerate(
+        zip(columns.digests, columns.custom_ids, strict=True)
+    ):
+        for at, custom_id in enumerate(custom_ids):
+            if not custom_id and digests[at] not in (NO_ROW, BAD_ROW):
+                yield file, at + 1
+
+
+def _iter_lines(
+    inputs: Sequence[InputFile],
+    defaults: RowDefaults,
+    limit: int | None,
+    indexes: Sequence[LineIndex] | None,
+    counter: WorkCounter | None,
+    recognize: Recognize | None,
+) -> Iterator[Row | KnownRow]:
+    count = 0
+    for file, item in enumerate(inputs):
+        if limit is not None and count >= limit:
+            return
+        index = None if indexes is None else indexes[file]
+        for row in scan_rows(
+            item.path,
+            file,
+            defaults,
+            index=index,
+            next_line=None,
+            counter=counter,
+            make_id=None,
+            recognize=recognize,
+        ):
+            yield row
+            count += 1
+            if limit is not None and count >= limit:
+                return
 
 
 def iter_rows(
@@ -77,20 +207,12 @@ def iter_rows(
     defaults: RowDefaults,
     limit: int | None = None,
     *,
-    indexes: Sequence[LineIndex] | None = None,
     counter: WorkCounter | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of all inputs in order, at most `limit`; `indexes` are filled on the way."""
-    count = 0
-    for file, item in enumerate(inputs):
-        if limit is not None and count >= limit:
-            return
-        index = None if indexes is None else indexes[file]
-        for row in read_rows(item.path, file, defaults, index=index, counter=counter):
-            yield row
-            count += 1
-            if limit is not None and count >= limit:
-                return
+    """Yield the rows of all inputs in order, at most `limit`."""
+    for row in _iter_lines(inputs, defaults, limit, None, counter, None):
+        assert not isinstance(row, KnownRow)
+        yield row
 
 
 def iter_open_rows(
@@ -117,35 +239,48 @@ def iter_open_rows(
             defaults,
             index=scan.indexes[file],
             next_line=partial(next_line, file),
+            make_id=scan.ids.make,
         )
 
 
-def short_digest(digest: str) -> int:
-    """Return the first 64 bits of a digest, never one of the marks."""
-    return int(digest[:16], 16) | 2
+def short_digest(digest: str, *, openai: bool) -> int:
+    """Return 62 bits of a digest, and a bit for the form of the answer's line: an answer in one
+    form does not hold what a line in the other one needs. Never one of the marks."""
+    return int(digest[:16], 16) & ~3 | 2 | openai
+
+
+def _raise_no_request(
+    inputs: Sequence[InputFile], defaults: RowDefaults, limit: int | None
+) -> None:
+    for row in iter_rows(inputs, defaults, limit):
+        if isinstance(row, InvalidRow):
+            text = _("{file} has no line that is a request. Line {line}: {reason}.")
+            name = inputs[row.file].name
+            raise UsageError(text.format(file=name, line=row.line, reason=row.message))
 
 
 def _raise_duplicate(
     inputs: Sequence[InputFile],
     defaults: RowDefaults,
     limit: int | None,
-    custom_id: str,
+    duplicate: int,
     counter: WorkCounter | None,
 ) -> None:
-    # The table holds hashes only, so the file is read again: this also rules out a collision.
-    first: tuple[str, int] | None = None
+    # The scan holds hashes only, so the file is read again: this also rules out a collision.
+    first: dict[str, tuple[str, int]] = {}
     for row in iter_rows(inputs, defaults, limit, counter=counter):
-        if isinstance(row, InvalidRow) or row.custom_id != custom_id or not row.names_itself:
+        if isinstance(row, InvalidRow) or not row.names_itself:
+            continue
+        if id_hash(row.custom_id) != duplicate:
             continue
         here = (inputs[row.file].name, row.line)
-        if first is not None:
+        if row.custom_id in first:
             text = _(
                 "The custom_id '{id}' is used twice: {file} line {line} and {file2} line {line2}. "
                 "Make them differ, or give --allow-duplicates."
             )
+            file, line = first[row.custom_id]
             raise UsageError(
-                text.format(
-                    id=custom_id, file=first[0], line=first[1], file2=here[0], line2=here[1]
-                )
+                text.format(id=row.custom_id, file=file, line=line, file2=here[0], line2=here[1])
             )
-        first = here
+        first[row.custom_id] = here

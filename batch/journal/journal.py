@@ -5,242 +5,287 @@ answered (`kill -9` loses no finished row) and synced at least every second (a p
 loses at most that second).
 """
 
-import contextlib
-import os
-import threading
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import orjson
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ...errors import EngineError, UsageError
-from ...files import replacing, sync, sync_folder, write_all
+from ...files import remove_scratch
 from ...i18n import _, plural
 from ..background import WorkCounter
-from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
+from ..inputs.rows import Row
+from ..inputs.scan import BAD_ROW, InputScan, short_digest
+from ..request import Request, RowKind
+from .appender import Appender, cut_torn_line, disk_error
+from .earlier_lines import EarlierLines, Fate
+from .input_names import InputNames
+from .matching import ANSWERED, FAILED, OPEN, RowMatcher, RowStates, digest_of
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
+from .rewriting import (
+    NewPlace,
+    NextLine,
+    SourceRows,
+    error_of_source,
+    result_at_place,
+    result_of_source,
+    rewrite,
+)
 
-OPEN, ANSWERED, FAILED, BLANK = 0, 1, 2, 3
-"""State of a line, one byte each: that of its row, or that it has none."""
-
-
-class DiskTroubleError(EngineError):
-    """The journal can't be written; what it holds stays valid, and the run can be resumed."""
-
-
-class Appender:
-    """Appends whole lines to one file; after an error the file ends in a whole line."""
-
-    def __init__(self, path: Path, mode: int) -> None:
-        self.path = path
-        new = not path.exists()
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if new:
-            os.fchmod(self._fd, mode)
-            sync_folder(path.parent)
-        self._size = os.fstat(self._fd).st_size
-        self._dirty = False
-        self._sync_lock = threading.Lock()  # `sync` and `close` may run in different threads
-        self._failure: DiskTroubleError | None = None
-
-    def append(self, line: bytes) -> None:
-        """Write one line. Raises `DiskTroubleError`; the file then holds no part of the line."""
-        try:
-            write_all(self._fd, line)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._size)
-            raise disk_error(self.path, error) from None
-        self._size += len(line)
-        self._dirty = True
-
-    def sync(self) -> None:
-        """Make all appended lines durable. Raises `DiskTroubleError`, from then on every time:
-        after a failed sync the system may have dropped the pages."""
-        with self._sync_lock:
-            if self._failure is not None:
-                raise self._failure
-            if not self._dirty or self._fd < 0:
-                return
-            self._dirty = False  # before the sync: a line appended during it needs the next one
-            try:
-                sync(self._fd)
-            except OSError as error:
-                self._failure = disk_error(self.path, error)
-                raise self._failure from None
-
-    def close(self) -> None:
-        """Sync and close. Raises `DiskTroubleError`, also for an earlier sync that failed."""
-        if self._fd < 0:
-            return
-        try:
-            self.sync()
-        finally:
-            with self._sync_lock:
-                fd, self._fd = self._fd, -1
-                os.close(fd)
-
-
-def disk_error(path: Path, error: OSError) -> DiskTroubleError:
-    """Return the error for a file that can't be written."""
-    text = _(
-        "{path} can't be written: {reason}. Free some space or fix the cause, then run the same "
-        "command again."
-    )
-    return DiskTroubleError(text.format(path=path, reason=error.strerror))
+ReadRows = Callable[[NextLine], Iterator[Row]]
+"""Reads the rows of the inputs that a function names; see `inputs.scan.iter_open_rows`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What `Journal.load` repaired: torn bytes, damaged lines, answers to changed rows."""
+    """What `Journal.load` repaired: torn bytes, damaged lines, and what an edited input changed.
+
+    `moved` answers have a row at another place, `rewritten` ones a row of which what they repeat
+    has changed. `removed` ones have no row any more; in the place of `edited` of them stands
+    another row. `left_out` ones belong to inputs that are not in this run.
+    `blocked` ones have a row that would be asked again, as the command line is another: then
+    nothing but torn bytes was repaired.
+    """
 
     torn: int = 0
     damaged: int = 0
-    changed: int = 0
-    first_changed: tuple[str, int] | None = None
+    moved: int = 0
+    rewritten: int = 0
+    removed: int = 0
+    edited: int = 0
+    left_out: int = 0
+    blocked: int = 0
+    first_blocked: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadOptions:
     """How to read the files of an earlier run.
 
-    `prefix` is that of its answer columns; `limited` allows answers to rows that were not scanned
-    (`--limit`); `retry_failed` also reopens rows that failed for good; `accept_changes` reopens
-    rows that have changed and moves their old answers to another file.
+    `prefix` is that of its answer columns; `limited` says that there may be rows that were not
+    scanned (`--limit`); `retry_failed` also reopens rows that failed for good; `new_settings` says
+    that the command line's parameters are others than before; `accept_changes` reopens the rows
+    that are therefore other requests.
     """
 
     prefix: str = ""
     limited: bool = False
     retry_failed: bool = False
+    new_settings: bool = False
     accept_changes: bool = False
 
 
 class Journal:
     """The results and errors files of a run, and which rows are still open."""
 
-    def __init__(
-        self, files: OutputFiles, scan: InputScan, names: Sequence[str], mode: int
-    ) -> None:
+    def __init__(self, files: OutputFiles, scan: InputScan, names: InputNames, mode: int) -> None:
         self.answered = 0
         self.failed = 0
         self._files = files
         self._scan = scan
-        self._file_numbers: Mapping[str, int] = {name: at for at, name in enumerate(names)}
-        self._states = tuple(_initial_states(marks) for marks in scan.digests)
+        self._names = names
+        self._states = RowStates(scan)
         self._mode = mode
         self._results: Appender | None = None
         self._errors: Appender | None = None
 
-    def load(self, options: ReloadOptions, counter: WorkCounter | None = None) -> Repairs:
-        """Read the files of an earlier run, and repair what a crash left.
+    def load(
+        self,
+        options: ReloadOptions,
+        read_rows: ReadRows,
+        prepare: Callable[[], None] = lambda: None,
+        counter: WorkCounter | None = None,
+    ) -> Repairs:
+        """Read the files of an earlier run, repair what a crash left, follow the edited input.
 
         A torn last line is cut. Lines that belong to no row are moved to ``NAME.damaged.jsonl``,
-        answers to rows that have changed to ``NAME.changed.jsonl`` if changes are accepted. Rows
-        that will be asked again are removed from the errors file. Raises `OSError`, and
-        `WorkCancelledError` with each file as it was before or as it is to be.
+        answers whose row is gone to ``NAME.removed.jsonl``. Rows that will be asked again are
+        removed from the errors file. `prepare` is called before a file is replaced. Raises
+        `OSError`, `EngineError`, and `WorkCancelledError` with each file as it was before or as it
+        is to be.
         """
         counter = counter or WorkCounter()
-        torn = 0
-        first: tuple[int, int] | None = None
-        damaged: list[int] = []
-        changed: list[int] = []
-        results = self._files.results
-        if results.exists():
-            torn += cut_torn_line(results)
-            for offset, value in parsed_lines(results, counter):
-                location = location_of_result(value, options.prefix)
-                row = self._row(location)
-                if location is None or (row is None and self.file_of(location) is None):
-                    damaged.append(offset)
-                elif row is None:  # the input has no such row any more
-                    if not options.limited:
-                        changed.append(offset)
-                        at = (self.file_of(location) or 0, location.line)
-                        first = min(first or at, at)
-                elif self._states[row[0]][row[1]] == ANSWERED:
-                    damaged.append(offset)  # a second answer to one row
-                elif self._scan.digests[row[0]][row[1]] != short_digest(location.digest or ""):
-                    changed.append(offset)
-                    at = (row[0], location.line)
-                    first = min(first or at, at)
-                else:
-                    self._states[row[0]][row[1]] = ANSWERED
-                    self.answered += 1
-            if changed and not options.accept_changes:
-                return Repairs(torn, 0, len(changed), self._with_name(first))
-            moved = {self._files.damaged: damaged, self._files.changed: changed}
-            self._set_lines_aside(moved, counter)
+        repairs = Repairs()
+        for path in (self._files.results, self._files.errors):
+            remove_scratch(path)
+            if path.exists():
+                repairs = replace(repairs, torn=repairs.torn + cut_torn_line(path))
+        results: EarlierLines | None = None
+        if self._files.results.exists():
+            locate = partial(location_of_result, prefix=options.prefix)
+            results = EarlierLines(self._files.results, locate)
+            repairs = self._match_results(results, options, repairs, counter)
+            if repairs.blocked:
+                return repairs
+        errors: EarlierLines | None = None
         if self._files.errors.exists():
-            torn += cut_torn_line(self._files.errors)
-            self._compact_errors(options, counter)
-        return Repairs(torn, len(damaged), len(changed), self._with_name(first))
+            errors = EarlierLines(self._files.errors, location_of_error)
+            self._match_errors(errors, options, counter)
+        changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
+        if changed:
+            prepare()
+            self._rewrite(changed, read_rows, options.prefix, counter)
+        return repairs
 
-    def _compact_errors(self, options: ReloadOptions, counter: WorkCounter) -> None:
-        """Keep one line for each row that failed for good and has not changed."""
-        removed: dict[int, Appender | None] = {}
-        for offset, value in parsed_lines(self._files.errors, counter):
-            location = location_of_error(value)
-            row = self._row(location)
-            if location is not None and row is None:
-                if options.limited and self.file_of(location) is not None:
-                    continue  # a row that this run does not look at
-                removed[offset] = None
-            elif location is None or row is None or not self._still_failed(location, row, options):
-                removed[offset] = None
+    def _match_results(
+        self, lines: EarlierLines, options: ReloadOptions, repairs: Repairs, counter: WorkCounter
+    ) -> Repairs:
+        matcher = RowMatcher(self._scan, self._states, self._names, ANSWERED, counter)
+        lines.match(matcher, counter)
+        self.answered = lines.count(Fate.KEEP, Fate.PLACE, Fate.CONTENT)
+        edited = left_out = 0
+        blocked = array("I")
+        first: tuple[int, int] | None = None
+        for number, location in lines.unmatched(counter):
+            key, file = self._names.key_of(location), self._names.file_of(location)
+            here = matcher.row_at(location)
+            if key is None or (
+                here == ANSWERED and matcher.digest_at(location) == digest_of(location)
+            ):
+                lines.decide(number, Fate.DAMAGED)  # of no row, or the second answer to one
+                continue
+            if self._is_blocked(matcher, location, options):
+                blocked.append(number)
+                first = min(first or (file or 0, location.line), (file or 0, location.line))
+                lines.decide(number, Fate.REMOVED)
+            elif file is None or options.limited:
+                left_out += file is None
+                lines.decide(number, Fate.KEEP)
             else:
-                self._states[row[0]][row[1]] = FAILED
-                self.failed += 1
-        if removed:
-            rewrite_without(self._files.errors, removed, counter)
+                edited += here == OPEN
+                lines.decide(number, Fate.REMOVED)
+        if not options.new_settings and len(blocked) < self.answered:
+            for number in blocked:  # other parameters would have changed them all
+                lines.decide(number, Fate.DAMAGED)
+        elif blocked and not options.accept_changes:
+            place = None if first is None else (self._names.keys[first[0]], first[1])
+            return replace(repairs, blocked=len(blocked), first_blocked=place)
+        else:
+            edited += len(blocked)
+        return replace(
+            repairs,
+            damaged=lines.count(Fate.DAMAGED),
+            moved=lines.count(Fate.PLACE),
+            rewritten=lines.count(Fate.CONTENT),
+            removed=lines.count(Fate.REMOVED),
+            edited=edited,
+            left_out=left_out,
+        )
 
-    def _still_failed(
-        self, location: RowLocation, row: tuple[int, int], options: ReloadOptions
+    def _is_blocked(
+        self, matcher: RowMatcher, location: RowLocation, options: ReloadOptions
     ) -> bool:
-        if location.retryable or self._states[row[0]][row[1]] != OPEN:
-            return False
-        mark = self._scan.digests[row[0]][row[1]]
-        if location.digest is None:
-            return mark == BAD_ROW
-        return not options.retry_failed and mark == short_digest(location.digest)
+        """Whether the line's row is there as it was, and is another request all the same."""
+        if location.fingerprint:
+            return matcher.has_same_source(location)
+        # Nothing else tells an edited row from one that other parameters have changed.
+        return options.new_settings and (
+            matcher.row_at(location) == OPEN or matcher.has_same_source(location)
+        )
 
-    def _set_lines_aside(self, offsets: Mapping[Path, Sequence[int]], counter: WorkCounter) -> None:
-        asides = {path: Appender(path, self._mode) for path, lines in offsets.items() if lines}
+    def _match_errors(
+        self, lines: EarlierLines, options: ReloadOptions, counter: WorkCounter
+    ) -> None:
+        """Keep one line for each row that failed for good and has not changed."""
+        matcher = RowMatcher(self._scan, self._states, self._names, FAILED, counter)
+
+        def decide(location: RowLocation) -> Fate | None:
+            if self._names.file_of(location) is None:
+                return Fate.DROPPED if self._names.key_of(location) is None else None
+            here = matcher.row_at(location)
+            if here == ANSWERED and matcher.digest_at(location) == digest_of(location):
+                return Fate.DROPPED  # a crash left it in both files
+            again = options.retry_failed and location.digest is not None
+            if (location.retryable or again) and not (options.limited and here is None):
+                return Fate.DROPPED
+            return None
+
+        lines.match(matcher, counter, decide)
+        for number, location in lines.unmatched(counter):
+            keep = options.limited or self._names.file_of(location) is None
+            lines.decide(number, Fate.KEEP if keep else Fate.DROPPED)
+        for number in range(len(lines.fates)):
+            if lines.fates[number] == Fate.DAMAGED:
+                lines.decide(number, Fate.DROPPED)
+        self.failed = sum(states.count(FAILED) for states in self._states.by_file)
+
+    def _rewrite(
+        self,
+        files: Sequence[EarlierLines],
+        read_rows: ReadRows,
+        prefix: str,
+        counter: WorkCounter,
+    ) -> None:
+        sources = SourceRows()
         try:
-            if asides:
-                rewrite_without(
-                    self._files.results,
-                    {at: aside for path, aside in asides.items() for at in offsets[path]},
-                    counter,
-                )
+            self._read_sources(files, sources, read_rows, counter)
+
+            def write_result(line: bytes, position: int, fate: Fate) -> bytes:
+                place = self._place(position)
+                if fate is Fate.CONTENT:
+                    return result_of_source(line, sources.at(position), place, prefix)
+                file, at = self._states.place(position)
+                is_openai = bool(self._scan.digests[file][at] & 1)
+                return result_at_place(line, place, prefix, is_openai=is_openai)
+
+            def write_error(line: bytes, position: int, fate: Fate) -> bytes:
+                row = sources.at(position) if fate is Fate.CONTENT else None
+                return error_of_source(line, row, self._place(position))
+
+            asides = {Fate.REMOVED: self._files.removed, Fate.DAMAGED: self._files.damaged}
+            for lines in files:
+                of_results = lines.path == self._files.results
+                write = write_result if of_results else write_error
+                rewrite(lines, write, asides if of_results else {}, counter)
         finally:
-            for aside in asides.values():
-                aside.close()
+            sources.close()
+
+    def _read_sources(
+        self,
+        files: Sequence[EarlierLines],
+        sources: SourceRows,
+        read_rows: ReadRows,
+        counter: WorkCounter,
+    ) -> None:
+        """Read the rows whose content their lines get."""
+        needed = tuple(bytearray(len(states)) for states in self._states.by_file)
+        for lines in files:
+            for number, fate in enumerate(lines.fates):
+                if fate == Fate.CONTENT:
+                    file, at = self._states.place(lines.position(number))
+                    needed[file][at] = 1
+        if not any(map(any, needed)):
+            return
+
+        def next_line(file: int, line: int) -> int | None:
+            counter.check()
+            return needed[file].find(1, line - 1) + 1 or None
+
+        sources.read(
+            map(self._checked, read_rows(next_line)),
+            lambda file, line: self._states.position(file, line - 1),
+        )
+
+    def _checked(self, row: Row) -> Row:
+        """Return a row that is read again. Raises `EngineError` when it has changed meanwhile."""
+        if mark_of(row) != self._scan.digests[row.file][row.line - 1]:
+            text = _("{file} was changed while it was read (line {line}). Run it again.")
+            raise EngineError(text.format(file=self._names.keys[row.file], line=row.line))
+        return row
+
+    def _place(self, position: int) -> NewPlace:
+        file, at = self._states.place(position)
+        made_id = None if self._scan.custom_ids[file][at] else self._scan.ids.make(file, at + 1)
+        return NewPlace(self._names.keys[file], self._names.number(file), at + 1, made_id)
+
+    def number(self, file: int) -> int:
+        """Return the number of this run's input among those of all runs."""
+        return self._names.number(file)
 
     def file_of(self, location: RowLocation) -> int | None:
-        """Return the number of a location's input in this run; None for an unknown one."""
-        if isinstance(location.file, int):
-            return location.file if 0 <= location.file < len(self._states) else None
-        return self._file_numbers.get(location.file)
-
-    def _row(self, location: RowLocation | None) -> tuple[int, int] | None:
-        """Return the row's indices into the scan, or None when the scan has no such row."""
-        if location is None or (file := self.file_of(location)) is None:
-            return None
-        at = location.line - 1
-        if at >= len(self._scan.digests[file]) or self._scan.digests[file][at] == NO_ROW:
-            return None
-        return file, at
-
-    def _with_name(self, row: tuple[int, int] | None) -> tuple[str, int] | None:
-        """Return a row's file and line, the file by its name."""
-        if row is None:
-            return None
-        file, line = row
-        return next(name for name, at in self._file_numbers.items() if at == file), line
+        """Return the number of a location's input in this run; None for another one."""
+        return self._names.file_of(location)
 
     @property
     def lengths(self) -> list[int]:
@@ -256,18 +301,18 @@ class Journal:
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
-        return self._states[file][line - 1] == OPEN
+        return self._states.by_file[file][line - 1] == OPEN
 
     def next_open(self, file: int, line: int) -> int | None:
         """Return the first line from `line` on whose row is open; None when there is none."""
-        return self._states[file].find(OPEN, line - 1) + 1 or None
+        return self._states.by_file[file].find(OPEN, line - 1) + 1 or None
 
     def add_result(self, file: int, line: int, data: bytes) -> None:
         """Record an answer. Raises `DiskTroubleError`."""
         assert self._results is not None
         assert self.is_open(file, line)
         self._results.append(data)
-        self._states[file][line - 1] = ANSWERED
+        self._states.by_file[file][line - 1] = ANSWERED
         self.answered += 1
 
     def add_error(self, file: int, line: int, data: bytes) -> None:
@@ -279,7 +324,7 @@ class Journal:
             except OSError as error:
                 raise disk_error(self._files.errors, error) from None
         self._errors.append(data)
-        self._states[file][line - 1] = FAILED
+        self._states.by_file[file][line - 1] = FAILED
         self.failed += 1
 
     def sync(self) -> None:
@@ -295,81 +340,27 @@ class Journal:
                 appender.close()
 
 
-def _initial_states(marks: "array[int]") -> bytearray:
-    if not marks.count(NO_ROW):
-        return bytearray(len(marks))
-    return bytearray(BLANK if mark == NO_ROW else OPEN for mark in marks)
-
-
-def cut_torn_line(path: Path) -> int:
-    """Cut a last line without a newline; return the number of bytes cut. Raises `OSError`."""
-    with path.open("r+b") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - (1 << 16))
-            file.seek(start)
-            piece = file.read(end - start)
-            if (at := piece.rfind(b"\n")) >= 0:
-                end = start + at + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
-            os.fsync(file.fileno())
-        return size - end
-
-
-def parsed_lines(path: Path, counter: WorkCounter) -> Iterator[tuple[int, Any]]:
-    """Yield (offset in bytes, value) of each line; the value is None where it does not parse.
-
-    orjson alone, not jsonlines: see tests/bench/journal.py for what that costs a resume.
-    """
-    with path.open("rb", buffering=1 << 20) as file:
-        offset = 0
-        for line in file:
-            try:
-                yield offset, orjson.loads(line)
-            except orjson.JSONDecodeError:
-                yield offset, None
-            offset += len(line)
-            counter.step(len(line))
-
-
-def rewrite_without(
-    path: Path, removed: Mapping[int, Appender | None], counter: WorkCounter
-) -> None:
-    """Remove the lines at these offsets from a file, in one step.
-
-    Each is appended to its appender, if it has one, and durable there before it is removed here.
-    Raises `OSError` and `WorkCancelledError`; the file is then as it was.
-    """
-    with path.open("rb") as old:
-        mode = os.fstat(old.fileno()).st_mode & 0o777
-        with replacing(path, mode) as new:
-            offset = 0
-            for line in old:
-                counter.check()
-                if offset not in removed:
-                    new.write(line)
-                elif (aside := removed[offset]) is not None:
-                    aside.append(line)
-                offset += len(line)
-            for aside in {id(one): one for one in removed.values() if one is not None}.values():
-                aside.sync()
+def mark_of(row: Row) -> int:
+    """Return what the scan holds of a row: its short digest, or the mark of a bad line."""
+    if not isinstance(row, Request):
+        return BAD_ROW
+    return short_digest(row.digest, openai=row.kind is RowKind.OPENAI)
 
 
 def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
-    """Raise `UsageError` when rows have changed since they were answered."""
-    if not repairs.changed:
+    """Raise `UsageError` when other parameters would ask done rows again."""
+    if not repairs.blocked:
         return
     cause = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
-    name, line = repairs.first_changed or ("", 0)
+    name, line = repairs.first_blocked or ("", 0)
     text = plural(
-        "{n} row that is already answered has changed{cause}: {file} line {line}. ",
-        "{n} rows that are already answered have changed{cause}, the first at {file} line {line}. ",
-        repairs.changed,
+        "With these parameters{cause}, {n} row that is answered already would be asked again: "
+        "{file} line {line}. ",
+        "With these parameters{cause}, {n} rows that are answered already would be asked again, "
+        "the first of them {file} line {line}. ",
+        repairs.blocked,
     ) + _(
-        "Undo the change, or give --accept-changes to ask the changed rows again, or --restart to "
-        "ask all rows again (the old answers are kept under another name)."
+        "Undo the change, or give --accept-changes to ask them again, or --restart to ask all rows "
+        "again (the old answers are kept in either case)."
     )
-    raise UsageError(text.format(n=repairs.changed, cause=cause, file=name, line=line))
+    raise UsageError(text.format(n=repairs.blocked, cause=cause, file=name, line=line))

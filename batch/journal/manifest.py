@@ -15,13 +15,20 @@ from ...files import replace_file
 from ...i18n import _
 from ..inputs.rows import RowDefaults
 
-FORMAT = 1
-"""Version of the manifest's format."""
+FORMAT = 2
+"""Version of the manifest's format. Since 2, `inputs` has those of all runs, and only grows."""
+
+READABLE = (1, 2)
+"""Formats that are read: the results of version 1 name their inputs in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The inputs, files and settings of a run, and how far it came."""
+    """The inputs, files and settings of a run, and how far it came.
+
+    `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
+    OpenAI result names its input by its place here.
+    """
 
     inputs: tuple[str, ...]
     results: str
@@ -50,7 +57,13 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-OUTPUT_ENDINGS = (".jsonl", ".errors.jsonl", ".damaged.jsonl", ".changed.jsonl")
+OUTPUT_ENDINGS = (
+    ".jsonl",
+    ".errors.jsonl",
+    ".damaged.jsonl",
+    ".removed.jsonl",
+    ".changed.jsonl",  # of former versions
+)
 """Endings of the names of a run's output files, after the stem of its manifest."""
 
 
@@ -58,9 +71,9 @@ def load_manifest(path: Path) -> Manifest | None:
     """Read a manifest; None when there is no file. Raises `UsageError` if it is damaged."""
     try:
         value = orjson.loads(path.read_bytes())
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
+        if not isinstance(value, dict) or value.get("format") not in READABLE:
             raise ValueError
-        return Manifest(**{**value, "inputs": tuple(value["inputs"])})
+        return Manifest(**{**value, "inputs": tuple(value["inputs"]), "format": FORMAT})
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -123,20 +136,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _value_text(value: Any) -> str:
     return _("not set") if value is None else repr(value)
-
-
-def refuse_other_inputs(manifest: Manifest, names: tuple[str, ...]) -> None:
-    """Raise `UsageError` when the files were written for other inputs."""
-    # Inputs may be added after the old ones: OpenAI rows name theirs by its number.
-    old = manifest.inputs
-    if names[: len(old)] != old:
-        text = _(
-            "{path} holds the answers to {old}, not to {new}. "
-            "Give another -o, or --restart (the old answers are kept)."
-        )
-        raise UsageError(
-            text.format(path=manifest.results, old=", ".join(old), new=", ".join(names))
-        )
 
 
 def refuse_other_prefix(manifest: Manifest, prefix: str) -> None:

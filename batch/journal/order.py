@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...files import replacing
 from ..background import WorkCounter
-from .journal import parsed_lines
+from .appender import parsed_lines
 from .records import RowLocation, location_of_result
 
 
@@ -31,6 +31,8 @@ def order_results(
         file = None if location is None else file_of(location)
         if location is None or file is None or location.line > lengths[file]:
             return False  # a line that belongs to no row of this run: leave the file alone
+        if offsets[file][location.line - 1]:
+            return False  # so is one of two for one place
         is_sorted = is_sorted and previous < (file, location.line)
         previous = (file, location.line)
         offsets[file][location.line - 1] = offset + 1  # 0: the row has no answer

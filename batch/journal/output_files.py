@@ -23,7 +23,7 @@ class OutputFiles:
     manifest: Path
     lock: Path
     damaged: Path
-    changed: Path
+    removed: Path
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
@@ -35,7 +35,7 @@ class OutputFiles:
             results.with_name(f"{stem}.manifest.json"),
             results.with_name(f"{stem}.lock"),
             results.with_name(f"{stem}.damaged.jsonl"),
-            results.with_name(f"{stem}.changed.jsonl"),
+            results.with_name(f"{stem}.removed.jsonl"),
         )
 
 
@@ -45,12 +45,30 @@ def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles
         if not output.endswith(".jsonl"):
             text = _("-o {name}: give a name that ends in .jsonl, or - for standard output.")
             raise UsageError(text.format(name=output))
-        return OutputFiles.named(Path(output))
+        return OutputFiles.named(resolve_link(Path(output)))
     if len(inputs) != 1 or str(inputs[0].path).startswith("/dev/fd/"):
         raise UsageError(_("Several inputs, or standard input, need -o NAME.jsonl."))
     path = inputs[0].path
     folder = Path() if isinstance(path, RemoteFile) else path.parent
     return OutputFiles.named(folder / f"{inputs[0].stem}.results.jsonl")
+
+
+def resolve_link(path: Path) -> Path:
+    """Return the file that a symbolic link stands for: it and the files beside it are written, and
+    the link stays, wherever it points to meanwhile. Raises `UsageError`."""
+    if not path.is_symlink():
+        return path
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # a loop of links, by Python's version
+        target = path
+    if target.is_symlink():
+        text = _("{path} is a link that leads nowhere; give another -o.")
+        raise UsageError(text.format(path=path))
+    if not target.name.endswith(".jsonl"):
+        text = _("{path} is a link to {target}, which does not end in .jsonl; give another -o.")
+        raise UsageError(text.format(path=path, target=target))
+    return target
 
 
 def refuse_own_output(inputs: Sequence[InputFile]) -> None:
@@ -81,7 +99,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (files.results, files.errors, files.damaged, files.changed, files.manifest):
+    for path in (files.results, files.errors, files.damaged, files.removed, files.manifest):
         if not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

@@ -13,15 +13,18 @@ from .answer_columns import answer_columns
 
 
 def result_line(
-    request: Request, body: JsonObject, *, name: str, attempts: int, prefix: str
+    request: Request, body: JsonObject, *, name: str, number: int, attempts: int, prefix: str
 ) -> bytes:
-    """Return the line of an answered row, newline included. `name` is its input's name."""
+    """Return the line of an answered row, newline included.
+
+    `name` is its input's name, `number` the input's place in the manifest, from 0.
+    """
     if request.kind is RowKind.OPENAI:
-        return _dump(
+        return dump_line(
             {
                 # OpenAI's format has no further keys, so these two carry the row's position and
                 # the digest of its request.
-                "id": f"qchat-{request.file + 1}-{request.line}",
+                "id": openai_id(number, request.line),
                 "custom_id": request.custom_id,
                 "response": {"status_code": 200, "request_id": request.digest, "body": body},
                 "error": None,
@@ -36,15 +39,26 @@ def result_line(
     row[prefix + "_qchat"] = {
         "file": name,
         "line": request.line,
+        "source": fingerprint_text(request.fingerprint),
         "digest": request.digest,
         "attempts": attempts,
     }
-    return _dump(row)
+    return dump_line(row)
+
+
+def openai_id(number: int, line: int) -> str:
+    """Return the `id` of an OpenAI result: its input's number in the manifest, from 0, and line."""
+    return f"qchat-{number + 1}-{line}"
+
+
+def fingerprint_text(fingerprint: int) -> str:
+    """Return the fingerprint of an input line as it stands in `_qchat`: 16 hex digits."""
+    return f"{fingerprint:016x}"
 
 
 def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:
     """Return the line of a failed row, newline included."""
-    return _dump(
+    return dump_line(
         {
             "file": name,
             "line": row.line,
@@ -57,11 +71,12 @@ def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attemp
             "attempts": attempts,
             "input": row.source,
             "digest": row.digest if isinstance(row, Request) else None,
+            "source": fingerprint_text(row.fingerprint),
         }
     )
 
 
-def _dump(value: JsonObject) -> bytes:
+def dump_line(value: JsonObject) -> bytes:
     # Not jsonlines.Writer: it writes a line and its newline in two calls, and the journal
     # needs the whole line in one write.
     return dumps(value, orjson.OPT_APPEND_NEWLINE)
@@ -69,12 +84,21 @@ def _dump(value: JsonObject) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RowLocation:
-    """The row that a line of the output belongs to: input name or number, line, digest."""
+    """What a line of the output says of its row.
+
+    `file` (the input's name, or its number in the manifest) and `line` say where the row was; they
+    are hints. `digest` is that of the request, None for a line that was no request. `fingerprint`
+    is that of the input line, 0 where it is unknown: always in OpenAI's results, whose lines (see
+    `openai`) hold nothing else of it but the `custom_id`.
+    """
 
     file: str | int
     line: int
     digest: str | None
     retryable: bool = False
+    fingerprint: int = 0
+    custom_id: str | None = None
+    openai: bool = False
 
 
 def location_of_result(value: Any, prefix: str) -> RowLocation | None:
@@ -83,15 +107,30 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
+    custom_id = value.get("custom_id")
+    custom_id = custom_id if isinstance(custom_id, str) else None
     if isinstance(mark, dict):
-        location = RowLocation(mark.get("file", ""), mark.get("line", 0), mark.get("digest"))
+        location = RowLocation(
+            mark.get("file", ""),
+            mark.get("line", 0),
+            mark.get("digest"),
+            False,
+            _fingerprint(mark.get("source")),
+            custom_id,
+        )
     elif isinstance(response, dict):
         parts = str(value.get("id")).split("-")
         if len(parts) != 3 or parts[0] != "qchat":
             return None
-        if not (parts[1].isdecimal() and parts[2].isdecimal()):
+        if not all(part.isdecimal() and len(part) < 12 for part in parts[1:]):
             return None
-        location = RowLocation(int(parts[1]) - 1, int(parts[2]), response.get("request_id"))
+        location = RowLocation(
+            int(parts[1]) - 1,
+            int(parts[2]),
+            response.get("request_id"),
+            custom_id=custom_id,
+            openai=True,
+        )
     else:
         return None
     return location if _is_valid(location, need_digest=True) else None
@@ -102,10 +141,22 @@ def location_of_error(value: Any) -> RowLocation | None:
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     retryable = value["error"].get("retryable") is True
+    custom_id = value.get("custom_id")
+    source = value.get("input")
     location = RowLocation(
-        value.get("file", ""), value.get("line", 0), value.get("digest"), retryable
+        value.get("file", ""),
+        value.get("line", 0),
+        value.get("digest"),
+        retryable,
+        _fingerprint(value.get("source")),
+        custom_id if isinstance(custom_id, str) else None,
+        isinstance(source, dict) and "body" in source,
     )
     return location if _is_valid(location, need_digest=False) else None
+
+
+def _fingerprint(text: Any) -> int:
+    return int(text, 16) if isinstance(text, str) and len(text) == 16 and _is_hex(text) else 0
 
 
 def _is_valid(location: RowLocation, *, need_digest: bool) -> bool:

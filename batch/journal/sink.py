@@ -20,13 +20,14 @@ from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
-from .journal import Journal, ReloadOptions, Repairs, disk_error, refuse_changes
+from .appender import disk_error
+from .input_names import InputNames
+from .journal import Journal, ReadRows, ReloadOptions, Repairs, refuse_changes
 from .manifest import (
     Manifest,
     differences,
     load_manifest,
     recorded_settings,
-    refuse_other_inputs,
     refuse_other_prefix,
 )
 from .order import order_results
@@ -46,6 +47,9 @@ class Sink(Protocol):
 
     def start(self) -> None:
         """Prepare for the first line; called once. Raises `EngineError`."""
+
+    def number(self, file: int) -> int:
+        """Return the number of an input, from 0, by which OpenAI's results name it."""
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row has no line yet."""
@@ -90,6 +94,10 @@ class StdoutSink:
 
     def start(self) -> None:
         """Do nothing."""
+
+    def number(self, file: int) -> int:
+        """Return the number of an input in this run."""
+        return file
 
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row has no line yet; an engine that is replaced reads the rows again."""
@@ -160,6 +168,7 @@ class FileSink:
         self._manifest = manifest
         self.add_result = journal.add_result
         self.add_error = journal.add_error
+        self.number = journal.number
         self.is_open = journal.is_open
         self.next_open = journal.next_open
         self.sync = journal.sync
@@ -226,6 +235,7 @@ def open_file_sink(
     *,
     engine: str,
     reload: ReloadOptions,
+    read_rows: ReadRows,
     restart: bool = False,
     ordered: bool = False,
     counter: WorkCounter | None = None,
@@ -238,9 +248,11 @@ def open_file_sink(
     """
     manifest = load_manifest(files.manifest)
     refuse_foreign(files, manifest)
+    earlier = manifest if not restart else None
     keys = tuple(item.key for item in inputs)
+    names = InputNames.of(keys, earlier.inputs if earlier else ())
     new = Manifest(
-        keys,
+        names.recorded,
         files.results.name,
         files.errors.name,
         recorded_settings(defaults),
@@ -249,21 +261,26 @@ def open_file_sink(
         rows=scan.rows,
     )
     counter = counter or WorkCounter()
-    journal = Journal(files, scan, keys, _mode(inputs[0].path))
+    journal = Journal(files, scan, names, _mode(inputs[0].path))
     repairs = Repairs()
     renamed: list[Path] = []
     try:
         if manifest is not None and restart:
             renamed = set_aside(files)
-        elif manifest is not None:
-            refuse_other_inputs(manifest, keys)
-            refuse_other_prefix(manifest, defaults.prefix)
+        elif earlier is not None:
+            refuse_other_prefix(earlier, defaults.prefix)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
-            repairs = journal.load(replace(reload, prefix=manifest.prefix), counter)
+            changes = differences(earlier.settings, new.settings)
+            options = replace(reload, prefix=earlier.prefix, new_settings=bool(changes))
+
+            def prepare() -> None:  # lines may name new inputs before this run has a manifest
+                replace(earlier, inputs=names.recorded).save(files.manifest)
+
+            repairs = journal.load(options, read_rows, prepare, counter)
             if not reload.accept_changes:
-                refuse_changes(repairs, differences(manifest.settings, new.settings))
-            new = replace(new, created=manifest.created)
+                refuse_changes(repairs, changes)
+            new = replace(new, created=earlier.created)
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None

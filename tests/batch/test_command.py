@@ -130,16 +130,18 @@ def test_foreign_files_are_refused(
     assert server.log.answered == {"a": 1}
 
 
-def test_other_inputs_on_the_same_output_are_refused(
+def test_an_input_that_is_left_out_keeps_its_answers(
     server: faults.Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write("a.jsonl", "a")
     write("b.jsonl", "b")
     assert batch("a.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 0
-    assert batch("b.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 2
-    assert "answers to a.jsonl, not to b.jsonl" in capfd.readouterr().err
+    capfd.readouterr()
+    assert batch("b.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 0
+    assert "1 answer to a row of another input stays in out.jsonl." in capfd.readouterr().err
     assert batch("a.jsonl", "b.jsonl", "-o", "out.jsonl", "--base-url", server.url) == 0
     assert server.log.answered == {"a": 1, "b": 1}
+    assert [row["output"] for row in read("out.jsonl")] == ["echo: a", "echo: b"]
 
 
 def test_limit_takes_the_first_rows_and_the_rest_comes_later(server: faults.Running) -> None:

@@ -1,18 +1,19 @@
 """What the journal promises about the disk, by the order of its syncs and renames."""
 
 import os
-from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.batch.inputs.lines import LineIndex
-from qchat.batch.inputs.scan import InputScan, short_digest
-from qchat.batch.journal.journal import Appender, Journal, ReloadOptions
+from qchat.batch.journal.appender import Appender
+from qchat.batch.journal.input_names import InputNames
+from qchat.batch.journal.journal import Journal, ReloadOptions
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
 from qchat.batch.request import CHAT, Request, RowKind, digest
+
+from tests.batch.scans import reader_of, scan_of_rows
 
 SYNCS = [name for name in ("fsync", "fdatasync") if hasattr(os, name)]
 RENAMES = ("rename", "replace")
@@ -64,7 +65,7 @@ def request(line: int) -> Request:
 
 def line_of(row: Request) -> bytes:
     body = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
-    return result_line(row, body, name="in.jsonl", attempts=1, prefix="")
+    return result_line(row, body, name="in.jsonl", number=0, attempts=1, prefix="")
 
 
 def test_damaged_lines_are_durable_elsewhere_before_they_are_removed(
@@ -72,8 +73,9 @@ def test_damaged_lines_are_durable_elsewhere_before_they_are_removed(
 ) -> None:
     files = OutputFiles.named(tmp_path / "out.jsonl")
     files.results.write_bytes(b"damaged\n" + line_of(request(1)))
-    scan = InputScan((array("Q", [short_digest(request(1).digest)]),), (LineIndex(),), 1, 0)
-    repairs = Journal(files, scan, ["in.jsonl"], 0o600).load(ReloadOptions())
+    rows = [request(1)]
+    journal = Journal(files, scan_of_rows(rows), InputNames.of(["in.jsonl"]), 0o600)
+    repairs = journal.load(ReloadOptions(), reader_of(rows))
     assert repairs.damaged == 1
     assert files.damaged.read_bytes() == b"damaged\n"
     replaced = disk.index("rename", files.results)

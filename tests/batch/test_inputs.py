@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from qchat.batch.inputs.discovery import InputFile, expand_inputs
-from qchat.batch.inputs.id_table import IdTable
 from qchat.batch.inputs.rows import RowDefaults
-from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, iter_rows, scan_inputs, short_digest
+from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, iter_rows, scan_inputs
+from qchat.batch.journal.journal import mark_of
 from qchat.batch.request import Request
 
 from qchat.errors import UsageError
@@ -52,7 +50,13 @@ def test_the_plan_knows_every_row(tmp_path: Path) -> None:
     assert (scan.rows, scan.bad) == (4, 1)
     first, second = scan.digests
     requests = [row for row in iter_rows(files, DEMO) if isinstance(row, Request)]
-    digests = [short_digest(row.digest) for row in requests]
+    digests = [mark_of(row) for row in requests]
+    fingerprints = [row.fingerprint for row in requests]
+    assert [*scan.fingerprints[0][:2], scan.fingerprints[0][3]] == [
+        fingerprints[0],
+        0,
+        fingerprints[1],
+    ]
     assert list(first) == [digests[0], NO_ROW, BAD_ROW, digests[1]]
     assert list(second) == [digests[2]]
     limited = scan_inputs(files, DEMO, limit=2)
@@ -71,16 +75,6 @@ def test_a_custom_id_twice_is_named_with_both_lines(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"'x'.*0\.jsonl line 1 and 1\.jsonl line 2"):
         scan_inputs(files, DEMO)
     assert scan_inputs(files, DEMO, allow_duplicates=True).rows == 2
-
-
-def test_two_files_of_one_name_share_no_custom_id(tmp_path: Path) -> None:
-    files = []
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        path = tmp_path / folder / "in.jsonl"
-        path.write_text('"x"\n')
-        files.append(InputFile(str(path), path))
-    assert scan_inputs(files, DEMO).rows == 2
 
 
 READ_TWICE = """
@@ -118,18 +112,3 @@ def test_a_named_pipe_can_be_read_twice(tmp_path: Path) -> None:
     finally:
         writer.kill()  # it waits for a reader for ever
         writer.wait()
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=4), max_size=3000))
-def test_the_id_table_is_a_set(ids: list[str]) -> None:
-    table, reference = IdTable(), set[str]()
-    for name in ids:
-        assert table.add(name) is (name in reference)
-        reference.add(name)
-
-
-def test_the_id_table_grows() -> None:
-    table = IdTable()
-    assert not any(table.add(str(n)) for n in range(5000))
-    assert all(table.add(str(n)) for n in range(5000))

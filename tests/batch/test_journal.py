@@ -4,30 +4,25 @@ import errno
 import json
 import os
 import random
-from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qchat.batch.inputs.lines import LineIndex
-from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
-from qchat.batch.journal.journal import (
-    Appender,
-    DiskTroubleError,
-    Journal,
-    ReloadOptions,
-    Repairs,
-    cut_torn_line,
-)
+from qchat.batch.inputs.rows import InvalidRow
+from qchat.batch.inputs.scan import InputScan
+from qchat.batch.journal.appender import Appender, DiskTroubleError, cut_torn_line
+from qchat.batch.journal.input_names import InputNames
+from qchat.batch.journal.journal import Journal, ReloadOptions, Repairs
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import error_line, result_line
-from qchat.batch.request import CHAT, Request, RowKind, digest
+from qchat.batch.request import CHAT, Request, RowKind, digest, fingerprint
 
 from qchat import files as files_module
 from qchat.errors import Code, Failure
 from qchat.json_types import JsonObject
+from tests.batch.scans import reader_of, scan_of_rows
 
 BODY = {
     "choices": [{"message": {"content": "yes\nno"}, "finish_reason": "stop"}],
@@ -39,16 +34,16 @@ BODY = {
 def request(line: int, kind: RowKind = RowKind.PROMPT, text: str = "q") -> Request:
     body: JsonObject = {"messages": [{"role": "user", "content": f"{text}{line}"}], "model": "demo"}
     source: JsonObject = {"prompt": f"{text}{line}"}
-    return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body))
+    mark = fingerprint(json.dumps(source))
+    return Request(0, line, f"in-{line}", kind, CHAT, body, source, digest(CHAT, body), mark)
 
 
-def scan_of(count: int, text: str = "q") -> InputScan:
-    marks = array("Q", [short_digest(request(n, text=text).digest) for n in range(1, count + 1)])
-    return InputScan((marks,), (LineIndex(),), count, 0)
+def scan_of(count: int, text: str = "q", kind: RowKind = RowKind.PROMPT) -> InputScan:
+    return scan_of_rows([request(n, kind, text) for n in range(1, count + 1)])
 
 
 def line_of(row: Request) -> bytes:
-    return result_line(row, BODY, name="in.jsonl", attempts=1, prefix="")
+    return result_line(row, BODY, name="in.jsonl", number=0, attempts=1, prefix="")
 
 
 def failed_line(row: Request, code: Code) -> bytes:
@@ -56,12 +51,13 @@ def failed_line(row: Request, code: Code) -> bytes:
 
 
 def journal(files: OutputFiles, of: InputScan) -> Journal:
-    return Journal(files, of, ["in.jsonl"], 0o600)
+    return Journal(files, of, InputNames.of(["in.jsonl"]), 0o600)
 
 
 def reopened(files: OutputFiles, of: InputScan, **options: bool) -> tuple[Journal, Repairs]:
     reloaded = journal(files, of)
-    return reloaded, reloaded.load(ReloadOptions(**options))  # type: ignore[arg-type]
+    none = reader_of([])
+    return reloaded, reloaded.load(ReloadOptions(**options), none)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -81,8 +77,8 @@ def fill(
 
 @pytest.mark.parametrize("kind", [RowKind.PROMPT, RowKind.OPENAI])
 def test_what_was_answered_is_done_and_the_rest_is_open(files: OutputFiles, kind: RowKind) -> None:
-    fill(files, scan_of(4), [1, 3], kind)
-    reloaded, repairs = reopened(files, scan_of(4))
+    fill(files, scan_of(4, kind=kind), [1, 3], kind)
+    reloaded, repairs = reopened(files, scan_of(4, kind=kind))
     assert repairs == Repairs()
     assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
     assert (reloaded.answered, reloaded.failed) == (2, 0)
@@ -127,15 +123,20 @@ def test_damaged_lines_are_moved_and_their_rows_open(files: OutputFiles) -> None
     assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
 
 
-def test_changed_rows_are_noticed(files: OutputFiles) -> None:
+def test_the_answers_of_rows_that_are_gone_are_moved(files: OutputFiles) -> None:
     fill(files, scan_of(3), [1, 2, 3])
-    _book, repairs = reopened(files, scan_of(3, text="other"))
-    assert (repairs.changed, repairs.first_changed) == (3, ("in.jsonl", 1))
-    _book, repairs = reopened(files, scan_of(2))
-    assert (repairs.changed, repairs.first_changed) == (1, ("in.jsonl", 3))
-    _book, repairs = reopened(files, scan_of(2), limited=True)
-    assert repairs.changed == 0
-    assert len(files.results.read_bytes().splitlines()) == 3
+    lines = files.results.read_bytes().splitlines(keepends=True)
+    assert reopened(files, scan_of(2), limited=True)[1] == Repairs()
+    assert files.results.read_bytes() == b"".join(lines)
+    assert reopened(files, scan_of(2))[1] == Repairs(removed=1)
+    assert (files.results.read_bytes(), files.removed.read_bytes()) == (
+        lines[0] + lines[1],
+        lines[2],
+    )
+    changed, repairs = reopened(files, scan_of(2, text="other"))
+    assert repairs == Repairs(removed=2, edited=2)
+    assert files.removed.read_bytes() == lines[2] + lines[0] + lines[1]
+    assert changed.answered == 0 and changed.is_open(0, 1) and changed.is_open(0, 2)
 
 
 def test_rows_appended_to_the_input_are_new(files: OutputFiles) -> None:
@@ -168,22 +169,22 @@ def test_a_failed_row_that_has_changed_is_open_again(files: OutputFiles) -> None
 
 
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
-    bad = InputScan((array("Q", [BAD_ROW, NO_ROW]),), (LineIndex(),), 1, 1)
-    failed = error_line(request(1), Failure(Code.INVALID_LINE, "why"), name="in.jsonl", attempts=0)
-    record = json.loads(failed) | {"digest": None}
+    row = InvalidRow(0, 1, None, "why", "{", fingerprint("{"))
+    bad = scan_of_rows([row, None])
     reloaded = journal(files, bad)
     reloaded.start()
-    reloaded.add_error(0, 1, json.dumps(record).encode() + b"\n")
+    failure = Failure(Code.INVALID_LINE, "why")
+    reloaded.add_error(0, 1, error_line(row, failure, name="in.jsonl", attempts=0))
     reloaded.close()
     again, _repairs = reopened(files, bad)
     assert not again.is_open(0, 1)
     assert again.failed == 1
+    other = scan_of_rows([InvalidRow(0, 1, None, "why", "[", fingerprint("[")), None])
+    assert reopened(files, other)[0].is_open(0, 1)
 
 
 def test_the_next_open_line_is_neither_done_nor_blank(files: OutputFiles) -> None:
-    marks = scan_of(6).digests[0]
-    marks[3] = NO_ROW
-    scan = InputScan((marks,), (LineIndex(),), 5, 0)
+    scan = scan_of_rows([None if n == 4 else request(n) for n in range(1, 7)])
     fill(files, scan, [1, 3, 6])
     reloaded, _repairs = reopened(files, scan)
     assert [reloaded.next_open(0, n) for n in range(1, 8)] == [2, 2, 5, 5, 5, None, None]
@@ -280,9 +281,10 @@ def test_any_crash_and_any_damage_costs_no_row_and_doubles_none(
                 case _:
                     damaged[at:at] = data.draw(st.binary(min_size=1, max_size=5))
     files.results.write_bytes(bytes(damaged))
-    reloaded, repairs = reopened(files, of)
-    if repairs.changed:  # a digest was hit: refused, with nothing touched but a torn end
-        return
+    reloaded = journal(files, of)
+    rows = [request(n) for n in range(1, count + 1)]
+    if reloaded.load(ReloadOptions(), reader_of(rows)).blocked:
+        return  # the digests of all were hit: refused, with nothing touched but a torn end
     reloaded.start()
     for n in range(1, count + 1):
         if reloaded.is_open(0, n):

@@ -49,23 +49,24 @@ def test_a_run_that_ended_before_its_manifest_was_written_can_be_repeated(
     once_each("in.results.jsonl", 1)
 
 
-def test_accept_changes_asks_only_what_has_changed(
+def test_edited_rows_are_asked_again_and_deleted_ones_kept_elsewhere(
     server: faults.Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write("in.jsonl", "a", "b", "c", "d")
     assert batch("in.jsonl", "--base-url", server.url) == 0
     write("in.jsonl", "a", "B", "c")
-    assert batch("in.jsonl", "--base-url", server.url) == 2
-    assert "--accept-changes" in capfd.readouterr().err
-    assert batch("in.jsonl", "--base-url", server.url, "--accept-changes") == 0
-    assert "2 rows have changed" in capfd.readouterr().err
+    capfd.readouterr()
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    stderr = capfd.readouterr().err
+    assert "1 answered row has changed and is asked again." in stderr
+    assert "2 answers whose rows are gone or have changed were moved to" in stderr
     assert {place(row): row["output"] for row in read("in.results.jsonl")} == {
         1: "echo: a",
         2: "echo: B",
         3: "echo: c",
     }
-    changed = [row["prompt"] for row in read("in.results.changed.jsonl")]
-    assert sorted(changed) == ["b", "d"]  # in the order in which they were answered
+    removed = [row["prompt"] for row in read("in.results.removed.jsonl")]
+    assert sorted(removed) == ["b", "d"]  # in the order in which they were answered
     assert server.log.attempts == {"a": 1, "b": 1, "c": 1, "d": 1, "B": 1}
     assert batch("in.jsonl", "--base-url", server.url) == 0
 
@@ -140,7 +141,7 @@ def test_what_is_not_ours_or_not_all_is_refused_and_nothing_is_lost(
     url = ("--base-url", server.url)
     assert batch("a.jsonl", "b.jsonl", "-o", "o.jsonl", *url) == 0
     before = Path("o.jsonl").read_bytes()
-    assert batch("a.jsonl", "-o", "o.jsonl", *url) == 2  # fewer inputs
+    assert batch("a.jsonl", "-o", "o.jsonl", *url) == 0  # an input that is left out
     assert batch("a.jsonl", "b.jsonl", "-o", "o.jsonl", "--prefix", "x_", *url) == 2
     assert "--prefix" in capfd.readouterr().err
     assert Path("o.jsonl").read_bytes() == before

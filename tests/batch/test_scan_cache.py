@@ -11,6 +11,7 @@ from qchat.batch import run
 from qchat.batch.inputs import scan_cache
 from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.lines import LineIndex
+from qchat.batch.inputs.row_ids import RowIds
 from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.inputs.scan import InputScan
 from qchat.batch.inputs.scan_cache import MAX_ENTRIES, ScanCache
@@ -25,7 +26,10 @@ def test_a_scan_is_loaded_as_it_was_saved(digests: list[list[int]], rows: int, b
 
     with tempfile.TemporaryDirectory() as folder:
         arrays = tuple(array("Q", marks) for marks in digests)
-        scan = InputScan(arrays, tuple(LineIndex(marks[1:]) for marks in arrays), rows, bad)
+        prints, ids = (tuple(array("Q", reversed(of)) for of in digests) for _column in range(2))
+        indexes = tuple(LineIndex(marks[1:]) for marks in arrays)
+        names = RowIds(tuple(map(str, range(len(digests)))), {(0, 3): "0-3~2"})
+        scan = InputScan(arrays, indexes, rows, bad, prints, ids, names, looks_made=bad > 50)
         ScanCache(Path(folder) / "new").save("k", scan)
         assert ScanCache(Path(folder) / "new").load("k") == scan
         assert ScanCache(Path(folder)).load("k") is None
@@ -56,7 +60,9 @@ def test_the_key_changes_with_the_file_and_with_the_settings(
 
 def test_damaged_entries_are_not_used_and_old_ones_removed(tmp_path: Path) -> None:
     cache = ScanCache(tmp_path)
-    scan = InputScan((array("Q", [5, 6]),), (LineIndex(array("Q", [0])),), 2, 0)
+    column = (array("Q", [5, 6]),)
+    indexes = (LineIndex(array("Q", [0])),)
+    scan = InputScan(column, indexes, 2, 0, column, column, RowIds(("in",)))
     for n in range(MAX_ENTRIES + 3):
         cache.save(f"k{n}", scan)
         os.utime(tmp_path / f"k{n}.plan", (n, n))
@@ -90,4 +96,6 @@ def test_a_resume_reads_an_unchanged_input_once(
     assert len(scans) == 2
     once_each("in.results.jsonl", 25)
     write("in.jsonl", *({"prompt": f"new {n}"} for n in range(25)))
-    assert batch("in.jsonl", *url) == 2  # changed rows are seen
+    assert batch("in.jsonl", *url) == 0  # changed rows are noticed
+    once_each("in.results.jsonl", 25)
+    assert server.log.attempts["new 24"] == 1

@@ -10,19 +10,20 @@ import statistics
 import sys
 import tempfile
 import time
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonlines
 import orjson
 from qchat.batch.background import WorkCounter
-from qchat.batch.inputs.lines import LineIndex
-from qchat.batch.inputs.scan import InputScan, short_digest
-from qchat.batch.journal.journal import Journal, ReloadOptions, parsed_lines
+from qchat.batch.journal.appender import parsed_lines
+from qchat.batch.journal.input_names import InputNames
+from qchat.batch.journal.journal import Journal, ReloadOptions
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
 from qchat.batch.request import CHAT, Request, RowKind, digest
+
+from tests.batch.scans import reader_of, scan_of_rows
 
 ROUNDS = 5
 
@@ -55,16 +56,18 @@ def timed(function: Callable[[], object]) -> float:
 def main() -> None:
     """Make a results file, read it back in both ways, print the figures."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    marks = array("Q")
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         files = OutputFiles.named(Path(folder) / "out.jsonl")
         with files.results.open("wb") as file:
             for line in range(1, count + 1):
                 row = request(line)
-                marks.append(short_digest(row.digest))
-                data = result_line(row, answer(line), name="in.jsonl", attempts=1, prefix="")
+                rows.append(row)
+                data = result_line(
+                    row, answer(line), name="in.jsonl", number=0, attempts=1, prefix=""
+                )
                 file.write(data)
-        plan = InputScan((marks,), (LineIndex(),), count, 0)
+        scan = scan_of_rows(rows)
 
         def through_jsonlines() -> None:
             with files.results.open("rb") as file:
@@ -76,8 +79,8 @@ def main() -> None:
                 pass
 
         def load() -> None:
-            journal = Journal(files, plan, ["in.jsonl"], 0o600)
-            journal.load(ReloadOptions())
+            journal = Journal(files, scan, InputNames.of(["in.jsonl"]), 0o600)
+            journal.load(ReloadOptions(), reader_of([]))
             assert journal.answered == count
 
         loads, ratios = [], []

@@ -174,7 +174,12 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
             def record(request: Request, outcome: Outcome, attempts: int) -> None:
                 assert outcome.body is not None, outcome.failure
                 line = result_line(
-                    request, outcome.body, name="rows.jsonl", attempts=attempts, prefix=""
+                    request,
+                    outcome.body,
+                    name="rows.jsonl",
+                    number=0,
+                    attempts=attempts,
+                    prefix="",
                 )
                 results.write(line)
                 done.append(outcome.usage.completion_tokens)

@@ -17,6 +17,7 @@ import pytest
 from tests import faults
 from tests.batch.commands import batch, command, once_each, read, write
 from tests.batch.echo import echoing
+from tests.batch.edits import storm
 from tests.batch.fuzz import check_resume, check_run
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(1800)]
@@ -57,6 +58,14 @@ def test_kill_9_at_random_moments() -> None:
             for name in ("in.results.jsonl", "whole.jsonl")
         ]
         assert answers[0] == answers[1]
+
+
+def test_kills_while_the_input_is_edited() -> None:
+    """Inserted, deleted, shuffled, doubled, mended and edited rows, and a kill after each edit."""
+    for _round in range(max(1, KILLS // 20)):
+        for path in Path().glob("in.*"):
+            path.unlink()
+        storm(random.Random(), rows=2_000, kills=20)
 
 
 def test_a_fifth_of_all_tries_fails() -> None:

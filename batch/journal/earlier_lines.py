@@ -1,0 +1,115 @@
+"""The lines of an earlier run's file, and what becomes of each now that its row is known."""
+
+import enum
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..background import WorkCounter
+from .appender import parsed_lines
+from .matching import Match, Matched, RowMatcher
+from .records import RowLocation
+
+
+class Fate(enum.IntEnum):
+    """What becomes of a line: it stays, gets another place or the row's content of today, is moved
+    to the file of removed or of damaged lines, is dropped, or is not decided yet."""
+
+    KEEP = 0
+    PLACE = 1
+    CONTENT = 2
+    REMOVED = 3
+    DAMAGED = 4
+    DROPPED = 5
+    UNMATCHED = 6
+
+
+_FATES = {Match.SAME: Fate.KEEP, Match.PLACE: Fate.PLACE, Match.CONTENT: Fate.CONTENT}
+
+
+class EarlierLines:
+    """The fates of a file's lines: a byte a line, 4 more once one is not to stay as it is."""
+
+    def __init__(self, path: Path, locate: Callable[[Any], RowLocation | None]) -> None:
+        self.path = path
+        self.fates = bytearray()
+        self._locate = locate
+        self._positions = array("I")
+        self._unmatched = array("Q")  # number and offset of each
+
+    def count(self, *fates: Fate) -> int:
+        """Return how many lines have one of these fates."""
+        return sum(map(self.fates.count, fates))
+
+    def position(self, number: int) -> int:
+        """Return the position of the row of a line whose fate is PLACE or CONTENT."""
+        return self._positions[number]
+
+    def decide(self, number: int, fate: Fate) -> None:
+        """Set the fate of a line without a row."""
+        self.fates[number] = fate
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether the file stays as it is."""
+        return self.fates.count(Fate.KEEP) == len(self.fates)
+
+    def match(
+        self,
+        matcher: RowMatcher,
+        counter: WorkCounter,
+        decide: Callable[[RowLocation], Fate | None] = lambda _location: None,
+    ) -> None:
+        """Match every line by the rules of `matcher`; `decide` gets each line before that, and may
+        decide without a row. Raises `OSError` and `WorkCancelledError`."""
+        for number, (offset, value) in enumerate(parsed_lines(self.path, counter)):
+            location = self._locate(value)
+            self.fates.append(Fate.KEEP)
+            if location is None:
+                self.fates[number] = Fate.DAMAGED
+            elif (fate := decide(location)) is not None:
+                self.fates[number] = fate
+            elif not self._set(number, matcher.first(location)):
+                self._unmatched.extend((number, offset))
+        for rule in (matcher.by_id, matcher.at_place, matcher.by_digest):
+            self._match_rest(rule, counter)
+
+    def _match_rest(
+        self, rule: Callable[[RowLocation], Matched | None], counter: WorkCounter
+    ) -> None:
+        rest = array("Q")
+        for number, offset, location in self._iter_unmatched(counter):
+            if not self._set(number, rule(location)):
+                rest.extend((number, offset))
+        self._unmatched = rest
+
+    def unmatched(self, counter: WorkCounter) -> Iterator[tuple[int, RowLocation]]:
+        """Yield number and location of each line without a row."""
+        for number, _offset, location in self._iter_unmatched(counter):
+            yield number, location
+
+    def _iter_unmatched(self, counter: WorkCounter) -> Iterator[tuple[int, int, RowLocation]]:
+        if not self._unmatched:
+            return
+        with self.path.open("rb", buffering=1 << 16) as file:
+            for at in range(0, len(self._unmatched), 2):
+                counter.check()
+                number, offset = self._unmatched[at], self._unmatched[at + 1]
+                file.seek(offset)
+                location = self._locate(orjson.loads(file.readline()))
+                assert location is not None
+                yield number, offset, location
+
+    def _set(self, number: int, matched: Matched | None) -> bool:
+        self.fates[number] = Fate.UNMATCHED if matched is None else _FATES[matched.match]
+        if matched is None:
+            return False
+        if matched.match is not Match.SAME:
+            missing = number + 1 - len(self._positions)
+            if missing > 0:
+                self._positions.frombytes(bytes(4 * missing))
+            self._positions[number] = matched.position
+        return True

@@ -1,0 +1,90 @@
+"""The ids of rows that have none: never equal to each other or to one that a row was given."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qchat.batch.inputs.discovery import InputFile, with_keys
+from qchat.batch.inputs.row_ids import stems_of
+from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.scan import InputScan, iter_open_rows, scan_inputs
+from qchat.batch.request import Request
+
+from tests import faults
+from tests.batch.commands import batch, command, read, write
+
+DEMO = RowDefaults(model="demo")
+
+
+def ids_of(inputs: list[InputFile], scan: InputScan) -> list[str]:
+    rows = iter_open_rows(inputs, DEMO, scan, lambda _file, line: line)
+    return [row.custom_id for row in rows if isinstance(row, Request)]
+
+
+def written(folder: Path, **files: list[str | None]) -> list[InputFile]:
+    """Inputs with a row for each id; None is a row without."""
+    inputs = []
+    for name, ids in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        rows = [{"prompt": "p"} if i is None else {"prompt": "p", "custom_id": i} for i in ids]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        inputs.append(InputFile(str(path), path))
+    return with_keys(inputs, folder)
+
+
+def test_files_with_one_stem_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    inputs = written(tmp_path, ga__x=[None], gb__x=[None], y=[None])
+    assert ids_of(inputs, scan_inputs(inputs, DEMO)) == ["ga/x-1", "gb/x-1", "y-1"]
+    pipes = [InputFile("/dev/fd/9", Path("/dev/fd/9")), InputFile("/dev/fd/8", Path("/dev/fd/8"))]
+    named = with_keys([*pipes, InputFile("stdin", Path("/dev/fd/3"))], tmp_path)
+    assert stems_of(named) == ("pipe", "pipe.2", "stdin")
+
+
+def test_an_id_that_a_row_has_is_left_to_it(tmp_path: Path) -> None:
+    inputs = written(tmp_path, col2=["col2-2", None, "col2-5~2", None, None, "col2-5"])
+    scan = scan_inputs(inputs, DEMO)
+    assert ids_of(inputs, scan) == [
+        *("col2-2", "col2-2~2", "col2-5~2", "col2-4", "col2-5~3", "col2-5"),
+    ]
+
+
+IDS = st.none() | st.sampled_from(["a-1", "a-2", "b-1", "a-1~2", "f/a-1", "x"]) | st.text("a-1~2")
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(IDS, max_size=5), min_size=1, max_size=3))
+def test_no_two_rows_have_one_id(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[list[str | None]]
+) -> None:
+    folder = tmp_path_factory.mktemp("ids")
+    names = ("a", "f__a", "b")
+    taken: set[str] = set()
+    unique: dict[str, list[str | None]] = {}
+    for name, of_file in zip(names, ids, strict=False):
+        kept = unique.setdefault(name, [])
+        for custom_id in of_file:
+            kept.append(None if custom_id in taken else custom_id)
+            taken |= {custom_id} - {None}  # type: ignore[arg-type]
+    inputs = written(folder, **unique)
+    result = ids_of(inputs, scan_inputs(inputs, DEMO))
+    assert len(set(result)) == len(result) == sum(map(len, unique.values()))
+    assert taken <= set(result)
+
+
+@pytest.mark.usefixtures("home")
+def test_openai_rows_from_a_pipe_and_the_same_stem_differ(server: faults.Running) -> None:
+    line = {"url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "a"}]}}
+    for folder in ("ga", "gb"):
+        Path(folder).mkdir()
+        write(f"{folder}/x.jsonl", line)
+    url = ("--base-url", server.url)
+    assert batch("ga/x.jsonl", "gb/x.jsonl", "-o", "o.jsonl", *url) == 0
+    assert {row["custom_id"] for row in read("o.jsonl")} == {"ga/x-1", "gb/x-1"}
+    args = command("-", "-o", "p.jsonl", *url)
+    for _again in range(2):
+        subprocess.run(args, input=json.dumps(line), text=True, check=True, timeout=60)
+        assert [row["custom_id"] for row in read("p.jsonl")] == ["stdin-1"]
