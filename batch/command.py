@@ -60,7 +60,10 @@ Exit codes:
     "-o",
     "--output",
     metavar="NAME.jsonl",
-    help=_("Results file; - for standard output, without resume. [default: INPUT.results.jsonl]"),
+    help=_(
+        "Results file; - for standard output, without resume. NAME.csv, NAME.tsv and NAME.parquet "
+        "are written at the end from NAME.jsonl, in input order.  [default: INPUT.results.jsonl]"
+    ),
 )
 @click.option(
     "--engine",
@@ -136,6 +139,11 @@ Exit codes:
     "--prefix", default="", metavar="TEXT", help=_("Prefix for the names of the answer's columns.")
 )
 @click.option(
+    "--csv-safe",
+    is_flag=True,
+    help=_("In CSV, put ' before cells that a spreadsheet would run as a formula."),
+)
+@click.option(
     "--encoding",
     default="utf-8",
     metavar="NAME",
@@ -194,6 +202,7 @@ def batch(
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
+    csv_safe: bool,
     encoding: str,
     wait: float,
     progress: str,
@@ -245,6 +254,7 @@ def batch(
         dedup=dedup,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
+        csv_safe=csv_safe,
         quiet=quiet,
         json=progress == "json",
         rule=RetryRule(wait=wait),

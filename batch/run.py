@@ -25,18 +25,20 @@ from .engines.dedup import DedupEngine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.appender import DiskTroubleError
+from .journal.appender import DiskTroubleError, disk_error
 from .journal.journal import ReloadOptions, mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import Sink, StalledError, StdoutSink, open_file_sink
+from .journal.sink import FileSink, Sink, StalledError, StdoutSink, open_file_sink
 from .message_stream import open_message_stream
+from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
 from .request import Outcome, Request
 from .run_messages import RunMessages
@@ -204,6 +206,7 @@ class _Run:
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
+            await self._write_table(sink)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -245,6 +248,7 @@ class _Run:
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
         self._display.finish(stats)
+        await self._write_table(sink)
         if self._job.dedup and not stats.copied:
             text = _(
                 "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
@@ -289,6 +293,24 @@ class _Run:
         await self._in_thread(
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
+
+    async def _write_table(self, sink: Sink) -> None:
+        """Write the table that the results are wanted as, if any."""
+        files = self._output
+        if isinstance(files, StdoutSink) or files.table is None:
+            return
+        assert isinstance(sink, FileSink)
+        options = TableOptions(
+            bom=any(has_bom(item.path) for item in self._inputs), safe=self._job.csv_safe
+        )
+        export = partial(
+            export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
+        )
+        try:
+            table = await self._in_thread(_("Writing {name}").format(name=files.table.name), export)
+        except OSError as error:
+            raise disk_error(files.table, error) from None
+        self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
     def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
         keys, prefix = self._keys, self._defaults.prefix

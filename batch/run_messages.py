@@ -9,6 +9,7 @@ from ..i18n import _, plural
 from .inputs.scan import InputScan
 from .journal.journal import Repairs
 from .journal.output_files import OutputFiles
+from .outputs.export import TableSummary
 from .progress import ProgressDisplay
 from .run_stats import RunStats
 
@@ -113,7 +114,8 @@ class RunMessages:
         """Report the paths of results and errors."""
         if self.files is None:
             return
-        self.display.say(_("Results: {path}").format(path=self.files.results))
+        path = self.files.table or self.files.results
+        self.display.say(_("Results: {path}").format(path=path))
         if stats.all_failed:
             text = plural(
                 "Errors:  {path} ({n} row; --retry-failed asks it again)",
@@ -121,6 +123,26 @@ class RunMessages:
                 stats.all_failed,
             )
             self.display.warn(text.format(path=self.files.errors, n=stats.all_failed))
+
+    def show_table(self, table: TableSummary) -> None:
+        """Report what a reader of the table should know."""
+        assert self.files is not None
+        if table.failed:
+            text = plural(
+                "{n} row of {path} has no answer; its column 'error' says why.",
+                "{n} rows of {path} have no answer; their column 'error' says why.",
+                table.failed,
+            )
+            self.display.warn(text.format(n=table.failed, path=self.files.table))
+        if table.formulas:
+            text = plural(
+                "{n} cell begins with = + - or @, which a spreadsheet may run as a formula; "
+                "--csv-safe puts ' before it.",
+                "{n} cells begin with = + - or @, which a spreadsheet may run as formulas; "
+                "--csv-safe puts ' before them.",
+                table.formulas,
+            )
+            self.display.warn(text.format(n=table.formulas))
 
     def how_to_resume(self, stats: RunStats) -> str:
         """Return how far an unfinished run came, and the command that resumes it."""

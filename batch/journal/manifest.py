@@ -27,7 +27,8 @@ class Manifest:
     """The inputs, files and settings of a run, and how far it came.
 
     `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
-    OpenAI result names its input by its place here.
+    OpenAI result names its input by its place here. `tables` are the names of tables that were
+    written from the results.
     """
 
     inputs: tuple[str, ...]
@@ -42,6 +43,7 @@ class Manifest:
     failed: int = 0
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
+    tables: tuple[str, ...] = ()
     version: str = __version__
     format: int = FORMAT
 
@@ -66,6 +68,9 @@ OUTPUT_ENDINGS = (
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
 
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
+"""Endings of the names of tables, which are written from the results."""
+
 
 def load_manifest(path: Path) -> Manifest | None:
     """Read a manifest; None when there is no file. Raises `UsageError` if it is damaged."""
@@ -73,7 +78,8 @@ def load_manifest(path: Path) -> Manifest | None:
         value = orjson.loads(path.read_bytes())
         if not isinstance(value, dict) or value.get("format") not in READABLE:
             raise ValueError
-        return Manifest(**{**value, "inputs": tuple(value["inputs"]), "format": FORMAT})
+        tuples = {"inputs": tuple(value["inputs"]), "tables": tuple(value.get("tables", ()))}
+        return Manifest(**{**value, **tuples, "format": FORMAT})
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -95,6 +101,11 @@ def manifest_of(path: Path) -> Path | None:
             with contextlib.suppress(UsageError):  # another program's manifest, or damaged
                 if load_manifest(manifest) is not None:
                     return manifest
+    if path.suffix in TABLE_ENDINGS:
+        manifest = path.with_suffix(".manifest.json")
+        with contextlib.suppress(UsageError):
+            if (ours := load_manifest(manifest)) is not None and path.name in ours.tables:
+                return manifest
     return None
 
 

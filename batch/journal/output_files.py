@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UsageError
@@ -11,12 +11,12 @@ from ...files import sync_folder
 from ...i18n import _
 from ..inputs.discovery import InputFile
 from ..inputs.formats.remote import RemoteFile
-from .manifest import Manifest, manifest_of
+from .manifest import TABLE_ENDINGS, Manifest, manifest_of
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """The files of one run, side by side in one folder."""
+    """The files of one run, side by side in one folder; `table` is written from the results."""
 
     results: Path
     errors: Path
@@ -24,6 +24,7 @@ class OutputFiles:
     lock: Path
     damaged: Path
     removed: Path
+    table: Path | None = None
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
@@ -42,8 +43,14 @@ class OutputFiles:
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
     """Return the files for these inputs and ``-o``. Raises `UsageError` if ``-o`` is needed."""
     if output is not None:
+        table = Path(output)
+        if table.suffix in TABLE_ENDINGS:
+            return _with_table(inputs, table)
         if not output.endswith(".jsonl"):
-            text = _("-o {name}: give a name that ends in .jsonl, or - for standard output.")
+            text = _(
+                "-o {name}: give a name that ends in .jsonl, .csv, .tsv or .parquet, or - for "
+                "standard output."
+            )
             raise UsageError(text.format(name=output))
         return OutputFiles.named(resolve_link(Path(output)))
     if len(inputs) != 1 or str(inputs[0].path).startswith("/dev/fd/"):
@@ -51,6 +58,18 @@ def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles
     path = inputs[0].path
     folder = Path() if isinstance(path, RemoteFile) else path.parent
     return OutputFiles.named(folder / f"{inputs[0].stem}.results.jsonl")
+
+
+def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
+    """Return the files of a run that ends in a table. Raises `UsageError` where the table or its
+    journal would replace an input."""
+    journal = resolve_link(table.with_suffix(".jsonl"))
+    taken = {item.path.resolve() for item in inputs if isinstance(item.path, Path)}
+    for path in (table, journal):
+        if path.resolve() in taken:
+            text = _("-o {name} would write {path}, which is an input; give another -o.")
+            raise UsageError(text.format(name=table, path=path))
+    return replace(OutputFiles.named(journal), table=table)
 
 
 def resolve_link(path: Path) -> Path:
@@ -85,9 +104,9 @@ def refuse_own_output(inputs: Sequence[InputFile]) -> None:
 
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
     """Raise `UsageError` for an existing output file that the manifest does not name."""
-    for path, name in ((files.results, "results"), (files.errors, "errors")):
-        ours = manifest is not None and getattr(manifest, name) == path.name
-        if path.exists() and not ours:
+    names = set() if manifest is None else {manifest.results, manifest.errors, *manifest.tables}
+    for path in (files.results, files.errors, files.table):
+        if path is not None and path.exists() and path.name not in names:
             text = _(
                 "{path} exists and is not an output of qchat (no manifest names it). "
                 "Move it elsewhere, or give another -o."
@@ -99,8 +118,11 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (files.results, files.errors, files.damaged, files.removed, files.manifest):
-        if not path.exists():
+    for path in (
+        *(files.results, files.errors, files.damaged, files.removed),
+        *(files.table, files.manifest),
+    ):
+        if path is None or not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")
         count, target = 1, path.with_name(f"{stem}.{stamp}{dot}{rest}")
@@ -128,7 +150,7 @@ def _check_folder(files: OutputFiles) -> None:
         text = _("There is no folder {folder} for the output; create it, or give another -o.")
         raise UsageError(text.format(folder=folder))
     writable = os.access(folder, os.W_OK | os.X_OK)
-    for path in (files.results, files.errors, files.manifest):
+    for path in (files.results, files.errors, files.manifest, files.table or files.results):
         if path.is_dir():
             raise UsageError(_("{path} is a folder; give another -o.").format(path=path))
         writable = writable and (not path.exists() or os.access(path, os.W_OK))

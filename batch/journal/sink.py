@@ -172,6 +172,12 @@ class FileSink:
         self.is_open = journal.is_open
         self.next_open = journal.next_open
         self.sync = journal.sync
+        self.file_of = journal.file_of
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Number of lines of each input."""
+        return self._journal.lengths
 
     @property
     def answered(self) -> int:
@@ -259,6 +265,7 @@ def open_file_sink(
         engine=engine,
         prefix=defaults.prefix,
         rows=scan.rows,
+        tables=_tables(files, earlier),
     )
     counter = counter or WorkCounter()
     journal = Journal(files, scan, names, _mode(inputs[0].path))
@@ -286,6 +293,13 @@ def open_file_sink(
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
     resumed = manifest is not None and not restart
     return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, renamed
+
+
+def _tables(files: OutputFiles, earlier: Manifest | None) -> tuple[str, ...]:
+    tables = dict.fromkeys(earlier.tables if earlier else ())
+    if files.table is not None:
+        tables[files.table.name] = None
+    return tuple(tables)
 
 
 def _mode(path: Location) -> int:

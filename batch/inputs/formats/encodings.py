@@ -37,6 +37,11 @@ def wide_encoding(head: bytes) -> str | None:
     return encoding if text and "\0" not in text and text[0].isprintable() else None
 
 
+def begins_with_bom(head: bytes) -> bool:
+    """Whether a text begins with a byte order mark."""
+    return head.startswith((UTF8_BOM, *(bom for bom, _encoding in _BOMS)))
+
+
 def as_utf8(file: BinaryIO, encoding: str) -> io.BufferedReader:
     """Return the text of `file` as a stream of UTF-8, without a byte order mark.
 

@@ -13,7 +13,7 @@ from .compression import compression_of, unpack
 from .dataset_folder import data_files, is_dataset_folder
 from .delimited import delimited
 from .detection import HEAD, Detected, InputFormat, binary_format, text_format
-from .encodings import as_utf8, wide_encoding
+from .encodings import as_utf8, begins_with_bom, wide_encoding
 from .foreign_types import describe_foreign, is_binary
 from .json_values import json_values
 from .remote import RemoteFile
@@ -30,6 +30,17 @@ def check_readable(location: Location, encoding: str = UTF8) -> None:
     """Open an input and close it. Raises `UsageError` where it can't be read."""
     with open_records(location, encoding):
         pass
+
+
+def has_bom(location: Location) -> bool:
+    """Whether a file on this machine begins with a byte order mark."""
+    if isinstance(location, RemoteFile):
+        return False
+    try:
+        with location.open("rb") as file:
+            return begins_with_bom(file.read(4))
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
