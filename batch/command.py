@@ -93,6 +93,28 @@ Exit codes:
 @click.option(
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
 )
+@click.option("--jinja", is_flag=True, help=_("Read --template (and --system) as Jinja2."))
+@click.option("--template-file", metavar="FILE", help=_("Prompt template in Jinja2, in a file."))
+@click.option(
+    "--messages-template",
+    metavar="FILE",
+    help=_("Chat messages (YAML or JSON) whose texts are Jinja2 templates."),
+)
+@click.option(
+    "--empty",
+    type=click.Choice(("skip", "ask", "error")),
+    default="error",
+    show_default=True,
+    help=_(
+        "Rows with a null or empty cell that the template uses: leave them out, ask them all the "
+        "same, or count them as failed."
+    ),
+)
+@click.option(
+    "--keep-prompt",
+    is_flag=True,
+    help=_("Store what was sent in the column 'prompt' of the results."),
+)
 @click.option(
     "--endpoint",
     metavar="NAME",
@@ -191,6 +213,11 @@ def batch(
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    jinja: bool,
+    template_file: str | None,
+    messages_template: str | None,
+    empty: str,
+    keep_prompt: bool,
     endpoint: str | None,
     drop_last_assistant: bool,
     limit: int | None,
@@ -216,7 +243,8 @@ def batch(
     from .inputs.endpoints import parse_endpoint
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
-    from .inputs.template import Template
+    from .inputs.template import EmptyRule
+    from .inputs.template_options import TemplateOptions, row_template, system_template
     from .job import BatchJob
     from .run import run, start_detached
     from .scheduler import RetryRule
@@ -229,10 +257,16 @@ def batch(
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     check_encoding(encoding)
     settings = load()
+    prompt_template = row_template(
+        TemplateOptions(template, jinja, template_file, messages_template)
+    )
     defaults = RowDefaults(
         system=system,
         sampling=sampling.merged_over(Sampling(preset=settings.preset)),
-        template=Template.parse(template) if template is not None else None,
+        template=prompt_template,
+        system_template=system_template(system, prompt_template),
+        empty=EmptyRule(empty),
+        keep_prompt=keep_prompt,
         prefix=prefix,
         encoding=encoding,
         endpoint=parse_endpoint(endpoint),

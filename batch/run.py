@@ -198,11 +198,11 @@ class _Run:
         self, scan: InputScan, selection: EngineSelection, stack: contextlib.AsyncExitStack
     ) -> Exit:
         messages = self._messages
-        assistant_last = self._defaults.shapes.assistant_last  # the asking pass counts them again
+        shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed)
         self._display.say(selection.reason)
-        messages.show_start(scan, stats, assistant_last)
+        messages.show_start(scan, stats, shapes)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
@@ -325,6 +325,7 @@ class _Run:
                     number=sink.number(request.file),
                     attempts=attempts,
                     prefix=prefix,
+                    keep_prompt=self._defaults.keep_prompt,
                 )
                 sink.add_result(request.file, request.line, line)
             else:

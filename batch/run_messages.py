@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..i18n import _, plural
 from .inputs.scan import InputScan
+from .inputs.shapes import ShapeCounts
 from .journal.journal import Repairs
 from .journal.output_files import OutputFiles
 from .outputs.export import TableSummary
@@ -83,8 +84,8 @@ class RunMessages:
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
 
-    def show_start(self, scan: InputScan, stats: RunStats, assistant_last: int = 0) -> None:
-        """Report invalid lines, rows that end with an assistant, and how many are done already."""
+    def show_start(self, scan: InputScan, stats: RunStats, shapes: ShapeCounts) -> None:
+        """Report invalid lines, rows of special shapes, and how many are done already."""
         if scan.bad:
             text = plural(
                 "{n} line is not a request; see the errors file.",
@@ -92,7 +93,14 @@ class RunMessages:
                 scan.bad,
             )
             self.display.warn(text.format(n=scan.bad))
-        if assistant_last:
+        if shapes.skipped:
+            text = plural(
+                "{n} row with an empty cell is left out (--empty skip).",
+                "{n} rows with an empty cell are left out (--empty skip).",
+                shapes.skipped,
+            )
+            self.display.say(text.format(n=shapes.skipped))
+        if assistant_last := shapes.assistant_last:
             text = plural(
                 "{n} row ends with an assistant's message; the answer continues after it. "
                 "--drop-last-assistant asks for that message anew.",

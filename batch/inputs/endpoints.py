@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from ...sampling import Sampling
 from ..request import CHAT, COMPLETIONS
 from .lines import BadLineError
 
@@ -86,3 +87,16 @@ def body_of_columns(endpoint: str, row: JsonObject) -> JsonObject:
             if isinstance(row.get(key), str | list):
                 return {shape.text: row[key]}
     return body
+
+
+def with_sampling(body: JsonObject, endpoint: str, sampling: Sampling) -> JsonObject:
+    """Return the body with the command line's parameters that its endpoint knows."""
+    if endpoint in (CHAT, COMPLETIONS):
+        return sampling.fill(body)
+    if endpoint != RESPONSES:
+        return {**sampling.extra, **body}
+    values = sampling.fill({})
+    parameters: JsonObject = {key: values[key] for key in ("temperature", "top_p") if key in values}
+    if "max_tokens" in values:
+        parameters["max_output_tokens"] = values["max_tokens"]
+    return {**parameters, **sampling.extra, **body}

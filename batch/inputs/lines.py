@@ -75,6 +75,8 @@ class LineSource(Iterator[str | bytes]):
     the next line when it is called again.
     """
 
+    columns = None
+
     def __init__(
         self,
         file: BinaryIO,

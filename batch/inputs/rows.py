@@ -3,7 +3,7 @@
 import enum
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +15,13 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...sampling import PARAMETERS, Sampling
 from ..background import WorkCounter
-from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
-from .endpoints import RESPONSES, SHAPES, body_of_columns, check_body, endpoint_of
+from ..request import CHAT, Request, RowKind, digest, fingerprint
+from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
 from .lines import BadLineError, LineIndex, NextLine
+from .messages import check_messages, type_name
 from .shapes import ShapeCounts, as_request_row
-from .template import Template
-
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -47,7 +46,10 @@ class RowDefaults:
     offered: tuple[str, ...] = ()
     system: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    template: Template | None = None
+    template: RowTemplate | None = None
+    system_template: RowTemplate | None = None
+    empty: EmptyRule = EmptyRule.ERROR
+    keep_prompt: bool = False
     prefix: str = ""
     encoding: str = "utf-8"
     endpoint: str | None = None
@@ -139,6 +141,7 @@ def scan_rows(
     """Yield rows as `read_rows` does; lines that `recognize` knows are not parsed."""
     make_id = make_id or (lambda _file, line: f"{path.stem}-{line}")
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
+        _check_columns(source.columns, path, defaults)
         feed = _NextLine()
         reader = jsonlines.Reader(feed, loads=_loads)
         while True:
@@ -160,6 +163,11 @@ def scan_rows(
             except jsonlines.InvalidLineError as error:
                 reason, excerpt = _reason(error), _excerpt(error.line)
                 row = InvalidRow(file, source.number, None, reason, excerpt, mark)
+            except EmptyCellError:
+                defaults.shapes.skipped += 1
+                if counter is not None:
+                    counter.step(source.offset - offset)
+                continue
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -185,6 +193,16 @@ def scan_rows(
             if counter is not None:
                 counter.step(source.offset - offset)
             yield row
+
+
+def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowDefaults) -> None:
+    """Raise `UsageError` for a template that needs a column which a table does not have."""
+    if columns is None or defaults.template is None:
+        return
+    for name in sorted(_needed_columns(defaults.template, defaults) - set(columns)):
+        text = _("{path} has no column '{name}' for the template; its columns are {names}.")
+        names = ", ".join(columns)
+        raise UsageError(text.format(path=path, name=name, names=names))
 
 
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
@@ -244,11 +262,15 @@ def _request(
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
     if kind is not RowKind.OPENAI and isinstance(value, dict):
-        for name in ANSWER_COLUMNS:
+        for name in (*ANSWER_COLUMNS, *(("prompt",) if defaults.keep_prompt else ())):
             if defaults.prefix + name in value:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
-    body = _fill(body, endpoint, defaults)
+    system = defaults.system
+    if defaults.system_template is not None and kind is not RowKind.OPENAI:
+        assert defaults.template is not None
+        system = defaults.system_template.fill(_cells(value, defaults.template, defaults))
+    body = _fill(body, endpoint, defaults, system)
     identity = digest(endpoint, body)
     return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 
@@ -262,14 +284,15 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
     if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
-        if not isinstance(value, dict):
-            raise BadLineError(_("must be an object when --template is given"))
-        messages = [{"role": "user", "content": template.fill(value)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        messages = template.messages(_cells(value, template, defaults))
+        parameters = _parameters(value) if isinstance(value, dict) else {}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
     if not isinstance(value, dict):
-        raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
+        raise BadLineError(
+            _("must be an object or a string, not {type}").format(type=type_name(value))
+        )
     if "body" in value:
         return _parse_openai(value)
     if "messages" in value:
@@ -279,7 +302,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         prompt = value["prompt"]
         if not isinstance(prompt, str):
             raise BadLineError(
-                _("'prompt' must be a string, not {type}").format(type=_type(prompt))
+                _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
         return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
@@ -291,7 +314,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
 def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
-        raise BadLineError(_("'body' must be an object, not {type}").format(type=_type(body)))
+        raise BadLineError(_("'body' must be an object, not {type}").format(type=type_name(body)))
     url = endpoint_of(value.get("url", CHAT))
     if value.get("method", "POST") != "POST":
         raise BadLineError(_("'method' must be POST"))
@@ -307,39 +330,32 @@ def _parse_columns(
 ) -> tuple[RowKind, str, JsonObject]:
     """Parse a row for an endpoint other than chat."""
     text = SHAPES[endpoint].text
-    if defaults.template is not None and text is not None and isinstance(value, dict):
-        return RowKind.PROMPT, endpoint, {text: defaults.template.fill(value), **_parameters(value)}
+    if (template := defaults.template) is not None and text is not None:
+        parameters = _parameters(value) if isinstance(value, dict) else {}
+        filled = template.fill(_cells(value, template, defaults))
+        return RowKind.PROMPT, endpoint, {text: filled, **parameters}
     if isinstance(value, str) and text is not None:
         return RowKind.STRING, endpoint, {text: _text(value)}
     if not isinstance(value, dict):
-        raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
+        raise BadLineError(
+            _("must be an object or a string, not {type}").format(type=type_name(value))
+        )
     body = body_of_columns(endpoint, value)
     check_body(endpoint, body)
     return RowKind.PROMPT, endpoint, {**body, **_parameters(value)}
 
 
-def check_messages(messages: Any) -> None:
-    """Raise `BadLineError` unless this is a list of chat messages; the server checks the rest."""
-    if not isinstance(messages, list) or not messages:
-        raise BadLineError(_("'messages' must be a list with at least one message"))
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            text = _("'messages[{i}]' must be an object, not {type}")
-            raise BadLineError(text.format(i=index, type=_type(message)))
-        role = message.get("role")
-        if not isinstance(role, str) or role not in ROLES:
-            text = _("'messages[{i}].role' is {role}; it must be one of {known}")
-            raise BadLineError(
-                text.format(
-                    i=index, role=orjson.dumps(role).decode(), known=", ".join(sorted(ROLES))
-                )
-            )
-        content = message.get("content")
-        if not isinstance(content, str | list | None):
-            text = _("'messages[{i}].content' must be a string or a list, not {type}")
-            raise BadLineError(text.format(i=index, type=_type(content)))
-        if content is None and role != "assistant":
-            raise BadLineError(_("'messages[{i}].content' is missing").format(i=index))
+def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[str, Any]:
+    """Return the columns for a template; a line of text is the column `text`."""
+    row = {"text": value} if isinstance(value, str) else value
+    if not isinstance(row, dict):
+        raise BadLineError(_("must be an object when --template is given"))
+    return check_cells(row, _needed_columns(template, defaults), defaults.empty)
+
+
+def _needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
+    system = defaults.system_template
+    return template.columns if system is None else template.columns | system.columns
 
 
 def _text(text: str) -> str:
@@ -352,12 +368,14 @@ def _parameters(value: JsonObject) -> JsonObject:
     return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
 
 
-def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
-    body = _with_sampling(body, endpoint, defaults.sampling)
-    if defaults.system is not None and endpoint == CHAT:
+def _fill(
+    body: JsonObject, endpoint: str, defaults: RowDefaults, system_text: str | None
+) -> JsonObject:
+    body = with_sampling(body, endpoint, defaults.sampling)
+    if system_text is not None and endpoint == CHAT:
         first: Mapping[str, Any] = body["messages"][0]
         if first["role"] not in ("system", "developer"):
-            system = {"role": "system", "content": defaults.system}
+            system = {"role": "system", "content": system_text}
             body["messages"] = [system, *body["messages"]]
     model = body.get("model")
     if isinstance(defaults.model, str):
@@ -369,24 +387,5 @@ def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
             raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
         body["model"] = defaults.fallback_model
     elif not isinstance(model, str):
-        raise BadLineError(_("'model' must be a string, not {type}").format(type=_type(model)))
+        raise BadLineError(_("'model' must be a string, not {type}").format(type=type_name(model)))
     return body
-
-
-def _with_sampling(body: JsonObject, endpoint: str, sampling: Sampling) -> JsonObject:
-    """Return the body with the command line's parameters that its endpoint knows."""
-    if endpoint in (CHAT, COMPLETIONS):
-        return sampling.fill(body)
-    if endpoint != RESPONSES:
-        return {**sampling.extra, **body}
-    values = sampling.fill({})
-    parameters: JsonObject = {key: values[key] for key in ("temperature", "top_p") if key in values}
-    if "max_tokens" in values:
-        parameters["max_output_tokens"] = values["max_tokens"]
-    return {**parameters, **sampling.extra, **body}
-
-
-def _type(value: Any) -> str:
-    """Return the JSON name of a value's type."""
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")

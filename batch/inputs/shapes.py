@@ -32,6 +32,7 @@ class ShapeCounts:
     """How many rows of a kind were read that a person should know of."""
 
     assistant_last: int = 0
+    skipped: int = 0
 
 
 def as_request_row(value: Any, counts: ShapeCounts, *, drop_last_assistant: bool = False) -> Any:

@@ -14,6 +14,7 @@ from ...errors import UsageError
 from ...files import replace_file
 from ...i18n import _
 from ..inputs.rows import RowDefaults
+from ..inputs.template import EmptyRule
 
 FORMAT = 2
 """Version of the manifest's format. Since 2, `inputs` has those of all runs, and only grows."""
@@ -121,6 +122,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "empty": None if defaults.empty is EmptyRule.ERROR else str(defaults.empty),
         "endpoint": defaults.endpoint,
         "drop_last_assistant": defaults.drop_last_assistant or None,
     }

@@ -13,11 +13,19 @@ from .answer_columns import answer_columns
 
 
 def result_line(
-    request: Request, body: JsonObject, *, name: str, number: int, attempts: int, prefix: str
+    request: Request,
+    body: JsonObject,
+    *,
+    name: str,
+    number: int,
+    attempts: int,
+    prefix: str,
+    keep_prompt: bool = False,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
-    `name` is its input's name, `number` the input's place in the manifest, from 0.
+    `name` is its input's name, `number` the input's place in the manifest, from 0. With
+    `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
         return dump_line(
@@ -34,6 +42,8 @@ def result_line(
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
     for key, value in answer_columns(request.endpoint, body).items():
         row[prefix + key] = value
+    if keep_prompt:
+        row[prefix + "prompt"] = prompt_of(request.body)
     row[prefix + "usage"] = body.get("usage")
     row[prefix + "model"] = body.get("model")
     row[prefix + "_qchat"] = {
@@ -44,6 +54,14 @@ def result_line(
         "attempts": attempts,
     }
     return dump_line(row)
+
+
+def prompt_of(body: JsonObject) -> Any:
+    """Return the prompt of a request body: its text, or its messages where they are more."""
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        return messages[0].get("content") if len(messages) == 1 else messages
+    return body.get("prompt", body.get("input"))
 
 
 def openai_id(number: int, line: int) -> str:

@@ -27,11 +27,13 @@ def parquet_rows(
         table = parquet.ParquetFile(file)
     except Exception as error:  # pyarrow raises many types
         raise UsageError(_unreadable(name, error)) from None
-    return SequentialSource(_parquet_records(table, file, next_line), encode_row, next_line)
+    records = _parquet_records(table, next_line)
+    columns = tuple(table.schema_arrow.names)
+    return SequentialSource(records, encode_row, next_line, columns=columns)
 
 
 def _parquet_records(
-    table: Any, file: BinaryIO, next_line: NextLine | None
+    table: Any, next_line: NextLine | None
 ) -> Iterator[tuple[int, dict[str, Any] | BadLineError, int]]:
     number = 0
     metadata = table.metadata
@@ -75,7 +77,9 @@ def arrow_rows(
             else:
                 yield from map(reader.get_batch, range(reader.num_record_batches))
 
-    return SequentialSource(_arrow_records(files, batches, next_line), encode_row, next_line)
+    records = _arrow_records(files, batches, next_line)
+    columns = tuple(readers[0].schema.names)
+    return SequentialSource(records, encode_row, next_line, columns=columns)
 
 
 def _arrow_records(

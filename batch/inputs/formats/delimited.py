@@ -45,7 +45,7 @@ def delimited(
             )
         return orjson.dumps(dict(zip(columns, cells, strict=True)))
 
-    return SequentialSource(_records(reader, lines), encode, next_line)
+    return SequentialSource(_records(reader, lines), encode, next_line, columns=columns)
 
 
 def _records(

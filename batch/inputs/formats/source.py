@@ -1,7 +1,7 @@
 """What every format gives: a source of rows, each as the bytes of one JSON value."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from ..lines import BadLineError, NextLine
@@ -12,11 +12,16 @@ Record = TypeVar("Record")
 class RecordSource(Protocol):
     """The rows of one input, in order; reading an unchanged input again gives the same bytes.
 
+    `columns` are those of every row, where the format says; None elsewhere.
     `number` is the place of the last row, from 1: its line in lines of text and CSV, else its
     ordinal. `offset` is how far the input is read, in bytes. `__next__` returns the row as JSON
     (its line as it stands in the file, or the canonical bytes of a table's row) and raises
     `BadLineError` for a row that can't be used and `OSError` where the input can't be read on.
     """
+
+    @property
+    def columns(self) -> Sequence[str] | None:
+        """The columns of every row, if the format has such."""
 
     @property
     def number(self) -> int:
@@ -50,7 +55,10 @@ class SequentialSource(Generic[Record]):
         records: Iterator[tuple[int, Record | BadLineError, int]],
         encode: Callable[[Record], bytes],
         next_line: NextLine | None = None,
+        *,
+        columns: Sequence[str] | None = None,
     ) -> None:
+        self.columns = columns
         self.number = 0
         self.offset = 0
         self._records = records

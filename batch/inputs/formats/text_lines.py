@@ -11,6 +11,8 @@ from ..lines import BadLineError, LineSource, NextLine
 class TextLines:
     """The lines of a text file as JSON strings."""
 
+    columns = ("text",)
+
     def __init__(self, file: BinaryIO, encoding: str, next_line: NextLine | None) -> None:
         self._source = LineSource(file, encoding, next_line=next_line)
 
