@@ -3,19 +3,23 @@ PYTHON ?=
 QCHAT_EXTRA ?= auto
 ARGS ?=
 VERBOSE ?=
+VERSION ?=
+SOAK_VERSIONS ?= 0.29.0 0.30.0 0.31.0
 
 BIN := .venv/bin
 QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all soak lint format bench lock dist clean
+.PHONY: help setup demo test test-all test-vllm soak lint format bench lock dist clean
 
 help: ## show this list
 	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
 	@echo "make test      the tests that need no other program, in random order (9 min)"
 	@echo "make test-all  all tests, those that run nginx, Prometheus, a browser or npm too (20 min)"
-	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min)"
+	@echo "make test-vllm VERSION=0.30.0   the tests that run vLLM, with that version of it"
+	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers (20 min), and"
+	@echo "               test-vllm with each of SOAK_VERSIONS ($(SOAK_VERSIONS); 10 min each)"
 	@echo "make setup     make or mend .venv     (the others do it by themselves)"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    let ruff lay out the code"
@@ -46,8 +50,14 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+# The environment is made once, in build/; the result goes into the table of docs/vllm-versions.md.
+test-vllm: setup
+	@$(BIN)/python requirements/vllm_environment.py $(if $(VERBOSE),--verbose) "$(VERSION)"
+	@build/vllm-$(VERSION)/bin/python -m tests.vllm_versions.run $(ARGS)
+
 soak: setup
 	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_serve.py $(ARGS)
+	@for version in $(SOAK_VERSIONS); do $(MAKE) test-vllm VERSION=$$version ARGS= || exit; done
 
 lint: setup
 	@$(BIN)/ruff format --check

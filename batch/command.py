@@ -142,7 +142,7 @@ Exit codes:
 @click.option(
     "--accept-changes",
     is_flag=True,
-    help=_("Process rows again that changed since they were answered; keep all other answers."),
+    help=_("Ask answered rows again whose parameters have changed; the old answers are kept."),
 )
 @click.option("--ordered", is_flag=True, help=_("Sort the results into input order at the end."))
 @click.option(

@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("qchat.serve.status:status", _("List the running servers.")),
     "logs": ("qchat.serve.logs:logs", _("Print the log of a server.")),
     "stop": ("qchat.serve.stop:stop", _("Stop a server and all of its processes.")),
+    "restart": (
+        "qchat.serve.restart:restart",
+        _("Start a server again, with its name, port and options."),
+    ),
     "doctor": (
         "qchat.serve.doctor.command:doctor",
         _("Check this machine, the settings and servers."),

@@ -76,6 +76,11 @@ class FileLock:
         """Write a record into the file, for `read_record`. Raises `OSError`."""
         _write(self._fd, record)
 
+    def is_in_place(self) -> bool:
+        """Return whether the file at `path` is still the one that is locked: somebody may have
+        removed it, and a new one would lock nobody out."""
+        return self._fd >= 0 and _is_open_at(self._fd, self.path)
+
     def release(self) -> None:
         """Release the lock; nothing happens where it is not held."""
         if self._fd < 0:
@@ -149,6 +154,22 @@ def is_foreign(path: Path) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def flock_holder(path: Path) -> int | None:
+    """Return the process that holds an `flock` on `path`, from /proc/locks; None where that is
+    unknown. For a lock file whose record is lost."""
+    try:
+        status = path.stat()
+        lines = Path("/proc/locks").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        words = line.split()  # proc_locks(5); "->" marks a process that waits
+        if words[1:2] == ["FLOCK"] and words[3:4] == ["WRITE"] and words[5:6] == [inode]:
+            return int(words[4]) if int(words[4]) > 0 else None
+    return None
 
 
 def process_start(pid: int) -> int:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
+from .planning import limit_options
 
 if TYPE_CHECKING:
     from ..settings import Paths
@@ -107,6 +109,23 @@ Examples:
     help=_("Host name to accept besides this machine's own; repeatable."),
 )
 @click.option(
+    "--stall-timeout",
+    callback=time_span,
+    metavar="DURATION",
+    help=_(
+        "Restart a server whose requests make no progress for so long, such as 5m; 0 for never. "
+        "Without it, that is announced after 1 minute and ended after 10."
+    ),
+)
+@click.option(
+    "--allow-route",
+    "allowed_routes",
+    multiple=True,
+    metavar="'METHOD /PATH'",
+    help=_("Another route of vLLM to open to those with the key; repeatable."),
+)
+@limit_options.add
+@click.option(
     "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
 )
 @click.option("--no-wait", is_flag=True, help=_("With --detach: return immediately."))
@@ -151,6 +170,8 @@ def serve(
     generate_key: bool,
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
+    stall_timeout: float | None,
+    allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
     print_command: bool,
@@ -158,9 +179,11 @@ def serve(
     domain: str | None,
     workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
+    **limit_values: int | bool | None,
 ) -> int:
     """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
+    from .access.routes import parse_route
     from .planning.options import DeployOptions, ServeOptions
 
     if model is not None and model.startswith("-"):  # click took the first argument after the --
@@ -176,6 +199,7 @@ def serve(
         raise UsageError(text)
     if generate_key and key_file is not None:
         raise UsageError(_("Give --api-key-file or --generate-key, not both."))
+    limits, total_limits = limit_options.read(limit_values)
     paths = Paths.find()
     uses_key_dir = generate_key and deploy_folder is None
     options = ServeOptions(
@@ -192,6 +216,10 @@ def serve(
         generated_key_dir=paths.config / "keys" if uses_key_dir else None,
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
+        stall_timeout=stall_timeout,
+        limits=limits,
+        total_limits=total_limits,
+        allowed_routes=tuple(map(parse_route, allowed_routes)),
         passthrough_args=vllm_options,
         command_line=command_line,
     )
@@ -203,6 +231,7 @@ def serve(
     if print_command:
         click.echo(plan.shell_command())
         return Exit.OK
+    _check_vllm()
     return _start(plan, paths, generate_key=generate_key, detach=detach, wait=not no_wait)
 
 
@@ -231,7 +260,18 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
     from .planning.plan import make_plan
     from .planning.target_machine import target_machine
 
-    return make_plan(options, target_machine(cpu=installed_vllm().cpu), os.environ)
+    machine = target_machine(cpu=installed_vllm().cpu)
+    return make_plan(options, machine, os.environ, ask_hub=True)
+
+
+def _check_vllm() -> None:
+    """Warn once of a version that was not tested. Raises `EngineError` for one that can't do."""
+    from ..engine.vllm_entry_points import Use
+    from ..engine.vllm_startup import check_version, installed_vllm
+
+    warning = check_version(installed_vllm(), Use.SERVE)
+    if warning is not None:
+        click.echo(_("Warning: {warning}").format(warning=warning), err=True)
 
 
 def _start(

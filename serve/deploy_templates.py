@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "python": sys.executable,
         "keys": shlex.quote(str(deployment.keys)),
         "about_keys": _about_keys(deployment),
-        "allowed": allowed(bool(options.allowed_origins)),
+        "allowed": allowed(bool(options.allowed_origins), options.allowed_routes),
         "upstream": address,
         "access_log": "/var/log/nginx/qchat.log",
         "most_bytes": str(options.max_body_bytes),
@@ -165,13 +166,14 @@ def _values(deployment: Deployment) -> dict[str, str]:
     }
 
 
-def allowed(origins: bool) -> str:
-    """Return the access layer's routes as lines of nginx's map, without /metrics; with `origins`
-    the CORS preflight requests of browsers, too.
+def allowed(origins: bool, more: Iterable[tuple[str, str]] = ()) -> str:
+    """Return the access layer's routes and `more` as lines of nginx's map, without /metrics; with
+    `origins` the CORS preflight requests of browsers, too.
 
     All of them are patterns, because nginx compares plain strings case-insensitively.
     """
-    allowed_routes = [(method, re.escape(path)) for method, path in routes.OPEN | routes.WITH_KEY]
+    exact = routes.OPEN | routes.WITH_KEY | set(more)
+    allowed_routes = [(method, re.escape(path)) for method, path in exact]
     allowed_routes += [(method, pattern.pattern) for method, pattern in routes.BY_ID]
     if origins:
         allowed_routes += [("OPTIONS", path) for _method, path in allowed_routes]

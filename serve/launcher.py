@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import lifeline
 from ..engine import vllm_startup
+from ..engine.vllm_entry_points import Use, load
 from ..engine.vllm_model import check_hub, locate_model, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = LauncherOptions.from_arguments(sys.argv[1:] if arguments is None else arguments)
         has_access_rules = access_rules.VARIABLE in os.environ
-        if options.host not in LOOPBACK and not has_access_rules:
+        if options.uds is None and options.host not in LOOPBACK and not has_access_rules:
             text = _(
                 "This launcher serves this machine only; {host} would expose the model to a "
                 "network without a key. Use one of: {hosts}, or qchat serve."
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(text.format(host=options.host, hosts=", ".join(LOOPBACK)))
         if options.parent_pid is not None:
             lifeline.die_with_parent(signal.SIGTERM, options.parent_pid)
-        ports.check(options.host, options.port)
+        if options.uds is None:
+            ports.check(options.host, options.port)
         _serve(options, MIDDLEWARE if has_access_rules else None)
     except QchatError as error:
         print(_("Error: {error}").format(error=error), file=sys.stderr)  # noqa: T201
@@ -54,17 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: LauncherOptions, middleware: str | None) -> None:
     installed = vllm_startup.installed_vllm()
+    warning = vllm_startup.check_version(installed, Use.SERVE)
+    if warning is not None:
+        print(_("Warning: {warning}").format(warning=warning), file=sys.stderr)  # noqa: T201
     vllm_options = {
         "model": locate_model(options.model),
         "served-model-name": options.served_model_name,
-        "host": options.host,
-        "port": str(options.port),
     }
+    if options.uds is None:
+        vllm_options |= {"host": options.host, "port": str(options.port)}
+    else:
+        vllm_options["uds"] = options.uds
     if middleware is not None:
         vllm_options["middleware"] = middleware
     with vllm_startup.socket_folder() as temporary:
         vllm_startup.set_environment(Path(temporary))
-        _run(installed, vllm_options, options.vllm_args)
+        try:
+            _run(installed, vllm_options, options.vllm_args)
+        finally:
+            if options.uds is not None:  # vLLM leaves it
+                Path(options.uds).unlink(missing_ok=True)
 
 
 def _run(
@@ -75,7 +86,7 @@ def _run(
     if in_one_process:
         options["distributed-executor-backend"] = "uni"
         vllm_startup.start_fork_server()
-    vllm_startup.import_modules(vllm_startup.FRONTEND_MODULES)
+    vllm_startup.import_front_end()
     check_hub(options["model"])
     all_options = options | option_names(vllm_args)
     options |= options_for(options["model"], all_options, cpu=installed.cpu)
@@ -83,17 +94,15 @@ def _run(
         options["enforce-eager"] = ""
 
     import uvloop
-    from vllm.entrypoints.launchers.api_server.entry import run_server
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-    from vllm.entrypoints.serve.utils.api_utils import cli_env_setup
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    cli_env_setup()
-    parser = make_arg_parser(FlexibleArgumentParser(prog="vllm"))
+    load("cli_env_setup")()
+    parser = load("make_arg_parser")(load("FlexibleArgumentParser")(prog="vllm"))
     arguments = parser.parse_args([*to_arguments(options), *vllm_args])
-    validate_parsed_serve_args(arguments)
+    load("validate_parsed_serve_args")(arguments)
+    from .access.http_protocol import GuardedProtocol
+
     with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(run_server(arguments))
+        uvloop.run(load("run_server")(arguments, http=GuardedProtocol))
 
 
 if __name__ == "__main__":

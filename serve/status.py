@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from ..errors import Exit
 from ..i18n import _
 
 
@@ -13,28 +14,32 @@ from ..i18n import _
 
         HEALTH is the server's answer to /health: ok, unwell (an error status), refused (nothing
         listens) or silent (no answer in time: it hangs or is overloaded). QUEUE is requests
-        running + waiting. The command returns at once, even if a server hangs.
+        running + waiting. The command returns at once, even if a server hangs. The exit code is 3
+        while a server is stalled: requests wait, and nothing moves.
         """
     ),
     epilog=_("\b\nExamples:\n  qchat status\n  qchat status --json | jq '.servers[].health'\n"),
 )
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
-def status(as_json: bool) -> None:
+def status(as_json: bool) -> int:
     """Print the state from the records, the logs, /proc and the servers' health checks."""
     from ..sanitize import one_line
     from .processes import process_tree
+    from .registry.records import STALLED
     from .registry.server_choice import open_registry
     from .registry.server_state import server_states
 
     records = open_registry().all()
     states = server_states(records)
+    is_stalled = any(state["state"] == STALLED for state in states)
+    code = Exit.ENGINE if is_stalled else Exit.OK
     foreign = process_tree.foreign(record.mark for record in records)
     if as_json:
         from ..console import json_text
 
         processes = [{"pid": pid, "command": command} for pid, command in foreign]
         click.echo(json_text({"servers": states, "foreign": processes}))
-        return
+        return code
     if states:
         _print_table(states)
     else:
@@ -46,6 +51,7 @@ def status(as_json: bool) -> None:
         click.echo("\n" + _("Other vLLM processes, not started by qchat serve:"))
     for pid, command in foreign:
         click.echo(f"  {pid}  {command[:100]}")
+    return code
 
 
 def _print_table(states: list[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..cli_options import time_span
 from ..errors import EngineError, UsageError
 from ..i18n import _
 
@@ -16,18 +17,50 @@ if TYPE_CHECKING:
 
 _KILL_TIMEOUT = 2.0  # seconds until a killed supervisor has released its lock
 _POLL_INTERVAL = 0.02  # seconds
+_DRAIN_TIMEOUT = 600.0  # seconds
 
 
 @click.command(
-    help=_("Stop a server and all of its processes."),
-    epilog=_("\b\nExamples:\n  qchat stop\n  qchat stop demo\n  qchat stop --all\n"),
+    help=_(
+        """Stop a server and all of its processes.
+
+        Running requests are cut off, unless --drain is given or the server was started with vLLM's
+        --shutdown-timeout.
+        """
+    ),
+    epilog=_(
+        """\b
+Examples:
+  qchat stop
+  qchat stop demo
+  qchat stop --all
+  qchat stop demo --drain
+  qchat stop demo --drain --drain-timeout 1h
+"""
+    ),
 )
 @click.argument("name", required=False)
 @click.option("--all", "stop_all", is_flag=True, help=_("Stop all servers."))
-def stop(name: str | None, stop_all: bool) -> None:
+@click.option(
+    "--drain",
+    is_flag=True,
+    help=_(
+        "Refuse new requests (503 with Retry-After), and stop when the running ones have ended."
+    ),
+)
+@click.option(
+    "--drain-timeout",
+    callback=time_span,
+    metavar="DURATION",
+    help=_("With --drain: stop after so long in any case, such as 30s (10m)."),
+)
+def stop(name: str | None, stop_all: bool, drain: bool, drain_timeout: float | None) -> None:
     """Stop one server, or all. Raises `UsageError` for an unknown name."""
     from .registry.server_choice import only_server, open_registry
 
+    if drain_timeout is not None and not drain:
+        raise UsageError(_("--drain-timeout needs --drain."))
+    limit = (_DRAIN_TIMEOUT if drain_timeout is None else drain_timeout) if drain else None
     registry = open_registry()
     records = {record.name: record for record in registry.all()}
     if stop_all and name is not None:
@@ -38,20 +71,25 @@ def stop(name: str | None, stop_all: bool) -> None:
     if not records:
         click.echo(_("No server is running."))
     elif stop_all:
-        stop_servers(registry, list(records.values()))
+        stop_servers(registry, list(records.values()), limit)
     else:
-        stop_servers(registry, [records[name or only_server(registry)]])
+        stop_servers(registry, [records[name or only_server(registry)]], limit)
 
 
-def stop_servers(registry: "ServerRegistry", records: "Sequence[ServerRecord]") -> None:
-    """Stop servers in parallel: all are signalled before one is waited for. Raises `EngineError`
-    for those that could not be stopped."""
+def stop_servers(
+    registry: "ServerRegistry", records: "Sequence[ServerRecord]", drain: float | None = None
+) -> None:
+    """Stop servers in parallel: all are signalled before one is waited for. With `drain` running
+    requests may end within so many seconds. Raises `EngineError` for those that could not be
+    stopped."""
     from .supervision.supervisor import STOP_TIMEOUT
 
     errors = []
-    supervisors = {record.name: _terminate(registry, record.name) for record in records}
-    deadline = time.monotonic() + STOP_TIMEOUT + 5.0
+    supervisors = {record.name: _terminate(registry, record.name, drain) for record in records}
+    started = time.monotonic()
     for record in records:
+        drain_s = record.drain_s if drain is None else drain
+        deadline = started + STOP_TIMEOUT + drain_s + 5.0
         supervisor = supervisors[record.name]
         while registry.is_locked(record.name) and time.monotonic() < deadline:
             if registry.supervisor(record.name) != supervisor:
@@ -68,11 +106,17 @@ def stop_servers(registry: "ServerRegistry", records: "Sequence[ServerRecord]") 
         raise EngineError(" ".join(errors))
 
 
-def _terminate(registry: "ServerRegistry", name: str) -> "LockHolder | None":
-    """Send SIGTERM to the supervisor if it runs on this machine; return who it is, or was."""
+def _terminate(registry: "ServerRegistry", name: str, drain: float | None) -> "LockHolder | None":
+    """Signal the supervisor if it runs on this machine; return who it is, or was."""
+    from .supervision import server_control
+
     is_locked, supervisor = registry.is_locked(name), registry.supervisor(name)
-    if is_locked and supervisor is not None:
-        supervisor.signal(signal.SIGTERM)
+    if is_locked and supervisor is not None and supervisor.is_here:
+        if drain is None:
+            supervisor.signal(signal.SIGTERM)
+        else:
+            request = server_control.ControlRequest(server_control.DRAIN_STOP, drain)
+            server_control.send(request, registry.control(name), supervisor.signal)
     return supervisor
 
 

@@ -20,3 +20,4 @@ def load(name: str) -> ModuleType:
 preflight = load("preflight")
 pip_runner = load("pip_runner")
 install = load("install")
+vllm_environment = load("vllm_environment")

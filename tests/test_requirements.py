@@ -7,6 +7,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from qchat.engine.vllm_versions import FIRST, LAST
+
 from .requirements_scripts import FOLDER, install
 
 
@@ -42,6 +44,17 @@ def test_pinned_list_holds_what_the_project_requires(name: str, extras: list[str
     for extra in extras:
         requirements += metadata["optional-dependencies"][extra]
     assert unmet(requirements, pins(name)) == [], "run `make lock`"
+
+
+def test_extras_install_the_tested_versions_of_vllm() -> None:
+    extras = project()["optional-dependencies"]
+    texts = [text for name in ("gpu", "cpu") for text in extras[name] if text.startswith("vllm")]
+    first, last = (f"{major}.{minor}" for major, minor in (FIRST, LAST))
+    for specifier in (Requirement(text).specifier for text in texts):
+        assert specifier.contains(f"{first}.0") and specifier.contains(f"{last}.9")
+        assert not specifier.contains(f"{FIRST[0]}.{FIRST[1] - 1}.9")
+        assert not specifier.contains(f"{LAST[0]}.{LAST[1] + 1}.0")
+    assert len(texts) == 2
 
 
 def test_unmet_sees_a_missing_and_an_old_package() -> None:

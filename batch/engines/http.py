@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -59,7 +60,7 @@ class ServerUnavailableError(EngineError):
 class HttpEngine:
     """One server. See `batch.engines.engine.Engine`.
 
-    `report` gets warnings for a person.
+    `report` gets warnings for a person. A server behind a Unix socket is asked at `socket_path`.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class HttpEngine:
         concurrency: Concurrency,
         *,
         report: Callable[[str], None] | None = None,
+        socket_path: Path | None = None,
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
         self._endpoint = endpoint
         self._concurrency = concurrency
         self._report = report
+        self._socket_path = socket_path
         self._listing_models = False
         self._load: ServerLoad | None = None
         self._answered = 0
@@ -114,11 +117,7 @@ class HttpEngine:
     async def start(self, rows: int = 0) -> None:
         """Open the session and start the background tasks; sends nothing yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,  # the scheduler keeps to the window
-                keepalive_timeout=KEEP_ALIVE,
-                socket_factory=_create_socket,
-            ),
+            connector=self._connector(),
             headers={
                 **self._endpoint.headers(),
                 "Content-Type": "application/json",
@@ -139,6 +138,15 @@ class HttpEngine:
                 report=self._report,
             ),
         ]
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        """Connections without a limit: the scheduler keeps to the window."""
+        if self._socket_path is not None:
+            path = str(self._socket_path)
+            return aiohttp.UnixConnector(path, limit=0, keepalive_timeout=KEEP_ALIVE)
+        return aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=KEEP_ALIVE, socket_factory=_create_socket
+        )
 
     async def models(self) -> list[str]:
         """Return the names of the models that the server offers.

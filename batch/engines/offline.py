@@ -229,7 +229,7 @@ class OfflineEngine:
     def _import(self) -> None:
         if self._one_process:
             vllm_startup.start_fork_server()
-        vllm_startup.import_modules(vllm_startup.FRONTEND_MODULES)
+        vllm_startup.import_front_end()
 
     def _build(self, rows: int) -> None:
         assert self._installed is not None

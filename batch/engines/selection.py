@@ -79,13 +79,13 @@ async def select_engine(
         if options.server or options.base_urls:
             text = _("--engine offline uses no server; leave out --server and --base-url.")
             raise UsageError(text)
-        return _offline(options, settings, new_log, _("--engine offline"))
+        return _offline(options, settings, new_log, reporter, _("--engine offline"))
     endpoints = _endpoints(options, settings)
     if not endpoints:
         if options.engine == "http":
             text = _("--engine http needs a server: give --base-url or --server.")
             raise UsageError(text + _local_servers_hint(settings))
-        return _offline(options, settings, new_log, _("no server is configured"))
+        return _offline(options, settings, new_log, reporter, _("no server is configured"))
     concurrency = _concurrency(options, len(endpoints))
     servers = [HttpEngine(endpoint, concurrency(), report=reporter.warn) for endpoint in endpoints]
     engine: HttpEngine | ServerPool = servers[0]
@@ -99,7 +99,7 @@ async def select_engine(
         await engine.close()
         if options.names_server or options.model is None:
             raise
-        return _offline(options, settings, new_log, str(error))
+        return _offline(options, settings, new_log, reporter, str(error))
     except BaseException:
         await engine.close()
         raise
@@ -164,9 +164,13 @@ def _http(
 
 
 def _offline(
-    options: EngineRequest, settings: Settings, new_log: Callable[[], Path], cause: str
+    options: EngineRequest,
+    settings: Settings,
+    new_log: Callable[[], Path],
+    reporter: Reporter,
+    cause: str,
 ) -> EngineSelection:
-    from .offline import OfflineEngine, OfflineOptions
+    from .offline import OfflineOptions
 
     model = options.model or settings.model
     if model is None:
@@ -175,12 +179,12 @@ def _offline(
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
-    reason = _("Asking {model} through vLLM in this process ({cause}).")
+    make, reason = _offline_engine(reporter)
     log = new_log()
     engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
 
     def make_engine() -> Engine:
-        return OfflineEngine(model, model, options=engine_options)
+        return make(model, model, options=engine_options)
 
     return EngineSelection(
         make_engine(),
@@ -190,6 +194,33 @@ def _offline(
         make_engine=make_engine,
         log=log,
     )
+
+
+def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
+    """What runs a model here, and the line that says so: vLLM in this process, or a private server
+    where this vLLM lacks what that needs.
+
+    Raises `EngineError` where vLLM is not installed or lacks what a server needs too.
+    """
+    from ...engine import vllm_startup
+    from ...engine.vllm_entry_points import Use
+    from ...engine.vllm_versions import check_unless_tested
+    from .offline import OfflineEngine
+    from .private_server import PrivateServerEngine
+
+    installed = vllm_startup.installed_vllm()
+    check = check_unless_tested(installed.version, Use.OFFLINE)
+    if check.problem is None:
+        if check.warning is not None:
+            reporter.warn(check.warning)
+        return OfflineEngine, _("Asking {model} through vLLM in this process ({cause}).")
+    vllm_startup.check_version(installed, Use.SERVE)
+    text = _(
+        "{problem} So the model runs in a private server instead of this process: the same "
+        "answers, a slower start."
+    )
+    reporter.warn(text.format(problem=check.problem))
+    return PrivateServerEngine, _("Asking {model} through a private vLLM server ({cause}).")
 
 
 def _local_servers_hint(settings: Settings) -> str:

@@ -1,7 +1,7 @@
 """Everything that `batch/` uses of vLLM, in one file.
 
-None of what is used here is declared stable by vLLM: `vllm_startup.SUPPORTED` says which versions
-were tested, and tests/e2e/test_offline_engine.py runs each part on the real thing. What is only
+None of what is used here is declared stable by vLLM: `vllm_entry_points` is the table of where each
+version has it, and tests/e2e/test_offline_engine.py runs each part on the real thing. What is only
 there for speed (`_optimize`) is left out where a private name of vLLM's is missing. Importing this
 file does not import vLLM; calling its functions does.
 """
@@ -12,10 +12,11 @@ import inspect
 import io
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
 
+from ...engine.vllm_entry_points import load
 from ...engine.vllm_startup import Options, forked_engines
 from ...errors import Code, Failure, UsageError, from_status
 from ...i18n import _
@@ -25,10 +26,8 @@ from ..request import CHAT, COMPLETIONS
 
 def parse_options(options: Options) -> Any:
     """Parse vLLM's options with its own parser. Raises `UsageError` for one that it refuses."""
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-    parser = make_arg_parser(FlexibleArgumentParser(prog="vllm"))
+    parser = load("make_arg_parser")(load("FlexibleArgumentParser")(prog="vllm"))
+    validate = load("validate_parsed_serve_args")
     line: list[str] = []
     for name, value in options.items():
         line += [f"--{name}"] if value == "" else [f"--{name}", value]
@@ -36,7 +35,7 @@ def parse_options(options: Options) -> Any:
     try:
         with contextlib.redirect_stderr(stderr):
             arguments = parser.parse_args(line)
-        validate_parsed_serve_args(arguments)
+        validate(arguments)
     except SystemExit:
         cause = stderr.getvalue().rpartition("error: ")[2].strip().rstrip(".")
         raise UsageError(_("vLLM refuses an option: {cause}.").format(cause=cause)) from None
@@ -52,10 +51,8 @@ def engine_config(arguments: Any) -> Any:
     `UsageContext.LLM_CLASS`, because vLLM's defaults for the number of sequences and tokens in a
     step come from a table with that key: others fall to those of a chat server.
     """
-    from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.usage.usage_lib import UsageContext
-
-    return AsyncEngineArgs.from_cli_args(arguments).create_engine_config(UsageContext.LLM_CLASS)
+    engine_args = load("AsyncEngineArgs").from_cli_args(arguments)
+    return engine_args.create_engine_config(load("UsageContext").LLM_CLASS)
 
 
 def start_engine(config: Any, *, forked: bool) -> Any:
@@ -63,12 +60,10 @@ def start_engine(config: Any, *, forked: bool) -> Any:
 
     `forked` starts the engine process from the fork server (see `vllm_startup`).
     """
-    from vllm.usage.usage_lib import UsageContext
-    from vllm.v1.engine.async_llm import AsyncLLM
-
+    usage_context = load("UsageContext").LLM_CLASS
     with forked_engines() if forked else contextlib.nullcontext():
-        return AsyncLLM.from_vllm_config(
-            config, usage_context=UsageContext.LLM_CLASS, disable_log_stats=True
+        return load("AsyncLLM").from_vllm_config(
+            config, usage_context=usage_context, disable_log_stats=True
         )
 
 
@@ -81,10 +76,9 @@ _log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler 
 async def create_handlers(engine: Any, arguments: Any) -> Mapping[str, Handler]:
     """vLLM's serving classes as one function per endpoint."""
     from starlette.datastructures import State
-    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
-    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-    from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 
+    chat_request, completion_request = load("ChatCompletionRequest"), load("CompletionRequest")
+    init_app_state = load("init_app_state")
     _optimize(engine)
     state = State()
     await init_app_state(engine, state, arguments, await engine.get_supported_tasks())
@@ -93,14 +87,14 @@ async def create_handlers(engine: Any, arguments: Any) -> Mapping[str, Handler]:
     if chat is not None:
 
         def handle_chat(body: JsonObject) -> Any:
-            request = ChatCompletionRequest.model_validate(body)
+            request = chat_request.model_validate(body)
             _renders_inline.set(_prompt_characters(body) <= SHORT)
             return chat.create_chat_completion(request)
 
         handlers[CHAT] = handle_chat
     if completion is not None:
         handlers[COMPLETIONS] = lambda body: completion.create_completion(
-            CompletionRequest.model_validate(body)
+            completion_request.model_validate(body)
         )
     return handlers
 
@@ -144,23 +138,19 @@ def _prompt_characters(body: JsonObject) -> int:
 
 
 def _render_inline(engine: Any) -> None:
-    executor = engine.renderer._executor
-    executor._inner = _RenderExecutor(executor._inner)
-
-
-class _RenderExecutor(Executor):
-    """Renders short prompts in the calling thread, others in vLLM's thread pool.
+    """Render short prompts in the calling thread, others in vLLM's thread pool.
 
     Handing a short one over and back took longer than rendering it, and its two threads
     kept each other waiting: 5% more rows/s of 32 tokens on two cores without.
     """
+    executor = engine.renderer._executor
+    pool = getattr(executor, "_inner", executor)  # before 0.32, it is the pool itself
+    submit_to_pool = pool.submit
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
-
-    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         if not _renders_inline.get():
-            return self._pool.submit(function, *args, **kwargs)
+            pooled: Future[Any] = submit_to_pool(function, *args, **kwargs)
+            return pooled
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args, **kwargs))
@@ -168,8 +158,7 @@ class _RenderExecutor(Executor):
             future.set_exception(error)
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+    pool.submit = submit
 
 
 def _cache_parser_tables() -> None:
@@ -224,10 +213,8 @@ def _cache_token_texts() -> None:
 
 def response_body(response: Any) -> JsonObject | Failure:
     """The body that vLLM's server would send for `response`, or the failure it reports."""
-    from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-
     body: JsonObject = response.model_dump()
-    if isinstance(response, ErrorResponse):
+    if isinstance(response, load("ErrorResponse")):
         return from_status(response.error.code, body)
     return body
 
@@ -235,18 +222,16 @@ def response_body(response: Any) -> JsonObject | Failure:
 def failure_of(error: Exception) -> Failure:
     """The failure that vLLM's server would answer for an exception of its serving classes."""
     from pydantic import ValidationError
-    from vllm.entrypoints.serve import create_error_response
-    from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-    if isinstance(error, EngineDeadError):
+    if isinstance(error, load("EngineDeadError")):
         text = _("The engine has stopped; its log says why.")
         return Failure(Code.ENGINE_DEAD, text)
-    if isinstance(error, EngineGenerateError):
+    if isinstance(error, load("EngineGenerateError")):
         cause = error.__cause__ or error
         return Failure(Code.SERVER_ERROR, str(cause) or type(cause).__name__, 500)
     if isinstance(error, ValidationError):
         return Failure(Code.INVALID_REQUEST, _first_validation_error(error), 400)
-    answer = create_error_response(error)
+    answer = load("create_error_response")(error)
     return from_status(answer.error.code, answer.model_dump())
 
 

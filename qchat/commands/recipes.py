@@ -129,13 +129,17 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
 
 def unknown_recipe(name: str) -> str:
     """The message for an unknown recipe, with similar names."""
+    from ..engine.model_names import hub_id
     from ..engine.recipes import nearest_recipes
 
     similar = nearest_recipes(name)
-    if not similar:
-        return _("There is no recipe {name!r}; qchat recipes lists them.").format(name=name)
     text = _("There is no recipe {name!r}; did you mean {similar}?")
-    return text.format(name=name, similar=_(" or ").join(similar))
+    if not similar:
+        text = _("There is no recipe {name!r}; qchat recipes lists them.")
+    text = text.format(name=name, similar=_(" or ").join(similar))
+    if (model := hub_id(name)) is not None:
+        text += " " + _("A model without one works too: qchat serve {model}").format(model=model)
+    return text
 
 
 def format_budget(fit: "Fit", machine: "Machine") -> str:

@@ -193,9 +193,11 @@ def last_error(path: Path, start: int = 0) -> str | None:
             text = log.read().decode("utf-8", errors="replace")
     except OSError:
         return None
-    cause = explain_log(text)
-    if cause:
-        return cause
+    return explain_log(text) or last_exception(text)
+
+
+def last_exception(text: str) -> str | None:
+    """Return the message of the last informative exception in a text; None where it has none."""
     messages = [
         message.strip()
         for _kind, message in _EXCEPTION.findall(text)

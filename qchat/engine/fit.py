@@ -130,12 +130,16 @@ def best_fit(recipe: Recipe, machine: Machine, request: FitRequest | None = None
     variants = list(recipe.variants.values())
     if not machine.gpus:  # a CPU runs BF16 only
         variants = variants[:1]
+    least = min((gpu.capability for gpu in machine.gpus), default=(0, 0))
+    variants = [one for one in variants if (one.capability or (0, 0)) <= least] or variants
     fits = [fit_variant(recipe, variant, machine, request) for variant in variants]
     for fit in fits:
         if fit.comfortable:
             return fit
     fitting = [fit for fit in fits if fit.fits]
-    return max(fitting, key=lambda fit: fit.context) if fitting else fits[-1]
+    if fitting:
+        return max(fitting, key=lambda fit: fit.context)
+    return min(fits, key=lambda fit: fit.variant.weights_mib)
 
 
 def rank_fits(
@@ -190,12 +194,14 @@ def _on_gpus(recipe: Recipe, variant: Variant, gpus: tuple[Gpu, ...], request: F
         limit=_limit(recipe, request),
     )
     fit = _with_kv_cache(fit, request)
-    weak = [gpu for gpu in gpus if gpu.capability < _MIN_CAPABILITY]
+    needed = variant.capability or _MIN_CAPABILITY
+    weak = [gpu for gpu in gpus if gpu.capability < needed]
     if weak:
-        text = _("{gpu} has compute capability {has}; {precision} weights need 8.0 or newer.")
-        has = ".".join(map(str, weak[0].capability))
+        text = _("{gpu} has compute capability {has}; {precision} weights need {needs} or newer.")
+        has, needs = (".".join(map(str, pair)) for pair in (weak[0].capability, needed))
+        name = _precision_name(fit)
         return replace(
-            fit, refusal=text.format(gpu=weak[0].name, has=has, precision=_precision_name(fit))
+            fit, refusal=text.format(gpu=weak[0].name, has=has, precision=name, needs=needs)
         )
     if n > variant.most_gpus:
         text = _("{model} can be split over at most {limit} GPUs, not over {n}.")

@@ -1,123 +1,87 @@
-"""Recipes: the properties of models that are known before loading them, from `recipes.toml`.
+"""Recipes: the properties of models that are known before loading them.
 
-They are in order of preference. Sizes are in MiB; their sources are in the file.
+The bundled ones stand in `recipe_data/`; `qchat recipes --update` (`recipe_update`) writes a
+person's own to the data folder. Sizes are in MiB.
 """
 
-import enum
 import functools
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
 from importlib.resources import files
-from types import MappingProxyType
-from typing import Any
+from pathlib import Path
 
+from ..i18n import _
+from ..settings import Paths
+from .model_names import nearest_names
+from .recipe_types import Precision as Precision
+from .recipe_types import Recipe as Recipe
+from .recipe_types import RecipeError as RecipeError
+from .recipe_types import RecipeMatch as RecipeMatch
+from .recipe_types import Variant as Variant
+from .recipe_types import Yarn as Yarn
+from .recipe_types import by_preference, parse, parse_tables
 
-class Precision(enum.StrEnum):
-    """The data type of the weights, the most precise first."""
-
-    BF16 = "bf16"
-    FP8 = "fp8"
-    INT4 = "int4"
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A set of weights: its id on the hub (or ``demo``), its MiB in memory, and the highest
-    tensor-parallel size."""
-
-    precision: Precision
-    model: str
-    weights_mib: int
-    most_gpus: int
-
-
-@dataclass(frozen=True, slots=True)
-class Yarn:
-    """YaRN context extension: by `factor`, of `original` tokens."""
-
-    factor: float
-    original: int
-    rope_theta: float
-
-    @property
-    def context(self) -> int:
-        """The extended maximum context in tokens."""
-        return int(self.factor * self.original)
-
-    def overrides(self) -> dict[str, Any]:
-        """The value of vLLM's ``--hf-overrides`` that enables it."""
-        return {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": self.rope_theta,
-                "factor": self.factor,
-                "original_max_position_embeddings": self.original,
-            }
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A model in all its precisions. `mode` is ``hybrid``, ``thinking`` or ``instruct``.
-
-    `active_b` is in billions of active parameters per token, `context` in tokens; `preset` is its
-    recommended sampling (`qchat.sampling.PRESETS`); the parsers are vLLM's.
-    """
-
-    name: str
-    mode: str
-    preset: str
-    active_b: float
-    layers: int
-    kv_heads: int
-    head_dim: int
-    context: int
-    variants: Mapping[Precision, Variant]
-    yarn: Yarn | None = None
-    reasoning_parser: str | None = None
-    tool_parser: str | None = None
-
-    def kv_bytes(self, gpus: int = 1) -> int:
-        """Bytes of KV cache per token on each of so many GPUs, in a 16-bit data type.
-
-        Keys and values of all layers and KV heads; a head can't be split over GPUs.
-        """
-        heads = -(-self.kv_heads // gpus)
-        return 2 * self.layers * heads * self.head_dim * 2
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeMatch:
-    """The recipe of a name, and the variant if the name determines it."""
-
-    recipe: Recipe
-    variant: Variant | None
-
-
-def parse(text: str) -> tuple[Recipe, ...]:
-    """Parse recipes from TOML. Raises ValueError, KeyError or TypeError for an invalid recipe."""
-    return tuple(_recipe(dict(table)) for table in tomllib.loads(text)["recipe"])
-
-
-def _recipe(table: dict[str, Any]) -> Recipe:
-    variants = {
-        Precision(name): Variant(Precision(name), **values)
-        for name, values in table.pop("variants").items()
-    }
-    ordered = {precision: variants[precision] for precision in Precision if precision in variants}
-    yarn = table.pop("yarn", None)
-    return Recipe(
-        **table,
-        variants=MappingProxyType(ordered),
-        yarn=None if yarn is None else Yarn(**yarn),
-    )
+_BUNDLED = (
+    *("qwen3_5", "qwen3", "qwen3_more", "gpt_oss", "gemma", "llama"),
+    *("glm", "minimax", "deepseek", "kimi"),
+)
+MAX_BYTES = 8 << 20
+"""The largest file of recipes that is read."""
 
 
 @functools.cache
-def load_recipes() -> tuple[Recipe, ...]:
-    """The bundled recipes, best first."""
-    return parse(files(__package__).joinpath("recipes.toml").read_text("utf-8"))
+def bundled_recipes() -> tuple[Recipe, ...]:
+    """The recipes that come with qchat, the preferred ones first."""
+    folder = files(__package__).joinpath("recipe_data")
+    texts = [folder.joinpath(f"{name}.toml").read_text("utf-8") for name in _BUNDLED]
+    return by_preference(recipe for text in texts for recipe in parse(text))
+
+
+def own_file(paths: Paths | None = None) -> Path:
+    """Where `qchat recipes --update` writes."""
+    return (paths or Paths.find()).data / "recipes.json"
+
+
+def own_recipes(paths: Paths | None = None) -> tuple[Recipe, ...]:
+    """The recipes of the last `qchat recipes --update`; none without one. Raises `RecipeError` for
+    a file that is not as it was written."""
+    file = own_file(paths)
+    try:
+        status = file.stat()
+        return _read_own(file, status.st_mtime_ns, status.st_size)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=4)
+def _read_own(file: Path, _mtime: int, size: int) -> tuple[Recipe, ...]:
+    try:
+        if size > MAX_BYTES:
+            raise RecipeError(_("it is too large"))
+        content = json.loads(file.read_bytes())
+        if not isinstance(content, dict):
+            raise RecipeError(_("it is no object"))
+        origin = f"{content.pop('origin', '')} ({content.pop('updated', '')})"
+        return parse_tables(content, origin)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(
+            _("{file}: {error}. Run qchat recipes --update again, or --update none.").format(
+                file=file, error=error
+            )
+        ) from error
+
+
+def load_recipes(paths: Paths | None = None) -> tuple[Recipe, ...]:
+    """All recipes, the preferred ones first: a person's own replace bundled ones of their name, but
+    never the demo's. Own ones that can't be read are left out; `qchat recipes` says why."""
+    try:
+        own = {recipe.name.lower(): recipe for recipe in own_recipes(paths)}
+    except RecipeError:
+        own = {}
+    if not own:
+        return bundled_recipes()
+    own.pop("demo", None)
+    merged = [own.pop(recipe.name.lower(), recipe) for recipe in bundled_recipes()]
+    return by_preference([*merged, *own.values()])
 
 
 def find_recipe(name: str) -> RecipeMatch | None:
@@ -127,9 +91,11 @@ def find_recipe(name: str) -> RecipeMatch | None:
     determines the variant.
     """
     lowered = name.lower()
-    for recipe in load_recipes():
+    recipes = load_recipes()
+    for recipe in recipes:
         if recipe.name.lower() == lowered:
             return RecipeMatch(recipe, None)
+    for recipe in recipes:
         for variant in recipe.variants.values():
             if lowered in (variant.model.lower(), variant.model.lower().rpartition("/")[2]):
                 return RecipeMatch(recipe, variant)
@@ -137,16 +103,9 @@ def find_recipe(name: str) -> RecipeMatch | None:
 
 
 def nearest_recipes(name: str) -> list[str]:
-    """Suggest up to three names for an unknown one: those with the same prefix, else those with a
-    similar spelling."""
-    from difflib import get_close_matches
-
-    names = [recipe.name for recipe in load_recipes()]
-    names += [
-        v.model.rpartition("/")[2] for recipe in load_recipes() for v in recipe.variants.values()
-    ]
-    by_lower = {candidate.lower(): candidate for candidate in names}
-    lowered = name.lower().rpartition("/")[2]
-    prefixed = [candidate for lower, candidate in by_lower.items() if lower.startswith(lowered)][:3]
-    similar = (get_close_matches(lowered, by_lower, 3, cutoff) for cutoff in (0.85, 0.7))
-    return prefixed or [by_lower[match] for match in next(filter(None, similar), [])]
+    """Suggest up to three names for an unknown one: those that begin with it, else those of the
+    same family and version with a similar spelling."""
+    recipes = load_recipes()
+    names = [recipe.name for recipe in recipes]
+    ids = [v.model.rpartition("/")[2] for recipe in recipes for v in recipe.variants.values()]
+    return nearest_names(name, dict.fromkeys([*names, *ids]))

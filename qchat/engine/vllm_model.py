@@ -1,14 +1,17 @@
 """A model for vLLM: its location, suitable options, and errors of the model hub."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import demo
 from ..errors import EngineError, UsageError
 from ..i18n import _
+from .chat_template import ChatTemplate, find_template, read_template_file
 from .fit import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
 from .machine import memory
+from .parser_choice import ParserChoice
 from .vllm_startup import Options
 
 _MANY_SEQUENCES = 512  # 7% more rows/s of 32 tokens on two cores; 1,024 gave nothing more
@@ -67,35 +70,63 @@ def options_for(
 ) -> dict[str, str]:
     """vLLM options that suit `model` (from `locate_model`), except those in `options`.
 
-    Reads the model's config and chat template as vLLM does; loads no weights. Models of the Qwen3
-    family get the parsers ``qwen3`` (reasoning) and ``hermes`` (tools), each if the template
-    supports it: with the ``qwen3`` parser, vLLM would take all output of an instruct-only model for
-    reasoning. On the CPU the KV cache gets an explicit size, since vLLM would use most of the
-    machine's memory; with `throughput`, a step takes more sequences if the cache has room for them.
+    Reads the model's config as vLLM does; loads no weights. The parsers are those that read what
+    the chat template writes (`parser_choice`), as far as this vLLM has them. On the CPU the KV
+    cache gets an explicit size, since vLLM would use most of the machine's memory; with
+    `throughput`, a step takes more sequences if the cache has room for them.
     """
-    from vllm.tokenizers import get_tokenizer
     from vllm.transformers_utils.config import get_config
 
     try:
         config = get_config(model, trust_remote_code="trust-remote-code" in options)
-        is_qwen = str(config.model_type).startswith("qwen3")
-        template = get_tokenizer(options.get("tokenizer", model)).chat_template if is_qwen else ""
+        template = _chat_template(model, options)
     except Exception as error:
         cause = None if Path(model).exists() else explain_hub_error(model, _error_text(error))
         if cause is None:
             raise
         raise EngineError(cause) from error
-    selected: dict[str, str] = {}
-    if template:
-        text = template if isinstance(template, str) else "".join(template.values())
-        if "<think>" in text or "</think>" in text:
-            selected["reasoning-parser"] = "qwen3"
-        if "<tool_call>" in text and "tool-call-parser" not in options:
-            selected["tool-call-parser"] = "hermes"
-            selected["enable-auto-tool-choice"] = ""
+    selected = {} if template is None else _available(template.parsers()).options()
+    if "tool-call-parser" in options:  # the person's own, with or without automatic choice
+        selected.pop("enable-auto-tool-choice", None)
     if cpu and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         selected |= _kv_cache_options(config.get_text_config(), options, throughput)
     return {name: value for name, value in selected.items() if name not in options}
+
+
+def _chat_template(model: str, options: Options) -> ChatTemplate | None:
+    """The template that vLLM will use; for a model on the hub, its tokenizer is downloaded."""
+    if "chat-template" in options:
+        return read_template_file(Path(options["chat-template"]))
+    template = find_template(model)
+    if template is not None or Path(model).exists():
+        return template
+    from vllm.tokenizers import get_tokenizer
+
+    try:
+        tokenizer = get_tokenizer(options.get("tokenizer", model))
+    except Exception as error:
+        if explain_hub_error(model, _error_text(error)) is not None:
+            raise
+        return None  # vLLM may know another way to load it
+    text = getattr(tokenizer, "chat_template", None)
+    if isinstance(text, dict):  # several by name
+        text = "\n".join(text.values())
+    if not isinstance(text, str):
+        return None
+    return ChatTemplate(text, frozenset(tokenizer.get_added_vocab()))
+
+
+def _available(parsers: ParserChoice) -> ParserChoice:
+    """The chosen parsers that this vLLM has: later versions know more."""
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+
+    reasoning, tools = parsers.reasoning_parser, parsers.tool_parser
+    if reasoning not in ReasoningParserManager.list_registered():
+        reasoning = None
+    if tools not in ToolParserManager.list_registered():
+        tools = None
+    return replace(parsers, reasoning_parser=reasoning, tool_parser=tools)
 
 
 def _kv_cache_options(config: Any, options: Options, throughput: bool) -> dict[str, str]:

@@ -33,19 +33,9 @@ from typing import Any
 from .. import lifeline
 from ..errors import EngineError
 from ..i18n import _
-
-SUPPORTED = ((0, 32), (0, 33))
-"""The supported versions of vLLM: from the first, below the second."""
-
-FRONTEND_MODULES = (
-    "vllm.engine.arg_utils",
-    "vllm.entrypoints.launchers.api_server.app_state",
-    "vllm.entrypoints.launchers.cli_args",
-    "vllm.entrypoints.openai.chat_completion.serving",
-    "vllm.entrypoints.openai.completion.serving",
-    "vllm.v1.engine.async_llm",
-)
-"""The modules that the front-end process needs."""
+from . import compile_caches
+from .vllm_entry_points import Use, load_front_end
+from .vllm_versions import check_unless_tested, is_tested
 
 ENGINE_MODULES = (
     "vllm.v1.engine.core",
@@ -70,26 +60,27 @@ class InstalledVllm:
 
 
 def installed_vllm() -> InstalledVllm:
-    """Detect vLLM without importing it. Raises `EngineError` without a supported version."""
+    """Detect vLLM without importing it. Raises `EngineError` where it is not installed.
+
+    Any version is accepted: `vllm_versions` says which were tested, and checks others.
+    """
     installed = _distribution()
     if installed is None:
         text = _("vLLM is not installed, and running a model here needs it. {gpu} {cpu}")
         raise EngineError(text.format(gpu=_gpu_hint(), cpu=_cpu_hint()))
-    minimum, below = SUPPORTED
-    if not minimum <= _release(installed.version) < below:
-        text = _(
-            "vLLM {version} is installed; this qchat supports {minimum} up to, but not including, "
-            "{below}. {hint}"
-        )
-        raise EngineError(
-            text.format(
-                version=installed.version,
-                minimum=".".join(map(str, minimum)),
-                below=".".join(map(str, below)),
-                hint=_cpu_hint() if installed.cpu else _gpu_hint(),
-            )
-        )
     return installed
+
+
+def check_version(installed: InstalledVllm, use: Use) -> str | None:
+    """A warning where qchat was not tested with this version of vLLM, else None.
+
+    Raises `EngineError` where it lacks something that `use` needs.
+    """
+    check = check_unless_tested(installed.version, use)
+    if check.problem is not None:
+        hint = _cpu_hint() if installed.cpu else _gpu_hint()
+        raise EngineError(f"{check.problem} {hint}")
+    return check.warning
 
 
 def _gpu_hint() -> str:
@@ -114,10 +105,6 @@ def _distribution() -> InstalledVllm | None:
     return None
 
 
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:2])
-
-
 def import_modules(names: Sequence[str]) -> None:
     """Import modules of vLLM: 5 to 7 s of one core, mostly for torch and transformers.
 
@@ -126,10 +113,22 @@ def import_modules(names: Sequence[str]) -> None:
     instead of 7.3 for the engine's part). They stay out of later collections; call `gc.unfreeze`
     before the process ends, or nanobind reports them as leaks.
     """
-    gc.disable()
-    try:
+    with _uncollected():
         for name in names:
             importlib.import_module(name)
+
+
+def import_front_end() -> None:
+    """Import what the front-end process needs of vLLM, as `import_modules` does."""
+    with _uncollected():
+        load_front_end()
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
     finally:
         gc.freeze()
         gc.enable()
@@ -149,8 +148,10 @@ def socket_folder() -> tempfile.TemporaryDirectory[str]:
 def set_environment(temporary: Path | None = None) -> None:
     """Set vLLM's environment variables in this process, unless the user has set them.
 
-    `temporary` is the folder for its sockets.
+    `temporary` is the folder for its sockets. Raises `UsageError` for a folder for compiled code
+    that another user could write to.
     """
+    os.environ.update(compile_caches.prepare(os.environ))
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports by default
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")  # the log is a file
     if temporary is not None and len(str(temporary)) < 60:  # a socket's path: 107 at most
@@ -167,13 +168,16 @@ def forget_environment(temporary: Path) -> None:
 def one_process(installed: InstalledVllm, options: Options) -> bool:
     """Whether one process can be engine and worker: on the CPU, one NUMA node, no parallelism.
 
-    With several NUMA nodes vLLM's way is better: it binds the threads of a worker to a node.
+    With several NUMA nodes vLLM's way is better: it binds the threads of a worker to a node. It
+    needs private parts of vLLM (see `forked_engines`), so an untested version starts in its own
+    way.
     """
     parallel = {"distributed-executor-backend", "nnodes"} | {
         f"{kind}-parallel-size" for kind in ("tensor", "pipeline", "data")
     }
     return (
         installed.cpu
+        and is_tested(installed.version)
         and sys.platform == "linux"
         and not parallel & options.keys()
         and len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) <= 1

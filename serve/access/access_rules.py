@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from .limits import DEFAULTS, MAX_BODY_BYTES, NO_LIMITS, Limits
 
 VARIABLE = "_QCHAT_ACCESS"
-MAX_BODY_BYTES = 32 << 20
-"""Default bound of one request body: a context of 131,072 tokens with room for images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,10 @@ class AccessRules:
 
     `allowed_hosts` are values of the Host header that a loopback server accepts besides its own
     names, `allowed_origins` the origins of web pages that may read answers (CORS), and
-    `max_body_bytes` bounds a request body.
+    `max_body_bytes` bounds a request body. `limits` are those of each client, a key or, without
+    keys, an address; a line of the key file may set others. `total_limits` are those of all
+    clients together. `allowed_routes` are pairs of method and path that are open with the key
+    besides the usual ones.
     """
 
     loopback: bool
@@ -23,6 +26,14 @@ class AccessRules:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body_bytes: int = MAX_BODY_BYTES
+    limits: Limits = NO_LIMITS
+    total_limits: Limits = NO_LIMITS
+    allowed_routes: tuple[tuple[str, str], ...] = ()
+
+    def client_limits(self, own: Limits) -> Limits:
+        """Return the limits that count for a client with limits of its `own`."""
+        defaults = replace(DEFAULTS, max_body_bytes=self.max_body_bytes)
+        return own.or_else(self.limits.or_else(defaults))
 
     def to_variable(self) -> str:
         """Return the value of the variable `VARIABLE`: JSON."""
@@ -33,6 +44,9 @@ class AccessRules:
                 "hosts": self.allowed_hosts,
                 "origins": self.allowed_origins,
                 "most_bytes": self.max_body_bytes,
+                "limits": self.limits.to_dict(),
+                "total_limits": self.total_limits.to_dict(),
+                "routes": self.allowed_routes,
             }
         )
 
@@ -46,6 +60,9 @@ class AccessRules:
             allowed_hosts=tuple(values["hosts"]),
             allowed_origins=tuple(values["origins"]),
             max_body_bytes=int(values["most_bytes"]),
+            limits=Limits(**values.get("limits", {})),
+            total_limits=Limits(**values.get("total_limits", {})),
+            allowed_routes=tuple((method, path) for method, path in values.get("routes", ())),
         )
 
     @classmethod

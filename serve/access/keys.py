@@ -1,9 +1,11 @@
 """The server's API keys: a private file with a line for each, or one environment variable.
 
-A line is ``NAME KEY``, or a key alone; a line that begins with ``#`` is a comment. Removing a line
-revokes that key in a running server within a second, even the last one. A missing file revokes
-nothing: some editors and mounts remove it for a moment. Keys are validated and never shown. No
-vLLM here: `access` imports this in the server.
+A line is ``NAME KEY``, or a key alone; limits of that key may follow its name or the key, as in
+``alice KEY max-running=8 requests-per-minute=60`` (see `limits`). A line that begins with ``#`` is
+a comment. Removing a line revokes that key in a running server within a second, even the last one;
+changed limits count from then on. A missing file revokes nothing: some editors and mounts remove
+it for a moment. Keys are validated and never shown. No vLLM here: `access` imports this in the
+server.
 """
 
 import hashlib
@@ -14,12 +16,13 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import private_dir
+from .limits import Limits, parse_words
 
 VARIABLE = "QCHAT_API_KEY"
 MIN_LENGTH = 32  # characters: too many to guess
@@ -31,9 +34,13 @@ log = logging.getLogger("vllm.qchat")  # a child of vLLM's logger, to use its ha
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Digests of keys by the names of their owners; the keys themselves are not stored."""
+    """Digests of keys by the names of their owners; the keys themselves are not stored.
+
+    `limits` has the limits of those owners that have some of their own.
+    """
 
     digests: Mapping[str, bytes]
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
     def owner(self, key: str) -> str | None:
         """Return the owner of a key, or None; in constant time for every wrong key."""
@@ -83,21 +90,34 @@ def parse(text: str, place: str) -> Keys:
 
 def _parse(text: str, place: str) -> Keys:
     digests: dict[str, bytes] = {}
+    all_limits: dict[str, Limits] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split()
-        if not fields or fields[0].startswith("#"):
-            continue
         at = f"{place}:{number}"
-        if len(fields) > 2:
-            raise UsageError(_("{at}: a line is NAME KEY, or a key alone.").format(at=at))
-        name = fields[0] if len(fields) == 2 else _("line {n}").format(n=number)
+        words, limits = _split(line, at)
+        if not words:
+            continue
+        name = words[0] if len(words) == 2 else _("line {n}").format(n=number)
         if name in digests:
             raise UsageError(_("{at}: the name {name} occurs twice.").format(at=at, name=name))
-        digest = _digest(check(fields[-1], at))
+        digest = _digest(check(words[-1], at))
         if digest in digests.values():
             raise UsageError(_("{at}: this key occurs twice.").format(at=at))
         digests[name] = digest
-    return Keys(digests)
+        if limits != Limits():
+            all_limits[name] = limits
+    return Keys(digests, all_limits)
+
+
+def _split(line: str, place: str) -> tuple[list[str], Limits]:
+    """Return a line's name and key, or key alone, and its limits; nothing for an empty line."""
+    first, *rest = line.split() or [""]
+    if not first or first.startswith("#"):
+        return [], Limits()
+    limits, others = parse_words(rest, place)
+    if len(others) > 1:
+        text = _("{at}: a line is NAME KEY, or a key alone, and limits such as max-running=8.")
+        raise UsageError(text.format(at=place))
+    return [first, *others], limits
 
 
 def check(key: str, place: str) -> str:
@@ -122,8 +142,8 @@ def one_of(path: Path) -> str:
     """Return one key of the file, for a request to its server. Raises `UsageError`."""
     text = _text(path)
     parse(text, str(path))
-    lines = (line.split() for line in text.splitlines())
-    return next(fields[-1] for fields in lines if fields and not fields[0].startswith("#"))
+    lines = (_split(line, str(path))[0] for line in text.splitlines())
+    return next(words[-1] for words in lines if words)
 
 
 def is_single_key(path: Path) -> bool:
@@ -200,6 +220,16 @@ class KeyRing:
         if self._file_keys is not None:
             owner = self._file_keys.owner(key) or owner
         return owner
+
+    def limits(self, owner: str) -> Limits:
+        """Return the limits of an owner's own."""
+        own = None if self._file_keys is None else self._file_keys.limits.get(owner)
+        return own or Limits()
+
+    def owners(self) -> list[str]:
+        """Return the names of all owners."""
+        present = (keys for keys in (self._variable, self._file_keys) if keys is not None)
+        return [name for keys in present for name in keys.digests]
 
     def _reload(self) -> None:
         now = self._clock()

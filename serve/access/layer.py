@@ -6,30 +6,31 @@ file or QCHAT_API_KEY: nothing of it is on a command line. Without rules it refu
 vLLM here.
 """
 
+import json
 import os
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from pathlib import Path
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from ..processes.process_tree import MARK
+from . import access_log, answers, exposition, route_hints
 from .access_rules import AccessRules
-from .denials import FORWARDED, MISDIRECTED, NO_KEY, NOT_FOUND, WRONG_KEY, Denial, too_large
-from .keys import KeyRing, from_variable
-from .routes import OPEN, host_name, is_local, needs_key, route_path
+from .accounts import Accounts, Client
+from .body_receiver import declared_length, replay
+from .body_receiver import read as read_whole
+from .counted_answer import CountedAnswer
+from .counted_app import counted
+from .denials import DRAINING, Denial, over_limit, too_large, too_many_sequences
+from .gate import Caller, Gate
+from .head import Head
+from .limits import MAX_N, PROMPTS_PER_N
+from .request_body import WorkRequest, read_body
+from .routes import DRAIN, MAY_BE_ABSENT, METRICS, MODELS, STATE, is_work
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-Headers = Iterable[tuple[bytes, bytes]]
-
-_FORWARDED_HEADERS = frozenset(
-    {
-        *(b"forwarded", b"via", b"x-real-ip"),
-        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
-    }
-)
-"""Headers that proxies add. Some proxies add none: behind those only a key protects."""
 
 
 class Access:
@@ -39,76 +40,139 @@ class Access:
         self, app: App, rules: AccessRules | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
         """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
-        self.app = app
+        self.app = counted(app, self._refuse, environ)
         self.rules = AccessRules.from_environment(environ) if rules is None else rules
-        file = self.rules.key_file
-        self.keys = KeyRing(None if file is None else Path(file), from_variable(environ))
-        if not self.keys and not self.rules.loopback:
-            raise RuntimeError("A server that other machines can reach needs a key.")
+        self.gate = Gate(self.rules, environ, environ.get(MARK, ""))
+        keys = self.gate.keys
+        self.accounts = Accounts(self.rules.total_limits, keys.owners() if keys else [""])
+        self._draining = False
+        access_log.install()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass one connection on, bound its body, or deny it."""
+        """Pass one connection on, bound it, answer it, or deny it."""
         kind = scope["type"]
         if kind == "http":
-            denial = self._denial(scope)
-            if denial is not None:
-                await self.deny(denial, scope, send)
-            elif (length := _content_length(scope)) is None:
-                await _BodyLimit(self, scope, receive, send).run()
-            elif length > self.rules.max_body_bytes:
-                await self.deny(too_large(self.rules.max_body_bytes), scope, send)
+            decision = self.gate.decide(scope)
+            if isinstance(decision, Denial):
+                await self.deny(decision, scope, send)
             else:
-                await self.app(scope, receive, send)
+                await self._serve(decision, scope, receive, send)
         elif kind == "lifespan":
             await self.app(scope, receive, send)
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})
 
-    def _denial(self, scope: Message) -> Denial | None:
-        headers = scope["headers"]
-        if self.rules.loopback and not self._is_own_host(headers):
-            return MISDIRECTED
-        route = (scope["method"], route_path(scope))
-        if route in OPEN:
-            return None
-        if not needs_key(route):
-            return None if self._is_preflight(route, headers) else NOT_FOUND
-        if not self.keys:
-            forwarded = any(name.lower() in _FORWARDED_HEADERS for name, _value in headers)
-            return FORWARDED if forwarded else None
-        credentials = _values(headers, b"authorization")
-        if not credentials:
-            return NO_KEY
-        scheme, _blank, key = credentials[0].partition(" ")
-        if len(credentials) > 1 or scheme.lower() != "bearer":
-            return NO_KEY
-        return None if self.keys.owner(key.strip(" ")) is not None else WRONG_KEY
+    async def _serve(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
+        route = caller.route
+        access_log.set_owner(caller.key)
+        if route in MAY_BE_ABSENT and not self._exists(scope):
+            await self.deny(route_hints.absent(route), scope, send)
+        elif route in (STATE, DRAIN):
+            await self._monitor(route, send)
+        elif is_work(route):
+            await self._work(caller, scope, receive, send)
+        else:
+            await self._pass_on(caller, scope, receive, send)
 
-    def _is_own_host(self, headers: Headers) -> bool:
-        """Guard against DNS rebinding: a web page can make a browser send requests to a loopback
-        address under a host name of the page's own. Exactly one Host header is accepted."""
-        hosts = _values(headers, b"host")
-        return len(hosts) == 1 and (
-            is_local(name := host_name(hosts[0])) or name in self.rules.allowed_hosts
+    @staticmethod
+    def _exists(scope: Message) -> bool:
+        app = scope.get("app")
+        return app is None or bool(route_hints.methods_of(app, scope["path"]))
+
+    async def _monitor(self, route: tuple[str, str], send: Send) -> None:
+        self._draining = self._draining or route == DRAIN
+        figures = exposition.state(self.accounts, time.monotonic(), draining=self._draining)
+        await answers.send_json(send, 200, json.dumps(figures).encode())
+
+    async def _pass_on(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on that starts no work."""
+        headers = caller.head.headers
+        length = declared_length(scope["method"], caller.head)
+        if length != 0 or scope["method"] not in ("GET", "OPTIONS"):
+            max_bytes = self._max_bytes(caller)
+            is_too_large = length is not None and length > max_bytes
+            data = too_large(max_bytes) if is_too_large else await read_whole(receive, max_bytes)
+            if isinstance(data, Denial):
+                await self.deny(data, scope, send)
+            if not isinstance(data, bytes):
+                return
+            receive = replay(data, receive)
+            headers = caller.head.with_length(len(data))
+        if caller.route == METRICS:
+            headers = caller.head.plain_form()
+            send = answers.Rewriter(send, self._with_figures(scope), b"text/plain")
+        elif caller.route == MODELS:
+            headers = caller.head.plain_form()
+            send = answers.Rewriter(send, answers.without_folders, b"application/json")
+        await self.app({**scope, "headers": headers}, receive, send)
+
+    def _max_bytes(self, caller: Caller) -> int:
+        return caller.limits.max_body_bytes or self.rules.max_body_bytes
+
+    def _with_figures(self, scope: Message) -> Callable[[int, bytes], bytes]:
+        query = scope.get("query_string", b"")
+        return lambda status, text: (
+            text + exposition.prometheus_text(self.accounts, query) if status == 200 else text
         )
 
-    def _is_preflight(self, route: tuple[str, str], headers: Headers) -> bool:
-        """A browser's CORS preflight has no key; vLLM's CORS middleware answers it."""
-        method, path = route
-        methods = _values(headers, b"access-control-request-method")
-        if method != "OPTIONS" or len(methods) != 1 or not _values(headers, b"origin"):
-            return False
-        return needs_key((methods[0], path)) or (methods[0], path) in OPEN
+    async def _work(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on that starts work, if the client's limits allow it."""
+        client = self.accounts.client(caller.client)
+        work = await self._admit(caller, client, scope, receive)
+        if work is None:
+            return  # the client is gone
+        if isinstance(work, Denial):
+            if work.reason is not None:
+                self.accounts.counters(caller.key).refusals[work.reason] += 1
+            await self.deny(work, scope, send)
+            return
+        tokens = self._tokens(caller, work)
+        ticket = self.accounts.start(caller.key, client, caller.limits, work.sequences, tokens)
+        answer = CountedAnswer(self.accounts, work, caller.route[1], send)
+        try:
+            headers = caller.head.with_length(len(work.body))
+            await self.app({**scope, "headers": headers}, replay(work.body, receive), answer)
+        finally:
+            self.accounts.finish(ticket, answer.usage(tokens))
+
+    async def _admit(
+        self, caller: Caller, client: Client, scope: Message, receive: Receive
+    ) -> WorkRequest | Denial | None:
+        """Read the request. Return what it asks for, or why it may not; None where its client is
+        gone."""
+        if self._draining:
+            return DRAINING
+        max_bytes = self._max_bytes(caller)
+        length = declared_length(scope["method"], caller.head)
+        if length is not None and length > max_bytes:
+            return too_large(max_bytes)
+        refusal = self.accounts.refusal(client, caller.limits, 1, 0.0)
+        if refusal is not None:  # its body need not be read
+            return over_limit(refusal)
+        data = await read_whole(receive, max_bytes)
+        if not isinstance(data, bytes):
+            return data
+        may_set_priority = bool(caller.limits.priority)
+        work = read_body(data, caller.route[1], may_set_priority=may_set_priority)
+        if isinstance(work, Denial):
+            return work
+        max_n = caller.limits.max_n or MAX_N
+        if work.n > max_n or work.sequences > max_n * PROMPTS_PER_N:
+            return too_many_sequences(work.n, work.prompts, max_n, max_n * PROMPTS_PER_N)
+        tokens = self._tokens(caller, work)
+        refusal = self.accounts.refusal(client, caller.limits, work.sequences, tokens)
+        return work if refusal is None else over_limit(refusal)
+
+    def _tokens(self, caller: Caller, work: WorkRequest) -> float:
+        return work.reservation(self.accounts.counters(caller.key).mean_completion)
+
+    async def _refuse(self, scope: Message, send: Send) -> None:
+        await self.deny(DRAINING, scope, send)
 
     async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
         """Send `denial` as the response."""
-        body = denial.body()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            *denial.headers,
-        ]
-        origin = _values(scope["headers"], b"origin")
+        headers = list(denial.headers)
+        origin = Head(scope["headers"]).texts(b"origin")
         allowed = self.rules.allowed_origins
         if len(origin) == 1 and (origin[0] in allowed or "*" in allowed):
             # Otherwise a page of an allowed origin could not read why it was denied.
@@ -116,64 +180,6 @@ class Access:
                 (b"access-control-allow-origin", origin[0].encode("latin-1")),
                 (b"vary", b"Origin"),
             ]
-        await send({"type": "http.response.start", "status": denial.status, "headers": headers})
-        if scope["method"] == "HEAD":
-            body = b""
-        await send({"type": "http.response.body", "body": body})
-
-
-class _BodyLimit:
-    """A request without a usable Content-Length: its body is counted, and cut off when too long."""
-
-    def __init__(self, access: Access, scope: Message, receive: Receive, send: Send) -> None:
-        self._access = access
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._bytes = 0
-        self._started = False
-
-    async def run(self) -> None:
-        try:
-            await self._access.app(self._scope, self._receive_counted, self._send_unless_exceeded)
-        except Exception:
-            if not self._exceeded:
-                raise
-        if self._exceeded and not self._started:
-            denial = too_large(self._access.rules.max_body_bytes)
-            await self._access.deny(denial, self._scope, self._send)
-
-    @property
-    def _exceeded(self) -> bool:
-        return self._bytes > self._access.rules.max_body_bytes
-
-    async def _receive_counted(self) -> Message:
-        if self._exceeded:
-            return {"type": "http.disconnect"}
-        message = await self._receive()
-        self._bytes += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self._exceeded else message
-
-    async def _send_unless_exceeded(self, message: Message) -> None:
-        # The client gets our 413, not what the application makes of the truncated request.
-        if self._exceeded and not self._started:
-            return
-        self._started = True
-        await self._send(message)
-
-
-def _values(headers: Headers, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for header, value in headers if header.lower() == name]
-
-
-def _content_length(scope: Message) -> int | None:
-    """Return the declared length, which the HTTP server enforces; None where none is usable."""
-    if _values(scope["headers"], b"transfer-encoding"):
-        return None
-    lengths = _values(scope["headers"], b"content-length")
-    if not lengths:
-        # Only a request that needs no body has neither header.
-        return 0 if scope["method"] in ("GET", "OPTIONS") else None
-    if len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0]):
-        return int(lengths[0])
-    return None
+        body = denial.body(scope["path"])
+        is_head = scope["method"] == "HEAD"
+        await answers.send_json(send, denial.status, body, headers, is_head=is_head)

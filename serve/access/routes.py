@@ -4,14 +4,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...errors import UsageError
+from ...i18n import _
+
 OPEN = frozenset({("GET", "/health")})
 METRICS = ("GET", "/metrics")
+MODELS = ("GET", "/v1/models")
+TOKENIZER_INFO = ("GET", "/tokenizer_info")
 WITH_KEY = frozenset(
     {
-        ("GET", "/v1/models"),
+        MODELS,
+        TOKENIZER_INFO,
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/completions"),
         ("POST", "/v1/responses"),
+        ("POST", "/v1/messages"),
+        ("POST", "/v1/messages/count_tokens"),
+        ("POST", "/v1/systemone"),
+        ("POST", "/v1/decisions"),
         ("POST", "/v1/embeddings"),
         ("POST", "/score"),
         ("POST", "/v1/score"),
@@ -27,6 +37,16 @@ BY_ID = (
     ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
 )
 """Routes with an id in the path; they need a key, too."""
+MAY_BE_ABSENT = frozenset(
+    {TOKENIZER_INFO, ("POST", "/v1/systemone"), ("POST", "/v1/decisions"), ("POST", "/v1/messages")}
+)
+"""Routes that not every version of vLLM has, or only with an option."""
+STATE = ("GET", "/qchat/state")
+DRAIN = ("POST", "/qchat/drain")
+MONITOR = frozenset({METRICS, STATE, DRAIN})
+"""What the process that supervises the server may ask without a key; vLLM never sees the last
+two."""
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 
 def needs_key(route: tuple[str, str]) -> bool:
@@ -35,6 +55,27 @@ def needs_key(route: tuple[str, str]) -> bool:
         return True
     method, path = route
     return any(method == listed and pattern.fullmatch(path) for listed, pattern in BY_ID)
+
+
+def is_work(route: tuple[str, str]) -> bool:
+    """Return whether a route is limited and counted: each POST but the one that ends work."""
+    return route[0] == "POST" and not route[1].endswith("/cancel")
+
+
+def parse_route(text: str) -> tuple[str, str]:
+    """Parse ``METHOD /path`` of --allow-route. Raises `UsageError`."""
+    method, _blank, path = text.strip().partition(" ")
+    method, path = method.upper(), path.strip()
+    if method not in _METHODS:
+        message = _("--allow-route {text!r}: write a method and a path, such as 'POST /pause'.")
+        raise UsageError(message.format(text=text))
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or {".", ".."} & set(path.split("/")):
+        message = _(
+            "--allow-route {text!r}: the path must begin with / and is compared exactly: no "
+            "parameters, wildcards, escapes, empty parts or final slash."
+        )
+        raise UsageError(message.format(text=text))
+    return method, path
 
 
 def route_path(scope: Mapping[str, Any]) -> str:

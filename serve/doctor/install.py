@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from ... import __version__, lifeline
 from ...engine import nvml, vllm_startup
 from ...engine.machine import Machine
+from ...engine.vllm_entry_points import Use
+from ...engine.vllm_versions import is_tested, self_check, tested_range
 from ...errors import EngineError
 from ...i18n import _
 from ...installation import install_hint, other_distribution, pip_command, reinstall_hint
@@ -109,8 +111,34 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         yield problem("vllm", text.format(version=installed.version), fix)
     else:
         kind = _("the CPU") if installed.cpu else _("GPUs")
-        text = _("vLLM {version} for {kind} is installed, a version that this qchat supports.")
+        text = _("vLLM {version} for {kind} is installed.")
         yield ok("vllm", text.format(version=installed.version, kind=kind))
+    yield _version(installed.version, machine)
+
+
+def _version(version: str, machine: Machine) -> Finding:
+    """Look in vLLM's source for all that qchat uses of it, whatever the version."""
+    names = {"version": version, "range": tested_range()}
+    serve, offline = (self_check(version, use) for use in (Use.SERVE, Use.OFFLINE))
+    if serve.missing:
+        text = _("vLLM {version} lacks what qchat uses of it: {names} (tested: {range}).")
+        text = text.format(**names, names=", ".join(serve.missing))
+        return problem("vllm_version", text, _fix_vllm(machine))
+    if offline.missing:
+        text = _(
+            "vLLM {version} lacks {names}: qchat batch runs the model in a server of its own, "
+            "which starts more slowly (tested: {range})."
+        )
+        text = text.format(**names, names=", ".join(offline.missing))
+        return warning("vllm_version", text, _fix_vllm(machine))
+    if not is_tested(version):
+        text = _(
+            "This qchat was tested with vLLM {range}, not with {version}; all that it uses of it "
+            "is there."
+        )
+        return warning("vllm_version", text.format(**names), _fix_vllm(machine))
+    text = _("All that qchat uses of vLLM {version} is there (tested: {range}).")
+    return ok("vllm_version", text.format(**names))
 
 
 def _torch(versions: Mapping[str, str], machine: Machine) -> Findings:

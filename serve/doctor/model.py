@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...engine import hub_cache
 from ...engine.fit import Fit, best_fit, fit_variant
 from ...engine.machine import Machine
 from ...engine.recipes import RecipeMatch, find_recipe
@@ -14,7 +15,6 @@ from ...engine.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths
-from ..supervision import hub_cache
 from .finding import Finding, Findings, ok, problem, warning
 
 _MIB = 1 << 20

@@ -8,14 +8,15 @@ from ...errors import UsageError
 from ...i18n import _
 from .passthrough_args import option_names
 
-_OWNED = ("host", "port", "model", "served-model-name")
+_OWNED = ("host", "port", "uds", "model", "served-model-name")
 
 
 @dataclass(frozen=True, slots=True)
 class LauncherOptions:
     """The API server to run; `vllm_args` are passed to vLLM unchanged.
 
-    The server ends with the process `parent_pid`, where one is named.
+    The server ends with the process `parent_pid`, where one is named. With `uds`, the path of a
+    Unix socket, it listens there and at no port.
     """
 
     model: str
@@ -24,13 +25,16 @@ class LauncherOptions:
     port: int = 8000
     parent_pid: int | None = None
     vllm_args: tuple[str, ...] = ()
+    uds: str | None = None
 
     def to_arguments(self) -> list[str]:
         """Return the arguments that `from_arguments` reads."""
         parent = [] if self.parent_pid is None else ["--parent-pid", str(self.parent_pid)]
+        uds = [] if self.uds is None else ["--uds", self.uds]
         return [
             *("--model", self.model, "--served-model-name", self.served_model_name),
             *("--host", self.host, "--port", str(self.port)),
+            *uds,
             *parent,
             *(["--", *self.vllm_args] if self.vllm_args else []),
         ]
@@ -55,6 +59,7 @@ class LauncherOptions:
             host=values.host,
             port=values.port,
             parent_pid=values.parent_pid,
+            uds=values.uds,
             vllm_args=tuple(vllm_args),
         )
 
@@ -69,5 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--served-model-name", help=_("model name in API requests"))
     parser.add_argument("--port", type=int, default=8000, help=_("port (%(default)s)"))
     parser.add_argument("--host", default="127.0.0.1", help=_("loopback address (%(default)s)"))
+    parser.add_argument("--uds", help=_("Unix socket to listen on, instead of a port"))
     parser.add_argument("--parent-pid", type=int, help=_("exit when this parent process exits"))
     return parser

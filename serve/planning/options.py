@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..access.access_rules import MAX_BODY_BYTES
+from ..access.limits import MAX_BODY_BYTES, NO_LIMITS, Limits
+from . import limit_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,10 @@ class ServeOptions:
     """The server to start. None leaves a value to the recipe.
 
     `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
-    generates; NAME.key in it need not exist yet. `passthrough_args` go to vLLM unchanged;
+    generates; NAME.key in it need not exist yet. `limits` are those of each client, unless its
+    line in the key file has others, `total_limits` those of all together; `allowed_routes` are open
+    besides the usual ones. `stall_timeout` and `idle_stop` are
+    seconds. `passthrough_args` go to vLLM unchanged;
     `command_line` is everything that was typed after ``qchat serve``.
     """
 
@@ -28,9 +32,18 @@ class ServeOptions:
     generated_key_dir: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
-    max_body_bytes: int = MAX_BODY_BYTES
+    stall_timeout: float | None = None
+    idle_stop: float | None = None
+    limits: Limits = NO_LIMITS
+    total_limits: Limits = NO_LIMITS
+    allowed_routes: tuple[tuple[str, str], ...] = ()
     passthrough_args: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The bound of a request body."""
+        return self.limits.max_body_bytes or MAX_BODY_BYTES
 
     def to_arguments(self) -> list[str]:
         """Return the arguments after ``qchat serve`` that give these options."""
@@ -44,6 +57,8 @@ class ServeOptions:
             "--max-model-len": self.max_model_len,
             "--tensor-parallel-size": self.tensor_parallel_size,
             "--gpu-memory-utilization": self.gpu_memory_utilization,
+            "--stall-timeout": _seconds(self.stall_timeout),
+            "--idle-stop": _seconds(self.idle_stop),
         }
         for option, value in values.items():
             if value is not None:
@@ -54,9 +69,16 @@ class ServeOptions:
             arguments += ["--allowed-origin", origin]
         for host in self.allowed_hosts:
             arguments += ["--allowed-host", host]
+        for method, path in self.allowed_routes:
+            arguments += ["--allow-route", f"{method} {path}"]
+        arguments += limit_options.to_arguments(self.limits, self.total_limits)
         if self.passthrough_args:
             arguments += ["--", *self.passthrough_args]
         return arguments
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,15 @@ def _name(argument: str) -> str | None:
 
 
 def refuse_owned(arguments: Sequence[str]) -> None:
-    """Raise `UsageError` for an option that qchat sets itself, abbreviated ones included, since
-    vLLM accepts abbreviations."""
+    """Raise `UsageError` for an option that qchat sets itself, and for a token of the model hub;
+    abbreviated ones included, since vLLM accepts abbreviations."""
+    for argument in arguments:
+        if (_name(argument) or "").startswith("hf-t"):
+            text = _(
+                "{option} can't be given after the --: everyone on this machine can read a command "
+                "line. Set the variable HF_TOKEN instead."
+            )
+            raise UsageError(text.format(option=argument.partition("=")[0]))
     for name in option_names(arguments):
         base = name.removeprefix("no-").partition(".")[0]
         owned = next((o for o in OWNED if o == base), None)

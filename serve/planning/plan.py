@@ -3,6 +3,7 @@
 Nothing is started or written here; model folders and key files are read.
 """
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -13,9 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ...engine.chat_template import fetch_template, find_template, read_template_file
 from ...engine.fit import SHARE, Fit, FitRequest, best_fit, fit_variant, next_best, rank_fits
 from ...engine.machine import Machine
-from ...engine.recipes import RecipeMatch, find_recipe, load_recipes, nearest_recipes
+from ...engine.model_names import hub_id
+from ...engine.parser_choice import ParserChoice
+from ...engine.recipes import RecipeMatch, Variant, find_recipe, load_recipes, nearest_recipes
 from ...engine.vllm_model import locate_model
 from ...errors import EngineError, UsageError
 from ...i18n import _
@@ -35,6 +39,7 @@ class ServePlan:
     """A server to start. It holds no secret: `key_source` says where the keys are: ``none``,
     ``variable`` or the path of a file.
 
+    `stall_timeout` and `idle_stop` are seconds, or None for the default and for never; the
     `vllm_args` are the arguments of vLLM after the ``--`` of the launcher; `notes` are for the
     person who starts it, who typed `command_line` after ``qchat serve``.
     """
@@ -49,6 +54,16 @@ class ServePlan:
     key_source: str
     notes: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
+    stall_timeout: float | None = None
+    idle_stop: float | None = None
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """The seconds that running requests get when the server is stopped: vLLM's option
+        --shutdown-timeout. The supervisor waits for them itself (vLLM cuts streams)."""
+        with contextlib.suppress(ValueError, UsageError):
+            return max(0.0, float(option_names(self.vllm_args).get("shutdown-timeout", "0")))
+        return 0.0
 
     @property
     def url(self) -> str:
@@ -103,9 +118,14 @@ class ServePlan:
 
 
 def make_plan(
-    options: ServeOptions, machine: Machine | None, environ: Mapping[str, str]
+    options: ServeOptions,
+    machine: Machine | None,
+    environ: Mapping[str, str],
+    *,
+    ask_hub: bool = False,
 ) -> ServePlan:
-    """Return the plan for `options`; without a `machine` the memory is not checked.
+    """Return the plan for `options`; without a `machine` the memory is not checked. The hub is
+    asked for what neither a recipe nor a file here says only with `ask_hub`.
 
     Raises `UsageError` for a model that does not fit, a vLLM option that qchat sets itself, a
     public address without a key, and an invalid key.
@@ -121,7 +141,8 @@ def make_plan(
         raise UsageError(text.format(host=options.host))
     model, match = _find_model(options, machine)
     fit = None if match is None or machine is None else _fit(match, options, machine)
-    vllm_args, notes = _vllm_args(options, match, fit, environ)
+    parsers = _parsers(options, model, match, environ, ask_hub=ask_hub)
+    vllm_args, notes = _vllm_args(options, match, fit, environ, parsers)
     served_name = options.served_model_name or _last_part(options.model or model)
     if fit is not None:
         model = fit.variant.model
@@ -148,10 +169,15 @@ def make_plan(
             allowed_hosts=tuple(host.lower() for host in options.allowed_hosts),
             allowed_origins=options.allowed_origins,
             max_body_bytes=options.max_body_bytes,
+            limits=options.limits,
+            total_limits=options.total_limits,
+            allowed_routes=options.allowed_routes,
         ),
         key_source=key_source,
         notes=tuple(notes),
         command_line=options.command_line,
+        stall_timeout=options.stall_timeout,
+        idle_stop=options.idle_stop,
     )
 
 
@@ -199,15 +225,22 @@ def _find_model(options: ServeOptions, machine: Machine | None) -> tuple[str, Re
         return str(Path(locate_model(options.model)).absolute()), None
     match = find_recipe(options.model)
     if match is not None:
-        return (match.variant or next(iter(match.recipe.variants.values()))).model, match
+        return _variant(match).model, match
     try:
         return locate_model(options.model), None
     except UsageError as error:
-        nearest = nearest_recipes(options.model)
-        if not nearest or "/" in options.model:
-            raise
-        text = _("{error} Or did you mean {names}?")
-        raise UsageError(text.format(error=error, names=_(" or ").join(nearest))) from None
+        nearest = [] if "/" in options.model else nearest_recipes(options.model)
+        text = str(error)
+        if nearest:
+            text = _("{error} Or did you mean {names}?")
+            text = text.format(error=error, names=_(" or ").join(nearest))
+        if (model := hub_id(options.model)) is not None:
+            text += " " + _("On the hub it would be: qchat serve {model}").format(model=model)
+        raise UsageError(text) from None
+
+
+def _variant(match: RecipeMatch) -> Variant:
+    return match.variant or next(iter(match.recipe.variants.values()))
 
 
 def _fit(match: RecipeMatch, options: ServeOptions, machine: Machine) -> Fit:
@@ -236,12 +269,23 @@ def _fit(match: RecipeMatch, options: ServeOptions, machine: Machine) -> Fit:
 
 
 def _vllm_args(
-    options: ServeOptions, match: RecipeMatch | None, fit: Fit | None, environ: Mapping[str, str]
+    options: ServeOptions,
+    match: RecipeMatch | None,
+    fit: Fit | None,
+    environ: Mapping[str, str],
+    parsers: ParserChoice,
 ) -> tuple[list[str], list[str]]:
     """Return vLLM's arguments before the passthrough ones, which win, and notes on the choice."""
     passthrough = option_names(options.passthrough_args)
     chosen: dict[str, str] = {}
     notes: list[str] = []
+    for name in ("reasoning-parser", "tool-call-parser"):
+        conflict = parsers.conflict(name, passthrough[name]) if name in passthrough else None
+        if conflict is not None:
+            notes.append(conflict)
+    chosen |= parsers.options()
+    if "tool-call-parser" in passthrough:  # with or without automatic choice, as the person says
+        chosen.pop("enable-auto-tool-choice", None)
     if options.tensor_parallel_size is not None:
         chosen["tensor-parallel-size"] = str(options.tensor_parallel_size)
     if options.max_model_len is not None:
@@ -250,10 +294,7 @@ def _vllm_args(
         chosen["gpu-memory-utilization"] = str(options.gpu_memory_utilization)
     if match is not None:
         recipe = match.recipe
-        if recipe.reasoning_parser is not None:
-            chosen["reasoning-parser"] = recipe.reasoning_parser
-        if recipe.tool_parser is not None and "tool-call-parser" not in passthrough:
-            chosen |= {"tool-call-parser": recipe.tool_parser, "enable-auto-tool-choice": ""}
+        chosen |= recipe.vllm_options(fit.variant if fit is not None else _variant(match))
         if options.yarn and recipe.yarn is not None:
             chosen["hf-overrides"] = json.dumps(recipe.yarn.overrides())
             notes.append(_("YaRN is on: answers to short prompts get slightly worse."))
@@ -276,6 +317,25 @@ def _vllm_args(
     if options.allowed_origins:
         chosen["allowed-origins"] = json.dumps(list(options.allowed_origins))
     return to_arguments({k: v for k, v in chosen.items() if k not in passthrough}), notes
+
+
+def _parsers(
+    options: ServeOptions,
+    model: str,
+    match: RecipeMatch | None,
+    environ: Mapping[str, str],
+    *,
+    ask_hub: bool,
+) -> ParserChoice:
+    """The parsers that read what the model's chat template writes, else those of the recipe."""
+    file = option_names(options.passthrough_args).get("chat-template")
+    template = find_template(model, environ) if file is None else read_template_file(Path(file))
+    if template is None and file is None and match is None and ask_hub:
+        template = fetch_template(model, environ)
+    stated = ParserChoice() if match is None else match.recipe.parsers
+    if template is not None:
+        return template.parsers().with_reasoning_of(stated.reasoning_parser)
+    return stated
 
 
 def _fit_note(fit: Fit) -> str:

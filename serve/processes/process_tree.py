@@ -63,7 +63,8 @@ def stop(
         ]
         with contextlib.suppress(OSError):
             os.kill(first, signal.SIGTERM)
-        deadline = time.monotonic() + timeout
+        # A stopped process takes no signal but SIGKILL, and vLLM would wait for a stopped engine.
+        deadline = time.monotonic() + (0.0 if stopped(everyone) else timeout)
         while alive([first]) and time.monotonic() < deadline and not hurry():
             if engines and not alive(engines):
                 engines, deadline = [], min(deadline, time.monotonic() + NO_ENGINE_TIMEOUT)
@@ -83,6 +84,20 @@ def stop(
 def _if_alive(pid: int | None) -> int | None:
     """Return None once the process has ended: after it was waited for, its id may be reused."""
     return pid if pid is not None and alive([pid]) else None
+
+
+def stopped(pids: Iterable[int]) -> list[int]:
+    """Return the processes that a signal such as SIGSTOP has stopped: they take no other signal
+    than SIGKILL and SIGCONT."""
+    return [pid for pid in pids if _state(pid) == "T"]
+
+
+def _state(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[0]  # the third field of proc_pid_stat(5)
 
 
 def memory_mib(pids: Iterable[int]) -> int:

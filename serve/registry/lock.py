@@ -7,9 +7,10 @@ So the file says all of that, and who reads it signals no process but the one th
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ... import locks
 from ...errors import EngineError
@@ -38,6 +39,12 @@ class LockHolder:
             space = str(Path("/proc/self/ns/pid").readlink())
         return cls(os.getpid(), process_start(os.getpid()), socket.gethostname(), boot, space)
 
+    @classmethod
+    def of(cls, pid: int) -> "LockHolder":
+        """The process `pid` of this machine."""
+        me = cls.me()
+        return cls(pid, process_start(pid), me.host, me.boot, me.space)
+
     @property
     def is_near(self) -> bool:
         """Whether its lock can be relied on here: it is of this machine, maybe of a container on
@@ -62,8 +69,39 @@ class LockHolder:
         return True
 
 
+class ServerLock:
+    """A lock that this process holds, with what stands in its file."""
+
+    def __init__(self, lock: locks.FileLock, text: dict[str, Any]) -> None:
+        """`lock` is held; `text` says by whom."""
+        self._lock = lock
+        self._text = text
+
+    def describe(self, server: Mapping[str, Any]) -> None:
+        """Write what is held into the file, as a copy for a reader without a record."""
+        self._text = {**self._text, "server": dict(server)}
+        with contextlib.suppress(OSError):
+            self._lock.write(self._text)
+
+    def keep(self) -> None:
+        """Restore the file where it was removed or overwritten, as far as possible."""
+        with contextlib.suppress(OSError):
+            if not self._lock.is_in_place():
+                lock = locks.FileLock(self._lock.path, record=self._text)
+                lock.acquire(0.0)
+                lock.write(self._text)
+                self._lock.release()
+                self._lock = lock
+            elif locks.read_record(self._lock.path) != self._text:
+                self._lock.write(self._text)
+
+    def release(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+
 @contextlib.contextmanager
-def held(path: Path, *, named: bool, patience: float = locks.PATIENCE) -> Iterator[None]:
+def held(path: Path, *, named: bool, patience: float = locks.PATIENCE) -> Iterator[ServerLock]:
     """Hold the lock; with `named` this process is the `holder`. Raises `BlockingIOError` where
     another holds it for `patience` seconds, `EngineError` where it can't be written."""
     private_dir(path.parent)
@@ -79,10 +117,11 @@ def held(path: Path, *, named: bool, patience: float = locks.PATIENCE) -> Iterat
         lock.release()
         text = _("Can't write {file}, which says what runs: {why}.")
         raise EngineError(text.format(file=path, why=error.strerror)) from error
+    server_lock = ServerLock(lock, record or {})
     try:
-        yield
+        yield server_lock
     finally:
-        lock.release()
+        server_lock.release()
 
 
 def is_held(path: Path) -> bool:
@@ -94,8 +133,16 @@ def is_held(path: Path) -> bool:
 
 
 def holder(path: Path) -> LockHolder | None:
-    """Who holds the lock, or held it last; None where nobody stands in it."""
+    """Who holds the lock, or held it last; None where nobody stands in it and none is known."""
+    record = locks.read_record(path)
     try:
-        return LockHolder(**locks.read_record(path))  # type: ignore[arg-type]
-    except TypeError:
-        return None
+        return LockHolder(**{field.name: record[field.name] for field in fields(LockHolder)})  # type: ignore[arg-type]
+    except KeyError:
+        pid = locks.flock_holder(path)
+        return None if pid is None else LockHolder.of(pid)
+
+
+def description(path: Path) -> dict[str, Any]:
+    """Return what the holder has written about its server; empty where there is nothing."""
+    server = locks.read_record(path).get("server")
+    return server if isinstance(server, dict) else {}

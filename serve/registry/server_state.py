@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ...engine import nvml
+from ..access import request_gauge
 from ..processes import process_tree
 from .health import Health, HealthReply, ParallelCalls, check_health
-from .records import READY, ServerRecord
+from .records import SERVING, ServerRecord
 
 TIMEOUT = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
 _STATS = re.compile(
@@ -23,6 +24,7 @@ _STATS = re.compile(
     r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
 )
 _MAX_AGE = 15.0  # seconds: vLLM logs its figures every ten while it works
+_MAX_RATE_AGE = 5.0  # seconds: the access layer measures every second
 _IDLE = 0.0, 0, 0
 _INTERNAL_FIELDS = ("mark", "temporary", "utc_offset")
 
@@ -34,13 +36,14 @@ def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
     ready; ``health_ms`` the time until the answer; ``gpu_memory_mib`` the memory of its processes
     on all GPUs. None stands for an unknown figure.
     """
-    ready = [record for record in servers if record.state == READY]
+    ready = [record for record in servers if record.state in SERVING]
     checks = ParallelCalls(
         [partial(check_health, record.url, TIMEOUT) for record in ready], TIMEOUT
     )
     gpu_query = ParallelCalls([_gpu_memory] if servers else [], TIMEOUT)
     members = [
-        process_tree.members(record.vllm, record.mark) if record.vllm else [] for record in servers
+        process_tree.members(vllm, record.mark) if (vllm := record.vllm_process) else []
+        for record in servers
     ]
     memory = ParallelCalls([partial(process_tree.memory_mib, pids) for pids in members], TIMEOUT)
     health = dict(zip((record.name for record in ready), checks.results(), strict=True))
@@ -59,8 +62,8 @@ def _state(
     gpu_memory: dict[int, int] | None,
 ) -> dict[str, Any]:
     fields = {k: v for k, v in asdict(record).items() if k not in _INTERNAL_FIELDS}
-    is_ready = record.state == READY
-    rate, running, waiting = figures(Path(record.log), record.utc_offset) if is_ready else _IDLE
+    is_ready = record.state in SERVING
+    rate, running, waiting = _load(record) if is_ready else _IDLE
     if is_ready and health is None:
         health = Health(HealthReply.SILENT, TIMEOUT * 1000)
     is_ok = health is not None and health.reply is HealthReply.OK
@@ -87,6 +90,18 @@ def _total(pids: Sequence[int], mib_by_pid: dict[int, int] | None) -> int | None
     """Return the MiB of all `pids`; None without a GPU, and where the driver uses other ids."""
     amounts = [mib_by_pid[pid] for pid in pids if pid in mib_by_pid] if mib_by_pid else []
     return sum(amounts) if amounts else None
+
+
+def _load(record: ServerRecord) -> tuple[float, int, int]:
+    """Return tokens/s, running and waiting requests: as the server's access layer counts them, and
+    without that count from vLLM's log."""
+    gauge = request_gauge.read(Path(record.temporary))
+    if gauge is None:
+        return figures(Path(record.log), record.utc_offset)
+    waiting = min(gauge.engine_waiting, gauge.open)
+    is_fresh = time.monotonic_ns() - gauge.heartbeat_ns < _MAX_RATE_AGE * 1e9
+    rate = gauge.milli_tokens_per_s / 1000 if is_fresh else 0.0
+    return round(rate, 1), gauge.open - waiting, waiting
 
 
 def figures(log: Path, utc_offset: int | None = None) -> tuple[float, int, int]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...engine import hub_cache
 from ...i18n import _
-from . import hub_cache
 
 
 class Phase(enum.IntEnum):

@@ -4,32 +4,35 @@
 """
 
 import contextlib
-import os
-import signal
-import subprocess
+import enum
 import sys
 import tempfile
-import threading
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ... import signals
-from ...engine.diagnosis import last_error
 from ...errors import EngineError, Exit, QchatError, UsageError
 from ...i18n import _
+from ...locks import process_start
 from ...settings import Paths
-from ..access import access_rules
+from ..access import request_gauge
 from ..planning.plan import ServePlan
 from ..processes import ports, process_tree
 from ..registry import records
 from ..registry.health import HealthReply, check_health
-from ..registry.records import ServerRecord, ServerRegistry
+from ..registry.lock import ServerLock
+from ..registry.records import ServerRegistry
+from . import server_control
+from .crash_cause import Cause, CrashWitness
+from .interrupts import Interrupts
 from .phases import LogTail, Phase, StartProgress, Step
+from .progress_watch import WATCH_INTERVAL, ServingWatch, StartingWatch
+from .record_keeper import RecordKeeper, first_record
 from .restart_policy import RestartPolicy
-from .start_failure import exit_reason, failure_message, read_log, was_shut_down
+from .server_process import ServerProcess
+from .stall_detector import StallLimits, Verdict
+from .start_failure import failure_message, was_shut_down
 
 STOP_TIMEOUT = 10.0  # seconds that vLLM gets to shut down by itself
 POLL_INTERVAL = 0.1  # seconds between reads of the log during a start
@@ -39,6 +42,16 @@ LOG_CHECK_INTERVAL = 30.0  # seconds between checks of the log's size
 MAX_LOG_BYTES = 64 << 20  # of a log, and of the one before it: a busy server writes that in hours
 
 Report = Callable[[Step], None]
+
+
+class Ending(enum.Enum):
+    """Why a start, or the time after it, came to an end."""
+
+    EXITED = "vLLM has exited"
+    SIGNALLED = "this process got a signal"
+    STALLED = "nothing moved for too long"
+    DRAINED = "qchat stop --drain: no request runs any more"
+    RESTART = "qchat restart"
 
 
 class Supervisor:
@@ -56,12 +69,13 @@ class Supervisor:
         self._registry = registry
         self._report = report
         self._restart_policy = restart_policy
-        self._wake = threading.Event()
-        self._signals: list[int] = []
-        self._process: subprocess.Popen[bytes] | None = None
-        self._record: ServerRecord | None = None
-        self._was_ready = False
+        self._stall_limits = StallLimits.of(plan.stall_timeout)
+        self._interrupts = Interrupts(registry.control(plan.name))
+        self._keeper: RecordKeeper | None = None
+        self._log = registry.log(plan.name)
+        self._process = ServerProcess(plan, self._log)
         self._log_offset = 0  # where the output of the present process begins
+        self._stall = ""  # what stands still
 
     def run(self) -> Exit:
         """Serve until a signal. No process is left running in any case.
@@ -69,210 +83,250 @@ class Supervisor:
         Raises `EngineError` where the server can't run, `UsageError` where another server has its
         name or port, or vLLM rejects the options.
         """
-        with (
-            self._registry.acquire(self._plan.name),
-            signals.handle_signals(self._on_signal, signal.SIGCHLD),
-        ):
+        with self._registry.acquire(self._plan.name) as lock, self._interrupts.handled():
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
-                return self._run(temporary)
+                return self._run(temporary, lock)
             finally:
                 self._end()
                 records.remove_temporary(temporary)
 
-    def _run(self, temporary: str) -> Exit:
-        log = self._registry.new_log(self._plan.name)
-        self._record = self._new_record(temporary, log)
+    def _run(self, temporary: str, lock: ServerLock) -> Exit:
+        self._registry.new_log(self._plan.name)
+        self._registry.keep_plan(self._plan.name, self._plan.to_json())
         # Before anything starts, so that what a kill leaves behind is on record.
-        self._registry.register(self._record)
+        record = first_record(self._plan, temporary, self._log)
+        self._keeper = RecordKeeper(self._registry, lock, record)
         restarts = 0
         while True:
-            self._log_offset = log.stat().st_size
-            started = self._start(log)
-            ready = self._wait_until_ready(log)
-            if ready:
-                self._save(state=records.READY)
-                self._was_ready = True
-                self._report(Step(Phase.READY))
-                self._wait_for_exit()
-            if self._signals:
+            started = self._start()
+            witness = CrashWitness(self._log, self._log_offset, self._process.pid)
+            ending = self._wait_until_ready(witness)
+            ready = ending is None
+            if ending is None:
+                self._became_ready(started)
+                ending = self._wait_for_end(witness)
+            if ending in (Ending.SIGNALLED, Ending.DRAINED):
                 return self._stopped()
-            exit_code = self._child.wait()
-            error = last_error(log, self._log_offset)
-            if ready and exit_code == 0 and was_shut_down(log, self._log_offset):
-                self._write_log(log, _("vLLM was shut down by another process."))
-                return self._stopped()
-            self._end()
+            if ending is Ending.RESTART:
+                self._end()
+                self._save(state=records.STARTING, vllm=None)
+                continue
+            exit_code = 0
+            if ending is Ending.STALLED:
+                cause = Cause(self._stall)
+                self._end(timeout=0.0)  # who is stopped takes no other signal than SIGKILL
+            else:
+                exit_code = self._process.wait()
+                cause = witness.cause(exit_code, ready=ready)
+                if ready and exit_code == 0 and was_shut_down(self._log, self._log_offset):
+                    self._write_log(_("vLLM was shut down by another process."))
+                    return self._stopped()
+                self._end()
             uptime = time.monotonic() - started
             restart = self._restart_policy.next_restart(restarts, uptime) if ready else None
             if restart is None:
-                raise self._failed(error, exit_code, restarts if ready else 0, log)
+                raise self._failed(cause, exit_code, restarts if ready else 0)
             restarts = restart
-            self._restart_after(restart, error or exit_reason(exit_code), log)
-            if self._signals:
+            if self._restart_after(restart, cause.message):
                 return self._stopped()
 
-    def _new_record(self, temporary: str, log: Path) -> ServerRecord:
-        plan = self._plan
-        return ServerRecord(
-            name=plan.name,
-            model=plan.model,
-            served_name=plan.served_name,
-            url=plan.url,
-            host=plan.host,
-            port=plan.port,
-            key=plan.key_source,
-            state=records.STARTING,
-            started=time.time(),
-            supervisor=os.getpid(),
-            mark=uuid.uuid4().hex,
-            temporary=temporary,
-            log=str(log),
-            utc_offset=_utc_offset(),
-        )
+    def _became_ready(self, started: float) -> None:
+        self._save(state=records.READY, start_s=round(time.monotonic() - started, 1))
+        self._record_keeper.tolerates_errors = True
+        self._report(Step(Phase.READY))
 
-    def _restart_after(self, restart: int, reason: str, log: Path) -> None:
-        """Announce restart number `restart` and wait for its delay, or for a signal."""
+    def _restart_after(self, restart: int, reason: str) -> bool:
+        """Announce restart number `restart` and wait for its delay. Return whether the server is to
+        be stopped instead."""
         delay = self._restart_policy.delay(restart)
         text = _("The server exited ({reason}); restart {n} of {max} in {delay:.0f} s.").format(
-            reason=reason, n=restart, max=self._restart_policy.max_restarts, delay=delay
+            reason=reason.rstrip("."),
+            n=restart,
+            max=self._restart_policy.max_restarts,
+            delay=delay,
         )
-        self._write_log(log, text)
-        self._save(state=records.RESTARTING, restarts=restart, message=text, vllm=None)
+        self._write_log(text)
+        self._save(
+            state=records.RESTARTING, restarts=restart, message=text, vllm=None, stalled_since=None
+        )
         self._report(Step(Phase.IMPORT, text))
         deadline = time.monotonic() + delay
-        while not self._signals and (remaining := deadline - time.monotonic()) > 0:
-            self._sleep(remaining)
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait for a signal, the end of the child, or `seconds`."""
-        self._wake.wait(seconds)
-        self._wake.clear()
+        while not self._interrupts.signals and (remaining := deadline - time.monotonic()) > 0:
+            self._interrupts.sleep(min(remaining, WATCH_INTERVAL))
+            self._record_keeper.keep()
+            if (request := self._interrupts.request()) is not None:
+                return request.action == server_control.DRAIN_STOP
+        return bool(self._interrupts.signals)
 
     # The process.
 
-    def _start(self, log: Path) -> float:
-        assert self._record is not None
-        environment = {
-            **os.environ,
-            access_rules.VARIABLE: self._plan.rules.to_variable(),
-            process_tree.MARK: self._record.mark,
-            # One folder for all temporary files, which is removed even after a kill.
-            "TMPDIR": self._record.temporary,
-        }
-        # PyTorch would keep its compiled code in TMPDIR and compile again at each start.
-        compiled = Path(tempfile.gettempdir()) / f"torchinductor_{os.getuid()}"
-        environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
-        with log.open("ab") as output:
-            # From the main thread: the parent-death signal is tied to the thread that starts it.
-            self._process = subprocess.Popen(
-                self._plan.command(os.getpid()),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # the terminal's Ctrl-C is for this process
-            )
-        self._save(vllm=self._process.pid)
+    def _start(self) -> float:
+        self._log_offset = self._log.stat().st_size
+        record = self._record_keeper.record
+        pid = self._process.start(record)
+        self._save(vllm=pid, vllm_began=process_start(pid), starts=record.starts + 1)
         return time.monotonic()
 
     @property
-    def _child(self) -> "subprocess.Popen[bytes]":
-        assert self._process is not None
-        return self._process
+    def _record_keeper(self) -> RecordKeeper:
+        assert self._keeper is not None
+        return self._keeper
 
-    def _wait_until_ready(self, log: Path) -> bool:
-        tail, progress = LogTail(log, self._log_offset), StartProgress()
+    @property
+    def _temporary(self) -> Path:
+        return Path(self._record_keeper.record.temporary)
+
+    def _wait_until_ready(self, witness: CrashWitness) -> Ending | None:
+        """Wait for the end of the start; None where the server is ready."""
+        tail, progress = LogTail(self._log, self._log_offset), StartProgress()
+        mark = self._record_keeper.record.mark
+        watch = StartingWatch(
+            self._log, self._plan.model, self._process.pid, mark, self._stall_limits
+        )
         self._report(progress.step)
         next_check = time.monotonic() + HEALTH_INTERVAL
-        while not self._signals and self._child.poll() is None:
+        while self._process.runs():
+            if (ending := self._interruption()) is not None:
+                return ending
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 self._report(progress.step)
             if progress.step.phase is Phase.READY and self._is_healthy():
-                return True
+                return None
             if time.monotonic() >= next_check:  # the log may lack uvicorn's lines
                 next_check = time.monotonic() + HEALTH_INTERVAL
+                witness.look(mark)
                 if self._is_healthy(_HEALTH_TIMEOUT) and self._owns_port():
-                    return True
-            self._sleep(POLL_INTERVAL)
-        return False
+                    return None
+            verdict = watch.check()
+            if verdict is not None and self._judge(verdict, watch, records.STARTING):
+                return Ending.STALLED
+            self._interrupts.sleep(POLL_INTERVAL)
+        return Ending.SIGNALLED if self._interrupts.signals else Ending.EXITED
 
     def _is_healthy(self, timeout: float = 1.0) -> bool:
         return check_health(self._plan.url, timeout).reply is HealthReply.OK
 
     def _owns_port(self) -> bool:
         """Return whether the listener on the port is this server, as far as can be determined."""
-        assert self._record is not None
         listener = ports.listener(self._plan.port)
-        members = process_tree.members(self._child.pid, self._record.mark)
+        members = process_tree.members(self._process.pid, self._record_keeper.record.mark)
         return listener is None or listener.pid in members
 
-    def _wait_for_exit(self) -> None:
-        """Wait for a signal or the end of the child; keep the log bounded meanwhile."""
-        while not self._signals and self._child.poll() is None:
-            self._sleep(LOG_CHECK_INTERVAL)
-            if self._registry.bound_log(self._plan.name, MAX_LOG_BYTES):
-                self._log_offset = 0
-            if self._record is not None and self._record.utc_offset != _utc_offset():
-                self._save(utc_offset=_utc_offset())  # daylight saving time began or ended
+    def _wait_for_end(self, witness: CrashWitness) -> Ending:
+        """Wait for the end of a ready server; see that it gets on, and bound its log meanwhile."""
+        mark = self._record_keeper.record.mark
+        watch = ServingWatch(self._temporary, self._process.pid, mark, self._stall_limits)
+        next_log_check = 0.0
+        while self._process.runs():
+            if (ending := self._interruption()) is not None:
+                return ending
+            if time.monotonic() >= next_log_check:
+                next_log_check = time.monotonic() + LOG_CHECK_INTERVAL
+                witness.look(mark)
+                if self._registry.bound_log(self._plan.name, MAX_LOG_BYTES):
+                    self._log_offset = 0
+                    witness.log_was_truncated()
+            self._record_keeper.keep()
+            if self._judge(watch.check(), watch, records.READY):
+                return Ending.STALLED
+            self._interrupts.sleep(min(LOG_CHECK_INTERVAL, WATCH_INTERVAL))
+        return Ending.SIGNALLED if self._interrupts.signals else Ending.EXITED
 
-    def _end(self) -> None:
-        if self._record is not None and self._process is not None:
-            # The id of a process that was waited for may have been reused.
-            ended = self._process.poll() is not None
-            process_tree.stop(
-                None if ended else self._process.pid,
-                self._record.mark,
-                STOP_TIMEOUT,
-                lambda: self._child.poll() is not None or len(self._signals) > 1,
-            )
-            self._process.wait()
+    def _judge(self, verdict: Verdict, watch: ServingWatch | StartingWatch, state: str) -> bool:
+        """Announce a stall, or its end, with `state` for one that gets on. Return whether it is
+        time to restart."""
+        was_stalled = self._record_keeper.record.state == records.STALLED
+        if verdict is Verdict.FINE:
+            if was_stalled:
+                self._write_log(_("The server gets on again."))
+                self._save(state=state, message="", stalled_since=None)
+            return False
+        if not was_stalled:
+            text = _("The server is stuck: {what}.").format(what=watch.description())
+            self._write_log(text)
+            self._save(state=records.STALLED, message=text, stalled_since=time.time() - watch.quiet)
+        self._stall = watch.description()
+        return verdict is Verdict.EXPIRED
+
+    # What signals and other commands ask for.
+
+    def _interruption(self) -> Ending | None:
+        """Return what a signal or a command asks for, after the requests have ended where it
+        says so."""
+        if self._interrupts.signals:
+            return Ending.SIGNALLED
+        request = self._interrupts.request()
+        if request is None:
+            return None
+        is_stop = request.action == server_control.DRAIN_STOP
+        state = records.STOPPING if is_stop else records.RESTARTING
+        self._drain(request.drain, state)
+        if self._interrupts.signals:
+            return Ending.SIGNALLED
+        return Ending.DRAINED if is_stop else Ending.RESTART
+
+    def _drain(self, limit: float, state: str) -> None:
+        """Refuse new requests and wait until the running ones have ended, at most `limit` seconds
+        or until the next signal."""
+        signals_before = len(self._interrupts.signals)
+        deadline = time.monotonic() + limit
+        with contextlib.suppress(OSError):
+            request_gauge.set_gate(self._temporary, closed=True)
+        running = self._running_requests()
+        text = ""
+        if running:
+            text = _("Waiting for running requests ({n}), at most {limit:.0f} s.")
+            text = text.format(n=running, limit=limit)
+            self._write_log(text)
+        with contextlib.suppress(EngineError):
+            self._save(state=state, message=text, drain_s=limit)
+        while self._running_requests() and len(self._interrupts.signals) == signals_before:
+            if (remaining := deadline - time.monotonic()) <= 0:
+                self._write_log(_("The time for running requests is over; they are ended."))
+                break
+            self._interrupts.sleep(min(POLL_INTERVAL, remaining))
+
+    def _running_requests(self) -> int:
+        """Return the number of running requests, as far as it is known."""
+        figures = request_gauge.read(self._temporary) if self._process.runs() else None
+        return 0 if figures is None else figures.open
+
+    def _end(self, timeout: float | None = None) -> None:
+        if self._keeper is not None:
+            timeout = STOP_TIMEOUT if timeout is None else timeout
+            mark = self._keeper.record.mark
+            self._process.end(mark, timeout, lambda: len(self._interrupts.signals) > 1)
 
     # The record and the log.
 
     def _save(self, **changes: object) -> None:
-        assert self._record is not None
-        self._record = replace(self._record, **changes)  # type: ignore[arg-type]
-        try:
-            self._registry.write(self._record)
-        except EngineError:
-            if not self._was_ready:  # a running server matters more than its record
-                raise
+        self._record_keeper.save(**changes)
 
-    def _write_log(self, log: Path, text: str) -> None:
+    def _write_log(self, text: str) -> None:
         stamp = time.strftime("%m-%d %H:%M:%S")
-        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as file:
             file.write(f"(qchat) INFO {stamp} {text}\n")
 
     def _stopped(self) -> Exit:
         with contextlib.suppress(EngineError):
             self._save(state=records.STOPPING)
+        if len(self._interrupts.signals) == 1 and self._plan.shutdown_timeout > 0:
+            self._drain(self._plan.shutdown_timeout, records.STOPPING)
         self._end()
         with contextlib.suppress(EngineError):  # a record that stays is swept later
             self._registry.remove(self._plan.name)
-        if not self._signals:
+        if not self._interrupts.signals:
             return Exit.OK
-        return signals.exit_code(self._signals[0])
+        return signals.exit_code(self._interrupts.signals[0])
 
-    def _failed(
-        self, error: str | None, exit_code: int, restarts: int, log: Path
-    ) -> UsageError | EngineError:
-        log_text = read_log(log, self._log_offset)
-        message = failure_message(self._plan, error, exit_code, restarts, log_text)
+    def _failed(self, cause: Cause, exit_code: int, restarts: int) -> UsageError | EngineError:
+        message = failure_message(self._plan, cause.message, exit_code, restarts, cause.words)
         with contextlib.suppress(EngineError):  # the cause matters more than the record
             self._save(state=records.FAILED, message=message, vllm=None)
         if exit_code == Exit.USAGE:  # vLLM's own code for invalid options
             return UsageError(message)
         return EngineError(message)
-
-    def _on_signal(self, signum: int) -> None:
-        if signum != signal.SIGCHLD:
-            self._signals.append(signum)
-        self._wake.set()
-
-
-def _utc_offset() -> int:
-    return time.localtime().tm_gmtoff
 
 
 def main() -> int:

@@ -51,11 +51,11 @@ BAD = (
 """Lines of many kinds that are not (the empty one is no line at all)."""
 
 
-def run_batch(source: Path, **more: bool) -> int:
+def run_batch(source: Path, output: str | None = None, **more: bool) -> int:
     """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
     job = BatchJob(
         (str(source),),
-        None,
+        output,
         RowDefaults(),
         EngineRequest(),
         quiet=True,

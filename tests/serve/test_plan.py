@@ -17,6 +17,7 @@ from qchat.engine.fit import best_fit
 from qchat.engine.machine import Gpu, Machine
 from qchat.engine.recipes import find_recipe
 from qchat.errors import EngineError, UsageError
+from tests.engine.file_server import file_server
 
 CPU = Machine((), 24_000, 20_000, 4)
 KEY = {"QCHAT_API_KEY": "k" * MIN_LENGTH}
@@ -86,7 +87,7 @@ class TestPlan:
         assert plan.served_name == "Qwen3-32B"
 
     def test_without_a_model_the_best_that_fits(self) -> None:
-        assert make_plan(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-14B-FP8"
+        assert make_plan(ServeOptions(None), gpus(1), {}).model == "Qwen/Qwen3-30B-A3B-GPTQ-Int4"
 
     def test_one_that_does_not_fit_names_the_next(self) -> None:
         with pytest.raises(UsageError) as caught:
@@ -113,6 +114,11 @@ class TestPlan:
     def test_an_unknown_name_suggests_one(self) -> None:
         with pytest.raises(UsageError, match=r"did you mean .*Qwen3-8B"):
             make_plan(ServeOptions("Qwen3-9B"), CPU, {})
+
+    def test_an_unknown_version_is_offered_on_the_hub(self) -> None:
+        with pytest.raises(UsageError, match=r"qchat serve Qwen/Qwen3\.7-27B$") as caught:
+            make_plan(ServeOptions("Qwen3.7-27B"), CPU, {})
+        assert "did you mean" not in str(caught.value)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
     def test_a_public_address_needs_a_key(self, host: str) -> None:
@@ -164,6 +170,56 @@ class TestPlan:
         )
         assert plan.vllm_args.count("--reasoning-parser") == 0
 
+    def test_parsers_come_from_the_template_of_a_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        template = "<|im_start|><tool_call>\n<function=name>{% if enable_thinking %}<think>"
+        (tmp_path / "chat_template.jinja").write_text(template)
+        plan = make_plan(ServeOptions(str(tmp_path)), CPU, {})
+        assert value(plan, "reasoning-parser") == "qwen3"
+        assert value(plan, "tool-call-parser") == "qwen3_coder"
+        assert "--enable-auto-tool-choice" in plan.vllm_args
+        own = tmp_path / "own.jinja"
+        own.write_text("[TOOL_CALLS]")
+        options = ServeOptions(str(tmp_path), passthrough_args=("--chat-template", str(own)))
+        assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
+
+    def test_a_parser_that_misses_the_models_marks_is_noted_once(self) -> None:
+        options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_coder"))
+        (note,) = [note for note in make_plan(options, CPU, {}).notes if "qwen3_coder" in note]
+        assert "--tool-call-parser hermes" in note
+        options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_json"))
+        assert not [note for note in make_plan(options, CPU, {}).notes if "parser" in note]
+
+    def test_a_downloaded_template_is_right_where_the_recipe_is_not(self, tmp_path: Path) -> None:
+        folder = tmp_path / "models--Qwen--Qwen3-4B"
+        (folder / "snapshots" / "abc").mkdir(parents=True)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text("abc")
+        (folder / "snapshots" / "abc" / "chat_template.jinja").write_text("[TOOL_CALLS]")
+        plan = make_plan(ServeOptions("Qwen/Qwen3-4B"), gpus(1), {"HF_HUB_CACHE": str(tmp_path)})
+        assert value(plan, "tool-call-parser") == "mistral"
+        assert value(plan, "reasoning-parser") is None
+
+    def test_the_hub_is_asked_on_request(self) -> None:
+        config = json.dumps({"chat_template": "<minimax:tool_call>"}).encode()
+        with file_server({"/org/some/resolve/main/tokenizer_config.json": config}) as hub:
+            environ = {"HF_ENDPOINT": hub.url}
+            plan = make_plan(ServeOptions("org/some"), CPU, environ)
+            assert value(plan, "tool-call-parser") is None and not hub.requests
+            plan = make_plan(ServeOptions("org/some"), CPU, environ, ask_hub=True)
+            assert value(plan, "tool-call-parser") == "minimax_m2"
+
+    def test_a_recipes_options_reach_vllm_unless_given(self) -> None:
+        big = Machine(tuple(Gpu(i, "B200", 183_000, 182_000, (10, 0)) for i in range(8)), 9, 9, 1)
+        plan = make_plan(ServeOptions("nvidia/DeepSeek-V3.2-NVFP4"), big, {})
+        assert value(plan, "tokenizer-mode") == "deepseek_v32"
+        assert value(plan, "kv-cache-dtype") == "fp8"
+        assert value(plan, "tool-call-parser") == "deepseek_v32"
+        own = ServeOptions(
+            "nvidia/DeepSeek-V3.2-NVFP4", passthrough_args=("--kv-cache-dtype", "auto")
+        )
+        assert [*make_plan(own, big, {}).vllm_args].count("--kv-cache-dtype") == 1
+
     def test_host_names_are_compared_in_lower_case(self) -> None:
         plan = make_plan(ServeOptions("demo", allowed_hosts=("LLM.Example",)), CPU, {})
         assert plan.rules.allowed_hosts == ("llm.example",)
@@ -191,6 +247,13 @@ class TestPassthroughArguments:
     def test_options_that_qchat_sets(self, arguments: list[str]) -> None:
         with pytest.raises(UsageError, match="is set by qchat"):
             refuse_owned(arguments)
+
+    @pytest.mark.parametrize("option", ["--hf-token", "--hf_token", "--hf-t"])
+    def test_a_token_has_a_variable(self, option: str) -> None:
+        for arguments in ([option, "hf_secret"], ["--seed", "1", f"{option}=hf_secret"]):
+            with pytest.raises(UsageError, match=f"{option} can't be given.*HF_TOKEN") as caught:
+                refuse_owned(arguments)
+            assert "hf_secret" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "arguments",

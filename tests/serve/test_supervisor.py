@@ -20,6 +20,7 @@ from qchat.serve.supervision.restart_policy import RestartPolicy
 from qchat.serve.supervision.supervisor import Supervisor
 
 from qchat.errors import EngineError, Exit, UsageError
+from qchat.settings import Paths
 
 from .stand_in import RECORD
 from .supervised import LINUX, act_when, record_of, signal_when, stand_in_plan, state, times
@@ -253,6 +254,7 @@ def test_the_environment_of_the_server(
     # Compiled code stays for the next start.
     compiled = Path(environ["TORCHINDUCTOR_CACHE_DIR"])
     assert not compiled.is_relative_to(record.temporary)
+    assert compiled.is_relative_to(Paths.find().cache)
 
 
 @LINUX

@@ -213,7 +213,12 @@ def test_quotes_hold_anything() -> None:
 
 def test_html_is_text() -> None:
     assert rendered_text("<script>\nalert(1)\n</script>") == ["<script>", "alert(1)", "</script>"]
-    assert rendered_text("a <b>c</b> &lt;") == ["a <b>c</b> <"]
+    assert rendered_text("a <x>c</x> &lt;") == ["a <x>c</x> <"]
+
+
+def test_tags_with_a_meaning_in_plain_text() -> None:
+    assert rendered_text("a <b>c</b><br>H<sub>2</sub>O, x<sup>q</sup>") == ["a c", "H₂O, x^(q)"]
+    assert rendered_text("|a|b|\n|-|-|\n|x<br>y|z|") == ["a │ b", "──┼──", "x │ z", "y │"]
 
 
 def test_money_is_no_formula() -> None:

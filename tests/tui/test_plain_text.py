@@ -34,7 +34,20 @@ $$\\frac{a}{b}$$
 def test_an_answer_as_lines() -> None:
     assert plain_lines(_ANSWER, 40) == [
         *("Title", "Some words, and a link (http://x.y).", "", "• one", "  1. two", ""),
-        *("▎ quoted", "", "a │ 数", "──┼───", "b │  1", "", "  py", "  x = 1", "", "    a/b"),
+        *(
+            "▎ quoted",
+            "",
+            "a │ 数",
+            "──┼───",
+            "b │  1",
+            "",
+            "  py",
+            "  x = 1",
+            "",
+            "    a",
+            "    ─",
+            "    b",
+        ),
     ]
     assert plain_lines("", 40) == []
     assert plain_lines("a\x1b[31mb", 40) == ["ab"]

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from .math_block import MathBlock, open_math
 from .piece import Piece, PieceKind, dedent, indentation, split_cells
 
 PIECE_CHARS: Final = 8_000
@@ -16,7 +17,6 @@ CODE_LINES: Final = 32
 """Most lines of code in one piece."""
 TABLE_ROWS: Final = 32
 """Most rows of a table in one piece; the columns' widths come from the first piece."""
-MATH_LINES: Final = 40
 
 _match_marker = re.compile(r"([-*+•]|\d{1,9}[.)])([ \t]+|$)").match
 _match_fence = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)$").match
@@ -27,8 +27,6 @@ _match_table_delimiter = re.compile(
     r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$"
 ).match
 _match_task = re.compile(r"\[([ xX])\](?=[ \t]|$)[ \t]*").match
-_match_math = re.compile(r"(\$\$|\\\[|\\begin\{(?:equation|align|gather|aligned)\*?\})").match
-
 
 _BLANK_AROUND: Final = (
     PieceKind.CODE,
@@ -54,11 +52,12 @@ class BlockScanner:
     __slots__ = (
         "_after_blank",
         "_fence",
+        "_fence_column",
         "_items",
         "_last_piece",
         "_line_end",
         "_marker",
-        "_math_closing",
+        "_math",
         "_piece",
     )
 
@@ -69,7 +68,8 @@ class BlockScanner:
         self._after_blank = False
         self._marker = ""  # of a list item without text so far
         self._fence = ""
-        self._math_closing = ""  # the delimiter that closes the open formula
+        self._fence_column = 0
+        self._math: MathBlock | None = None  # the open formula
         self._line_end = "\n"  # of the current line, "" where only a part of it was fed
 
     def copy(self) -> "BlockScanner":
@@ -81,10 +81,14 @@ class BlockScanner:
         if self._piece is not None:
             piece = self._piece
             copy._piece = replace(piece, lines=list(piece.lines), raw=list(piece.raw))
+        if self._math is not None:
+            copy._math = replace(self._math)
         return copy
 
     def close(self, out: list[Piece]) -> None:
         """Close what is open: the text is complete."""
+        while self._math is not None:
+            self._abandon_math(out)
         if self._marker:
             self._open_piece(PieceKind.FLOW, out).add("", "")
         self._close_piece(out)
@@ -99,7 +103,7 @@ class BlockScanner:
             self._piece.add(raw, raw, self._line_end)
         elif self._fence:
             self._code_line(raw, out)
-        elif self._math_closing:
+        elif self._math is not None:
             self._math_line(raw, out)
         elif not raw.strip(" \t"):
             self._close_piece(out)
@@ -141,9 +145,10 @@ class BlockScanner:
     def _code_line(self, raw: str, out: list[Piece]) -> None:
         piece = self._piece
         assert piece is not None
-        _column, rest = indentation(raw)
+        column, rest = indentation(raw)
         ends = rest.rstrip(" \t")
-        if ends.startswith(self._fence) and not ends.strip(self._fence[0]):
+        is_fence = ends.startswith(self._fence) and not ends.strip(self._fence[0])
+        if is_fence and column < self._fence_column + 4:  # deeper, it belongs to the code
             piece.raw.append(raw + self._line_end)
             self._fence = ""
             self._close_piece(out)
@@ -153,16 +158,47 @@ class BlockScanner:
             self._continue_block(out)
             piece = self._piece
             assert piece is not None
-        margin = self._items[-1].content if self._items else 0
-        piece.add(raw, dedent(raw, margin), self._line_end)
+        piece.add(raw, dedent(raw, self._fence_column), self._line_end)
 
     def _math_line(self, raw: str, out: list[Piece]) -> None:
-        piece = self._piece
-        assert piece is not None
-        piece.add(raw, raw.strip(), self._line_end)
-        if raw.rstrip().endswith(self._math_closing) or len(piece.lines) >= MATH_LINES:
-            self._math_closing = ""
+        """Scan a line within a formula: it may end it, or show that there is none."""
+        math, piece = self._math, self._piece
+        assert math is not None and piece is not None
+        if math.is_broken_by(raw):
+            line_end = self._line_end
+            self._abandon_math(out)
+            self.feed_line(raw, out, whole=bool(line_end))
+            return
+        end = raw.find(math.closing)
+        if end < 0:
+            piece.add(raw, raw.strip(), self._line_end)
+            return
+        end += len(math.closing)
+        self._math = None
+        if math.takes(raw[end:]):
+            piece.add(raw, raw.strip(), self._line_end)
             self._close_piece(out)
+            return
+        piece.add(raw[:end], raw[:end].strip(), "")
+        self._close_piece(out)
+        self._open_piece(PieceKind.FLOW, out).add(raw[end:], raw[end:].lstrip(), self._line_end)
+
+    def _abandon_math(self, out: list[Piece]) -> None:
+        """Scan the lines of the open formula again as ordinary Markdown: it has no end."""
+        math, piece = self._math, self._piece
+        assert math is not None and piece is not None
+        self._math = self._piece = None
+        self._marker, self._after_blank = math.marker, math.after_blank
+        for number, raw in enumerate(piece.raw):
+            self._line_end = "\n" if raw.endswith("\n") else ""
+            text = raw.removesuffix("\n")
+            if number:
+                self.feed_line(text, out, whole=raw.endswith("\n"))
+            else:
+                _column, rest = indentation(text)
+                margin = self._items[-1].content if self._items else 0
+                line = rest if math.marker else dedent(text, margin)
+                self._flow_line(text, rest if not math.marker else math.text, line, out)
 
     def _text_line(self, raw: str, column: int, rest: str, out: list[Piece]) -> None:
         piece = self._piece
@@ -264,11 +300,17 @@ class BlockScanner:
         if fence and not (fence[1][0] == "`" and "`" in fence[2]):
             piece = self._open_piece(PieceKind.CODE, out, fence[2].strip())
             piece.raw.append(raw + self._line_end)
-            self._fence = fence[1]
+            self._fence, self._fence_column = fence[1], indentation(raw)[0]
             return
-        math = _match_math(rest)
-        if math and self._begin_math(raw, rest, math[1], out):
+        math = open_math(rest, self._marker, self._after_blank)
+        if math is not None:
+            self._begin_math(raw, rest, math, out)
             return
+        self._flow_line(raw, rest, line, out)
+
+    def _flow_line(self, raw: str, rest: str, line: str, out: list[Piece]) -> None:
+        """Scan a line of a paragraph, heading or table, or one that continues a quotation."""
+        piece = self._piece
         if piece is not None and piece.kind is PieceKind.QUOTE and piece.lines[-1].strip():
             if not (_match_heading(rest) or _match_rule(rest)):
                 piece.add(raw, rest)  # a lazy continuation line of the quotation
@@ -292,19 +334,12 @@ class BlockScanner:
         if _match_heading(rest) and len(piece.lines) == 1:
             self._close_piece(out)
 
-    def _begin_math(self, raw: str, rest: str, delimiter: str, out: list[Piece]) -> bool:
-        closing = {"$$": "$$", "\\[": "\\]"}.get(delimiter) or delimiter.replace("begin", "end")
-        text = rest.rstrip()
-        inside = text[len(delimiter) :]
-        whole = inside.endswith(closing) and len(inside) > len(closing)
-        if not whole and closing in inside:
-            return False  # inline math
-        self._open_piece(PieceKind.MATH, out).add(raw, text, self._line_end)
-        if whole:
+    def _begin_math(self, raw: str, rest: str, math: MathBlock, out: list[Piece]) -> None:
+        self._open_piece(PieceKind.MATH, out).add(raw, rest.rstrip(), self._line_end)
+        if math.is_whole:
             self._close_piece(out)
         else:
-            self._math_closing = closing
-        return True
+            self._math = math
 
     def _quote_line(self, raw: str, rest: str, out: list[Piece]) -> None:
         piece = self._piece

@@ -1,21 +1,29 @@
 """Inline Markdown: emphasis, links, code and math, from markdown-it's tokens to styled spans."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.style import Style
 
 from ...sanitize import clean
-from .latex import MAX_CHARS, to_unicode
+from .emphasis import emphasis_rule, strikethrough_rule
+from .formulas import to_line
+from .formulas.symbols import SUBSCRIPTS, SUPERSCRIPTS
 from .line import Span
+from .math_rules import CLOSING, formula_rule
 from .palette import Palette
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
-    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
+
+_match_tag = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)\s*/?>$").match
+_STYLED_TAGS = frozenset(
+    ["b", "strong", "i", "em", "s", "del", "strike", "u", "kbd", "code", "samp", "sub", "sup"]
+)
+_match_url = re.compile(r"(?:https?|mailto|ftp):[\x21-\x7e]+$").match
 
 
 def make_parser() -> "MarkdownIt":
@@ -25,34 +33,10 @@ def make_parser() -> "MarkdownIt":
     markdown = MarkdownIt("commonmark", {"maxNesting": 30}).enable("strikethrough")
     # The splitter has already taken out lists, quotations and fences; their markers are text here.
     markdown.disable(["list", "blockquote", "fence"])
-    markdown.inline.ruler.before("escape", "formula", _math_rule)
+    markdown.inline.ruler.before("escape", "formula", formula_rule)
+    markdown.inline.ruler.at("emphasis", emphasis_rule)
+    markdown.inline.ruler.at("strikethrough", strikethrough_rule)
     return markdown
-
-
-def _math_rule(state: "StateInline", silent: bool) -> bool:
-    src, start = state.src, state.pos
-    delimiter = src[start : start + 2]
-    if delimiter not in _CLOSING:
-        delimiter = src[start : start + 1]
-        if delimiter != "$":
-            return False
-    begin = start + len(delimiter)
-    end = src.find(_CLOSING[delimiter], begin, begin + MAX_CHARS)
-    if end < 0 or end >= state.posMax:
-        return False
-    source = src[begin:end]
-    if not source.strip() or (delimiter == "$" and not _is_math(source, src[end + 1 : end + 2])):
-        return False
-    if not silent:
-        token = state.push("formula", "", 0)
-        token.content, token.markup = source, delimiter
-    state.pos = end + len(_CLOSING[delimiter])
-    return True
-
-
-def _is_math(source: str, after: str) -> bool:
-    """Tell math from money: no space inside the dollar signs, no digit after them."""
-    return not (source[0].isspace() or source[-1].isspace() or after.isdigit() or "\n\n" in source)
 
 
 def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> list[Span]:
@@ -65,12 +49,20 @@ def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> li
 
 def math_text(source: str, delimiter: str) -> str:
     """Return a formula as Unicode on one line, else its source with the delimiters."""
-    text = to_unicode(source)
-    return (
-        f"{delimiter}{source}{_CLOSING.get(delimiter, delimiter)}"
-        if text is None
-        else text.replace("\n", "  ")
-    )
+    text = to_line(source)
+    return f"{delimiter}{source}{CLOSING.get(delimiter, delimiter)}" if text is None else text
+
+
+def link_spans(label: str, url: str, palette: Palette) -> list[Span]:
+    """Return the spans of a link that is written out: a label and its URL."""
+    builder = _SpanBuilder(palette, palette.text)
+    builder.add_link(label, url)
+    return builder.spans
+
+
+def _hyperlink(url: str) -> Style:
+    """Return the style that makes a terminal open a URL (OSC 8); none for what is no plain URL."""
+    return Style(link=url) if _match_url(url) else Style()
 
 
 class _SpanBuilder:
@@ -79,14 +71,15 @@ class _SpanBuilder:
         self._palette = palette
         self._styles = [base]
         self._links: list[tuple[str, int]] = []
+        self._tags: list[str] = []  # open HTML tags with a style
 
     def add_token(self, token: "Token") -> None:
         """Add the spans of one token."""
         palette, style, kind = self._palette, self._styles[-1], token.type
         if kind == "text":
-            self._add(token.content, style)
+            self._add(self._shifted(token.content), style)
         elif kind == "html_inline":
-            self._add_lines(token.content, style)
+            self._add_html(token.content, style)
         elif kind == "code_inline":
             self._add(token.content, style + palette.code)
         elif kind == "formula":
@@ -96,8 +89,9 @@ class _SpanBuilder:
         elif kind == "image":
             self._add_image(token, style)
         elif kind == "link_open":
-            self._links.append((str(token.attrGet("href") or ""), len(self.spans)))
-            self._styles.append(style + palette.link)
+            href = str(token.attrGet("href") or "")
+            self._links.append((href, len(self.spans)))
+            self._styles.append(style + palette.link + _hyperlink(href))
         elif kind == "link_close":
             self._styles.pop()
             self._add_url(*self._links.pop())
@@ -108,10 +102,52 @@ class _SpanBuilder:
         else:
             self._add(token.content, style)
 
+    def add_link(self, label: str, url: str) -> None:
+        """Add a label and a URL, the URL as a link."""
+        self._add(label, self._palette.text)
+        self._add(url, self._palette.text + self._palette.link + _hyperlink(url))
+
+    def _add_html(self, tag: str, style: Style) -> None:
+        """Add a tag: some have a meaning in plain text, all others are shown as their source."""
+        match = _match_tag(tag)
+        name = match[2].lower() if match else ""
+        if name == "br":
+            self._add_lines("\n", style)
+        elif name in _STYLED_TAGS:
+            if match is not None and match[1]:
+                if self._tags and self._tags[-1] == name:
+                    self._tags.pop()
+                    self._styles.pop()
+                return
+            self._tags.append(name)
+            self._styles.append(style + self._tag_style(name))
+        else:
+            self._add_lines(tag, style)
+
+    def _tag_style(self, name: str) -> Style:
+        palette = self._palette
+        if name in ("b", "strong"):
+            return palette.strong
+        if name in ("i", "em"):
+            return palette.emphasis
+        if name in ("s", "del", "strike"):
+            return palette.strikethrough
+        return palette.code if name in ("kbd", "code", "samp") else Style()
+
     def _emphasis_style(self, kind: str) -> Style:
         palette = self._palette
         styles = {"em_open": palette.emphasis, "s_open": palette.strikethrough}
         return styles.get(kind, palette.strong)
+
+    def _shifted(self, text: str) -> str:
+        """Return text within <sub> or <sup> in small characters, where each has one."""
+        name = self._tags[-1] if self._tags else ""
+        table = {"sub": SUBSCRIPTS, "sup": SUPERSCRIPTS}.get(name)
+        if table is None:
+            return text
+        if all(character in table for character in text):
+            return "".join(table[character] for character in text)
+        return f"_({text})" if name == "sub" else f"^({text})"
 
     def _add(self, text: str, style: Style) -> None:
         """Add text of one line; a newline in it came from an entity or a percent escape."""

@@ -1,7 +1,7 @@
 """The renderer's output as plain strings: for tests, exports, and programs that import it."""
 
 from ...sanitize import clean
-from .latex import to_unicode
+from .formulas import to_line
 from .palette import NO_COLOR
 from .render import Renderer
 from .splitter import Splitter
@@ -33,9 +33,11 @@ def formula(latex: str) -> str:
     r"""Convert a LaTeX formula to one line of Unicode: ``\frac{a}{b} \leq x^2`` to ``a/b ≤ x²``.
 
     `latex` is the formula with or without its delimiters (``$``, ``$$``, ``\(``, ``\[``). The rows
-    of a formula of several lines are separated by two spaces. A formula that has no faithful form
-    in plain text (an unknown command, unbalanced braces, more than 4,000 characters) is returned as
-    its source, on one line and without the delimiters. Never raises.
+    of a formula of several lines are separated by two spaces. Formulas that differ in value give
+    different lines: a fraction, a root or a group gets parentheses where its neighbours ask for
+    them. A command that is not known stays as its source; what is no formula (unbalanced braces,
+    more than 4,000 characters) is returned as its source, on one line and without the delimiters.
+    Never raises.
     """
     source = clean(latex).strip()
     for opening, closing in _DELIMITERS:
@@ -43,7 +45,7 @@ def formula(latex: str) -> str:
         if len(source) > size and source.startswith(opening) and source.endswith(closing):
             source = source[len(opening) : -len(closing)].strip()
             break
-    text = to_unicode(source)
+    text = to_line(source)
     if text is None:
         return " ".join(source.split())
-    return clean(text.replace("\n", "  "))
+    return clean(text)

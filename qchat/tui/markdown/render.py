@@ -1,6 +1,6 @@
 """Renders one piece of a message as lines of a given width."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,11 +8,13 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from .code import highlight, language_of
-from .inline import inline_spans, make_parser
-from .latex import to_unicode
+from .formulas import to_lines
+from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line
+from .math_rules import display_source
 from .palette import Palette
 from .piece import Piece, PieceKind, split_cells
+from .references import References, normalized
 from .splitter import split_text
 from .table import column_widths, grid_lines, needs_wrapping, record_lines
 from .wrap import wrap
@@ -25,8 +27,6 @@ MIN_WIDTH: Final = 12
 """Cells; a narrower widget gets lines of this width and crops them itself."""
 _MIN_TEXT: Final = 8  # cells that indentation always leaves for text
 _MAX_QUOTE_DEPTH: Final = 6  # nested quotations beyond this are drawn as plain text
-
-References = Mapping[str, str]
 
 
 class Renderer:
@@ -48,7 +48,7 @@ class Renderer:
 
         `first` says that no piece stands above, so no blank line is added. Never raises.
         """
-        lines = list(self._lines(piece, self.width, references or {}, 0))
+        lines = list(self._lines(piece, self.width, references or References(), 0))
         if lines and not first and needs_blank_line(piece):
             lines.insert(0, Line(()))
         return lines
@@ -103,6 +103,7 @@ class Renderer:
         tokens = self._parser.parse(source, env)
         style = self.palette.text
         needs_blank = False
+        yield from self._unused_definitions(source, width, references)
         for token in tokens:
             if token.type == "heading_open":
                 style = self._heading_style(token.tag)
@@ -119,6 +120,22 @@ class Renderer:
                 yield from self._indented_code(token.content.rstrip("\n"), width)
             elif token.content:  # HTML is shown as its source
                 yield from self._text_lines(token.content.rstrip("\n"), self.palette.text, width)
+
+    def _unused_definitions(
+        self, source: str, width: int, references: References
+    ) -> Iterator[Line]:
+        """Draw the link definitions that no link uses: lists of sources are written so."""
+        if "]:" not in source:
+            return
+        env: dict[str, Any] = {}
+        self._parser.parse(source, env)
+        for label, definition in env.get("references", {}).items():
+            if references.is_used(label):
+                continue
+            written = next((key for key in references if normalized(label) == key), label)
+            spans = link_spans(f"[{written}] ", str(definition["href"]), self.palette)
+            for line_spans, soft in wrap(spans, width):
+                yield make_line(line_spans, soft=soft)
 
     def _heading_style(self, tag: str) -> Style:
         palette = self.palette
@@ -196,23 +213,22 @@ class Renderer:
         yield from grid_lines(drawn_head, rows, widths, alignments, self.palette, ruled=ruled)
 
     def _cell_spans(self, text: str, references: References, style: Style) -> list[Span]:
-        tokens = self._parser.parseInline(text, {})
+        env: dict[str, Any] = {}
+        if references and "[" in text:
+            self._parser.parse("\n".join(references.values()), env)
+        tokens = self._parser.parseInline(text, env)
         return inline_spans(tokens[0].children or (), self.palette, style) or [("", style)]
 
     def _math_lines(self, piece: Piece, width: int) -> Iterator[Line]:
-        text = piece.body.strip()
-        for opening, end in (("$$", "$$"), ("\\[", "\\]")):
-            if text.startswith(opening) and text.endswith(end) and len(text) >= 4:
-                text = text[2:-2]
-                break
-        formula = to_unicode(text.strip())
-        if formula is None:
-            formula = piece.body if text.strip() else ""
-        style = self.palette.math
-        for line in formula.split("\n") if formula else ():
-            spans = [(line, style)]
-            for line_spans, soft in wrap(spans, max(_MIN_TEXT, width - 4)):
-                yield make_line(line_spans, [("    ", None)] if width > _MIN_TEXT + 4 else (), soft)
+        source = display_source(piece.body)
+        indent = 4 if width > _MIN_TEXT + 4 else 0
+        drawn = to_lines(source, width - indent)
+        if drawn is None:
+            drawn = piece.body.split("\n") if piece.body.strip() else []
+        lead: Sequence[Span] = [(" " * indent, None)] if indent else ()
+        for line in drawn:
+            for line_spans, soft in wrap([(line, self.palette.math)], max(_MIN_TEXT, width - 4)):
+                yield make_line(line_spans, lead, soft)
 
     def _quote_lines(
         self, piece: Piece, width: int, references: References, depth: int

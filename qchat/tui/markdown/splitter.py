@@ -5,23 +5,20 @@ block, table or quotation, or a formula. Whole lines alone decide where a piece 
 of a text are the same however it was chunked, and drawing each piece as it closes draws the text.
 """
 
-import re
-
 from .block_scanner import PIECE_CHARS, BlockScanner
 from .piece import Piece
-
-_match_definition = re.compile(r" {0,3}\[([^\]\n]+)\]:[ \t]*\S").match
+from .references import References
 
 
 class Splitter:
     """Splits a text that grows: `closed` pieces are final, those of `tail` may still change.
 
-    `references` holds the link definitions so far: the definition line by its normalized label.
+    `references` holds the link definitions so far.
     """
 
     def __init__(self) -> None:
         self.closed: list[Piece] = []
-        self.references: dict[str, str] = {}
+        self.references = References()
         self._partial_line = ""
         self._scanner = BlockScanner()
 
@@ -44,12 +41,7 @@ class Splitter:
             part, line = _first_part(line)
             self._scanner.feed_line(part, self.closed, whole=False)
         self._scanner.feed_line(line, self.closed)
-        self._add_reference(line)
-
-    def _add_reference(self, line: str) -> None:
-        match = _match_definition(line)
-        if match:
-            self.references.setdefault(" ".join(match[1].split()).casefold(), line)
+        self.references.add_line(line)
 
     def tail(self) -> list[Piece]:
         """Return the pieces after the closed ones as if the text ended here."""

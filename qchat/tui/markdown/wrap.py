@@ -16,11 +16,16 @@ _CJK: Final = (
     "\u2e80-\u303f\u3040-\u30ff\u3100-\u312f\u3130-\u318f\u31a0-\u4dbf\u4e00-\u9fff"
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 )
-_CLOSING_PUNCTUATION: Final = "、。，．：；？！）］｝〕〉》」』】〗’”…—·ー％"
-_OPENING_PUNCTUATION: Final = "（［｛〔〈《「『【〖‘“"
+_CLOSING_PUNCTUATION: Final = (
+    # Closing marks, ASCII's too, then small kana and marks that belong to what stands before.
+    "、。，．：；？！）］｝〕〉》」』】〗’”…—·％" + r",.:;!?)\]}%"
+    "ーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々〻ゝゞヽヾ"
+)
+_OPENING_PUNCTUATION: Final = "（［｛〔〈《「『【〖‘“" + r"(\[{"
 _COMBINING: Final = "\u0300-\u036f\u200d\u20d0-\u20f0\u3099\u309a\ufe00-\ufe0f"
 _token = re.compile(
-    f"[ \t]+|[{_OPENING_PUNCTUATION}]*[{_CJK}][{_COMBINING}]*[{_CLOSING_PUNCTUATION}{_COMBINING}]*"
+    f"[ \t]+|(?:[{_OPENING_PUNCTUATION}]|[\"'](?=[{_CJK}]))*[{_CJK}][{_COMBINING}]*"
+    f"(?:[{_CLOSING_PUNCTUATION}{_COMBINING}]|[\"'](?=[{_CLOSING_PUNCTUATION}]))*"
     f"|[^ \t{_CJK}]+[{_CLOSING_PUNCTUATION}{_COMBINING}]*|."
 ).finditer
 _MEASURE_CHARS: Final = (
@@ -74,13 +79,34 @@ def _cut_word(word: str, columns: int) -> Iterator[tuple[int, int, bool]]:
     """Yield the parts of a word that is too long: length, width, and whether it is the last."""
     size = cells = 0
     for first in range(0, len(word), _MEASURE_CHARS):
-        spans, _total = split_graphemes(word[first : first + _MEASURE_CHARS])
-        for left, right, grapheme_cells in spans:
+        for length, grapheme_cells in _graphemes(word[first : first + _MEASURE_CHARS]):
             if size and cells + grapheme_cells > columns:
                 yield size, cells, False
                 size = cells = 0
-            size, cells = size + right - left, cells + grapheme_cells
+            size, cells = size + length, cells + grapheme_cells
     yield size, cells, True
+
+
+def _graphemes(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the length and width of each character as a person sees it.
+
+    Rich cuts flags (two regional indicators) and emoji with a joiner; here they stay whole.
+    """
+    length = cells = 0
+    for left, right, part_cells in split_graphemes(text)[0]:
+        part = text[left:right]
+        before = text[left - length : left]
+        is_flag = _is_indicator(part) and len(before) == 1 and _is_indicator(before)
+        if length and not is_flag and not before.endswith("\u200d") and part[0] != "\u200d":
+            yield length, cells
+            length = cells = 0
+        length, cells = length + right - left, cells + part_cells
+    if length:
+        yield length, cells
+
+
+def _is_indicator(text: str) -> bool:
+    return "\U0001f1e6" <= text <= "\U0001f1ff"
 
 
 def wrap(spans: Sequence[Span], columns: int) -> list[tuple[list[Span], str | None]]:

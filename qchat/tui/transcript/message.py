@@ -15,6 +15,7 @@ from .heights import Heights
 
 if TYPE_CHECKING:
     from ..markdown import Renderer, Splitter
+    from ..markdown.references import References
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,9 @@ class MessageView:
         )
 
     @property
-    def references(self) -> dict[str, str]:
+    def references(self) -> "References | None":
         """The link definitions of the text."""
-        return {} if isinstance(self._body, PlainSplitter) else self._body.references
+        return None if isinstance(self._body, PlainSplitter) else self._body.references
 
     def _new_body(self) -> "Splitter | PlainSplitter":
         if self.message.role != "assistant":
@@ -178,7 +179,7 @@ class MessageView:
         old = self.message
         self.message = _sanitize(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
-        references = len(self.references)
+        references = len(self.references or ())
         resumes = self.is_streaming and old.state is not MessageState.STREAMING
         if not same or resumes or not self.is_split:
             self.is_split = False

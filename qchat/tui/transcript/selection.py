@@ -54,6 +54,8 @@ def _block_text(layout: Layout, position: Position, start: Position, end: Positi
     last = position[:2] == end[:2]
     if not first and not last:
         return block.piece.source
+    if block.piece.kind is PieceKind.MATH:
+        return block.piece.source  # what is drawn is another form of it
     lines = layout.drawn_block(position).lines or []
     begin = (start.line, start.cell) if first else (0, 0)
     stop = (end.line, end.cell) if last else (len(lines), 0)

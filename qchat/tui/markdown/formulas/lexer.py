@@ -1,0 +1,104 @@
+"""Cuts LaTeX into tokens: commands with their backslash, runs of white space, single characters."""
+
+import re
+from typing import Final
+
+_tokenize: Final = re.compile(
+    r"\\(?:begin|end)\s*\{[^{}\\]*\}|\\[A-Za-z]+\*?|\\.|\s+|[^\\]", re.DOTALL
+).finditer
+_match_dimension: Final = re.compile(
+    r"\s*=?\s*([-+]?\s*(?:\d+\.?\d*|\.\d+))\s*(em|ex|pt|mu|cm|mm|in|pc|px|bp)"
+).match
+
+
+class FormulaError(Exception):
+    """The source is no formula: a brace is open, an argument is missing."""
+
+
+class Lexer:
+    """A position in the tokens of a formula."""
+
+    def __init__(self, source: str) -> None:
+        self.tokens = [match[0] for match in _tokenize(source)]
+        if sum(map(len, self.tokens)) != len(source):
+            raise FormulaError("the source ends with a backslash")
+        self.position = 0
+
+    def peek(self) -> str:
+        """Return the next token, '' at the end."""
+        return self.tokens[self.position] if self.position < len(self.tokens) else ""
+
+    def next(self) -> str:
+        """Return the next token and move past it, '' at the end."""
+        token = self.peek()
+        self.position += bool(token)
+        return token
+
+    def skip_space(self) -> None:
+        """Move past white space."""
+        while self.peek().isspace():
+            self.position += 1
+
+    def accept(self, token: str) -> bool:
+        """Move past white space and this token; False, and nothing moves, where it is not next."""
+        before = self.position
+        self.skip_space()
+        if self.peek() == token:
+            self.position += 1
+            return True
+        self.position = before
+        return False
+
+    def raw_group(self) -> str:
+        """Return the source of a group in braces, or the next token where there are none.
+
+        Raises `FormulaError` at the end of the source.
+        """
+        self.skip_space()
+        if self.peek() != "{":
+            if not self.peek():
+                raise FormulaError("an argument is missing")
+            return self.next()
+        start, depth = self.position + 1, 0
+        while token := self.next():
+            depth += (token == "{") - (token == "}")
+            if not depth:
+                return "".join(self.tokens[start : self.position - 1])
+        raise FormulaError("a brace is open")
+
+    def raw_option(self) -> str | None:
+        """Return the source of an argument in square brackets; None where there is none."""
+        if not self.accept("["):
+            return None
+        start, depth = self.position, 0
+        while token := self.next():
+            if token == "]" and not depth:
+                return "".join(self.tokens[start : self.position - 1])
+            depth += (token == "{") - (token == "}")
+        raise FormulaError("a bracket is open")
+
+    def dimension(self) -> int:
+        """Read a length such as ``1em`` or ``{-18mu}`` and return it in cells (two to an em)."""
+        if self.accept("{"):
+            self.position -= 1
+            return cells(self.raw_group())
+        rest = "".join(self.tokens[self.position : self.position + 24])
+        match = _match_dimension(rest)
+        if match is None:
+            raise FormulaError("a length is missing")
+        size = match.end()
+        while size > 0:
+            size -= len(self.next())
+        return cells(match[0])
+
+
+_PER_EM: Final = {"em": 1, "ex": 2.3, "pt": 10, "mu": 18, "cm": 0.35, "mm": 3.5, "in": 0.14}
+
+
+def cells(length: str) -> int:
+    """Return a TeX length in cells, two to an em; 0 for what is none, and for negative ones."""
+    match = _match_dimension(length)
+    if match is None:
+        return 0
+    ems = float(match[1].replace(" ", "")) / _PER_EM.get(match[2], 10)
+    return max(0, min(20, round(2 * ems)))

@@ -1,0 +1,384 @@
+"""Parses LaTeX into the tree of `tree`. What it doesn't know stays in the tree as its source."""
+
+import re
+from typing import Final
+
+from . import symbols
+from .environments import lines_of, parse_environment
+from .lexer import FormulaError, Lexer
+from .macros import expand
+from .styles import plain_text, restyle
+from .text_mode import parse_text
+from .tree import (
+    EMPTY,
+    Accent,
+    Arrow,
+    Boxed,
+    Brace,
+    Fenced,
+    Fraction,
+    Kind,
+    Node,
+    Phantom,
+    Root,
+    Row,
+    Script,
+    Space,
+    Stack,
+    Symbol,
+    Text,
+    row,
+)
+
+MAX_DEPTH: Final = 40
+
+_FRACTIONS: Final = frozenset(["frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "fraction"])
+_BINOMIALS: Final = frozenset(["binom", "dbinom", "tbinom"])
+_INFIX: Final = {
+    "over": ("", "", ""), "above": ("", "", ""), "atop": ("over", "", ""),
+    "choose": ("choose", "(", ")"), "brace": ("over", "{", "}"), "brack": ("over", "[", "]"),
+}  # fmt: skip
+_TEXTS: Final = frozenset(
+    """
+    text textrm textit textbf texttt textsf textsc textup textmd textnormal emph mbox hbox
+    fbox
+    """.split()  # noqa: SIM905
+)
+_UPRIGHT: Final = frozenset(["mathrm", "operatorname*", "operatorname", "mathup", "symup", "rm*"])
+_PLAIN: Final = frozenset(
+    """
+    mathit mathnormal mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner
+    mathllap mathrlap mathclap llap rlap clap vcenter smash ensuremath displaystyle*
+    mathstrut* blue red green orange purple pink gray grey teal magenta cyan brown violet
+    black
+    """.split()  # noqa: SIM905
+)  # drawn as their argument: kerning and colors have no form in plain text
+_CLASSES: Final = {
+    "mathop": Kind.LARGE, "mathbin": Kind.BINARY, "mathrel": Kind.RELATION,
+    "mathord": Kind.ORDINARY, "mathopen": Kind.OPEN, "mathclose": Kind.CLOSE,
+    "mathpunct": Kind.PUNCTUATION,
+}  # fmt: skip
+_IGNORED: Final = frozenset(
+    """
+    displaystyle textstyle scriptstyle scriptscriptstyle nonumber notag boldmath unboldmath
+    tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge rm it bf sf tt
+    cal nobreak allowbreak mathstrut strut relax protect ! negthinspace negmedspace
+    negthickspace displaylimits centering noindent / - null
+    """.split()  # noqa: SIM905
+)
+_SKIPPED: Final = {
+    # Commands without a form: the number of arguments that go with each.
+    "color": 1, "label": 1, "require": 1, "vspace": 1, "vspace*": 1, "vphantom": 1, "bigskip": 0,
+    "textcolor": 1, "colorbox": 1, "fcolorbox": 2, "htmlId": 1, "htmlClass": 1, "htmlStyle": 1,
+    "htmlData": 1, "href": 1, "raisebox": 1, "hypertarget": 1, "setlength": 2, "hphantom*": 0,
+    "class": 1, "cssId": 1, "style": 1, "bbox": 0, "tooltip": 0,
+}  # fmt: skip
+_BIG: Final = re.compile(r"(?:big|Big|bigg|Bigg)[lrm]?$").match
+_DELIMITERS: Final = frozenset(["left", "right", "middle"])
+_BRACES: Final = {
+    "overbrace": (True, False), "underbrace": (False, False), "overbracket": (True, True),
+    "underbracket": (False, True),
+}  # fmt: skip
+_WORDS: Final = {"KaTeX": "KaTeX", "LaTeX": "LaTeX", "TeX": "TeX", "dd": "d"}
+
+
+class Parser:
+    """Parses one formula, or one cell of a matrix."""
+
+    def __init__(self, source: str, depth: int = 0) -> None:
+        self.lexer = Lexer(source)
+        self._depth = depth
+
+    def parse(self, closing: str = "") -> Node:
+        """Parse up to and including the token `closing`, or to the end where it is ''.
+
+        Raises `FormulaError`.
+        """
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise FormulaError("nested too deeply")
+        items: list[Node] = []
+        lines: list[Node] = []
+        while (token := self.lexer.next()) != closing:
+            if not token:
+                raise FormulaError(f"{closing} is missing")
+            if token in ("\\\\", "\\cr", "\\newline", "\\\\*"):
+                self.lexer.raw_option()
+                lines.append(row(items))
+                items = []
+            elif token[0] == "\\" and token[1:] in _INFIX:
+                items = [self._infix(token[1:], row(items), closing)]
+                break
+            else:
+                self._add(token, items)
+        self._depth -= 1
+        if not lines:
+            return row(items)
+        return lines_of([*lines, row(items)])
+
+    def argument(self) -> Node:
+        """Parse the next argument: a group, or one atom. Raises `FormulaError` without one."""
+        self.lexer.skip_space()
+        token = self.lexer.next()
+        if not token or token in "}^_&":
+            raise FormulaError("an argument is missing")
+        if token.isdigit():
+            return Symbol(token, Kind.NUMBER)
+        return self._atom(token)
+
+    def nested(self, source: str) -> Node:
+        """Parse a source that was cut out of this one."""
+        return Parser(source, self._depth).parse()
+
+    def option(self) -> Node | None:
+        """Parse an argument in square brackets; None where there is none."""
+        source = self.lexer.raw_option()
+        return None if source is None else self.nested(source)
+
+    def _infix(self, name: str, before: Node, closing: str) -> Node:
+        if name == "above":
+            self.lexer.dimension()
+        word, left, right = _INFIX[name]
+        self._depth -= 1
+        after = self.parse(closing)
+        return Fraction(before, after, word, left, right)
+
+    def _add(self, token: str, items: list[Node]) -> None:
+        if token in "^_":
+            self._script(token, items)
+        elif token == "'":
+            self._prime(items)
+        elif token.isdigit():
+            items.append(self._number(token))
+        elif token in ("\\limits", "\\nolimits"):
+            self._limits(token == "\\limits", items)
+        elif token == ":" and self.lexer.peek() == "=":
+            self.lexer.next()
+            items.append(Symbol(":=", Kind.RELATION))
+        else:
+            node = self._atom(token)
+            if token == "{" and isinstance(node, Row | Script | Fraction) and self._takes_script():
+                # {ab}^2: the script belongs to the whole group
+                items.append(node if isinstance(node, Row) else Row((node,)))
+            elif isinstance(node, Row):
+                items.extend(node.items)
+            else:
+                items.append(node)
+
+    def _takes_script(self) -> bool:
+        before = self.lexer.position
+        self.lexer.skip_space()
+        token = self.lexer.peek()
+        self.lexer.position = before
+        return token in ("^", "_", "'")
+
+    def _number(self, token: str) -> Symbol:
+        digits = token
+        while True:
+            upcoming = self.lexer.peek()
+            tokens = self.lexer.tokens
+            following = tokens[self.lexer.position + 1 : self.lexer.position + 2]
+            if upcoming.isdigit() or (upcoming == "." and following and following[0].isdigit()):
+                digits += self.lexer.next()
+            else:
+                return Symbol(digits, Kind.NUMBER)
+
+    def _script(self, token: str, items: list[Node]) -> None:
+        while items and items[-1] == Space():
+            items.pop()
+        script = self.argument()
+        base: Node = items.pop() if items and not isinstance(items[-1], Space) else EMPTY
+        sub, sup = (script, None) if token == "_" else (None, script)
+        if token == "^" and script == Symbol("∘", Kind.BINARY):
+            sup = Symbol("°")
+        if isinstance(base, Script):
+            primes = token == "^" and _is_primes(base.sup)
+            if primes and sup is not None and base.sup is not None:
+                sup = row([base.sup, sup])
+            if (base.sub is None or sub is None) and (base.sup is None or sup is None or primes):
+                items.append(Script(base.base, base.sub or sub, sup or base.sup, base.limits))
+                return
+            items.append(base)
+            base = EMPTY
+        items.append(Script(base, sub, sup, _has_limits(base)))
+
+    def _prime(self, items: list[Node]) -> None:
+        count = 1
+        while self.lexer.accept("'"):
+            count += 1
+        primes = Symbol("′" * count)
+        base: Node = items.pop() if items and not isinstance(items[-1], Space) else EMPTY
+        if isinstance(base, Script) and base.sup is None:
+            items.append(Script(base.base, base.sub, primes, base.limits))
+        elif isinstance(base, Script):
+            items.extend((base, Script(EMPTY, None, primes)))
+        else:
+            items.append(Script(base, None, primes))
+
+    def _limits(self, limits: bool, items: list[Node]) -> None:
+        if items and isinstance(items[-1], Symbol) and limits:
+            items[-1] = Symbol(items[-1].text, Kind.LARGE)
+
+    def _atom(self, token: str) -> Node:
+        if token == "{" or token == "\\bgroup":
+            return self.parse("}" if token == "{" else "\\egroup")
+        if token in "}&" or token == "\\egroup":
+            raise FormulaError(f"{token} without its counterpart")
+        if token.isspace():
+            return Space()
+        if token == "~":
+            return Space(1)
+        if token == "-":
+            return Symbol("−", Kind.BINARY)
+        if token.startswith(("\\begin", "\\end")) and token.endswith("}"):
+            return self._environment(token)
+        if token[0] == "\\":
+            return self._command(token[1:])
+        return symbols.symbol(token)
+
+    def _environment(self, token: str) -> Node:
+        if token.startswith("\\end"):
+            raise FormulaError(f"{token} without its counterpart")
+        name = token[token.index("{") + 1 : -1].strip()
+        return parse_environment(name, self.lexer, self.nested)
+
+    def _command(self, name: str) -> Node:
+        if name in symbols.SPACES or name.isspace():
+            return Space(symbols.SPACES.get(name, 1))
+        if name in symbols.FUNCTIONS:
+            return Symbol(symbols.FUNCTIONS[name], Kind.FUNCTION)
+        if name in _IGNORED:
+            return EMPTY
+        if name in _SKIPPED:
+            return self._skip(name)
+        if name in _DELIMITERS or _BIG(name):
+            return self._delimiter(name)
+        if name in _TEXTS:
+            return self._text()
+        if name in symbols.ALPHABETS:
+            return restyle(self.argument(), symbols.ALPHABETS[name])
+        if name in _PLAIN:
+            return self._plain(name)
+        structure = self._structure(name)
+        if structure is not None:
+            return structure
+        expanded = expand(self, name)
+        if expanded is not None:
+            return expanded
+        atom = symbols.command_symbol(name)
+        return self._unknown(name) if atom is None else atom
+
+    def _unknown(self, name: str) -> Node:
+        """Keep a command that is not known as its source, and draw its arguments in braces."""
+        if self.lexer.peek() != "{":
+            return Symbol("\\" + name)
+        items: list[Node] = []
+        while self.lexer.peek() == "{":
+            opening = "{" if items else f"\\{name}{{"
+            items += [Symbol(opening, Kind.OPEN), self.argument(), Symbol("}", Kind.CLOSE)]
+        return Row(tuple(items))
+
+    def _structure(self, name: str) -> Node | None:
+        if name in _FRACTIONS:
+            return Fraction(self.argument(), self.argument())
+        if name in _BINOMIALS:
+            return Fraction(self.argument(), self.argument(), "choose", "(", ")")
+        if name == "sqrt":
+            degree = self.option()
+            return Root(self.argument(), None if degree == Symbol("2", Kind.NUMBER) else degree)
+        if name in symbols.ACCENTS:
+            return Accent(self.argument(), symbols.ACCENTS[name])
+        if name in _BRACES:
+            return Brace(self.argument(), *_BRACES[name])
+        if name in symbols.X_ARROWS:
+            below = self.option()
+            return Arrow(symbols.X_ARROWS[name], self.argument(), below)
+        if name in ("overset", "stackrel"):
+            above, base = self.argument(), self.argument()
+            return Stack(base, above=above)
+        if name == "underset":
+            below, base = self.argument(), self.argument()
+            return Stack(base, below=below)
+        if name in ("boxed", "fbox", "boxed*"):
+            return Boxed(self.argument())
+        if name in ("phantom", "hphantom"):
+            return Phantom(self.argument())
+        if name in _UPRIGHT:
+            return self._upright(name)
+        if name in _WORDS:
+            return Text(_WORDS[name])
+        return None
+
+    def _plain(self, name: str) -> Node:
+        if name == "smash":
+            self.lexer.raw_option()
+        body = self.argument()
+        if name in _CLASSES and isinstance(body, Symbol | Text):
+            if body.text.isalpha() and len(body.text) > 1 and name == "mathop":
+                return Symbol(body.text, Kind.FUNCTION)
+            return Symbol(body.text, _CLASSES[name])
+        return body
+
+    def _skip(self, name: str) -> Node:
+        if name == "color":
+            self.lexer.raw_option()
+        for _argument in range(_SKIPPED[name]):
+            self.lexer.raw_group()
+        return EMPTY
+
+    def _upright(self, name: str) -> Node:
+        body = self.argument()
+        text = plain_text(body)
+        if text is None:
+            return body
+        if name.startswith("operatorname"):
+            kind = Kind.FUNCTION if text else Kind.ORDINARY
+            return Symbol(" ".join(text.split()), kind)
+        return Text(text)
+
+    def _delimiter(self, name: str) -> Node:
+        text = self.delimiter_text()
+        if name == "right":
+            raise FormulaError("\\right without \\left")
+        if name != "left":
+            return symbols.symbol(text) if text else EMPTY
+        items: list[Node] = []
+        while (token := self.lexer.next()) != "\\right":
+            if not token:
+                raise FormulaError("\\right is missing")
+            self._add(token, items)
+        return Fenced(text, row(items), self.delimiter_text())
+
+    def delimiter_text(self) -> str:
+        """Read a delimiter after ``\\left`` and its like; '' for the invisible one."""
+        self.lexer.skip_space()
+        token = self.lexer.next()
+        if token in (".", ""):
+            return ""
+        if token[0] != "\\":
+            return {"<": "⟨", ">": "⟩"}.get(token, token)
+        atom = symbols.command_symbol(token[1:])
+        if atom is None:
+            raise FormulaError(f"{token} is no delimiter")
+        return atom.text
+
+    def _text(self) -> Node:
+        return parse_text(self.lexer.raw_group(), self.nested)
+
+
+def _is_primes(node: Node | None) -> bool:
+    return isinstance(node, Symbol) and bool(node.text) and not node.text.strip("′")
+
+
+def _has_limits(base: Node) -> bool:
+    if isinstance(base, Symbol):
+        integral = base.text[:1] in "∫∬∭∮∯∰⨌"
+        named = base.text in symbols.WITH_LIMITS or base.text in ("lim sup", "lim inf", "arg max")
+        large = base.kind is Kind.LARGE and not integral
+        return large or (base.kind is Kind.FUNCTION and (named or base.text == "arg min"))
+    return isinstance(base, Brace)
+
+
+def parse(source: str) -> Node:
+    """Parse a formula without its delimiters. Raises `FormulaError`."""
+    return Parser(source).parse()

@@ -1,0 +1,38 @@
+"""The text of a tree, and a tree in another alphabet."""
+
+from .tree import Accent, Kind, Node, Row, Script, Space, Symbol, Text
+
+
+def plain_text(node: Node) -> str | None:
+    """Return the text of letters, digits, spaces and punctuation; None for any other tree."""
+    if isinstance(node, Text):
+        return node.text
+    if isinstance(node, Symbol):
+        text = "-" if node.text == "−" else node.text
+        return None if text.startswith("\\") else text
+    if isinstance(node, Space):
+        return " " * min(1, node.cells)
+    if not isinstance(node, Row):
+        return None
+    parts = [plain_text(item) for item in node.items]
+    return None if None in parts else "".join(part for part in parts if part is not None)
+
+
+def restyle(node: Node, table: dict[int, str]) -> Node:
+    """Return a tree with its letters and digits in another alphabet."""
+    if isinstance(node, Symbol):
+        if node.text.startswith("\\") or node.kind is Kind.FUNCTION:
+            return node
+        return Symbol(node.text.translate(table), node.kind)
+    if isinstance(node, Text):
+        return Text(node.text.translate(table))
+    if isinstance(node, Row):
+        letters = [item.text for item in node.items if isinstance(item, Symbol)]
+        if letters and len(letters) == len(node.items) and "".join(letters).isalpha():
+            return Text("".join(letters).translate(table))
+        return Row(tuple(restyle(item, table) for item in node.items))
+    if isinstance(node, Accent):
+        return Accent(restyle(node.body, table), node.mark)
+    if isinstance(node, Script):
+        return Script(restyle(node.base, table), node.sub, node.sup, node.limits)
+    return node

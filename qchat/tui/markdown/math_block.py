@@ -1,0 +1,76 @@
+r"""Where a display formula begins and ends: ``$$ … $$``, ``\[ … \]`` and environments."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from .math_rules import is_bracketed_label
+
+MATH_LINES: Final = 40
+"""Most lines of a formula; where it has not ended by then, there was none."""
+
+_match_opening: Final = re.compile(
+    r"(\$\$|\\\[|\\begin\{(?:equation|align|aligned|gather|gathered|alignat|eqnarray|multline|cases)"
+    r"\*?\})"
+).match
+_match_after: Final = re.compile(
+    r"[\s.,;:!?。，；：、！？]*(?:[(（]\s*[\w.]+\s*[)）])?[\s.,。，]*$"
+).match
+_match_block: Final = re.compile(r"(?:`{3,}|~{3,}|#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s)").match
+
+
+@dataclass(slots=True)
+class MathBlock:
+    """An open formula: what closes it, and what stood before it in the scanner.
+
+    `text` is its first line without indentation; `is_whole` says that it ends on that line.
+    """
+
+    closing: str
+    text: str
+    is_bare: bool
+    marker: str
+    after_blank: bool
+    is_whole: bool = False
+    lines: int = 1
+    has_blank: bool = False
+
+    def takes(self, after: str) -> bool:
+        """Whether what follows the closing delimiter belongs to the formula's line."""
+        return bool(_match_after(after))
+
+    def is_broken_by(self, raw: str) -> bool:
+        """Whether a line shows that no formula was meant: TeX allows no blank line in one, and what
+        begins with more than the delimiter is one paragraph."""
+        self.lines += 1
+        rest = raw.strip()
+        if self.lines > MATH_LINES or rest.startswith(("```", "~~~")):
+            return True
+        if self.closing in raw:
+            return False
+        if not rest:
+            self.has_blank = True
+            return not self.is_bare
+        return self.has_blank and bool(_match_block(rest))
+
+
+def open_math(rest: str, marker: str, after_blank: bool) -> MathBlock | None:
+    """Return the formula that a line without its indentation opens; None where it opens none.
+
+    A line on which text follows the formula is a paragraph, and its formula an inline one.
+    """
+    opening = _match_opening(rest)
+    if opening is None:
+        return None
+    delimiter, text = opening[1], rest.rstrip()
+    closing = {"$$": "$$", "\\[": "\\]"}.get(delimiter) or delimiter.replace("begin", "end")
+    inside = text[len(delimiter) :]
+    block = MathBlock(closing, text, not inside.strip(), marker, after_blank)
+    end = inside.find(closing)
+    if end < 0:
+        return block
+    label = delimiter == "\\[" and is_bracketed_label(inside[:end])
+    if not inside[:end].strip() or label or not block.takes(inside[end + len(closing) :]):
+        return None
+    block.is_whole = True
+    return block

@@ -1,0 +1,50 @@
+"""The lines of uvicorn's access log: with the name of the key's owner, without any key.
+
+uvicorn writes a line while a response starts, in the context of the request's task.
+"""
+
+import contextvars
+import logging
+import re
+
+from ...sanitize import one_line
+
+_LOGGER = "uvicorn.access"
+_SECRET = re.compile(
+    r"(?i)([?&;](?:[a-z0-9_.-]|%[0-9a-f]{2})*(?:key|token|secret|password|authorization)"
+    r"(?:[a-z0-9_.-]|%[0-9a-f]{2})*=)[^&;#\s]*"
+)
+_owner: contextvars.ContextVar[str] = contextvars.ContextVar("qchat_owner", default="")
+
+
+def install() -> None:
+    """Let the access log of this process name owners and hide keys."""
+    logger = logging.getLogger(_LOGGER)
+    if not any(isinstance(each, AccessLogFilter) for each in logger.filters):
+        logger.addFilter(AccessLogFilter())
+
+
+def set_owner(name: str) -> None:
+    """Name the owner of the key of the present request."""
+    if name:
+        _owner.set(name)
+
+
+class AccessLogFilter(logging.Filter):
+    """Changes uvicorn's records (client, method, path, version, status) and keeps all of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put the owner behind the client's address, and mask keys in the query."""
+        arguments = record.args
+        if isinstance(arguments, tuple) and len(arguments) == 5:
+            client, method, path, version, status = arguments
+            owner = _owner.get()
+            if owner:
+                client = f"{client} [{one_line(owner)}]"
+            record.args = (client, method, mask(str(path)), version, status)
+        return True
+
+
+def mask(path: str) -> str:
+    """Return a path without the values of parameters that look like secrets."""
+    return _SECRET.sub(r"\1***", path) if "=" in path else path

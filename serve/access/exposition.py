@@ -1,0 +1,81 @@
+"""The layer's figures as text for Prometheus, to be added to vLLM's own, and as JSON."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+from .accounts import Accounts, KeyCounters
+
+_Read = Callable[[KeyCounters], int]
+_FAMILIES: tuple[tuple[str, str, str, _Read], ...] = (
+    ("qchat_requests_running", "gauge", "Requests that are being answered.", lambda c: c.running),
+    ("qchat_requests_total", "counter", "Requests that were let in.", lambda c: c.requests),
+    (
+        *("qchat_request_tokens_total", "counter", "Tokens of prompts and completions."),
+        lambda c: c.prompt_tokens + c.completion_tokens,
+    ),
+    (
+        *("qchat_request_prompt_tokens_total", "counter", "Tokens of prompts."),
+        lambda c: c.prompt_tokens,
+    ),
+    (
+        *("qchat_request_completion_tokens_total", "counter", "Tokens of completions."),
+        lambda c: c.completion_tokens,
+    ),
+)
+_REFUSED = "qchat_requests_refused_total"
+
+
+def prometheus_text(accounts: Accounts, query: bytes = b"") -> bytes:
+    """Return the figures by the key's name in Prometheus's text format; those of requests without
+    a key have ``key=""``. `query` may choose families by ``name[]=``, as for vLLM's."""
+    chosen = parse_qs(query.decode("latin-1")).get("name[]")
+    lines: list[str] = []
+    for name, kind, about, read in _FAMILIES:
+        if chosen is None or name in chosen:
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+            lines += [f'{name}{{key="{_label(k)}"}} {read(c)}' for k, c in _sorted(accounts)]
+    if chosen is None or _REFUSED in chosen:
+        lines += [
+            f"# HELP {_REFUSED} Requests that were over a limit.",
+            f"# TYPE {_REFUSED} counter",
+        ]
+        for key, counters in _sorted(accounts):
+            for limit, count in sorted(counters.refusals.items()):
+                lines.append(f'{_REFUSED}{{key="{_label(key)}",limit="{limit}"}} {count}')
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def state(accounts: Accounts, now: float, *, draining: bool) -> dict[str, Any]:
+    """Return the figures for the process that supervises the server.
+
+    ``running`` counts requests. ``oldest_s`` is the age of the oldest of them in seconds,
+    ``idle_s`` the time since vLLM last sent a part of any answer, or since the oldest began where
+    that is later; both are None while nothing runs.
+    """
+    oldest = min((ticket.started for ticket in accounts.running), default=None)
+    last = accounts.last_progress
+    return {
+        "running": len(accounts.running),
+        "oldest_s": None if oldest is None else round(now - oldest, 3),
+        "idle_s": None if oldest is None else round(now - max(last or oldest, oldest), 3),
+        "draining": draining,
+        "keys": {
+            key: {
+                "running": counters.running,
+                "requests": counters.requests,
+                "prompt_tokens": counters.prompt_tokens,
+                "completion_tokens": counters.completion_tokens,
+                "refused": counters.refusals.total(),
+            }
+            for key, counters in _sorted(accounts)
+        },
+    }
+
+
+def _sorted(accounts: Accounts) -> Iterator[tuple[str, KeyCounters]]:
+    return iter(sorted(accounts.keys.items()))
+
+
+def _label(key: str) -> str:
+    return key.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,71 @@
+"""What a request for a closed or unknown route is told: why, and which route may be meant.
+
+Of the request nothing is repeated. Only a denial asks for this: it costs served requests nothing.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .denials import NOT_FOUND, Denial
+
+Route = tuple[str, str]
+_MAX_PATH = 80  # characters of a path that is compared
+_BASES = ("", "/v1", "/v2")
+
+
+def not_found(route: Route, listed: Iterable[Route], app: Any) -> Denial:
+    """Return the denial of a `route` that is not among the `listed` ones; `app` is vLLM's, as far
+    as it is known."""
+    routes = sorted(listed)
+    meant = _similar(route, routes)
+    method, path = route
+    if meant is not None:
+        text = f"There is no such route; did you mean {meant[0]} {meant[1]}?"
+    elif any(path == other for _method, other in routes):
+        methods = " or ".join(m for m, other in routes if other == path)
+        text = f"There is no such route: this path takes {methods}."
+    elif method in methods_of(app, path):
+        text = (
+            "vLLM has this route, and it is closed here; whoever runs the server can open it with "
+            "--allow-route."
+        )
+    else:
+        return NOT_FOUND
+    return Denial(NOT_FOUND.status, NOT_FOUND.code, text)
+
+
+def absent(route: Route) -> Denial:
+    """Return the denial of a listed route that this server's vLLM does not have."""
+    text = "This server's vLLM does not have this route: its version or its options leave it out."
+    if route[1] == "/tokenizer_info":
+        text = "This route is off; start the server with: -- --enable-tokenizer-info-endpoint"
+    return Denial(NOT_FOUND.status, NOT_FOUND.code, text)
+
+
+def methods_of(app: Any, path: str) -> set[str]:
+    """Return the methods by which an application of Starlette answers a path."""
+    methods: set[str] = set()
+    for route in getattr(app, "routes", ()):
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(path):
+            methods |= set(getattr(route, "methods", None) or ())
+    return methods
+
+
+def _similar(route: Route, routes: list[Route]) -> Route | None:
+    """Return the route that a client with a wrong base URL, or a wrong spelling, means."""
+    method, path = route
+    if len(path) > _MAX_PATH:
+        return None
+    path = "/" + re.sub(r"/{2,}", "/", path).strip("/")
+    if method == "HEAD" and ("GET", path) in routes:
+        return "GET", path
+    bare = re.sub(r"^(/v\d+)+(?=/)", "", path)
+    for candidate in (path, path.lower(), *(base + bare.lower() for base in _BASES)):
+        if (method, candidate) in routes and (method, candidate) != route:
+            return method, candidate
+    paths = [other for other_method, other in routes if other_method == method]
+    close = difflib.get_close_matches(path.lower(), paths, n=1, cutoff=0.85)
+    return (method, close[0]) if close and close[0] != route[1] else None

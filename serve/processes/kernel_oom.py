@@ -1,0 +1,115 @@
+"""What the kernel records when it kills a process because memory ran out.
+
+Its log names the process; a control group counts its killed processes. Where neither can be read,
+such as in a container without that right, nothing is known.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_KILLED = re.compile(
+    r"(?P<group>Memory cgroup out of memory|Out of memory): Killed process (?P<pid>\d+)"
+    r" \((?P<name>[^)]*)\)(?:.*?anon-rss:(?P<kib>\d+)kB)?"
+)
+_UNLIMITED = 1 << 60  # bytes; version 1 shows a number near 2**63 for no limit
+_V1 = Path("/sys/fs/cgroup/memory")
+_V2 = Path("/sys/fs/cgroup")
+_RECORD = 8192  # bytes of a record of /dev/kmsg at most
+
+
+@dataclass(frozen=True, slots=True)
+class OomKill:
+    """A process that the kernel killed: its id and name, its memory in MiB (None where that is
+    unknown), and whether the limit of a control group was the reason."""
+
+    pid: int
+    name: str
+    mib: int | None
+    is_group: bool
+
+
+def parse_kmsg(records: Iterable[str], since: float) -> dict[int, OomKill]:
+    """Return the killed processes in records of /dev/kmsg (``PRIORITY,NUMBER,MICROSECONDS,…;TEXT``)
+    of the time from `since` on, in seconds of the monotonic clock."""
+    kills = {}
+    for record in records:
+        head, _semicolon, text = record.partition(";")
+        match = _KILLED.search(text)
+        stamp = head.split(",")[2:3]
+        if match is None or not stamp or not stamp[0].isdecimal() or int(stamp[0]) < since * 1e6:
+            continue
+        pid = int(match["pid"])
+        mib = int(match["kib"]) // 1024 if match["kib"] else None
+        kills[pid] = OomKill(pid, match["name"], mib, match["group"].startswith("Memory cgroup"))
+    return kills
+
+
+def kernel_log() -> list[str]:
+    """Return the records of the kernel's log; empty where it can't be read."""
+    records: list[str] = []
+    try:
+        descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return records
+    try:
+        while True:
+            try:
+                records.append(os.read(descriptor, _RECORD).decode("utf-8", "replace"))
+            except BrokenPipeError:
+                continue  # records were overwritten meanwhile
+    except OSError:
+        return records  # EAGAIN: that was the last one
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGroup:
+    """The control group of a process: its folder, and whether it is one of version 2."""
+
+    folder: Path
+    is_v2: bool
+
+    @classmethod
+    def of(cls, pid: int) -> "MemoryGroup | None":
+        """Return the group that accounts for the memory of `pid`; None where it is not visible."""
+        try:
+            lines = Path(f"/proc/{pid}/cgroup").read_text("utf-8").splitlines()
+        except (OSError, ValueError):
+            return None
+        for line in lines:
+            _number, controllers, path = line.split(":", 2)
+            v1 = _V1 / path.lstrip("/")
+            if "memory" in controllers.split(",") and v1.is_dir():
+                return cls(v1, is_v2=False)
+            v2 = _V2 / path.lstrip("/")
+            if not controllers and (v2 / "memory.events").is_file():
+                return cls(v2, is_v2=True)
+        return None
+
+    def kills(self) -> int:
+        """Return how many of its processes the kernel has killed so far; 0 where unknown."""
+        file = self.folder / ("memory.events" if self.is_v2 else "memory.oom_control")
+        with contextlib.suppress(OSError, ValueError):
+            for line in file.read_text("ascii").splitlines():
+                name, _blank, number = line.partition(" ")
+                if name == "oom_kill":
+                    return int(number)
+        return 0
+
+    def limit_mib(self) -> int | None:
+        """Return the lowest memory limit of the group and those around it; None for no limit."""
+        name = "memory.max" if self.is_v2 else "memory.limit_in_bytes"
+        root = _V2 if self.is_v2 else _V1
+        limits = []
+        for folder in (self.folder, *self.folder.parents):
+            with contextlib.suppress(OSError, ValueError):
+                limits.append(int((folder / name).read_text("ascii")))
+            if folder == root:
+                break
+        lowest = min(limits, default=_UNLIMITED)
+        return None if lowest >= _UNLIMITED else lowest >> 20

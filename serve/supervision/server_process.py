@@ -1,0 +1,73 @@
+"""The process that becomes vLLM's API server, with all of its descendants."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...engine import compile_caches
+from ..access import access_rules, request_gauge
+from ..planning.plan import ServePlan
+from ..processes import process_tree
+from ..registry.records import ServerRecord
+
+
+class ServerProcess:
+    """One process at a time, started from the plan."""
+
+    def __init__(self, plan: ServePlan, log: Path) -> None:
+        """The output goes to `log`."""
+        self._plan = plan
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, record: ServerRecord, descriptors: Sequence[int] = ()) -> int:
+        """Start it as the server of `record`, with open file `descriptors`; return its id."""
+        environment = {
+            **os.environ,
+            access_rules.VARIABLE: self._plan.rules.to_variable(),
+            process_tree.MARK: record.mark,
+            # One folder for all temporary files, which is removed even after a kill.
+            "TMPDIR": record.temporary,
+            request_gauge.VARIABLE: record.temporary,
+        }
+        environment |= compile_caches.prepare(environment)
+        with contextlib.suppress(OSError):  # a server that is not counted is better than none
+            request_gauge.prepare(Path(record.temporary))
+        with self._log.open("ab") as output:
+            # From the main thread: the parent-death signal is tied to the thread that starts it.
+            self._process = subprocess.Popen(
+                self._plan.command(os.getpid()),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=tuple(descriptors),
+                start_new_session=True,  # the terminal's Ctrl-C is for the supervisor
+            )
+        return self._process.pid
+
+    @property
+    def pid(self) -> int:
+        """The id of the first process, which was started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def runs(self) -> bool:
+        """Return whether the first process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self) -> int:
+        """Wait for the end of the first process, which was started, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def end(self, mark: str, timeout: float, hurry: Callable[[], bool]) -> None:
+        """End all processes with `mark`, as `process_tree.stop` does."""
+        if self._process is None:
+            return
+        # The id of a process that was waited for may have been reused.
+        first = self._process.pid if self.runs() else None
+        process_tree.stop(first, mark, timeout, lambda: not self.runs() or hurry())
+        self._process.wait()

@@ -1,0 +1,247 @@
+"""Formulas on one line: different formulas never look the same."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from qchat.tui.markdown.formulas import MAX_CHARS, to_line, to_lines
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"E = mc^2", "E = mc²"),
+        (r"\alpha + \beta \leq \gamma", "α + β ≤ γ"),
+        (r"\frac{1}{2}", "1/2"),
+        (r"\frac{a+b}{c}", "(a+b)/c"),
+        (r"\frac12", "1/2"),
+        (r"-\frac{\hbar^2}{2m}\nabla^2", "−(ℏ²/(2m))∇²"),
+        (r"\sqrt{x} + \sqrt{a+b} + \sqrt[3]{8}", "√x + √(a+b) + ∛8"),
+        (r"\sum_{i=1}^{n} x_i", "∑ᵢ₌₁ⁿ xᵢ"),
+        (r"\prod_{p \text{ prime}}", "∏_(p prime)"),
+        (r"x^{Q}", "x^Q"),
+        (r"x^{q+r}", "x^(q+r)"),
+        (r"e^{-x^2}", "e^(−x²)"),
+        (r"\mathbb{R}^n", "ℝⁿ"),
+        (r"\mathfrak{g}", "𝔤"),
+        (r"\text{if } x \neq 0", "if x ≠ 0"),
+        (r"\text{for $a < b$}", "for a < b"),
+        (r"i\sin\theta", "i sin θ"),
+        (r"\frac{1}{2}ab\sin C", "(1/2)ab sin C"),
+        (r"f'(x) + f''", "f′(x) + f′′"),
+        (r"\hat{x}", "x\u0302"),
+        (r"\left( a \right)", "(a)"),
+        (r"45^\circ, 90^{\circ}\text{C}", "45°, 90°C"),
+        (r"x := y", "x := y"),
+        (r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}", "(a, b; c, d)"),
+        (r"\begin{cases} x, & x \ge 0 \\ -x, & x < 0 \end{cases}", "{x,  x ≥ 0; −x,  x < 0"),
+        (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "a = b  c = d"),
+        (r"\begin{eqnarray} a &=& b \\ c &=& d \end{eqnarray}", "a = b  c = d"),
+        (r"A \to B \implies C", "A → B ⟹ C"),
+        (r"\lim_{x \to 0}", "lim_(x → 0)"),
+        (r"\xrightarrow[\text{催化剂}]{\Delta}", "─(Δ; 催化剂)→"),
+        (r"\ce{2H2 + O2 -> 2H2O}", "2H₂ + O₂ → 2H₂O"),
+        (r"\ce{SO4^2- + Ba^2+}", "SO₄²⁻ + Ba²⁺"),
+        (r"\ket{\psi} = \alpha\ket{0}", "|ψ⟩ = α|0⟩"),
+        (r"\boxed{42}", "⟦42⟧"),
+        (r"\color{red}{x + y}", "x + y"),
+        (r"3\frac{1}{2} \cdot \frac{31}{2}", "3 1/2 · 31/2"),
+        (r"\abs{x} + \norm{v} + \dv{f}{x}", "|x| + ‖v‖ + df/dx"),
+        (r"a \unknown b", r"a \unknown b"),
+        (r"\unknown{x} + \frac{1}{2}", r"\unknown{x} + 1/2"),
+        ("中", "中"),
+        (r"50\%", "50%"),
+    ],
+)
+def test_a_formula_becomes_text(source: str, text: str) -> None:
+    assert to_line(source) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"3\frac{1}{2}", r"\frac{31}{2}"),
+        (r"\frac{1}{2}mv^2", r"\frac{1}{2mv^2}"),
+        (r"\frac{a}{b}c", r"\frac{a}{bc}"),
+        (r"\frac{a}{b}^2", r"\frac{a}{b^2}"),
+        (r"\frac{a}{b} \div c", r"a \div \frac{b}{c}"),
+        (r"a / \frac{b}{c}", r"\frac{a}{b} / c"),
+        (r"\sqrt{12}3", r"\sqrt{123}"),
+        (r"\sqrt{x}y", r"\sqrt{xy}"),
+        (r"x^n\sqrt{y}", r"x\sqrt[n]{y}"),
+        (r"{2^3}^2", r"2^{32}"),
+        (r"x^2{}^3", r"x^{23}"),
+        (r"x^Qy", r"x^{Qy}"),
+        (r"x_Q^2", r"x_{Q^2}"),
+        (r"\sin\frac{x}{2}", r"\frac{\sin x}{2}"),
+        (r"\underbrace{a+b}_{n}", "a+b_n"),
+        (r"\overline{AB}", r"\overline{A}\,\overline{B}"),
+        (r"\overline{x}^2", r"\overline{x^2}"),
+        (r"\binom{n}{k}", r"\frac{n}{k}"),
+        (r"\overset{a}{b}", "b^a"),
+        (r"\mathbf{x}", "x"),
+        (r"\frac{a}{b+c}", r"\frac{a}{b}+c"),
+        (r"\frac{1}{\sqrt{2}x}", r"\frac{1}{\sqrt{2}}x"),
+        (r"\vec{a}\vec{b}", r"\vec{ab}"),
+    ],
+)
+def test_different_formulas_look_different(one: str, other: str) -> None:
+    assert to_line(one) != to_line(other)
+
+
+_LEAF = st.sampled_from(["a", "x", "n", "2", "31", r"\pi", "Q"])
+_FORMULAS = st.recursive(
+    _LEAF,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda two: f"\\frac{{{two[0]}}}{{{two[1]}}}"),
+        inner.map(lambda one: f"\\sqrt{{{one}}}"),
+        st.tuples(inner, inner).map(lambda two: f"{{{two[0]}}}^{{{two[1]}}}"),
+        st.tuples(inner, inner).map(lambda two: f"{{{two[0]}}}_{{{two[1]}}}"),
+        st.tuples(inner, inner).map(lambda two: f"{two[0]} + {two[1]}"),
+        st.tuples(inner, inner).map(lambda two: f"{two[0]} {{}} {two[1]}"),
+        inner.map(lambda one: f"\\overline{{{one}}}"),
+        inner.map(lambda one: f"\\sin {one}"),
+    ),
+    max_leaves=5,
+)
+_SEEN: dict[str, str] = {}
+"""The source of each line that was drawn in this process."""
+
+
+def _meaning(source: str) -> str:
+    """The source with what makes no difference taken out."""
+    from qchat.tui.markdown.formulas.parser import parse
+    from qchat.tui.markdown.formulas.tree import Row, Space
+
+    def plain(node: object) -> object:
+        if isinstance(node, Row):
+            items: list[object] = []
+            for item in node.items:
+                part = plain(item)
+                items.extend(part[1:] if isinstance(part, tuple) and part[0] == "row" else [part])
+            items = [item for item in items if item != Space()]
+            return items[0] if len(items) == 1 else ("row", *items)
+        fields = getattr(node, "__dataclass_fields__", None)
+        if fields is None or isinstance(node, Space):
+            return node
+        return (type(node).__name__, *(plain(getattr(node, name)) for name in fields))
+
+    return repr(plain(parse(source)))
+
+
+@given(_FORMULAS)
+def test_different_trees_never_give_equal_text(source: str) -> None:
+    line = to_line(source)
+    assert line is not None
+    before = _SEEN.setdefault(line, source)
+    assert _meaning(before) == _meaning(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{", "}", "x^", r"\frac{a}", "\\", "{" * 100 + "}" * 100, "x" * (MAX_CHARS + 1)),
+        *(r"\begin{matrix} a", r"\begin{tikzpicture}\end{tikzpicture}", r"\left( a", "a & b"),
+    ],
+)
+def test_what_is_no_formula_has_no_text(source: str) -> None:
+    assert to_line(source) is None
+    assert to_lines(source, 40) is None
+
+
+def test_katex_formulas_are_drawn_without_commands() -> None:
+    cases = yaml.safe_load((DATA / "katex-formulas.yaml").read_text("utf-8"))
+    sources = [case["tex"] if isinstance(case, dict) else case for case in cases.values()]
+    lines = [to_line(str(source)) for source in sources]
+    assert sum(line is not None and "\\" not in line for line in lines) >= 120
+
+
+@pytest.mark.parametrize(
+    ("source", "drawing"),
+    [
+        (
+            r"x = \frac{-b \pm \sqrt{b^2-4ac}}{2a}",
+            """
+          ______
+    −b ± √b²−4ac
+x = ────────────
+         2a
+""",
+        ),
+        (
+            r"\sum_{i=1}^{n} \frac{1}{i^2}",
+            """
+ n  1
+ ∑  ──
+i=1 i²
+""",
+        ),
+        (
+            r"\left(\frac{a}{b}\right)^2 = \begin{bmatrix} 1 & 20 \\ 300 & 4 \end{bmatrix}",
+            """
+⎛a⎞²
+⎜─⎟  = ⎡ 1   20⎤
+⎝b⎠    ⎣300  4 ⎦
+""",
+        ),
+        (
+            r"\begin{cases} x, & x > 0 \\ 0 & \text{否则} \end{cases}",
+            """
+⎰x,  x > 0
+⎱0   否则
+""",
+        ),
+        (
+            r"\begin{aligned} a &= b \\ &= c \end{aligned}",
+            """
+a = b
+  = c
+""",
+        ),
+        (
+            r"\underbrace{a+\cdots+a}_{n} = na",
+            """
+a+⋯+a = na
+╰─┬─╯
+  n
+""",
+        ),
+    ],
+)
+def test_display_formulas_are_stacked(source: str, drawing: str) -> None:
+    lines = to_lines(source, 60)
+    assert lines is not None
+    assert lines == drawing.strip("\n").split("\n")
+
+
+def test_a_formula_wider_than_the_screen_takes_one_line() -> None:
+    source = r"\frac{a + b + c + d + e}{f} + \frac{g + h + i + j}{k}"
+    wide = to_lines(source, 60)
+    assert wide is not None and len(wide) == 3
+    assert to_lines(source, 30) == ["(a + b + c + d + e)/f + (g + h + i + j)/k"]
+
+
+_BITS = st.sampled_from(
+    [
+        *("\\frac", "{", "}", "^", "_", "x", "\\sqrt", "[", "]", "\\begin{matrix}"),
+        *("\\end{matrix}", "&", "\\\\", "\\left", "\\right", "(", "\\alpha", " ", "\n", "\\text"),
+        *("\\hat", "\\mathbb", "=", "'", "\\ce{", "\\verb|", "\\over", "\\not", "\\hspace{1em}"),
+        *("\\color", "\\substack", "\\genfrac", "\\dv", "\\underbrace", "\\xrightarrow", "3.5"),
+    ]
+)
+
+
+@given(st.lists(_BITS | st.text(max_size=3), max_size=40).map("".join), st.integers(8, 100))
+def test_nothing_raises(source: str, columns: int) -> None:
+    text = to_line(source)
+    assert text is None or text.strip()
+    lines = to_lines(source, columns)
+    assert lines is None or (any(lines) and all("\n" not in line for line in lines))
+    if lines is not None and len(lines) > 1 and "\\\\" not in source:
+        assert all(cell_len(line) <= columns for line in lines)
