@@ -199,6 +199,14 @@ Exit codes:
     metavar="OUT.jsonl",
     help=_("Show the state and progress of a run and exit; with --progress json as JSON."),
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help=_(
+        "Validate the inputs and exit: kinds of rows, tokens, duplicates, the first requests; "
+        "no model is loaded, no server is asked."
+    ),
+)
 @click.option("-q", "--quiet", is_flag=True, help=_("Show only warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
@@ -235,6 +243,7 @@ def batch(
     progress: str,
     detach: bool,
     status: str | None,
+    check: bool,
     quiet: bool,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
@@ -293,6 +302,10 @@ def batch(
         json=progress == "json",
         rule=RetryRule(wait=wait),
     )
+    if check:
+        from .check import check as check_inputs
+
+        sys.exit(check_inputs(job, settings))
     if detach:
         arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
         sys.exit(start_detached(job, settings, arguments))

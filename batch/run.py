@@ -40,6 +40,7 @@ from .journal.sink import FileSink, Sink, StalledError, StdoutSink, open_file_si
 from .message_stream import open_message_stream
 from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
+from .rates import record_rate
 from .request import Outcome, Request
 from .run_messages import RunMessages
 from .run_stats import RunStats
@@ -139,9 +140,11 @@ class _Run:
         self._messages = messages
         self._publish = publish
         self._defaults = job.defaults
+        self._state = Path()
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
+        self._state = settings.paths.state
         selection = await select_engine(
             self._job.engine, settings, lambda: _new_log(settings, "batch"), self._display
         )
@@ -248,6 +251,8 @@ class _Run:
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
         self._display.finish(stats)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        record_rate(self._state, model or self._defaults.fallback_model, stats)
         await self._write_table(sink)
         if self._job.dedup and not stats.copied:
             text = _(
