@@ -14,7 +14,6 @@ import orjson
 from ..engine.vllm_model import locate_model
 from ..errors import Exit, QchatError
 from ..i18n import _, plural
-from ..sampling import PARAMETERS
 from ..sanitize import clean
 from ..settings import Settings
 from .inputs.discovery import InputFile, expand_inputs
@@ -164,8 +163,8 @@ def _add_length(report: CheckReport, row: Request, place: str, length: int) -> N
 def _parameters(row: Request) -> Iterator[str]:
     if row.kind is RowKind.OPENAI or not isinstance(row.source, dict):
         return
-    for name in PARAMETERS & row.source.keys():
-        if name != "model" and row.body.get(name) == row.source[name] is not None:
+    for name in row.source.keys() & row.body.keys() - {"model", "messages", "prompt", "input"}:
+        if row.body.get(name) == row.source[name] is not None:
             yield name
 
 

@@ -21,6 +21,16 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
     return int(value)
 
 
+def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[str]:
+    from .quality import COUNTED
+
+    names = frozenset(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in sorted(names - set(COUNTED)):
+        text = _("'{name}' is none of {names}.")
+        raise click.BadParameter(text.format(name=name, names=", ".join(COUNTED)))
+    return names
+
+
 @click.command(
     cls=GroupedCommand,
     groups=GROUPS,
@@ -82,6 +92,18 @@ Exit codes:
     help=_("Requests in flight per server; auto adapts to the server's load.  [default: auto]"),
 )
 @click.option(
+    "--rpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N requests a minute to each server."),
+)
+@click.option(
+    "--tpm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help=_("At most N tokens a minute, prompts included, to each server."),
+)
+@click.option(
     "--vllm",
     "engine_args",
     multiple=True,
@@ -129,6 +151,14 @@ Exit codes:
     help=_("Leave out a last message of the assistant, as training data have one."),
 )
 @click.option(
+    "--row-params/--no-row-params",
+    default=None,
+    help=_(
+        "Take columns such as temperature as parameters of the request, or as data.  "
+        "[default: parameters, but data with --template]"
+    ),
+)
+@click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
 )
 @click.option(
@@ -140,6 +170,15 @@ Exit codes:
     help=_("Retry rows that failed with an error that is not retried automatically."),
 )
 @click.option(
+    "--retry-where",
+    metavar="QUALITY",
+    callback=_qualities,
+    help=_(
+        "Ask rows again whose answers are cut, empty, looped or invalid (several: cut,empty). Cut "
+        "ones are continued where the engine can, or get a larger budget."
+    ),
+)
+@click.option(
     "--accept-changes",
     is_flag=True,
     help=_("Ask answered rows again whose parameters have changed; the old answers are kept."),
@@ -149,6 +188,11 @@ Exit codes:
     "--dedup",
     is_flag=True,
     help=_("Send equal rows only once if sampling is deterministic (temperature 0 or a seed)."),
+)
+@click.option(
+    "--adopt",
+    metavar="OLD.jsonl",
+    help=_("Take over the answers that another run's results have to the same requests."),
 )
 @click.option(
     "--time-limit",
@@ -217,6 +261,8 @@ def batch(
     api_key_env: str | None,
     model: str | None,
     concurrency: int | None,
+    rpm: float | None,
+    tpm: float | None,
     engine_args: tuple[str, ...],
     system: str | None,
     sampling: Sampling,
@@ -228,12 +274,15 @@ def batch(
     keep_prompt: bool,
     endpoint: str | None,
     drop_last_assistant: bool,
+    row_params: bool | None,
     limit: int | None,
     restart: bool,
     retry_failed: bool,
+    retry_where: frozenset[str],
     accept_changes: bool,
     ordered: bool,
     dedup: bool,
+    adopt: str | None,
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
@@ -280,9 +329,10 @@ def batch(
         encoding=encoding,
         endpoint=parse_endpoint(endpoint),
         drop_last_assistant=drop_last_assistant,
+        row_params=row_params,
     )
     engine_request = EngineRequest(
-        engine, server, base_urls, api_key_env, model, concurrency, _pairs(engine_args)
+        engine, server, base_urls, api_key_env, model, concurrency, rpm, tpm, _pairs(engine_args)
     )
     job = BatchJob(
         inputs,
@@ -292,9 +342,11 @@ def batch(
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
+        retry_where=retry_where,
         accept_changes=accept_changes,
         ordered=ordered,
         dedup=dedup,
+        adopt=adopt,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
         csv_safe=csv_safe,

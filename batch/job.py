@@ -18,9 +18,11 @@ class BatchJob:
     limit: int | None = None
     restart: bool = False
     retry_failed: bool = False
+    retry_where: frozenset[str] = frozenset()
     accept_changes: bool = False
     ordered: bool = False
     dedup: bool = False
+    adopt: str | None = None
     time_limit: float | None = None
     allow_duplicates: bool = False
     csv_safe: bool = False

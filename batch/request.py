@@ -95,7 +95,8 @@ class Outcome:
     """The result of one try: either `body` (the OpenAI response body) or `failure` is set.
 
     `seconds` is the time from sending to the end of the answer; `copied` says that nothing was
-    sent, as an equal request had been answered.
+    sent, as an equal request had been answered; `again` how an answer that was not whole was mended
+    (see `answer_plan`). `rejected` is a response that does not have the form that was asked for.
     """
 
     body: JsonObject | None = None
@@ -103,19 +104,13 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
     copied: bool = False
+    again: str | None = None
+    rejected: JsonObject | None = None
 
     @property
     def answered(self) -> bool:
         """Whether there is an answer."""
         return self.body is not None
-
-
-def is_aborted(body: JsonObject) -> bool:
-    """Whether the engine aborted an answer, as vLLM does with all when it is stopped."""
-    choices = body.get("choices")
-    return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in choices
-    )
 
 
 def usage_of(body: JsonObject) -> Usage:

@@ -6,7 +6,6 @@ rows -> scheduler -> engine -> journal -> progress; this file only connects them
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,11 +16,12 @@ import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _
-from ..settings import Settings, private_dir
+from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
-from .engines.dedup import DedupEngine
+from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
@@ -31,24 +31,25 @@ from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError, disk_error
-from .journal.journal import ReloadOptions, mark_of
+from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line, result_line
-from .journal.sink import FileSink, Sink, StalledError, StdoutSink, open_file_sink
+from .journal.reload import ReloadOptions
+from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
+from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
+from .quality import INVALID
 from .rates import record_rate
 from .request import Outcome, Request
+from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
 from .scheduler import RecordOutcome
-
-MAX_LOGS = 20
-"""Log files of each kind that are kept."""
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) 
         )
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     files = name_outputs(inputs, job.output)
-    return detach(arguments, files.lock, files.results, _new_log(settings, "detached"))
+    return detach(arguments, files.lock, files.results, new_log(settings, "detached"))
 
 
 def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
@@ -75,6 +76,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     """
     if job.ordered and job.output == "-":
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
+    if job.adopt is not None and job.output == "-":
+        raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
@@ -146,7 +149,7 @@ class _Run:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
         selection = await select_engine(
-            self._job.engine, settings, lambda: _new_log(settings, "batch"), self._display
+            self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
         if self._job.dedup:
             selection = selection.around(DedupEngine)
@@ -203,8 +206,11 @@ class _Run:
         messages = self._messages
         shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed)
+        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        for line in self._defaults.columns.messages(model):
+            self._display.say(line)
         messages.show_start(scan, stats, shapes)
         if stats.done == stats.total:
             messages.show_all_done(stats)
@@ -224,6 +230,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
+            self._planner(sink, selection),
         )
         stack.push_async_callback(runner.close)
         try:
@@ -279,11 +286,16 @@ class _Run:
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,
+                    retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
                 ),
                 read_rows=partial(iter_open_rows, self._inputs, self._defaults, scan),
                 restart=job.restart,
                 ordered=job.ordered,
+                retry_where=job.retry_where,
+                take_over=TakeOver(
+                    job.adopt, (lambda row: is_repeatable(row.body)) if job.dedup else None
+                ),
                 counter=counter,
             ),
         )
@@ -322,6 +334,9 @@ class _Run:
 
         def record(request: Request, outcome: Outcome, attempts: int) -> None:
             name = keys[request.file]
+            if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
+                stats.add_kept()
+                return
             if outcome.body is not None:
                 line = result_line(
                     request,
@@ -331,15 +346,30 @@ class _Run:
                     attempts=attempts,
                     prefix=prefix,
                     keep_prompt=self._defaults.keep_prompt,
+                    again=outcome.again,
                 )
                 sink.add_result(request.file, request.line, line)
             else:
                 assert outcome.failure is not None
-                line = error_line(request, outcome.failure, name=name, attempts=attempts)
+                line = error_line(
+                    request,
+                    outcome.failure,
+                    name=name,
+                    number=sink.number(request.file),
+                    attempts=attempts,
+                    body=outcome.rejected,
+                )
                 sink.add_error(request.file, request.line, line)
             stats.add(outcome)
 
         return record
+
+    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
+        def make_plan(request: Request) -> AnswerPlan:
+            earlier = sink.earlier(request.file, request.line)
+            return AnswerPlan(request, selection.continues, earlier)
+
+        return make_plan
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
@@ -350,7 +380,13 @@ class _Run:
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
-                line = error_line(row, failure, name=self._keys[row.file], attempts=0)
+                line = error_line(
+                    row,
+                    failure,
+                    name=self._keys[row.file],
+                    number=sink.number(row.file),
+                    attempts=0,
+                )
                 sink.add_error(row.file, row.line, line)
                 stats.add(Outcome(failure=failure))
             elif isinstance(row, InvalidRow) or mark != mark_of(row):
@@ -358,15 +394,6 @@ class _Run:
                 raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
             else:
                 yield row
-
-
-def _new_log(settings: Settings, kind: str) -> Path:
-    """Return a path for a log of vLLM (``batch``) or a ``detached`` run; remove the oldest logs."""
-    folder = private_dir(settings.paths.state / "logs")
-    logs = sorted(folder.glob(f"{kind}-*.log"))
-    for path in logs[: -(MAX_LOGS - 1)]:
-        path.unlink(missing_ok=True)
-    return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
 def _exit_code(stats: RunStats) -> Exit:

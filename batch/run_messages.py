@@ -8,8 +8,8 @@ from pathlib import Path
 from ..i18n import _, plural
 from .inputs.scan import InputScan
 from .inputs.shapes import ShapeCounts
-from .journal.journal import Repairs
 from .journal.output_files import OutputFiles
+from .journal.reload import Repairs
 from .outputs.export import TableSummary
 from .progress import ProgressDisplay
 from .run_stats import RunStats
@@ -45,6 +45,13 @@ class RunMessages:
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
         self._show_edits(repairs, files)
+        if repairs.copied:
+            text = plural(
+                "{n} row has the answer that the same request got before.",
+                "{n} rows have the answers that the same requests got before.",
+                repairs.copied,
+            )
+            self.display.say(text.format(n=repairs.copied))
 
     def _show_edits(self, repairs: Repairs, files: OutputFiles) -> None:
         """Report what became of answers because the input is not what it was."""

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from ..errors import Code
 from ..i18n import _, plural
 from .engines.engine import EngineState
+from .quality import COUNTED, INVALID, Quality, quality_of
 from .request import Outcome
 
 
@@ -29,6 +30,8 @@ class RunStats:
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    qualities: Counter[str] = field(default_factory=Counter)  # in earlier runs too
+    again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
     states: tuple[EngineState, ...] = ()
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
@@ -76,13 +79,22 @@ class RunStats:
         """Count a finished row."""
         if outcome.answered:
             self.answered += 1
+            self.qualities[quality_of(outcome.body or {}).value] += 1
             self.copied += outcome.copied
+            if outcome.again is not None:
+                self.again[outcome.again] += 1
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
         else:
             self.failed += 1
             assert outcome.failure is not None
             self.failures[str(outcome.failure.code)] += 1
+            self.qualities[INVALID] += outcome.failure.code is Code.INVALID_ANSWER
+
+    def add_kept(self) -> None:
+        """Count a row that was asked again in vain, and keeps its earlier answer."""
+        self.answered_before += 1
+        self.again["in vain"] += 1
 
     def eta(self) -> float | None:
         """Return the remaining seconds at the rate of the last minute; None without a rate.
@@ -109,10 +121,12 @@ class RunStats:
         if self.all_failed:
             n = self.all_failed
             parts["errors"] = plural("{n} error", "{n} errors", n).format(n=n)
+        if marks := quality_counts(self.qualities):
+            parts["qualities"] = marks
         if self.retries:
             causes = ", ".join(f"{code} {n}" for code, n in self.retries.most_common())
             parts["retries"] = _("retries: {causes}").format(causes=causes)
-        for name in ("retries", "tokens", "rate", "errors"):
+        for name in ("retries", "tokens", "rate", "qualities", "errors"):
             if columns is None or cell_len(", ".join(parts.values())) <= columns:
                 break
             parts.pop(name, None)
@@ -126,8 +140,10 @@ class RunStats:
             "done": self.done,
             "answered": self.answered_before + self.answered,
             "failed": self.all_failed,
+            **{name: self.qualities[name] for name in COUNTED},
             "copied": self.copied,
             "in_flight": self.in_flight,
+            "again": dict(self.again),
             "retries": dict(self.retries),
             "failures": dict(self.failures),
             "servers": [_state_as_json(state) for state in self.states],
@@ -183,16 +199,30 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def quality_counts(qualities: Mapping[str, int]) -> str:
+    """Return what is not simply answered or failed: ``3 cut, 1 empty``; '' for nothing."""
+    texts = {
+        Quality.CUT.value: _("{n:,} cut"),
+        Quality.EMPTY.value: _("{n:,} empty"),
+        Quality.LOOPED.value: _("{n:,} looped"),
+        INVALID: _("{n:,} invalid"),
+    }
+    counts = ((texts[name], qualities.get(name, 0)) for name in COUNTED)
+    return ", ".join(text.format(n=n) for text, n in counts if n)
+
+
 def summary(stats: RunStats) -> str:
     """Return the last line of a finished run."""
     text = plural(
-        "{total} row: {answered} answered, {failed} failed. "
+        "{total} row: {answered} answered, {failed} failed{qualities}. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
-        "{total} rows: {answered} answered, {failed} failed. "
+        "{total} rows: {answered} answered, {failed} failed{qualities}. "
         "{n} in {time}: {rate:.1f} rows/s, {tokens:.0f} tokens/s.",
         stats.total,
     )
+    marks = quality_counts(stats.qualities)
     return text.format(
+        qualities=f" ({marks})" if marks else "",
         total=stats.total,
         answered=stats.answered_before + stats.answered,
         failed=stats.all_failed,
@@ -215,6 +245,16 @@ def details(stats: RunStats) -> list[tuple[str, str]]:
             rows.append((label, rate.format(n=n, rate=n / stats.seconds)))
     if stats.copied:
         rows.append((_("Duplicate rows"), _("{n:,} not asked again").format(n=stats.copied)))
+    if stats.again:
+        names = {
+            "continued": _("{n:,} continued"),
+            "larger budget": _("{n:,} with a larger budget"),
+            "penalty": _("{n:,} with a penalty"),
+            "resampled": _("{n:,} resampled"),
+            "in vain": _("{n:,} in vain (their earlier answers stay)"),
+        }
+        texts = [names[name].format(n=n) for name, n in stats.again.most_common()]
+        rows.append((_("Asked again"), ", ".join(texts)))
     for label, counts in ((_("Retries"), stats.retries), (_("Failed"), stats.failures)):
         if counts:
             causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())

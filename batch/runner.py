@@ -9,6 +9,7 @@ from ..errors import Code, Failure
 from ..i18n import _, plural
 from ..signals import call_on_signal
 from ..tasks import FailureReporter, start_supervised
+from .answer_plan import MakePlan, SingleRequest
 from .engines.engine import Engine
 from .engines.selection import EngineSelection
 from .journal.sink import Sink
@@ -45,6 +46,7 @@ class BatchRunner:
     display: ProgressDisplay
     stalled: Callable[[], bool]
     publish: Callable[[RunStats], None]
+    make_plan: MakePlan = SingleRequest
     signum: int | None = None
     _engine: Engine = field(init=False)
     _progress_failures: FailureReporter = field(init=False)
@@ -143,6 +145,7 @@ class BatchRunner:
             max_in_flight=max_in_flight,
             retries=self._retries,
             proven=self.sink.answered > 0,
+            make_plan=self.make_plan,
             report=self.display.warn,
         )
         if not self._started:

@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import Code, EngineError, Failure, Scope, sentence
 from ..i18n import _
 from ..tasks import FailureReporter
+from .answer_plan import MakePlan, SingleRequest
 from .engines.engine import Engine
 from .request import Outcome, Request
 from .run_stats import duration
@@ -22,6 +23,8 @@ from .run_stats import duration
 _ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
 _MAX_DEFERRED = 1000  # refusals that are held back at most
+_MAX_WAITING = 4096  # rows that wait outside the window for another try
+_MAX_FORBIDDEN = 20  # rows refused with 403, without an answer between them
 _SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
 _PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
 
@@ -46,8 +49,10 @@ class RetryRule:
 
     def pause(self, tries: int, retry_after: float | None = None) -> float:
         """Seconds to wait after `tries` failed tries; at least the server's `retry_after`."""
-        jitter = random.uniform(0, min(self.cap, self.base * 2 ** min(tries, 16)))  # noqa: S311
-        return jitter + min(retry_after or 0.0, self.wait)
+        spread = min(self.cap, self.base * 2 ** min(tries, 16))
+        if retry_after is not None:  # the server knows better than a doubling does
+            spread = min(spread, max(self.base, retry_after / 2))
+        return random.uniform(0, spread) + min(retry_after or 0.0, self.wait)  # noqa: S311
 
 
 @dataclass(slots=True)
@@ -97,9 +102,11 @@ class RequestScheduler:
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
     run's fault; otherwise it is the row's. When the first `refusal_limit` rows are all refused for
-    one reason, that stops the run too, unless it is `proven` by earlier answers. At most
-    `max_in_flight` rows are in flight, where that is less than the engine's window. `report` gets
-    warnings for a person.
+    one reason, that stops the run too, unless it is `proven` by earlier answers. A 403 concerns the
+    row alone where other rows are answered (a gateway that moderates prompts), else the run. At
+    most `max_in_flight` rows are in flight, where that is less than the engine's window. `report`
+    gets warnings for a person. `make_plan` decides what a row is asked after an answer that is not
+    whole.
     """
 
     engine: Engine
@@ -110,16 +117,20 @@ class RequestScheduler:
     refusal_limit: int = 20
     max_in_flight: int | None = None
     proven: bool = False
+    make_plan: MakePlan = SingleRequest
     report: Callable[[str], None] | None = None
     retries: Counter[Code] = field(default_factory=Counter)
     budget: RetryBudget = field(default_factory=RetryBudget)
     _in_flight: dict[tuple[int, int], Request] = field(default_factory=dict)
     _workers: int = 0
+    _waiting: int = 0  # of the workers: those outside the window, with a row that was refused
+    _returning: deque[asyncio.Future[None]] = field(default_factory=deque)
     _exhausted: asyncio.Event = field(default_factory=asyncio.Event)  # no more rows are taken
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _first_rows: dict[tuple[int, int], bool] = field(default_factory=dict)  # True: refused
     _try_started: dict[tuple[int, int], float] = field(default_factory=dict)
     _deferred: list[tuple[Request, Outcome, int]] = field(default_factory=list)
+    _forbidden: list[tuple[Request, Outcome]] = field(default_factory=list)  # since the last answer
     _outage_start: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
@@ -138,6 +149,10 @@ class RequestScheduler:
             if self._recovery is not None:
                 self._recovery.cancel()
         if not self._stopping.is_set():
+            if self._forbidden and not self.proven:
+                failure = self._forbidden[0][1].failure
+                raise RunFaultError(sentence(failure.message if failure is not None else ""))
+            self._record_forbidden()
             self._record_deferred()
 
     @property
@@ -150,26 +165,40 @@ class RequestScheduler:
         window = self.engine.window
         return window if self.max_in_flight is None else min(window, self.max_in_flight)
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether another worker may start. Rows that come back have their turn before new ones."""
+        active = self._workers - self._waiting
+        return active < self._slots and self._waiting < _MAX_WAITING and not self._returning
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether a worker whose row has ended may take another one."""
+        return self._workers - self._waiting <= self._slots and not self._returning
+
     def stop(self) -> None:
         """Take no more rows; those in flight may end."""
         self._stopping.set()
         self._exhausted.set()
+        while self._returning:
+            self._wake_one()
 
     async def _spawn_workers(self, group: asyncio.TaskGroup) -> None:
         """Keep as many workers as there are slots."""
         while not self._exhausted.is_set():
-            while self._workers < self._slots and not self._exhausted.is_set():
+            while self._has_room and not self._exhausted.is_set():
                 self._workers += 1
                 group.create_task(self._work())
                 # The first requests are on their way before the last are prepared: with 1,024 of
                 # them the first answer came after 1.4 s instead of 2.1, and all 5% sooner.
                 await asyncio.sleep(0)
+            self._wake_one()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._exhausted.wait(), _SPAWN_INTERVAL)
 
     async def _work(self) -> None:
         try:
-            while self._workers <= self._slots and not self._exhausted.is_set():
+            while self._may_go_on and not self._exhausted.is_set():
                 request = next(self.rows, None)
                 if request is None:
                     self._exhausted.set()
@@ -184,13 +213,15 @@ class RequestScheduler:
                     del self._in_flight[key]
         finally:
             self._workers -= 1
+            self._wake_one()
 
     async def _process(self, request: Request) -> None:
-        tries = attempts = 0
+        plan = self.make_plan(request)
+        tries = attempts = asked = 0  # attempts of this request, and of those before it
         while True:
             self._try_started[request.file, request.line] = time.monotonic()
             try:
-                outcome = await self.engine.answer(request)
+                outcome = await self.engine.answer(plan.request)
             finally:
                 del self._try_started[request.file, request.line]
             # vLLM's serving classes take a cancellation for a client that left, and answer it
@@ -201,19 +232,33 @@ class RequestScheduler:
             failure = outcome.failure
             if failure is None:
                 self._count_answer()
-                self.record(request, outcome, attempts + 1)
-                return
+                asked += attempts + 1
+                if (last := plan.take(outcome)) is not None:
+                    self.record(request, last, asked)
+                    return
+                tries = attempts = 0
+                continue
             scope = self._scope(failure)
             if failure.code in _ENGINE_LOST:
                 killed = failure.code is Code.ENGINE_KILLED
                 in_flight = tuple(self._in_flight.values())
                 raise EngineDiedError(sentence(failure.message), in_flight, killed=killed)
+            if failure.status == 403 and len(self._forbidden) < _MAX_FORBIDDEN:
+                self._forbidden.append((request, outcome))
+                return
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
             attempts += scope is Scope.ROW
             if not failure.retryable or attempts >= self.rule.attempts:
-                self._record_refusal(request, outcome, max(attempts, 1))
-                return
+                asked += max(attempts, 1)
+                if (last := plan.take(outcome)) is not None and last.failure is None:
+                    self.record(request, last, asked)
+                elif last is not None:
+                    self._record_refusal(request, last, asked)
+                if last is not None:
+                    return
+                tries = attempts = 0
+                continue
             self.retries[failure.code] += 1
             if not await self._pause(failure, tries):
                 return  # stopping: the row stays open
@@ -237,8 +282,33 @@ class RequestScheduler:
                 raise RunFaultError(text.format(problem=problem, time=duration(outage)))
         if failure.code is Code.UNREACHABLE:
             return await self._wait_for_recovery(failure)
-        pause = max(self.rule.pause(tries, failure.retry_after), self.budget.take())
-        return not await self._stopped_within(pause)
+        pause = self.rule.pause(tries, failure.retry_after)
+        if not failure.is_rate_limit:  # there the engine keeps to the rate that the server takes
+            pause = max(pause, self.budget.take())
+        return await self._sleep(pause)
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Leave the window for so long, and come back when there is room; False when stopping."""
+        self._waiting += 1
+        try:
+            self._wake_one()
+            if await self._stopped_within(seconds):
+                return False
+            while self._workers - self._waiting >= self._slots:
+                turn = asyncio.get_running_loop().create_future()
+                self._returning.append(turn)
+                await turn
+            return not self._stopping.is_set()
+        finally:
+            self._waiting -= 1
+
+    def _wake_one(self) -> None:
+        """Let the first row that has waited long enough look for room again."""
+        while self._returning:
+            turn = self._returning.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     async def _wait_for_recovery(self, failure: Failure) -> bool:
         """Wait for the one task that probes the server, as every row does that met the outage."""
@@ -271,6 +341,7 @@ class RequestScheduler:
     def _count_answer(self) -> None:
         self.budget.earn()
         self._outage_start = None
+        self._record_forbidden()
         if not self.proven:
             self.proven = True
             self._record_deferred()
@@ -294,6 +365,14 @@ class RequestScheduler:
         ):
             text = _("The first {n} rows were all refused for one reason: {reason}")
             raise RunFaultError(text.format(n=len(self._deferred), reason=reasons.pop()))
+
+    def _record_forbidden(self) -> None:
+        """Record the rows refused with 403 as failed: the key is good for others."""
+        forbidden, self._forbidden = self._forbidden, []
+        for request, outcome in forbidden:
+            if outcome.failure is not None:
+                failure = replace(outcome.failure, code=Code.FORBIDDEN)
+                self.record(request, replace(outcome, failure=failure), 1)
 
     def _record_deferred(self) -> None:
         deferred, self._deferred = self._deferred, []

@@ -14,7 +14,8 @@ from ..sanitize import clean
 from .journal.lock import holder_of, is_held
 from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
 from .journal.output_files import OutputFiles, resolve_link
-from .run_stats import duration
+from .quality import COUNTED
+from .run_stats import duration, quality_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class RunStatus:
     `state` is ``starting``, ``running``, ``finished``, ``interrupted``, ``lost`` (the engine or
     server was) or ``killed`` (the run ended without recording its state). `holder` is the process
     that runs it (`host`, `pid`, `start` in seconds since 1970); `progress` is the last
-    `RunStats.as_json` that it wrote, if any; `rows`, `answered` and `failed` come from the
-    manifest, or from the progress where that is newer.
+    `RunStats.as_json` that it wrote, if any; `rows`, `answered`, `failed` and the counts by
+    quality come from the manifest, or from the progress where that is newer.
     """
 
     results: str
@@ -33,6 +34,10 @@ class RunStatus:
     rows: int = 0
     answered: int = 0
     failed: int = 0
+    cut: int = 0
+    empty: int = 0
+    looped: int = 0
+    invalid: int = 0
     holder: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
 
@@ -59,11 +64,22 @@ def status(name: str) -> RunStatus:
     rows, answered, failed = (
         (0, 0, 0) if manifest is None else (manifest.rows, manifest.answered, manifest.failed)
     )
+    qualities: Mapping[str, int] = {} if manifest is None else manifest.qualities
     if state in ("running", "killed") and progress:
+        qualities = progress
         rows, answered, failed = (int(progress[key]) for key in ("total", "answered", "failed"))
     if state not in ("running", "killed"):
         progress = {}
-    return RunStatus(str(files.results), state, rows, answered, failed, holder, progress)
+    return RunStatus(
+        str(files.results),
+        state,
+        rows,
+        answered,
+        failed,
+        **{name: int(qualities.get(name, 0)) for name in COUNTED},
+        holder=holder,
+        progress=progress,
+    )
 
 
 def _files(path: Path) -> OutputFiles:
@@ -92,6 +108,9 @@ def status_lines(run: RunStatus) -> list[str]:
     counts = _("{done} of {rows} rows are done, {failed} of them failed.").format(
         done=done, rows=run.rows, failed=run.failed
     )
+    if marks := quality_counts(asdict(run)):
+        text = _("{counts} Of the answers, {marks}.")
+        counts = text.format(counts=counts, marks=marks)
     process = _("PID {pid} on {host}").format(
         pid=run.holder.get("pid", "?"), host=run.holder.get("host", "?")
     )

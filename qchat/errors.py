@@ -53,6 +53,7 @@ class Code(enum.StrEnum):
     INVALID_REQUEST = "invalid_request"
     CONTEXT_LENGTH = "context_length_exceeded"
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     UNKNOWN_MODEL = "unknown_model"
     NOT_FOUND = "not_found"
     UNSUPPORTED = "unsupported"
@@ -67,6 +68,7 @@ class Code(enum.StrEnum):
     ENGINE_DEAD = "engine_dead"
     ENGINE_KILLED = "engine_killed"
     POISON = "poison"
+    INVALID_ANSWER = "invalid_answer"
 
 
 class Meaning(NamedTuple):
@@ -81,6 +83,7 @@ MEANING: Mapping[Code, Meaning] = {
     Code.INVALID_REQUEST: Meaning(Scope.ROW, retryable=False),
     Code.CONTEXT_LENGTH: Meaning(Scope.ROW, retryable=False),
     Code.UNAUTHORIZED: Meaning(Scope.RUN, retryable=False),
+    Code.FORBIDDEN: Meaning(Scope.ROW, retryable=False),  # the key is good for other requests
     Code.UNKNOWN_MODEL: Meaning(Scope.RUN, retryable=False),
     Code.NOT_FOUND: Meaning(Scope.RUN, retryable=False),
     Code.UNSUPPORTED: Meaning(Scope.ROW, retryable=False),
@@ -95,6 +98,7 @@ MEANING: Mapping[Code, Meaning] = {
     Code.ENGINE_DEAD: Meaning(Scope.RUN, retryable=True),
     Code.ENGINE_KILLED: Meaning(Scope.RUN, retryable=True),  # from outside, by a signal
     Code.POISON: Meaning(Scope.ROW, retryable=False),
+    Code.INVALID_ANSWER: Meaning(Scope.ROW, retryable=False),  # after the tries for its form
 }
 
 
@@ -115,6 +119,13 @@ class Failure:
     def scope(self) -> Scope:
         """Whom it concerns."""
         return MEANING[self.code].scope
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether the server limits the rate, or has said when to come back: it is well itself."""
+        return self.code is Code.RATE_LIMITED or (
+            self.code is Code.OVERLOADED and self.retry_after is not None
+        )
 
     @property
     def retryable(self) -> bool:
@@ -149,14 +160,28 @@ def error_message(body: Any) -> str:
     """The server's own words in an error body of any known shape, or ''.
 
     Known: ``{"error": {"message": …}}`` (OpenAI, vLLM), ``{"error": "…"}`` (Ollama),
-    ``{"message": …}`` (older vLLM), ``{"detail": …}`` (FastAPI).
+    ``{"message": …}`` (older vLLM), ``{"detail": …}`` (FastAPI, whose list of errors of validation
+    becomes ``body.messages: Field required; …``), and plain text.
     """
+    if isinstance(body, str):
+        return body
     if not isinstance(body, Mapping):
         return ""
-    error = body.get("error", body)
+    error = body.get("error") or body
     if isinstance(error, Mapping):
         error = error.get("message") or error.get("detail") or ""
+    if isinstance(error, list):
+        return "; ".join(filter(None, map(_validation_error, error)))
     return error if isinstance(error, str) else str(error)
+
+
+def _validation_error(error: Any) -> str:
+    """One of FastAPI's errors of validation: ``{"loc": ["body", "messages"], "msg": "…"}``."""
+    if not isinstance(error, Mapping) or not isinstance(error.get("msg"), str):
+        return error if isinstance(error, str) else ""
+    place = error.get("loc")
+    path = ".".join(map(str, place)) if isinstance(place, list | tuple) else ""
+    return f"{path}: {error['msg']}" if path else str(error["msg"])
 
 
 def is_too_long(server_text: str) -> bool:

@@ -88,10 +88,10 @@ def no_such_option(error: click.NoSuchOption) -> click.NoSuchOption:
     if similar := similar_options(error.option_name, options):
         hint = _("Did you mean {names}?").format(names=", ".join(similar))
     elif "--extra-body" in options:
-        from .sampling import PARAMETERS
+        from .request_schema import CHAT_PARAMETERS
 
         name = error.option_name.lstrip("-").replace("-", "_")
-        if name in PARAMETERS:
+        if name in CHAT_PARAMETERS:
             text = _("A request parameter without an option is given as {example}.")
             hint = text.format(example=f"--extra-body '{{\"{name}\": ...}}'")
     message = f"{better.message} {hint}".rstrip()

@@ -16,19 +16,6 @@ from .json_types import JsonObject
 
 _INT64 = 2**63
 _RESERVED = frozenset({"messages", "model", "prompt", "stream", "stream_options"})
-PARAMETERS = frozenset(
-    (
-        *("model", "max_tokens", "max_completion_tokens", "min_tokens", "n", "seed", "priority"),
-        *("temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"),
-        *("repetition_penalty", "length_penalty", "repetition_detection", "logit_bias"),
-        *("stop", "stop_token_ids", "bad_words", "ignore_eos", "skip_special_tokens"),
-        *("logprobs", "top_logprobs", "response_format", "structured_outputs"),
-        *("tools", "tool_choice", "parallel_tool_calls"),
-        *("chat_template_kwargs", "reasoning_effort", "thinking_token_budget"),
-    )
-)
-"""Keys of a messages or prompt line that are parameters of the request; others are columns."""
-
 _SAME = {"max_tokens": "max_completion_tokens"}  # two names of one parameter
 _TEMPLATE = "chat_template_kwargs"
 

@@ -71,7 +71,16 @@ def set_up(version: str, verbose: bool, handle: int) -> None:
     target = install.stored_state()
     if not target or target.get("where") != str(install.VENV):
         raise RefusedError("There is no .venv: make setup comes first.")
-    if state.is_file() and json.loads(state.read_text(encoding="utf-8")) == target:
+    if target.get("packages") == "":
+        raise RefusedError("The set-up of .venv is not complete: make setup goes on with it.")
+    earlier = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    if earlier == target:
+        return
+    if dict(earlier, project="") == dict(target, project=""):  # qchat alone has changed
+        log = folder / "setup.log"
+        pip = PipRunner(folder / "bin" / "python", log, verbose=verbose, inherit=[handle])
+        pip.run("install", "--no-deps", "--no-build-isolation", "-e", str(install.ROOT))
+        state.write_text(json.dumps(target), encoding="utf-8")
         return
     python = "python{}.{}".format(*sys.version_info[:2])
     install.say("Copying .venv to {}".format(folder.relative_to(install.ROOT)))
@@ -79,7 +88,7 @@ def set_up(version: str, verbose: bool, handle: int) -> None:
     folder.parent.mkdir(exist_ok=True)
     link_tree(install.VENV, folder)
     site = folder / "lib" / python / "site-packages"
-    (folder / "setup.log").unlink()  # the copy's own, not .venv's
+    (folder / "setup.log").unlink(missing_ok=True)  # the copy's own, not .venv's
     pip = PipRunner(
         folder / "bin" / "python", folder / "setup.log", verbose=verbose, inherit=[handle]
     )

@@ -118,6 +118,15 @@ Examples:
     ),
 )
 @click.option(
+    "--idle-stop",
+    callback=time_span,
+    metavar="DURATION",
+    help=_(
+        "End vLLM after so long without a request, such as 20m, and start it again for the next "
+        "one, which waits. The GPU's memory is free meanwhile."
+    ),
+)
+@click.option(
     "--allow-route",
     "allowed_routes",
     multiple=True,
@@ -171,6 +180,7 @@ def serve(
     allowed_origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...],
     stall_timeout: float | None,
+    idle_stop: float | None,
     allowed_routes: tuple[str, ...],
     detach: bool,
     no_wait: bool,
@@ -217,6 +227,7 @@ def serve(
         allowed_origins=allowed_origins,
         allowed_hosts=allowed_hosts,
         stall_timeout=stall_timeout,
+        idle_stop=idle_stop or None,  # 0 for never
         limits=limits,
         total_limits=total_limits,
         allowed_routes=tuple(map(parse_route, allowed_routes)),

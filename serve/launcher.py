@@ -23,7 +23,8 @@ from ..processes import exit_now
 from .access import access_rules
 from .planning.launcher_options import LauncherOptions
 from .planning.passthrough_args import option_names, to_arguments
-from .processes import ports
+from .processes import inherited_sockets, ports
+from .processes.inherited_sockets import InheritedSockets
 
 if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before it imports vLLM
     lifeline.tie_to_parent()
@@ -45,16 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(text.format(host=options.host, hosts=", ".join(LOOPBACK)))
         if options.parent_pid is not None:
             lifeline.die_with_parent(signal.SIGTERM, options.parent_pid)
-        if options.uds is None:
+        sockets = inherited_sockets.inherited()
+        if sockets is None and options.uds is None:
             ports.check(options.host, options.port)
-        _serve(options, MIDDLEWARE if has_access_rules else None)
+        _serve(options, MIDDLEWARE if has_access_rules else None, sockets)
     except QchatError as error:
         print(_("Error: {error}").format(error=error), file=sys.stderr)  # noqa: T201
         return error.exit_code
     return Exit.OK
 
 
-def _serve(options: LauncherOptions, middleware: str | None) -> None:
+def _serve(
+    options: LauncherOptions, middleware: str | None, sockets: InheritedSockets | None
+) -> None:
     installed = vllm_startup.installed_vllm()
     warning = vllm_startup.check_version(installed, Use.SERVE)
     if warning is not None:
@@ -72,14 +76,17 @@ def _serve(options: LauncherOptions, middleware: str | None) -> None:
     with vllm_startup.socket_folder() as temporary:
         vllm_startup.set_environment(Path(temporary))
         try:
-            _run(installed, vllm_options, options.vllm_args)
+            _run(installed, vllm_options, options.vllm_args, sockets)
         finally:
             if options.uds is not None:  # vLLM leaves it
                 Path(options.uds).unlink(missing_ok=True)
 
 
 def _run(
-    installed: vllm_startup.InstalledVllm, options: dict[str, str], vllm_args: Sequence[str]
+    installed: vllm_startup.InstalledVllm,
+    options: dict[str, str],
+    vllm_args: Sequence[str],
+    sockets: InheritedSockets | None,
 ) -> None:
     """Run the API server with vLLM's `options` by name, then `vllm_args`, which win."""
     in_one_process = vllm_startup.one_process(installed, options | option_names(vllm_args))
@@ -101,8 +108,13 @@ def _run(
     load("validate_parsed_serve_args")(arguments)
     from .access.http_protocol import GuardedProtocol
 
-    with vllm_startup.forked_engines() if in_one_process else contextlib.nullcontext():
-        uvloop.run(load("run_server")(arguments, http=GuardedProtocol))
+    run_server = load("run_server")
+    with contextlib.ExitStack() as stack:
+        if in_one_process:
+            stack.enter_context(vllm_startup.forked_engines())
+        if sockets is not None:
+            stack.enter_context(sockets.used_by(run_server))
+        uvloop.run(run_server(arguments, http=GuardedProtocol))
 
 
 if __name__ == "__main__":

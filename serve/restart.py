@@ -105,7 +105,7 @@ def _restart_in_place(
 def _wait_until_ready(registry: "ServerRegistry", before: "ServerRecord") -> None:
     """Show the progress until the server is ready after another start than `before`. Raises
     `EngineError` where it ends instead."""
-    from .registry.records import FAILED, READY
+    from .registry.records import FAILED, IDLE, SERVING
     from .supervision.phases import LogTail, Phase, StartProgress
     from .supervision.start_display import Display
 
@@ -118,7 +118,7 @@ def _wait_until_ready(registry: "ServerRegistry", before: "ServerRecord") -> Non
             runs = registry.is_locked(before.name)
             record = registry.read(before.name)
             if record is not None and record.starts > before.starts:
-                if record.state == READY:
+                if record.state in (*SERVING, IDLE):
                     return
                 if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                     display(progress.step)

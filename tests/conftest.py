@@ -12,7 +12,7 @@ from tests import tools
 settings.register_profile("qchat", deadline=None)
 settings.load_profile("qchat")
 
-OWN_VARIABLES = ("QCHAT_SOAK_", "QCHAT_NEW_SCREENS", tools.REQUIRE)
+OWN_VARIABLES = ("QCHAT_SOAK_", "QCHAT_NEW_SCREENS", "QCHAT_TEST_CLIENTS", tools.REQUIRE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

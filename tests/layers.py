@@ -96,7 +96,7 @@ QCHAT = Layers(
 BATCH = Layers(
     "qchat.batch",
     (
-        ("request", "background", "message_stream"),
+        ("request", "response", "quality", "background", "message_stream"),
         ("inputs",),
         ("journal", "engines"),
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere

@@ -14,6 +14,9 @@ INITIAL_LIMIT = 256
 MAX_LIMIT = 4096
 """And the most it goes to: four times vLLM's largest default for one step."""
 
+MIN_LIMIT = 8
+"""And the least that refusals lower it to."""
+
 QUEUE_RATIO = 1.0
 """Requests that should wait at the server, as a share of those that run: one for each, so that all
 can end at once. With more, other people's requests would stand behind thousands for nothing."""
@@ -131,7 +134,7 @@ class AdaptiveConcurrency:
             self._second_start, self._tries, self._refusals = now, 0, 0
             if overloaded:
                 self._slow_growth_until = now + _SLOW_GROWTH_SECONDS
-                self._set(self.limit * 0.8)
+                self._set(max(self.limit * 0.8, min(self.limit, MIN_LIMIT)))
                 self._hill_climb.reset(self.limit)
         self._tries += 1
         self._refusals += refusals

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import orjson
 
 from ... import __version__
 from ...api.aiohttp_errors import failure_from_exception
@@ -22,12 +21,13 @@ from ...api.endpoint import Endpoint, retry_after
 from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _
-from ...json_types import JsonObject
 from ...tasks import start_supervised
-from ..request import CHAT, COMPLETIONS, Outcome, Request, dumps, is_aborted, usage_of
+from ..request import CHAT, Outcome, Request, dumps, usage_of
+from ..response import decode, judge, readable_text
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
 from .metrics import ServerLoad, parse_load
+from .pacing import RequestPacer
 from .stall_detector import StallDetector
 
 CONNECT_TIMEOUT = 10.0
@@ -44,13 +44,10 @@ changes, and when it does not (a read costs vLLM's front end 5 to 10 ms)."""
 _GENERATION_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 _CONTROL_TIMEOUT = aiohttp.ClientTimeout(total=20)  # for requests that generate nothing
 
-_CAPACITY_CODES = {Code.OVERLOADED, Code.RATE_LIMITED}
-_UNAVAILABLE_CODES = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
+_CONTINUING = {"vllm", "sglang"}
+"""Owners of models, as servers list them, whose servers know `continue_final_message`."""
 
-_CONTENT_ALTERNATIVES = (
-    *("tool_calls", "function_call", "refusal"),
-    *("reasoning", "reasoning_content"),
-)
+_UNAVAILABLE_CODES = {Code.UNREACHABLE, Code.DISCONNECTED, Code.OVERLOADED}
 
 
 class ServerUnavailableError(EngineError):
@@ -60,7 +57,8 @@ class ServerUnavailableError(EngineError):
 class HttpEngine:
     """One server. See `batch.engines.engine.Engine`.
 
-    `report` gets warnings for a person. A server behind a Unix socket is asked at `socket_path`.
+    `pacer` limits the rate of its requests; `report` gets warnings for a person. A server behind a
+    Unix socket is asked at `socket_path`.
     """
 
     def __init__(
@@ -68,13 +66,17 @@ class HttpEngine:
         endpoint: Endpoint,
         concurrency: Concurrency,
         *,
+        pacer: RequestPacer | None = None,
         report: Callable[[str], None] | None = None,
         socket_path: Path | None = None,
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
+        self.waiting = 0  # for their turn, before they are sent
+        self.continues = False  # known after `models`
         self._endpoint = endpoint
         self._concurrency = concurrency
+        self._pacer = RequestPacer() if pacer is None else pacer
         self._report = report
         self._socket_path = socket_path
         self._listing_models = False
@@ -164,19 +166,27 @@ class HttpEngine:
             raise (ServerUnavailableError if unavailable else EngineError)(failure.message)
         data = (outcome.body or {}).get("data")
         models = data if isinstance(data, list) else []
+        owners = {model.get("owned_by") for model in models if isinstance(model, dict)}
+        self.continues = bool(owners) and owners <= _CONTINUING
         return [str(model["id"]) for model in models if isinstance(model, dict) and "id" in model]
 
     async def answer(self, request: Request) -> Outcome:
-        """Send the request once."""
+        """Send the request once, when its turn has come."""
+        self.waiting += 1
+        try:
+            tokens = await self._pacer.admit(request)
+        finally:
+            self.waiting -= 1
         self.in_flight += 1
         try:
             outcome = await self._answer(request)
         finally:
             self.in_flight -= 1
+        self._pacer.record(outcome, tokens)
         if outcome.answered:
             self._answered += 1
             self._concurrency.record_answer(outcome.usage.completion_tokens)
-        elif outcome.failure is not None and outcome.failure.code in _CAPACITY_CODES:
+        elif outcome.failure is not None and outcome.failure.code is Code.OVERLOADED:
             self._concurrency.record_refusal()
         return outcome
 
@@ -193,13 +203,8 @@ class HttpEngine:
             return Outcome(failure=Failure(Code.NO_PROGRESS, text))
         if outcome.body is None:
             return outcome
-        if is_aborted(outcome.body):
-            text = _("The server aborted the answer.")
-            return Outcome(failure=Failure(Code.OVERLOADED, text, 200), seconds=outcome.seconds)
-        is_chat = request.endpoint in (CHAT, COMPLETIONS)
-        if is_chat and (problem := _find_problem(outcome.body)) is not None:
-            failure = Failure(Code.BAD_RESPONSE, problem, 200)
-            return Outcome(failure=failure, seconds=outcome.seconds)
+        if (failure := judge(outcome.body, request.endpoint)) is not None:
+            return Outcome(failure=self._explain(failure), seconds=outcome.seconds)
         self.stall_detector.record_answer(outcome.seconds, outcome.usage.completion_tokens)
         return outcome
 
@@ -276,8 +281,9 @@ class HttpEngine:
             )
         seconds = time.monotonic() - started
         try:
-            body = orjson.loads(raw)
-        except orjson.JSONDecodeError:
+            body = decode(raw)
+        except ValueError:
+            body = readable_text(raw)
             if status == 200:
                 text = _("The server's answer is not JSON; is this an OpenAI-compatible server?")
                 return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
@@ -286,8 +292,7 @@ class HttpEngine:
                 failure=self._explain(from_status(status, body, seconds_to_wait)), seconds=seconds
             )
         if not isinstance(body, dict):
-            text = _("The server's answer is JSON, but not an object.")
-            return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
+            return Outcome(failure=judge(body, CHAT), seconds=seconds)
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
 
     def _explain(self, failure: Failure) -> Failure:
@@ -306,22 +311,3 @@ def _create_socket(address: tuple[Any, ...]) -> socket.socket:
         if hasattr(socket, option):  # macOS has another set
             created.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
     return created
-
-
-def _find_problem(body: JsonObject) -> str | None:
-    """Why a response body is no answer, or None. A null content is no answer; "" is one."""
-    choices = body.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return _("The server's answer has no 'choices'; is this an OpenAI-compatible server?")
-    for choice in choices:
-        if isinstance(choice, dict) and isinstance(choice.get("text"), str):
-            continue  # of the completions endpoint
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
-            return _("The server's answer has a choice without a message.")
-        for key in ("content", "reasoning", "reasoning_content"):
-            if not isinstance(message.get(key), str | list | None):
-                return _("The server's answer has a '{key}' that is not text.").format(key=key)
-        if message.get("content") is None and not any(map(message.get, _CONTENT_ALTERNATIVES)):
-            return _("The server's answer is empty.")
-    return None

@@ -28,7 +28,8 @@ from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
 from ...json_types import JsonObject
 from ...processes import kill_processes, process_family
-from ..request import Outcome, Request, is_aborted, usage_of
+from ..request import Outcome, Request, usage_of
+from ..response import judge
 from . import vllm_adapter as adapter
 from .engine import EngineState
 
@@ -40,6 +41,7 @@ LONG_RUN = 20_000
 
 # 255: the fork server was killed too, so that no process was left to report the exit code.
 _KILLED_CODES = frozenset({-signal.SIGKILL, 255})
+_COMMAND = "qchat batch FILE --model"  # in messages, before the model
 _EXIT_TIMEOUT = 2.0  # seconds to learn how an engine that is lost has ended
 _SHUTDOWN_TIMEOUT = 10.0  # seconds that vLLM gets to end by itself
 
@@ -189,9 +191,9 @@ class OfflineEngine:
             return Failure(Code.UNSUPPORTED, message)
         try:
             result = adapter.response_body(await handler(request.body))
-            if not isinstance(result, Failure) and is_aborted(result):
-                return Failure(Code.OVERLOADED, _("The engine aborted the answer."))
-            return result
+            if isinstance(result, Failure):
+                return result
+            return judge(result, request.endpoint) or result
         except Exception as error:
             if adapter.is_dead(self._engine):
                 if self._death is None:  # once: a process can be waited for only once
@@ -235,7 +237,7 @@ class OfflineEngine:
         assert self._installed is not None
         options = self._options.arguments()
         model = locate_model(self._model)
-        check_hub(model)
+        check_hub(model, _COMMAND)
         options |= options_for(model, options, cpu=self._installed.cpu, throughput=True)
         options |= {"model": model, "served-model-name": self._name, "disable-log-stats": ""}
         decided = self._options.compile is not None or "compilation-config" in options
@@ -254,7 +256,7 @@ class OfflineEngine:
 
     def _explain(self, error: Exception) -> str:
         text = _full_message(error)
-        cause = explain_log(text) or explain_hub_error(self._model, text)
+        cause = explain_log(text) or explain_hub_error(self._model, text, command=_COMMAND)
         if cause is None and self._options.log is not None:
             cause = last_error(self._options.log, self._log_start)
         cause = cause or text.strip().splitlines()[0]

@@ -15,6 +15,7 @@ from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
 from .http import HttpEngine
+from .pacing import RequestPacer
 from .servers import ServerPool
 
 WAIT_NOTICE = 1.0
@@ -23,7 +24,8 @@ WAIT_NOTICE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """The command line's options that select an engine."""
+    """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
+    tokens a minute to each server."""
 
     engine: str = "auto"
     server: str | None = None
@@ -31,6 +33,8 @@ class EngineRequest:
     api_key_env: str | None = None
     model: str | None = None
     concurrency: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -44,8 +48,9 @@ class EngineSelection:
     """The engine, the models to ask, and a line that gives the reason.
 
     `make_engine` makes another engine of the kind, where one that dies can be replaced; `log` is
-    the file that vLLM's own output goes to, if it runs in this process. A vLLM in this process is
-    not started yet; the sessions with servers are open.
+    the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
+    the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
+    this process is not started yet; the sessions with servers are open.
     """
 
     engine: Engine
@@ -56,6 +61,7 @@ class EngineSelection:
     offered: tuple[str, ...] = ()
     make_engine: Callable[[], Engine] | None = None
     log: Path | None = None
+    continues: bool = False
 
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """A copy whose engines are each wrapped in another."""
@@ -87,7 +93,15 @@ async def select_engine(
             raise UsageError(text + _local_servers_hint(settings))
         return _offline(options, settings, new_log, reporter, _("no server is configured"))
     concurrency = _concurrency(options, len(endpoints))
-    servers = [HttpEngine(endpoint, concurrency(), report=reporter.warn) for endpoint in endpoints]
+    servers = [
+        HttpEngine(
+            endpoint,
+            concurrency(),
+            pacer=RequestPacer(options.rpm, options.tpm),
+            report=reporter.warn,
+        )
+        for endpoint in endpoints
+    ]
     engine: HttpEngine | ServerPool = servers[0]
     if len(servers) > 1:
         engine = ServerPool(servers, model=options.model, report=reporter.warn)
@@ -160,7 +174,10 @@ def _http(
     fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
     reason = _("Asking {engine}.").format(engine=engine.description)
     model = options.model if options.model is not None else OwnModel.PER_ROW
-    return EngineSelection(engine, "http", model, reason, fallback, tuple(offered))
+    continues = isinstance(engine, HttpEngine | ServerPool) and engine.continues
+    return EngineSelection(
+        engine, "http", model, reason, fallback, tuple(offered), continues=continues
+    )
 
 
 def _offline(
@@ -193,6 +210,7 @@ def _offline(
         reason.format(model=model, cause=cause.rstrip(".")),
         make_engine=make_engine,
         log=log,
+        continues=True,
     )
 
 

@@ -29,19 +29,26 @@ class _Server:
     """A server with its circuit breaker.
 
     Closed (`failures` 0): gets its share. Open (until `open_until`, or while `recovery` runs):
-    gets nothing. Half open (after that, until a request succeeds): gets one request at a time.
+    gets nothing, nor does it before `limited_until`, where it limits the rate. Half open (after
+    that, until a request succeeds): gets one request at a time.
     """
 
     engine: HttpEngine
     failures: int = 0
     open_until: float = 0.0
+    limited_until: float = 0.0
     trial_in_flight: bool = False
     recovery: asyncio.Task[None] | None = None
 
     @property
     def utilization(self) -> float:
         """Requests in flight per slot; servers may have different limits."""
-        return self.engine.in_flight / self.engine.window
+        return (self.engine.in_flight + self.engine.waiting) / self.engine.window
+
+    @property
+    def rests_until(self) -> float:
+        """Until when it shall get no requests."""
+        return max(self.open_until, self.limited_until)
 
     @property
     def down(self) -> bool:
@@ -49,7 +56,7 @@ class _Server:
 
     def accepts(self, now: float) -> bool:
         """Whether the breaker lets a request through."""
-        return not self.down and (
+        return not (self.down or now < self.limited_until) and (
             self.failures == 0 or (now >= self.open_until and not self.trial_in_flight)
         )
 
@@ -57,6 +64,10 @@ class _Server:
         """Count the result of a try. A failure of the row's own says nothing about the server."""
         if failure is None:
             self.failures = 0
+        elif failure.is_rate_limit:
+            # It is well, so that nothing needs a trial after the time that it asks for.
+            rest = REST if failure.retry_after is None else failure.retry_after
+            self.limited_until = max(self.limited_until, time.monotonic() + rest)
         elif failure.scope is Scope.SERVER or failure.code in _SERVER_FAULTS:
             rest = min(MAX_REST, REST * 2 ** min(self.failures, 16))
             self.failures += 1
@@ -87,6 +98,11 @@ class ServerPool:
     def window(self) -> int:
         """How many requests to keep in flight at all servers together."""
         return sum(server.engine.window for server in self._servers if not server.down) or 1
+
+    @property
+    def continues(self) -> bool:
+        """Whether all servers go on with a message that has begun."""
+        return all(server.engine.continues for server in self._servers if not server.down)
 
     @property
     def description(self) -> str:
@@ -164,7 +180,7 @@ class ServerPool:
         if accepting:
             return min(accepting, key=lambda server: server.utilization)
         # All breakers are open: as with one server, the scheduler's own pauses must do.
-        return min(up, key=lambda server: server.open_until, default=None)
+        return min(up, key=lambda server: server.rests_until, default=None)
 
     async def _send(self, server: _Server, request: Request) -> Outcome:
         trial = server.failures > 0

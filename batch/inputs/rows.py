@@ -13,13 +13,15 @@ import orjson
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
-from ...sampling import PARAMETERS, Sampling
+from ...sampling import Sampling
 from ..background import WorkCounter
 from ..request import CHAT, Request, RowKind, digest, fingerprint
 from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
+from .line_errors import excerpt, reason_of
 from .lines import BadLineError, LineIndex, NextLine
 from .messages import check_messages, type_name
+from .parameters import ParameterColumns
 from .shapes import ShapeCounts, as_request_row
 from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
 
@@ -38,7 +40,8 @@ class RowDefaults:
     """The command line's values for every row; a row's own take precedence, except over `model`.
 
     With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
-    names none (`offered` are the models to choose from).
+    names none (`offered` are the models to choose from). With `row_params`, columns of the names of
+    parameters are parameters; None means: unless there is a template. `columns` collects them.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -55,6 +58,13 @@ class RowDefaults:
     endpoint: str | None = None
     drop_last_assistant: bool = False
     shapes: ShapeCounts = field(default_factory=ShapeCounts, repr=False, compare=False)
+    row_params: bool | None = None
+    columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
+
+    @property
+    def takes_parameters(self) -> bool:
+        """Whether columns of the names of parameters are parameters."""
+        return self.template is None if self.row_params is None else self.row_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +171,8 @@ def scan_rows(
             except StopIteration:
                 return
             except jsonlines.InvalidLineError as error:
-                reason, excerpt = _reason(error), _excerpt(error.line)
-                row = InvalidRow(file, source.number, None, reason, excerpt, mark)
+                reason, text = reason_of(error), excerpt(error.line)
+                row = InvalidRow(file, source.number, None, reason, text, mark)
             except EmptyCellError:
                 defaults.shapes.skipped += 1
                 if counter is not None:
@@ -230,23 +240,6 @@ def _loads(line: str | bytes) -> Any:
     return value
 
 
-def _excerpt(line: str | bytes) -> str:
-    """Return the beginning of a line that is not a request, as text."""
-    text = line if isinstance(line, str) else line.decode("utf-8", "replace")
-    return text.rstrip("\r\n")[:2000]
-
-
-def _reason(error: jsonlines.InvalidLineError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, UnicodeDecodeError):
-        text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
-        return text.format(at=cause.start + 1)
-    if isinstance(cause, orjson.JSONDecodeError):
-        text = _("not valid JSON at column {column}: {reason}")
-        return text.format(column=cause.colno, reason=cause.msg)
-    return str(cause) or _("not valid JSON")
-
-
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
@@ -285,7 +278,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
         messages = template.messages(_cells(value, template, defaults))
-        parameters = _parameters(value) if isinstance(value, dict) else {}
+        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
         return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
@@ -294,10 +287,16 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
             _("must be an object or a string, not {type}").format(type=type_name(value))
         )
     if "body" in value:
-        return _parse_openai(value)
+        kind, endpoint, body = _parse_openai(value)
+        defaults.columns.look_at(body, endpoint)
+        return kind, endpoint, body
     if "messages" in value:
         check_messages(value["messages"])
-        return RowKind.MESSAGES, CHAT, {"messages": value["messages"], **_parameters(value)}
+        return (
+            RowKind.MESSAGES,
+            CHAT,
+            {"messages": value["messages"], **_parameters(value, defaults)},
+        )
     if "prompt" in value:
         prompt = value["prompt"]
         if not isinstance(prompt, str):
@@ -305,7 +304,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
                 _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
     )
@@ -331,7 +330,7 @@ def _parse_columns(
     """Parse a row for an endpoint other than chat."""
     text = SHAPES[endpoint].text
     if (template := defaults.template) is not None and text is not None:
-        parameters = _parameters(value) if isinstance(value, dict) else {}
+        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
         filled = template.fill(_cells(value, template, defaults))
         return RowKind.PROMPT, endpoint, {text: filled, **parameters}
     if isinstance(value, str) and text is not None:
@@ -342,7 +341,7 @@ def _parse_columns(
         )
     body = body_of_columns(endpoint, value)
     check_body(endpoint, body)
-    return RowKind.PROMPT, endpoint, {**body, **_parameters(value)}
+    return RowKind.PROMPT, endpoint, {**body, **_parameters(value, defaults)}
 
 
 def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[str, Any]:
@@ -364,8 +363,8 @@ def _text(text: str) -> str:
     return text
 
 
-def _parameters(value: JsonObject) -> JsonObject:
-    return {key: value[key] for key in PARAMETERS & value.keys() if value[key] is not None}
+def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:
+    return defaults.columns.parameters_of(value, CHAT) if defaults.takes_parameters else {}
 
 
 def _fill(

@@ -25,7 +25,7 @@ from .row_ids import RowIds
 from .rows import RowDefaults
 from .scan import InputScan
 
-FORMAT = 3
+FORMAT = 4
 """Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
 MAX_ENTRIES = 8

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...api.reasoning import split_reasoning
 from ...json_types import JsonObject
 from ..inputs.endpoints import DECISIONS, EMBEDDINGS, RERANK, RESPONSES, SCORE, SYSTEMONE
+from ..quality import answer_of
 from ..request import CHAT, COMPLETIONS
 
 
@@ -17,7 +17,7 @@ def answer_columns(endpoint: str, body: JsonObject) -> dict[str, Any]:
     first; the answers by name of decisions. A request for several gives lists.
     """
     if endpoint in (CHAT, COMPLETIONS):
-        return _choices(endpoint, body)
+        return _choices(body)
     if endpoint == RESPONSES:
         return _response(body)
     output: Any = None
@@ -35,16 +35,13 @@ def answer_columns(endpoint: str, body: JsonObject) -> dict[str, Any]:
     return {"output": output}
 
 
-def _choices(endpoint: str, body: JsonObject) -> dict[str, Any]:
+def _choices(body: JsonObject) -> dict[str, Any]:
     choices = _items(body, "choices")
     several = len(choices) > 1
     columns: dict[str, list[Any]] = {}
-    if endpoint == COMPLETIONS:
-        columns["output"] = [choice.get("text") for choice in choices]
-    else:
-        answers = [split_reasoning(choice.get("message") or {}) for choice in choices]
-        columns["output"] = [answer.content for answer in answers]
-        columns["reasoning"] = [answer.reasoning for answer in answers]
+    answers = [answer_of(choice) for choice in choices]
+    columns["output"] = [answer.content for answer in answers]
+    columns["reasoning"] = [answer.reasoning for answer in answers]
     columns["finish_reason"] = [choice.get("finish_reason") for choice in choices]
     columns |= _extras(choices)
     return {name: values if several else values[0] for name, values in columns.items()}

@@ -31,9 +31,19 @@ _FATES = {Match.SAME: Fate.KEEP, Match.PLACE: Fate.PLACE, Match.CONTENT: Fate.CO
 
 
 class EarlierLines:
-    """The fates of a file's lines: a byte a line, 4 more once one is not to stay as it is."""
+    """The fates of a file's lines: a byte a line, 4 more once one is not to stay as it is.
 
-    def __init__(self, path: Path, locate: Callable[[Any], RowLocation | None]) -> None:
+    With `all_positions`, also lines that stay have the position of their row.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        locate: Callable[[Any], RowLocation | None],
+        *,
+        all_positions: bool = False,
+    ) -> None:
+        self._all_positions = all_positions
         self.path = path
         self.fates = bytearray()
         self._locate = locate
@@ -107,7 +117,7 @@ class EarlierLines:
         self.fates[number] = Fate.UNMATCHED if matched is None else _FATES[matched.match]
         if matched is None:
             return False
-        if matched.match is not Match.SAME:
+        if self._all_positions or matched.match is not Match.SAME:
             missing = number + 1 - len(self._positions)
             if missing > 0:
                 self._positions.frombytes(bytes(4 * missing))

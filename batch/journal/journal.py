@@ -6,13 +6,13 @@ loses at most that second).
 """
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
-from ...errors import EngineError, UsageError
+from ...errors import EngineError
 from ...files import remove_scratch
-from ...i18n import _, plural
+from ...i18n import _
 from ..background import WorkCounter
 from ..inputs.rows import Row
 from ..inputs.scan import BAD_ROW, InputScan, short_digest
@@ -23,6 +23,7 @@ from .input_names import InputNames
 from .matching import ANSWERED, FAILED, OPEN, RowMatcher, RowStates, digest_of
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
+from .reload import ReloadOptions, Repairs
 from .rewriting import (
     NewPlace,
     NextLine,
@@ -35,45 +36,6 @@ from .rewriting import (
 
 ReadRows = Callable[[NextLine], Iterator[Row]]
 """Reads the rows of the inputs that a function names; see `inputs.scan.iter_open_rows`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repairs:
-    """What `Journal.load` repaired: torn bytes, damaged lines, and what an edited input changed.
-
-    `moved` answers have a row at another place, `rewritten` ones a row of which what they repeat
-    has changed. `removed` ones have no row any more; in the place of `edited` of them stands
-    another row. `left_out` ones belong to inputs that are not in this run.
-    `blocked` ones have a row that would be asked again, as the command line is another: then
-    nothing but torn bytes was repaired.
-    """
-
-    torn: int = 0
-    damaged: int = 0
-    moved: int = 0
-    rewritten: int = 0
-    removed: int = 0
-    edited: int = 0
-    left_out: int = 0
-    blocked: int = 0
-    first_blocked: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadOptions:
-    """How to read the files of an earlier run.
-
-    `prefix` is that of its answer columns; `limited` says that there may be rows that were not
-    scanned (`--limit`); `retry_failed` also reopens rows that failed for good; `new_settings` says
-    that the command line's parameters are others than before; `accept_changes` reopens the rows
-    that are therefore other requests.
-    """
-
-    prefix: str = ""
-    limited: bool = False
-    retry_failed: bool = False
-    new_settings: bool = False
-    accept_changes: bool = False
 
 
 class Journal:
@@ -120,7 +82,8 @@ class Journal:
                 return repairs
         errors: EarlierLines | None = None
         if self._files.errors.exists():
-            errors = EarlierLines(self._files.errors, location_of_error)
+            locate = partial(location_of_error, retry_invalid=options.retry_invalid)
+            errors = EarlierLines(self._files.errors, locate)
             self._match_errors(errors, options, counter)
         changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
         if changed:
@@ -219,10 +182,16 @@ class Journal:
     ) -> None:
         sources = SourceRows()
         try:
-            self._read_sources(files, sources, read_rows, counter)
+            positions = (
+                lines.position(number)
+                for lines in files
+                for number, fate in enumerate(lines.fates)
+                if fate == Fate.CONTENT
+            )
+            self.read_sources(positions, sources, read_rows, counter)
 
             def write_result(line: bytes, position: int, fate: Fate) -> bytes:
-                place = self._place(position)
+                place = self.place(position)
                 if fate is Fate.CONTENT:
                     return result_of_source(line, sources.at(position), place, prefix)
                 file, at = self._states.place(position)
@@ -231,7 +200,7 @@ class Journal:
 
             def write_error(line: bytes, position: int, fate: Fate) -> bytes:
                 row = sources.at(position) if fate is Fate.CONTENT else None
-                return error_of_source(line, row, self._place(position))
+                return error_of_source(line, row, self.place(position))
 
             asides = {Fate.REMOVED: self._files.removed, Fate.DAMAGED: self._files.damaged}
             for lines in files:
@@ -241,20 +210,19 @@ class Journal:
         finally:
             sources.close()
 
-    def _read_sources(
+    def read_sources(
         self,
-        files: Sequence[EarlierLines],
+        positions: Iterable[int],
         sources: SourceRows,
         read_rows: ReadRows,
         counter: WorkCounter,
+        is_needed: Callable[[Request], bool] = lambda _row: True,
     ) -> None:
-        """Read the rows whose content their lines get."""
+        """Read the rows at these positions into `sources`, those that are needed."""
         needed = tuple(bytearray(len(states)) for states in self._states.by_file)
-        for lines in files:
-            for number, fate in enumerate(lines.fates):
-                if fate == Fate.CONTENT:
-                    file, at = self._states.place(lines.position(number))
-                    needed[file][at] = 1
+        for position in positions:
+            file, at = self._states.place(position)
+            needed[file][at] = 1
         if not any(map(any, needed)):
             return
 
@@ -265,6 +233,7 @@ class Journal:
         sources.read(
             map(self._checked, read_rows(next_line)),
             lambda file, line: self._states.position(file, line - 1),
+            is_needed,
         )
 
     def _checked(self, row: Row) -> Row:
@@ -274,10 +243,26 @@ class Journal:
             raise EngineError(text.format(file=self._names.keys[row.file], line=row.line))
         return row
 
-    def _place(self, position: int) -> NewPlace:
+    def place(self, position: int) -> NewPlace:
+        """Return where the row at a position stands."""
         file, at = self._states.place(position)
         made_id = None if self._scan.custom_ids[file][at] else self._scan.ids.make(file, at + 1)
         return NewPlace(self._names.keys[file], self._names.number(file), at + 1, made_id)
+
+    def matcher(self, counter: WorkCounter) -> RowMatcher:
+        """Return a matcher that gives open rows to the lines of another file."""
+        return RowMatcher(self._scan, self._states, self._names, ANSWERED, counter)
+
+    def open_again(self, position: int) -> None:
+        """Open a row that got a line, but is to be asked."""
+        file, at = self._states.place(position)
+        self._states.by_file[file][at] = OPEN
+
+    def append_adopted(self, data: bytes) -> None:
+        """Append the line of a row that a matcher of this journal has marked as answered."""
+        assert self._results is not None
+        self._results.append(data)
+        self.answered += 1
 
     def number(self, file: int) -> int:
         """Return the number of this run's input among those of all runs."""
@@ -302,6 +287,20 @@ class Journal:
     def is_open(self, file: int, line: int) -> bool:
         """Whether the row is neither answered nor finally failed."""
         return self._states.by_file[file][line - 1] == OPEN
+
+    def reopen(self, file: int, line: int) -> bool:
+        """Open an answered row again; return whether it was one."""
+        states = self._states.by_file[file]
+        if line > len(states) or states[line - 1] != ANSWERED:
+            return False
+        states[line - 1] = OPEN
+        self.answered -= 1
+        return True
+
+    def close_again(self, file: int, line: int) -> None:
+        """Mark a row that was opened again as answered."""
+        self._states.by_file[file][line - 1] = ANSWERED
+        self.answered += 1
 
     def next_open(self, file: int, line: int) -> int | None:
         """Return the first line from `line` on whose row is open; None when there is none."""
@@ -345,22 +344,3 @@ def mark_of(row: Row) -> int:
     if not isinstance(row, Request):
         return BAD_ROW
     return short_digest(row.digest, openai=row.kind is RowKind.OPENAI)
-
-
-def refuse_changes(repairs: Repairs, differences: Sequence[str]) -> None:
-    """Raise `UsageError` when other parameters would ask done rows again."""
-    if not repairs.blocked:
-        return
-    cause = _(" ({differences})").format(differences="; ".join(differences)) if differences else ""
-    name, line = repairs.first_blocked or ("", 0)
-    text = plural(
-        "With these parameters{cause}, {n} row that is answered already would be asked again: "
-        "{file} line {line}. ",
-        "With these parameters{cause}, {n} rows that are answered already would be asked again, "
-        "the first of them {file} line {line}. ",
-        repairs.blocked,
-    ) + _(
-        "Undo the change, or give --accept-changes to ask them again, or --restart to ask all rows "
-        "again (the old answers are kept in either case)."
-    )
-    raise UsageError(text.format(n=repairs.blocked, cause=cause, file=name, line=line))

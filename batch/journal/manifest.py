@@ -42,6 +42,7 @@ class Manifest:
     rows: int = 0
     answered: int = 0
     failed: int = 0
+    qualities: Mapping[str, int] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ OUTPUT_ENDINGS = (
     ".errors.jsonl",
     ".damaged.jsonl",
     ".removed.jsonl",
+    ".retry.jsonl",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
@@ -125,6 +127,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "empty": None if defaults.empty is EmptyRule.ERROR else str(defaults.empty),
         "endpoint": defaults.endpoint,
         "drop_last_assistant": defaults.drop_last_assistant or None,
+        "row_params": defaults.row_params,
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

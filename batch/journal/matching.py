@@ -109,7 +109,7 @@ class RowMatcher:
             # After an insertion or a deletion, the rows behind it have moved alike.
             if self._shift and self._is_equal(file, at + self._shift, location, digest):
                 return self._matched(Match.PLACE, file, at + self._shift)
-        if location.openai or not location.fingerprint:
+        if not location.fingerprint:
             return None
         digests, fingerprints = self._scan.digests, self._scan.fingerprints
         position = self._pop(
@@ -186,11 +186,11 @@ class RowMatcher:
         scan = self._scan
         if not self._is_open(file, at) or scan.digests[file][at] != digest:
             return False
-        if not location.openai:
-            if not location.fingerprint and location.digest is None:
-                return True  # a bad line, recorded by a former version
+        if location.fingerprint:
             return scan.fingerprints[file][at] == location.fingerprint
-        if location.custom_id is None:
+        if location.digest is None:
+            return True  # a bad line, recorded by a former version
+        if not location.openai or location.custom_id is None:
             return False
         given = scan.custom_ids[file][at]
         if given:

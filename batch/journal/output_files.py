@@ -24,6 +24,7 @@ class OutputFiles:
     lock: Path
     damaged: Path
     removed: Path
+    retry: Path
     table: Path | None = None
 
     @classmethod
@@ -37,6 +38,7 @@ class OutputFiles:
             results.with_name(f"{stem}.lock"),
             results.with_name(f"{stem}.damaged.jsonl"),
             results.with_name(f"{stem}.removed.jsonl"),
+            results.with_name(f"{stem}.retry.jsonl"),
         )
 
 
@@ -119,7 +121,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
     for path in (
-        *(files.results, files.errors, files.damaged, files.removed),
+        *(files.results, files.errors, files.damaged, files.removed, files.retry),
         *(files.table, files.manifest),
     ):
         if path is None or not path.exists():

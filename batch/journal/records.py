@@ -1,13 +1,15 @@
 """The lines of the results and errors files: how they are written, and read on resume."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from ...errors import Failure
+from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..inputs.rows import InvalidRow
+from ..quality import answer_of, quality_of
 from ..request import Request, RowKind, dumps
 from .answer_columns import answer_columns
 
@@ -17,15 +19,17 @@ def result_line(
     body: JsonObject,
     *,
     name: str,
-    number: int,
+    number: int = 0,
     attempts: int,
     prefix: str,
+    again: str | None = None,
     keep_prompt: bool = False,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
-    `name` is its input's name, `number` the input's place in the manifest, from 0. With
-    `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
+    `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
+    an answer that was not whole was mended (`Outcome.again`). With `keep_prompt`, a column `prompt`
+    holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
         return dump_line(
@@ -45,14 +49,21 @@ def result_line(
     if keep_prompt:
         row[prefix + "prompt"] = prompt_of(request.body)
     row[prefix + "usage"] = body.get("usage")
-    row[prefix + "model"] = body.get("model")
-    row[prefix + "_qchat"] = {
+    mark: JsonObject = {
         "file": name,
         "line": request.line,
-        "source": fingerprint_text(request.fingerprint),
+        **source_mark(request.fingerprint),
         "digest": request.digest,
         "attempts": attempts,
+        "quality": quality_of(body),
     }
+    if again is not None:
+        mark["again"] = again
+    if prefix + "model" in row:  # the row's own column stays as it is
+        mark["model"] = body.get("model")
+    else:
+        row[prefix + "model"] = body.get("model")
+    row[prefix + "_qchat"] = mark
     return dump_line(row)
 
 
@@ -69,13 +80,55 @@ def openai_id(number: int, line: int) -> str:
     return f"qchat-{number + 1}-{line}"
 
 
-def fingerprint_text(fingerprint: int) -> str:
-    """Return the fingerprint of an input line as it stands in `_qchat`: 16 hex digits."""
-    return f"{fingerprint:016x}"
+def source_mark(fingerprint: int) -> JsonObject:
+    """Return what `_qchat` holds of an input line: its fingerprint in 16 hex digits."""
+    return {"source": f"{fingerprint:016x}"} if fingerprint else {}
 
 
-def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attempts: int) -> bytes:
-    """Return the line of a failed row, newline included."""
+def response_of_record(record: JsonObject, prefix: str) -> JsonObject:
+    """Return the response body that a line of the results file was made from, as far as it is
+    there."""
+    response = record.get("response")
+    if prefix + "_qchat" not in record and isinstance(response, dict):
+        body = response.get("body")
+        return body if isinstance(body, dict) else {}
+    columns = [record.get(prefix + name) for name in ("output", "reasoning", "finish_reason")]
+    if not isinstance(columns[2], list):
+        columns = [[column] for column in columns]
+    model = record["_qchat"].get("model") if "_qchat" in record else None
+    return {
+        "model": model or record.get(prefix + "model"),
+        "usage": record.get(prefix + "usage"),
+        "choices": [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": output, "reasoning": reasoning},
+                "finish_reason": reason,
+            }
+            for index, (output, reasoning, reason) in enumerate(zip(*columns, strict=True))
+        ],
+    }
+
+
+def error_line(
+    row: Request | InvalidRow,
+    failure: Failure,
+    *,
+    name: str,
+    number: int = 0,
+    attempts: int,
+    body: JsonObject | None = None,
+) -> bytes:
+    """Return the line of a failed row, newline included, in OpenAI's form for OpenAI rows.
+
+    `name` and `number` are as in `result_line`; `body` is the response of a row whose answer was
+    there, but not of the form that was asked for.
+    """
+    digest = row.digest if isinstance(row, Request) else None
+    if _is_openai(row):
+        line_id = openai_id(number, row.line)
+        return dump_line(_openai_error(row, failure, digest, line_id, name, attempts, body))
+    answer: JsonObject = {} if body is None else {"output": _texts_of(body)}
     return dump_line(
         {
             "file": name,
@@ -86,12 +139,67 @@ def error_line(row: Request | InvalidRow, failure: Failure, *, name: str, attemp
                 "message": failure.message,
                 "retryable": failure.retryable,
             },
+            **answer,
             "attempts": attempts,
             "input": row.source,
-            "digest": row.digest if isinstance(row, Request) else None,
-            "source": fingerprint_text(row.fingerprint),
+            "digest": digest,
+            **source_mark(row.fingerprint),
         }
     )
+
+
+def _is_openai(row: Request | InvalidRow) -> bool:
+    if isinstance(row, Request):
+        return row.kind is RowKind.OPENAI
+    return isinstance(row.source, dict) and "body" in row.source
+
+
+def _openai_error(
+    row: Request | InvalidRow,
+    failure: Failure,
+    digest: str | None,
+    line_id: str,
+    name: str,
+    attempts: int,
+    body: JsonObject | None,
+) -> JsonObject:
+    """Return a line of OpenAI's error files; `_qchat` has what their format has no place for."""
+    error = {"code": failure.code, "message": failure.message}
+    response: JsonObject | None = None
+    if body is not None:
+        response = {"status_code": 200, "request_id": digest, "body": body}
+    elif failure.status is not None and failure.status != 200:
+        details = {**error, "type": failure.code, "param": None}
+        response = {
+            "status_code": failure.status,
+            "request_id": digest,
+            "body": {"error": details},
+        }
+    return {
+        "id": line_id,
+        "custom_id": row.custom_id,
+        "response": response,
+        "error": error,
+        "_qchat": {
+            "file": name,
+            "line": row.line,
+            **source_mark(row.fingerprint),
+            "digest": digest,
+            "retryable": failure.retryable,
+            "attempts": attempts,
+            "input": row.source,
+        },
+    }
+
+
+def _texts_of(body: JsonObject) -> Any:
+    """Return the text of a response, or the list of those of several choices."""
+    texts = [
+        answer_of(choice).content
+        for choice in body.get("choices", ())
+        if isinstance(choice, Mapping)
+    ]
+    return texts[0] if len(texts) == 1 else texts
 
 
 def dump_line(value: JsonObject) -> bytes:
@@ -154,12 +262,21 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
     return location if _is_valid(location, need_digest=True) else None
 
 
-def location_of_error(value: Any) -> RowLocation | None:
-    """Return the row of a parsed line of the errors file; None when it has none."""
+def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation | None:
+    """Return the row of a parsed line of the errors file; None when it has none.
+
+    With `retry_invalid`, an answer that did not have its form counts as a failure to retry. OpenAI
+    rows have theirs under `_qchat`; versions before 0.2 wrote the other form for all.
+    """
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
+    mark = value.get("_qchat")
     retryable = value["error"].get("retryable") is True
     custom_id = value.get("custom_id")
+    if isinstance(mark, dict):
+        retryable = mark.get("retryable") is True
+    retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
+    value = mark if isinstance(mark, dict) else value
     source = value.get("input")
     location = RowLocation(
         value.get("file", ""),

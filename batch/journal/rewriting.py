@@ -27,7 +27,7 @@ from ..inputs.rows import Row
 from ..request import Request, dumps, fingerprint
 from .appender import Appender, cut_torn_line
 from .earlier_lines import EarlierLines, Fate
-from .records import dump_line, fingerprint_text, openai_id
+from .records import dump_line, openai_id, source_mark
 
 NextLine = Callable[[int, int], int | None]
 """Returns the first line of an input, (number of the input, line from 1), that is needed."""
@@ -68,22 +68,36 @@ class SourceRows:
         self._positions = array("I")
         self._offsets = array("Q")
 
-    def read(self, rows: Iterator[Row], position: Callable[[int, int], int]) -> None:
-        """Store the rows, which come in the order of their positions. Raises `EngineError` for one
-        that is no request any more, and `OSError`."""
+    def read(
+        self,
+        rows: Iterator[Row],
+        position: Callable[[int, int], int],
+        is_needed: Callable[[Request], bool],
+    ) -> None:
+        """Store those rows that are needed; they come in the order of their positions.
+
+        Raises `EngineError` for one that is no request any more, and `OSError`.
+        """
         for row in rows:
             if not isinstance(row, Request):
                 text = _("An input was changed while it was read (line {line}). Run it again.")
                 raise EngineError(text.format(line=row.line))
+            if not is_needed(row):
+                continue
             self._positions.append(position(row.file, row.line))
             self._offsets.append(self._file.tell())
             self._file.write(dumps([row.custom_id, row.source, row.fingerprint]) + b"\n")
         self._file.flush()
 
+    def has(self, position: int) -> bool:
+        """Whether there is a row with this position."""
+        at = bisect_left(self._positions, position)
+        return at < len(self._positions) and self._positions[at] == position
+
     def at(self, position: int) -> SourceRow:
         """Return the row at a position, which was read."""
         at = bisect_left(self._positions, position)
-        if at == len(self._positions) or self._positions[at] != position:
+        if not self.has(position):
             raise EngineError(_("An input was shortened while it was read. Run it again."))
         self._file.seek(self._offsets[at])
         return SourceRow(*loads(self._file.readline()))
@@ -148,7 +162,7 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
         **mark,
         "file": place.name,
         "line": place.line,
-        "source": fingerprint_text(row.fingerprint),
+        **source_mark(row.fingerprint),
     }
     del answer[prefix + "_qchat"]
     if prefix + "model" in columns:  # the column stays, and the answer's model stands in the mark
@@ -163,15 +177,16 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
 def error_of_source(line: bytes, row: SourceRow | None, place: NewPlace) -> bytes:
     """Return a line of the errors file with another place and, with a `row`, its content."""
     value: JsonObject = loads(line)
-    value |= {"file": place.name, "line": place.line}
-    if place.made_id is not None and value.get("digest") is not None:
+    mark = value
+    if isinstance(value.get("_qchat"), dict):  # in OpenAI's form
+        mark = value["_qchat"]
+        value["id"] = openai_id(place.number, place.line)
+    mark |= {"file": place.name, "line": place.line}
+    if place.made_id is not None and mark.get("digest") is not None:
         value["custom_id"] = place.made_id
     if row is not None:
-        value |= {
-            "custom_id": row.custom_id,
-            "input": row.source,
-            "source": fingerprint_text(row.fingerprint),
-        }
+        value["custom_id"] = row.custom_id
+        mark |= {"input": row.source, **source_mark(row.fingerprint)}
     return dump_line(value)
 
 

@@ -1,28 +1,30 @@
-"""Write outcomes: to files, with resume (`FileSink`), or to standard output (`StdoutSink`)."""
+"""Write outcomes to files, with resume (`FileSink`); `stdout_sink` has the other sink."""
 
-import os
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
-from ...console import json_text
 from ...errors import EngineError
-from ...files import write_all
 from ...i18n import _
-from ...signals import Interrupted
+from ...json_types import JsonObject
 from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
+from ..quality import INVALID, quality_of_record
+from ..request import Request
+from .adoption import adopt_answers, check_adoptable, copy_answers
 from .appender import disk_error
+from .counting import earlier_qualities
 from .input_names import InputNames
-from .journal import Journal, ReadRows, ReloadOptions, Repairs, refuse_changes
+from .journal import Journal, ReadRows
 from .manifest import (
     Manifest,
     differences,
@@ -32,6 +34,9 @@ from .manifest import (
 )
 from .order import order_results
 from .output_files import OutputFiles, refuse_foreign, set_aside
+from .records import response_of_record
+from .reload import ReloadOptions, Repairs, refuse_changes
+from .replacements import ReopenedRows, merge_replacements
 
 
 class Sink(Protocol):
@@ -44,6 +49,16 @@ class Sink(Protocol):
     @property
     def failed(self) -> int:
         """Rows that failed for good, in earlier runs too."""
+
+    @property
+    def qualities(self) -> "Counter[str]":
+        """Counts of rows by `quality`, in earlier runs too; whoever counts adds to them."""
+
+    def earlier(self, file: int, line: int) -> JsonObject | None:
+        """Return the response of an earlier run to a row that is asked again to replace it."""
+
+    def keep_earlier(self, file: int, line: int) -> bool:
+        """Let a row that is asked again have its earlier answer; whether it has one."""
 
     def start(self) -> None:
         """Prepare for the first line; called once. Raises `EngineError`."""
@@ -73,80 +88,13 @@ class Sink(Protocol):
         """
 
 
-class StalledError(EngineError):
-    """A signal came while a write to standard output was blocked."""
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Which answers open rows get without being asked: those of the results file `adopt`, and
+    those of equal rows, if there is a function that tells which rows would get the same again."""
 
-
-@dataclass(slots=True)
-class StdoutSink:
-    """Writes results to a file descriptor and failures to a function; no resume.
-
-    `writing` is true during a write, which blocks while nobody reads.
-    """
-
-    fd: int
-    warn: Callable[[str], None]
-    answered: int = 0
-    failed: int = 0
-    writing: bool = False
-    stalled: StalledError | None = None
-    _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file
-
-    def start(self) -> None:
-        """Do nothing."""
-
-    def number(self, file: int) -> int:
-        """Return the number of an input in this run."""
-        return file
-
-    def is_open(self, file: int, line: int) -> bool:
-        """Whether the row has no line yet; an engine that is replaced reads the rows again."""
-        written = self._written.get(file, b"")
-        return line >= len(written) or not written[line]
-
-    def next_open(self, file: int, line: int) -> int | None:
-        """Return the first line from `line` on without a written row; it may be blank."""
-        written = self._written.get(file, b"")
-        at = written.find(0, line)
-        return at if at >= 0 else max(line, len(written))
-
-    def add_result(self, file: int, line: int, data: bytes) -> None:
-        """Write the line. Raises `BrokenPipeError` when the reader is gone, `StalledError` when a
-        signal ended the wait for a reader."""
-        if os.isatty(self.fd):  # escape sequences in an answer must not reach the terminal
-            data = f"{json_text(orjson.loads(data))}\n".encode()
-        if self.stalled is not None:  # other answers were complete already
-            raise self.stalled
-        self.writing = True
-        try:
-            write_all(self.fd, data)
-        except Interrupted:
-            self.stalled = StalledError(_("Nobody reads standard output."))
-            raise self.stalled from None
-        finally:
-            self.writing = False
-        self.answered += 1
-        self._mark(file, line)
-
-    def add_error(self, file: int, line: int, data: bytes) -> None:
-        """Report file, line and error message."""
-        row = orjson.loads(data)
-        text = _("{file} line {line}: {message}")
-        self.warn(text.format(file=row["file"], line=line, message=row["error"]["message"]))
-        self.failed += 1
-        self._mark(file, line)
-
-    def _mark(self, file: int, line: int) -> None:
-        written = self._written.setdefault(file, bytearray())
-        if line >= len(written):
-            written.extend(bytes(max(1024, 2 * line) - len(written)))
-        written[line] = 1
-
-    def sync(self) -> None:
-        """Do nothing."""
-
-    def close(self, state: str, counter: WorkCounter) -> None:
-        """Do nothing."""
+    adopt: str | None = None
+    is_repeatable: Callable[[Request], bool] | None = None
 
 
 class FileSink:
@@ -160,18 +108,21 @@ class FileSink:
         *,
         resumed: bool,
         ordered: bool = False,
+        qualities: "Counter[str] | None" = None,
+        reopened: ReopenedRows | None = None,
     ) -> None:
         self._files = files
         self._ordered = ordered
         self._has_manifest = resumed
         self._journal = journal
         self._manifest = manifest
-        self.add_result = journal.add_result
+        self.qualities = Counter() if qualities is None else qualities
+        self._reopened = reopened
+        self.add_result = self._add_again if reopened else journal.add_result
         self.add_error = journal.add_error
         self.number = journal.number
         self.is_open = journal.is_open
         self.next_open = journal.next_open
-        self.sync = journal.sync
         self.file_of = journal.file_of
 
     @property
@@ -189,6 +140,36 @@ class FileSink:
         """Rows that failed for good, in earlier runs too."""
         return self._journal.failed
 
+    def _add_again(self, file: int, line: int, data: bytes) -> None:
+        if self._reopened is None or (file, line) not in self._reopened:
+            self._journal.add_result(file, line, data)
+            return
+        try:
+            self._reopened.add((file, line), data)
+        except OSError as error:
+            raise disk_error(self._files.retry, error) from None
+        self._journal.close_again(file, line)
+
+    def earlier(self, file: int, line: int) -> JsonObject | None:
+        """Return the response of an earlier run to a row that is asked again to replace it."""
+        if self._reopened is None or (file, line) not in self._reopened:
+            return None
+        return response_of_record(self._reopened.record((file, line)), self._manifest.prefix)
+
+    def keep_earlier(self, file: int, line: int) -> bool:
+        """Let a row that is asked again have its earlier answer; whether it has one."""
+        if self._reopened is None or (file, line) not in self._reopened:
+            return False
+        self.qualities[self._reopened.keep((file, line))] += 1
+        self._journal.close_again(file, line)
+        return True
+
+    def sync(self) -> None:
+        """Make all lines durable; may run in another thread. Raises `DiskTroubleError`."""
+        self._journal.sync()
+        if self._reopened is not None:
+            self._reopened.sync()
+
     def start(self) -> None:
         """Save the manifest, then open the files that it names: a crash in between is harmless."""
         self._has_manifest = True
@@ -203,12 +184,21 @@ class FileSink:
         """
         self._journal.close()
         try:
+            if self._reopened is not None:
+                self._reopened.close()
+                self._merge(counter)
             if self._ordered and state == "finished":
                 self._order(counter)
         except WorkCancelledError:
             self._save_state("interrupted")
             raise
         self._save_state(state)
+
+    def _merge(self, counter: WorkCounter) -> None:
+        try:
+            merge_replacements(self._files.results, self._files.retry, counter)
+        except OSError as error:
+            raise disk_error(self._files.results, error) from None
 
     def _order(self, counter: WorkCounter) -> None:
         path = self._files.results
@@ -221,13 +211,21 @@ class FileSink:
         except OSError as error:
             raise disk_error(path, error) from None
 
+    def _still_open(self) -> "Counter[str]":
+        """Counts of the rows that have their earlier answers yet."""
+        return Counter() if self._reopened is None else self._reopened.qualities()
+
     def _save_state(self, state: str) -> None:
         if not self._has_manifest:
             return
         path = self._files.manifest
         try:
             self._manifest = self._manifest.save(
-                path, state=state, answered=self.answered, failed=self.failed
+                path,
+                state=state,
+                answered=self.answered + len(self._reopened or ()),
+                failed=self.failed,
+                qualities=dict(self.qualities + self._still_open()),
             )
         except OSError as error:
             raise disk_error(path, error) from None
@@ -244,11 +242,14 @@ def open_file_sink(
     read_rows: ReadRows,
     restart: bool = False,
     ordered: bool = False,
+    retry_where: Iterable[str] = (),
+    take_over: TakeOver | None = None,
     counter: WorkCounter | None = None,
 ) -> tuple[FileSink, Repairs, list[Path]]:
     """Open the files of a run and read what an earlier one left in them.
 
     Returns the sink, the repairs that were made and the files that `restart` renamed. Raises
+    Answers of the qualities `retry_where` are to be replaced. Raises
     `UsageError` when this run can't continue the earlier one, and `EngineError` when its files
     can't be read.
     """
@@ -271,11 +272,14 @@ def open_file_sink(
     journal = Journal(files, scan, names, _mode(inputs[0].path))
     repairs = Repairs()
     renamed: list[Path] = []
+    qualities: Counter[str] = Counter()
+    reopened: ReopenedRows | None = None
     try:
         if manifest is not None and restart:
             renamed = set_aside(files)
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
+            merge_replacements(files.results, files.retry, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
             changes = differences(earlier.settings, new.settings)
@@ -288,11 +292,72 @@ def open_file_sink(
             if not reload.accept_changes:
                 refuse_changes(repairs, changes)
             new = replace(new, created=earlier.created)
+            rows = journal.answered, journal.failed
+            qualities = earlier_qualities(files, earlier, rows, counter)
+            reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)
+            if reopened is not None:
+                qualities -= reopened.qualities()
+        copied = 0
+        if take_over is not None and reopened is None:
+            for line in _taken_over(journal, files, new, take_over, read_rows, counter):
+                copied += 1
+                qualities[quality_of_record(orjson.loads(line), new.prefix).value] += 1
+            repairs = replace(repairs, copied=copied)
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
         raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
-    resumed = manifest is not None and not restart
-    return FileSink(files, journal, new, resumed=resumed, ordered=ordered), repairs, renamed
+    resumed = (manifest is not None and not restart) or copied > 0
+    sink = FileSink(
+        files,
+        journal,
+        new,
+        resumed=resumed,
+        ordered=ordered,
+        qualities=qualities,
+        reopened=reopened,
+    )
+    return sink, repairs, renamed
+
+
+def _taken_over(
+    journal: Journal,
+    files: OutputFiles,
+    manifest: Manifest,
+    take_over: TakeOver,
+    read_rows: ReadRows,
+    counter: WorkCounter,
+) -> Iterator[bytes]:
+    """Give open rows the answers of another file and of equal rows; yield the lines written."""
+
+    def prepare() -> None:
+        manifest.save(files.manifest, state="interrupted")
+
+    prefix = manifest.prefix
+    if take_over.adopt is not None:
+        path = check_adoptable(take_over.adopt, files, prefix)
+        yield from adopt_answers(journal, path, prefix, read_rows, counter, prepare)
+    if take_over.is_repeatable is not None and files.results.exists():
+        is_repeatable = take_over.is_repeatable
+        yield from copy_answers(journal, files.results, prefix, read_rows, is_repeatable, counter)
+
+
+def _reopen(
+    journal: Journal,
+    files: OutputFiles,
+    qualities: Iterable[str],
+    prefix: str,
+    counter: WorkCounter,
+) -> ReopenedRows | None:
+    """Open the rows with answers of these qualities again; None where there are none."""
+    wanted = frozenset(qualities) - {INVALID}
+    if not wanted or not files.results.exists():
+        return None
+    mode = stat.S_IMODE(files.results.stat().st_mode)
+    rows = ReopenedRows(files.results, files.retry, mode)
+    for row in rows.find(wanted, prefix, journal.file_of, counter):
+        if not journal.reopen(*row):
+            rows.keep(row)
+    return rows if len(rows) else None
 
 
 def _tables(files: OutputFiles, earlier: Manifest | None) -> tuple[str, ...]:

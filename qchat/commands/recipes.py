@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..i18n import _
+from ..i18n import _, plural
 
 if TYPE_CHECKING:
     from ..engine.fit import Fit, FitRequest
@@ -28,6 +28,7 @@ Examples:
   qchat recipes
   qchat recipes --context 32768
   qchat recipes --explain Qwen3-8B
+  qchat recipes --update ~/src/vllm-recipes
   qchat recipes --json | jq -r '.recipes[] | select(.fits) | .model'
 """
     ),
@@ -38,11 +39,27 @@ Examples:
 )
 @click.option("--gpus", type=click.IntRange(1), metavar="N", help=_("Split a model over N GPUs."))
 @click.option("--yarn", is_flag=True, help=_("Extend the context with YaRN where supported."))
+@click.option(
+    "--update",
+    metavar="SOURCE",
+    help=_(
+        "Add recipes from SOURCE: a folder or file in the form of qchat's own, a checkout of "
+        "github.com/vllm-project/recipes, or the https URL of a file. 'none' removes them again."
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def recipes(
-    explain: str | None, context: int | None, gpus: int | None, yarn: bool, as_json: bool
+    explain: str | None,
+    context: int | None,
+    gpus: int | None,
+    yarn: bool,
+    update: str | None,
+    as_json: bool,
 ) -> None:
-    """Print the fits. Raises `UsageError` for an unknown recipe."""
+    """Print the fits. Raises `UsageError` for an unknown recipe, or an update that fails."""
+    if update is not None:
+        _update(update, as_json)
+        return
     from ..engine.fit import FitRequest, rank_fits
     from ..engine.recipes import load_recipes
     from ..engine.this_machine import detect_for_vllm
@@ -64,6 +81,62 @@ def recipes(
         click.echo(note)
     _table([fit for fit in fits if fit.fits])
     _refused([fit for fit in fits if not fit.fits])
+    _own()
+
+
+def _update(source: str, as_json: bool) -> None:
+    """Take recipes from `source`, or remove those of the last update."""
+    import datetime
+
+    from ..console import json_text
+    from ..engine.recipe_update import remove_update, update_recipes
+    from ..sanitize import one_line
+    from ..settings import Paths
+
+    paths = Paths.find()
+    if source.lower() == "none":
+        removed = remove_update(paths)
+        text = _("The added recipes are removed.") if removed else _("There are no added recipes.")
+        click.echo(json_text({"removed": removed}) if as_json else text)
+        return
+    done = update_recipes(source, paths, datetime.date.today())
+    if as_json:
+        names = [recipe.name for recipe in done.recipes]
+        values = {"recipes": names, "replaced": done.replaced, "skipped": done.skipped}
+        click.echo(json_text(values | {"file": str(done.file)}))
+        return
+    n = len(done.recipes)
+    text = plural("{n} recipe taken from {source}.", "{n} recipes taken from {source}.", n)
+    click.echo(text.format(n=n, source=one_line(source)))
+    if done.replaced:
+        text = _("In place of bundled ones: {names}")
+        click.echo(text.format(names=", ".join(done.replaced)))
+    if done.skipped:
+        click.echo(_("Left out:"))
+    for line in done.skipped:
+        click.echo(f"  {line}")
+    click.echo(
+        _("They stand in {file}; qchat recipes --update none removes it.").format(file=done.file)
+    )
+
+
+def _own() -> None:
+    """Say which recipes are not qchat's own, or why they can't be read."""
+    from ..engine.recipes import RecipeError, own_recipes
+
+    try:
+        own = own_recipes()
+    except RecipeError as error:
+        click.echo("\n" + _("The added recipes can't be read: {error}").format(error=error))
+        return
+    if own:
+        text = plural(
+            "{n} recipe is not qchat's own: from {origin}. qchat recipes --update none removes it.",
+            "{n} recipes are not qchat's own: from {origin}. qchat recipes --update none removes "
+            "them.",
+            len(own),
+        )
+        click.echo("\n" + text.format(n=len(own), origin=own[0].origin))
 
 
 def _table(fits: "Sequence[Fit]") -> None:
@@ -118,6 +191,7 @@ def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool
         click.echo(json_text(_values(fit)))
         return
     click.echo(format_budget(fit, machine))
+    click.echo(_sources(fit))
     if fit.refusal is None:
         return
     alternative = next_best(fit, rank_fits(load_recipes(), machine, request))
@@ -184,6 +258,31 @@ def format_budget(fit: "Fit", machine: "Machine") -> str:
     return head + "\n" + table(rows, right=(1,))
 
 
+def _sources(fit: "Fit") -> str:
+    """Where the recipe's statements and the size of the weights come from."""
+    recipe, variant = fit.recipe, fit.variant
+    basis = {
+        "measured": _("measured"),
+        "stored": _("the size of the files"),
+        "computed": _("computed from the number of parameters"),
+        "minimum": _("an estimate from the memory that the source asks for"),
+    }[variant.basis]
+    lines = [
+        "",
+        _("weights: {basis}").format(basis=basis),
+        _("source: {source}, {date}").format(source=recipe.source, date=recipe.date),
+    ]
+    if recipe.shape_source:
+        lines.append(_("KV cache: {source}").format(source=recipe.shape_source))
+    if recipe.origin:
+        lines.append(
+            _("added by qchat recipes --update from {origin}").format(origin=recipe.origin)
+        )
+    if recipe.min_vllm:
+        lines.append(_("needs vLLM {version} or newer").format(version=recipe.min_vllm))
+    return "\n".join(lines)
+
+
 def _mib(n: int) -> str:
     return _("{n:,} MiB").format(n=n)
 
@@ -206,4 +305,7 @@ def _values(fit: "Fit") -> dict[str, Any]:
         "kv_mib": fit.kv_mib,
         "kv_bytes_per_token": fit.kv_bytes,
         "context_limit": fit.limit,
+        "source": fit.recipe.source,
+        "date": fit.recipe.date,
+        "origin": fit.recipe.origin or None,
     }

@@ -19,6 +19,13 @@ class DownloadError(OSError):
         self.status = status
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is an error status like any other."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Make no request."""
+
+
 def is_loopback(url: str) -> bool:
     """Whether the host of `url` is this machine."""
     host = urllib.parse.urlsplit(url).hostname or ""
@@ -29,11 +36,17 @@ def is_loopback(url: str) -> bool:
 
 
 def download(
-    url: str, *, max_bytes: int, seconds: float, headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    max_bytes: int,
+    seconds: float,
+    headers: Mapping[str, str] | None = None,
+    redirects: bool = True,
 ) -> bytes:
     """The content at an ``http(s)`` address, within `seconds` in all.
 
-    `headers` go to this address alone, not to where it redirects. Raises `DownloadError` for a
+    `headers` go to this address alone, not to where it redirects. Without `redirects` one is a
+    failure like an error status. Raises `DownloadError` for a
     failure, an error status, and a content of more than `max_bytes`.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
@@ -44,8 +57,12 @@ def download(
         for name, value in (headers or {}).items():
             request.add_unredirected_header(name, value)
         # A proxy in the environment is not for this machine's own addresses.
-        proxies = (urllib.request.ProxyHandler({}),) if is_loopback(url) else ()
-        opener = urllib.request.build_opener(*proxies)
+        handlers: list[urllib.request.BaseHandler] = []
+        if is_loopback(url):
+            handlers.append(urllib.request.ProxyHandler({}))
+        if not redirects:
+            handlers.append(_NoRedirects())
+        opener = urllib.request.build_opener(*handlers)
         with opener.open(request, timeout=seconds) as answer:
             content = bytearray()
             while chunk := answer.read1(_CHUNK):

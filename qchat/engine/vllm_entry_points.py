@@ -80,8 +80,18 @@ _TABLE = (
             "vllm.entrypoints.openai.api_server",
         ),
         _SERVE,
-        parameters=("args",),
+        parameters=("args", "http"),
     ),
+    EntryPoint(  # replaced in the module of `run_server`, for a socket that is inherited
+        "setup_server",
+        (
+            "vllm.entrypoints.launchers.api_server.entry",  # 0.29
+            "vllm.entrypoints.openai.api_server",
+        ),
+        _SERVE,
+    ),
+    EntryPoint("ReasoningParserManager", ("vllm.reasoning",), _BOTH),
+    EntryPoint("ToolParserManager", ("vllm.tool_parsers",), _BOTH),
     EntryPoint(
         "init_app_state",
         (
@@ -221,8 +231,9 @@ def _problem(entry: EntryPoint, modules: "_Modules") -> str | None:
 
 
 def _parameters(node: ast.AST) -> set[str] | None:
-    """The names of a function's parameters; None for what is no function."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+    """The names of a function's parameters; None for one that takes any, and for what is no
+    function."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.args.kwarg:
         return None
     arguments = node.args
     return {arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}

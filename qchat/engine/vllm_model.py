@@ -1,4 +1,4 @@
-"""A model for vLLM: its location, suitable options, and errors of the model hub."""
+"""A model for vLLM: its location and suitable options."""
 
 import os
 from dataclasses import replace
@@ -10,6 +10,8 @@ from ..errors import EngineError, UsageError
 from ..i18n import _
 from .chat_template import ChatTemplate, find_template, read_template_file
 from .fit import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
+from .hub_errors import explain_hub_error as explain_hub_error
+from .hub_errors import uses_modelscope
 from .machine import memory
 from .parser_choice import ParserChoice
 from .vllm_startup import Options
@@ -42,23 +44,26 @@ def locate_model(model: str) -> str:
     return model
 
 
-def check_hub(model: str) -> None:
+def check_hub(model: str, command: str = "qchat serve") -> None:
     """Check that the hub has `model` (from `locate_model`), unless its config is in the cache.
 
+    `command` is what starts it, for the message (`explain_hub_error`).
     vLLM itself would retry its first request for two minutes before it fails. ModelScope, which
     has another client, is not checked. Raises `EngineError`.
     """
-    if Path(model).exists() or _uses_modelscope():
+    if Path(model).exists() or uses_modelscope():
         return
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model, "config.json"), str):
         return
     try:
-        HfApi().model_info(model, timeout=_HUB_SECONDS)
+        endpoint = os.environ.get("HF_ENDPOINT") or None
+        HfApi(endpoint=endpoint).model_info(model, timeout=_HUB_SECONDS)
     except Exception as error:
         text = _error_text(error)
-        raise EngineError(explain_hub_error(model, text) or text.splitlines()[0]) from error
+        cause = explain_hub_error(model, text, command=command)
+        raise EngineError(cause or text.splitlines()[0]) from error
 
 
 def _error_text(error: Exception) -> str:
@@ -151,67 +156,3 @@ def _kv_cache_options(config: Any, options: Options, throughput: bool) -> dict[s
 
 def _number(text: str | None, default: int) -> int:
     return int(text) if text is not None and text.isdecimal() else default
-
-
-def _uses_modelscope() -> bool:
-    return os.environ.get("VLLM_USE_MODELSCOPE", "").lower() in ("1", "true")
-
-
-def _is_offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def explain_hub_error(model: str, text: str) -> str | None:
-    """Explain an error of the model hub by the text of its exception; None for any other error."""
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    if _uses_modelscope():
-        hub = "https://modelscope.cn"
-    text = text.lower()
-    if any(sign in text for sign in _GATED_SIGNS):
-        message = _(
-            "The model hub ({hub}) gives access to {model} only to users who have accepted its "
-            "terms. Accept them there and set HF_TOKEN to your access token."
-        )
-    elif any(sign in text for sign in _UNKNOWN_MODEL_SIGNS):
-        message = _(
-            "The model hub ({hub}) has no {model}, and there is no folder of that name here. "
-            "Check the spelling; a private model needs HF_TOKEN."
-        )
-    elif any(sign in text for sign in _UNREACHABLE_SIGNS) and _is_offline():
-        message = _(
-            "HF_HUB_OFFLINE is set, and {model} is not in the cache, or incomplete. Unset it to "
-            "download the model, or give the folder of a model."
-        )
-    elif any(sign in text for sign in _UNREACHABLE_SIGNS):
-        message = _(
-            "The model hub ({hub}) is unreachable, and {model} is not in the cache, or incomplete. "
-            "Check the network, set HF_ENDPOINT to a mirror (or VLLM_USE_MODELSCOPE=1), or give "
-            "the folder of a model."
-        )
-    else:
-        return None
-    return message.format(hub=hub, model=model)
-
-
-# The message for a missing repository also has the words "a private or gated repo".
-_GATED_SIGNS = ("gatedrepo", "access gated repo", "access a gated repo")
-_UNKNOWN_MODEL_SIGNS = (
-    "not a valid model identifier",
-    "invalid repository id",
-    "repository not found",
-    "repositorynotfound",
-)
-_UNREACHABLE_SIGNS = (
-    "couldn't connect",
-    "connecterror",
-    "connectionerror",
-    "offline mode",
-    "outgoing traffic",
-    "name resolution",
-    "localentrynotfound",
-    "timed out",
-    "timeout",
-    "offlinemodeisenabled",
-    "connection refused",
-    "proxyerror",
-)

@@ -123,15 +123,14 @@ class KeyCounters:
     mean_completion: float = _FIRST_GUESS  # tokens a sequence, of the latest requests
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request that was admitted at the time `started`; `reserved` has its tokens in the buckets
-    of its client and of all."""
+    """A request that was admitted; `reserved` has its tokens in the buckets of its client and of
+    all."""
 
     key: str
     client: Client
     sequences: int
-    started: float
     reserved: tuple[float, float]
 
 
@@ -149,8 +148,6 @@ class Accounts:
         self._total_limits = total_limits
         self._total = Client()
         self._clients: dict[str, Client] = {}
-        self.running: dict[Ticket, None] = {}
-        self.last_progress: float | None = None
         self.keys: dict[str, KeyCounters] = {key: KeyCounters() for key in keys}
 
     def counters(self, key: str) -> KeyCounters:
@@ -188,8 +185,7 @@ class Accounts:
             client.take(limits, sequences, tokens, now),
             self._total.take(self._total_limits, sequences, tokens, now),
         )
-        ticket = Ticket(key, client, sequences, now, reserved)
-        self.running[ticket] = None
+        ticket = Ticket(key, client, sequences, reserved)
         counters = self.counters(key)
         counters.running += 1
         counters.requests += 1
@@ -197,7 +193,6 @@ class Accounts:
 
     def finish(self, ticket: Ticket, usage: Usage) -> None:
         """Count the end of a request and its tokens."""
-        del self.running[ticket]
         used = usage.prompt + usage.completion
         ticket.client.give_back(ticket.sequences, ticket.reserved[0], used)
         self._total.give_back(ticket.sequences, ticket.reserved[1], used)

@@ -1,11 +1,10 @@
 """vLLM's answer to a request for work, on its way to the client: its tokens are counted."""
 
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from . import answers
-from .accounts import Accounts, Usage
+from .accounts import Usage
 from .denials import is_anthropic
 from .request_body import WorkRequest
 from .response_usage import UsageReader
@@ -17,8 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 class CountedAnswer:
     """A ``send`` that passes each message on at once, and reads the usage in it."""
 
-    def __init__(self, accounts: Accounts, work: WorkRequest, path: str, send: Send) -> None:
-        self._accounts = accounts
+    def __init__(self, work: WorkRequest, path: str, send: Send) -> None:
         self._work = work
         self._path = path
         self._send = send
@@ -27,7 +25,6 @@ class CountedAnswer:
 
     async def __call__(self, message: Message) -> None:
         """Pass one message on."""
-        self._accounts.last_progress = time.monotonic()
         if message["type"] == "http.response.start":
             self._begin(message)
         elif self._reader is not None and message["type"] == "http.response.body":

@@ -1,7 +1,6 @@
-"""The layer's figures as text for Prometheus, to be added to vLLM's own, and as JSON."""
+"""The layer's figures as text for Prometheus, to be added to vLLM's own."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import parse_qs
 
 from .accounts import Accounts, KeyCounters
@@ -44,33 +43,6 @@ def prometheus_text(accounts: Accounts, query: bytes = b"") -> bytes:
             for limit, count in sorted(counters.refusals.items()):
                 lines.append(f'{_REFUSED}{{key="{_label(key)}",limit="{limit}"}} {count}')
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def state(accounts: Accounts, now: float, *, draining: bool) -> dict[str, Any]:
-    """Return the figures for the process that supervises the server.
-
-    ``running`` counts requests. ``oldest_s`` is the age of the oldest of them in seconds,
-    ``idle_s`` the time since vLLM last sent a part of any answer, or since the oldest began where
-    that is later; both are None while nothing runs.
-    """
-    oldest = min((ticket.started for ticket in accounts.running), default=None)
-    last = accounts.last_progress
-    return {
-        "running": len(accounts.running),
-        "oldest_s": None if oldest is None else round(now - oldest, 3),
-        "idle_s": None if oldest is None else round(now - max(last or oldest, oldest), 3),
-        "draining": draining,
-        "keys": {
-            key: {
-                "running": counters.running,
-                "requests": counters.requests,
-                "prompt_tokens": counters.prompt_tokens,
-                "completion_tokens": counters.completion_tokens,
-                "refused": counters.refusals.total(),
-            }
-            for key, counters in _sorted(accounts)
-        },
-    }
 
 
 def _sorted(accounts: Accounts) -> Iterator[tuple[str, KeyCounters]]:

@@ -12,10 +12,10 @@ from typing import Any
 from . import route_hints
 from .access_rules import AccessRules
 from .denials import FORWARDED, MISDIRECTED, NO_KEY, TWO_KEYS, WRONG_KEY, Denial
-from .head import MONITOR_HEADER, Head
+from .head import Head
 from .keys import KeyRing, from_variable
 from .limits import NO_LIMITS, Limits
-from .routes import BY_ID, METRICS, MONITOR, OPEN, WITH_KEY, host_name, is_local, route_path
+from .routes import BY_ID, METRICS, OPEN, WITH_KEY, host_name, is_local, route_path
 
 _MAX_HOSTS = 64  # values of the Host header whose verdict is remembered
 _LISTED = WITH_KEY | {METRICS}
@@ -24,29 +24,27 @@ _LISTED = WITH_KEY | {METRICS}
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent an allowed request: `key` is the name of its key, "" without one; `client` whom the
-    limits are for. `is_monitor`: the process that supervises this server."""
+    limits are for."""
 
     head: Head
     route: tuple[str, str]
     key: str
     client: str
     limits: Limits
-    is_monitor: bool = False
 
 
 class Gate:
     """The decision on each request."""
 
-    def __init__(self, rules: AccessRules, environ: Mapping[str, str], mark: str = "") -> None:
-        """Raises `RuntimeError` for a public server without a key, `UsageError` for invalid keys.
-        `mark` is the secret of `MONITOR_HEADER`; without one there is no monitor."""
+    def __init__(self, rules: AccessRules, environ: Mapping[str, str]) -> None:
+        """Raises `RuntimeError` for a public server without a key, `UsageError` for invalid
+        keys."""
         self.rules = rules
         file = rules.key_file
         self.keys = KeyRing(None if file is None else Path(file), from_variable(environ))
         if not self.keys and not rules.loopback:
             raise RuntimeError("A server that other machines can reach needs a key.")
         self.listed = _LISTED | set(rules.allowed_routes)
-        self._mark = mark.encode()
         self._limits: dict[Limits, Limits] = {}  # by the limits of a client's own
         self._hosts: dict[bytes, bool] = {}
 
@@ -58,8 +56,6 @@ class Gate:
         route = (scope["method"], route_path(scope))
         if route in OPEN:
             return Caller(head, route, "", "", NO_LIMITS)
-        if self._mark and route in MONITOR and self._is_monitor(head):
-            return Caller(head, route, "", "", NO_LIMITS, is_monitor=True)
         if not self.needs_key(route):
             if self._is_preflight(route, head):
                 return Caller(head, route, "", "", NO_LIMITS)
@@ -118,10 +114,6 @@ class Gate:
                 self._hosts.clear()
             self._hosts[hosts[0]] = verdict
         return verdict
-
-    def _is_monitor(self, head: Head) -> bool:
-        marks = head.values(MONITOR_HEADER)
-        return len(marks) == 1 and hmac.compare_digest(marks[0], self._mark)
 
     def _is_preflight(self, route: tuple[str, str], head: Head) -> bool:
         """A browser's CORS preflight has no key; vLLM's CORS middleware answers it."""

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 
 Header = tuple[bytes, bytes]
 
-MONITOR_HEADER = b"x-qchat-monitor"
-"""With the server's mark as its value: a request of the process that supervises the server."""
 FORWARDED_HEADERS = frozenset(
     {
         *(b"forwarded", b"via", b"x-real-ip"),
@@ -13,7 +11,7 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """Headers that proxies add. Some proxies add none: behind those only a key protects."""
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", MONITOR_HEADER})
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 _READ = FORWARDED_HEADERS | {
     *(b"host", b"origin", b"content-length", b"transfer-encoding"),
     b"access-control-request-method",

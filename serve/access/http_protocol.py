@@ -106,6 +106,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._disarm()
         self._in_head, self._in_body, self._head_bytes = True, False, 0
         super().on_message_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            # uvicorn began to wait for a next request with the response, and ceased with the rest
+            # of the body.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """Give a client that was answered before the end of its body a moment to read that."""

@@ -6,13 +6,10 @@ file or QCHAT_API_KEY: nothing of it is on a command line. Without rules it refu
 vLLM here.
 """
 
-import json
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from ..processes.process_tree import MARK
 from . import access_log, answers, exposition, route_hints
 from .access_rules import AccessRules
 from .accounts import Accounts, Client
@@ -25,7 +22,7 @@ from .gate import Caller, Gate
 from .head import Head
 from .limits import MAX_N, PROMPTS_PER_N
 from .request_body import WorkRequest, read_body
-from .routes import DRAIN, MAY_BE_ABSENT, METRICS, MODELS, STATE, is_work
+from .routes import MAY_BE_ABSENT, METRICS, MODELS, is_work
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -42,10 +39,10 @@ class Access:
         """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
         self.app = counted(app, self._refuse, environ)
         self.rules = AccessRules.from_environment(environ) if rules is None else rules
-        self.gate = Gate(self.rules, environ, environ.get(MARK, ""))
+        self.gate = Gate(self.rules, environ)
         keys = self.gate.keys
         self.accounts = Accounts(self.rules.total_limits, keys.owners() if keys else [""])
-        self._draining = False
+        self._absent: dict[tuple[str, str], bool] = {}
         access_log.install()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -65,24 +62,21 @@ class Access:
     async def _serve(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         route = caller.route
         access_log.set_owner(caller.key)
-        if route in MAY_BE_ABSENT and not self._exists(scope):
+        if route in MAY_BE_ABSENT and not self._exists(route, scope):
             await self.deny(route_hints.absent(route), scope, send)
-        elif route in (STATE, DRAIN):
-            await self._monitor(route, send)
         elif is_work(route):
             await self._work(caller, scope, receive, send)
         else:
             await self._pass_on(caller, scope, receive, send)
 
-    @staticmethod
-    def _exists(scope: Message) -> bool:
+    def _exists(self, route: tuple[str, str], scope: Message) -> bool:
+        """Return whether vLLM has a route; its routes are searched once."""
         app = scope.get("app")
-        return app is None or bool(route_hints.methods_of(app, scope["path"]))
-
-    async def _monitor(self, route: tuple[str, str], send: Send) -> None:
-        self._draining = self._draining or route == DRAIN
-        figures = exposition.state(self.accounts, time.monotonic(), draining=self._draining)
-        await answers.send_json(send, 200, json.dumps(figures).encode())
+        if app is None:
+            return True
+        if route not in self._absent:
+            self._absent[route] = not route_hints.methods_of(app, scope["path"])
+        return not self._absent[route]
 
     async def _pass_on(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on that starts no work."""
@@ -128,7 +122,7 @@ class Access:
             return
         tokens = self._tokens(caller, work)
         ticket = self.accounts.start(caller.key, client, caller.limits, work.sequences, tokens)
-        answer = CountedAnswer(self.accounts, work, caller.route[1], send)
+        answer = CountedAnswer(work, caller.route[1], send)
         try:
             headers = caller.head.with_length(len(work.body))
             await self.app({**scope, "headers": headers}, replay(work.body, receive), answer)
@@ -140,8 +134,6 @@ class Access:
     ) -> WorkRequest | Denial | None:
         """Read the request. Return what it asks for, or why it may not; None where its client is
         gone."""
-        if self._draining:
-            return DRAINING
         max_bytes = self._max_bytes(caller)
         length = declared_length(scope["method"], caller.head)
         if length is not None and length > max_bytes:

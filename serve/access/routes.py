@@ -41,11 +41,6 @@ MAY_BE_ABSENT = frozenset(
     {TOKENIZER_INFO, ("POST", "/v1/systemone"), ("POST", "/v1/decisions"), ("POST", "/v1/messages")}
 )
 """Routes that not every version of vLLM has, or only with an option."""
-STATE = ("GET", "/qchat/state")
-DRAIN = ("POST", "/qchat/drain")
-MONITOR = frozenset({METRICS, STATE, DRAIN})
-"""What the process that supervises the server may ask without a key; vLLM never sees the last
-two."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 

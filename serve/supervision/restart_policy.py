@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ...i18n import _
+
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
@@ -21,3 +23,13 @@ class RestartPolicy:
     def delay(self, restart: int) -> float:
         """Return the seconds to wait before restart number `restart`."""
         return self.first_delay * 2.0 ** (restart - 1)
+
+    def announcement(self, restart: int, reason: str) -> str:
+        """Return what is said before restart number `restart`, after an end for `reason`."""
+        text = _("The server exited ({reason}); restart {n} of {max} in {delay:.0f} s.")
+        return text.format(
+            reason=reason.rstrip("."),
+            n=restart,
+            max=self.max_restarts,
+            delay=self.delay(restart),
+        )

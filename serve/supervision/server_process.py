@@ -3,8 +3,9 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from ...engine import compile_caches
 from ..access import access_rules, request_gauge
@@ -22,8 +23,14 @@ class ServerProcess:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, record: ServerRecord, descriptors: Sequence[int] = ()) -> int:
-        """Start it as the server of `record`, with open file `descriptors`; return its id."""
+    def start(
+        self,
+        record: ServerRecord,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        descriptors: Sequence[int] = (),
+    ) -> int:
+        """Start it as the server of `record`, with more environment `variables` and open file
+        `descriptors`; return its id. Raises `UsageError` where a compile cache is not private."""
         environment = {
             **os.environ,
             access_rules.VARIABLE: self._plan.rules.to_variable(),
@@ -31,6 +38,7 @@ class ServerProcess:
             # One folder for all temporary files, which is removed even after a kill.
             "TMPDIR": record.temporary,
             request_gauge.VARIABLE: record.temporary,
+            **variables,
         }
         environment |= compile_caches.prepare(environment)
         with contextlib.suppress(OSError):  # a server that is not counted is better than none

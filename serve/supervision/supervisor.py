@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import enum
 import sys
 import tempfile
 import time
@@ -16,7 +15,6 @@ from ...errors import EngineError, Exit, QchatError, UsageError
 from ...i18n import _
 from ...locks import process_start
 from ...settings import Paths
-from ..access import request_gauge
 from ..planning.plan import ServePlan
 from ..processes import ports, process_tree
 from ..registry import records
@@ -25,11 +23,14 @@ from ..registry.lock import ServerLock
 from ..registry.records import ServerRegistry
 from . import server_control
 from .crash_cause import Cause, CrashWitness
+from .ending import Ending
+from .engine_door import EngineDoor
 from .interrupts import Interrupts
 from .phases import LogTail, Phase, StartProgress, Step
 from .progress_watch import WATCH_INTERVAL, ServingWatch, StartingWatch
 from .record_keeper import RecordKeeper, first_record
 from .restart_policy import RestartPolicy
+from .running_requests import RunningRequests
 from .server_process import ServerProcess
 from .stall_detector import StallLimits, Verdict
 from .start_failure import failure_message, was_shut_down
@@ -38,20 +39,12 @@ STOP_TIMEOUT = 10.0  # seconds that vLLM gets to shut down by itself
 POLL_INTERVAL = 0.1  # seconds between reads of the log during a start
 HEALTH_INTERVAL = 1.0  # seconds between health checks while the log does not say "ready"
 _HEALTH_TIMEOUT = 0.3  # seconds for such a check
+_TAKE_BACK_TIMEOUT = 2.0  # seconds for vLLM to stop listening
+_WAKE_PAUSE = 30.0  # seconds without another try after a start on request that failed
 LOG_CHECK_INTERVAL = 30.0  # seconds between checks of the log's size
 MAX_LOG_BYTES = 64 << 20  # of a log, and of the one before it: a busy server writes that in hours
 
 Report = Callable[[Step], None]
-
-
-class Ending(enum.Enum):
-    """Why a start, or the time after it, came to an end."""
-
-    EXITED = "vLLM has exited"
-    SIGNALLED = "this process got a signal"
-    STALLED = "nothing moved for too long"
-    DRAINED = "qchat stop --drain: no request runs any more"
-    RESTART = "qchat restart"
 
 
 class Supervisor:
@@ -76,6 +69,7 @@ class Supervisor:
         self._process = ServerProcess(plan, self._log)
         self._log_offset = 0  # where the output of the present process begins
         self._stall = ""  # what stands still
+        self._door: EngineDoor | None = None  # with --idle-stop
 
     def run(self) -> Exit:
         """Serve until a signal. No process is left running in any case.
@@ -89,15 +83,20 @@ class Supervisor:
                 return self._run(temporary, lock)
             finally:
                 self._end()
+                if self._door is not None:
+                    self._door.close()
                 records.remove_temporary(temporary)
 
     def _run(self, temporary: str, lock: ServerLock) -> Exit:
         self._registry.new_log(self._plan.name)
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
-        # Before anything starts, so that what a kill leaves behind is on record.
         record = first_record(self._plan, temporary, self._log)
+        if self._plan.idle_stop is not None:
+            self._door = EngineDoor(self._plan, record.mark, self._interrupts.wake)
+            self._door.attend(is_healthy=False)
+        # Before anything starts, so that what a kill leaves behind is on record.
         self._keeper = RecordKeeper(self._registry, lock, record)
-        restarts = 0
+        restarts, is_wake = 0, False
         while True:
             started = self._start()
             witness = CrashWitness(self._log, self._log_offset, self._process.pid)
@@ -106,23 +105,24 @@ class Supervisor:
             if ending is None:
                 self._became_ready(started)
                 ending = self._wait_for_end(witness)
-            if ending in (Ending.SIGNALLED, Ending.DRAINED):
-                return self._stopped()
-            if ending is Ending.RESTART:
-                self._end()
-                self._save(state=records.STARTING, vllm=None)
-                continue
-            exit_code = 0
-            if ending is Ending.STALLED:
-                cause = Cause(self._stall)
-                self._end(timeout=0.0)  # who is stopped takes no other signal than SIGKILL
-            else:
-                exit_code = self._process.wait()
-                cause = witness.cause(exit_code, ready=ready)
+            cause, exit_code = Cause(""), 0
+            if ending in (Ending.EXITED, Ending.STALLED):
+                cause, exit_code = self._end_of_failed(ending, witness, ready=ready)
                 if ready and exit_code == 0 and was_shut_down(self._log, self._log_offset):
                     self._write_log(_("vLLM was shut down by another process."))
                     return self._stopped()
+                if is_wake and not ready and self._door is not None:
+                    self._door.refuse(_WAKE_PAUSE)
+                    ending = Ending.IDLE
+            if ending is Ending.IDLE:
+                ending = self._sleep_until_request(cause.message)
+            if ending in (Ending.SIGNALLED, Ending.DRAINED):
+                return self._stopped()
+            is_wake = ending is Ending.WOKEN
+            if ending in (Ending.WOKEN, Ending.RESTART):
                 self._end()
+                self._save(state=records.STARTING, vllm=None, message="")
+                continue
             uptime = time.monotonic() - started
             restart = self._restart_policy.next_restart(restarts, uptime) if ready else None
             if restart is None:
@@ -131,21 +131,52 @@ class Supervisor:
             if self._restart_after(restart, cause.message):
                 return self._stopped()
 
+    def _end_of_failed(
+        self, ending: Ending, witness: CrashWitness, *, ready: bool
+    ) -> tuple[Cause, int]:
+        """End what is left of a server that has exited or is stuck; return why, and its exit
+        code."""
+        if self._door is not None:
+            self._door.attend(is_healthy=False)
+        if ending is Ending.STALLED:
+            self._end(timeout=0.0)  # who is stopped takes no other signal than SIGKILL
+            return Cause(self._stall), 0
+        exit_code = self._process.wait()
+        cause = witness.cause(exit_code, ready=ready)
+        self._end()
+        return cause, exit_code
+
+    def _sleep_until_request(self, error: str) -> Ending:
+        """End vLLM and wait for a request that needs it; `error` is why its last start failed."""
+        assert self._door is not None
+        self._end()
+        self._door.attend(is_healthy=not error)
+        text = _("vLLM sleeps; a request starts it, which takes about {n:.0f} s.")
+        text = text.format(n=self._record_keeper.record.start_s or 0.0)
+        if error:
+            text = _("vLLM could not be started ({error}); the next request tries it again.")
+            text = text.format(error=error.rstrip("."))
+        self._write_log(text)
+        self._save(state=records.IDLE, vllm=None, message=text, stalled_since=None)
+        while not self._door.waiting():
+            if (ending := self._interruption()) is not None:
+                return ending
+            self._record_keeper.keep()
+            self._interrupts.sleep(WATCH_INTERVAL)
+        return Ending.WOKEN
+
     def _became_ready(self, started: float) -> None:
         self._save(state=records.READY, start_s=round(time.monotonic() - started, 1))
         self._record_keeper.tolerates_errors = True
+        if self._door is not None:
+            self._door.hand_over()
         self._report(Step(Phase.READY))
 
     def _restart_after(self, restart: int, reason: str) -> bool:
         """Announce restart number `restart` and wait for its delay. Return whether the server is to
         be stopped instead."""
         delay = self._restart_policy.delay(restart)
-        text = _("The server exited ({reason}); restart {n} of {max} in {delay:.0f} s.").format(
-            reason=reason.rstrip("."),
-            n=restart,
-            max=self._restart_policy.max_restarts,
-            delay=delay,
-        )
+        text = self._restart_policy.announcement(restart, reason)
         self._write_log(text)
         self._save(
             state=records.RESTARTING, restarts=restart, message=text, vllm=None, stalled_since=None
@@ -164,7 +195,11 @@ class Supervisor:
     def _start(self) -> float:
         self._log_offset = self._log.stat().st_size
         record = self._record_keeper.record
-        pid = self._process.start(record)
+        if self._door is None:
+            pid = self._process.start(record)
+        else:
+            pid = self._process.start(record, *self._door.prepare())
+            self._door.started()
         self._save(vllm=pid, vllm_began=process_start(pid), starts=record.starts + 1)
         return time.monotonic()
 
@@ -174,16 +209,18 @@ class Supervisor:
         return self._keeper
 
     @property
+    def _requests(self) -> RunningRequests:
+        return RunningRequests(self._temporary, self._process.runs)
+
+    @property
     def _temporary(self) -> Path:
         return Path(self._record_keeper.record.temporary)
 
     def _wait_until_ready(self, witness: CrashWitness) -> Ending | None:
         """Wait for the end of the start; None where the server is ready."""
         tail, progress = LogTail(self._log, self._log_offset), StartProgress()
-        mark = self._record_keeper.record.mark
-        watch = StartingWatch(
-            self._log, self._plan.model, self._process.pid, mark, self._stall_limits
-        )
+        mark, first = self._record_keeper.record.mark, self._process.pid
+        watch = StartingWatch(self._log, self._plan.model, first, mark, self._stall_limits)
         self._report(progress.step)
         next_check = time.monotonic() + HEALTH_INTERVAL
         while self._process.runs():
@@ -205,19 +242,23 @@ class Supervisor:
         return Ending.SIGNALLED if self._interrupts.signals else Ending.EXITED
 
     def _is_healthy(self, timeout: float = 1.0) -> bool:
+        if self._door is not None:  # the doorkeeper answers at the address meanwhile
+            return self._door.is_served()
         return check_health(self._plan.url, timeout).reply is HealthReply.OK
 
     def _owns_port(self) -> bool:
         """Return whether the listener on the port is this server, as far as can be determined."""
-        listener = ports.listener(self._plan.port)
+        if self._door is not None:
+            return True
         members = process_tree.members(self._process.pid, self._record_keeper.record.mark)
-        return listener is None or listener.pid in members
+        return (listener := ports.listener(self._plan.port)) is None or listener.pid in members
 
     def _wait_for_end(self, witness: CrashWitness) -> Ending:
         """Wait for the end of a ready server; see that it gets on, and bound its log meanwhile."""
         mark = self._record_keeper.record.mark
         watch = ServingWatch(self._temporary, self._process.pid, mark, self._stall_limits)
         next_log_check = 0.0
+        ready_at = time.monotonic()
         while self._process.runs():
             if (ending := self._interruption()) is not None:
                 return ending
@@ -230,8 +271,25 @@ class Supervisor:
             self._record_keeper.keep()
             if self._judge(watch.check(), watch, records.READY):
                 return Ending.STALLED
+            if self._is_idle(ready_at):
+                return Ending.IDLE
             self._interrupts.sleep(min(LOG_CHECK_INTERVAL, WATCH_INTERVAL))
         return Ending.SIGNALLED if self._interrupts.signals else Ending.EXITED
+
+    def _is_idle(self, ready_at: float) -> bool:
+        """Return whether no request has come for as long as --idle-stop says. Then the doorkeeper
+        accepts the next ones, and vLLM has none."""
+        if self._door is None or self._plan.idle_stop is None:
+            return False
+        if self._requests.idle_seconds(ready_at) < self._plan.idle_stop:
+            return False
+        self._door.take_back(_TAKE_BACK_TIMEOUT)
+        # A connection that vLLM has accepted just before may bring a request yet.
+        self._interrupts.sleep(POLL_INTERVAL)
+        while self._requests.count() and not self._interrupts.signals:
+            self._interrupts.sleep(POLL_INTERVAL)
+        self._requests.refuse_new()
+        return True
 
     def _judge(self, verdict: Verdict, watch: ServingWatch | StartingWatch, state: str) -> bool:
         """Announce a stall, or its end, with `state` for one that gets on. Return whether it is
@@ -271,9 +329,11 @@ class Supervisor:
         or until the next signal."""
         signals_before = len(self._interrupts.signals)
         deadline = time.monotonic() + limit
-        with contextlib.suppress(OSError):
-            request_gauge.set_gate(self._temporary, closed=True)
-        running = self._running_requests()
+        if state == records.RESTARTING and self._door is not None:
+            self._door.take_back(_TAKE_BACK_TIMEOUT)  # new requests wait
+        else:
+            self._requests.refuse_new()
+        running = self._requests.count()
         text = ""
         if running:
             text = _("Waiting for running requests ({n}), at most {limit:.0f} s.")
@@ -281,16 +341,11 @@ class Supervisor:
             self._write_log(text)
         with contextlib.suppress(EngineError):
             self._save(state=state, message=text, drain_s=limit)
-        while self._running_requests() and len(self._interrupts.signals) == signals_before:
+        while self._requests.count() and len(self._interrupts.signals) == signals_before:
             if (remaining := deadline - time.monotonic()) <= 0:
                 self._write_log(_("The time for running requests is over; they are ended."))
                 break
             self._interrupts.sleep(min(POLL_INTERVAL, remaining))
-
-    def _running_requests(self) -> int:
-        """Return the number of running requests, as far as it is known."""
-        figures = request_gauge.read(self._temporary) if self._process.runs() else None
-        return 0 if figures is None else figures.open
 
     def _end(self, timeout: float | None = None) -> None:
         if self._keeper is not None:

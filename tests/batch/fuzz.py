@@ -141,7 +141,7 @@ def check_run(folder: Path, rng: random.Random) -> None:
         assert b"\0" in case.data or not case.good
         return
     answered = Counter(map(line_of, rows_of(results)))
-    failed = Counter(row["line"] for row in rows_of(errors))
+    failed = Counter(row.get("_qchat", row)["line"] for row in rows_of(errors))
     assert case.good <= answered.keys()
     assert set((answered + failed).values()) <= {1}
     first, *rest = case.lines

@@ -9,8 +9,8 @@ BATCH = Path(__file__).parents[2] / "batch"
 
 ALLOWED = {
     "inputs": {"background", "request"},
-    "journal": {"background", "request", "inputs"},
-    "engines": {"request", "inputs", "run_stats"},
+    "journal": {"background", "request", "inputs", "quality"},
+    "engines": {"request", "response", "inputs", "run_stats"},
 }
 """What the modules of a folder may import of the rest of batch."""
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from qchat.batch.journal.appender import Appender
 from qchat.batch.journal.input_names import InputNames
-from qchat.batch.journal.journal import Journal, ReloadOptions
+from qchat.batch.journal.journal import Journal
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
+from qchat.batch.journal.reload import ReloadOptions
 from qchat.batch.request import CHAT, Request, RowKind, digest
 
 from tests.batch.scans import reader_of, scan_of_rows

@@ -14,9 +14,10 @@ from qchat.batch.inputs.rows import InvalidRow
 from qchat.batch.inputs.scan import InputScan
 from qchat.batch.journal.appender import Appender, DiskTroubleError, cut_torn_line
 from qchat.batch.journal.input_names import InputNames
-from qchat.batch.journal.journal import Journal, ReloadOptions, Repairs
+from qchat.batch.journal.journal import Journal
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import error_line, result_line
+from qchat.batch.journal.reload import ReloadOptions, Repairs
 from qchat.batch.request import CHAT, Request, RowKind, digest, fingerprint
 
 from qchat import files as files_module
@@ -47,7 +48,7 @@ def line_of(row: Request) -> bytes:
 
 
 def failed_line(row: Request, code: Code) -> bytes:
-    return error_line(row, Failure(code, "why"), name="in.jsonl", attempts=1)
+    return error_line(row, Failure(code, "why"), name="in.jsonl", number=0, attempts=1)
 
 
 def journal(files: OutputFiles, of: InputScan) -> Journal:
@@ -174,7 +175,7 @@ def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
     reloaded = journal(files, bad)
     reloaded.start()
     failure = Failure(Code.INVALID_LINE, "why")
-    reloaded.add_error(0, 1, error_line(row, failure, name="in.jsonl", attempts=0))
+    reloaded.add_error(0, 1, error_line(row, failure, name="in.jsonl", number=0, attempts=0))
     reloaded.close()
     again, _repairs = reopened(files, bad)
     assert not again.is_open(0, 1)

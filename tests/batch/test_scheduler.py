@@ -10,7 +10,7 @@ from qchat.batch import scheduler as scheduler_module
 from qchat.batch.request import Outcome, Request
 from qchat.batch.scheduler import RequestScheduler, RetryBudget, RetryRule, RunFaultError
 
-from qchat.errors import Code, EngineError
+from qchat.errors import Code, EngineError, Failure
 from tests.batch.scripted_engine import (
     OK,
     QUICK,
@@ -359,3 +359,42 @@ async def test_probes_that_always_raise_end_the_run(monkeypatch: pytest.MonkeyPa
     recorder, reports = await run_probed(Probes(RuntimeError("odd")), 0.2)
     assert recorder.lines == []
     assert len(reports) == 2 and reports[1].startswith("gone. It did not come back within")
+
+
+def forbidden() -> Outcome:
+    return Outcome(failure=Failure(Code.UNAUTHORIZED, "not this", 403))
+
+
+@pytest.mark.parametrize("window", [1, 8])
+async def test_a_403_is_the_rows_own_once_others_are_answered(window: int) -> None:
+    engine = ScriptedEngine(lambda line, _n: forbidden() if line in (1, 7, 40) else OK)
+    recorder = await run_scheduler(engine, 40, window)
+    failures = {line: outcome.failure for line, outcome, _n in recorder.entries if outcome.failure}
+    assert recorder.lines == list(range(1, 41))
+    assert failures.keys() == {1, 7, 40}
+    assert {failure.code for failure in failures.values()} == {Code.FORBIDDEN}
+
+
+async def test_a_403_is_the_runs_fault_where_nothing_is_answered() -> None:
+    for count in (1, 5, 100):
+        engine = ScriptedEngine(lambda _line, _n: forbidden())
+        recorder = Recorder()
+        with pytest.raises(RunFaultError, match="not this"):
+            await RequestScheduler(engine, iter(requests(count)), recorder, QUICK).run()
+        assert recorder.entries == []
+
+
+async def test_a_key_that_is_revoked_on_the_way_fails_no_rows() -> None:
+    engine = ScriptedEngine(lambda line, _n: OK if line <= 30 else forbidden())
+    recorder = Recorder()
+    with pytest.raises(RunFaultError, match="not this"):
+        await RequestScheduler(engine, iter(requests(200)), recorder, QUICK).run()
+    assert set(recorder.lines) <= set(range(1, 31))
+
+
+async def test_a_restart_with_the_refused_row_alone_ends() -> None:
+    engine = ScriptedEngine(lambda _line, _n: forbidden())
+    recorder = Recorder()
+    scheduler = RequestScheduler(engine, iter(requests(1)), recorder, QUICK, proven=True)
+    await scheduler.run()
+    assert recorder.lines == [1]

@@ -18,9 +18,10 @@ import orjson
 from qchat.batch.background import WorkCounter
 from qchat.batch.journal.appender import parsed_lines
 from qchat.batch.journal.input_names import InputNames
-from qchat.batch.journal.journal import Journal, ReloadOptions
+from qchat.batch.journal.journal import Journal
 from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.records import result_line
+from qchat.batch.journal.reload import ReloadOptions
 from qchat.batch.request import CHAT, Request, RowKind, digest
 
 from tests.batch.scans import reader_of, scan_of_rows

@@ -39,6 +39,7 @@ def run(path: Path) -> None:
     from qchat.batch.inputs.rows import RowDefaults
     from qchat.batch.job import BatchJob
     from qchat.batch.journal import journal
+    from qchat.batch.journal.reload import Repairs
 
     from qchat.settings import load
     from tests.batch.echo import Echo, echoing
@@ -46,7 +47,7 @@ def run(path: Path) -> None:
     loads: list[float] = []
     original = journal.Journal.load
 
-    def load_timed(self: journal.Journal, *args: Any) -> journal.Repairs:
+    def load_timed(self: journal.Journal, *args: Any) -> Repairs:
         began = time.monotonic()
         repairs = original(self, *args)
         loads.append(time.monotonic() - began)

@@ -78,6 +78,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int
     started = home.run(
         *("serve", "demo", "--served-model-name", "Qwen3-32B", "--name", "demo", "--detach"),
         *("--port", str(port), "--api-key-file", str(file)),
+        *("--", "--enable-tokenizer-info-endpoint"),
     )
     try:
         assert started.returncode == 0, started.stderr

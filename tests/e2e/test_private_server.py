@@ -1,6 +1,8 @@
 """`qchat batch` on a vLLM that the offline adapter does not fit: a private server answers."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -124,8 +126,41 @@ def test_nothing_outlives_a_kill(
         assert wait_until_gone(environ) == []
     finally:
         for pid in marked(environ):
-            os.kill(pid, 9)
+            os.kill(pid, signal.SIGKILL)
         run.wait()
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_killed_is_started_again(
+    command: list[str], tmp_path: Path, environ: dict[str, str]
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"prompt": f"Count to {n}.", "max_tokens": 100} for n in range(400)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with (tmp_path / "stderr").open("w+") as stderr:
+        run = subprocess.Popen(
+            [*command, str(source), "-o", str(out)],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+        try:
+            deadline = time.monotonic() + READY
+            while not (out.exists() and out.stat().st_size):
+                assert run.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+            (engine,) = (pid for pid in marked(environ) if b"EngineCore" in read_command(pid))
+            os.kill(engine, signal.SIGKILL)
+            assert run.wait(READY) == 0
+        finally:
+            for pid in marked(environ):
+                os.kill(pid, signal.SIGKILL)
+            run.wait()
+        stderr.seek(0)
+        text = stderr.read()
+    assert text.count("vLLM's engine was killed") == 1 and "Starting it again." in text
+    assert len(read(str(out))) == len(rows)
 
 
 def is_serving(environ: dict[str, str]) -> bool:

@@ -46,6 +46,16 @@ class TestSource:
         (problem,) = missing(Use.OFFLINE, tmp_path / "b")
         assert problem.endswith("init_app_state with the parameter state")
 
+    def test_a_function_that_takes_any_parameter_takes_ours(self, tmp_path: Path) -> None:
+        write_vllm(tmp_path, without="run_server.http")
+        (problem,) = missing(Use.SERVE, tmp_path)
+        assert problem.endswith("run_server with the parameter http")
+        module = tmp_path / "entrypoints/launchers/api_server/entry/__init__.py"
+        module.write_text(
+            "from .launcher import setup_server\nasync def run_server(args, **uvicorn_kwargs): ..."
+        )
+        assert missing(Use.SERVE, tmp_path) == ()
+
     def test_what_a_module_imports_or_defines_under_a_condition_counts(
         self, tmp_path: Path
     ) -> None:

@@ -1,4 +1,4 @@
-"""What the access layer counts: by key, in /metrics, for the supervisor, and in the log."""
+"""What the access layer counts: by key, in /metrics, and in the log."""
 
 import asyncio
 import json
@@ -11,12 +11,10 @@ from qchat.serve.access import access_log
 from qchat.serve.access.access_rules import AccessRules
 from qchat.serve.access.keys import MIN_LENGTH
 from qchat.serve.access.layer import Access
-from qchat.serve.access.limits import Limits
-from qchat.serve.processes.process_tree import MARK
 
 from tests import tools
 
-from .asgi import KEY, http
+from .asgi import KEY
 from .asgi_traffic import CHAT, EVENTS, JSON, Application, Reply, get, guard, post, replies, send
 
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -173,68 +171,6 @@ class TestUsage:
         assert self.tokens(app, {"input": "x"}, "/v1/embeddings")[:2] == (4, 0)
         assert self.tokens(Application([b'{"tokens":[1]}']), {}, "/tokenize")[:2] == (0, 0)
         assert self.tokens(Application([b"{}"], JSON, 400), HELLO)[:2] == (0, 0)
-
-
-class TestMonitor:
-    MARKED = ("X-Qchat-Monitor", "m" * 32)
-
-    def access(self, app: Any, **limits: int) -> Access:
-        rules = AccessRules(loopback=True, limits=Limits(**limits))
-        return guard(app, rules, {"QCHAT_API_KEY": KEY, MARK: "m" * 32})
-
-    def state(self, access: Access, method: str = "GET", path: str = "/qchat/state") -> Any:
-        reply = replies(access, (http(method, path, [self.MARKED]), b""))[0]
-        assert reply.status == 200
-        return json.loads(reply.body)
-
-    def test_the_state(self) -> None:
-        app = Application()
-        access = self.access(app)
-        assert self.state(access)["running"] == 0 and self.state(access)["idle_s"] is None
-        replies(access, post(HELLO))
-        state = self.state(access)
-        assert state["keys"]["QCHAT_API_KEY"]["requests"] == 1
-        assert (state["running"], state["oldest_s"], state["draining"]) == (0, None, False)
-        assert len(app.scopes) == 1
-
-    async def test_a_request_that_gets_no_answer_is_seen(self) -> None:
-        app = Application()
-        app.release = asyncio.Event()
-        access = self.access(app)
-        task = asyncio.create_task(send(access, post(HELLO)))
-        while not app.bodies:
-            await asyncio.sleep(0)
-        reply = await send(access, (http("GET", "/qchat/state", [self.MARKED]), b""))
-        state = json.loads(reply.body)
-        assert state["running"] == 1 and state["oldest_s"] >= state["idle_s"] >= 0
-        app.release.set()
-        await task
-
-    def test_draining_refuses_new_work_and_nothing_else(self) -> None:
-        access = self.access(Application())
-        assert self.state(access, "POST", "/qchat/drain")["draining"]
-        refused, models = replies(access, post(HELLO), get("/v1/models"))
-        assert (refused.status, models.status) == (503, 200)
-        assert refused.error["code"] == "server_draining" and refused.headers[b"retry-after"]
-
-    @pytest.mark.parametrize(
-        "headers",
-        [[], [("X-Qchat-Monitor", "m" * 31)], [("X-Qchat-Monitor", "")], [MARKED, MARKED]],
-    )
-    def test_nobody_else_has_it(self, headers: list[tuple[str, str]]) -> None:
-        access = self.access(Application())
-        key = ("Authorization", f"Bearer {KEY}")
-        for method, path in (("GET", "/qchat/state"), ("POST", "/qchat/drain")):
-            for more in ([], [key]):
-                scope = http(method, path, [*headers, *more])
-                assert replies(access, (scope, b""))[0].status == 404
-        unmarked = guard(Application())
-        assert replies(unmarked, get("/qchat/state", [("X-Qchat-Monitor", "")]))[0].status == 404
-
-    def test_the_mark_opens_nothing_else(self) -> None:
-        access = self.access(Application([b"a 1\n"], PLAIN))
-        for path, status in (("/metrics", 200), ("/v1/models", 401), ("/pause", 404)):
-            assert replies(access, (http("GET", path, [self.MARKED]), b""))[0].status == status
 
 
 class TestLog:

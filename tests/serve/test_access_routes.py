@@ -161,7 +161,7 @@ class TestHints:
         status, error = answer(access, "GET", "/tokenizer_info", key, app=app)
         assert status == 404 and "--enable-tokenizer-info-endpoint" in error["message"]
         app.add_route("/tokenizer_info", lambda _request: None, methods=["GET"])
-        assert answer(access, "GET", "/tokenizer_info", key, app=app)[0] == 200
+        assert answer(guard(Application()), "GET", "/tokenizer_info", key, app=app)[0] == 200
         assert answer(access, "POST", "/v1/decisions", app=app)[0] == 401
 
 

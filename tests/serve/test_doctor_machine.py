@@ -214,6 +214,29 @@ class TestInstall:
         assert findings.level == level and phrase in findings.text
 
     @pytest.mark.parametrize(
+        ("ascend", "level", "phrase"),
+        [
+            ("0.30.0rc1", "ok", "for Ascend NPUs (vllm-ascend 0.30.0rc1)"),
+            ("0.29.0", "problem", "not of the same version"),
+        ],
+    )
+    def test_ascend(
+        self, packages: Callable[..., None], ascend: str, level: str, phrase: str
+    ) -> None:
+        packages("vllm", "0.30.0")
+        packages("vllm-ascend", ascend)
+        finding = by_check(doctor_install.check_installation(HERE))["vllm"]
+        assert finding.level == level and phrase in finding.text
+        assert level == "ok" or "vllm==0.29.*" in finding.fix
+
+    def test_the_hint_on_a_machine_with_ascend_npus(
+        self, packages: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor_install, "has_ascend_npu", lambda: True)
+        finding = by_check(doctor_install.check_installation(HERE))["vllm"]
+        assert "vllm vllm-ascend" in finding.fix
+
+    @pytest.mark.parametrize(
         ("version", "without", "level", "phrase"),
         [
             ("0.30.0", "", "ok", "(tested: 0.26 to 0.33)"),

@@ -39,7 +39,9 @@ def test_stop_drain_waits_for_running_requests_and_refuses_new_ones(
             lambda: state(registry) == records.READY,
             lambda: codes.append(cli.run(["stop", "demo", "--drain"])),
         ),
-        act_when((tmp_path / "gate").exists, finish),
+        act_when(
+            lambda: (tmp_path / "gate").exists() and state(registry) == records.STOPPING, finish
+        ),
     ]
     assert supervise(registry, gauged_plan(tmp_path, unused_port, "busy")) == Exit.OK
     for thread in threads:

@@ -42,7 +42,12 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
         monkeypatch.setattr(http_protocol, name, 0.3)
     access = Access(application, AccessRules(loopback=True), {"QCHAT_API_KEY": KEY})
     config = uvicorn.Config(
-        access, port=0, http=http_protocol.GuardedProtocol, log_level="error", lifespan="off"
+        access,
+        port=0,
+        http=http_protocol.GuardedProtocol,
+        log_level="error",
+        lifespan="off",
+        timeout_keep_alive=1,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -191,6 +196,15 @@ async def test_after_a_denial_the_connection_goes_on(client: Connection) -> None
     assert (await client.reply())[0] == 401
     await client.send(f"abcde{HEAD}Content-Length: 1\r\n\r\na")
     assert await client.reply() == (200, b"1")
+
+
+async def test_after_a_denial_an_idle_connection_is_closed(client: Connection) -> None:
+    """As after any other answer, also where the body came after the denial."""
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"
+    await client.send(head)
+    assert (await client.reply())[0] == 401
+    await client.send("abcde")
+    assert await client.is_closed()
 
 
 async def test_who_does_not_read_is_let_go(server: Any, client: Connection) -> None:

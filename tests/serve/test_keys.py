@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qchat.serve.access import keys
-from qchat.serve.access.keys import MIN_LENGTH, KeyRing, from_variable, generate, parse, read
+from qchat.serve.access.keys import (
+    MIN_LENGTH,
+    KeyRing,
+    from_variable,
+    generate,
+    one_of,
+    parse,
+    read,
+)
+from qchat.serve.access.limits import Limits
 
 from qchat.errors import UsageError
 
@@ -57,6 +66,57 @@ def test_invalid_files_are_reported_with_the_line_and_never_the_key(text: str, e
         parse(text, "f")
     assert error in str(caught.value)
     assert ALICE not in str(caught.value) and "short" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "limits"),
+    [
+        (f"alice {ALICE} max-running=8", Limits(max_running=8)),
+        (f"alice max-running=8 {ALICE}", Limits(max_running=8)),
+        (f"alice {ALICE} --max-running 8 max-n 2", Limits(max_running=8, max_n=2)),
+        (f"{ALICE} requests-per-minute=5 priority", Limits(requests_per_minute=5, priority=True)),
+        (f"alice --tokens-per-minute=9 {ALICE} --priority", Limits(None, None, 9, priority=True)),
+        (f"priority {ALICE}", Limits()),
+        (f"max-n {ALICE} max-body-bytes=1", Limits(max_body_bytes=1)),
+        (f"alice {'-' * 40} max-n=1", Limits(max_n=1)),
+    ],
+)
+def test_limits_in_a_line(line: str, limits: Limits, tmp_path: Path) -> None:
+    keys = parse(f"# x\n{line}", "f")
+    (name,) = keys.digests
+    assert keys.limits.get(name, Limits()) == limits
+    path = key_file(tmp_path, f"# x\n{line}")
+    key = one_of(path)
+    assert keys.owner(key) == name and len(key) >= MIN_LENGTH
+    assert KeyRing(path, None).limits(name) == limits
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (f"alice {ALICE} max-running=0", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-running=-1", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-running=1e3", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-running=²", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-running={'9' * 30}", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-running", "f:1: max-running needs a whole number"),
+        (f"alice {ALICE} max-n=1 max-n=2", "f:1: max-n occurs twice"),
+        (f"alice {ALICE} max-runing=8", "f:1: a line is NAME KEY"),
+        (f"alice {ALICE} priority=8", "f:1: a line is NAME KEY"),
+    ],
+)
+def test_limits_that_are_none(line: str, error: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line, "f")
+    assert error in str(caught.value) and ALICE not in str(caught.value)
+
+
+def test_changed_limits_count_in_a_running_server(tmp_path: Path) -> None:
+    path = key_file(tmp_path, f"alice {ALICE}")
+    ring = KeyRing(path, None, Clock())
+    assert ring.limits("alice") == Limits()
+    path.write_text(f"alice {ALICE} max-n=1")
+    assert ring.owner(ALICE) == "alice" and ring.limits("alice") == Limits(max_n=1)
 
 
 @given(st.text(max_size=200))

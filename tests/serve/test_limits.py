@@ -71,7 +71,7 @@ class TestRunning:
         for _n in range(3):
             with pytest.raises(KeyError):
                 replies(access, post(HELLO))
-        assert access.accounts.running == {}
+        assert access.accounts.counters("QCHAT_API_KEY").running == 0
 
     def test_cancelling_is_never_refused(self) -> None:
         app = Application()

@@ -19,6 +19,7 @@ from ...sanitize import Sanitizer
 from ..markdown import DARK
 from .layout import Layout, Position
 from .message import Block, Message
+from .strip_changes import changed_cells
 from .theme_palette import palette_of
 
 MAX_TEXT_CELLS: Final = 100
@@ -69,6 +70,7 @@ class MessageListView(ScrollView, can_focus=True):
         self.cursor: tuple[int, int] | None = None
         self.placeholder = ""
         self._base_style = Style()
+        self._drawn: dict[int, Strip] = {}  # the rows of the window as they were rendered last
 
     # -- messages --------------------------------------------------------------------------
 
@@ -205,7 +207,18 @@ class MessageListView(ScrollView, can_focus=True):
             self.vertical_scrollbar.position = y
         finally:
             self._is_internal_scroll = False
-        self.refresh()
+        self._refresh_changes()
+
+    def _refresh_changes(self) -> None:
+        """Repaint the cells that differ from what was drawn last, so that slow lines keep up."""
+        self._base_style = self.rich_style
+        for y in range(self.visible_rows):
+            drawn, strip = self._drawn.get(y), self._make_row(y)
+            first, last = (0, strip.cell_length)
+            if drawn is not None and drawn.cell_length == strip.cell_length:
+                first, last = (0, 0) if drawn is strip else changed_cells(drawn, strip)
+            if first < last:
+                self.refresh(Region(first, y, last - first, 1))
 
     def _scroll_to_row(self, y: int) -> None:
         upwards = y < self.scroll_offset.y
@@ -243,6 +256,7 @@ class MessageListView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay out for another size."""
+        self._drawn.clear()
         self._reflow()
         self._update_view(content_changed=False)
 
@@ -250,6 +264,7 @@ class MessageListView(ScrollView, can_focus=True):
         """Redraw in another theme."""
         super().notify_style_update()
         if self.is_attached and self.size.width:
+            self._drawn.clear()
             for _index, _number, block in self._blocks_with_strips():
                 block.strips = []
             self._reflow()
@@ -302,6 +317,10 @@ class MessageListView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Render one row of the window."""
+        strip = self._drawn[y] = self._make_row(y)
+        return strip
+
+    def _make_row(self, y: int) -> Strip:
         width = self.size.width
         strip = self._row(y, width)
         if self.has_unseen_below and y == self.visible_rows - 1:

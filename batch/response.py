@@ -1,0 +1,121 @@
+"""Judge a response body by one rule, whichever engine it came from: an answer, or why it is none.
+
+An answer may be empty: vLLM sends ``content: null`` with a ``finish_reason`` where a stop string
+came at once or `max_tokens` ended it before any text.
+"""
+
+import re
+from collections.abc import Mapping
+from html import unescape
+from typing import Any
+
+import orjson
+
+from ..errors import Code, Failure, error_message, from_status
+from ..i18n import _
+from ..json_types import JsonObject
+from ..sanitize import one_line
+from .request import CHAT, COMPLETIONS
+
+_CONTENT_ALTERNATIVES = (
+    *("tool_calls", "function_call", "refusal", "audio"),
+    *("reasoning", "reasoning_content"),
+)
+
+_MAX_PAGE, _MAX_TEXT = 1 << 16, 300  # bytes that are looked at, characters that are reported
+_tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>")
+
+_STATUS_BY_WORD: Mapping[str, int] = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 402,
+    "overloaded_error": 503,
+    "server_error": 500,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+}
+"""Statuses of OpenAI's and Anthropic's names of errors, for a body that came with status 200."""
+
+
+def judge(body: Any, endpoint: str) -> Failure | None:
+    """Return why the decoded body of a response with status 200 is no answer; None if it is one."""
+    if not isinstance(body, dict):
+        return _bad(_("The server's answer is JSON, but not an object."))
+    if body.get("error") and not body.get("choices"):
+        return _failure_of_error(body)
+    if endpoint not in (CHAT, COMPLETIONS):
+        return None
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        if message := error_message(body):  # such as FastAPI's `detail`
+            return _bad(_("The server answered: {message}").format(message=message))
+        return _bad(_("The server's answer has no 'choices'; is this an OpenAI-compatible server?"))
+    for choice in choices:
+        if (problem := _problem_of_choice(choice)) is not None:
+            return problem
+    return None
+
+
+def decode(raw: bytes) -> Any:
+    """Return the JSON value of a body, or that of the first event where the server streams though
+    it was not asked to. Raises `ValueError`."""
+    if raw.lstrip().startswith(b"data:"):
+        first = raw.lstrip().partition(b"\n")[0].removeprefix(b"data:")
+        return orjson.loads(first)
+    return orjson.loads(raw)
+
+
+def readable_text(raw: bytes) -> str:
+    """Return the text of a body that is not JSON, such as a gateway's page, on one line without
+    its tags; '' for a body that is not text."""
+    try:
+        text = raw[:_MAX_PAGE].decode()
+    except UnicodeDecodeError:
+        return ""
+    return one_line(unescape(" ".join(_tags.sub(" ", text).split())))[:_MAX_TEXT]
+
+
+def _failure_of_error(body: JsonObject) -> Failure:
+    """Return the failure that an error in a body of status 200 means, in the server's words."""
+    error = body["error"]
+    code = error.get("code") if isinstance(error, Mapping) else None
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    for word in (code, kind):
+        status = _STATUS_BY_WORD.get(str(word))
+        if isinstance(word, int | str) and str(word).isdecimal() and 400 <= int(word) <= 599:
+            status = int(word)
+        if status is not None:
+            return from_status(status, body)
+    return _bad(_("The server answered: {message}").format(message=error_message(body)))
+
+
+def _problem_of_choice(choice: Any) -> Failure | None:
+    if not isinstance(choice, dict):
+        return _bad(_("The server's answer has a choice without a message."))
+    if choice.get("finish_reason") == "abort":  # as vLLM ends all when it is stopped
+        return Failure(Code.OVERLOADED, _("The engine aborted the answer."), 200)
+    is_finished = isinstance(choice.get("finish_reason"), str)
+    if isinstance(choice.get("text"), str) or ("text" in choice and is_finished):
+        return None  # of the completions endpoint
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return _bad(_("The server's answer has a choice without a message."))
+    for key in ("content", "reasoning", "reasoning_content"):
+        if not _is_text(message.get(key), parts=key == "content"):
+            return _bad(_("The server's answer has a '{key}' that is not text.").format(key=key))
+    has_content = message.get("content") is not None or any(map(message.get, _CONTENT_ALTERNATIVES))
+    return None if is_finished or has_content else _bad(_("The server's answer is empty."))
+
+
+def _is_text(value: Any, *, parts: bool) -> bool:
+    if parts and isinstance(value, list):
+        return all(
+            isinstance(part, dict) and isinstance(part.get("text"), str | None) for part in value
+        )
+    return isinstance(value, str | None)
+
+
+def _bad(message: str) -> Failure:
+    return Failure(Code.BAD_RESPONSE, message, 200)

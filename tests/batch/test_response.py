@@ -1,0 +1,122 @@
+"""Whether a response body is an answer."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from qchat.batch.engines.concurrency import FixedConcurrency
+from qchat.batch.engines.http import HttpEngine
+from qchat.batch.request import CHAT, COMPLETIONS, Outcome
+from qchat.batch.response import judge, readable_text
+
+from qchat.api.endpoint import Endpoint
+from qchat.errors import Code, error_message
+
+from .chat_request import chat_request
+
+
+def choice(finish: str | None = "stop", **message: object) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        choice("length", content=None),
+        choice("stop", content=None),
+        choice("stop", content=""),
+        choice("length", content=None, reasoning="I th"),
+        choice(None, content=None, tool_calls=[{"id": "a"}]),
+        choice("stop", content=[{"type": "text", "text": "x"}]),
+        {**choice(content="x"), "error": None},
+    ],
+)
+def test_these_are_answers(body: object) -> None:
+    assert judge(body, CHAT) is None
+
+
+def test_a_completion_may_be_empty() -> None:
+    for text in ("", None, "x"):
+        assert judge({"choices": [{"text": text, "finish_reason": "stop"}]}, COMPLETIONS) is None
+    assert judge({"choices": [{"text": None}]}, COMPLETIONS) is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (choice(None, content=None), Code.BAD_RESPONSE, "empty"),
+        (choice(content=5), Code.BAD_RESPONSE, "'content' that is not text"),
+        ({"choices": []}, Code.BAD_RESPONSE, "no 'choices'"),
+        ({"choices": [None]}, Code.BAD_RESPONSE, "without a message"),
+        ([1], Code.BAD_RESPONSE, "not an object"),
+        (choice("abort", content="ha"), Code.OVERLOADED, "aborted"),
+        ({"error": "model is loading"}, Code.BAD_RESPONSE, "model is loading"),
+        ({"error": {"message": "slow down", "code": 429}}, Code.RATE_LIMITED, "slow down"),
+        ({"error": {"message": "slow", "code": "429"}}, Code.RATE_LIMITED, "slow"),
+        ({"error": {"message": "bad", "type": "invalid_request_error"}}, Code.INVALID_REQUEST, "b"),
+        ({"error": {"message": "busy", "type": "overloaded_error"}}, Code.OVERLOADED, "busy"),
+        ({"error": {"message": "odd", "code": 7}}, Code.BAD_RESPONSE, "odd"),
+        ({"detail": "no such route"}, Code.BAD_RESPONSE, "no such route"),
+    ],
+)
+def test_these_are_none_in_the_words_of_the_server(body: object, code: Code, words: str) -> None:
+    failure = judge(body, CHAT)
+    assert failure is not None
+    assert failure.code is code
+    assert words in failure.message
+
+
+def test_the_answers_of_other_endpoints_have_no_choices() -> None:
+    assert judge({"data": [{"embedding": [1.0]}]}, "/v1/embeddings") is None
+    assert judge({"error": {"message": "no"}}, "/v1/embeddings") is not None
+
+
+def test_fastapis_words() -> None:
+    errors = [
+        {"loc": ["body", "messages"], "msg": "Field required", "type": "missing"},
+        {"loc": ["body", "n"], "msg": "must be positive"},
+    ]
+    assert error_message({"detail": errors}) == (
+        "body.messages: Field required; body.n: must be positive"
+    )
+    assert error_message({"detail": "Not here"}) == "Not here"
+    assert error_message({"detail": [7, None, "x"]}) == "x"
+
+
+def test_the_text_of_a_page() -> None:
+    page = (
+        b"<html><head><title>t</title></head><body><h1>Request</h1>\n blocked &amp; logged</body>"
+    )
+    assert readable_text(page) == "Request blocked & logged"
+    assert readable_text(bytes(range(256))) == ""
+    assert "\x1b" not in readable_text(b"\x1b[31mred")
+    assert len(readable_text(b"x" * 100_000)) <= 300
+
+
+async def _answer_of(body: str, status: int = 200) -> Outcome:
+    async def respond(_request: web.Request) -> web.Response:
+        return web.Response(text=body, status=status)
+
+    app = web.Application()
+    app.router.add_post(CHAT, respond)
+    async with TestServer(app) as server:
+        engine = HttpEngine(Endpoint(str(server.make_url("/v1"))), FixedConcurrency(1))
+        await engine.start()
+        try:
+            return await engine.answer(chat_request("x"))
+        finally:
+            await engine.close()
+
+
+async def test_an_error_in_a_stream_that_nobody_asked_for() -> None:
+    outcome = await _answer_of('data: {"error": {"message": "no GPU", "code": 503}}\n\n')
+    assert outcome.failure is not None
+    assert outcome.failure.code is Code.OVERLOADED
+    assert "no GPU" in outcome.failure.message
+
+
+async def test_a_gateways_page_keeps_its_words() -> None:
+    outcome = await _answer_of("<html><body>Blocked by policy 7</body></html>", 403)
+    assert outcome.failure is not None
+    assert "Blocked by policy 7" in outcome.failure.message

@@ -1,0 +1,160 @@
+"""`--retry-where`: answers that are not whole are asked again, and replaced in one atomic way."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qchat.batch.background import WorkCounter
+from qchat.batch.journal.replacements import ReopenedRows, merge_replacements
+
+from tests import faults
+
+from .commands import batch, read, write
+
+PROMPT = "tell me a long story of many words"
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[faults.Running]:
+    with faults.running() as running:
+        yield running
+
+
+def by_line(name: str = "in.results.jsonl") -> dict[int, dict[str, object]]:
+    return {row["_qchat"]["line"]: row for row in read(name)}  # type: ignore[index,misc]
+
+
+def test_cut_answers_are_continued(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": PROMPT, "max_tokens": 4}, {"prompt": "b"})
+    args = ["in.jsonl", "--base-url", server.url]
+    assert batch(*args) == 0
+    cut = by_line()[1]
+    assert cut["finish_reason"] == "length"
+    assert capfd.readouterr().err.count("(1 cut)") == 1
+    assert batch(*args, "--retry-where", "cut") == 0
+    row = by_line()[1]
+    assert row["output"] == f"echo: {PROMPT}"
+    assert row["finish_reason"] == "stop"
+    assert row["_qchat"] | {"quality": "ok", "again": "continued"} == row["_qchat"]  # type: ignore[operator]
+    assert row["_qchat"]["digest"] == cut["_qchat"]["digest"]  # type: ignore[index]
+    err = capfd.readouterr().err
+    assert "2 answered, 0 failed. 1 in" in err
+    assert "1 continued" in err
+    assert sorted(by_line()) == [1, 2]
+    assert sum(server.log.attempts.values()) == 3
+    assert not Path("in.results.retry.jsonl").exists()
+    assert batch(*args, "--retry-where", "cut") == 0
+    assert "All 2 rows are done already" in capfd.readouterr().err
+
+
+def test_openai_rows_are_continued_too(server: faults.Running) -> None:
+    body = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 4}
+    write("in.jsonl", {"custom_id": "a", "url": "/v1/chat/completions", "body": body})
+    args = ["in.jsonl", "--base-url", server.url]
+    assert batch(*args) == 0
+    assert batch(*args, "--retry-where", "cut") == 0
+    (row,) = read("in.results.jsonl")
+    choice = row["response"]["body"]["choices"][0]  # type: ignore[index]
+    assert choice["message"]["content"] == f"echo: {PROMPT}"
+    assert choice["finish_reason"] == "stop"
+
+
+def test_an_engine_that_cannot_continue_gets_a_larger_budget(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    thought = f"{PROMPT} [[answer:reasoning=inline]]"  # the cut is in the thought
+    write("in.jsonl", {"prompt": thought, "max_tokens": 6})
+    args = ["in.jsonl", "--base-url", server.url]
+    assert batch(*args) == 0
+    assert batch(*args, "--retry-where", "cut") == 0
+    assert by_line()[1]["_qchat"]["again"] == "larger budget"  # type: ignore[index]
+    assert "1 with a larger budget" in capfd.readouterr().err
+
+
+def test_a_row_that_fails_when_asked_again_keeps_its_answer(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": f"x [[answer:text=]] {PROMPT}"}, {"prompt": "b"})
+    args = ["in.jsonl", "--base-url", server.url]
+    assert batch(*args) == 0
+    before = Path("in.results.jsonl").read_bytes()
+    server.set_plan("400")
+    assert batch(*args, "--retry-where", "empty") == 0
+    assert Path("in.results.jsonl").read_bytes() == before
+    assert not Path("in.results.errors.jsonl").exists()
+    assert "2 answered, 0 failed (1 empty)" in capfd.readouterr().err
+    server.clear()
+    assert batch(*args, "--retry-where", "empty") == 0
+    assert by_line()[1]["_qchat"]["again"] == "resampled"  # type: ignore[index]
+
+
+def test_a_looped_answer_is_asked_once_more_with_a_penalty(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "and on " * 200
+    write("in.jsonl", {"prompt": f"x [[answer:finish=length;text={text}]]"})
+    assert batch("in.jsonl", "--base-url", server.url) == 0
+    row = by_line()[1]
+    assert row["_qchat"] | {"quality": "looped", "attempts": 2} == row["_qchat"]  # type: ignore[operator]
+    assert "1 answered, 0 failed (1 looped)" in capfd.readouterr().err
+
+
+def test_only_known_qualities(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "x")
+    assert batch("in.jsonl", "--retry-where", "short", "--base-url", "http://127.0.0.1:1") == 2
+    assert "'short' is none of cut, empty, looped, invalid" in capfd.readouterr().err
+
+
+def line(number: int, quality: str, text: str) -> bytes:
+    mark = {"file": "in.jsonl", "line": number, "digest": "d" * 32, "quality": quality}
+    return json.dumps({"output": text, "_qchat": mark}).encode() + b"\n"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(line(1, "ok", "a") + line(2, "cut", "b") + line(3, "cut", "c"))
+    return path
+
+
+def reopened(results: Path) -> ReopenedRows:
+    rows = ReopenedRows(results, results.with_name("out.retry.jsonl"), 0o600)
+    assert rows.find({"cut"}, "", lambda _location: 0, WorkCounter()) == [(0, 2), (0, 3)]
+    return rows
+
+
+def test_a_crash_before_the_merge_loses_neither_answer(results: Path) -> None:
+    before = results.read_bytes()
+    rows = reopened(results)
+    assert rows.record((0, 3))["output"] == "c"
+    rows.add((0, 2), line(2, "ok", "better"))
+    assert len(rows) == 1 and rows.qualities() == {"cut": 1}
+    rows.sync()
+    assert results.read_bytes() == before
+    retry = results.with_name("out.retry.jsonl")
+    with retry.open("ab") as file:
+        file.write(b'{"replaces":"torn')
+    merge_replacements(results, retry, WorkCounter())
+    assert results.read_bytes() == (
+        line(1, "ok", "a") + line(2, "ok", "better") + line(3, "cut", "c")
+    )
+    assert not retry.exists()
+
+
+def test_merging_twice_changes_nothing(results: Path) -> None:
+    rows = reopened(results)
+    for text in ("one", "two"):
+        rows = reopened(results)
+        rows.add((0, 2), line(2, "cut", text))
+        rows.close()
+    retry = results.with_name("out.retry.jsonl")
+    kept = retry.read_bytes()
+    merge_replacements(results, retry, WorkCounter())
+    merged = results.read_bytes()
+    assert b'"two"' in merged and b'"one"' not in merged  # the last one counts
+    retry.write_bytes(kept)  # as after a crash between the merge and the removal
+    merge_replacements(results, retry, WorkCounter())
+    assert results.read_bytes() == merged

@@ -1,0 +1,167 @@
+"""The doorkeeper at a server's address: what it answers itself, and what it holds for vLLM."""
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from qchat.serve.access.access_rules import AccessRules
+from qchat.serve.supervision import request_head
+from qchat.serve.supervision.doorkeeper import Doorkeeper
+
+from .asgi import KEY
+
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+BEARER = f"Authorization: Bearer {KEY}\r\n".encode()
+
+
+@dataclass
+class Door:
+    """A doorkeeper that attends, and what came of it."""
+
+    port: int
+    keeper: Doorkeeper
+    knocks: list[float] = field(default_factory=list)
+    delivered: list[socket.socket] = field(default_factory=list)
+
+    def connect(self, data: bytes = b"") -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.sendall(data)
+        return connection
+
+    def ask(self, data: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers of the answer."""
+        with self.connect(data) as connection:
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return response.status, response.read(), dict(response.getheaders())
+
+    def wait_for_held(self, n: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.keeper.waiting() != n:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def deliver(self, connection: socket.socket) -> None:
+        self.delivered.append(connection.dup())
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    monkeypatch.setenv("QCHAT_API_KEY", KEY)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = int(listener.getsockname()[1])
+    knocks: list[float] = []
+    keeper = Doorkeeper(
+        listener, AccessRules(loopback=True), "mark", lambda: knocks.append(time.monotonic())
+    )
+    keeper.attend(is_healthy=True)
+    door = Door(port, keeper, knocks)
+    yield door
+    keeper.close()
+    for connection in door.delivered:
+        connection.close()
+
+
+def head(method: str, path: str, *headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (head("GET", "/health"), 200),
+        (head("GET", "/metrics", f"Authorization: Bearer {KEY}"), 200),
+        (head("GET", "/metrics"), 401),
+        (head("GET", "/v1/models"), 401),
+        (head("POST", "/v1/chat/completions", "Authorization: Bearer " + "x" * 40), 401),
+        (head("POST", "/invocations", f"Authorization: Bearer {KEY}"), 404),
+        (head("POST", "/%69nvocations", f"Authorization: Bearer {KEY}"), 404),
+        (head("GET", "/v1/models").replace(b"localhost", b"evil.example"), 421),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", 400),
+        (b"GET /" + b"x" * request_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
+    ],
+)
+def test_what_needs_no_model_is_answered_and_does_not_knock(
+    door: Door, request_bytes: bytes, status: int
+) -> None:
+    answer, body, headers = door.ask(request_bytes)
+    assert answer == status and headers["connection"] == "close"
+    if status >= 400:
+        assert b'"error"' in body
+    assert door.knocks == [] and door.keeper.waiting() == 0
+
+
+def test_a_denial_reaches_a_client_that_still_sends_its_body(door: Door) -> None:
+    status, body, _headers = door.ask(head("POST", "/x", "Content-Length: 500000") + b"x" * 500_000)
+    assert status in (401, 404) and b"error" in body
+
+
+def test_an_unhealthy_server_says_so(door: Door) -> None:
+    door.keeper.attend(is_healthy=False)
+    status, _body, headers = door.ask(head("GET", "/health"))
+    assert status == 503 and int(headers["retry-after"]) > 0
+
+
+def test_an_allowed_request_knocks_waits_and_is_handed_over_unread(door: Door) -> None:
+    data = POST + BEARER + b"\r\n{}"
+    with door.connect(data[:20]) as slow, door.connect(data) as first, door.connect(data) as second:
+        door.wait_for_held(2)
+        assert len(door.knocks) == 2
+        door.keeper.hand_over(door.deliver)
+        assert [connection.recv(4096) for connection in door.delivered] == [data, data]
+        slow.sendall(data[20:])  # its head is still on its way
+        deadline = time.monotonic() + 20
+        while len(door.delivered) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for connection, client in zip(door.delivered[:2], (first, second), strict=True):
+            connection.sendall(b"answer")
+            client.settimeout(20)
+            assert client.recv(100) == b"answer"
+        later = door.connect(data)  # is for vLLM to accept
+        assert door.keeper.waiting() == 0
+        later.close()
+
+
+def test_requests_that_wait_for_a_start_that_fails(door: Door) -> None:
+    data = POST + BEARER + b"\r\n{}"
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(door.ask(data)[0]))
+    thread.start()
+    door.wait_for_held(1)
+    door.keeper.refuse(60.0)
+    thread.join(20)
+    assert statuses == [503]
+    assert door.ask(data)[0] == 503 and len(door.knocks) == 1
+    door.keeper.refuse(0.0)
+    with door.connect(data):
+        door.wait_for_held(1)
+
+
+def test_a_head_that_does_not_come(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_head, "TIMEOUT", 0.1)
+    assert door.ask(POST)[0] == 408
+
+
+def test_a_client_that_leaves(door: Door) -> None:
+    door.connect(POST).close()
+    door.connect().close()
+    assert door.ask(head("GET", "/health"))[0] == 200
+    assert door.knocks == []
+
+
+def test_the_address_is_closed_in_the_end(door: Door) -> None:
+    held = door.connect(POST + BEARER + b"\r\n{}")
+    door.wait_for_held(1)
+    door.keeper.close()
+    with contextlib.suppress(ConnectionResetError):
+        assert held.recv(1) == b""
+    held.close()
+    with pytest.raises(OSError, match="refused"):
+        door.connect()
