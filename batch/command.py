@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 
 from .. import cli_options as options
+from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
+from .option_groups import GROUPS
 
 ENGINES = ("auto", "offline", "http")
 
@@ -31,6 +33,8 @@ def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups=GROUPS,
     help=_(
         """Answer every line of JSONL files.
 
@@ -67,7 +71,10 @@ Exit codes:
     "-o",
     "--output",
     metavar="NAME.jsonl",
-    help=_("Results file; - for standard output, without resume. [default: INPUT.results.jsonl]"),
+    help=_(
+        "Results file; - for standard output, without resume. NAME.csv, NAME.tsv and NAME.parquet "
+        "are written at the end from NAME.jsonl, in input order.  [default: INPUT.results.jsonl]"
+    ),
 )
 @click.option(
     "--engine",
@@ -117,6 +124,41 @@ Exit codes:
 @options.sampling_options
 @click.option(
     "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
+)
+@click.option("--jinja", is_flag=True, help=_("Read --template (and --system) as Jinja2."))
+@click.option("--template-file", metavar="FILE", help=_("Prompt template in Jinja2, in a file."))
+@click.option(
+    "--messages-template",
+    metavar="FILE",
+    help=_("Chat messages (YAML or JSON) whose texts are Jinja2 templates."),
+)
+@click.option(
+    "--empty",
+    type=click.Choice(("skip", "ask", "error")),
+    default="error",
+    show_default=True,
+    help=_(
+        "Rows with a null or empty cell that the template uses: leave them out, ask them all the "
+        "same, or count them as failed."
+    ),
+)
+@click.option(
+    "--keep-prompt",
+    is_flag=True,
+    help=_("Store what was sent in the column 'prompt' of the results."),
+)
+@click.option(
+    "--endpoint",
+    metavar="NAME",
+    help=_(
+        "Where rows without a url go: chat, completions, embeddings, score, rerank, responses, "
+        "decisions.  [default: chat]"
+    ),
+)
+@click.option(
+    "--drop-last-assistant",
+    is_flag=True,
+    help=_("Leave out a last message of the assistant, as training data have one."),
 )
 @click.option(
     "--row-params/--no-row-params",
@@ -187,6 +229,11 @@ Exit codes:
     "--prefix", default="", metavar="TEXT", help=_("Prefix for the names of the answer's columns.")
 )
 @click.option(
+    "--csv-safe",
+    is_flag=True,
+    help=_("In CSV, put ' before cells that a spreadsheet would run as a formula."),
+)
+@click.option(
     "--encoding",
     default="utf-8",
     metavar="NAME",
@@ -220,6 +267,14 @@ Exit codes:
     metavar="OUT.jsonl",
     help=_("Show the state and progress of a run and exit; with --progress json as JSON."),
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help=_(
+        "Validate the inputs and exit: kinds of rows, tokens, duplicates, the first requests; "
+        "no model is loaded, no server is asked."
+    ),
+)
 @click.option("-q", "--quiet", is_flag=True, help=_("Show only warnings and errors."))
 def batch(
     inputs: tuple[str, ...],
@@ -237,6 +292,13 @@ def batch(
     system: str | None,
     sampling: Sampling,
     template: str | None,
+    jinja: bool,
+    template_file: str | None,
+    messages_template: str | None,
+    empty: str,
+    keep_prompt: bool,
+    endpoint: str | None,
+    drop_last_assistant: bool,
     row_params: bool | None,
     schema: str | None,
     choice: str | None,
@@ -254,11 +316,13 @@ def batch(
     time_limit: float | None,
     allow_duplicates: bool,
     prefix: str,
+    csv_safe: bool,
     encoding: str,
     wait: float,
     progress: str,
     detach: bool,
     status: str | None,
+    check: bool,
     quiet: bool,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
@@ -266,9 +330,11 @@ def batch(
     from .engines.selection import EngineRequest
     from .extraction import Extraction
     from .form import read_form
+    from .inputs.endpoints import parse_endpoint
     from .inputs.lines import check_encoding
     from .inputs.rows import RowDefaults
-    from .inputs.template import Template
+    from .inputs.template import EmptyRule
+    from .inputs.template_options import TemplateOptions, row_template, system_template
     from .job import BatchJob
     from .run import run, start_detached
     from .scheduler import RetryRule
@@ -283,12 +349,20 @@ def batch(
         raise click.UsageError(_("Give --servers, or --server and --base-url, not both."))
     check_encoding(encoding)
     settings = load()
+    prompt_template = row_template(
+        TemplateOptions(template, jinja, template_file, messages_template)
+    )
     defaults = RowDefaults(
         system=system,
         sampling=sampling.merged_over(Sampling(preset=settings.preset)),
-        template=Template.parse(template) if template is not None else None,
+        template=prompt_template,
+        system_template=system_template(system, prompt_template),
+        empty=EmptyRule(empty),
+        keep_prompt=keep_prompt,
         prefix=prefix,
         encoding=encoding,
+        endpoint=parse_endpoint(endpoint),
+        drop_last_assistant=drop_last_assistant,
         row_params=row_params,
         form=read_form(schema, choice, regex, any_json=json_answer),
         extract=tuple(Extraction.parse(text) for text in extract),
@@ -320,10 +394,15 @@ def batch(
         adopt=adopt,
         time_limit=time_limit,
         allow_duplicates=allow_duplicates,
+        csv_safe=csv_safe,
         quiet=quiet,
         json=progress == "json",
         rule=RetryRule(wait=wait),
     )
+    if check:
+        from .check import check as check_inputs
+
+        sys.exit(check_inputs(job, settings))
     if detach:
         arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
         sys.exit(start_detached(job, settings, arguments))

@@ -25,6 +25,7 @@ class BatchJob:
     adopt: str | None = None
     time_limit: float | None = None
     allow_duplicates: bool = False
+    csv_safe: bool = False
     quiet: bool = False
     json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)

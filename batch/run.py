@@ -6,7 +6,6 @@ rows -> scheduler -> engine -> journal -> progress; this file only connects them
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,7 @@ import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _
-from ..settings import Settings, private_dir
+from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
@@ -26,31 +25,31 @@ from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.appender import DiskTroubleError
+from .journal.appender import DiskTroubleError, disk_error
 from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
-from .journal.records import error_line, result_line
+from .journal.records import error_line
 from .journal.reload import ReloadOptions
-from .journal.sink import Sink, TakeOver, open_file_sink
+from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
+from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
-from .request import Outcome, Request, RowKind
+from .rates import record_rate
+from .recorder import make_recorder
+from .request import Outcome, Request
+from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
-from .scheduler import RecordOutcome
-from .thoughts import ThoughtForms
-
-MAX_LOGS = 20
-"""Log files of each kind that are kept."""
 
 T = TypeVar("T")
 
@@ -65,8 +64,9 @@ def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) 
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
-    files = name_outputs(expand_inputs(job.inputs, is_own_output), job.output)
-    return detach(arguments, files.lock, files.results, _new_log(settings, "detached"))
+    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    files = name_outputs(inputs, job.output)
+    return detach(arguments, files.lock, files.results, new_log(settings, "detached"))
 
 
 def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
@@ -78,7 +78,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
     if job.adopt is not None and job.output == "-":
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
-    inputs = expand_inputs(job.inputs, is_own_output)
+    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.redirect_output).
@@ -143,11 +143,13 @@ class _Run:
         self._messages = messages
         self._publish = publish
         self._defaults = job.defaults
+        self._state = Path()
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
+        self._state = settings.paths.state
         selection = await select_engine(
-            self._job.engine, settings, lambda: _new_log(settings, "batch"), self._display
+            self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
         if self._job.dedup:
             selection = selection.around(DedupEngine)
@@ -202,23 +204,25 @@ class _Run:
         self, scan: InputScan, selection: EngineSelection, stack: contextlib.AsyncExitStack
     ) -> Exit:
         messages = self._messages
+        shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         for line in self._defaults.columns.messages(model):
             self._display.say(line)
-        messages.show_start(scan, stats)
+        messages.show_start(scan, stats, shapes)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
+            await self._write_table(sink)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
         runner = BatchRunner(
             selection,
             lambda: self._open_rows(scan, sink, stats),
-            self._recorder(sink, stats),
+            make_recorder(self._keys, self._defaults, sink, stats),
             self._job.rule,
             isinstance(self._defaults.model, str),
             sink,
@@ -254,6 +258,9 @@ class _Run:
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
         self._display.finish(stats)
+        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        record_rate(self._state, model or self._defaults.fallback_model, stats)
+        await self._write_table(sink)
         if self._job.dedup and not stats.copied:
             text = _(
                 "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
@@ -286,7 +293,9 @@ class _Run:
                 restart=job.restart,
                 ordered=job.ordered,
                 retry_where=job.retry_where,
-                take_over=TakeOver(job.adopt, _is_repeatable if job.dedup else None),
+                take_over=TakeOver(
+                    job.adopt, (lambda row: is_repeatable(row.body)) if job.dedup else None
+                ),
                 counter=counter,
             ),
         )
@@ -302,42 +311,23 @@ class _Run:
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
 
-    def _recorder(self, sink: Sink, stats: RunStats) -> RecordOutcome:
-        keys, prefix, extract = self._keys, self._defaults.prefix, self._defaults.extract
-        thoughts = ThoughtForms()
-
-        def record(request: Request, outcome: Outcome, attempts: int) -> None:
-            name = keys[request.file]
-            if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
-                stats.add_kept()
-                return
-            if outcome.body is not None:
-                is_openai = request.kind is RowKind.OPENAI  # whose bodies stay as they are
-                line = result_line(
-                    request,
-                    outcome.body if is_openai else thoughts.read(request, outcome.body),
-                    name=name,
-                    number=sink.number(request.file),
-                    attempts=attempts,
-                    prefix=prefix,
-                    again=outcome.again,
-                    extract=extract,
-                )
-                sink.add_result(request.file, request.line, line)
-            else:
-                assert outcome.failure is not None
-                line = error_line(
-                    request,
-                    outcome.failure,
-                    name=name,
-                    number=sink.number(request.file),
-                    attempts=attempts,
-                    body=outcome.rejected,
-                )
-                sink.add_error(request.file, request.line, line)
-            stats.add(outcome)
-
-        return record
+    async def _write_table(self, sink: Sink) -> None:
+        """Write the table that the results are wanted as, if any."""
+        files = self._output
+        if isinstance(files, StdoutSink) or files.table is None:
+            return
+        assert isinstance(sink, FileSink)
+        options = TableOptions(
+            bom=any(has_bom(item.path) for item in self._inputs), safe=self._job.csv_safe
+        )
+        export = partial(
+            export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
+        )
+        try:
+            table = await self._in_thread(_("Writing {name}").format(name=files.table.name), export)
+        except OSError as error:
+            raise disk_error(files.table, error) from None
+        self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
     def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
         def make_plan(request: Request) -> AnswerPlan:
@@ -369,19 +359,6 @@ class _Run:
                 raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
             else:
                 yield row
-
-
-def _new_log(settings: Settings, kind: str) -> Path:
-    """Return a path for a log of vLLM (``batch``) or a ``detached`` run; remove the oldest logs."""
-    folder = private_dir(settings.paths.state / "logs")
-    logs = sorted(folder.glob(f"{kind}-*.log"))
-    for path in logs[: -(MAX_LOGS - 1)]:
-        path.unlink(missing_ok=True)
-    return folder / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-
-
-def _is_repeatable(request: Request) -> bool:
-    return is_repeatable(request.body)
 
 
 def _exit_code(stats: RunStats) -> Exit:

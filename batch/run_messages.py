@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ..i18n import _, plural
 from .inputs.scan import InputScan
+from .inputs.shapes import ShapeCounts
 from .journal.output_files import OutputFiles
 from .journal.reload import Repairs
+from .outputs.export import TableSummary
 from .progress import ProgressDisplay
 from .run_stats import RunStats
 
@@ -89,8 +91,8 @@ class RunMessages:
             )
             self.display.say(text.format(n=repairs.left_out, path=files.results))
 
-    def show_start(self, scan: InputScan, stats: RunStats) -> None:
-        """Report invalid lines, and how many rows are done already."""
+    def show_start(self, scan: InputScan, stats: RunStats, shapes: ShapeCounts) -> None:
+        """Report invalid lines, rows of special shapes, and how many are done already."""
         if scan.bad:
             text = plural(
                 "{n} line is not a request; see the errors file.",
@@ -98,6 +100,22 @@ class RunMessages:
                 scan.bad,
             )
             self.display.warn(text.format(n=scan.bad))
+        if shapes.skipped:
+            text = plural(
+                "{n} row with an empty cell is left out (--empty skip).",
+                "{n} rows with an empty cell are left out (--empty skip).",
+                shapes.skipped,
+            )
+            self.display.say(text.format(n=shapes.skipped))
+        if assistant_last := shapes.assistant_last:
+            text = plural(
+                "{n} row ends with an assistant's message; the answer continues after it. "
+                "--drop-last-assistant asks for that message anew.",
+                "{n} rows end with an assistant's message; the answers continue after it. "
+                "--drop-last-assistant asks for those messages anew.",
+                assistant_last,
+            )
+            self.display.warn(text.format(n=assistant_last))
         if 0 < stats.done < stats.total:
             text = _("{done} of {total} rows are done already; continuing with the others.")
             self.display.say(text.format(done=stats.done, total=stats.total))
@@ -111,7 +129,8 @@ class RunMessages:
         """Report the paths of results and errors."""
         if self.files is None:
             return
-        self.display.say(_("Results: {path}").format(path=self.files.results))
+        path = self.files.table or self.files.results
+        self.display.say(_("Results: {path}").format(path=path))
         if stats.all_failed:
             text = plural(
                 "Errors:  {path} ({n} row; --retry-failed asks it again)",
@@ -119,6 +138,26 @@ class RunMessages:
                 stats.all_failed,
             )
             self.display.warn(text.format(path=self.files.errors, n=stats.all_failed))
+
+    def show_table(self, table: TableSummary) -> None:
+        """Report what a reader of the table should know."""
+        assert self.files is not None
+        if table.failed:
+            text = plural(
+                "{n} row of {path} has no answer; its column 'error' says why.",
+                "{n} rows of {path} have no answer; their column 'error' says why.",
+                table.failed,
+            )
+            self.display.warn(text.format(n=table.failed, path=self.files.table))
+        if table.formulas:
+            text = plural(
+                "{n} cell begins with = + - or @, which a spreadsheet may run as a formula; "
+                "--csv-safe puts ' before it.",
+                "{n} cells begin with = + - or @, which a spreadsheet may run as formulas; "
+                "--csv-safe puts ' before them.",
+                table.formulas,
+            )
+            self.display.warn(text.format(n=table.formulas))
 
     def how_to_resume(self, stats: RunStats) -> str:
         """Return how far an unfinished run came, and the command that resumes it."""

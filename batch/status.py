@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
 from .journal.lock import holder_of, is_held
-from .journal.manifest import load_manifest, manifest_of
+from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
 from .journal.output_files import OutputFiles, resolve_link
 from .quality import COUNTED
 from .run_stats import duration, quality_counts
@@ -85,6 +85,8 @@ def status(name: str) -> RunStatus:
 def _files(path: Path) -> OutputFiles:
     """Return the files of the run with these results, or with this input."""
     path = resolve_link(path)
+    if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
+        path = path.with_suffix(".jsonl")
     if manifest_of(path) is None and not path.with_suffix(".lock").exists():
         path = path.with_name(f"{path.stem}.results.jsonl")
     return OutputFiles.named(path)

@@ -204,6 +204,10 @@ def _invoke(args: list[str]) -> int:
     try:
         result = _call(args)
     except click.ClickException as e:
+        if isinstance(e, click.NoSuchOption):
+            from .help_groups import no_such_option
+
+            e = no_such_option(e)
         with contextlib.suppress(OSError):  # nobody reads stderr: the exit code still tells
             e.show()
         return Exit.USAGE

@@ -101,6 +101,14 @@ def test_mistyped(args: list[str], message: str, capsys: pytest.CaptureFixture[s
     assert message in err and "--help" in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("option", ["--n", "--x", "--zzz"])
+def test_an_unrelated_option_is_not_suggested(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["batch", option, "1", "x"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise error

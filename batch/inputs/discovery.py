@@ -1,4 +1,4 @@
-"""Find the input files of a run: names, globs, pipes, standard input."""
+"""Find the inputs of a run: names, globs, folders, URLs, pipes, standard input."""
 
 import contextlib
 import glob
@@ -16,7 +16,16 @@ import click
 
 from ...errors import UsageError
 from ...i18n import _
-from .lines import open_text
+from .formats.compression import ENDINGS
+from .formats.dataset_folder import is_dataset_folder, splits_of
+from .formats.detection import ending_of
+from .formats.opening import Location, check_readable
+from .formats.remote import RemoteFile, expand_url, is_url
+
+READ_ENDINGS = frozenset(
+    {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".txt", ".parquet", ".arrow", ".feather"}
+)
+"""Endings of the files that are read when a folder is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,16 @@ class InputFile:
     """
 
     name: str
-    path: Path
+    path: Location
     key: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its endings, that of a compression included."""
+        name = self.path.name
+        for ending in ENDINGS:
+            name = name.removesuffix(ending)
+        return Path(name).stem or self.path.stem
 
 
 def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
@@ -38,7 +55,9 @@ def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
     keyed: list[InputFile] = []
     pipes = 0
     for item in inputs:
-        if not str(item.path).startswith("/dev/fd/"):
+        if isinstance(item.path, RemoteFile):
+            key = item.name
+        elif not str(item.path).startswith("/dev/fd/"):
             key = os.path.relpath(item.path.resolve(), home)
         elif item.name == "stdin":
             key = item.name
@@ -50,22 +69,27 @@ def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
 
 
 def expand_inputs(
-    names: Sequence[str], is_own_output: Callable[[Path], bool] = lambda _path: False
+    names: Sequence[str],
+    is_own_output: Callable[[Path], bool] = lambda _path: False,
+    encoding: str = "utf-8",
 ) -> list[InputFile]:
-    """Resolve file names and globs; ``-`` is standard input, copied to a private file at once.
+    """Resolve names, globs, folders and URLs; ``-`` is standard input, copied to a private file.
 
-    A glob leaves out the files for which `is_own_output` is true, so that the same glob resumes.
-
-    Raises `UsageError` for a pattern without a match, a file that can't be read as text, and a
-    file named twice.
+    A glob and a folder leave out the files for which `is_own_output` is true, so that the same
+    command resumes. Raises `UsageError` for a pattern without a match, a file that can't be read,
+    and a file named twice.
     """
     inputs: list[InputFile] = []
     for name in names:
         if name == "-":
             inputs.append(InputFile("stdin", _spool_stdin()))
+        elif is_url(name):
+            inputs += [InputFile(str(remote), remote) for remote in expand_url(name)]
         elif Path(name).is_fifo():  # <(a command): can be read once, and a run reads twice
             with Path(name).open("rb") as stream:
                 inputs.append(InputFile(name, _spool(stream)))
+        elif Path(name).is_dir():
+            inputs += _files_in(Path(name), is_own_output)
         elif Path(name).exists() or not glob.has_magic(name):
             inputs.append(InputFile(name, Path(name)))
         else:
@@ -74,10 +98,10 @@ def expand_inputs(
             if not matches:
                 raise UsageError(_("No file matches '{pattern}'.").format(pattern=name))
             inputs += [InputFile(match, Path(match)) for match in matches]
-    names_by_path: dict[Path, str] = {}
+    names_by_path: dict[object, str] = {}
     for item in inputs:
-        open_text(item.path).close()  # report unreadable files before anything else happens
-        path = item.path.resolve()
+        check_readable(item.path, encoding)  # before anything else happens
+        path = item.path if isinstance(item.path, RemoteFile) else item.path.resolve()
         if path in names_by_path:
             text = _("{name} is named twice (also as {other}).")
             raise UsageError(text.format(name=item.name, other=names_by_path[path]))
@@ -85,10 +109,35 @@ def expand_inputs(
     return inputs
 
 
+def _files_in(folder: Path, is_own_output: Callable[[Path], bool]) -> list[InputFile]:
+    """Return the inputs below a folder: a dataset, its splits, or the files with rows."""
+    if is_dataset_folder(folder):
+        return [InputFile(str(folder), folder)]
+    if splits := splits_of(folder):
+        return [InputFile(str(split), split) for split in splits]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if ending_of(path.name) in READ_ENDINGS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+        and not path.name.endswith(".manifest.json")
+        and not is_own_output(path)
+    ]
+    if not files:
+        text = _(
+            "{path} is a folder without a file that has rows (such as .jsonl, .csv, .parquet)."
+        )
+        raise UsageError(text.format(path=folder))
+    return [InputFile(str(path), path) for path in files]
+
+
 def total_size(inputs: Sequence[InputFile]) -> int:
-    """Return the size of all inputs in bytes, as far as it can be found out."""
+    """Return the size of all inputs in bytes, 0 where it can't be compared with what is read."""
     size = 0
     for item in inputs:
+        if isinstance(item.path, RemoteFile) or item.path.suffix in ENDINGS:
+            return 0
         with contextlib.suppress(OSError):
             size += item.path.stat().st_size
     return size

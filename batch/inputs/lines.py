@@ -1,10 +1,8 @@
-"""Read the lines of a file: encodings, blank lines, overlong lines, files that are not text."""
+"""Read the lines of a file: encodings, blank lines, overlong lines."""
 
-import io
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import UsageError
@@ -23,15 +21,6 @@ NextLine = Callable[[int], int | None]
 _BOM = b"\xef\xbb\xbf"
 _PIECE = 1 << 20  # bytes of a skipped line that are read at once
 
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"\x28\xb5\x2f\xfd": "zstandard",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"PAR1": "Parquet",
-}
-
 
 class BadLineError(ValueError):
     """A line that can't be used. `raw` is its beginning, at most a few kilobytes."""
@@ -43,46 +32,19 @@ class BadLineError(ValueError):
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise `UsageError` for an unknown encoding, and for one without a newline of one byte."""
+    """Raise `UsageError` for an unknown encoding, and for one without a newline of one byte.
+
+    UTF-16 and UTF-32 are fine: what is read is converted first.
+    """
     try:
         newline = "\n".encode(encoding)
     except (LookupError, UnicodeError):
         text = _("There is no encoding '{name}'; try utf-8, gb18030 or big5.")
         raise UsageError(text.format(name=encoding)) from None
-    if newline != b"\n":
+    wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
+    if newline != b"\n" and not wide:
         text = _("Encoding '{name}' is not supported; convert the file: iconv -f {name} -t utf-8.")
         raise UsageError(text.format(name=encoding))
-
-
-def open_text(path: Path) -> io.BufferedReader:
-    """Open an input file. Raises `UsageError` when it can't be read as text."""
-    name = str(path)
-    try:
-        if path.is_dir():
-            text = _("{path} is a folder; name a .jsonl file in it.")
-            raise UsageError(text.format(path=name))
-        file: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), 1 << 20)
-        if file.seekable():
-            file.seek(0)  # /dev/fd/N may share its offset with an earlier reader
-        head = file.peek(4096)[:4096]
-    except FileNotFoundError:
-        raise UsageError(_("There is no file {path}.").format(path=name)) from None
-    except PermissionError:
-        text = _("No permission to read {path}; see 'ls -l {path}'.")
-        raise UsageError(text.format(path=name)) from None
-    except OSError as error:
-        text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=name, reason=error.strerror)) from None
-    for magic, file_type in _MAGIC.items():
-        if head.startswith(magic):
-            file.close()
-            text = _("{path} is a {type} file, not JSON lines; unpack or convert it first.")
-            raise UsageError(text.format(path=name, type=file_type))
-    if b"\0" in head:
-        file.close()
-        text = _("{path} is a binary file, not JSON lines in UTF-8.")
-        raise UsageError(text.format(path=name))
-    return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +65,7 @@ class LineIndex:
 
 
 class LineSource(Iterator[str | bytes]):
-    """The non-blank lines of a file.
+    """The lines of a file; blank ones too if `blank`.
 
     `number` is the number of the last line, from 1, and `offset` the byte at which the next one
     begins. `index` is extended while the file is read. With `next_line`, only the lines that it
@@ -113,6 +75,8 @@ class LineSource(Iterator[str | bytes]):
     the next line when it is called again.
     """
 
+    columns = None
+
     def __init__(
         self,
         file: BinaryIO,
@@ -121,6 +85,7 @@ class LineSource(Iterator[str | bytes]):
         *,
         index: LineIndex | None = None,
         next_line: NextLine | None = None,
+        blank: bool = False,
     ) -> None:
         self.number = 0
         self.offset = 0
@@ -130,6 +95,7 @@ class LineSource(Iterator[str | bytes]):
         self._limit = limit
         self._index = index if index is not None else LineIndex()
         self._next_line = next_line
+        self._blank = blank
 
     def __next__(self) -> str | bytes:
         while True:
@@ -148,7 +114,7 @@ class LineSource(Iterator[str | bytes]):
                 raise BadLineError(text.format(n=self._limit >> 20), _excerpt(raw))
             if self.number == 1:
                 raw = raw.removeprefix(_BOM)
-            if not raw.isspace() and raw:
+            if self._blank or (raw and not raw.isspace()):
                 return raw if self._encoding is None else self._decode(raw)
 
     def _skip_to(self, line: int | None) -> None:

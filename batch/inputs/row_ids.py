@@ -86,7 +86,7 @@ def _is_pipe(item: InputFile) -> bool:
 def _stem(item: InputFile) -> str:
     if _is_pipe(item):
         return "stdin" if item.name == "stdin" else "pipe"
-    return PurePath(item.name).stem
+    return item.stem
 
 
 def _path_without_ending(item: InputFile) -> str:

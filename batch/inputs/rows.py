@@ -3,9 +3,8 @@
 import enum
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jsonlines
@@ -19,11 +18,14 @@ from ..background import WorkCounter
 from ..extraction import Extraction
 from ..form import AnswerForm
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
-from .lines import BadLineError, LineIndex, LineSource, NextLine, open_text
+from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
+from .formats.opening import Location, open_records
+from .line_errors import excerpt, reason_of
+from .lines import BadLineError, LineIndex, NextLine
+from .messages import check_messages, type_name
 from .parameters import ParameterColumns
-from .template import Template
-
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+from .shapes import ShapeCounts, as_request_row
+from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -50,9 +52,15 @@ class RowDefaults:
     offered: tuple[str, ...] = ()
     system: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    template: Template | None = None
+    template: RowTemplate | None = None
+    system_template: RowTemplate | None = None
+    empty: EmptyRule = EmptyRule.ERROR
+    keep_prompt: bool = False
     prefix: str = ""
     encoding: str = "utf-8"
+    endpoint: str | None = None
+    drop_last_assistant: bool = False
+    shapes: ShapeCounts = field(default_factory=ShapeCounts, repr=False, compare=False)
     row_params: bool | None = None
     form: AnswerForm | None = None
     extract: tuple[Extraction, ...] = ()
@@ -97,7 +105,7 @@ Recognize = Callable[[int], tuple[int, int] | None]
 
 
 def read_rows(
-    path: Path,
+    path: Location,
     file: int,
     defaults: RowDefaults,
     *,
@@ -135,7 +143,7 @@ class _NextLine(Iterator[str | bytes]):
 
 
 def scan_rows(
-    path: Path,
+    path: Location,
     file: int,
     defaults: RowDefaults,
     *,
@@ -147,8 +155,8 @@ def scan_rows(
 ) -> Iterator[Row | KnownRow]:
     """Yield rows as `read_rows` does; lines that `recognize` knows are not parsed."""
     make_id = make_id or (lambda _file, line: f"{path.stem}-{line}")
-    with open_text(path) as stream:
-        source = LineSource(stream, defaults.encoding, index=index, next_line=next_line)
+    with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
+        _check_columns(source.columns, path, defaults)
         feed = _NextLine()
         reader = jsonlines.Reader(feed, loads=_loads)
         while True:
@@ -168,8 +176,13 @@ def scan_rows(
             except StopIteration:
                 return
             except jsonlines.InvalidLineError as error:
-                reason, excerpt = _reason(error), _excerpt(error.line)
-                row = InvalidRow(file, source.number, None, reason, excerpt, mark)
+                reason, text = reason_of(error), excerpt(error.line)
+                row = InvalidRow(file, source.number, None, reason, text, mark)
+            except EmptyCellError:
+                defaults.shapes.skipped += 1
+                if counter is not None:
+                    counter.step(source.offset - offset)
+                continue
             except BlockingError as error:
                 text = _("{path}, line {line} {reason}.")
                 raise UsageError(
@@ -187,6 +200,8 @@ def scan_rows(
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")
+                if source.number == 0:
+                    text = _("{path} can't be read: {reason}.")
                 raise UsageError(
                     text.format(path=path, line=source.number, reason=error.strerror)
                 ) from None
@@ -195,11 +210,28 @@ def scan_rows(
             yield row
 
 
+def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowDefaults) -> None:
+    """Raise `UsageError` for a template that needs a column which a table does not have."""
+    if columns is None or defaults.template is None:
+        return
+    for name in sorted(_needed_columns(defaults.template, defaults) - set(columns)):
+        text = _("{path} has no column '{name}' for the template; its columns are {names}.")
+        names = ", ".join(columns)
+        raise UsageError(text.format(path=path, name=name, names=names))
+
+
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 _LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
 
 
 def _loads(line: str | bytes) -> Any:
-    value = orjson.loads(line)
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        if not _NOT_A_NUMBER.search(line if isinstance(line, bytes) else line.encode()):
+            raise
+        # NaN and Infinity, as Python writes them: columns without a value.
+        value = json.loads(line, parse_constant=lambda _name: None)
     # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
     # brackets here are levels that records put around a line.
     text = line if isinstance(line, str) else line.decode()
@@ -213,38 +245,31 @@ def _loads(line: str | bytes) -> Any:
     return value
 
 
-def _excerpt(line: str | bytes) -> str:
-    """Return the beginning of a line that is not a request, as text."""
-    text = line if isinstance(line, str) else line.decode("utf-8", "replace")
-    return text.rstrip("\r\n")[:2000]
-
-
-def _reason(error: jsonlines.InvalidLineError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, UnicodeDecodeError):
-        text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
-        return text.format(at=cause.start + 1)
-    if isinstance(cause, orjson.JSONDecodeError):
-        text = _("not valid JSON at column {column}: {reason}")
-        return text.format(column=cause.colno, reason=cause.msg)
-    return str(cause) or _("not valid JSON")
-
-
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
-    kind, endpoint, body = _parse(value, defaults)
+    shaped = as_request_row(
+        value, defaults.shapes, drop_last_assistant=defaults.drop_last_assistant
+    )
+    kind, endpoint, body = _parse(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
         custom_id = make_id(file, line)
+    elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
+        custom_id = str(custom_id)
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
     if kind is not RowKind.OPENAI and isinstance(value, dict):
-        for name in (*ANSWER_COLUMNS, *(item.name for item in defaults.extract)):
+        names = (*ANSWER_COLUMNS, *(item.name for item in defaults.extract))
+        for name in (*names, *(("prompt",) if defaults.keep_prompt else ())):
             if defaults.prefix + name in value:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
-    body = _fill(body, endpoint, defaults)
+    system = defaults.system
+    if defaults.system_template is not None and kind is not RowKind.OPENAI:
+        assert defaults.template is not None
+        system = defaults.system_template.fill(_cells(value, defaults.template, defaults))
+    body = _fill(body, endpoint, defaults, system)
     identity = digest(endpoint, body)
     return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 
@@ -254,15 +279,19 @@ class BlockingError(BadLineError):
 
 
 def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
+    is_openai = isinstance(value, dict) and "body" in value
+    if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
+        return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
-        if not isinstance(value, dict):
-            raise BadLineError(_("must be an object when --template is given"))
-        messages = [{"role": "user", "content": template.fill(value)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
+        messages = template.messages(_cells(value, template, defaults))
+        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
     if not isinstance(value, dict):
-        raise BadLineError(_("must be an object or a string, not {type}").format(type=_type(value)))
+        raise BadLineError(
+            _("must be an object or a string, not {type}").format(type=type_name(value))
+        )
     if "body" in value:
         kind, endpoint, body = _parse_openai(value)
         defaults.columns.look_at(body, endpoint)
@@ -278,7 +307,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         prompt = value["prompt"]
         if not isinstance(prompt, str):
             raise BadLineError(
-                _("'prompt' must be a string, not {type}").format(type=_type(prompt))
+                _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
         return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
@@ -290,42 +319,48 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
 def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
-        raise BadLineError(_("'body' must be an object, not {type}").format(type=_type(body)))
-    url = value.get("url", CHAT)
-    if url not in (CHAT, COMPLETIONS):
-        text = _("'url' is {url}; qchat batch answers {chat} and {completions}")
-        raise BadLineError(text.format(url=url, chat=CHAT, completions=COMPLETIONS))
+        raise BadLineError(_("'body' must be an object, not {type}").format(type=type_name(body)))
+    url = endpoint_of(value.get("url", CHAT))
     if value.get("method", "POST") != "POST":
         raise BadLineError(_("'method' must be POST"))
     if url == CHAT:
         check_messages(body.get("messages"))
-    elif not isinstance(body.get("prompt"), str | list):
-        raise BadLineError(_("'body.prompt' must be a string or a list of tokens"))
+    else:
+        check_body(url, body)
     return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
 
 
-def check_messages(messages: Any) -> None:
-    """Raise `BadLineError` unless this is a list of chat messages; the server checks the rest."""
-    if not isinstance(messages, list) or not messages:
-        raise BadLineError(_("'messages' must be a list with at least one message"))
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            text = _("'messages[{i}]' must be an object, not {type}")
-            raise BadLineError(text.format(i=index, type=_type(message)))
-        role = message.get("role")
-        if not isinstance(role, str) or role not in ROLES:
-            text = _("'messages[{i}].role' is {role}; it must be one of {known}")
-            raise BadLineError(
-                text.format(
-                    i=index, role=orjson.dumps(role).decode(), known=", ".join(sorted(ROLES))
-                )
-            )
-        content = message.get("content")
-        if not isinstance(content, str | list | None):
-            text = _("'messages[{i}].content' must be a string or a list, not {type}")
-            raise BadLineError(text.format(i=index, type=_type(content)))
-        if content is None and role != "assistant":
-            raise BadLineError(_("'messages[{i}].content' is missing").format(i=index))
+def _parse_columns(
+    value: Any, endpoint: str, defaults: RowDefaults
+) -> tuple[RowKind, str, JsonObject]:
+    """Parse a row for an endpoint other than chat."""
+    text = SHAPES[endpoint].text
+    if (template := defaults.template) is not None and text is not None:
+        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
+        filled = template.fill(_cells(value, template, defaults))
+        return RowKind.PROMPT, endpoint, {text: filled, **parameters}
+    if isinstance(value, str) and text is not None:
+        return RowKind.STRING, endpoint, {text: _text(value)}
+    if not isinstance(value, dict):
+        raise BadLineError(
+            _("must be an object or a string, not {type}").format(type=type_name(value))
+        )
+    body = body_of_columns(endpoint, value)
+    check_body(endpoint, body)
+    return RowKind.PROMPT, endpoint, {**body, **_parameters(value, defaults)}
+
+
+def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[str, Any]:
+    """Return the columns for a template; a line of text is the column `text`."""
+    row = {"text": value} if isinstance(value, str) else value
+    if not isinstance(row, dict):
+        raise BadLineError(_("must be an object when --template is given"))
+    return check_cells(row, _needed_columns(template, defaults), defaults.empty)
+
+
+def _needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
+    system = defaults.system_template
+    return template.columns if system is None else template.columns | system.columns
 
 
 def _text(text: str) -> str:
@@ -338,12 +373,14 @@ def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:
     return defaults.columns.parameters_of(value, CHAT) if defaults.takes_parameters else {}
 
 
-def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
-    body = defaults.sampling.fill(body)
-    if defaults.system is not None and endpoint == CHAT:
+def _fill(
+    body: JsonObject, endpoint: str, defaults: RowDefaults, system_text: str | None
+) -> JsonObject:
+    body = with_sampling(body, endpoint, defaults.sampling)
+    if system_text is not None and endpoint == CHAT:
         first: Mapping[str, Any] = body["messages"][0]
         if first["role"] not in ("system", "developer"):
-            system = {"role": "system", "content": defaults.system}
+            system = {"role": "system", "content": system_text}
             body["messages"] = [system, *body["messages"]]
     if defaults.form is not None and endpoint in (CHAT, COMPLETIONS):
         body = defaults.form.fill(body)
@@ -357,11 +394,5 @@ def _fill(body: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
             raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
         body["model"] = defaults.fallback_model
     elif not isinstance(model, str):
-        raise BadLineError(_("'model' must be a string, not {type}").format(type=_type(model)))
+        raise BadLineError(_("'model' must be a string, not {type}").format(type=type_name(model)))
     return body
-
-
-def _type(value: Any) -> str:
-    """Return the JSON name of a value's type."""
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")

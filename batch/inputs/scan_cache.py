@@ -18,6 +18,7 @@ import orjson
 from ... import __version__
 from ...files import replacing
 from .discovery import InputFile
+from .formats.remote import RemoteFile
 from .known_lines import KnownLines
 from .lines import INDEX_STEP, LineIndex
 from .row_ids import RowIds
@@ -51,7 +52,9 @@ class ScanCache:
         stamps: list[list[object]] = []
         size = 0
         for item in inputs:
-            if str(item.path).startswith("/dev/fd/"):
+            if isinstance(item.path, RemoteFile) or str(item.path).startswith("/dev/fd/"):
+                return None
+            if item.path.is_dir():  # its own times say nothing of its files
                 return None
             with contextlib.suppress(OSError):
                 status = item.path.stat()

@@ -14,6 +14,7 @@ from ...errors import UsageError
 from ...files import replace_file
 from ...i18n import _
 from ..inputs.rows import RowDefaults
+from ..inputs.template import EmptyRule
 
 FORMAT = 2
 """Version of the manifest's format. Since 2, `inputs` has those of all runs, and only grows."""
@@ -27,7 +28,8 @@ class Manifest:
     """The inputs, files and settings of a run, and how far it came.
 
     `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
-    OpenAI result names its input by its place here.
+    OpenAI result names its input by its place here. `tables` are the names of tables that were
+    written from the results.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +45,7 @@ class Manifest:
     qualities: Mapping[str, int] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
+    tables: tuple[str, ...] = ()
     version: str = __version__
     format: int = FORMAT
 
@@ -68,6 +71,9 @@ OUTPUT_ENDINGS = (
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
 
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
+"""Endings of the names of tables, which are written from the results."""
+
 
 def load_manifest(path: Path) -> Manifest | None:
     """Read a manifest; None when there is no file. Raises `UsageError` if it is damaged."""
@@ -75,7 +81,8 @@ def load_manifest(path: Path) -> Manifest | None:
         value = orjson.loads(path.read_bytes())
         if not isinstance(value, dict) or value.get("format") not in READABLE:
             raise ValueError
-        return Manifest(**{**value, "inputs": tuple(value["inputs"]), "format": FORMAT})
+        tuples = {"inputs": tuple(value["inputs"]), "tables": tuple(value.get("tables", ()))}
+        return Manifest(**{**value, **tuples, "format": FORMAT})
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -97,6 +104,11 @@ def manifest_of(path: Path) -> Path | None:
             with contextlib.suppress(UsageError):  # another program's manifest, or damaged
                 if load_manifest(manifest) is not None:
                     return manifest
+    if path.suffix in TABLE_ENDINGS:
+        manifest = path.with_suffix(".manifest.json")
+        with contextlib.suppress(UsageError):
+            if (ours := load_manifest(manifest)) is not None and path.name in ours.tables:
+                return manifest
     return None
 
 
@@ -112,6 +124,9 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "empty": None if defaults.empty is EmptyRule.ERROR else str(defaults.empty),
+        "endpoint": defaults.endpoint,
+        "drop_last_assistant": defaults.drop_last_assistant or None,
         "row_params": defaults.row_params,
         **({} if defaults.form is None else defaults.form.parameters),
     }

@@ -3,19 +3,20 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UsageError
 from ...files import sync_folder
 from ...i18n import _
 from ..inputs.discovery import InputFile
-from .manifest import Manifest, manifest_of
+from ..inputs.formats.remote import RemoteFile
+from .manifest import TABLE_ENDINGS, Manifest, manifest_of
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """The files of one run, side by side in one folder."""
+    """The files of one run, side by side in one folder; `table` is written from the results."""
 
     results: Path
     errors: Path
@@ -24,6 +25,7 @@ class OutputFiles:
     damaged: Path
     removed: Path
     retry: Path
+    table: Path | None = None
 
     @classmethod
     def named(cls, results: Path) -> "OutputFiles":
@@ -43,14 +45,33 @@ class OutputFiles:
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
     """Return the files for these inputs and ``-o``. Raises `UsageError` if ``-o`` is needed."""
     if output is not None:
+        table = Path(output)
+        if table.suffix in TABLE_ENDINGS:
+            return _with_table(inputs, table)
         if not output.endswith(".jsonl"):
-            text = _("-o {name}: give a name that ends in .jsonl, or - for standard output.")
+            text = _(
+                "-o {name}: give a name that ends in .jsonl, .csv, .tsv or .parquet, or - for "
+                "standard output."
+            )
             raise UsageError(text.format(name=output))
         return OutputFiles.named(resolve_link(Path(output)))
     if len(inputs) != 1 or str(inputs[0].path).startswith("/dev/fd/"):
         raise UsageError(_("Several inputs, or standard input, need -o NAME.jsonl."))
     path = inputs[0].path
-    return OutputFiles.named(path.with_name(f"{path.stem}.results.jsonl"))
+    folder = Path() if isinstance(path, RemoteFile) else path.parent
+    return OutputFiles.named(folder / f"{inputs[0].stem}.results.jsonl")
+
+
+def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
+    """Return the files of a run that ends in a table. Raises `UsageError` where the table or its
+    journal would replace an input."""
+    journal = resolve_link(table.with_suffix(".jsonl"))
+    taken = {item.path.resolve() for item in inputs if isinstance(item.path, Path)}
+    for path in (table, journal):
+        if path.resolve() in taken:
+            text = _("-o {name} would write {path}, which is an input; give another -o.")
+            raise UsageError(text.format(name=table, path=path))
+    return replace(OutputFiles.named(journal), table=table)
 
 
 def resolve_link(path: Path) -> Path:
@@ -74,7 +95,7 @@ def resolve_link(path: Path) -> Path:
 def refuse_own_output(inputs: Sequence[InputFile]) -> None:
     """Raise `UsageError` for an input that is the output of a run."""
     for item in inputs:
-        manifest = manifest_of(item.path)
+        manifest = None if isinstance(item.path, RemoteFile) else manifest_of(item.path)
         if manifest is not None:
             text = _(
                 "{name} is the output of an earlier run ({manifest}); "
@@ -85,9 +106,9 @@ def refuse_own_output(inputs: Sequence[InputFile]) -> None:
 
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
     """Raise `UsageError` for an existing output file that the manifest does not name."""
-    for path, name in ((files.results, "results"), (files.errors, "errors")):
-        ours = manifest is not None and getattr(manifest, name) == path.name
-        if path.exists() and not ours:
+    names = set() if manifest is None else {manifest.results, manifest.errors, *manifest.tables}
+    for path in (files.results, files.errors, files.table):
+        if path is not None and path.exists() and path.name not in names:
             text = _(
                 "{path} exists and is not an output of qchat (no manifest names it). "
                 "Move it elsewhere, or give another -o."
@@ -100,14 +121,10 @@ def set_aside(files: OutputFiles) -> list[Path]:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
     for path in (
-        files.results,
-        files.errors,
-        files.damaged,
-        files.removed,
-        files.retry,
-        files.manifest,
+        *(files.results, files.errors, files.damaged, files.removed, files.retry),
+        *(files.table, files.manifest),
     ):
-        if not path.exists():
+        if path is None or not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")
         count, target = 1, path.with_name(f"{stem}.{stamp}{dot}{rest}")
@@ -135,7 +152,7 @@ def _check_folder(files: OutputFiles) -> None:
         text = _("There is no folder {folder} for the output; create it, or give another -o.")
         raise UsageError(text.format(folder=folder))
     writable = os.access(folder, os.W_OK | os.X_OK)
-    for path in (files.results, files.errors, files.manifest):
+    for path in (files.results, files.errors, files.manifest, files.table or files.results):
         if path.is_dir():
             raise UsageError(_("{path} is a folder; give another -o.").format(path=path))
         writable = writable and (not path.exists() or os.access(path, os.W_OK))

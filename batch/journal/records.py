@@ -12,6 +12,7 @@ from ..extraction import Extraction
 from ..inputs.rows import InvalidRow
 from ..quality import answer_of, quality_of
 from ..request import Request, RowKind, dumps
+from .answer_columns import answer_columns
 
 
 def result_line(
@@ -24,11 +25,13 @@ def result_line(
     prefix: str,
     again: str | None = None,
     extract: Sequence[Extraction] = (),
+    keep_prompt: bool = False,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
     `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
-    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns.
+    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns. With
+    `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
         return dump_line(
@@ -43,18 +46,14 @@ def result_line(
         )
     source = request.source
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
-    choices = [choice for choice in body.get("choices", ()) if isinstance(choice, Mapping)]
-    answers = [answer_of(choice) for choice in choices]
-    several = len(answers) > 1
-    row[prefix + "output"] = [a.content for a in answers] if several else answers[0].content
-    row[prefix + "reasoning"] = [a.reasoning for a in answers] if several else answers[0].reasoning
-    reasons = [choice.get("finish_reason") for choice in choices]
-    row[prefix + "finish_reason"] = reasons if several else reasons[0]
-    for key, values in _extras(choices).items():
-        row[prefix + key] = values if several else values[0]
+    for key, value in answer_columns(request.endpoint, body).items():
+        row[prefix + key] = value
+    if keep_prompt:
+        row[prefix + "prompt"] = prompt_of(request.body)
     for item in extract:
-        values = [item.of(answer.content) for answer in answers]
-        row[prefix + item.name] = values if several else values[0]
+        output = row[prefix + "output"]
+        several = isinstance(output, list)
+        row[prefix + item.name] = [item.of(one) for one in output] if several else item.of(output)
     row[prefix + "usage"] = body.get("usage")
     mark: JsonObject = {
         "file": name,
@@ -72,6 +71,14 @@ def result_line(
         row[prefix + "model"] = body.get("model")
     row[prefix + "_qchat"] = mark
     return dump_line(row)
+
+
+def prompt_of(body: JsonObject) -> Any:
+    """Return the prompt of a request body: its text, or its messages where they are more."""
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        return messages[0].get("content") if len(messages) == 1 else messages
+    return body.get("prompt", body.get("input"))
 
 
 def openai_id(number: int, line: int) -> str:
@@ -107,18 +114,6 @@ def response_of_record(record: JsonObject, prefix: str) -> JsonObject:
             for index, (output, reasoning, reason) in enumerate(zip(*columns, strict=True))
         ],
     }
-
-
-def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return tool calls and log probabilities, where the response has any."""
-    extras: dict[str, list[Any]] = {}
-    calls = [(choice.get("message") or {}).get("tool_calls") for choice in choices]
-    if any(calls):
-        extras["tool_calls"] = calls
-    logprobs = [choice.get("logprobs") for choice in choices]
-    if any(logprobs):
-        extras["logprobs"] = logprobs
-    return extras
 
 
 def error_line(

@@ -14,6 +14,8 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ..background import WorkCancelledError, WorkCounter
 from ..inputs.discovery import InputFile
+from ..inputs.formats.opening import Location
+from ..inputs.formats.remote import RemoteFile
 from ..inputs.rows import RowDefaults
 from ..inputs.scan import InputScan
 from ..quality import INVALID, quality_of_record
@@ -121,6 +123,12 @@ class FileSink:
         self.number = journal.number
         self.is_open = journal.is_open
         self.next_open = journal.next_open
+        self.file_of = journal.file_of
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Number of lines of each input."""
+        return self._journal.lengths
 
     @property
     def answered(self) -> int:
@@ -258,6 +266,7 @@ def open_file_sink(
         engine=engine,
         prefix=defaults.prefix,
         rows=scan.rows,
+        tables=_tables(files, earlier),
     )
     counter = counter or WorkCounter()
     journal = Journal(files, scan, names, _mode(inputs[0].path))
@@ -351,8 +360,17 @@ def _reopen(
     return rows if len(rows) else None
 
 
-def _mode(path: Path) -> int:
+def _tables(files: OutputFiles, earlier: Manifest | None) -> tuple[str, ...]:
+    tables = dict.fromkeys(earlier.tables if earlier else ())
+    if files.table is not None:
+        tables[files.table.name] = None
+    return tuple(tables)
+
+
+def _mode(path: Location) -> int:
     """Return the mode of the output files: the input's own, as answers are as private."""
+    if isinstance(path, RemoteFile):
+        return 0o600
     try:
         mode = path.stat().st_mode
     except OSError:

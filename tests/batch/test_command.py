@@ -175,10 +175,10 @@ def test_quiet_says_nothing_when_all_is_well(
     ("content", "args", "code", "message"),
     [
         (None, ["missing.jsonl"], 2, "There is no file missing.jsonl."),
-        (None, ["."], 2, "is a folder"),
+        (None, ["."], 2, "a folder without a file that has rows"),
         (b"", ["in.jsonl"], 0, "no rows, nothing to do"),
         (b"\n \n", ["in.jsonl"], 0, "no rows, nothing to do"),
-        (b"\x1f\x8b\x08\x00", ["in.jsonl"], 2, "gzip file"),
+        (b"\x1f\x8b\x08\x00", ["in.jsonl"], 2, "gzip data ends early"),
         (b"\0\1\2", ["in.jsonl"], 2, "binary file"),
         (b"{\n", ["in.jsonl"], 2, "Line 1: not valid JSON"),
         (b'"a"\n', ["in.jsonl", "-o", "nowhere/out.jsonl"], 2, "There is no folder nowhere"),

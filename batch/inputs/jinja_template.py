@@ -1,0 +1,179 @@
+"""Templates in Jinja2: `--jinja`, `--template-file`, `--messages-template`.
+
+In a sandbox, without a loader: a template reads the row and nothing else. Cells are values, which
+are never rendered themselves.
+"""
+
+import functools
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ...errors import UsageError
+from ...i18n import _
+from ...json_types import JsonObject
+from .lines import BadLineError
+from .template import MAX_PROMPT, check_length
+
+MAX_POWER = 1000
+"""The largest exponent that a template may raise a number to."""
+
+_GUARDS = {"defined", "undefined", "default", "d"}  # tests and filters for columns that may lack
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, which also refuses to make huge values in one step."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(value) for value in (left, right) if isinstance(value, str | list | tuple)]
+        factors = [value for value in (left, right) if isinstance(value, int)]
+        too_long = operator == "*" and sizes and factors and sizes[0] * factors[0] > MAX_PROMPT
+        too_large = operator == "**" and isinstance(right, int) and right > MAX_POWER
+        if too_long or too_large or (operator == "%" and isinstance(left, str)):
+            raise SecurityError(_("the operator {name} is refused here").format(name=operator))
+        return super().call_binop(context, operator, left, right)
+
+
+@functools.cache
+def _environment() -> _Environment:
+    environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=False)
+    for name in ("lipsum", "cycler", "joiner"):
+        environment.globals.pop(name, None)
+    for name in ("center", "indent", "format"):  # make texts of any length
+        environment.filters.pop(name, None)
+    return environment
+
+
+@dataclass(frozen=True, slots=True)
+class JinjaTemplate:
+    """A template for one text. `row` in it is the whole row, for columns with odd names."""
+
+    text: str
+    columns: frozenset[str] = field(repr=False)
+    _compiled: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, option: str) -> "JinjaTemplate":
+        """Compile a template; `option` is where it comes from. Raises `UsageError`."""
+        environment = _environment()
+        try:
+            tree = environment.parse(text)
+            compiled = environment.from_string(text)
+        except TemplateSyntaxError as error:
+            message = _("{option}, line {line}: {reason}.")
+            reason = str(error.message).rstrip(".")
+            raise UsageError(
+                message.format(option=option, line=error.lineno, reason=reason)
+            ) from None
+        names = meta.find_undeclared_variables(tree) - environment.globals.keys() - {"row"}
+        return cls(text, frozenset(names - _guarded(tree)), compiled)
+
+    def fill(self, row: Mapping[str, Any]) -> str:
+        """Return the text for a row. Raises `BadLineError` where the template fails."""
+        pieces: list[str] = []
+        length = 0
+        try:
+            for piece in self._compiled.generate({"row": row, **row}):
+                pieces.append(piece)
+                length += len(piece)
+                if length > MAX_PROMPT:
+                    check_length("".join(pieces))
+        except BadLineError:
+            raise
+        except Exception as error:  # a template can raise what Python can
+            raise BadLineError(_describe(error)) from None
+        return "".join(pieces)
+
+    def messages(self, row: Mapping[str, Any]) -> list[JsonObject]:
+        """Return the text as a user's message."""
+        return [{"role": "user", "content": self.fill(row)}]
+
+
+def _guarded(tree: nodes.Template) -> set[str]:
+    """Return the names that the template itself looks after where they are missing."""
+    return {
+        node.node.name
+        for node in tree.find_all((nodes.Test, nodes.Filter))
+        if isinstance(node, nodes.Test | nodes.Filter)
+        and node.name in _GUARDS
+        and isinstance(node.node, nodes.Name)
+    }
+
+
+def _describe(error: Exception) -> str:
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == "<template>"
+    ]
+    reason = str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
+    text = _("the template fails at its line {line}: {reason}")
+    return text.format(line=lines[-1] if lines else "?", reason=reason[:300].rstrip("."))
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesTemplate:
+    """Chat messages whose texts are templates. Each text is filled by itself, so that no cell can
+    add a message or change a role."""
+
+    text: str
+    columns: frozenset[str] = field(repr=False)
+    _messages: tuple[Any, ...] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, option: str) -> "MessagesTemplate":
+        """Parse a list of messages in YAML or JSON. Raises `UsageError`."""
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())[:300]
+            message = _("{option} is neither YAML nor JSON: {reason}.")
+            raise UsageError(message.format(option=option, reason=reason)) from None
+        if not isinstance(value, list) or not value or not all(map(_is_message, value)):
+            message = _("{option} must be a list of messages, each with a role and a content.")
+            raise UsageError(message.format(option=option))
+        columns: set[str] = set()
+        messages = tuple(_compile(item, option, columns) for item in value)
+        return cls(text, frozenset(columns), messages)
+
+    def fill(self, row: Mapping[str, Any]) -> str:
+        """Raise `BadLineError`: messages are no text."""
+        raise BadLineError(_("--messages-template works with the chat endpoint alone"))
+
+    def messages(self, row: Mapping[str, Any]) -> list[JsonObject]:
+        """Return the messages for a row. Raises `BadLineError` where a template fails."""
+        return [_filled(message, row) for message in self._messages]
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and "content" in value
+
+
+def _compile(value: Any, option: str, columns: set[str]) -> Any:
+    """Return the value with templates in place of its texts; keys `role` and `type` are fixed."""
+    if isinstance(value, str):
+        template = JinjaTemplate.parse(value, option)
+        columns |= template.columns
+        return template
+    if isinstance(value, dict):
+        return {
+            key: item if key in ("role", "type") else _compile(item, option, columns)
+            for key, item in value.items()
+        }
+    return [_compile(item, option, columns) for item in value] if isinstance(value, list) else value
+
+
+def _filled(value: Any, row: Mapping[str, Any]) -> Any:
+    if isinstance(value, JinjaTemplate):
+        return value.fill(row)
+    if isinstance(value, dict):
+        return {key: _filled(item, row) for key, item in value.items()}
+    return [_filled(item, row) for item in value] if isinstance(value, list) else value

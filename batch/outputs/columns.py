@@ -1,0 +1,83 @@
+"""The columns of a table of results: their order and types, whatever the order of the answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...json_types import JsonObject
+from ..inputs.rows import ANSWER_COLUMNS
+
+ALWAYS = ("output", "reasoning", "finish_reason", "usage", "model", "_qchat")
+"""The answer's columns that a table has even where no row has a value for them."""
+
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(slots=True)
+class ColumnSummary:
+    """What the values of a column are: the kinds that occurred, and where it occurred first."""
+
+    first: tuple[int, int, int]
+    kinds: set[str] = field(default_factory=set)
+
+    def add(self, value: Any, place: tuple[int, int, int]) -> None:
+        """Take a value into account; `place` is its file, line and position in the row."""
+        self.first = min(self.first, place)
+        self.kinds.add(kind_of(value))
+
+    @property
+    def type(self) -> str:
+        """``bool``, ``int``, ``float``, ``numbers`` (a list), ``text``; mixed and nested values
+        are text, as JSON."""
+        kinds = self.kinds - {"null"}
+        if kinds <= {"int", "float"} and kinds:
+            return "float" if "float" in kinds else "int"
+        return kinds.pop() if len(kinds) == 1 and kinds <= {"bool", "numbers"} else "text"
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case int():
+            return "int" if value in INT64 else "big"
+        case float():
+            return "float"
+        case str():
+            return "text"
+        case [float() | int(), *_] if all(type(item) in (int, float) for item in value):
+            return "numbers"
+        case _:
+            return "nested"
+
+
+@dataclass(slots=True)
+class ColumnTable:
+    """The columns of all rows that were added. `prefix` is that of the answer's columns."""
+
+    prefix: str = ""
+    columns: dict[str, ColumnSummary] = field(default_factory=dict)
+
+    def add(self, row: JsonObject, file: int, line: int) -> None:
+        """Take the columns of a row into account."""
+        for position, (name, value) in enumerate(row.items()):
+            place = (file, line, position)
+            column = self.columns.get(name)
+            if column is None:
+                column = self.columns[name] = ColumnSummary(place)
+            column.add(value, place)
+
+    def ordered(self, always: Sequence[str]) -> Mapping[str, str]:
+        """Return name and type of each column: the input's own, the answer's, those of `always`.
+
+        The order is that of the first appearance in the order of the input.
+        """
+        own_names = {self.prefix + name for name in (*ANSWER_COLUMNS, "model", "logprobs")}
+        names = sorted(self.columns, key=lambda name: (name in own_names, self.columns[name].first))
+        types = {name: self.columns[name].type for name in names}
+        for name in always:
+            types[name] = types.pop(name, "text")
+        return types

@@ -1,0 +1,52 @@
+"""Records outcomes: each becomes a line of the results or of the errors file."""
+
+from collections.abc import Sequence
+
+from .inputs.rows import RowDefaults
+from .journal.records import error_line, result_line
+from .journal.sink import Sink
+from .request import Outcome, Request, RowKind
+from .run_stats import RunStats
+from .scheduler import RecordOutcome
+from .thoughts import ThoughtForms
+
+
+def make_recorder(
+    keys: Sequence[str], defaults: RowDefaults, sink: Sink, stats: RunStats
+) -> RecordOutcome:
+    """Return the function that records an outcome; `keys` are the names of the inputs."""
+    thoughts = ThoughtForms()
+
+    def record(request: Request, outcome: Outcome, attempts: int) -> None:
+        name, number = keys[request.file], sink.number(request.file)
+        if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
+            stats.add_kept()
+            return
+        if outcome.body is not None:
+            is_openai = request.kind is RowKind.OPENAI  # whose bodies stay as they are
+            line = result_line(
+                request,
+                outcome.body if is_openai else thoughts.read(request, outcome.body),
+                name=name,
+                number=number,
+                attempts=attempts,
+                prefix=defaults.prefix,
+                keep_prompt=defaults.keep_prompt,
+                again=outcome.again,
+                extract=defaults.extract,
+            )
+            sink.add_result(request.file, request.line, line)
+        else:
+            assert outcome.failure is not None
+            line = error_line(
+                request,
+                outcome.failure,
+                name=name,
+                number=number,
+                attempts=attempts,
+                body=outcome.rejected,
+            )
+            sink.add_error(request.file, request.line, line)
+        stats.add(outcome)
+
+    return record
