@@ -180,6 +180,9 @@ class TestLog:
         handler = logging.Handler()
         handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
         logger = logging.getLogger("uvicorn.access")
+        level, disabled = logger.level, logger.disabled  # as servers in this process left them
+        logger.setLevel(logging.INFO)
+        logger.disabled = False
         logger.addHandler(handler)
         path = request[0].pop("logged", request[0]["path"])
 
@@ -195,6 +198,7 @@ class TestLog:
             asyncio.run(access(request[0], receive, write))
         finally:
             logger.removeHandler(handler)
+            logger.level, logger.disabled = level, disabled
         return lines[0]
 
     def test_it_names_the_owner_and_no_key(self, tmp_path: Path) -> None:
