@@ -10,6 +10,7 @@ from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 from .option_groups import GROUPS
+from .prompt_options import prompt_options
 
 ENGINES = ("auto", "offline", "http")
 
@@ -36,12 +37,13 @@ def _qualities(ctx: click.Context, param: click.Parameter, value: str | None) ->
     cls=GroupedCommand,
     groups=GROUPS,
     help=_(
-        """Answer every line of JSONL files.
+        """Answer every row of files.
 
-        Each INPUT (a file, a glob, or - for standard input) holds one request per line: an OpenAI
-        batch line, {"messages": [...]}, {"prompt": "..."}, or a JSON string. Answers are written to
-        INPUT.results.jsonl as they arrive. The same command resumes a run that was stopped or
-        killed: no row is lost, and none is answered twice.
+        Each INPUT (a file, folder, glob or URL, or - for standard input) holds one request per row:
+        JSON lines, a JSON array, CSV, Parquet or Arrow, also compressed. A row is an OpenAI batch
+        line, {"messages": [...]}, {"prompt": "..."} or a text; other columns need --template.
+        Answers are written to INPUT.results.jsonl as they arrive. The same command resumes a run
+        that was stopped or killed: no row is lost, and none is answered twice.
         """
     ),
     epilog=_(
@@ -51,7 +53,8 @@ Examples:
   qchat batch questions.jsonl --base-url http://127.0.0.1:8000
   qchat batch in.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
-  qchat batch reviews.jsonl --template 'Good or bad? {text}' --max-tokens 5
+  qchat batch reviews.csv --template 'Good or bad? {text}' --choice good,bad -o labels.csv
+  qchat batch reviews.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
@@ -122,44 +125,7 @@ Exit codes:
 )
 @options.system
 @options.sampling_options
-@click.option(
-    "--template", metavar="TEXT", help=_("Prompt template; {name} inserts the row's column.")
-)
-@click.option("--jinja", is_flag=True, help=_("Read --template (and --system) as Jinja2."))
-@click.option("--template-file", metavar="FILE", help=_("Prompt template in Jinja2, in a file."))
-@click.option(
-    "--messages-template",
-    metavar="FILE",
-    help=_("Chat messages (YAML or JSON) whose texts are Jinja2 templates."),
-)
-@click.option(
-    "--empty",
-    type=click.Choice(("skip", "ask", "error")),
-    default="error",
-    show_default=True,
-    help=_(
-        "Rows with a null or empty cell that the template uses: leave them out, ask them all the "
-        "same, or count them as failed."
-    ),
-)
-@click.option(
-    "--keep-prompt",
-    is_flag=True,
-    help=_("Store what was sent in the column 'prompt' of the results."),
-)
-@click.option(
-    "--endpoint",
-    metavar="NAME",
-    help=_(
-        "Where rows without a url go: chat, completions, embeddings, score, rerank, responses, "
-        "decisions.  [default: chat]"
-    ),
-)
-@click.option(
-    "--drop-last-assistant",
-    is_flag=True,
-    help=_("Leave out a last message of the assistant, as training data have one."),
-)
+@prompt_options
 @click.option(
     "--row-params/--no-row-params",
     default=None,

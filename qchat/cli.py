@@ -26,7 +26,7 @@ _CLOSED_PIPE = 141  # 128 + SIGPIPE
 COMMANDS: dict[str, tuple[str, str]] = {
     "tui": ("qchat.tui.command:tui", _("Chat in the terminal.")),
     "ask": ("qchat.commands.ask:ask", _("Ask one question; the answer goes to standard output.")),
-    "batch": ("qchat.batch.command:batch", _("Answer every line of a file, resumable.")),
+    "batch": ("qchat.batch.command:batch", _("Answer every row of a file, resumable.")),
     "chats": (
         "qchat.commands.chats:chats",
         _("List, search, export and delete stored conversations."),

@@ -34,10 +34,10 @@ SUPERVISOR = """
 import sys
 import threading
 from qchat.engine.machine import Machine
-from qchat.serve.options import ServeOptions
-from qchat.serve.plan import ServePlan, make_plan
-from qchat.serve.records import ServerRegistry
-from qchat.serve.supervisor import Supervisor
+from qchat.serve.planning.options import ServeOptions
+from qchat.serve.planning.plan import ServePlan, make_plan
+from qchat.serve.registry.records import ServerRegistry
+from qchat.serve.supervision.supervisor import Supervisor
 from qchat.settings import Paths
 
 class Plan(ServePlan):

@@ -187,7 +187,8 @@ def test_quiet_says_nothing_when_all_is_well(
         (b'"a"\n', ["in.jsonl", "--encoding", "klingon"], 2, "no encoding 'klingon'"),
         (b'"a"\n', ["in.jsonl", "--wait", "soon"], 2, "not a duration such as 90s"),
         (b'"a"\n', ["in.jsonl", "--model", "nope"], 3, "does not offer the model 'nope', but demo"),
-        (b'"a"\n', ["in.jsonl", "--template", "{text}"], 2, "must be an object"),
+        (b'"a"\n', ["in.jsonl", "--template", "{title}"], 2, "no column 'title'"),
+        (b'["a"]\n["b"]\n', ["in.jsonl", "--template", "{text}"], 2, "must be an object"),
         (b'{"a": 1}\n', ["in.jsonl", "--template", "{text}"], 2, "no column 'text'"),
         (b'{"prompt": "a", "usage": 1}\n', ["in.jsonl"], 2, "line 1 has a column 'usage'"),
         (

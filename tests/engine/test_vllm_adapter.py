@@ -65,10 +65,10 @@ class Vllm:
                 init_app_state=self.init_app_state
             ),
             "vllm.entrypoints.openai.chat_completion.protocol": SimpleNamespace(
-                ChatCompletionRequest=SimpleNamespace(model_validate=dict)
+                ChatCompletionRequest=SimpleNamespace(model_validate=dict, model_fields={})
             ),
             "vllm.entrypoints.openai.completion.protocol": SimpleNamespace(
-                CompletionRequest=SimpleNamespace(model_validate=dict)
+                CompletionRequest=SimpleNamespace(model_validate=dict, model_fields={})
             ),
             "vllm.parser.engine.streaming_parser_engine": self.parser,
             "vllm.parser.engine.token_id_scanner": self.scanner,

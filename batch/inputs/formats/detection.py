@@ -95,6 +95,10 @@ def _array_format(text: str, whole: bool) -> InputFormat:
     if _is_json(line):  # all of the array in one line: it is alone, or a line of many
         rows = inside[:1] in ("{", '"', "]") and not rest.strip() and whole
         return InputFormat.JSON_ARRAY if rows else InputFormat.JSON_LINES
+    whole_rows = sum(row.startswith(("{", '"')) and _is_json(row) for row in _lines(rest))
+    opens = line.rstrip() == "[" or line.rstrip().endswith(",")
+    if whole_rows > 1 or (whole_rows and not opens):
+        return InputFormat.JSON_LINES  # the first line is a bad one; in an array, commas part rows
     start = inside or rest.lstrip()
     return InputFormat.JSON_ARRAY if start[:1] in ("{", '"', "]", "[") else InputFormat.JSON_LINES
 
