@@ -53,8 +53,8 @@ Examples:
   qchat batch questions.jsonl --base-url http://127.0.0.1:8000
   qchat batch in.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
-  qchat batch reviews.csv --template 'Good or bad? {text}' --choice good,bad -o labels.csv
-  qchat batch reviews.parquet --template 'Good or bad? {text}' --check
+  qchat batch in.csv --template 'Good? {text}' --choice yes,no -o out.csv
+  qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
