@@ -343,7 +343,7 @@ def batch(
         None if servers_file is None else Path(servers_file),
         rpm,
         tpm,
-        _pairs(engine_args),
+        (*(defaults.form.engine_args if defaults.form else ()), *_pairs(engine_args)),
     )
     job = BatchJob(
         inputs,

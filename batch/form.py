@@ -18,6 +18,7 @@ from ..json_types import JsonObject
 from .quality import answer_of
 
 _MAX_REASON = 300  # characters of a reason in an error message
+_COMPACT_JSON = {"backend": "guidance", "disable_any_whitespace": True}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,17 @@ class AnswerForm:
         if self.choices:
             return {"structured_outputs": {"choice": list(self.choices)}}
         return {"structured_outputs": {"regex": self.regex}}
+
+    @property
+    def engine_args(self) -> tuple[tuple[str, str], ...]:
+        """What the offline engine is started with for this form.
+
+        The grammar of JSON allows white space without end between its signs, and small models lose
+        themselves in it.
+        """
+        if self.schema is None and not self.any_json:
+            return ()
+        return (("structured-outputs-config", json.dumps(_COMPACT_JSON)),)
 
     def is_asked_by(self, body: JsonObject) -> bool:
         """Whether a request asks for this form; a row may have one of its own."""

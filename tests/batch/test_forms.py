@@ -174,3 +174,12 @@ def test_an_extracted_column_does_not_overwrite_one(server: faults.Running) -> N
     write("in.jsonl", {"prompt": "x", "city": "Oslo"})
     args = ["in.jsonl", "--base-url", server.url, "--json-answer", "--extract", "city=$.city"]
     assert batch(*args) == 2
+
+
+def test_json_forms_start_the_offline_engine_without_endless_white_space() -> None:
+    for form in (AnswerForm(schema={"type": "object"}), AnswerForm(any_json=True)):
+        ((name, value),) = form.engine_args
+        assert name == "structured-outputs-config"
+        assert json.loads(value)["disable_any_whitespace"] is True
+    assert AnswerForm(choices=("a", "b")).engine_args == ()
+    assert AnswerForm(regex="a+").engine_args == ()
