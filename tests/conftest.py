@@ -1,6 +1,7 @@
 """The environment that every test runs in."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -13,6 +14,16 @@ settings.register_profile("qchat", deadline=None)
 settings.load_profile("qchat")
 
 OWN_VARIABLES = ("QCHAT_SOAK_", "QCHAT_NEW_SCREENS", "QCHAT_TEST_CLIENTS", tools.REQUIRE)
+
+
+# Under nohup or as a shell's background job these are ignored, and commands leave an ignored signal
+# ignored: the tests that send them to a command would wait for ever.
+for signum, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(signum) is signal.SIG_IGN:
+        signal.signal(signum, handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
