@@ -60,6 +60,7 @@ class AnswerPlan:
     _continuing: JsonObject | None = None  # the response that `request` goes on with
     _first: Outcome | None = None  # of this run; it stands unless the next one is better
     _again: str | None = None
+    _invalid: Outcome | None = None  # the last answer that did not have its form
     _is_mended: bool = False
     _is_resampled: bool = False
     _usage: Usage = field(default_factory=Usage)
@@ -93,6 +94,9 @@ class AnswerPlan:
         problem = form.problem_of(body)
         if problem is None:
             return outcome
+        text = _("The answer does not have its form: {problem}.").format(problem=problem)
+        failure = Failure(Code.INVALID_ANSWER, text, 200)
+        self._invalid = replace(outcome, body=None, failure=failure, rejected=body, again=None)
         if quality_of(body) is Quality.CUT and not self._is_mended:
             self._is_mended = True
             if self._mend_cut(body):
@@ -101,9 +105,7 @@ class AnswerPlan:
             self._is_resampled = True
             self._send(resampled(self._base), "resampled")
             return None
-        text = _("The answer does not have its form: {problem}.").format(problem=problem)
-        failure = Failure(Code.INVALID_ANSWER, text, 200)
-        return replace(outcome, body=None, failure=failure, rejected=body, again=None)
+        return self._invalid
 
     def _mend_cut(self, response: JsonObject) -> bool:
         """Continue the answer, or ask again with a larger budget; False where neither can be."""
@@ -124,6 +126,10 @@ class AnswerPlan:
             self._base = larger(self._row.body) or self._row.body
             self._send(self._base, "larger budget")
             return None
+        if self._invalid is not None and failure is not None and failure.code in _REFUSALS:
+            return replace(
+                self._invalid, usage=self._usage
+            )  # what was refused is our own second try
         return outcome if self._first is None else self._first
 
     def _mend(self, response: JsonObject) -> None:

@@ -302,6 +302,7 @@ def batch(
     from .inputs.template import EmptyRule
     from .inputs.template_options import TemplateOptions, row_template, system_template
     from .job import BatchJob
+    from .request import CHAT, COMPLETIONS
     from .run import run, start_detached
     from .scheduler import RetryRule
 
@@ -333,6 +334,9 @@ def batch(
         form=read_form(schema, choice, regex, any_json=json_answer),
         extract=tuple(Extraction.parse(text) for text in extract),
     )
+    if defaults.form is not None and defaults.endpoint not in (None, CHAT, COMPLETIONS):
+        text = _("--schema, --choice, --regex and --json-answer are for chat and completions.")
+        raise click.UsageError(text)
     engine_request = EngineRequest(
         engine,
         server,

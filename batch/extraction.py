@@ -51,11 +51,13 @@ class Extraction:
                 steps.append(next(one for one in names if one is not None))
         return cls(name, path, tuple(steps))
 
-    def of(self, text: str | None) -> Any:
+    def of(self, text: Any) -> Any:
         """Return the value in a JSON text; None where there is none. With ``[*]``, a list."""
+        if not isinstance(text, str):
+            return None  # a vector or a score
         try:
-            value = json.loads(text or "")
-        except ValueError:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
             return None
         return _follow(value, self.steps)
 

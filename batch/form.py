@@ -108,6 +108,8 @@ class AnswerForm:
             value = json.loads(text)
         except ValueError as error:
             return _("not JSON: {reason}").format(reason=error)
+        except RecursionError:
+            return _("JSON that is nested too deeply")
         if self.schema is None:
             return None if isinstance(value, dict) else _("JSON, but not an object")
         return self._schema_problem(value)
@@ -122,6 +124,8 @@ class AnswerForm:
                 return text.format(path=path, reason=error.message[:_MAX_REASON])
         except Unresolvable as error:
             return _("the schema refers to what it does not hold: {reason}").format(reason=error)
+        except RecursionError:
+            return _("JSON that is nested too deeply")
         return None
 
     @cached_property

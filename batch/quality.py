@@ -44,10 +44,30 @@ def answer_of(choice: Mapping[str, Any]) -> Answer:
 
 def quality_of(body: JsonObject) -> Quality:
     """Return the quality of a response body; that of an endpoint without choices is OK."""
+    if body.get("object") == "response":
+        return _quality_of_response(body)
     choices = body.get("choices")
     if not isinstance(choices, list):
         return Quality.OK
     return _worst(_quality_of_choice(choice) for choice in choices if isinstance(choice, Mapping))
+
+
+def _quality_of_response(body: JsonObject) -> Quality:
+    """Return the quality of an answer of `/v1/responses`."""
+    details = body.get("incomplete_details")
+    if isinstance(details, Mapping) and details.get("reason") == "max_output_tokens":
+        return Quality.CUT
+    items = body.get("output")
+    items = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+    has_call = any(str(item.get("type")).endswith("_call") for item in items)
+    parts = [item.get("content") for item in items if item.get("type") != "reasoning"]
+    texts = [
+        part.get("text") or part.get("refusal")
+        for content in parts
+        for part in (content if isinstance(content, list) else ())
+        if isinstance(part, Mapping)
+    ]
+    return Quality.OK if has_call or any(texts) else Quality.EMPTY
 
 
 def quality_of_record(record: JsonObject, prefix: str) -> Quality:

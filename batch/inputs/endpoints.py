@@ -49,7 +49,10 @@ NAMES = {"chat": CHAT} | {path.rpartition("/")[2]: path for path in SHAPES if pa
 
 def endpoint_of(url: Any) -> str:
     """Return the endpoint of a row's `url`, as OpenAI or Azure write it. Raises `BadLineError`."""
-    path = urlsplit(url).path if isinstance(url, str) else ""
+    try:
+        path = urlsplit(url).path if isinstance(url, str) else ""
+    except ValueError:  # "http://[": no address at all
+        path = ""
     for endpoint in SHAPES:
         if path == endpoint or path.endswith(endpoint.removeprefix("/v1")):
             return endpoint

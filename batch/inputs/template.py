@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
-
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from ..request import dumps
 from .lines import BadLineError
 
 MAX_PROMPT = 4 << 20
@@ -84,7 +83,9 @@ class Template:
             if name not in row:
                 raise BadLineError(missing_column(name, row))
             value = row[name]
-            pieces.append(value if isinstance(value, str) else orjson.dumps(value).decode())
+            pieces.append(
+                value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")
+            )
         return check_length("".join(pieces))
 
     def messages(self, row: Mapping[str, Any]) -> list[JsonObject]:

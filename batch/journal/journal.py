@@ -272,6 +272,11 @@ class Journal:
         """Return the number of a location's input in this run; None for another one."""
         return self._names.file_of(location)
 
+    def has(self, location: RowLocation) -> bool:
+        """Whether a location's row is in this run."""
+        file = self.file_of(location)
+        return file is not None and location.line <= len(self._scan.digests[file])
+
     @property
     def lengths(self) -> list[int]:
         """Number of scanned lines of each input."""

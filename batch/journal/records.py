@@ -101,14 +101,19 @@ def response_of_record(record: JsonObject, prefix: str) -> JsonObject:
     columns = [record.get(prefix + name) for name in ("output", "reasoning", "finish_reason")]
     if not isinstance(columns[2], list):
         columns = [[column] for column in columns]
-    model = record["_qchat"].get("model") if "_qchat" in record else None
+    mark = record.get(prefix + "_qchat")
+    model = mark.get("model") if isinstance(mark, Mapping) else None
     return {
         "model": model or record.get(prefix + "model"),
         "usage": record.get(prefix + "usage"),
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": output, "reasoning": reasoning},
+                "message": {
+                    "role": "assistant",
+                    "content": output if isinstance(output, str) else None,
+                    "reasoning": reasoning,
+                },
                 "finish_reason": reason,
             }
             for index, (output, reasoning, reason) in enumerate(zip(*columns, strict=True))
@@ -209,9 +214,15 @@ def _texts_of(body: JsonObject) -> Any:
 
 
 def dump_line(value: JsonObject) -> bytes:
+    """Return a line of the output, newline included, which orjson reads again."""
     # Not jsonlines.Writer: it writes a line and its newline in two calls, and the journal
     # needs the whole line in one write.
-    return dumps(value, orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        line = dumps(value, orjson.OPT_APPEND_NEWLINE)
+        # Half of a surrogate pair, which JSON can name, would be no UTF-8.
+        return line.decode("utf-8", "surrogatepass").encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +288,8 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
     if not isinstance(value, dict) or not isinstance(value.get("error"), dict):
         return None
     mark = value.get("_qchat")
+    # Versions before 0.2 had one form for all rows, and no `source` in it.
+    is_old = "source" not in value
     retryable = value["error"].get("retryable") is True
     custom_id = value.get("custom_id")
     if isinstance(mark, dict):
@@ -291,7 +304,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
         retryable,
         _fingerprint(value.get("source")),
         custom_id if isinstance(custom_id, str) else None,
-        isinstance(source, dict) and "body" in source,
+        isinstance(mark, dict) or (is_old and isinstance(source, dict) and "body" in source),
     )
     return location if _is_valid(location, need_digest=False) else None
 

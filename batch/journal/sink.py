@@ -293,7 +293,7 @@ def open_file_sink(
                 refuse_changes(repairs, changes)
             new = replace(new, created=earlier.created)
             rows = journal.answered, journal.failed
-            qualities = earlier_qualities(files, earlier, rows, counter)
+            qualities = earlier_qualities(files, earlier, rows, journal.has, counter)
             reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)
             if reopened is not None:
                 qualities -= reopened.qualities()

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from ...errors import Code
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result
+from ..journal.rewriting import loads
 from .columns import ALWAYS, ColumnTable
 from .writers import DelimitedWriter, ParquetWriter, TableWriter
 
@@ -123,7 +122,7 @@ class _Index:
         if self._offsets[file][location.line - 1]:
             return False  # an answer wins over an error
         self._offsets[file][location.line - 1] = mark
-        self.only_openai = self.only_openai and "response" in row
+        self.only_openai = self.only_openai and location.openai
         self.table.add(row, file, location.line)
         return True
 
@@ -139,7 +138,7 @@ class _Index:
                 opened[kind].seek((at - 2) >> 1, os.SEEK_SET)
                 line = opened[kind].readline()
                 counter.step(len(line))
-                value = orjson.loads(line)
+                value = loads(line)
                 yield self._failed_row(value) if kind else value
         finally:
             for file in opened.values():
@@ -147,7 +146,7 @@ class _Index:
 
     def _failed_row(self, value: Any) -> JsonObject:
         """Return the row of the table for a line of the errors file."""
-        if "response" in value:  # OpenAI's form
+        if "_qchat" in value:  # OpenAI's form
             return {name: value.get(name) for name in OPENAI_COLUMNS}
         error = value.get("error")
         message = error.get("message") if isinstance(error, dict) else error
@@ -174,7 +173,7 @@ def _lines(path: Path, counter: WorkCounter) -> Iterator[tuple[int, JsonObject]]
     with path.open("rb", buffering=1 << 20) as file:
         offset = 0
         for line in file:
-            value = orjson.loads(line)
+            value = loads(line)
             if isinstance(value, dict):
                 yield offset, value
             offset += len(line)
