@@ -66,6 +66,8 @@ def _serve(
     vllm_options = {
         "model": locate_model(options.model),
         "served-model-name": options.served_model_name,
+        # Up to 0.31 vLLM lets the pages of every site read its answers.
+        "allowed-origins": "[]",
     }
     if options.uds is None:
         vllm_options |= {"host": options.host, "port": str(options.port)}

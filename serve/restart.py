@@ -1,5 +1,6 @@
 """`qchat restart`: start a server again, with its name, port and options."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -63,6 +64,7 @@ def restart(name: str | None, drain: bool, drain_timeout: float | None, no_wait:
 
 def _start_again(registry: "ServerRegistry", name: str, *, wait: bool) -> int:
     """Start the server that once had this name."""
+    from .access import keys
     from .planning.plan import ServePlan
     from .processes import ports
     from .supervision import detached
@@ -80,6 +82,9 @@ def _start_again(registry: "ServerRegistry", name: str, *, wait: bool) -> int:
     except (ValueError, KeyError, TypeError) as error:
         text = _("{file} is damaged: start the server with qchat serve.")
         raise EngineError(text.format(file=registry.plan(name))) from error
+    if plan.key_source == "variable" and keys.VARIABLE not in os.environ:
+        text = _("{name} had its key from {variable}: set that, then restart.")
+        raise UsageError(text.format(name=name, variable=keys.VARIABLE))
     ports.check(plan.host, plan.port)
     return detached.run_detached(plan, registry, wait=wait)
 

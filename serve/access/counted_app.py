@@ -71,7 +71,7 @@ class CountedApp:
 
 def _is_scrape(scope: Message) -> bool:
     route = (scope["method"], route_path(scope))
-    return route in OPEN or route == METRICS
+    return scope["method"] == "OPTIONS" or route in OPEN or route == METRICS
 
 
 class _TokenRate:

@@ -106,6 +106,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._disarm()
         self._in_head, self._in_body, self._head_bytes = True, False, 0
         super().on_message_complete()
+        if self.cycle is None:  # a request to change to another protocol
+            return
         if self.cycle.response_complete and not self.transport.is_closing():
             # uvicorn began to wait for a next request with the response, and ceased with the rest
             # of the body.
@@ -147,7 +149,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _head_is_late(self) -> None:
-        if self._head_bytes:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._arm(HEAD_TIMEOUT, self._head_is_late)  # an answer is on its way: after it
+        elif self._head_bytes:
             self._refuse(_HEAD_TOO_SLOW)
         else:
             self.transport.close()

@@ -50,6 +50,7 @@ class Access:
         kind = scope["type"]
         if kind == "http":
             decision = self.gate.decide(scope)
+            access_log.set_owner("" if isinstance(decision, Denial) else decision.key)
             if isinstance(decision, Denial):
                 await self.deny(decision, scope, send)
             else:
@@ -61,7 +62,6 @@ class Access:
 
     async def _serve(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         route = caller.route
-        access_log.set_owner(caller.key)
         if route in MAY_BE_ABSENT and not self._exists(route, scope):
             await self.deny(route_hints.absent(route), scope, send)
         elif is_work(route):

@@ -44,14 +44,6 @@ MAY_BE_ABSENT = frozenset(
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 
-def needs_key(route: tuple[str, str]) -> bool:
-    """Return whether a method and path are on the list of those that need the key."""
-    if route in WITH_KEY or route == METRICS:
-        return True
-    method, path = route
-    return any(method == listed and pattern.fullmatch(path) for listed, pattern in BY_ID)
-
-
 def is_work(route: tuple[str, str]) -> bool:
     """Return whether a route is limited and counted: each POST but the one that ends work."""
     return route[0] == "POST" and not route[1].endswith("/cancel")

@@ -7,7 +7,7 @@ the access layer. An allowed request knocks, and waits until its connection can 
 
 import asyncio
 import contextlib
-import os
+import errno
 import socket
 import threading
 import time
@@ -15,14 +15,16 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from ...processes import raise_file_limit
 from ..access.access_rules import AccessRules
 from ..access.denials import Denial
 from ..access.gate import Caller
+from ..access.head import Head
 from ..access.layer import Access, Message
 from ..access.routes import METRICS, OPEN
-from ..processes.process_tree import MARK
 from .request_head import RequestHead, peek
 
+_OWN_FILES = 64
 MAX_CONNECTIONS = 1024  # that wait, or whose head is being read
 _RETRY_AFTER = b"30"  # seconds
 _WRITE_TIMEOUT = 5.0  # seconds for a client to take an answer
@@ -42,14 +44,15 @@ class Doorkeeper:
     """Accepts the connections of one listening socket while it is asked to."""
 
     def __init__(
-        self, listener: socket.socket, rules: AccessRules, mark: str, knock: Callable[[], None]
+        self, listener: socket.socket, rules: AccessRules, knock: Callable[[], None]
     ) -> None:
-        """`listener` listens, `mark` is the server's; `knock` is called in another thread when an
-        allowed request has come. Raises `UsageError` for invalid keys."""
+        """`listener` listens; `knock` is called in another thread when an allowed request has
+        come. Raises `UsageError` for invalid keys."""
         self._listener = listener
         listener.setblocking(False)
-        environ = {**os.environ, MARK: mark}
-        self._access = Access(self._unreachable, rules, environ)
+        # Some files are the supervisor's own: its log, the record, vLLM's pipes.
+        self._most = max(1, raise_file_limit(MAX_CONNECTIONS + _OWN_FILES) - _OWN_FILES)
+        self._access = Access(self._unreachable, rules)
         self._knock = knock
         self._held: list[socket.socket] = []
         self._open: set[socket.socket] = set()
@@ -148,14 +151,21 @@ class Doorkeeper:
     def _accept(self) -> None:
         try:
             connection, _address = self._listener.accept()
-        except OSError:  # nobody, or gone again, or too many open files
+        except OSError as error:  # nobody, or gone again
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # the socket stays readable
+                self._stop_accepting()
+                self._loop.call_later(1.0, self._resume)
+            return
+        if len(self._open) >= self._most:
+            connection.close()
             return
         connection.setblocking(False)
         self._open.add(connection)
-        if len(self._open) > MAX_CONNECTIONS:
-            self._start(self._answer_and_close(connection, None, NOT_READY))
-        else:
-            self._start(self._receive(connection))
+        self._start(self._receive(connection))
+
+    def _resume(self) -> None:
+        if self._deliver is None:
+            self._attend()
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -168,18 +178,27 @@ class Doorkeeper:
             self._held.append(connection)
             self._knock()
             return
-        with contextlib.suppress(OSError):
+        try:
             self._deliver(connection)
+        except OSError:  # vLLM has ended just now; nothing of the request was read
+            self._start(self._answer_and_close(connection, None, NOT_READY))
+            return
+        self._drop(connection)
+
+    def _drop(self, connection: socket.socket) -> None:
         self._open.discard(connection)
         connection.close()
 
     async def _receive(self, connection: socket.socket) -> None:
-        head = await peek(connection)
+        try:
+            head = await peek(connection)
+        except Exception:
+            self._drop(connection)
+            raise
         if isinstance(head, Denial):
             await self._answer_and_close(connection, None, head)
         elif head is None:
-            self._open.discard(connection)
-            connection.close()
+            self._drop(connection)
         else:
             decision = self._access.gate.decide(head.scope)
             own = self._own_answer(decision) if isinstance(decision, Caller) else decision
@@ -188,16 +207,18 @@ class Doorkeeper:
             else:
                 await self._answer_and_close(connection, head, own)
 
-    def _own_answer(self, caller: Caller) -> Denial | str | None:
+    def _own_answer(self, caller: Caller) -> Denial | str | bytes | None:
         """Return what is answered to an allowed request here; None for one that needs vLLM."""
         if caller.route in OPEN:
             return "" if self.is_healthy else NOT_READY
         if caller.route == METRICS:
             return metrics(self.waiting())
+        if not self._access.gate.needs_key(caller.route):
+            return preflight(caller.head, self._access.rules.allowed_origins)
         return NOT_READY if time.monotonic() < self._refuses_until else None
 
     async def _answer_and_close(
-        self, connection: socket.socket, head: RequestHead | None, answer: Denial | str
+        self, connection: socket.socket, head: RequestHead | None, answer: Denial | str | bytes
     ) -> None:
         try:
             data = await self._response(head, answer)
@@ -208,15 +229,16 @@ class Doorkeeper:
         except (OSError, TimeoutError):
             pass  # the client is gone, or does not read
         finally:
-            self._open.discard(connection)
-            connection.close()
+            self._drop(connection)
 
     async def _read_rest(self, connection: socket.socket) -> None:
         while await self._loop.sock_recv(connection, 1 << 16):
             pass
 
-    async def _response(self, head: RequestHead | None, answer: Denial | str) -> bytes:
+    async def _response(self, head: RequestHead | None, answer: Denial | str | bytes) -> bytes:
         """Return the bytes of a response, a denial with the headers that the layer gives it."""
+        if isinstance(answer, bytes):
+            return answer
         messages: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -241,6 +263,20 @@ def response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> by
     lines = [f"HTTP/1.1 {status} {phrase}".encode()]
     lines += [name + b": " + value for name, value in headers if name != b"connection"]
     return b"\r\n".join([*lines, b"connection: close", b"", body])
+
+
+def preflight(head: Head, allowed: tuple[str, ...]) -> bytes:
+    """Return the response to a browser's CORS preflight, which has no key and wakes nobody."""
+    origin, method = head.values(b"origin"), head.values(b"access-control-request-method")
+    plain = (b"content-type", b"text/plain; charset=utf-8")
+    if len(origin) != 1 or not ("*" in allowed or origin[0].decode("latin-1") in allowed):
+        return response(400, [plain, (b"content-length", b"22")], b"Disallowed CORS origin")
+    headers = [plain, (b"content-length", b"2"), (b"vary", b"Origin")]
+    headers += [(b"access-control-allow-origin", origin[0])]
+    headers += [(b"access-control-allow-methods", method[0])]
+    requested = head.values(b"access-control-request-headers")
+    headers += [(b"access-control-allow-headers", each) for each in requested]
+    return response(200, headers, b"OK")
 
 
 def metrics(waiting: int) -> str:

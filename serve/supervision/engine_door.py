@@ -24,7 +24,7 @@ _SEND_TIMEOUT = 5.0  # seconds for vLLM's process to take a packet
 class EngineDoor:
     """The listening socket, and the channel to the present process of vLLM."""
 
-    def __init__(self, plan: ServePlan, mark: str, knock: Callable[[], None]) -> None:
+    def __init__(self, plan: ServePlan, knock: Callable[[], None]) -> None:
         """Listen at the plan's address; `knock` is called in another thread when a request waits
         for vLLM. Raises `UsageError` where the address is not available, or a key is invalid."""
         ports.check(plan.host, plan.port)
@@ -35,7 +35,7 @@ class EngineDoor:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(_BACKLOG)
-        self._keeper = Doorkeeper(self._listener, plan.rules, mark, knock)
+        self._keeper = Doorkeeper(self._listener, plan.rules, knock)
         self._channel: socket.socket | None = None
         self._theirs: socket.socket | None = None
         self._inbox: set[bytes] = set()

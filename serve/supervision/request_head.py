@@ -78,7 +78,10 @@ def parse(data: bytes, peer: Any = None) -> RequestHead | Denial:
         return NOT_HTTP
     target = request.target.decode("latin-1")
     if not target.startswith("/"):  # the absolute form
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError:  # such as "http://["
+            return NOT_HTTP
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     path, _mark, query = target.partition("?")
     scope = {

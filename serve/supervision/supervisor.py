@@ -92,7 +92,7 @@ class Supervisor:
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
         record = first_record(self._plan, temporary, self._log)
         if self._plan.idle_stop is not None:
-            self._door = EngineDoor(self._plan, record.mark, self._interrupts.wake)
+            self._door = EngineDoor(self._plan, self._interrupts.wake)
             self._door.attend(is_healthy=False)
         # Before anything starts, so that what a kill leaves behind is on record.
         self._keeper = RecordKeeper(self._registry, lock, record)
@@ -121,7 +121,8 @@ class Supervisor:
             is_wake = ending is Ending.WOKEN
             if ending in (Ending.WOKEN, Ending.RESTART):
                 self._end()
-                self._save(state=records.STARTING, vllm=None, message="")
+                drain = self._plan.shutdown_timeout  # the command's limit was for that time only
+                self._save(state=records.STARTING, vllm=None, message="", drain_s=drain)
                 continue
             uptime = time.monotonic() - started
             restart = self._restart_policy.next_restart(restarts, uptime) if ready else None

@@ -1,6 +1,7 @@
 """What the access layer counts: by key, in /metrics, and in the log."""
 
 import asyncio
+import contextvars
 import json
 import logging
 from pathlib import Path
@@ -213,6 +214,22 @@ class TestLog:
         line = self.logged(access, post(HELLO, key="w" * 40))
         assert "ali" not in line and "401" in line
 
+    def test_a_denial_is_not_logged_under_the_owner_of_the_request_before(
+        self, tmp_path: Path
+    ) -> None:
+        """uvicorn may serve the requests of one connection in one context."""
+        file = tmp_path / "keys"
+        file.write_text(f"alice {ALICE}\n")
+        file.chmod(0o600)
+        access = guard(Application(), AccessRules(loopback=True, key_file=str(file)), {})
+
+        def both() -> str:
+            assert "alice" in self.logged(access, post(HELLO, key=ALICE))
+            access_log.set_owner("alice")
+            return self.logged(access, post(HELLO, key="w" * 40))
+
+        assert "alice" not in contextvars.copy_context().run(both)
+
     @pytest.mark.parametrize(
         ("path", "masked"),
         [
@@ -222,6 +239,8 @@ class TestLog:
             ("/a?access_token=x&Authorization=Bearer%20y", "/a?access_token=***&Authorization=***"),
             ("/a?model=x", "/a?model=x"),
             ("/api_key", "/api_key"),
+            ("/a?=&" + "key" * 20_000, "/a?=&" + "key" * 20_000),  # no square of its length
+            ("/a?" + "key" * 20_000 + "=x", "/a?" + "key" * 20_000 + "=***"),
         ],
     )
     def test_secrets_in_a_query_are_masked(self, path: str, masked: str) -> None:

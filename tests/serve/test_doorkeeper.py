@@ -57,7 +57,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     port = int(listener.getsockname()[1])
     knocks: list[float] = []
     keeper = Doorkeeper(
-        listener, AccessRules(loopback=True), "mark", lambda: knocks.append(time.monotonic())
+        listener,
+        AccessRules(loopback=True, allowed_origins=("https://page.example",)),
+        lambda: knocks.append(time.monotonic()),
     )
     keeper.attend(is_healthy=True)
     door = Door(port, keeper, knocks)
@@ -84,6 +86,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
         (head("POST", "/%69nvocations", f"Authorization: Bearer {KEY}"), 404),
         (head("GET", "/v1/models").replace(b"localhost", b"evil.example"), 421),
         (b"SSH-2.0-OpenSSH\r\n\r\n", 400),
+        (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET /" + b"x" * request_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
@@ -99,7 +102,32 @@ def test_what_needs_no_model_is_answered_and_does_not_knock(
 
 def test_a_denial_reaches_a_client_that_still_sends_its_body(door: Door) -> None:
     status, body, _headers = door.ask(head("POST", "/x", "Content-Length: 500000") + b"x" * 500_000)
-    assert status in (401, 404) and b"error" in body
+    assert status == 404 and b"error" in body
+
+
+@pytest.mark.parametrize(("origin", "status"), [("page", 200), ("other", 400)])
+def test_a_preflight_is_answered_and_does_not_knock(door: Door, origin: str, status: int) -> None:
+    asked = (f"Origin: https://{origin}.example", "Access-Control-Request-Method: POST")
+    headers = (*asked, "Access-Control-Request-Headers: authorization")
+    answer, _body, given = door.ask(head("OPTIONS", "/v1/chat/completions", *headers))
+    assert answer == status
+    allowed = given.get("access-control-allow-origin")
+    assert allowed == ("https://page.example" if status == 200 else None)
+    assert door.knocks == [] and door.keeper.waiting() == 0
+
+
+def test_a_request_that_can_not_be_handed_over_is_answered(door: Door) -> None:
+    def broken(_connection: socket.socket) -> None:
+        raise BrokenPipeError
+
+    data = POST + BEARER + b"\r\n{}"
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(door.ask(data)[0]))
+    thread.start()
+    door.wait_for_held(1)
+    door.keeper.hand_over(broken)
+    thread.join(20)
+    assert statuses == [503]
 
 
 def test_an_unhealthy_server_says_so(door: Door) -> None:

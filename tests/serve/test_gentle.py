@@ -1,6 +1,7 @@
 """Stopping and restarting without cutting requests off."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,31 @@ def test_a_stopped_server_is_started_again_from_its_last_plan(
     assert cli.run(["restart", "demo"]) == 0
     assert started == [ServePlan.from_json(plan.to_json())]
     assert registry.plan("demo").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_with_a_key_is_not_started_again_without_it(
+    tmp_path: Path,
+    registry: ServerRegistry,
+    unused_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = replace(gauged_plan(tmp_path, unused_port, "idle"), key_source="variable")
+    file = registry.plan("demo")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(plan.to_json())
+    started: list[ServePlan] = []
+    monkeypatch.setattr(
+        "qchat.serve.supervision.detached.run_detached",
+        lambda plan, _registry, wait: started.append(plan) or int(not wait),
+    )
+    monkeypatch.delenv("QCHAT_API_KEY", raising=False)
+    assert cli.run(["restart", "demo"]) == 2
+    assert "demo had its key from QCHAT_API_KEY" in capsys.readouterr().err
+    assert started == []
+    monkeypatch.setenv("QCHAT_API_KEY", "k" * 40)
+    assert cli.run(["restart", "demo"]) == 0
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ uvicorn = tools.require_module("uvicorn")
 http_protocol = tools.require_module("qchat.serve.access.http_protocol")
 
 HEAD = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+SLOW = 7  # the length of a body whose answer takes its time
 MANY = 64 << 20  # bytes: more than the buffers of a connection hold
 
 
@@ -31,6 +32,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         size += len(message["body"])
         more = message["more_body"]
     await send({"type": "http.response.start", "status": 200, "headers": []})
+    if size == SLOW:
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await asyncio.sleep(1.0)  # more than three times a head's time
     body = b"%d" % size if scope["method"] == "POST" else bytes(MANY)
     await send({"type": "http.response.body", "body": body})
 
@@ -127,6 +131,13 @@ async def test_a_later_head_that_does_not_end(client: Connection) -> None:
     assert (await client.reply())[0] == 200
     await client.send("POST ")
     assert (await client.reply())[0] == 408
+
+
+async def test_a_head_that_begins_during_an_answer_does_not_end_it(client: Connection) -> None:
+    await client.send(f"{HEAD}Content-Length: {SLOW}\r\n\r\n" + "x" * SLOW + "\r\n")
+    async with asyncio.timeout(20):
+        answer = await client.reader.readuntil(b"0\r\n\r\n")
+    assert b"408" not in answer
 
 
 async def test_a_head_byte_by_byte_gets_no_more_time(client: Connection) -> None:
