@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -34,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.TemporaryDirectory(prefix="qchat-home-")
     os.environ["QCHAT_HOME"] = home.name
     config.add_cleanup(home.cleanup)
+
+
+@pytest.fixture(autouse=True)
+def forget_entry_points() -> Iterator[None]:
+    """Forget the names of vLLM that a test has looked up: its vLLM may have been a stand-in."""
+    yield
+    if (module := sys.modules.get("qchat.engine.vllm_entry_points")) is not None:
+        module.load.cache_clear()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -47,6 +47,9 @@ ENGINE_MODULES = (
 """The modules that an engine process on the CPU needs."""
 
 _SOCKETS = "qchat-vllm-"
+_LONGEST_FOLDER = 60  # characters: a socket's path has 107 at most, and vLLM's names have 37
+_LONGEST_PLACE = 40  # characters: room for the folder's own name in it
+_SHORT_PLACE = Path("/tmp")  # noqa: S108  the folder in it is private
 
 Options = Mapping[str, str]
 """Options of vLLM's server: name without dashes → value, "" for an option without one."""
@@ -136,14 +139,20 @@ def _uncollected() -> Iterator[None]:
 
 
 def socket_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for vLLM's sockets. Also removes folders of killed processes, after an hour and only
-    if empty: another container may share the folder for temporary files."""
+    """A folder for vLLM's sockets, its path short enough for them.
+
+    Also removes folders of killed processes, after an hour and only if empty: another container may
+    share the folder for temporary files.
+    """
+    place = Path(tempfile.gettempdir())
+    if len(str(place)) > _LONGEST_PLACE and os.access(_SHORT_PLACE, os.W_OK):
+        place = _SHORT_PLACE  # a job's own TMPDIR may be deep
     with contextlib.suppress(OSError):
-        for stale in Path(tempfile.gettempdir()).glob(f"{_SOCKETS}*"):
+        for stale in place.glob(f"{_SOCKETS}*"):
             with contextlib.suppress(OSError):
                 if time.time() - stale.stat().st_mtime > 3600:
                     stale.rmdir()
-    return tempfile.TemporaryDirectory(prefix=_SOCKETS, ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix=_SOCKETS, dir=place, ignore_cleanup_errors=True)
 
 
 def set_environment(temporary: Path | None = None) -> None:
@@ -155,7 +164,7 @@ def set_environment(temporary: Path | None = None) -> None:
     os.environ.update(compile_caches.prepare(os.environ))
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports by default
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")  # the log is a file
-    if temporary is not None and len(str(temporary)) < 60:  # a socket's path: 107 at most
+    if temporary is not None and len(str(temporary)) <= _LONGEST_FOLDER:
         os.environ.setdefault("VLLM_RPC_BASE_PATH", str(temporary))
     lifeline.arm(os.environ)
 

@@ -85,17 +85,26 @@ class TestSource:
         assert missing(Use.SERVE, folder) == missing(Use.OFFLINE, folder) == ()
 
 
+def is_vllm(module: str) -> bool:
+    return module.split(".")[0] == "vllm"
+
+
 class TestLoad:
     @pytest.fixture(autouse=True)
     def uncached(self) -> Iterator[None]:
+        """Without remembered names; the real vLLM's modules, and no stand-in's, are left after."""
+        modules = {name: sys.modules[name] for name in sys.modules if is_vllm(name)}
         load.cache_clear()
         yield
         load.cache_clear()
+        for name in filter(is_vllm, list(sys.modules)):
+            del sys.modules[name]
+        sys.modules.update(modules)
 
     @staticmethod
     def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         """Make `folder`'s parent the first place of imports, and forget the real vLLM."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "vllm"]:
+        for name in filter(is_vllm, list(sys.modules)):
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.syspath_prepend(str(folder.parent))
         monkeypatch.setitem(sys.modules, "vllm", package := ModuleType("vllm"))
