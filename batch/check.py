@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from ..engine.vllm_model import locate_model
+from ..engine.runtime.vllm_model import locate_model
 from ..errors import Exit, QchatError
 from ..i18n import _, plural
 from ..sanitize import clean

@@ -282,7 +282,7 @@ def _write_deploy(options: "ServeOptions", deploy: "DeployOptions") -> None:
     import contextlib
     import os
 
-    from ..engine.vllm_startup import installed_vllm
+    from ..engine.runtime.vllm_startup import installed_vllm
     from ..errors import EngineError
     from . import write_deploy
     from .planning.target_machine import target_machine
@@ -299,7 +299,7 @@ def _write_deploy(options: "ServeOptions", deploy: "DeployOptions") -> None:
 def _make_plan(options: "ServeOptions") -> "ServePlan":
     import os
 
-    from ..engine.vllm_startup import installed_vllm
+    from ..engine.runtime.vllm_startup import installed_vllm
     from .planning.plan import make_plan
     from .planning.target_machine import target_machine
 
@@ -309,7 +309,7 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 
 def _launcher_note(plan: "ServePlan") -> str:
     """Return what the launcher passes to vLLM besides the arguments of the command."""
-    from ..engine.vllm_startup import installed_vllm, one_process
+    from ..engine.runtime.vllm_startup import installed_vllm, one_process
     from .launcher import MIDDLEWARE
     from .planning.passthrough_args import option_names
 
@@ -322,8 +322,8 @@ def _launcher_note(plan: "ServePlan") -> str:
 
 def _check_vllm() -> None:
     """Warn once of a version that was not tested. Raises `EngineError` for one that can't do."""
-    from ..engine.vllm_entry_points import Use
-    from ..engine.vllm_startup import check_version, installed_vllm
+    from ..engine.runtime.vllm_entry_points import Use
+    from ..engine.runtime.vllm_startup import check_version, installed_vllm
 
     warning = check_version(installed_vllm(), Use.SERVE)
     if warning is not None:

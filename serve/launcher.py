@@ -2,8 +2,9 @@
 
 This is vLLM's own server with additions of qchat's: it listens on this machine only (unless `qchat
 serve` has put the access layer around it), its parsers match the model, it starts fast on a CPU
-(see `qchat.engine.vllm_startup`), and with ``--parent-pid`` it ends with the process that started
-it. None of its own processes outlives it. Run it as a module: vLLM's child processes import it.
+(see `qchat.engine.runtime.vllm_startup`), and with ``--parent-pid`` it ends with the process that
+started it. None of its own processes outlives it. Run it as a module: vLLM's child processes import
+it.
 """
 
 import contextlib
@@ -14,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import lifeline
-from ..engine import vllm_startup
-from ..engine.vllm_entry_points import Use, load
-from ..engine.vllm_model import check_hub, locate_model, options_for
+from ..engine.runtime import vllm_startup
+from ..engine.runtime.vllm_entry_points import Use, load
+from ..engine.runtime.vllm_model import check_hub, locate_model, options_for
 from ..errors import Exit, QchatError, UsageError
 from ..i18n import _
 from ..processes import exit_now

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ..engine.machine import Machine
+from ..engine.machine.hardware import Machine
 from ..errors import UsageError
 from ..i18n import _
 from . import deploy_templates

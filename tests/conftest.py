@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def forget_entry_points() -> Iterator[None]:
     """Forget the names of vLLM that a test has looked up: its vLLM may have been a stand-in."""
     yield
-    if (module := sys.modules.get("qchat.engine.vllm_entry_points")) is not None:
+    if (module := sys.modules.get("qchat.engine.runtime.vllm_entry_points")) is not None:
         module.load.cache_clear()
 
 

@@ -18,8 +18,8 @@ FORBIDDEN = {
 VLLM_ALLOWED = frozenset(
     {
         "batch/engines/vllm_adapter.py",
-        "qchat/engine/vllm_model.py",
-        "qchat/engine/vllm_startup.py",
+        "qchat/engine/runtime/vllm_model.py",
+        "qchat/engine/runtime/vllm_startup.py",
         "serve/launcher.py",
     }
 )
@@ -148,7 +148,14 @@ TUI = Layers(
     rest=1,
 )
 
-LAYERS = (QCHAT, BATCH, SERVE, TUI)
+ENGINE = Layers(
+    "qchat.engine",
+    (("machine", "models"), ("recipes",), ("fit",), ("runtime",)),
+    rest=3,
+    apart=(0,),
+)
+
+LAYERS = (QCHAT, BATCH, SERVE, TUI, ENGINE)
 
 
 def check(file: str, source: str) -> Iterator[str]:

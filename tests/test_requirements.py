@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from qchat.engine.vllm_versions import FIRST, LAST
+from qchat.engine.runtime.vllm_versions import FIRST, LAST
 
 from .requirements_scripts import FOLDER, install
 

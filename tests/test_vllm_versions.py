@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine.vllm_versions import is_tested
+from qchat.engine.runtime.vllm_versions import is_tested
 from tests.engine.vllm_source import write_vllm
 from tests.vllm_versions import results, source, table
 from tests.vllm_versions.results import Result

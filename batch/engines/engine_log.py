@@ -1,4 +1,4 @@
-"""Redirect vLLM's output from the terminal to a file that `qchat.engine.diagnosis` reads."""
+"""Redirect vLLM's output from the terminal to a file that `runtime.diagnosis` reads."""
 
 import contextlib
 import os

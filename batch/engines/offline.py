@@ -1,7 +1,8 @@
 """The offline engine: vLLM in this process, through its own OpenAI serving classes.
 
 So templates, tools, reasoning, structured outputs and parameters are vLLM's, and a row gets the
-body that vLLM's server would send. `qchat.engine.vllm_startup` says how the processes are arranged.
+body that vLLM's server would send. `qchat.engine.runtime.vllm_startup` says how the processes are
+arranged.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...engine import vllm_startup
-from ...engine.diagnosis import explain_log, last_error
-from ...engine.vllm_model import check_hub, explain_hub_error, locate_model, options_for
+from ...engine.runtime import vllm_startup
+from ...engine.runtime.diagnosis import explain_log, last_error
+from ...engine.runtime.vllm_model import check_hub, explain_hub_error, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
 from ...i18n import _
 from ...json_types import JsonObject

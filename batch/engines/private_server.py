@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from ...api.endpoint import Endpoint
-from ...engine import vllm_startup
-from ...engine.diagnosis import last_error
-from ...engine.vllm_model import locate_model
+from ...engine.runtime import vllm_startup
+from ...engine.runtime.diagnosis import last_error
+from ...engine.runtime.vllm_model import locate_model
 from ...errors import Code, EngineError, Failure
 from ...i18n import _
 from ...processes import kill_processes, process_family, raise_file_limit

@@ -234,9 +234,9 @@ def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
 
     Raises `EngineError` where vLLM is not installed or lacks what a server needs too.
     """
-    from ...engine import vllm_startup
-    from ...engine.vllm_entry_points import Use
-    from ...engine.vllm_versions import check_unless_tested
+    from ...engine.runtime import vllm_startup
+    from ...engine.runtime.vllm_entry_points import Use
+    from ...engine.runtime.vllm_versions import check_unless_tested
     from .offline import OfflineEngine
     from .private_server import PrivateServerEngine
 

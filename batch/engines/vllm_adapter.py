@@ -16,8 +16,8 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
 
-from ...engine.vllm_entry_points import load
-from ...engine.vllm_startup import Options, forked_engines
+from ...engine.runtime.vllm_entry_points import load
+from ...engine.runtime.vllm_startup import Options, forked_engines
 from ...errors import Code, Failure, UsageError, from_status
 from ...i18n import _
 from ...json_types import JsonObject

@@ -10,9 +10,9 @@ from ..errors import UsageError
 from ..i18n import _, plural
 
 if TYPE_CHECKING:
-    from ..engine.fit import Fit, FitRequest
-    from ..engine.machine import Machine
-    from ..engine.model_needs import ModelNeeds
+    from ..engine.fit.fitting import Fit, FitRequest
+    from ..engine.fit.model_needs import ModelNeeds
+    from ..engine.machine.hardware import Machine
 
 
 @click.command(
@@ -65,10 +65,10 @@ def recipes(
     if update is not None:
         _update(update, as_json)
         return
-    from ..engine import gpu_choice
-    from ..engine.fit import FitRequest, rank_fits
-    from ..engine.recipes import load_recipes
-    from ..engine.this_machine import detect_for_vllm
+    from ..engine.fit import gpu_choice
+    from ..engine.fit.fitting import FitRequest, rank_fits
+    from ..engine.recipes.catalog import load_recipes
+    from ..engine.runtime.this_machine import detect_for_vllm
 
     machine, note = detect_for_vllm()
     request = FitRequest(context=context, gpus=gpus, yarn=yarn)
@@ -96,7 +96,7 @@ def _update(source: str, as_json: bool) -> None:
     import datetime
 
     from ..console import json_text
-    from ..engine.recipe_update import remove_update, update_recipes
+    from ..engine.recipes.recipe_update import remove_update, update_recipes
     from ..sanitize import one_line
     from ..settings import Paths
 
@@ -129,7 +129,7 @@ def _update(source: str, as_json: bool) -> None:
 
 def _own() -> None:
     """Say which recipes are not qchat's own, or why they can't be read."""
-    from ..engine.recipes import RecipeError, own_recipes
+    from ..engine.recipes.catalog import RecipeError, own_recipes
 
     try:
         own = own_recipes()
@@ -148,7 +148,7 @@ def _own() -> None:
 
 def _table(fits: "Sequence[Fit]") -> None:
     from ..console import table
-    from ..engine import gpu_choice
+    from ..engine.fit import gpu_choice
 
     if not fits:
         click.echo(_("No recipe fits this machine."))
@@ -185,8 +185,8 @@ def _refused(fits: "Sequence[Fit]") -> None:
 
 def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
     from ..console import json_text
-    from ..engine.fit import best_fit, fit_needs, fit_variant, next_best, rank_fits
-    from ..engine.recipes import find_recipe, load_recipes
+    from ..engine.fit.fitting import best_fit, fit_needs, fit_variant, next_best, rank_fits
+    from ..engine.recipes.catalog import find_recipe, load_recipes
 
     match = find_recipe(name)
     if match is None:
@@ -215,8 +215,8 @@ def _needs(name: str) -> "ModelNeeds":
     import os
     from pathlib import Path
 
-    from ..engine.model_needs import needs_of_reading
-    from ..engine.model_reading import read_model
+    from ..engine.fit.model_needs import needs_of_reading
+    from ..engine.models.model_reading import read_model
 
     if name.count("/") != 1 and not Path(name).expanduser().is_dir():
         raise UsageError(unknown_recipe(name))
@@ -230,8 +230,8 @@ def _needs(name: str) -> "ModelNeeds":
 
 def unknown_recipe(name: str) -> str:
     """The message for an unknown recipe, with similar names."""
-    from ..engine.model_names import hub_id
-    from ..engine.recipes import nearest_recipes
+    from ..engine.models.model_names import hub_id
+    from ..engine.recipes.catalog import nearest_recipes
 
     similar = nearest_recipes(name)
     text = _("There is no recipe {name!r}; did you mean {similar}?")
@@ -246,7 +246,7 @@ def unknown_recipe(name: str) -> str:
 def format_budget(fit: "Fit", machine: "Machine") -> str:
     """Format the memory budget of a `Fit`, a step per line."""
     from ..console import table
-    from ..engine import gpu_choice
+    from ..engine.fit import gpu_choice
 
     each = _(" of each") if fit.gpus > 1 else ""
     fixed = fit.kv_fixed_mib

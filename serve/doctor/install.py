@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ... import __version__, lifeline
-from ...engine import nvml, vllm_startup
-from ...engine.machine import Machine
-from ...engine.vllm_entry_points import Use
-from ...engine.vllm_versions import is_tested, self_check, tested_range
+from ...engine.machine import nvml
+from ...engine.machine.hardware import Machine
+from ...engine.runtime import vllm_startup
+from ...engine.runtime.vllm_entry_points import Use
+from ...engine.runtime.vllm_versions import is_tested, self_check, tested_range
 from ...errors import EngineError
 from ...i18n import _
 from ...installation import install_hint, other_distribution, pip_command, reinstall_hint

@@ -5,8 +5,8 @@ import platform
 from collections.abc import Collection
 from pathlib import Path
 
-from ...engine import nvml
-from ...engine.machine import Machine
+from ...engine.machine import nvml
+from ...engine.machine.hardware import Machine
 from ...i18n import _
 from ...installation import pip_command
 from .finding import Finding, Findings, ok, problem, warning

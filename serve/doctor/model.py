@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...engine import gpu_choice, hub_cache
-from ...engine.fit import Fit, best_fit, fit_needs, fit_variant
-from ...engine.machine import Machine
-from ...engine.model_needs import needs_of_reading
-from ...engine.model_reading import read_local
-from ...engine.recipes import RecipeMatch, find_recipe
-from ...engine.vllm_model import locate_model
+from ...engine.fit import gpu_choice
+from ...engine.fit.fitting import Fit, best_fit, fit_needs, fit_variant
+from ...engine.fit.model_needs import needs_of_reading
+from ...engine.machine.hardware import Machine
+from ...engine.models import hub_cache
+from ...engine.models.model_reading import read_local
+from ...engine.recipes.catalog import RecipeMatch, find_recipe
+from ...engine.runtime.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _, plural
 from ...settings import Paths

@@ -6,8 +6,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ...api import endpoint as endpoints
-from ...engine import vllm_startup
-from ...engine.machine import Machine, detect
+from ...engine.machine.hardware import Machine, detect
+from ...engine.runtime import vllm_startup
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...settings import Paths, Settings

@@ -5,14 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...engine import gpu_choice
-from ...engine.fit import Fit, FitRequest, best_fit, fit_needs, fit_variant, next_best, rank_fits
-from ...engine.kv_cache import element_bytes
-from ...engine.machine import Machine
-from ...engine.model_needs import needs_of_reading
-from ...engine.model_reading import ModelReading, read_local, read_model
-from ...engine.quantization import quantized_on_load
-from ...engine.recipes import RecipeMatch, load_recipes
+from ...engine.fit import gpu_choice
+from ...engine.fit.fitting import (
+    Fit,
+    FitRequest,
+    best_fit,
+    fit_needs,
+    fit_variant,
+    next_best,
+    rank_fits,
+)
+from ...engine.fit.model_needs import needs_of_reading
+from ...engine.machine.hardware import Machine
+from ...engine.models.kv_cache import element_bytes
+from ...engine.models.model_reading import ModelReading, read_local, read_model
+from ...engine.models.quantization import quantized_on_load
+from ...engine.recipes.catalog import RecipeMatch, load_recipes
 from ...errors import UsageError
 from ...i18n import _
 from .options import ServeOptions

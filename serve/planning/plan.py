@@ -14,13 +14,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...engine.chat_template import fetch_template, find_template, read_template_file
-from ...engine.fit import SHARE, Fit, rank_fits
-from ...engine.machine import Machine
-from ...engine.model_names import hub_id
-from ...engine.parser_choice import ParserChoice
-from ...engine.recipes import RecipeMatch, Variant, find_recipe, load_recipes, nearest_recipes
-from ...engine.vllm_model import locate_model
+from ...engine.fit.fitting import SHARE, Fit, rank_fits
+from ...engine.machine.hardware import Machine
+from ...engine.models.chat_template import fetch_template, find_template, read_template_file
+from ...engine.models.model_names import hub_id
+from ...engine.models.parser_choice import ParserChoice
+from ...engine.recipes.catalog import (
+    RecipeMatch,
+    Variant,
+    find_recipe,
+    load_recipes,
+    nearest_recipes,
+)
+from ...engine.runtime.vllm_model import locate_model
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ..access import access_rules, keys

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import click
 
-from ...engine.machine import Machine, detect
+from ...engine.machine.hardware import Machine, detect
 from ...errors import EngineError
 from ...i18n import _
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...engine import nvml
+from ...engine.machine import nvml
 from ..access import request_gauge
 from ..processes import process_tree
 from ..processes.process_table import resident_mib

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...engine import last_words
+from ...engine.runtime import last_words
 from ...i18n import _
 from ..processes import kernel_oom, process_tree
 from ..processes.kernel_oom import MemoryGroup

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...engine import hub_cache
+from ...engine.models import hub_cache
 from ...i18n import _
 
 

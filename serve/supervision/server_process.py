@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ...engine import compile_caches
+from ...engine.runtime import compile_caches
 from ..access import access_rules, request_gauge
 from ..planning.plan import ServePlan
 from ..processes import process_tree

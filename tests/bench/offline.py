@@ -83,7 +83,7 @@ def baseline(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> N
     """`LLM.chat` over the whole list."""
     from vllm import LLM, SamplingParams
 
-    from qchat.engine.vllm_model import locate_model, options_for
+    from qchat.engine.runtime.vllm_model import locate_model, options_for
 
     folder = locate_model(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")
@@ -113,7 +113,7 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
     from vllm.usage.usage_lib import UsageContext
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    from qchat.engine.vllm_model import locate_model, options_for
+    from qchat.engine.runtime.vllm_model import locate_model, options_for
 
     folder = locate_model(model)
     size = options_for(folder, {}, cpu=True).get("kv-cache-memory-bytes")

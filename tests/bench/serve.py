@@ -26,7 +26,7 @@ from pathlib import Path
 from qchat.serve.access.access_rules import VARIABLE
 from qchat.serve.planning.passthrough_args import to_arguments
 
-from qchat.engine.vllm_model import locate_model, options_for
+from qchat.engine.runtime.vllm_model import locate_model, options_for
 from qchat.processes import alive, kill_processes, process_family
 
 from . import figures

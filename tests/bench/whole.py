@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qchat.engine.vllm_model import locate_model, options_for
+from qchat.engine.runtime.vllm_model import locate_model, options_for
 
 from . import figures
 from .offline import bodies

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qchat import demo
-from qchat.engine.parser_choice import choose_parsers
+from qchat.engine.models.parser_choice import choose_parsers
 from tests.engine.model_dialects import (
     ARGUMENTS,
     DIALECTS,

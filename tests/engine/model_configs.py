@@ -6,7 +6,7 @@ Read in August 2026's copies of the files on the hub that ai-dynamo/aiconfigurat
 
 from typing import Any
 
-from qchat.engine.model_config import ModelConfig, parse_config
+from qchat.engine.models.model_config import ModelConfig, parse_config
 from tests.engine import latent_configs, other_configs, qwen_configs
 
 CONFIGS = qwen_configs.CONFIGS | latent_configs.CONFIGS | other_configs.CONFIGS

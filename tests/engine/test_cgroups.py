@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine.cgroups import Limits, read_limits
+from qchat.engine.machine.cgroups import Limits, read_limits
 
 MIB = 1 << 20
 NO_LIMIT = "9223372036854771712"  # what v1 writes

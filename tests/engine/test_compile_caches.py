@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine import compile_caches
-from qchat.engine.compile_caches import FOLDERS, prepare
+from qchat.engine.runtime import compile_caches
+from qchat.engine.runtime.compile_caches import FOLDERS, prepare
 from qchat.errors import UsageError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine.diagnosis import explain_log, last_error
+from qchat.engine.runtime.diagnosis import explain_log, last_error
 
 
 class TestExplain:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine.hub_errors import explain_hub_error
-from qchat.engine.vllm_model import check_hub
+from qchat.engine.models.hub_errors import explain_hub_error
+from qchat.engine.runtime.vllm_model import check_hub
 from qchat.errors import EngineError
 from tests.engine.file_server import file_server
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qchat.engine.kv_cache import BLOCK, KvCache, LayerGroup, element_bytes, full_attention
+from qchat.engine.models.kv_cache import BLOCK, KvCache, LayerGroup, element_bytes, full_attention
 from tests.engine import model_configs
 
 names = st.sampled_from(model_configs.names())

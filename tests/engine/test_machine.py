@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from qchat.engine import machine
-from qchat.engine.machine import Gpu, Machine
+from qchat.engine.machine import hardware
+from qchat.engine.machine.hardware import Gpu, Machine
 from tests.engine.fake_nvml import FakeDevice, FakeNvml
 
 L4 = FakeDevice("NVIDIA L4", "GPU-a", 23_034, 22_000, (8, 9))
@@ -16,7 +16,7 @@ def detect(
     monkeypatch: pytest.MonkeyPatch, *gpus: FakeDevice, visible: str | None = None
 ) -> Machine:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(*gpus))  # type: ignore[arg-type]
-    return machine.detect({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+    return hardware.detect({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
 
 
 def test_all_gpus_in_the_order_of_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> None:

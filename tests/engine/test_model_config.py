@@ -3,9 +3,9 @@
 import pytest
 
 from qchat import demo
-from qchat.engine.json_fields import nested_text_config
-from qchat.engine.model_config import parse_config
-from qchat.engine.model_reading import read_local
+from qchat.engine.models.json_fields import nested_text_config
+from qchat.engine.models.model_config import parse_config
+from qchat.engine.models.model_reading import read_local
 from tests.engine import model_configs
 
 KIB = 1024

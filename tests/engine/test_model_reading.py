@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from qchat.engine.model_needs import needs_of_reading
-from qchat.engine.model_reading import read_local, read_model
-from qchat.engine.model_weights import Weights, read_header, read_weights, size_of_files
+from qchat.engine.fit.model_needs import needs_of_reading
+from qchat.engine.models.model_reading import read_local, read_model
+from qchat.engine.models.model_weights import Weights, read_header, read_weights, size_of_files
 from tests.engine import model_configs
 from tests.engine.file_server import file_server
 

@@ -10,7 +10,7 @@ import pytest
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
 
-from qchat.engine import vllm_startup
+from qchat.engine.runtime import vllm_startup
 from qchat.errors import UsageError
 
 

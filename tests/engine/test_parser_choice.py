@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qchat import demo
-from qchat.engine.chat_template import fetch_template, find_template, read_template_file
-from qchat.engine.parser_choice import ParserChoice, choose_parsers
+from qchat.engine.models.chat_template import fetch_template, find_template, read_template_file
+from qchat.engine.models.parser_choice import ParserChoice, choose_parsers
 from tests.engine.file_server import file_server
 from tests.engine.model_dialects import DIALECTS, Dialect
 

@@ -16,7 +16,7 @@ from qchat.batch.engines.selection import EngineRequest, select_engine
 from qchat.serve.planning.launcher_options import LauncherOptions
 
 from qchat import settings
-from qchat.engine import vllm_entry_points, vllm_startup
+from qchat.engine.runtime import vllm_entry_points, vllm_startup
 from qchat.errors import Code, EngineError, UsageError
 from qchat.processes import alive, process_family
 from tests.batch.chat_request import chat_request

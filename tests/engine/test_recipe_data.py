@@ -2,10 +2,16 @@
 
 import pytest
 
-from qchat.engine import recipes
-from qchat.engine.model_names import hub_id
-from qchat.engine.recipe_types import parse
-from qchat.engine.recipes import Precision, RecipeError, find_recipe, load_recipes, nearest_recipes
+from qchat.engine.models.model_names import hub_id
+from qchat.engine.recipes import catalog
+from qchat.engine.recipes.catalog import (
+    Precision,
+    RecipeError,
+    find_recipe,
+    load_recipes,
+    nearest_recipes,
+)
+from qchat.engine.recipes.recipe_types import parse
 
 
 class TestData:
@@ -184,4 +190,4 @@ class TestForm:
             parse(VALID.replace(before, after))
 
     def test_the_bundled_ones_have_no_origin(self) -> None:
-        assert {recipe.origin for recipe in recipes.bundled_recipes()} == {""}
+        assert {recipe.origin for recipe in catalog.bundled_recipes()} == {""}

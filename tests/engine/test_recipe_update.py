@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from qchat import cli
-from qchat.engine.recipe_update import remove_update, update_recipes
-from qchat.engine.recipes import (
+from qchat.engine.recipes.catalog import (
     Precision,
     RecipeError,
     bundled_recipes,
@@ -18,6 +17,7 @@ from qchat.engine.recipes import (
     own_file,
     own_recipes,
 )
+from qchat.engine.recipes.recipe_update import remove_update, update_recipes
 from qchat.errors import UsageError
 from qchat.settings import Paths
 from tests.engine.file_server import file_server

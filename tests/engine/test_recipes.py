@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qchat import cli, demo
-from qchat.engine import machine, recipes
-from qchat.engine.cgroups import Limits
-from qchat.engine.fit import (
+from qchat.engine.fit.fitting import (
     CPU_SHARE,
     LEAST_CONTEXT,
     SHARE,
@@ -22,9 +20,12 @@ from qchat.engine.fit import (
     next_best,
     rank_fits,
 )
-from qchat.engine.machine import Gpu, Machine
-from qchat.engine.nvml import Device
-from qchat.engine.recipes import Precision, Recipe, find_recipe, load_recipes
+from qchat.engine.machine import hardware
+from qchat.engine.machine.cgroups import Limits
+from qchat.engine.machine.hardware import Gpu, Machine
+from qchat.engine.machine.nvml import Device
+from qchat.engine.recipes import catalog
+from qchat.engine.recipes.catalog import Precision, Recipe, find_recipe, load_recipes
 from qchat.sampling import PRESETS
 
 ADA, AMPERE, TURING = (8, 9), (8, 0), (7, 5)
@@ -210,7 +211,7 @@ def fit_named(name: str, here: Machine, requirements: FitRequest | None = None) 
 
 class TestMachine:
     def test_this_one(self) -> None:
-        here = machine.detect()
+        here = hardware.detect()
         assert 0 < here.free_mib <= here.memory_mib
         assert here.cores >= 1
         assert here.description
@@ -233,13 +234,13 @@ class TestMachine:
             Device(n, uuid, "GPU", 1, 1, ADA)
             for n, uuid in enumerate(("GPU-a1", "GPU-b2", "GPU-c3"))
         ]
-        assert machine.visible_gpus(expected, devices) == places
+        assert hardware.visible_gpus(expected, devices) == places
 
     def test_a_container_has_less(self, monkeypatch: pytest.MonkeyPatch) -> None:
         limits = Limits(memory=512 << 20, free=312 << 20, cores=1.5)
-        monkeypatch.setattr(machine.cgroups, "read_limits", lambda: limits)
-        assert machine.memory() == (512, 312)
-        assert machine.cores() == 1
+        monkeypatch.setattr(hardware.cgroups, "read_limits", lambda: limits)
+        assert hardware.memory() == (512, 312)
+        assert hardware.cores() == 1
 
 
 class TestCommand:
@@ -248,7 +249,9 @@ class TestCommand:
         monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
 
     def see(self, monkeypatch: pytest.MonkeyPatch, here: Machine) -> None:
-        monkeypatch.setattr("qchat.engine.this_machine.detect_for_vllm", lambda: (here, None))
+        monkeypatch.setattr(
+            "qchat.engine.runtime.this_machine.detect_for_vllm", lambda: (here, None)
+        )
 
     def test_table(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -276,7 +279,7 @@ class TestCommand:
         assert cli.run(["recipes", "--json"]) == 0
         output = json.loads(capsys.readouterr().out)
         assert output["machine"]["free_mib"] == 20_000
-        assert len(output["recipes"]) == len(recipes.load_recipes())
+        assert len(output["recipes"]) == len(catalog.load_recipes())
         assert {one["fits"] for one in output["recipes"]} == {True, False}
 
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:

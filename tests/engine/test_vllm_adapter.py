@@ -13,7 +13,7 @@ import pytest
 from qchat.batch.engines import vllm_adapter as adapter
 from qchat.batch.request import CHAT
 
-from qchat.engine import vllm_entry_points
+from qchat.engine.runtime import vllm_entry_points
 
 
 class TokenIDScanner:

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from qchat.engine import vllm_entry_points
-from qchat.engine.vllm_entry_points import (
+from qchat.engine.runtime import vllm_entry_points
+from qchat.engine.runtime.vllm_entry_points import (
     ENTRY_POINTS,
     MissingEntryPointError,
     Use,
@@ -16,7 +16,7 @@ from qchat.engine.vllm_entry_points import (
     missing,
     source_folder,
 )
-from qchat.engine.vllm_versions import SelfCheck, is_tested, self_check
+from qchat.engine.runtime.vllm_versions import SelfCheck, is_tested, self_check
 
 from .vllm_source import write_vllm
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine import vllm_model
-from qchat.engine.memory_budget import cache_on_cpu
+from qchat.engine.fit.memory_budget import cache_on_cpu
+from qchat.engine.runtime import vllm_model
 from qchat.errors import UsageError
 
 

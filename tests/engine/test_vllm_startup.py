@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 from multiprocessing import forkserver
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from qchat.engine import vllm_entry_points, vllm_startup
-from qchat.engine.vllm_entry_points import Use
+from qchat.engine.runtime import vllm_entry_points, vllm_startup
+from qchat.engine.runtime.vllm_entry_points import Use
 from qchat.errors import EngineError
 from qchat.installation import install_hint
 
@@ -94,12 +95,19 @@ class TestCheckVersion:
             assert vllm_startup.one_process(installed, {}) is expected
 
 
+@pytest.fixture
+def short_place() -> Iterator[Path]:
+    """A folder for temporary files whose path is as short as usual."""
+    with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def test_old_folders_of_killed_engines_are_removed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, short_place: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(short_place))
     old, used, young, others = (
-        tmp_path / name for name in ("qchat-vllm-a", "qchat-vllm-b", "qchat-vllm-c", "else")
+        short_place / name for name in ("qchat-vllm-a", "qchat-vllm-b", "qchat-vllm-c", "else")
     )
     for folder in (old, used, young, others):
         folder.mkdir()
@@ -107,7 +115,18 @@ def test_old_folders_of_killed_engines_are_removed(
     for folder in (old, used, others):
         os.utime(folder, (0, 0))
     with vllm_startup.socket_folder() as made:
-        assert set(tmp_path.iterdir()) == {used, young, others, Path(made)}
+        assert set(short_place.iterdir()) == {used, young, others, Path(made)}
+
+
+def test_a_deep_folder_for_temporary_files_is_no_place_for_sockets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deep = tmp_path / ("d" * 40)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with vllm_startup.socket_folder() as made:
+        assert len(made) <= 60 and not list(deep.iterdir())
+        assert Path(made).stat().st_mode & 0o077 == 0
 
 
 def test_two_threads_that_ask_at_once_learn_how_a_forked_engine_ended(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qchat.engine.vllm_entry_points import ENTRY_POINTS, EntryPoint
+from qchat.engine.runtime.vllm_entry_points import ENTRY_POINTS, EntryPoint
 
 
 def write_vllm(folder: Path, *, newest: bool = True, without: str = "") -> None:

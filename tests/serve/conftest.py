@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from qchat.serve.registry.records import ServerRegistry
 
-from qchat.engine import vllm_startup
-from qchat.engine.machine import Gpu, Machine
+from qchat.engine.machine.hardware import Gpu, Machine
+from qchat.engine.runtime import vllm_startup
 from qchat.settings import Paths
 
 H100 = Gpu(0, "NVIDIA H100", 81_559, 81_000, (9, 0))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from qchat.serve.doctor.finding import Finding, Level
 
-from qchat.engine.machine import Gpu, Machine
+from qchat.engine.machine.hardware import Gpu, Machine
 
 HERE = Machine((), 24_000, 20_000, 2)
 L4 = Gpu(0, "NVIDIA L4", 23_034, 22_000, (8, 9))

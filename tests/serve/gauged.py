@@ -7,7 +7,7 @@ from pathlib import Path
 from qchat.serve.planning.options import ServeOptions
 from qchat.serve.planning.plan import ServePlan, make_plan
 
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 
 # Its requests are figures: "stuck" has one that gets no token until the file "go" exists, "busy"
 # one that ends when the file "finish" exists, "mute" no heartbeat. It notes a closed gate.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qchat.engine.machine import Gpu, Machine
+from qchat.engine.machine.hardware import Gpu, Machine
 
 MIB = {8: 8_188, 16: 16_376, 24: 24_564, 48: 46_068, 80: 81_559, 141: 143_771}
 """The memory of GPUs by their GB, as NVML shows it."""

@@ -14,7 +14,7 @@ from qchat.serve.planning.options import ServeOptions
 from qchat.serve.planning.plan import ServePlan, make_plan
 from qchat.serve.registry.records import ServerRecord, ServerRegistry
 
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 
 LINUX = pytest.mark.skipif(
     sys.platform != "linux", reason="a server's processes are identified through Linux's /proc"

@@ -13,8 +13,8 @@ from qchat.serve.supervision import attached
 from qchat.serve.supervision.ready_message import print_ready
 
 from qchat import cli
-from qchat.engine import vllm_entry_points, vllm_startup
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
+from qchat.engine.runtime import vllm_entry_points, vllm_startup
 from tests import faults
 from tests.engine.vllm_source import write_vllm
 

@@ -12,7 +12,7 @@ from qchat.serve.planning.plan import ServePlan, make_plan
 from qchat.serve.registry.records import ServerRegistry
 from qchat.serve.supervision.detached import run_detached
 
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 from qchat.errors import UsageError
 
 from .stand_in import RECORD

@@ -13,8 +13,8 @@ from qchat.serve.doctor.finding import Finding, Findings, ok, problem, warning
 
 from qchat import cli
 from qchat.api import endpoint as endpoints
-from qchat.engine import vllm_startup
-from qchat.engine.machine import Gpu
+from qchat.engine.machine.hardware import Gpu
+from qchat.engine.runtime import vllm_startup
 
 from .findings import HERE, levels
 

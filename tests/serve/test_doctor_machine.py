@@ -13,8 +13,9 @@ from qchat.serve.doctor import model as doctor_model
 from qchat.serve.doctor.finding import Level
 
 from qchat import installation
-from qchat.engine import nvml, vllm_entry_points
-from qchat.engine.machine import Gpu
+from qchat.engine.machine import nvml
+from qchat.engine.machine.hardware import Gpu
+from qchat.engine.runtime import vllm_entry_points
 from tests.distributions import PLUGIN, write_distribution
 from tests.engine.vllm_source import write_vllm
 

@@ -19,7 +19,7 @@ from qchat.serve.supervision.restart_policy import RestartPolicy
 from qchat.serve.supervision.supervisor import Supervisor
 
 from qchat import cli
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 from qchat.errors import Exit
 
 from .supervised import LINUX, act_when, record_of, signal_when, state, times

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qchat.engine.last_words import (
+from qchat.engine.runtime.last_words import (
     api_words,
     cause_of,
     engine_words,

@@ -11,7 +11,7 @@ from qchat.serve import launcher
 from qchat.serve.access.access_rules import VARIABLE
 from qchat.serve.planning.launcher_options import LauncherOptions
 
-from qchat.engine import vllm_startup
+from qchat.engine.runtime import vllm_startup
 from qchat.errors import EngineError, UsageError
 
 

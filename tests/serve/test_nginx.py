@@ -11,7 +11,7 @@ from qchat.serve.access.access_rules import MAX_BODY_BYTES
 from qchat.serve.access.routes import OPEN, WITH_KEY
 
 from qchat import cli
-from qchat.engine import vllm_startup
+from qchat.engine.runtime import vllm_startup
 from tests.faults import Running, running
 from tests.nginx import Front, nginx
 

@@ -13,9 +13,9 @@ from qchat.serve.planning.passthrough_args import OWNED, option_names, refuse_ow
 from qchat.serve.planning.plan import ServePlan, is_loopback, make_plan
 from qchat.serve.processes import ports
 
-from qchat.engine.fit import best_fit
-from qchat.engine.machine import Gpu, Machine
-from qchat.engine.recipes import find_recipe
+from qchat.engine.fit.fitting import best_fit
+from qchat.engine.machine.hardware import Gpu, Machine
+from qchat.engine.recipes.catalog import find_recipe
 from qchat.errors import EngineError, UsageError
 from tests.engine.file_server import file_server
 

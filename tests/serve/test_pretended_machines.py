@@ -12,7 +12,7 @@ import pytest
 from qchat.serve.planning.options import ALL_GPUS, ServeOptions
 from qchat.serve.planning.plan import ServePlan, make_plan
 
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 from qchat.errors import UsageError
 from tests.engine import model_configs
 

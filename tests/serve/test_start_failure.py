@@ -12,7 +12,7 @@ from qchat.serve.supervision.start_failure import (
     was_shut_down,
 )
 
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from qchat.serve import deploy_templates
 from qchat.serve.access import keys, routes
 
 from qchat import cli
-from qchat.engine.machine import Gpu, Machine
+from qchat.engine.machine.hardware import Gpu, Machine
 
 from .deploying import WORKERS, compose_file, names, write
 

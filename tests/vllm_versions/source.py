@@ -10,7 +10,7 @@ import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qchat.engine.vllm_entry_points import Use, missing
+from qchat.engine.runtime.vllm_entry_points import Use, missing
 
 from . import table
 from .results import Result, load, save

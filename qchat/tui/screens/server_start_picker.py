@@ -14,7 +14,7 @@ from ..threads import run_in_daemon_thread
 from .pick_list import PickItem, PickListScreen
 
 if TYPE_CHECKING:
-    from ...engine.fit import Fit
+    from ...engine.fit.fitting import Fit
     from ..servers.server_process import ServerProcess
 
 DEMO: Final = "demo"
@@ -49,10 +49,10 @@ class MachineSupport:
 
 def check_machine() -> MachineSupport:
     """Check what this machine can run; takes seconds, so call it in a thread."""
-    from ...engine.fit import rank_fits
-    from ...engine.recipes import load_recipes
-    from ...engine.this_machine import detect_for_vllm
-    from ...engine.vllm_startup import installed_vllm
+    from ...engine.fit.fitting import rank_fits
+    from ...engine.recipes.catalog import load_recipes
+    from ...engine.runtime.this_machine import detect_for_vllm
+    from ...engine.runtime.vllm_startup import installed_vllm
 
     try:
         installed_vllm()

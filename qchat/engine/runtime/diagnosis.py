@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..i18n import _
+from ...i18n import _
 
 _TAIL = 1 << 20  # bytes at the end of the log that are searched
 _FIELD = r"(\w+)\n  (\S.*?) \[type="  # pydantic's validation error: the field and the reason

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import EngineError
-from ..i18n import _
+from ...errors import EngineError
+from ...i18n import _
 
 if TYPE_CHECKING:
-    from .machine import Machine
+    from ..machine.hardware import Machine
 
 
 def detect_for_vllm() -> "tuple[Machine, str | None]":
     """Detect the hardware that the installed vLLM can use, with a note on what it can't use."""
-    from . import machine as machine_
+    from ..machine import hardware as machine_
     from .vllm_startup import installed_vllm
 
     machine = machine_.detect()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ..i18n import _
+from ...i18n import _
 
 # Parsers of vLLM 0.26 to 0.33 that read the same marks.
 _SAME_TOOLS: tuple[frozenset[str], ...] = (

@@ -1,4 +1,4 @@
-"""What a recipe is, and its form: the fields are explained in ``recipe_data/qwen3.toml``."""
+"""What a recipe is, and its form: the fields are explained in ``data/qwen3.toml``."""
 
 import enum
 import tomllib
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..models.parser_choice import ParserChoice
 from . import recipe_fields as fields
-from .parser_choice import ParserChoice
 from .recipe_fields import RecipeError as RecipeError
 
 

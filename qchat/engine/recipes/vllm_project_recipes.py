@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from .catalog import bundled_recipes
 from .recipe_fields import OPTIONS, RecipeError
 from .recipe_types import Precision, Recipe, Variant
-from .recipes import bundled_recipes
 
 _OVERHEAD = 1.2  # the source's minimum memory over the weights
 _GB, _MIB = 1e9, 1 << 20

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import files
-from ..errors import UsageError
-from ..i18n import _
-from ..sanitize import one_line
-from ..settings import Paths, private_dir
-from .download import DownloadError, download, is_loopback
+from ... import files
+from ...errors import UsageError
+from ...i18n import _
+from ...sanitize import one_line
+from ...settings import Paths, private_dir
+from ..models.download import DownloadError, download, is_loopback
+from .catalog import MAX_BYTES, bundled_recipes, own_file
 from .recipe_types import Recipe, RecipeError, parse_tables
-from .recipes import MAX_BYTES, bundled_recipes, own_file
 from .vllm_project_recipes import NotTextError, convert
 
 _MAX_FILE = 1 << 20  # bytes

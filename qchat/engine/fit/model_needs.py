@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .kv_cache import KvCache, LayerGroup, element_bytes
-from .model_reading import ModelReading
-from .quantization import Quantization
-from .recipes import Precision, Recipe, Variant, Yarn
-from .tensor_parallel import SplitRules
+from ..models.kv_cache import KvCache, LayerGroup, element_bytes
+from ..models.model_reading import ModelReading
+from ..models.quantization import Quantization
+from ..models.tensor_parallel import SplitRules
+from ..recipes.catalog import Precision, Recipe, Variant, Yarn
 
 _DTYPES: Mapping[str, str] = {
     "bfloat16": "bf16",

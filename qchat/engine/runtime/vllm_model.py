@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import demo
-from ..errors import EngineError, UsageError
-from ..i18n import _
-from .chat_template import ChatTemplate, find_template, read_template_file
-from .hub_errors import explain_hub_error as explain_hub_error
-from .hub_errors import uses_modelscope
-from .machine import memory
-from .memory_budget import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
-from .model_config import parse_config
-from .parser_choice import ParserChoice
+from ... import demo
+from ...errors import EngineError, UsageError
+from ...i18n import _
+from ..fit.memory_budget import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
+from ..machine.hardware import memory
+from ..models.chat_template import ChatTemplate, find_template, read_template_file
+from ..models.hub_errors import explain_hub_error as explain_hub_error
+from ..models.hub_errors import uses_modelscope
+from ..models.model_config import parse_config
+from ..models.parser_choice import ParserChoice
 from .vllm_startup import Options
 
 _MANY_SEQUENCES = 512  # 7% more rows/s of 32 tokens on two cores; 1,024 gave nothing more

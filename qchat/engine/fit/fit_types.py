@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from .machine import Gpu
+from ..machine.hardware import Gpu
+from ..models.quantization import Quantization
 from .model_needs import ModelNeeds
-from .quantization import Quantization
 
 COMFORTABLE = 16384
 """The context in tokens that an automatic choice should have; reasoning alone takes thousands."""

@@ -7,7 +7,7 @@ each wrap it in their own.
 import os
 from collections.abc import Mapping
 
-from ..i18n import _
+from ...i18n import _
 
 MIRROR = "https://hf-mirror.com"
 """A public mirror of Hugging Face's hub, as an example."""

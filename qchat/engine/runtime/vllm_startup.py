@@ -30,11 +30,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from .. import lifeline
-from ..errors import EngineError
-from ..i18n import _
+from ... import lifeline
+from ...errors import EngineError
+from ...i18n import _
+from ..machine.hardware import cores as usable_cores
 from . import compile_caches
-from .machine import cores as usable_cores
 from .vllm_entry_points import Use, load_front_end
 from .vllm_versions import check_unless_tested, is_tested
 
@@ -88,13 +88,13 @@ def check_version(installed: InstalledVllm, use: Use) -> str | None:
 
 
 def _gpu_hint() -> str:
-    from ..installation import install_hint
+    from ...installation import install_hint
 
     return _("With an NVIDIA GPU: {hint}.").format(hint=install_hint("gpu"))
 
 
 def _cpu_hint() -> str:
-    from ..installation import install_hint
+    from ...installation import install_hint
 
     return _("On the CPU: {hint}.").format(hint=install_hint("cpu"))
 

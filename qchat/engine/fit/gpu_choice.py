@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..i18n import _
-from .machine import Gpu, Machine
+from ...i18n import _
+from ..machine.hardware import Gpu, Machine
 
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 BUSY = 0.1

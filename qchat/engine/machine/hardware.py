@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..i18n import _
+from ...i18n import _
 from . import cgroups, nvml
 
 _MIB = 1 << 20

@@ -19,8 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..errors import EngineError
-from ..i18n import _
+from ...errors import EngineError
+from ...i18n import _
 
 
 class Use(StrEnum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import demo
-from ..i18n import _
+from ... import demo
+from ...i18n import _
 from . import hub_cache, hub_files
 from .model_config import ModelConfig, parse_config
 from .model_weights import Weights, read_weights, size_of_files

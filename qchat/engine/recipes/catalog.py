@@ -1,6 +1,6 @@
 """Recipes: the properties of models that are known before loading them.
 
-The bundled ones stand in `recipe_data/`; `qchat recipes --update` (`recipe_update`) writes a
+The bundled ones stand in `data/`; `qchat recipes --update` (`recipe_update`) writes a
 person's own to the data folder. Sizes are in MiB.
 """
 
@@ -9,9 +9,9 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from ..i18n import _
-from ..settings import Paths
-from .model_names import nearest_names
+from ...i18n import _
+from ...settings import Paths
+from ..models.model_names import nearest_names
 from .recipe_types import Precision as Precision
 from .recipe_types import Recipe as Recipe
 from .recipe_types import RecipeError as RecipeError
@@ -31,7 +31,7 @@ MAX_BYTES = 8 << 20
 @functools.cache
 def bundled_recipes() -> tuple[Recipe, ...]:
     """The recipes that come with qchat, the preferred ones first."""
-    folder = files(__package__).joinpath("recipe_data")
+    folder = files(__package__).joinpath("data")
     texts = [folder.joinpath(f"{name}.toml").read_text("utf-8") for name in _BUNDLED]
     return by_preference(recipe for text in texts for recipe in parse(text))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..i18n import _
+from ...i18n import _
 
 _MIB = 1 << 20
 _DEVICE = Path("/dev/nvidiactl")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..i18n import _
+from ...i18n import _
 
 
 @dataclass(frozen=True, slots=True)

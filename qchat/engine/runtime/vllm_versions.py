@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..i18n import _
+from ...i18n import _
 from . import vllm_entry_points
 from .vllm_entry_points import Use
 

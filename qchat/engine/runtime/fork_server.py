@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 
-from ..lifeline import PARENT, set_parent_death_signal, tie_forks_to
+from ...lifeline import PARENT, set_parent_death_signal, tie_forks_to
 
 # A new session: the terminal's Ctrl-C reaches only qchat, which finishes the rows in flight; vLLM's
 # engine would abort them.

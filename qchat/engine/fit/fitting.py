@@ -9,18 +9,18 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..i18n import _
+from ...i18n import _
+from ..machine.hardware import Gpu, Machine
+from ..recipes.catalog import Recipe, Variant
 from . import gpu_choice
 from .fit_types import COMFORTABLE as COMFORTABLE
 from .fit_types import Fit as Fit
 from .fit_types import FitRequest as FitRequest
-from .machine import Gpu, Machine
 from .memory_budget import CPU_SHARE as CPU_SHARE
 from .memory_budget import LEAST_CONTEXT as LEAST_CONTEXT
 from .memory_budget import SHARE as SHARE
 from .memory_budget import fit_on_cpu, fit_on_gpus
 from .model_needs import ModelNeeds, needs_of_recipe
-from .recipes import Recipe, Variant
 
 _FAST_ACTIVE_B = 4.5  # billions of active parameters; larger models are too slow on a CPU
 

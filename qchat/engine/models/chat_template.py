@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import demo
+from ... import demo
 from . import hub_cache
 from .download import DownloadError, download
 from .parser_choice import ParserChoice, choose_parsers

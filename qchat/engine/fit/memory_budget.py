@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..i18n import _
+from ...i18n import _
+from ..machine.hardware import Gpu, Machine
+from ..models.kv_cache import BLOCK, IN_FLIGHT, IN_FLIGHT_LARGE
 from .fit_types import Fit, FitRequest
-from .kv_cache import BLOCK, IN_FLIGHT, IN_FLIGHT_LARGE
-from .machine import Gpu, Machine
 from .model_needs import ModelNeeds
 
 SHARE = 0.92

@@ -10,9 +10,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import UsageError
-from ..i18n import _
-from ..settings import Paths, private_dir
+from ...errors import UsageError
+from ...i18n import _
+from ...settings import Paths, private_dir
 
 FOLDERS: Mapping[str, str] = {
     "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
