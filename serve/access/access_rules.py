@@ -18,7 +18,8 @@ class AccessRules:
     `max_body_bytes` bounds a request body. `limits` are those of each client, a key or, without
     keys, an address; a line of the key file may set others. `total_limits` are those of all
     clients together. `allowed_routes` are pairs of method and path that are open with the key
-    besides the usual ones.
+    besides the usual ones. `max_file_bytes` bounds an uploaded file of the Batch API, which is off
+    where it is None.
     """
 
     loopback: bool
@@ -29,6 +30,7 @@ class AccessRules:
     limits: Limits = NO_LIMITS
     total_limits: Limits = NO_LIMITS
     allowed_routes: tuple[tuple[str, str], ...] = ()
+    max_file_bytes: int | None = None
 
     def client_limits(self, own: Limits) -> Limits:
         """Return the limits that count for a client with limits of its `own`."""
@@ -47,6 +49,7 @@ class AccessRules:
                 "limits": self.limits.to_dict(),
                 "total_limits": self.total_limits.to_dict(),
                 "routes": self.allowed_routes,
+                "max_file_bytes": self.max_file_bytes,
             }
         )
 
@@ -63,6 +66,7 @@ class AccessRules:
             limits=Limits(**values.get("limits", {})),
             total_limits=Limits(**values.get("total_limits", {})),
             allowed_routes=tuple((method, path) for method, path in values.get("routes", ())),
+            max_file_bytes=values.get("max_file_bytes"),
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from .batch_handover import is_for_service
 from .request_gauge import VARIABLE, RequestGauge
 from .routes import METRICS, OPEN, route_path
 
@@ -96,9 +97,11 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._awaits = False
+        self._is_vllms = True
 
     async def run(self, app: App, scope: Message) -> None:
         self._gauge.begin()
+        self._is_vllms = not is_for_service(scope)
         # A request without a body may be answered without a read.
         self._set_awaits(scope["method"] in ("GET", "HEAD", "OPTIONS"))
         try:
@@ -108,7 +111,7 @@ class _Exchange:
             self._gauge.end()
 
     def _set_awaits(self, awaits: bool) -> None:
-        if awaits != self._awaits:
+        if awaits != self._awaits and self._is_vllms:
             self._awaits = awaits
             self._gauge.await_vllm(1 if awaits else -1)
 

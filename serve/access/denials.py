@@ -88,6 +88,17 @@ DRAINING = Denial(
     "The server is stopping and takes no new requests.",
     ((b"retry-after", b"5"), _CLOSE),
 )
+BATCHES_OFF = Denial(
+    404,
+    "not_found",
+    "The Batch API is off here; whoever runs the server can switch it on with --batches.",
+)
+BATCHES_UNAVAILABLE = Denial(
+    503,
+    "batches_unavailable",
+    "Files and batches are not available at this moment; try again.",
+    ((b"retry-after", b"2"),),
+)
 
 
 def too_large(max_bytes: int) -> Denial:

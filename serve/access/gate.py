@@ -4,6 +4,7 @@ Pure but for the key file. The layer in the server applies it, and whoever answe
 """
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,19 @@ from typing import Any
 
 from . import route_hints
 from .access_rules import AccessRules
-from .denials import FORWARDED, MISDIRECTED, NO_KEY, TWO_KEYS, WRONG_KEY, Denial
+from .batch_routes import BY_ID as BATCHES_BY_ID
+from .batch_routes import LISTED as BATCHES_LISTED
+from .batch_routes import is_batch_path, is_batch_route
+from .delegation import Delegation
+from .denials import (
+    BATCHES_OFF,
+    FORWARDED,
+    MISDIRECTED,
+    NO_KEY,
+    TWO_KEYS,
+    WRONG_KEY,
+    Denial,
+)
 from .head import Head
 from .keys import KeyRing, from_variable
 from .limits import NO_LIMITS, Limits
@@ -44,7 +57,15 @@ class Gate:
         self.keys = KeyRing(None if file is None else Path(file), from_variable(environ))
         if not self.keys and not rules.loopback:
             raise RuntimeError("A server that other machines can reach needs a key.")
+        self.has_batches = rules.max_file_bytes is not None
+        if not self.keys and self.has_batches:
+            raise RuntimeError("The Batch API needs a key.")
+        self._delegation = Delegation.from_environment(environ) if self.has_batches else None
         self.listed = _LISTED | set(rules.allowed_routes)
+        self._by_id: tuple[tuple[str, re.Pattern[str]], ...] = BY_ID
+        if self.has_batches:
+            self.listed |= BATCHES_LISTED
+            self._by_id += BATCHES_BY_ID
         self._limits: dict[Limits, Limits] = {}  # by the limits of a client's own
         self._hosts: dict[bytes, bool] = {}
 
@@ -59,11 +80,13 @@ class Gate:
         if not self.needs_key(route):
             if self._is_preflight(route, head):
                 return Caller(head, route, "", "", NO_LIMITS)
+            if not self.has_batches and is_batch_path(route[1]):
+                return BATCHES_OFF
             return route_hints.not_found(route, self.listed | OPEN, scope.get("app"))
         if not self.keys:
             client = _peer(scope)
             return FORWARDED if head.is_forwarded() else self._caller(head, route, "", client)
-        owner = self._owner(head)
+        owner = self._owner(head, route)
         if isinstance(owner, Denial):
             return owner
         return self._caller(head, route, owner, owner)
@@ -73,10 +96,10 @@ class Gate:
         if route in self.listed:
             return True
         method, path = route
-        return any(method == listed and pattern.fullmatch(path) for listed, pattern in BY_ID)
+        return any(method == listed and pattern.fullmatch(path) for listed, pattern in self._by_id)
 
-    def _owner(self, head: Head) -> str | Denial:
-        """Return the owner of the request's key."""
+    def _owner(self, head: Head, route: tuple[str, str]) -> str | Denial:
+        """Return the owner of the request's key, or the one for whom a batch asks."""
         credentials = head.texts(b"authorization")
         api_keys = head.texts(b"x-api-key")
         if len(credentials) > 1 or len(api_keys) > 1 or not (credentials or api_keys):
@@ -91,6 +114,9 @@ class Gate:
             if api_keys and not _equal(key, api_keys[0].strip(" ")):
                 return TWO_KEYS
         owner = self.keys.owner(key)
+        if owner is None and self._delegation is not None and not is_batch_route(route):
+            identity = self._delegation.identity(key)
+            owner = None if identity is None else self.keys.owner_of(identity)
         return WRONG_KEY if owner is None else owner
 
     def _caller(self, head: Head, route: tuple[str, str], key: str, client: str) -> Caller:

@@ -36,11 +36,13 @@ log = logging.getLogger("vllm.qchat")  # a child of vLLM's logger, to use its ha
 class Keys:
     """Digests of keys by the names of their owners; the keys themselves are not stored.
 
-    `limits` has the limits of those owners that have some of their own.
+    `limits` has the limits of those owners that have some of their own; `unnamed` are the owners
+    whose lines have no name.
     """
 
     digests: Mapping[str, bytes]
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    unnamed: frozenset[str] = frozenset()
 
     def owner(self, key: str) -> str | None:
         """Return the owner of a key, or None; in constant time for every wrong key."""
@@ -50,6 +52,19 @@ class Keys:
             if hmac.compare_digest(digest, valid_digest):
                 owner = name
         return owner
+
+    def identity(self, owner: str) -> str | None:
+        """Return what an owner of files and batches is known by; None for an unknown owner.
+
+        It is the name, which stays when the key is replaced. The owner of a key without a name is
+        known by the key: the name is the number of its line, which may be another's tomorrow.
+        """
+        digest = self.digests.get(owner)
+        if digest is None:
+            return None
+        if owner not in self.unnamed:
+            return f"name:{owner}"
+        return "key:" + hashlib.sha256(b"identity" + digest).hexdigest()[:32]
 
 
 def _digest(key: str) -> bytes:
@@ -91,6 +106,7 @@ def parse(text: str, place: str) -> Keys:
 def _parse(text: str, place: str) -> Keys:
     digests: dict[str, bytes] = {}
     all_limits: dict[str, Limits] = {}
+    unnamed: set[str] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         at = f"{place}:{number}"
         words, limits = _split(line, at)
@@ -103,9 +119,11 @@ def _parse(text: str, place: str) -> Keys:
         if digest in digests.values():
             raise UsageError(_("{at}: this key occurs twice.").format(at=at))
         digests[name] = digest
+        if len(words) == 1:
+            unnamed.add(name)
         if limits != Limits():
             all_limits[name] = limits
-    return Keys(digests, all_limits)
+    return Keys(digests, all_limits, frozenset(unnamed))
 
 
 def _split(line: str, place: str) -> tuple[list[str], Limits]:
@@ -225,6 +243,20 @@ class KeyRing:
         """Return the limits of an owner's own."""
         own = None if self._file_keys is None else self._file_keys.limits.get(owner)
         return own or Limits()
+
+    def identity(self, owner: str) -> str:
+        """Return what the files and batches of an owner are kept under, see `Keys.identity`."""
+        for keys in (self._file_keys, self._variable):
+            identity = None if keys is None else keys.identity(owner)
+            if identity is not None:
+                return identity
+        return f"name:{owner}"
+
+    def owner_of(self, identity: str) -> str | None:
+        """Return the owner with an identity; None where its key is no longer valid."""
+        self._reload()
+        owners = (owner for owner in self.owners() if self.identity(owner) == identity)
+        return next(owners, None)
 
     def owners(self) -> list[str]:
         """Return the names of all owners."""

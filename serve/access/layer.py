@@ -13,10 +13,13 @@ from typing import Any
 from . import access_log, answers, exposition, route_hints
 from .access_rules import AccessRules
 from .accounts import Accounts, Client
+from .batch_handover import BatchHandover
+from .batch_routes import is_batch_route
 from .body_receiver import declared_length, replay
 from .body_receiver import read as read_whole
 from .counted_answer import CountedAnswer
 from .counted_app import counted
+from .delegation import Delegation
 from .denials import DRAINING, Denial, over_limit, too_large, too_many_sequences
 from .gate import Caller, Gate
 from .head import Head
@@ -37,8 +40,13 @@ class Access:
         self, app: App, rules: AccessRules | None = None, environ: Mapping[str, str] = os.environ
     ) -> None:
         """Raises `RuntimeError` without rules, `UsageError` for invalid keys."""
-        self.app = counted(app, self._refuse, environ)
         self.rules = AccessRules.from_environment(environ) if rules is None else rules
+        self.batches: BatchHandover | None = None
+        if self.rules.max_file_bytes is not None:
+            delegation = Delegation.from_environment(environ)
+            self.batches = BatchHandover(delegation, self.rules.max_file_bytes, self.deny)
+            app = self.batches.beside(app)
+        self.app = counted(app, self._refuse, environ)
         self.gate = Gate(self.rules, environ)
         keys = self.gate.keys
         self.accounts = Accounts(self.rules.total_limits, keys.owners() if keys else [""])
@@ -62,7 +70,11 @@ class Access:
 
     async def _serve(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         route = caller.route
-        if route in MAY_BE_ABSENT and not self._exists(route, scope):
+        if self.batches is not None and is_batch_route(route):
+            send = self._readable(scope, send)
+            identity = self.gate.keys.identity(caller.key)
+            await self.batches.serve(self.app, caller, identity, scope, receive, send)
+        elif route in MAY_BE_ABSENT and not self._exists(route, scope):
             await self.deny(route_hints.absent(route), scope, send)
         elif is_work(route):
             await self._work(caller, scope, receive, send)
@@ -163,15 +175,30 @@ class Access:
 
     async def deny(self, denial: Denial, scope: Message, send: Send) -> None:
         """Send `denial` as the response."""
-        headers = list(denial.headers)
-        origin = Head(scope["headers"]).texts(b"origin")
-        allowed = self.rules.allowed_origins
-        if len(origin) == 1 and (origin[0] in allowed or "*" in allowed):
-            # Otherwise a page of an allowed origin could not read why it was denied.
-            headers += [
-                (b"access-control-allow-origin", origin[0].encode("latin-1")),
-                (b"vary", b"Origin"),
-            ]
+        headers = [*denial.headers, *self._cors_headers(scope)]
         body = denial.body(scope["path"])
         is_head = scope["method"] == "HEAD"
         await answers.send_json(send, denial.status, body, headers, is_head=is_head)
+
+    def _cors_headers(self, scope: Message) -> list[tuple[bytes, bytes]]:
+        """Return the headers without which a page of an allowed origin could not read an answer
+        that is not vLLM's."""
+        origin = Head(scope["headers"]).texts(b"origin")
+        allowed = self.rules.allowed_origins
+        if len(origin) != 1 or not (origin[0] in allowed or "*" in allowed):
+            return []
+        name = origin[0].encode("latin-1")
+        return [(b"access-control-allow-origin", name), (b"vary", b"Origin")]
+
+    def _readable(self, scope: Message, send: Send) -> Send:
+        """Return a ``send`` that adds those headers, for answers of the service of the batches."""
+        headers = self._cors_headers(scope)
+
+        async def send_readable(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _value in message["headers"]}
+                more = [each for each in headers if each[0] not in names]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        return send_readable if headers else send
