@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 ENVIRONMENT = "QCHAT_LIFELINE"
 PLUGIN = "qchat_lifeline"
@@ -104,6 +104,25 @@ def die_with_parent(sig: signal.Signals, parent: int | None = None, grace: float
     threading.Thread(
         target=_outlive_by, args=(expected, sig, grace), name=_WATCHER, daemon=True
     ).start()
+
+
+def before_exec(sig: signal.Signals) -> Callable[[], None] | None:
+    """Return a function for `preexec_fn` of a program that is not ours to change: it gets `sig`
+    when this process ends. None where the system can't.
+
+    What the function needs is loaded here: between fork and exec little is safe.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent, number = os.getpid(), int(sig)
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:  # it has ended just now
+            os.kill(os.getpid(), number)
+
+    return tie
 
 
 def _outlive_by(parent: int, sig: signal.Signals, grace: float) -> None:

@@ -1,14 +1,14 @@
 """`qchat serve`: start a vLLM server and supervise it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..cli_options import time_span
 from ..errors import Exit, UsageError
 from ..i18n import _
-from .planning import limit_options
+from .planning import batch_options, limit_options
 
 if TYPE_CHECKING:
     from ..settings import Paths
@@ -65,6 +65,7 @@ Examples:
   qchat serve Qwen3-32B --host 0.0.0.0 --generate-key
   qchat serve ./my-model --max-model-len 8192 -- --max-num-seqs 64
   qchat serve demo --print-command
+  qchat serve Qwen3-8B --batches --generate-key
   qchat serve Qwen3-32B --write-deploy svc --domain llm.example --generate-key
 """
     ),
@@ -160,6 +161,7 @@ Examples:
     help=_("Another route of vLLM to open to those with the key; repeatable."),
 )
 @limit_options.add
+@batch_options.add
 @click.option(
     "--detach", is_flag=True, help=_("Run in the background; return when the server is ready.")
 )
@@ -217,7 +219,7 @@ def serve(
     domain: str | None,
     workers: tuple[str, ...],
     vllm_options: tuple[str, ...],
-    **limit_values: int | bool | None,
+    **more_values: Any,
 ) -> int:
     """Build the options, plan, and start the server or print the plan. Raises `QchatError`."""
     from ..settings import Paths
@@ -237,7 +239,8 @@ def serve(
         raise UsageError(text)
     if generate_key and key_file is not None:
         raise UsageError(_("Give --api-key-file or --generate-key, not both."))
-    limits, total_limits = limit_options.read(limit_values)
+    batches = batch_options.read(more_values)
+    limits, total_limits = limit_options.read(more_values)
     paths = Paths.find()
     uses_key_dir = generate_key and deploy_folder is None
     options = ServeOptions(
@@ -261,6 +264,7 @@ def serve(
         limits=limits,
         total_limits=total_limits,
         allowed_routes=tuple(map(parse_route, allowed_routes)),
+        batches=batches,
         passthrough_args=vllm_options,
         command_line=command_line,
     )

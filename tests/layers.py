@@ -112,10 +112,11 @@ SERVE = Layers(
     (
         ("processes", "access"),
         ("planning", "registry"),
+        ("batches",),
         ("supervision",),
         ("command", "launcher"),  # the commands: every module that is named nowhere
     ),
-    rest=3,
+    rest=4,
     apart=(0, 1),
     but=(("access", "processes"),),
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..access.limits import MAX_BODY_BYTES, NO_LIMITS, Limits
 from . import limit_options
+from .batch_options import BatchOptions
 
 ALL_GPUS = 0
 """As the number of GPUs to use: all that are free."""
@@ -20,7 +21,7 @@ class ServeOptions:
     `key_file` holds the server's keys. `generated_key_dir` is the folder of keys that qchat
     generates; NAME.key in it need not exist yet. `limits` are those of each client, unless its
     line in the key file has others, `total_limits` those of all together; `allowed_routes` are open
-    besides the usual ones. `stall_timeout` and `idle_stop` are
+    besides the usual ones. `batches` switches the Batch API on. `stall_timeout` and `idle_stop` are
     seconds. `passthrough_args` go to vLLM unchanged;
     `command_line` is everything that was typed after ``qchat serve``.
     """
@@ -45,6 +46,7 @@ class ServeOptions:
     limits: Limits = NO_LIMITS
     total_limits: Limits = NO_LIMITS
     allowed_routes: tuple[tuple[str, str], ...] = ()
+    batches: BatchOptions | None = None
     passthrough_args: tuple[str, ...] = ()
     command_line: tuple[str, ...] = ()
 
@@ -83,6 +85,8 @@ class ServeOptions:
         for method, path in self.allowed_routes:
             arguments += ["--allow-route", f"{method} {path}"]
         arguments += limit_options.to_arguments(self.limits, self.total_limits)
+        if self.batches is not None:
+            arguments += self.batches.to_arguments()
         if self.passthrough_args:
             arguments += ["--", *self.passthrough_args]
         return arguments

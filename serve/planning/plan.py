@@ -33,6 +33,7 @@ from ..access import access_rules, keys
 from ..access.access_rules import AccessRules
 from ..processes.argument_secrets import mask_secrets
 from . import model_fit
+from .batch_options import BatchOptions
 from .launcher_options import LauncherOptions
 from .options import ServeOptions
 from .passthrough_args import option_names, refuse_owned, to_arguments
@@ -65,6 +66,7 @@ class ServePlan:
     environment: tuple[tuple[str, str], ...] = ()
     stall_timeout: float | None = None
     idle_stop: float | None = None
+    batches: BatchOptions | None = None
 
     @property
     def shutdown_timeout(self) -> float:
@@ -115,6 +117,7 @@ class ServePlan:
     def to_json(self) -> str:
         """Serialise the plan for another process of qchat."""
         fields = asdict(self) | {"rules": self.rules.to_variable(), "version": _JSON_VERSION}
+        fields["batches"] = None if self.batches is None else self.batches.to_dict()
         return json.dumps(fields)
 
     @classmethod
@@ -125,6 +128,8 @@ class ServePlan:
             raise EngineError(_("The plan was written by another version of qchat; start again."))
         values |= {name: tuple(values[name]) for name in ("vllm_args", "notes", "command_line")}
         values["environment"] = tuple((name, value) for name, value in values["environment"])
+        if values.get("batches") is not None:
+            values["batches"] = BatchOptions.from_dict(values["batches"])
         return cls(**values | {"rules": AccessRules.from_variable(values["rules"])})
 
 
@@ -150,6 +155,12 @@ def make_plan(
             "--api-key-file FILE or the variable QCHAT_API_KEY; or omit --host."
         )
         raise UsageError(text.format(host=options.host))
+    if options.batches is not None and key_source == "none" and options.generated_key_dir is None:
+        text = _(
+            "--batches needs a key, so that everybody sees their own files alone: give "
+            "--generate-key, --api-key-file FILE or the variable QCHAT_API_KEY."
+        )
+        raise UsageError(text)
     model, match = _find_model(options, machine, environ)
     chosen = model_fit.fit_model(model, match, options, machine, environ, ask_hub=ask_hub)
     fit = chosen.fit
@@ -185,6 +196,7 @@ def make_plan(
             limits=options.limits,
             total_limits=options.total_limits,
             allowed_routes=options.allowed_routes,
+            max_file_bytes=None if options.batches is None else options.batches.max_file_bytes,
         ),
         key_source=key_source,
         notes=tuple(notes),
@@ -192,6 +204,7 @@ def make_plan(
         environment=chosen.environment,
         stall_timeout=options.stall_timeout,
         idle_stop=options.idle_stop,
+        batches=options.batches,
     )
 
 

@@ -97,6 +97,7 @@ class ServerRegistry:
         """Creates no folder or file."""
         self._folder = paths.state / "servers"
         self._logs = paths.state / "logs" / "serve"
+        self._batches = paths.state / "batches"
 
     def file(self, name: str) -> Path:
         """Return the path of the record of the server `name`, which may not exist."""
@@ -113,6 +114,10 @@ class ServerRegistry:
     def plan(self, name: str) -> Path:
         """Return the path of the last plan of the server `name`, which may not exist."""
         return self._folder / f"{name}.plan"
+
+    def batches(self, name: str) -> Path:
+        """Return the folder of the files and batches of the server `name`, which may not exist."""
+        return self._batches / name
 
     def keep_plan(self, name: str, text: str) -> None:
         """Write the plan of the server `name` for `qchat restart`, as far as possible."""

@@ -8,11 +8,13 @@ the access layer. An allowed request knocks, and waits until its connection can 
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from ...processes import raise_file_limit
@@ -44,7 +46,11 @@ class Doorkeeper:
     """Accepts the connections of one listening socket while it is asked to."""
 
     def __init__(
-        self, listener: socket.socket, rules: AccessRules, knock: Callable[[], None]
+        self,
+        listener: socket.socket,
+        rules: AccessRules,
+        knock: Callable[[], None],
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`listener` listens; `knock` is called in another thread when an allowed request has
         come. Raises `UsageError` for invalid keys."""
@@ -52,7 +58,7 @@ class Doorkeeper:
         listener.setblocking(False)
         # Some files are the supervisor's own: its log, the record, vLLM's pipes.
         self._most = max(1, raise_file_limit(MAX_CONNECTIONS + _OWN_FILES) - _OWN_FILES)
-        self._access = Access(self._unreachable, rules)
+        self._access = Access(self._unreachable, rules, {**os.environ, **variables})
         self._knock = knock
         self._held: list[socket.socket] = []
         self._open: set[socket.socket] = set()

@@ -24,9 +24,12 @@ _SEND_TIMEOUT = 5.0  # seconds for vLLM's process to take a packet
 class EngineDoor:
     """The listening socket, and the channel to the present process of vLLM."""
 
-    def __init__(self, plan: ServePlan, knock: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: ServePlan, knock: Callable[[], None], variables: Mapping[str, str]
+    ) -> None:
         """Listen at the plan's address; `knock` is called in another thread when a request waits
-        for vLLM. Raises `UsageError` where the address is not available, or a key is invalid."""
+        for vLLM. `variables` are what vLLM's environment has besides this one's. Raises
+        `UsageError` where the address is not available, or a key is invalid."""
         ports.check(plan.host, plan.port)
         family, kind, *_rest, address = socket.getaddrinfo(
             plan.host, plan.port, type=socket.SOCK_STREAM
@@ -35,7 +38,7 @@ class EngineDoor:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(_BACKLOG)
-        self._keeper = Doorkeeper(self._listener, plan.rules, knock)
+        self._keeper = Doorkeeper(self._listener, plan.rules, knock, variables)
         self._channel: socket.socket | None = None
         self._theirs: socket.socket | None = None
         self._inbox: set[bytes] = set()

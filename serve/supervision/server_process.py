@@ -10,23 +10,26 @@ from types import MappingProxyType
 from ...engine.runtime import compile_caches
 from ..access import access_rules, request_gauge
 from ..planning.plan import ServePlan
-from ..processes import process_tree
+from ..processes import ports, process_tree
 from ..registry.records import ServerRecord
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ServerProcess:
     """One process at a time, started from the plan."""
 
-    def __init__(self, plan: ServePlan, log: Path) -> None:
-        """The output goes to `log`."""
+    def __init__(self, plan: ServePlan, log: Path, variables: Mapping[str, str] = _NONE) -> None:
+        """The output goes to `log`; `variables` are for each process."""
         self._plan = plan
+        self._variables = variables
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
         self,
         record: ServerRecord,
-        variables: Mapping[str, str] = MappingProxyType({}),
+        variables: Mapping[str, str] = _NONE,
         descriptors: Sequence[int] = (),
     ) -> int:
         """Start it as the server of `record`, with more environment `variables` and open file
@@ -39,6 +42,7 @@ class ServerProcess:
             # One folder for all temporary files, which is removed even after a kill.
             "TMPDIR": record.temporary,
             request_gauge.VARIABLE: record.temporary,
+            **self._variables,
             **variables,
         }
         environment |= compile_caches.prepare(environment)
@@ -66,6 +70,12 @@ class ServerProcess:
     def runs(self) -> bool:
         """Return whether the first process runs."""
         return self._process is not None and self._process.poll() is None
+
+    def owns_port(self, mark: str) -> bool:
+        """Return whether the listener on the plan's port is one of the processes with `mark`, as
+        far as can be determined."""
+        members = process_tree.members(self.pid, mark)
+        return (listener := ports.listener(self._plan.port)) is None or listener.pid in members
 
     def wait(self) -> int:
         """Wait for the end of the first process, which was started, and return its exit code."""

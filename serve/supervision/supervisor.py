@@ -15,8 +15,8 @@ from ...errors import EngineError, Exit, QchatError, UsageError
 from ...i18n import _
 from ...locks import process_start
 from ...settings import Paths
+from ..batches.supervised import SupervisedBatches
 from ..planning.plan import ServePlan
-from ..processes import ports, process_tree
 from ..registry import records
 from ..registry.health import HealthReply, check_health
 from ..registry.lock import ServerLock
@@ -66,7 +66,8 @@ class Supervisor:
         self._interrupts = Interrupts(registry.control(plan.name))
         self._keeper: RecordKeeper | None = None
         self._log = registry.log(plan.name)
-        self._process = ServerProcess(plan, self._log)
+        self._batches = SupervisedBatches(plan, registry.batches(plan.name), self._log)
+        self._process = ServerProcess(plan, self._log, self._batches.variables)
         self._log_offset = 0  # where the output of the present process begins
         self._stall = ""  # what stands still
         self._door: EngineDoor | None = None  # with --idle-stop
@@ -77,7 +78,11 @@ class Supervisor:
         Raises `EngineError` where the server can't run, `UsageError` where another server has its
         name or port, or vLLM rejects the options.
         """
-        with self._registry.acquire(self._plan.name) as lock, self._interrupts.handled():
+        with (
+            self._registry.acquire(self._plan.name) as lock,
+            self._interrupts.handled(),
+            self._batches.running(),
+        ):
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
                 return self._run(temporary, lock)
@@ -92,7 +97,7 @@ class Supervisor:
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
         record = first_record(self._plan, temporary, self._log)
         if self._plan.idle_stop is not None:
-            self._door = EngineDoor(self._plan, self._interrupts.wake)
+            self._door = EngineDoor(self._plan, self._interrupts.wake, self._batches.variables)
             self._door.attend(is_healthy=False)
         # Before anything starts, so that what a kill leaves behind is on record.
         self._keeper = RecordKeeper(self._registry, lock, record)
@@ -234,7 +239,8 @@ class Supervisor:
             if time.monotonic() >= next_check:  # the log may lack uvicorn's lines
                 next_check = time.monotonic() + HEALTH_INTERVAL
                 witness.look(mark)
-                if self._is_healthy(_HEALTH_TIMEOUT) and self._owns_port():
+                owns_port = self._door is not None or self._process.owns_port(mark)
+                if self._is_healthy(_HEALTH_TIMEOUT) and owns_port:
                     return None
             verdict = watch.check()
             if verdict is not None and self._judge(verdict, watch, records.STARTING):
@@ -246,13 +252,6 @@ class Supervisor:
         if self._door is not None:  # the doorkeeper answers at the address meanwhile
             return self._door.is_served()
         return check_health(self._plan.url, timeout).reply is HealthReply.OK
-
-    def _owns_port(self) -> bool:
-        """Return whether the listener on the port is this server, as far as can be determined."""
-        if self._door is not None:
-            return True
-        members = process_tree.members(self._process.pid, self._record_keeper.record.mark)
-        return (listener := ports.listener(self._plan.port)) is None or listener.pid in members
 
     def _wait_for_end(self, witness: CrashWitness) -> Ending:
         """Wait for the end of a ready server; see that it gets on, and bound its log meanwhile."""
