@@ -8,7 +8,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import openai
 
@@ -179,12 +179,56 @@ class Client:
         except Exception as e:
             raise self._error(e) from e
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: JsonObject | None = None,
+        query: dict[str, Any] | None = None,
+    ) -> object:
+        """The decoded answer of any other request. Raises `ServerError`."""
+        try:
+            if method == "get":
+                return self._sdk.get(path, cast_to=object, options={"params": query or {}})
+            return self._sdk.post(path, body=body, cast_to=object)
+        except Exception as e:
+            raise self._error(e) from e
+
+    def upload(self, content: BinaryIO, name: str) -> JsonObject:
+        """Upload a file of requests and return its object. Raises `ServerError`."""
+        try:
+            return self._sdk.files.create(file=(name, content), purpose="batch").to_dict()
+        except Exception as e:
+            raise self._error(e) from e
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """The pieces of an answer that is a file. Raises `ServerError`."""
+        try:
+            with self._http.stream("GET", self.endpoint.url(path)) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise ServerError(_download_failure(response), self.endpoint)
+                yield from response.iter_bytes()
+        except (QchatError, GeneratorExit):
+            raise
+        except Exception as e:
+            raise self._error(e) from e
+
     def _error(self, error: Exception) -> Exception:
         if isinstance(error, BrokenPipeError):  # `_trace`'s, while a body was read
             failure: Failure | None = Failure(Code.DISCONNECTED, _("the request was aborted"))
         else:
             failure = failure_of(error)
         return error if failure is None else ServerError(failure, self.endpoint)
+
+
+def _download_failure(response: Any) -> Failure:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return from_status(response.status_code, body, retry_after(response.headers.get("retry-after")))
 
 
 def failure_of(error: Exception) -> Failure | None:

@@ -13,8 +13,8 @@ from ..planning.plan import ServePlan
 from .service_settings import ServiceSettings, service_settings
 
 _END = 20.0  # seconds for the rows in flight, and to end
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_STABLE = 60.0  # seconds after which an end counts as the first one
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+_STABLE = 30.0  # seconds after which an end counts as the first one
 
 
 class SupervisedBatches:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http import HttpProcessingError
 
 from ...sanitize import one_line
 from ..planning.batch_options import BatchOptions
@@ -101,7 +102,7 @@ class Uploads:
                     form.size = await self._write(owner, part, scratch)
                 elif part.name is not None:
                     form.fields[part.name] = await _text(part)
-        except (ValueError, AssertionError, web.HTTPException) as error:
+        except (ValueError, AssertionError, web.HTTPException, HttpProcessingError) as error:
             text = "The body must be a form (multipart/form-data) with 'purpose' and 'file'."
             raise invalid(text, None, "invalid_form") from error
         return form

@@ -26,11 +26,13 @@ MODEL = "demo"
 # vLLM's place: uvicorn with the real access layer. A question with "bad" is refused, one with
 # "slow" takes half a second, one with "hang" never ends; each is noted, with who asks.
 ENGINE = """
-import asyncio, json, os, sys
+import asyncio, json, os, signal, sys
 import uvicorn
+from qchat import lifeline
 from qchat.serve.access import Access
 from qchat.serve.access.http_protocol import GuardedProtocol
 port, folder = int(sys.argv[1]), sys.argv[2]
+lifeline.die_with_parent(signal.SIGKILL)
 def reply(value, status=200):
     body = json.dumps(value).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -94,7 +96,7 @@ options = ServeOptions("demo", port=port, key_file=folder / "keys",
                        batches=BatchOptions(**json.loads(batches)), **json.loads(more))
 plan = make_plan(options, Machine((), 9000, 8000, 2), {})
 plan = Plan(**{field.name: getattr(plan, field.name) for field in fields(plan)})
-policy = RestartPolicy(first_delay=0.2)
+policy = RestartPolicy(first_delay=0.2, reset_after=0.0)
 sys.exit(Supervisor(plan, ServerRegistry(Paths.find()), lambda step: None, policy).run())
 """
 
