@@ -1,11 +1,14 @@
 """`qchat status`: the servers that `qchat serve` started, and other vLLM processes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import Exit
 from ..i18n import _
+
+if TYPE_CHECKING:
+    from .registry.records import ServerRegistry
 
 
 @click.command(
@@ -29,8 +32,11 @@ def status(as_json: bool) -> int:
     from .registry.server_choice import open_registry
     from .registry.server_state import server_states
 
-    records = open_registry().all()
+    registry = open_registry()
+    records = registry.all()
     states = server_states(records)
+    for state in states:
+        state["batches"] = _batches(registry, state["name"])
     is_stalled = any(state["state"] == STALLED for state in states)
     code = Exit.ENGINE if is_stalled else Exit.OK
     foreign = process_tree.foreign(record.mark for record in records)
@@ -47,11 +53,31 @@ def status(as_json: bool) -> int:
     for record in records:
         if record.message:
             click.echo(f"\n{record.name}: {one_line(record.message)}")
+    for state in states:
+        if state["batches"] is not None:
+            click.echo(_batches_line(state["name"], state["batches"]))
     if foreign:
         click.echo("\n" + _("Other vLLM processes, not started by qchat serve:"))
     for pid, command in foreign:
         click.echo(f"  {pid}  {command[:100]}")
     return code
+
+
+def _batches(registry: "ServerRegistry", name: str) -> dict[str, Any] | None:
+    """Return how many batches run and wait; None for a server without --batches."""
+    if not (folder := registry.batches(name)).exists():
+        return None
+    from .batches.summary import summarise
+
+    summary = summarise(folder)
+    return None if summary is None else summary.as_json()
+
+
+def _batches_line(name: str, batches: dict[str, Any]) -> str:
+    text = _("{name}: batches: {running} running ({done:,} of {total:,} requests), {queued} queued")
+    if not batches["running"]:
+        text = _("{name}: batches: none running, {queued} queued")
+    return text.format(name=name, **batches)
 
 
 def _print_table(states: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from ...errors import Exit
 from ...settings import private_dir
 
 RESULTS, ERRORS = "output.jsonl", "output.errors.jsonl"
-_LOCK = "output.lock"
+LOCK = "output.lock"  # of the journal: held while a run writes it
 _KEY = "_QCHAT_BATCH_KEY"
 _DRAIN = 12.0  # seconds for the rows in flight, after the first signal
 _HURRY = 4.0  # seconds after the second one
@@ -88,7 +88,7 @@ class BatchChild:
 
     async def wait_until_free(self) -> None:
         """Wait for the end of a run that a killed service has left: it ends soon."""
-        while locks.is_locked(self._folder / _LOCK):  # noqa: ASYNC110 - another process has it
+        while locks.is_locked(self._folder / LOCK):  # noqa: ASYNC110 - another process has it
             await asyncio.sleep(_LOCK_POLL)
 
     def command(self) -> list[str]:

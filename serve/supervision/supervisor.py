@@ -78,14 +78,12 @@ class Supervisor:
         Raises `EngineError` where the server can't run, `UsageError` where another server has its
         name or port, or vLLM rejects the options.
         """
-        with (
-            self._registry.acquire(self._plan.name) as lock,
-            self._interrupts.handled(),
-            self._batches.running(),
-        ):
+        with self._registry.acquire(self._plan.name) as lock, self._interrupts.handled():
+            self._registry.new_log(self._plan.name)
             temporary = tempfile.mkdtemp(prefix="qchat-serve-")
             try:
-                return self._run(temporary, lock)
+                with self._batches.running():
+                    return self._run(temporary, lock)
             finally:
                 self._end()
                 if self._door is not None:
@@ -93,7 +91,6 @@ class Supervisor:
                 records.remove_temporary(temporary)
 
     def _run(self, temporary: str, lock: ServerLock) -> Exit:
-        self._registry.new_log(self._plan.name)
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
         record = first_record(self._plan, temporary, self._log)
         if self._plan.idle_stop is not None:

@@ -35,17 +35,17 @@ KILLS = int(os.environ.get("QCHAT_BATCHES_KILLS", "6"))
 
 
 def processes(served: Served, *words: str) -> list[int]:
-    """The processes below the server whose command lines have all of `words`."""
+    """The processes below the server that have arguments which end in each of `words`."""
     folder = str(served.folder)
     pids = []
     for path in Path("/proc").glob("[0-9]*"):
         arguments = process_arguments(int(path.name))
-        text = " ".join(arguments)
         try:
             environment = (path / "environ").read_bytes()
         except OSError:
             continue
-        if all(word in text for word in words) and folder.encode() in environment:
+        is_meant = all(any(each.endswith(word) for each in arguments) for word in words)
+        if is_meant and folder.encode() in environment:
             pids.append(int(path.name))
     return pids
 
