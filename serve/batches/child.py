@@ -17,9 +17,8 @@ import orjson
 from ... import lifeline, locks
 from ...errors import Exit
 from ...settings import private_dir
+from .run_files import LOCK, RESULTS
 
-RESULTS, ERRORS = "output.jsonl", "output.errors.jsonl"
-LOCK = "output.lock"  # of the journal: held while a run writes it
 _KEY = "_QCHAT_BATCH_KEY"
 _DRAIN = 12.0  # seconds for the rows in flight, after the first signal
 _HURRY = 4.0  # seconds after the second one

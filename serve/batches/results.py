@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from ...files import replacing
-from .child import ERRORS, RESULTS
 from .objects import EXPIRED, StoredBatch
+from .run_files import ERRORS, RESULTS
 
 _EXPIRED = {
     "code": "batch_expired",

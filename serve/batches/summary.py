@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ... import locks
-from .child import LOCK
 from .objects import IN_PROGRESS, OPEN
+from .run_files import LOCK
 
 _BUSY = 0.1  # seconds to wait for a write of the service
 

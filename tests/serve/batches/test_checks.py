@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.serve.batches.child import ERRORS, RESULTS
 from qchat.serve.batches.media import forbidden_url
 from qchat.serve.batches.objects import COMPLETED, EXPIRED, StoredBatch
 from qchat.serve.batches.results import write_results
+from qchat.serve.batches.run_files import ERRORS, RESULTS
 from qchat.serve.batches.validation import MAX_PROBLEMS, InputRules, check_input
 
 from .serving import line, lines
