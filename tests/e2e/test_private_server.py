@@ -24,8 +24,8 @@ GONE = 20.0  # seconds that the processes get to end, on a busy machine too
 # The real self-check is told of a table with one name more, which no vLLM has.
 PROGRAM = """
 import sys
-from qchat.engine import vllm_entry_points as table, vllm_versions
-from qchat.engine.vllm_entry_points import EntryPoint, Use
+from qchat.engine.runtime import vllm_entry_points as table, vllm_versions
+from qchat.engine.runtime.vllm_entry_points import EntryPoint, Use
 
 table._TABLE += (EntryPoint("no_such_name", ("vllm.x",), frozenset({Use.OFFLINE})),)
 vllm_versions.is_tested = lambda _version: False
