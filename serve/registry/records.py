@@ -97,7 +97,7 @@ class ServerRegistry:
         """Creates no folder or file."""
         self._folder = paths.state / "servers"
         self._logs = paths.state / "logs" / "serve"
-        self._batches = paths.state / "batches"
+        self._batches = paths.state / "batch-api"
 
     def file(self, name: str) -> Path:
         """Return the path of the record of the server `name`, which may not exist."""

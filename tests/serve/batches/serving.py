@@ -116,7 +116,7 @@ class Served:
     @property
     def state(self) -> Path:
         """The folder with its files and batches."""
-        return self.folder / "home" / "state" / "batches" / "demo"
+        return self.folder / "home" / "state" / "batch-api" / "demo"
 
     def client(self, key: str = ALICE) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from qchat.serve.batches.child import BatchChild
 
 from tests.serve.supervised import LINUX
 
@@ -114,3 +115,12 @@ def test_another_key_sees_nothing(command: Command, alice: openai.OpenAI) -> Non
 def test_help_has_examples(command: Command, name: str) -> None:
     done = command(*filter(None, [name]), "--help")
     assert done.returncode == 0 and "Examples:\n    qchat batches" in done.stdout
+
+
+def test_batches_yield_to_live_requests(tmp_path: Path) -> None:
+    """As soon as `qchat batch` can."""
+    done = subprocess.run(
+        [sys.executable, "-m", "qchat", "batch", "--help"], capture_output=True, text=True
+    )
+    child = BatchChild(tmp_path, tmp_path / "in.jsonl", "http://127.0.0.1:1/v1", "key")
+    assert ("--low-priority" in done.stdout) == ("--low-priority" in child.command())
