@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from .engines.selection import EngineRequest
+from .evaluation.options import Evaluation
 from .inputs.rows import RowDefaults
 from .scheduler import RetryRule
 
@@ -26,6 +27,8 @@ class BatchJob:
     time_limit: float | None = None
     allow_duplicates: bool = False
     csv_safe: bool = False
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    samples: int = 1
     quiet: bool = False
     json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)

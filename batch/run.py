@@ -330,6 +330,11 @@ class _Run:
         self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
     def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
+        if self._defaults.questions is not None:
+            from .questions.plan import make_question_plans
+
+            return make_question_plans(can_continue=selection.continues)
+
         def make_plan(request: Request) -> AnswerPlan:
             earlier = sink.earlier(request.file, request.line)
             return AnswerPlan(request, selection.continues, earlier, self._defaults.form)

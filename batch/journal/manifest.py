@@ -129,6 +129,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "drop_last_assistant": defaults.drop_last_assistant or None,
         "row_params": defaults.row_params,
         **({} if defaults.form is None else defaults.form.parameters),
+        **({} if defaults.questions is None else defaults.questions.identity),
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

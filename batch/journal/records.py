@@ -11,6 +11,7 @@ from ...json_types import JsonObject
 from ..extraction import Extraction
 from ..inputs.rows import InvalidRow
 from ..quality import answer_of, quality_of
+from ..questions.answers import is_answers, mark_of_answers
 from ..request import Request, RowKind, dumps
 from .answer_columns import answer_columns
 
@@ -65,6 +66,8 @@ def result_line(
     }
     if again is not None:
         mark["again"] = again
+    if is_answers(body):
+        mark |= mark_of_answers(body)
     if prefix + "model" in row:  # the row's own column stays as it is
         mark["model"] = body.get("model")
     else:
