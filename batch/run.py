@@ -6,7 +6,7 @@ rows -> scheduler -> engine -> journal -> progress; this file only connects them
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,13 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
-from .answer_plan import AnswerPlan, MakePlan
 from .background import WorkCounter, run_in_thread
 from .detach import detach
 from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
+from .evaluation.evaluate import RunRows
+from .evaluation.stage import Evaluator
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
@@ -40,7 +41,9 @@ from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
+from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
 from .outputs.export import TableOptions, export_table
+from .planning import planner
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
 from .rates import record_rate
@@ -144,10 +147,15 @@ class _Run:
         self._publish = publish
         self._defaults = job.defaults
         self._state = Path()
+        self._evaluator: Evaluator | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
+        files = None if isinstance(self._output, StdoutSink) else self._output.results
+        self._evaluator = Evaluator.prepare(
+            self._job.evaluation, self._defaults, files, self._inputs, safe=self._job.csv_safe
+        )
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
@@ -209,13 +217,14 @@ class _Run:
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
-        for line in self._defaults.columns.messages(model):
-            self._display.say(line)
+        self._say_all(self._defaults.columns.messages(model))
         messages.show_start(scan, stats, shapes)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
+            lines = await self._evaluate(sink, scan, stats)
             await self._write_table(sink)
+            self._say_all(lines)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -230,7 +239,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
-            self._planner(sink, selection),
+            planner(self._defaults, selection, sink),
         )
         stack.push_async_callback(runner.close)
         try:
@@ -257,7 +266,9 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
+        lines = await self._evaluate(sink, scan, stats)
         self._display.finish(stats)
+        self._say_all(lines)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         record_rate(self._state, model or self._defaults.fallback_model, stats)
         await self._write_table(sink)
@@ -318,7 +329,9 @@ class _Run:
             return
         assert isinstance(sink, FileSink)
         options = TableOptions(
-            bom=any(has_bom(item.path) for item in self._inputs), safe=self._job.csv_safe
+            bom=any(has_bom(item.path) for item in self._inputs),
+            safe=self._job.csv_safe,
+            always=ALWAYS if self._defaults.questions is None else ALWAYS_OF_QUESTIONS,
         )
         export = partial(
             export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
@@ -329,17 +342,25 @@ class _Run:
             raise disk_error(files.table, error) from None
         self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
-    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
-        if self._defaults.questions is not None:
-            from .questions.plan import make_question_plans
+    async def _evaluate(self, sink: Sink, scan: InputScan, stats: RunStats) -> Sequence[str]:
+        """Evaluate the answers of a finished run; return what to say of them."""
+        if self._evaluator is None or not isinstance(sink, FileSink):
+            return ()
+        assert not isinstance(self._output, StdoutSink)
+        rows = RunRows(sink.file_of, sink.lengths, scan.ids)
+        path = self._output.results
+        report = await self._in_thread(
+            _("Evaluating {name}").format(name=path.name),
+            partial(self._evaluator.run, path, rows),
+        )
+        stats.questions = report.result.as_json()
+        if stats.questions:
+            sink.record_questions(stats.questions)
+        return report.lines
 
-            return make_question_plans(can_continue=selection.continues)
-
-        def make_plan(request: Request) -> AnswerPlan:
-            earlier = sink.earlier(request.file, request.line)
-            return AnswerPlan(request, selection.continues, earlier, self._defaults.form)
-
-        return make_plan
+    def _say_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._display.say(line)
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing

@@ -2,10 +2,10 @@
 
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -193,6 +193,13 @@ class FileSink:
             self._save_state("interrupted")
             raise
         self._save_state(state)
+
+    def record_questions(self, questions: Mapping[str, Any]) -> None:
+        """Keep in the manifest how good the answers are. Raises `DiskTroubleError`."""
+        try:
+            self._manifest = self._manifest.save(self._files.manifest, questions=dict(questions))
+        except OSError as error:
+            raise disk_error(self._files.manifest, error) from None
 
     def _merge(self, counter: WorkCounter) -> None:
         try:

@@ -26,10 +26,11 @@ OPENAI_COLUMNS = ("id", "custom_id", "response", "error")
 @dataclass(frozen=True, slots=True)
 class TableOptions:
     """How a table is written: a byte order mark, and apostrophes before what looks like a formula
-    (both for CSV and TSV)."""
+    (both for CSV and TSV); the answer's columns that it has in any case."""
 
     bom: bool = False
     safe: bool = False
+    always: Sequence[str] = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ def export_table(
     if files.errors.exists():
         index.add_errors(files.errors, counter)
     types = index.table.ordered(
-        OPENAI_COLUMNS if index.only_openai else [*(prefix + name for name in ALWAYS), index.error]
+        OPENAI_COLUMNS
+        if index.only_openai
+        else [*(prefix + name for name in options.always), index.error]
     )
     mode = paths[0].stat().st_mode & 0o777 if paths else 0o600
     with replacing(files.table, mode) as file:

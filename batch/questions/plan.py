@@ -18,8 +18,8 @@ _TOLERANCE = 0.005
 
 
 class Reading(enum.Enum):
-    """What a request reads: the likeliest tokens; the letters by their ids; the letters alone, under
-    a grammar; one letter by its id, for the scale of the reading under a grammar."""
+    """What a request reads: the likeliest tokens; the letters by their ids; the letters alone, by
+    a grammar; one letter by its id, for the scale of the reading by a grammar."""
 
     LIKELIEST = enum.auto()
     BY_ID = enum.auto()
