@@ -83,7 +83,7 @@ def batch(
         from .status import show_status
 
         return show_status(look.status, as_json=look.progress == "json")
-    if not inputs:
+    if not inputs and rows.from_results is None:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()
     job = job_of(

@@ -10,7 +10,8 @@ from .scheduler import RetryRule
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """The options of the command line; see ``qchat batch --help``. `time_limit` is in seconds."""
+    """The options of the command line; see ``qchat batch --help``. `time_limit` is in seconds;
+    with `is_stage`, the inputs are the results of another run."""
 
     inputs: tuple[str, ...]
     output: str | None
@@ -28,7 +29,7 @@ class BatchJob:
     allow_duplicates: bool = False
     csv_safe: bool = False
     evaluation: Evaluation = field(default_factory=Evaluation)
-    samples: int = 1
+    is_stage: bool = False
     quiet: bool = False
     json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)

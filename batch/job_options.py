@@ -11,6 +11,7 @@ from .engines.selection import EngineRequest
 from .evaluation.options import Evaluation
 from .extraction import Extraction
 from .form import AnswerForm, read_form
+from .from_results import read_from
 from .inputs.endpoints import parse_endpoint
 from .inputs.lines import check_encoding
 from .inputs.rows import RowDefaults
@@ -42,6 +43,14 @@ def job_of(
     """Build the job. Raises `UsageError` for options that contradict each other or name files that
     can't be read."""
     defaults = _row_defaults(rows, system, sampling, form, run, settings)
+    defaults = replace(defaults, samples=questions.samples)
+    if rows.from_results is not None:
+        if inputs:
+            raise UsageError(_("Give --from, or an INPUT, not both."))
+        path, earlier = read_from(rows.from_results, rows.column, run.output)
+        inputs, defaults = (str(path),), replace(defaults, earlier=earlier)
+    elif rows.column is not None:
+        raise UsageError(_("--column names the answers that --from takes; give that too."))
     if questions.ask is not None:
         defaults = _with_questions(defaults, questions)
     evaluation = _evaluation(questions, defaults)
@@ -62,7 +71,7 @@ def job_of(
         allow_duplicates=rows.allow_duplicates,
         csv_safe=run.csv_safe,
         evaluation=evaluation,
-        samples=questions.samples,
+        is_stage=defaults.earlier is not None,
         quiet=look.quiet,
         json=look.progress == "json",
         rule=RetryRule(wait=run.wait),

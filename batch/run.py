@@ -28,6 +28,7 @@ from .evaluation.stage import Evaluator
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
+from .inputs.samples import first_samples, split_key, with_samples
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
@@ -82,7 +83,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     if job.adopt is not None and job.output == "-":
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
-    refuse_own_output(inputs)
+    if not job.is_stage:
+        refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.redirect_output).
     with (
@@ -110,10 +112,11 @@ async def _run(
         with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
+            inputs = with_samples(inputs, job.defaults.samples)
             return await _Run(job, inputs, sink, messages, lambda _stats: None).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
-    inputs = with_keys(inputs, files.results.parent)
+    inputs = with_samples(with_keys(inputs, files.results.parent), job.defaults.samples)
     with RunLock(files.lock) as lock:
         if not lock.advisory:
             display.warn(
@@ -172,7 +175,7 @@ class _Run:
                 fallback_model=selection.fallback_model,
                 offered=selection.offered,
             )
-            names = ", ".join(item.name for item in self._inputs)
+            names = ", ".join(item.name for item in first_samples(self._inputs))
             cache = ScanCache(settings.paths.cache / "plans")
             scan = await self._in_thread(
                 _("Reading {names}").format(names=names), partial(self._scan, cache)
@@ -195,7 +198,7 @@ class _Run:
         scan = cache.load(key)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            with cache.known_lines(key) as known:
+            with cache.known_lines(key if job.defaults.samples == 1 else None) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,
@@ -331,6 +334,7 @@ class _Run:
         options = TableOptions(
             bom=any(has_bom(item.path) for item in self._inputs),
             safe=self._job.csv_safe,
+            samples=self._defaults.samples,
             always=ALWAYS if self._defaults.questions is None else ALWAYS_OF_QUESTIONS,
         )
         export = partial(
@@ -367,15 +371,17 @@ class _Run:
 
     def _open_rows(self, scan: InputScan, sink: Sink, stats: RunStats) -> Iterator[Request]:
         """Yield the rows still to ask; record invalid lines on the way."""
-        for row in iter_open_rows(self._inputs, self._defaults, scan, sink.next_open):
+        reader = partial(iter_open_rows, self._inputs, self._defaults, scan, row_by_row=True)
+        for row in reader(sink.next_open):
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
                 line = error_line(
                     row,
                     failure,
-                    name=self._keys[row.file],
+                    name=split_key(self._keys[row.file])[0],
                     number=sink.number(row.file),
+                    sample=self._inputs[row.file].sample,
                     attempts=0,
                 )
                 sink.add_error(row.file, row.line, line)

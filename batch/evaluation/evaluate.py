@@ -1,7 +1,7 @@
 """Go through the results of a run: compare answers with labels, find the rows that are unsure."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,32 @@ class EvaluationResult:
         return value
 
 
+class Comparison:
+    """Compares answers with labels, row after row. `unlabelled` counts the rows without one."""
+
+    def __init__(self, rows: RunRows, gold: GoldLabels | None, names: Sequence[str]) -> None:
+        self.unlabelled = 0
+        self._rows = rows
+        self._gold = gold
+        self._tallies = {name: _Tally() for name in names}
+
+    def add(
+        self, record: JsonObject, place: tuple[int, int], predictions: Mapping[str, Prediction]
+    ) -> None:
+        """Take the answers of a row into account; `record` is its line of the results."""
+        labels: Mapping[str, str] = {}
+        if (gold := self._gold) is not None:
+            labels = gold.of(self._rows.key(record, place, gold.key))
+            self.unlabelled += not labels
+        for name, prediction in predictions.items():
+            self._tallies[name].add(prediction, labels.get(name))
+
+    def summaries(self) -> tuple[AnswerSummary, ...]:
+        """Return what the answers by each name are worth."""
+        tallies = self._tallies.items()
+        return tuple(_summary(name, tally) for name, tally in tallies if tally.answers)
+
+
 def evaluate(
     results: Path,
     rows: RunRows,
@@ -112,21 +138,17 @@ def evaluate(
     counter: WorkCounter,
 ) -> EvaluationResult:
     """Read the results of a run once. Raises `OSError` and `WorkCancelledError`."""
-    tallies = {name: _Tally() for name in reader.names}
+    comparison = Comparison(rows, gold, reader.names)
     unsure: list[tuple[int, int, int]] = []
-    unlabelled = 0
     for offset, record, place in answered_rows(results, rows, reader.prefix, counter):
         predictions = reader.read(record)
-        labels = {} if gold is None else gold.of(rows.key(record, place, gold.key))
-        unlabelled += gold is not None and not labels
-        for name, prediction in predictions.items():
-            tallies[name].add(prediction, labels.get(name))
+        comparison.add(record, place, predictions)
         if threshold is not None and least_sure(predictions) < threshold:
             unsure.append((*place, offset))
     return EvaluationResult(
-        tuple(_summary(name, tally) for name, tally in tallies.items() if tally.answers),
+        comparison.summaries(),
         None if threshold is None else tuple(sorted(unsure)),
-        unlabelled,
+        comparison.unlabelled,
     )
 
 

@@ -1,6 +1,6 @@
 """The evaluation of a finished run: what is checked before, and what is read and written after."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from ..background import WorkCounter
 from ..inputs.discovery import InputFile
 from ..inputs.rows import RowDefaults
 from ..journal.appender import disk_error
-from .evaluate import EvaluationResult, RunRows, evaluate
+from ..journal.output_files import votes_file
+from .evaluate import Comparison, EvaluationResult, RunRows, evaluate
 from .gold import GoldLabels, read_gold
 from .options import Evaluation
 from .predictions import AnswerReader
 from .review import ReviewFile, check_review
 from .summary import summary_lines
+from .votes import VotedRow, voted_rows, write_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Evaluator:
     reader: AnswerReader
     gold: GoldLabels | None
     safe: bool
+    samples: int = 1
 
     @classmethod
     def prepare(
@@ -65,7 +68,7 @@ class Evaluator:
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
             check_review(options.review, results, paths)
-        return cls(options, reader, gold, safe)
+        return cls(options, reader, gold, safe, defaults.samples)
 
     def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:
         """Evaluate a results file and write the review file.
@@ -74,7 +77,10 @@ class Evaluator:
         """
         options = self.options
         try:
-            found = evaluate(results, rows, self.reader, self.gold, options.threshold, counter)
+            if options.vote:
+                found = self._vote(results, rows, counter)
+            else:
+                found = evaluate(results, rows, self.reader, self.gold, options.threshold, counter)
         except OSError as error:
             raise disk_error(results, error) from None
         lines = list(summary_lines(found, options.threshold))
@@ -90,7 +96,23 @@ class Evaluator:
             if aside is not None:
                 text = _("The file of that name, which had other content, is kept as {path}.")
                 lines.append(text.format(path=aside.name))
+        if options.vote:
+            lines.append(_("Votes:   {path}").format(path=votes_file(results)))
         return EvaluationReport(found, tuple(lines))
+
+    def _vote(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationResult:
+        """Write the votes, and compare the majorities with the labels."""
+        comparison = Comparison(rows, self.gold, self.reader.names)
+
+        def compared() -> Iterator[VotedRow]:
+            for row in voted_rows(results, rows, self.reader, self.samples, counter):
+                predictions = {name: vote.prediction for name, vote in row.votes.items()}
+                comparison.add(row.record, row.place, predictions)
+                yield row
+
+        mode = results.stat().st_mode & 0o777 if results.exists() else 0o600
+        write_votes(votes_file(results), compared(), self.reader, mode)
+        return EvaluationResult(comparison.summaries(), None, comparison.unlabelled)
 
 
 def _unlabelled(found: EvaluationResult, gold: GoldLabels) -> list[str]:

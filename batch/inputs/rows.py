@@ -15,13 +15,15 @@ from ..background import WorkCounter
 from ..extraction import Extraction
 from ..form import AnswerForm
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
+from .earlier_answers import EarlierAnswers
 from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
-from .lines import BadLineError, LineIndex, NextLine
-from .messages import check_messages, type_name
+from .lines import BadLineError, BlockingError, LineIndex, NextLine
+from .messages import check_messages, checked_prompt, type_name
 from .parameters import ParameterColumns
+from .samples import sample_of
 from .shapes import ShapeCounts, as_request_row
 from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
 
@@ -46,7 +48,8 @@ class RowDefaults:
     names none (`offered` are the models to choose from). With `row_params`, columns of the names of
     parameters are parameters; None means: unless there is a template. `columns` collects them.
     Answers must have the `form`, unless a row has one of its own; `extract` are columns of them.
-    With `questions`, these are asked about each row.
+    With `questions`, these are asked about each row. With `earlier`, lines are another run's
+    results. Each row has `samples`, of which this is the one with the number `sample`, from 0.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -67,6 +70,9 @@ class RowDefaults:
     form: AnswerForm | None = None
     extract: tuple[Extraction, ...] = ()
     questions: "QuestionSet | None" = None
+    earlier: EarlierAnswers | None = None
+    samples: int = 1
+    sample: int = 0
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
 
     @property
@@ -226,9 +232,10 @@ def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowD
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
-    shaped = as_request_row(
-        value, defaults.shapes, drop_last_assistant=defaults.drop_last_assistant
-    )
+    if defaults.earlier is not None:
+        value = defaults.earlier.row_of(value)
+    drops = defaults.drop_last_assistant
+    shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = _parse(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
@@ -250,6 +257,8 @@ def _request(
     if defaults.questions is not None:
         body |= defaults.questions.body(_question_cells(value, kind, defaults.questions, defaults))
     identity = digest(endpoint, body)
+    if defaults.sample:
+        body, identity = sample_of(body, identity, defaults.sample)
     return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 
 
@@ -262,10 +271,6 @@ def answer_names(defaults: RowDefaults) -> tuple[str, ...]:
     return (*names, *(item.name for item in defaults.extract), *prompt)
 
 
-class BlockingError(BadLineError):
-    """The command is wrong rather than this line: the run must not start."""
-
-
 def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     is_openai = isinstance(value, dict) and "body" in value
     if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
@@ -275,7 +280,11 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
         return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
-        return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
+        return (
+            RowKind.STRING,
+            CHAT,
+            {"messages": [{"role": "user", "content": checked_prompt(value)}]},
+        )
     if not isinstance(value, dict):
         raise BadLineError(
             _("must be an object or a string, not {type}").format(type=type_name(value))
@@ -297,7 +306,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
             raise BadLineError(
                 _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
-        messages = [{"role": "user", "content": _text(prompt)}]
+        messages = [{"role": "user", "content": checked_prompt(prompt)}]
         return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
@@ -328,7 +337,7 @@ def _parse_columns(
         filled = template.fill(_cells(value, template, defaults))
         return RowKind.PROMPT, endpoint, {text: filled, **parameters}
     if isinstance(value, str) and text is not None:
-        return RowKind.STRING, endpoint, {text: _text(value)}
+        return RowKind.STRING, endpoint, {text: checked_prompt(value)}
     if not isinstance(value, dict):
         raise BadLineError(
             _("must be an object or a string, not {type}").format(type=type_name(value))
@@ -360,12 +369,6 @@ def _question_cells(
         raise BlockingError(_("is an OpenAI batch line, which --ask can't ask questions about"))
     row = {"text": value} if isinstance(value, str) else value
     return check_cells(row, questions.columns, defaults.empty)
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise BadLineError(_("the prompt is empty"))
-    return text
 
 
 def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:

@@ -69,6 +69,7 @@ OUTPUT_ENDINGS = (
     ".damaged.jsonl",
     ".removed.jsonl",
     ".retry.jsonl",
+    ".votes.jsonl",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""

@@ -108,11 +108,13 @@ class FileSink:
         *,
         resumed: bool,
         ordered: bool = False,
+        samples: int = 1,
         qualities: "Counter[str] | None" = None,
         reopened: ReopenedRows | None = None,
     ) -> None:
         self._files = files
         self._ordered = ordered
+        self.samples = samples
         self._has_manifest = resumed
         self._journal = journal
         self._manifest = manifest
@@ -214,7 +216,7 @@ class FileSink:
         counter.total_bytes = 2 * path.stat().st_size  # read once, written once
         journal, prefix = self._journal, self._manifest.prefix
         try:
-            order_results(path, prefix, journal.file_of, journal.lengths, counter)
+            order_results(path, prefix, journal.file_of, journal.lengths, counter, self.samples)
         except OSError as error:
             raise disk_error(path, error) from None
 
@@ -320,6 +322,7 @@ def open_file_sink(
         new,
         resumed=resumed,
         ordered=ordered,
+        samples=defaults.samples,
         qualities=qualities,
         reopened=reopened,
     )
