@@ -44,7 +44,7 @@ from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
 from .outputs.export import TableOptions, export_table
-from .planning import planner
+from .planning import notes, planner
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
 from .rates import record_rate
@@ -220,7 +220,7 @@ class _Run:
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
-        self._say_all(self._defaults.columns.messages(model))
+        self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
         if stats.done == stats.total:
             messages.show_all_done(stats)

@@ -67,11 +67,6 @@ def place_of(file: int, line: int, files: int) -> tuple[int, int, int]:
     return file % files, line, file // files
 
 
-def warn_of_equal(temperature: float | None, seed: int | None, samples: int) -> bool:
-    """Whether all samples of a row would be the same answer."""
-    return samples > 1 and temperature == 0 and seed is None
-
-
 def first_samples(inputs: Iterable[InputFile]) -> list[InputFile]:
     """Return the inputs without those of later samples."""
     return [item for item in inputs if not item.sample]
