@@ -76,8 +76,9 @@ def batch(
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
+    from .detach import start_detached
     from .job_options import job_of
-    from .run import run, start_detached
+    from .run import run
 
     if look.status is not None:
         from .status import show_status

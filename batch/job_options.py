@@ -54,6 +54,8 @@ def job_of(
     if questions.ask is not None:
         defaults = _with_questions(defaults, questions)
     evaluation = _evaluation(questions, defaults)
+    if evaluation.verify is not None and run.dedup:
+        raise UsageError(_("--verify asks rows again, which --dedup does not; leave one out."))
     return BatchJob(
         inputs,
         run.output,

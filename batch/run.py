@@ -18,9 +18,10 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from .answer_plan import MakePlan
 from .background import WorkCounter, run_in_thread
-from .detach import detach
 from .engines.dedup import DedupEngine, is_repeatable
+from .engines.engine import Engine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.evaluate import RunRows
@@ -54,23 +55,9 @@ from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
+from .verification import sample_rows, verify
 
 T = TypeVar("T")
-
-
-def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) -> Exit:
-    """Run ``qchat ARGUMENTS``, the command line of `job`, in the background.
-
-    Raises `UsageError`.
-    """
-    streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
-    if job.output == "-" or streams:
-        raise UsageError(
-            _("--detach needs files: it can neither read standard input nor write -o -.")
-        )
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
-    files = name_outputs(inputs, job.output)
-    return detach(arguments, files.lock, files.results, new_log(settings, "detached"))
 
 
 def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
@@ -156,9 +143,7 @@ class _Run:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
         files = None if isinstance(self._output, StdoutSink) else self._output.results
-        self._evaluator = Evaluator.prepare(
-            self._job.evaluation, self._defaults, files, self._inputs, safe=self._job.csv_safe
-        )
+        self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
@@ -222,11 +207,17 @@ class _Run:
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
+        make_plan = planner(self._defaults, selection, sink)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
-            lines = await self._evaluate(sink, scan, stats)
+            if self._job.evaluation.verify is not None and selection.make_engine is not None:
+                with self._display.phase(_("Starting vLLM ...")):
+                    await selection.engine.start()
+            lines = await self._evaluate(sink, scan, stats, selection.engine, make_plan)
             await self._write_table(sink)
+            if self._job.json:
+                self._display.finish(stats)
             self._say_all(lines)
             messages.show_results(stats)
             return _exit_code(stats)
@@ -242,7 +233,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
-            planner(self._defaults, selection, sink),
+            make_plan,
         )
         stack.push_async_callback(runner.close)
         try:
@@ -269,18 +260,13 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
-        lines = await self._evaluate(sink, scan, stats)
+        lines = await self._evaluate(sink, scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
         self._say_all(lines)
-        model = self._defaults.model if isinstance(self._defaults.model, str) else None
         record_rate(self._state, model or self._defaults.fallback_model, stats)
         await self._write_table(sink)
-        if self._job.dedup and not stats.copied:
-            text = _(
-                "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
-                "seed)."
-            )
-            self._display.say(text)
+        if self._job.dedup:
+            messages.show_dedup(stats)
         messages.show_results(stats)
         return _exit_code(stats)
 
@@ -346,21 +332,38 @@ class _Run:
             raise disk_error(files.table, error) from None
         self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
-    async def _evaluate(self, sink: Sink, scan: InputScan, stats: RunStats) -> Sequence[str]:
-        """Evaluate the answers of a finished run; return what to say of them."""
-        if self._evaluator is None or not isinstance(sink, FileSink):
+    async def _evaluate(
+        self, sink: Sink, scan: InputScan, stats: RunStats, engine: Engine, make_plan: MakePlan
+    ) -> Sequence[str]:
+        """Evaluate and verify the answers of a finished run; return what to say of them."""
+        if isinstance(self._output, StdoutSink) or not isinstance(sink, FileSink):
             return ()
-        assert not isinstance(self._output, StdoutSink)
-        rows = RunRows(sink.file_of, sink.lengths, scan.ids)
-        path = self._output.results
-        report = await self._in_thread(
-            _("Evaluating {name}").format(name=path.name),
-            partial(self._evaluator.run, path, rows),
-        )
-        stats.questions = report.result.as_json()
-        if stats.questions:
-            sink.record_questions(stats.questions)
-        return report.lines
+        lines: list[str] = []
+        rows, path = RunRows(sink.file_of, sink.lengths, scan.ids), self._output.results
+        if self._evaluator is not None:
+            report = await self._in_thread(
+                _("Evaluating {name}").format(name=path.name),
+                partial(self._evaluator.run, path, rows),
+            )
+            stats.questions = report.result.as_json()
+            if stats.questions:
+                sink.record_questions(stats.questions)
+            lines += report.lines
+        count = self._job.evaluation.verify
+        if count is not None and sink.answered:
+            reader = partial(iter_open_rows, self._inputs, self._defaults, scan)
+            sampled = await self._in_thread(
+                _("Reading {name}").format(name=path.name),
+                lambda counter: sample_rows(path, rows, self._defaults, count, reader, counter),
+            )
+            with self._display.phase(
+                _("Asking {n} rows again ...").format(n=len(sampled.requests))
+            ):
+                warn = self._display.warn
+                result = await verify(engine, sampled, self._job.rule, make_plan, warn)
+            stats.verification = result.as_json()
+            lines += result.lines()
+        return lines
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -34,6 +34,7 @@ class RunStats:
     again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
     states: tuple[EngineState, ...] = ()
     questions: Mapping[str, Any] = field(default_factory=dict)  # how good the answers are
+    verification: Mapping[str, Any] | None = None  # see `verification.VerificationResult`
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
 
@@ -156,6 +157,7 @@ class RunStats:
             "completion_tokens": self.completion_tokens,
             "eta_seconds": None if eta is None else round(eta, 1),
             "questions": dict(self.questions),
+            "verification": self.verification,
         }
 
 

