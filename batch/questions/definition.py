@@ -106,7 +106,7 @@ def parse_questions(text: str, path: str, *, swap: bool = True) -> QuestionSet:
             path if mark is None else _("{file}, line {line}").format(file=path, line=mark.line + 1)
         )
         reason = getattr(error, "problem", None) or " ".join(str(error).split())[:300]
-        text = _("{place}: this is not YAML: {reason}.")
+        text = _("{place}: this is not YAML: {reason} (a text with ?, : or a comma needs quotes).")
         raise UsageError(text.format(place=place, reason=reason)) from None
     return _Reader(path).question_set(root, swap=swap)
 
