@@ -13,6 +13,7 @@ from .options.form_options import FormOptions, form_options
 from .options.groups import GROUPS
 from .options.input_options import InputOptions, input_options
 from .options.look_options import LookOptions, look_options
+from .options.question_options import QuestionOptions, question_options
 from .options.run_options import RunOptions, run_options
 
 
@@ -37,6 +38,7 @@ Examples:
   qchat batch in.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch in.csv --template 'Good? {text}' --choice yes,no -o out.csv
+  qchat batch reviews.csv --ask questions.yaml --gold labelled.csv --model demo
   qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
@@ -58,6 +60,7 @@ Exit codes:
 @cli_options.system
 @cli_options.sampling_options
 @form_options
+@question_options
 @run_options
 @look_options
 def batch(
@@ -67,22 +70,26 @@ def batch(
     system: str | None,
     sampling: Sampling,
     form: FormOptions,
+    questions: QuestionOptions,
     run_options: RunOptions,
     look: LookOptions,
 ) -> None:
     # Imported here, not above: `qchat batch --help` needs none of it.
     from ..settings import load
+    from .detach import start_detached
     from .job_options import job_of
-    from .run import run, start_detached
+    from .run import run
 
     if look.status is not None:
         from .status import show_status
 
         return show_status(look.status, as_json=look.progress == "json")
-    if not inputs:
+    if not inputs and rows.from_results is None:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()
-    job = job_of(inputs, settings, rows, engine, system, sampling, form, run_options, look)
+    job = job_of(
+        inputs, settings, rows, engine, system, sampling, form, questions, run_options, look
+    )
     if look.check:
         from .check import check as check_inputs
 

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import click
 
-from ..errors import Exit
+from ..errors import Exit, UsageError
 from ..i18n import _
+from ..settings import Settings
+from .inputs.discovery import expand_inputs
+from .job import BatchJob
 from .journal.lock import holder_of
+from .journal.manifest import is_own_output
+from .journal.output_files import name_outputs
+from .run_logs import new_log
 
 _POLL_SECONDS = 0.1  # between two looks at the run while it starts
 
@@ -56,3 +62,18 @@ def detach(arguments: Sequence[str], lock: Path, results: Path, log: Path) -> Ex
 def _is_asking(lock: Path, pid: int) -> bool:
     holder = holder_of(lock)
     return holder.get("pid") == pid and "progress" in holder
+
+
+def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) -> Exit:
+    """Run ``qchat ARGUMENTS``, the command line of `job`, in the background.
+
+    Raises `UsageError`.
+    """
+    streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
+    if job.output == "-" or streams:
+        raise UsageError(
+            _("--detach needs files: it can neither read standard input nor write -o -.")
+        )
+    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    files = name_outputs(inputs, job.output)
+    return detach(arguments, files.lock, files.results, new_log(settings, "detached"))

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 
 from .engines.selection import EngineRequest
+from .evaluation.options import Evaluation
 from .inputs.rows import RowDefaults
 from .scheduler import RetryRule
 
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """The options of the command line; see ``qchat batch --help``. `time_limit` is in seconds."""
+    """The options of the command line; see ``qchat batch --help``. `time_limit` is in seconds;
+    with `is_stage`, the inputs are the results of another run."""
 
     inputs: tuple[str, ...]
     output: str | None
@@ -26,6 +28,8 @@ class BatchJob:
     time_limit: float | None = None
     allow_duplicates: bool = False
     csv_safe: bool = False
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    is_stage: bool = False
     quiet: bool = False
     json: bool = False
     rule: RetryRule = field(default_factory=RetryRule)

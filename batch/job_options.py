@@ -1,5 +1,6 @@
 """The options of the command line as a `BatchJob`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
@@ -7,8 +8,10 @@ from ..i18n import _
 from ..sampling import Sampling
 from ..settings import Settings
 from .engines.selection import EngineRequest
+from .evaluation.options import Evaluation
 from .extraction import Extraction
 from .form import AnswerForm, read_form
+from .from_results import read_from
 from .inputs.endpoints import parse_endpoint
 from .inputs.lines import check_encoding
 from .inputs.rows import RowDefaults
@@ -19,6 +22,7 @@ from .options.engine_options import EngineOptions
 from .options.form_options import FormOptions
 from .options.input_options import InputOptions
 from .options.look_options import LookOptions
+from .options.question_options import QuestionOptions
 from .options.run_options import RunOptions
 from .request import CHAT, COMPLETIONS
 from .scheduler import RetryRule
@@ -32,12 +36,26 @@ def job_of(
     system: str | None,
     sampling: Sampling,
     form: FormOptions,
+    questions: QuestionOptions,
     run: RunOptions,
     look: LookOptions,
 ) -> BatchJob:
     """Build the job. Raises `UsageError` for options that contradict each other or name files that
     can't be read."""
     defaults = _row_defaults(rows, system, sampling, form, run, settings)
+    defaults = replace(defaults, samples=questions.samples)
+    if rows.from_results is not None:
+        if inputs:
+            raise UsageError(_("Give --from, or an INPUT, not both."))
+        path, earlier = read_from(rows.from_results, rows.column, run.output)
+        inputs, defaults = (str(path),), replace(defaults, earlier=earlier)
+    elif rows.column is not None:
+        raise UsageError(_("--column names the answers that --from takes; give that too."))
+    if questions.ask is not None:
+        defaults = _with_questions(defaults, questions)
+    evaluation = _evaluation(questions, defaults)
+    if evaluation.verify is not None and run.dedup:
+        raise UsageError(_("--verify asks rows again, which --dedup does not; leave one out."))
     return BatchJob(
         inputs,
         run.output,
@@ -54,6 +72,8 @@ def job_of(
         time_limit=run.time_limit,
         allow_duplicates=rows.allow_duplicates,
         csv_safe=run.csv_safe,
+        evaluation=evaluation,
+        is_stage=defaults.earlier is not None,
         quiet=look.quiet,
         json=look.progress == "json",
         rule=RetryRule(wait=run.wait),
@@ -91,6 +111,64 @@ def _row_defaults(
         text = _("--schema, --choice, --regex and --json-answer are for chat and completions.")
         raise UsageError(text)
     return defaults
+
+
+def _with_questions(defaults: RowDefaults, options: QuestionOptions) -> RowDefaults:
+    """Return the defaults with the questions of `--ask`. Raises `UsageError`."""
+    from .questions.definition import read_questions  # with Jinja2 and YAML
+
+    assert options.ask is not None
+    others = {
+        _("--schema, --choice, --regex and --json-answer"): defaults.form is not None,
+        "--extract": bool(defaults.extract),
+        "--thinking": defaults.sampling.thinking is True,
+        "--samples": options.samples > 1,
+        "--endpoint": defaults.endpoint not in (None, CHAT),
+    }
+    for name, is_given in others.items():
+        if is_given:
+            text = _("--ask reads answers from one token's probabilities; leave out {option}.")
+            raise UsageError(text.format(option=name))
+    questions = read_questions(options.ask, swap=options.swap)
+    if questions.template is not None and defaults.template is not None:
+        text = _("{file} has a 'text', and the command line a template; leave one out.")
+        raise UsageError(text.format(file=options.ask))
+    if questions.system is not None and defaults.system is not None:
+        text = _("{file} has a 'system' prompt, and the command line --system; leave one out.")
+        raise UsageError(text.format(file=options.ask))
+    system = questions.system
+    return replace(
+        defaults,
+        questions=questions,
+        template=defaults.template or questions.template,
+        system=defaults.system if system is None else system.text,
+        system_template=defaults.system_template if system is None else system,
+        sampling=replace(defaults.sampling, thinking=False),
+    )
+
+
+def _evaluation(options: QuestionOptions, defaults: RowDefaults) -> Evaluation:
+    """Return what is done with the answers. Raises `UsageError`."""
+    if options.threshold is not None and options.ask is None:
+        raise UsageError(_("--threshold needs probabilities, which --ask gives."))
+    can_compare = defaults.form is not None and (defaults.form.choices or defaults.form.regex)
+    if options.gold is not None and not (options.ask or can_compare or defaults.extract):
+        text = _("--gold compares the answers of --ask, --choice, --regex or --extract; give one.")
+        raise UsageError(text)
+    if options.vote and not (can_compare or defaults.extract):
+        raise UsageError(
+            _("--vote counts the answers of --choice, --regex or --extract; give one.")
+        )
+    if options.vote and options.samples < 2:
+        raise UsageError(_("--vote needs several answers to a row: give --samples N."))
+    return Evaluation(
+        options.threshold,
+        None if options.review is None else Path(options.review),
+        None if options.gold is None else Path(options.gold),
+        options.key,
+        options.vote,
+        options.verify,
+    )
 
 
 def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineRequest:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .inputs.rows import RowDefaults
+from .inputs.samples import split_key
 from .journal.records import error_line, result_line
 from .journal.sink import Sink
 from .request import Outcome, Request, RowKind
@@ -16,9 +17,10 @@ def make_recorder(
 ) -> RecordOutcome:
     """Return the function that records an outcome; `keys` are the names of the inputs."""
     thoughts = ThoughtForms()
+    places = [split_key(key) for key in keys]
 
     def record(request: Request, outcome: Outcome, attempts: int) -> None:
-        name, number = keys[request.file], sink.number(request.file)
+        (name, sample), number = places[request.file], sink.number(request.file)
         if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
             stats.add_kept()
             return
@@ -29,6 +31,7 @@ def make_recorder(
                 outcome.body if is_openai else thoughts.read(request, outcome.body),
                 name=name,
                 number=number,
+                sample=sample if defaults.samples > 1 else None,
                 attempts=attempts,
                 prefix=defaults.prefix,
                 keep_prompt=defaults.keep_prompt,
@@ -43,6 +46,7 @@ def make_recorder(
                 outcome.failure,
                 name=name,
                 number=number,
+                sample=sample,
                 attempts=attempts,
                 body=outcome.rejected,
             )

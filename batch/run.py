@@ -6,7 +6,7 @@ rows -> scheduler -> engine -> journal -> progress; this file only connects them
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,18 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
-from .answer_plan import AnswerPlan, MakePlan
+from .answer_plan import MakePlan
 from .background import WorkCounter, run_in_thread
-from .detach import detach
 from .engines.dedup import DedupEngine, is_repeatable
+from .engines.engine import Engine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
+from .evaluation.evaluate import RunRows
+from .evaluation.stage import Evaluator
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
+from .inputs.samples import first_samples, split_key, with_samples
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
@@ -40,7 +43,9 @@ from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
+from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
 from .outputs.export import TableOptions, export_table
+from .planning import notes, planner
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
 from .rates import record_rate
@@ -50,23 +55,9 @@ from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
+from .verification import sample_rows, verify
 
 T = TypeVar("T")
-
-
-def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) -> Exit:
-    """Run ``qchat ARGUMENTS``, the command line of `job`, in the background.
-
-    Raises `UsageError`.
-    """
-    streams = [name for name in job.inputs if name == "-" or Path(name).is_fifo()]
-    if job.output == "-" or streams:
-        raise UsageError(
-            _("--detach needs files: it can neither read standard input nor write -o -.")
-        )
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
-    files = name_outputs(inputs, job.output)
-    return detach(arguments, files.lock, files.results, new_log(settings, "detached"))
 
 
 def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
@@ -79,7 +70,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     if job.adopt is not None and job.output == "-":
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
-    refuse_own_output(inputs)
+    if not job.is_stage:
+        refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
     # engine_log.redirect_output).
     with (
@@ -107,10 +99,11 @@ async def _run(
         with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
+            inputs = with_samples(inputs, job.defaults.samples)
             return await _Run(job, inputs, sink, messages, lambda _stats: None).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
-    inputs = with_keys(inputs, files.results.parent)
+    inputs = with_samples(with_keys(inputs, files.results.parent), job.defaults.samples)
     with RunLock(files.lock) as lock:
         if not lock.advisory:
             display.warn(
@@ -144,10 +137,13 @@ class _Run:
         self._publish = publish
         self._defaults = job.defaults
         self._state = Path()
+        self._evaluator: Evaluator | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
+        files = None if isinstance(self._output, StdoutSink) else self._output.results
+        self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
@@ -164,7 +160,7 @@ class _Run:
                 fallback_model=selection.fallback_model,
                 offered=selection.offered,
             )
-            names = ", ".join(item.name for item in self._inputs)
+            names = ", ".join(item.name for item in first_samples(self._inputs))
             cache = ScanCache(settings.paths.cache / "plans")
             scan = await self._in_thread(
                 _("Reading {names}").format(names=names), partial(self._scan, cache)
@@ -187,7 +183,7 @@ class _Run:
         scan = cache.load(key)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            with cache.known_lines(key) as known:
+            with cache.known_lines(key if job.defaults.samples == 1 else None) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,
@@ -209,13 +205,20 @@ class _Run:
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
-        for line in self._defaults.columns.messages(model):
-            self._display.say(line)
+        self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
+        make_plan = planner(self._defaults, selection, sink)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
+            if self._job.evaluation.verify is not None and selection.make_engine is not None:
+                with self._display.phase(_("Starting vLLM ...")):
+                    await selection.engine.start()
+            lines = await self._evaluate(sink, scan, stats, selection.engine, make_plan)
             await self._write_table(sink)
+            if self._job.json:
+                self._display.finish(stats)
+            self._say_all(lines)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -230,7 +233,7 @@ class _Run:
             self._display,
             self._is_stalled,
             self._publish,
-            self._planner(sink, selection),
+            make_plan,
         )
         stack.push_async_callback(runner.close)
         try:
@@ -257,16 +260,13 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
+        lines = await self._evaluate(sink, scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
-        model = self._defaults.model if isinstance(self._defaults.model, str) else None
+        self._say_all(lines)
         record_rate(self._state, model or self._defaults.fallback_model, stats)
         await self._write_table(sink)
-        if self._job.dedup and not stats.copied:
-            text = _(
-                "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
-                "seed)."
-            )
-            self._display.say(text)
+        if self._job.dedup:
+            messages.show_dedup(stats)
         messages.show_results(stats)
         return _exit_code(stats)
 
@@ -318,7 +318,10 @@ class _Run:
             return
         assert isinstance(sink, FileSink)
         options = TableOptions(
-            bom=any(has_bom(item.path) for item in self._inputs), safe=self._job.csv_safe
+            bom=any(has_bom(item.path) for item in self._inputs),
+            safe=self._job.csv_safe,
+            samples=self._defaults.samples,
+            always=ALWAYS if self._defaults.questions is None else ALWAYS_OF_QUESTIONS,
         )
         export = partial(
             export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
@@ -329,27 +332,59 @@ class _Run:
             raise disk_error(files.table, error) from None
         self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
-    def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
-        def make_plan(request: Request) -> AnswerPlan:
-            earlier = sink.earlier(request.file, request.line)
-            return AnswerPlan(request, selection.continues, earlier, self._defaults.form)
+    async def _evaluate(
+        self, sink: Sink, scan: InputScan, stats: RunStats, engine: Engine, make_plan: MakePlan
+    ) -> Sequence[str]:
+        """Evaluate and verify the answers of a finished run; return what to say of them."""
+        if isinstance(self._output, StdoutSink) or not isinstance(sink, FileSink):
+            return ()
+        lines: list[str] = []
+        rows, path = RunRows(sink.file_of, sink.lengths, scan.ids), self._output.results
+        if self._evaluator is not None:
+            report = await self._in_thread(
+                _("Evaluating {name}").format(name=path.name),
+                partial(self._evaluator.run, path, rows),
+            )
+            stats.questions = report.result.as_json()
+            if stats.questions:
+                sink.record_questions(stats.questions)
+            lines += report.lines
+        count = self._job.evaluation.verify
+        if count is not None and sink.answered:
+            reader = partial(iter_open_rows, self._inputs, self._defaults, scan)
+            sampled = await self._in_thread(
+                _("Reading {name}").format(name=path.name),
+                lambda counter: sample_rows(path, rows, self._defaults, count, reader, counter),
+            )
+            with self._display.phase(
+                _("Asking {n} rows again ...").format(n=len(sampled.requests))
+            ):
+                warn = self._display.warn
+                result = await verify(engine, sampled, self._job.rule, make_plan, warn)
+            stats.verification = result.as_json()
+            lines += result.lines()
+        return lines
 
-        return make_plan
+    def _say_all(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._display.say(line)
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
 
     def _open_rows(self, scan: InputScan, sink: Sink, stats: RunStats) -> Iterator[Request]:
         """Yield the rows still to ask; record invalid lines on the way."""
-        for row in iter_open_rows(self._inputs, self._defaults, scan, sink.next_open):
+        reader = partial(iter_open_rows, self._inputs, self._defaults, scan, row_by_row=True)
+        for row in reader(sink.next_open):
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
                 line = error_line(
                     row,
                     failure,
-                    name=self._keys[row.file],
+                    name=split_key(self._keys[row.file])[0],
                     number=sink.number(row.file),
+                    sample=self._inputs[row.file].sample,
                     attempts=0,
                 )
                 sink.add_error(row.file, row.line, line)

@@ -125,6 +125,15 @@ class RunMessages:
         text = _("All {n} rows are done already{failed}.")
         self.display.say(text.format(n=stats.total, failed=_failed(stats)))
 
+    def show_dedup(self, stats: RunStats) -> None:
+        """Say so where no row was equal to another."""
+        if not stats.copied:
+            text = _(
+                "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
+                "seed)."
+            )
+            self.display.say(text)
+
     def show_results(self, stats: RunStats) -> None:
         """Report the paths of results and errors."""
         if self.files is None:

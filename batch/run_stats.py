@@ -33,6 +33,8 @@ class RunStats:
     qualities: Counter[str] = field(default_factory=Counter)  # in earlier runs too
     again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
     states: tuple[EngineState, ...] = ()
+    questions: Mapping[str, Any] = field(default_factory=dict)  # how good the answers are
+    verification: Mapping[str, Any] | None = None  # see `verification.VerificationResult`
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
 
@@ -154,6 +156,8 @@ class RunStats:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "eta_seconds": None if eta is None else round(eta, 1),
+            "questions": dict(self.questions),
+            "verification": self.verification,
         }
 
 

@@ -58,6 +58,11 @@ class BatchRunner:
         self._engine = self.selection.engine
         self._progress_failures = FailureReporter(_("Showing progress"), self.display.warn)
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that is in use now."""
+        return self._engine
+
     async def run(self) -> None:
         """Send all of them, or until a signal. Raises `EngineError`."""
         if self.selection.make_engine is None:  # a server: its session is open already

@@ -26,7 +26,8 @@ class RunStatus:
     server was) or ``killed`` (the run ended without recording its state). `holder` is the process
     that runs it (`host`, `pid`, `start` in seconds since 1970); `progress` is the last
     `RunStats.as_json` that it wrote, if any; `rows`, `answered`, `failed` and the counts by
-    quality come from the manifest, or from the progress where that is newer.
+    quality come from the manifest, or from the progress where that is newer. `questions` is how
+    good the answers of a finished run are.
     """
 
     results: str
@@ -40,6 +41,7 @@ class RunStatus:
     invalid: int = 0
     holder: Mapping[str, Any] = field(default_factory=dict)
     progress: Mapping[str, Any] = field(default_factory=dict)
+    questions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def status(name: str) -> RunStatus:
@@ -79,6 +81,7 @@ def status(name: str) -> RunStatus:
         **{name: int(qualities.get(name, 0)) for name in COUNTED},
         holder=holder,
         progress=progress,
+        questions={} if manifest is None else manifest.questions,
     )
 
 
@@ -131,7 +134,16 @@ def status_lines(run: RunStatus) -> list[str]:
     lines = [texts[run.state].format(name=run.results, counts=counts, process=process)]
     if run.state == "running" and run.progress:
         lines.append(_rates(run.progress))
-    return lines
+    return [*lines, *(line for line in map(_measures, run.questions.items()) if line)]
+
+
+def _measures(item: tuple[str, Mapping[str, Any]]) -> str:
+    """Return how good the answers to a question are; '' where they were not compared."""
+    name, values = item
+    if values.get("accuracy") is None:
+        return ""
+    text = _("{name}: accuracy {accuracy:.3f} ({n} rows)")
+    return text.format(name=name, accuracy=values["accuracy"], n=values["rows"])
 
 
 def _rates(progress: Mapping[str, Any]) -> str:

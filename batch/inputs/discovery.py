@@ -33,12 +33,14 @@ class InputFile:
     """One input file: `name` as it stands on the command line, `path` to read.
 
     `key` is what results and manifest call it: its path from the output's folder, so that it is
-    the same file however and from wherever it was named.
+    the same file however and from wherever it was named. `sample` is the number of the sample that
+    is asked in this pass over it (see `samples`).
     """
 
     name: str
     path: Location
     key: str = ""
+    sample: int = 0
 
     @property
     def stem(self) -> str:

@@ -31,6 +31,10 @@ class BadLineError(ValueError):
         self.raw = raw
 
 
+class BlockingError(BadLineError):
+    """The command is wrong rather than this line: the run must not start."""
+
+
 def check_encoding(encoding: str) -> None:
     """Raise `UsageError` for an unknown encoding, and for one without a newline of one byte.
 

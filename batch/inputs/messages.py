@@ -34,6 +34,13 @@ def check_messages(messages: Any) -> None:
             raise BadLineError(_("'messages[{i}].content' is missing").format(i=index))
 
 
+def checked_prompt(text: str) -> str:
+    """Return a prompt. Raises `BadLineError` for one of white space alone."""
+    if not text.strip():
+        raise BadLineError(_("the prompt is empty"))
+    return text
+
+
 def type_name(value: Any) -> str:
     """Return the JSON name of a value's type."""
     names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}

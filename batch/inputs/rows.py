@@ -1,14 +1,11 @@
 """Parse lines into `Request`s. Each line determines its own kind; a bad one affects no other."""
 
 import enum
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonlines
-import orjson
 
 from ...errors import UsageError
 from ...i18n import _
@@ -18,14 +15,20 @@ from ..background import WorkCounter
 from ..extraction import Extraction
 from ..form import AnswerForm
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
+from .earlier_answers import EarlierAnswers
 from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
-from .lines import BadLineError, LineIndex, NextLine
-from .messages import check_messages, type_name
+from .line_json import loads_line
+from .lines import BadLineError, BlockingError, LineIndex, NextLine
+from .messages import check_messages, checked_prompt, type_name
 from .parameters import ParameterColumns
+from .samples import sample_of
 from .shapes import ShapeCounts, as_request_row
 from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
+
+if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
+    from ..questions.definition import QuestionSet
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -45,6 +48,8 @@ class RowDefaults:
     names none (`offered` are the models to choose from). With `row_params`, columns of the names of
     parameters are parameters; None means: unless there is a template. `columns` collects them.
     Answers must have the `form`, unless a row has one of its own; `extract` are columns of them.
+    With `questions`, these are asked about each row. With `earlier`, lines are another run's
+    results. Each row has `samples`, of which this is the one with the number `sample`, from 0.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -64,6 +69,10 @@ class RowDefaults:
     row_params: bool | None = None
     form: AnswerForm | None = None
     extract: tuple[Extraction, ...] = ()
+    questions: "QuestionSet | None" = None
+    earlier: EarlierAnswers | None = None
+    samples: int = 1
+    sample: int = 0
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
 
     @property
@@ -158,7 +167,7 @@ def scan_rows(
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
         feed = _NextLine()
-        reader = jsonlines.Reader(feed, loads=_loads)
+        reader = jsonlines.Reader(feed, loads=loads_line)
         while True:
             offset = source.offset
             value: Any = None
@@ -220,37 +229,13 @@ def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowD
         raise UsageError(text.format(path=path, name=name, names=names))
 
 
-_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
-_LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
-
-
-def _loads(line: str | bytes) -> Any:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        if not _NOT_A_NUMBER.search(line if isinstance(line, bytes) else line.encode()):
-            raise
-        # NaN and Infinity, as Python writes them: columns without a value.
-        value = json.loads(line, parse_constant=lambda _name: None)
-    # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
-    # brackets here are levels that records put around a line.
-    text = line if isinstance(line, str) else line.decode()
-    if text.count("{") + text.count("[") > 200:
-        try:
-            orjson.dumps([[[[value]]]])
-        except orjson.JSONEncodeError:
-            raise ValueError(_("nested too deeply")) from None
-    if _LONG_NUMBER.search(text):
-        value = json.loads(text)  # orjson makes a float of a whole number beyond 64 bits
-    return value
-
-
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
-    shaped = as_request_row(
-        value, defaults.shapes, drop_last_assistant=defaults.drop_last_assistant
-    )
+    if defaults.earlier is not None:
+        value = defaults.earlier.row_of(value)
+    drops = defaults.drop_last_assistant
+    shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = _parse(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
@@ -260,22 +245,30 @@ def _request(
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
     if kind is not RowKind.OPENAI and isinstance(value, dict):
-        names = (*ANSWER_COLUMNS, *(item.name for item in defaults.extract))
-        for name in (*names, *(("prompt",) if defaults.keep_prompt else ())):
+        for name in answer_names(defaults):
             if defaults.prefix + name in value:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
     system = defaults.system
     if defaults.system_template is not None and kind is not RowKind.OPENAI:
-        assert defaults.template is not None
-        system = defaults.system_template.fill(_cells(value, defaults.template, defaults))
+        template = defaults.template or defaults.system_template
+        system = defaults.system_template.fill(_cells(value, template, defaults))
     body = _fill(body, endpoint, defaults, system)
+    if defaults.questions is not None:
+        body |= defaults.questions.body(_question_cells(value, kind, defaults.questions, defaults))
     identity = digest(endpoint, body)
+    if defaults.sample:
+        body, identity = sample_of(body, identity, defaults.sample)
     return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 
 
-class BlockingError(BadLineError):
-    """The command is wrong rather than this line: the run must not start."""
+def answer_names(defaults: RowDefaults) -> tuple[str, ...]:
+    """Return the columns that an answer adds, without prefix, except `model`."""
+    names: tuple[str, ...] = ANSWER_COLUMNS
+    if defaults.questions is not None:
+        names = ("usage", "_qchat", *defaults.questions.answer_columns)
+    prompt = ("prompt",) if defaults.keep_prompt else ()
+    return (*names, *(item.name for item in defaults.extract), *prompt)
 
 
 def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
@@ -287,7 +280,11 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
         return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
-        return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
+        return (
+            RowKind.STRING,
+            CHAT,
+            {"messages": [{"role": "user", "content": checked_prompt(value)}]},
+        )
     if not isinstance(value, dict):
         raise BadLineError(
             _("must be an object or a string, not {type}").format(type=type_name(value))
@@ -309,7 +306,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
             raise BadLineError(
                 _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
-        messages = [{"role": "user", "content": _text(prompt)}]
+        messages = [{"role": "user", "content": checked_prompt(prompt)}]
         return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
@@ -340,7 +337,7 @@ def _parse_columns(
         filled = template.fill(_cells(value, template, defaults))
         return RowKind.PROMPT, endpoint, {text: filled, **parameters}
     if isinstance(value, str) and text is not None:
-        return RowKind.STRING, endpoint, {text: _text(value)}
+        return RowKind.STRING, endpoint, {text: checked_prompt(value)}
     if not isinstance(value, dict):
         raise BadLineError(
             _("must be an object or a string, not {type}").format(type=type_name(value))
@@ -359,14 +356,19 @@ def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[
 
 
 def _needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
-    system = defaults.system_template
-    return template.columns if system is None else template.columns | system.columns
+    system, questions = defaults.system_template, defaults.questions
+    columns = template.columns if system is None else template.columns | system.columns
+    return columns if questions is None else columns | questions.columns
 
 
-def _text(text: str) -> str:
-    if not text.strip():
-        raise BadLineError(_("the prompt is empty"))
-    return text
+def _question_cells(
+    value: Any, kind: RowKind, questions: "QuestionSet", defaults: RowDefaults
+) -> Mapping[str, Any]:
+    """Return the columns for the texts of questions, of a row with or without a template."""
+    if kind is RowKind.OPENAI:
+        raise BlockingError(_("is an OpenAI batch line, which --ask can't ask questions about"))
+    row = {"text": value} if isinstance(value, str) else value
+    return check_cells(row, questions.columns, defaults.empty)
 
 
 def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:

@@ -1,8 +1,9 @@
 """The first pass over the input: count, check and digest every row before anything is asked."""
 
+import heapq
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ...errors import UsageError
@@ -15,6 +16,7 @@ from .known_lines import KnownLines
 from .lines import LineIndex
 from .row_ids import RowIds, id_hash, looks_made, stems_of
 from .rows import InvalidRow, KnownRow, Recognize, Row, RowDefaults, read_rows, scan_rows
+from .samples import first_samples
 
 NO_ROW, BAD_ROW = 0, 1
 """Marks in `InputScan.digests` for a blank line and for a line that is not a request."""
@@ -120,10 +122,12 @@ def scan_inputs(
         columns.add(row)
     if columns.bad and columns.bad == columns.rows:
         _raise_no_request(inputs, defaults, limit)
-    ids = RowIds(stems_of(inputs))
-    given = _IdSet(columns.custom_ids) if any(map(any, columns.custom_ids)) else None
+    first = first_samples(inputs)
+    ids = RowIds(stems_of(first) * (len(inputs) // max(len(first), 1)))
+    own_ids = columns.custom_ids[: len(first)]  # those of all samples are the same
+    given = _IdSet(own_ids) if any(map(any, own_ids)) else None
     if given is not None and not allow_duplicates and given.duplicate is not None:
-        _raise_duplicate(inputs, defaults, limit, given.duplicate, counter)
+        _raise_duplicate(first, defaults, limit, given.duplicate, counter)
     if given is not None and columns.looks_made:
         ids = ids.avoiding(_unnamed(columns), given.has)
     return InputScan(
@@ -181,15 +185,17 @@ def _iter_lines(
     counter: WorkCounter | None,
     recognize: Recognize | None,
 ) -> Iterator[Row | KnownRow]:
-    count = 0
+    count = sample = 0
     for file, item in enumerate(inputs):
+        if item.sample != sample:
+            count, sample = 0, item.sample
         if limit is not None and count >= limit:
-            return
+            continue
         index = None if indexes is None else indexes[file]
         for row in scan_rows(
             item.path,
             file,
-            defaults,
+            _of_sample(defaults, item),
             index=index,
             next_line=None,
             counter=counter,
@@ -199,7 +205,11 @@ def _iter_lines(
             yield row
             count += 1
             if limit is not None and count >= limit:
-                return
+                break
+
+
+def _of_sample(defaults: RowDefaults, item: InputFile) -> RowDefaults:
+    return replace(defaults, sample=item.sample) if item.sample else defaults
 
 
 def iter_rows(
@@ -220,11 +230,14 @@ def iter_open_rows(
     defaults: RowDefaults,
     scan: InputScan,
     next_open: Callable[[int, int], int | None],
+    *,
+    row_by_row: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows of a scanned input that are open; the lines of all others are not parsed.
 
     ``next_open(file, line)`` returns the first open line of a file from `line` on. It is called
-    again for every line, so that a row may be closed while this goes on.
+    again for every line, so that a row may be closed while this goes on. With `row_by_row`, the
+    samples of a row come one after the other, so that an engine still has its prompt in a cache.
     """
 
     def next_line(file: int, line: int) -> int | None:
@@ -232,15 +245,24 @@ def iter_open_rows(
         # Lines appended to the input since the scan are rows of the next run.
         return None if following is None or following > len(scan.digests[file]) else following
 
-    for file, item in enumerate(inputs):
-        yield from read_rows(
-            item.path,
+    def read(file: int) -> Iterator[Row]:
+        return read_rows(
+            inputs[file].path,
             file,
-            defaults,
+            _of_sample(defaults, inputs[file]),
             index=scan.indexes[file],
             next_line=partial(next_line, file),
             make_id=scan.ids.make,
         )
+
+    files = len(first_samples(inputs))
+    if not row_by_row or files == len(inputs):
+        for file in range(len(inputs)):
+            yield from read(file)
+        return
+    for file in range(files):
+        samples = map(read, range(file, len(inputs), files))
+        yield from heapq.merge(*samples, key=lambda row: row.line)
 
 
 def short_digest(digest: str, *, openai: bool) -> int:

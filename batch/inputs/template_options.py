@@ -46,9 +46,11 @@ def row_template(options: TemplateOptions) -> RowTemplate | None:
     if options.template is not None:
         return JinjaTemplate.parse(options.template, "--template")
     if options.template_file is not None:
-        return JinjaTemplate.parse(_read(options.template_file), options.template_file)
+        return JinjaTemplate.parse(read_template_file(options.template_file), options.template_file)
     assert options.messages_template is not None
-    return MessagesTemplate.parse(_read(options.messages_template), options.messages_template)
+    return MessagesTemplate.parse(
+        read_template_file(options.messages_template), options.messages_template
+    )
 
 
 def system_template(text: str | None, template: RowTemplate | None) -> RowTemplate | None:
@@ -64,7 +66,8 @@ def system_template(text: str | None, template: RowTemplate | None) -> RowTempla
     return JinjaTemplate.parse(text, "--system") if "{" in text else None
 
 
-def _read(name: str) -> str:
+def read_template_file(name: str) -> str:
+    """Return the text of a file of templates. Raises `UsageError`."""
     try:
         with Path(name).open("rb") as file:
             data = file.read(MAX_FILE + 1)

@@ -6,6 +6,7 @@ from typing import Any
 from ...json_types import JsonObject
 from ..inputs.endpoints import DECISIONS, EMBEDDINGS, RERANK, RESPONSES, SCORE, SYSTEMONE
 from ..quality import answer_of
+from ..questions.answers import columns_of, is_answers
 from ..request import CHAT, COMPLETIONS
 
 
@@ -14,8 +15,11 @@ def answer_columns(endpoint: str, body: JsonObject) -> dict[str, Any]:
 
     `output` is the text of chat, completions and responses; the vector of embeddings; the score
     (a list for several pairs); for rerank, a list of `index` and `relevance_score`, the best
-    first; the answers by name of decisions. A request for several gives lists.
+    first; the answers by name of decisions. A request for several gives lists. Answers to
+    questions (`--ask`) have columns of their own, and `usage` before them.
     """
+    if is_answers(body):
+        return columns_of(body)
     if endpoint in (CHAT, COMPLETIONS):
         return _choices(body)
     if endpoint == RESPONSES:

@@ -15,6 +15,7 @@ from ...files import remove_scratch
 from ...i18n import _
 from ..background import WorkCounter
 from ..inputs.rows import Row
+from ..inputs.samples import split_key
 from ..inputs.scan import BAD_ROW, InputScan, short_digest
 from ..request import Request, RowKind
 from .appender import Appender, cut_torn_line, disk_error
@@ -247,7 +248,10 @@ class Journal:
         """Return where the row at a position stands."""
         file, at = self._states.place(position)
         made_id = None if self._scan.custom_ids[file][at] else self._scan.ids.make(file, at + 1)
-        return NewPlace(self._names.keys[file], self._names.number(file), at + 1, made_id)
+        name, _sample = split_key(
+            self._names.keys[file]
+        )  # the line has its sample's number already
+        return NewPlace(name, self._names.number(file), at + 1, made_id)
 
     def matcher(self, counter: WorkCounter) -> RowMatcher:
         """Return a matcher that gives open rows to the lines of another file."""

@@ -29,7 +29,8 @@ class Manifest:
 
     `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
     OpenAI result names its input by its place here. `tables` are the names of tables that were
-    written from the results.
+    written from the results; `questions` is how good the answers are, by the names of questions or
+    of columns (see `evaluation.evaluate`).
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +44,7 @@ class Manifest:
     answered: int = 0
     failed: int = 0
     qualities: Mapping[str, int] = field(default_factory=dict)
+    questions: Mapping[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()
@@ -67,6 +69,7 @@ OUTPUT_ENDINGS = (
     ".damaged.jsonl",
     ".removed.jsonl",
     ".retry.jsonl",
+    ".votes.jsonl",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""
@@ -129,6 +132,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "drop_last_assistant": defaults.drop_last_assistant or None,
         "row_params": defaults.row_params,
         **({} if defaults.form is None else defaults.form.parameters),
+        **({} if defaults.questions is None else defaults.questions.identity),
     }
     settings |= {
         key: dict(value) if isinstance(value, Mapping) else value

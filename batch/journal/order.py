@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...files import replacing
 from ..background import WorkCounter
+from ..inputs.samples import place_of, row_by_row
 from .appender import parsed_lines
 from .records import RowLocation, location_of_result
 
@@ -17,15 +18,17 @@ def order_results(
     file_of: Callable[[RowLocation], int | None],
     lengths: Sequence[int],
     counter: WorkCounter,
+    samples: int = 1,
 ) -> bool:
     """Sort the lines of a results file into the order of their rows, in one step.
 
     `file_of` returns the number of a location's input in the run, `lengths` are the lines of each
-    input; the table of offsets takes 8 bytes a line. Returns whether any line moved. Raises
-    `OSError` and `WorkCancelledError`; the file is then as it was.
+    input; the table of offsets takes 8 bytes a line. The `samples` of a row stand together. Returns
+    whether any line moved. Raises `OSError` and `WorkCancelledError`; the file is then as it was.
     """
     offsets = [array("Q", bytes(8 * length)) for length in lengths]
-    previous, is_sorted = (-1, 0), True
+    previous, is_sorted = (-1, 0, 0), True
+    files = len(lengths) // samples
     for offset, value in parsed_lines(path, counter):
         location = location_of_result(value, prefix)
         file = None if location is None else file_of(location)
@@ -33,19 +36,19 @@ def order_results(
             return False  # a line that belongs to no row of this run: leave the file alone
         if offsets[file][location.line - 1]:
             return False  # so is one of two for one place
-        is_sorted = is_sorted and previous < (file, location.line)
-        previous = (file, location.line)
+        place = place_of(file, location.line, files)
+        is_sorted = is_sorted and previous < place
+        previous = place
         offsets[file][location.line - 1] = offset + 1  # 0: the row has no answer
     if is_sorted:
         return False
     with path.open("rb") as old:
         mode = os.fstat(old.fileno()).st_mode & 0o777
         with replacing(path, mode) as new:
-            for of_file in offsets:
-                for at in of_file:
-                    if at:
-                        old.seek(at - 1)
-                        line = old.readline()
-                        new.write(line)
-                        counter.step(len(line))
+            for at in row_by_row(offsets, samples):
+                if at:
+                    old.seek(at - 1)
+                    line = old.readline()
+                    new.write(line)
+                    counter.step(len(line))
     return True

@@ -74,6 +74,11 @@ def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
     return replace(OutputFiles.named(journal), table=table)
 
 
+def votes_file(results: Path) -> Path:
+    """Return the file of the votes that belongs to ``NAME.jsonl``."""
+    return results.with_name(f"{results.name.removesuffix('.jsonl')}.votes.jsonl")
+
+
 def resolve_link(path: Path) -> Path:
     """Return the file that a symbolic link stands for: it and the files beside it are written, and
     the link stays, wherever it points to meanwhile. Raises `UsageError`."""
@@ -122,7 +127,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     moved: list[Path] = []
     for path in (
         *(files.results, files.errors, files.damaged, files.removed, files.retry),
-        *(files.table, files.manifest),
+        *(files.table, votes_file(files.results), files.manifest),
     ):
         if path is None or not path.exists():
             continue

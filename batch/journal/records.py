@@ -10,7 +10,9 @@ from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..extraction import Extraction
 from ..inputs.rows import InvalidRow
+from ..inputs.samples import sample_key
 from ..quality import answer_of, quality_of
+from ..questions.answers import is_answers, mark_of_answers
 from ..request import Request, RowKind, dumps
 from .answer_columns import answer_columns
 
@@ -24,6 +26,7 @@ def result_line(
     *,
     name: str,
     number: int = 0,
+    sample: int | None = None,
     attempts: int,
     prefix: str,
     again: str | None = None,
@@ -32,7 +35,8 @@ def result_line(
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
-    `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
+    `name` is its input's name, `number` the input's place in the manifest, from 0; `sample` is the
+    number of the answer where a row has several; `again` says how
     an answer that was not whole was mended (`Outcome.again`); `extract` are more columns. With
     `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
@@ -65,9 +69,12 @@ def result_line(
         "digest": request.digest,
         "attempts": attempts,
         "quality": quality_of(body),
+        **({} if sample is None else {"sample": sample}),
     }
     if again is not None:
         mark["again"] = again
+    if is_answers(body):
+        mark |= mark_of_answers(body)
     if prefix + "model" in row:  # the row's own column stays as it is
         mark["model"] = body.get("model")
     else:
@@ -130,6 +137,7 @@ def error_line(
     *,
     name: str,
     number: int = 0,
+    sample: int = 0,
     attempts: int,
     body: JsonObject | None = None,
 ) -> bytes:
@@ -141,12 +149,14 @@ def error_line(
     digest = row.digest if isinstance(row, Request) else None
     if _is_openai(row):
         line_id = openai_id(number, row.line)
-        return dump_line(_openai_error(row, failure, digest, line_id, name, attempts, body))
+        place: JsonObject = {"file": name, "line": row.line, **_sample_mark(sample)}
+        return dump_line(_openai_error(row, failure, digest, line_id, place, attempts, body))
     answer: JsonObject = {} if body is None else {"output": _texts_of(body)}
     return dump_line(
         {
             "file": name,
             "line": row.line,
+            **_sample_mark(sample),
             "custom_id": row.custom_id,
             "error": {
                 "code": failure.code,
@@ -162,6 +172,16 @@ def error_line(
     )
 
 
+def _sample_mark(sample: int) -> JsonObject:
+    return {"sample": sample} if sample else {}
+
+
+def _file_of(mark: Mapping[str, Any]) -> str:
+    """Return the key of the input of a line, with the number of its sample."""
+    sample = mark.get("sample")
+    return sample_key(mark.get("file", ""), sample if isinstance(sample, int) else 0)
+
+
 def _is_openai(row: Request | InvalidRow) -> bool:
     if isinstance(row, Request):
         return row.kind is RowKind.OPENAI
@@ -173,7 +193,7 @@ def _openai_error(
     failure: Failure,
     digest: str | None,
     line_id: str,
-    name: str,
+    place: JsonObject,
     attempts: int,
     body: JsonObject | None,
 ) -> JsonObject:
@@ -195,8 +215,7 @@ def _openai_error(
         "response": response,
         "error": error,
         "_qchat": {
-            "file": name,
-            "line": row.line,
+            **place,
             **source_mark(row.fingerprint),
             "digest": digest,
             "retryable": failure.retryable,
@@ -256,7 +275,7 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
     custom_id = custom_id if isinstance(custom_id, str) else None
     if isinstance(mark, dict):
         location = RowLocation(
-            mark.get("file", ""),
+            _file_of(mark),
             mark.get("line", 0),
             mark.get("digest"),
             False,
@@ -300,7 +319,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
     value = mark if isinstance(mark, dict) else value
     source = value.get("input")
     location = RowLocation(
-        value.get("file", ""),
+        _file_of(value),
         value.get("line", 0),
         value.get("digest"),
         retryable,

@@ -146,7 +146,8 @@ def result_at_place(line: bytes, place: NewPlace, prefix: str, *, is_openai: boo
 def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) -> bytes:
     """Return the line of an answer with everything that is written from its row as it is today.
 
-    The answer's own columns start with `output`. Those before it came from the row.
+    The answer's own columns start with `output`, and those of answers to questions with `usage`.
+    Those before it came from the row.
     """
     value: JsonObject = loads(line)
     mark = value.get(prefix + "_qchat")
@@ -154,7 +155,8 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
         new = {"id": openai_id(place.number, place.line), "custom_id": row.custom_id}
         return dump_line({**value, **new})
     names = list(value)
-    first = names.index(prefix + ("output" if prefix + "output" in names else "_qchat"))
+    start = prefix + ("usage" if "requests" in mark else "output")
+    first = names.index(start if start in names else prefix + "_qchat")
     answer = {name: value[name] for name in names[first:]}
     columns = row.columns
     model = answer.pop(prefix + "model", None) or mark.get("model") or value.get(prefix + "model")

@@ -2,10 +2,10 @@
 
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -108,11 +108,13 @@ class FileSink:
         *,
         resumed: bool,
         ordered: bool = False,
+        samples: int = 1,
         qualities: "Counter[str] | None" = None,
         reopened: ReopenedRows | None = None,
     ) -> None:
         self._files = files
         self._ordered = ordered
+        self.samples = samples
         self._has_manifest = resumed
         self._journal = journal
         self._manifest = manifest
@@ -194,6 +196,13 @@ class FileSink:
             raise
         self._save_state(state)
 
+    def record_questions(self, questions: Mapping[str, Any]) -> None:
+        """Keep in the manifest how good the answers are. Raises `DiskTroubleError`."""
+        try:
+            self._manifest = self._manifest.save(self._files.manifest, questions=dict(questions))
+        except OSError as error:
+            raise disk_error(self._files.manifest, error) from None
+
     def _merge(self, counter: WorkCounter) -> None:
         try:
             merge_replacements(self._files.results, self._files.retry, counter)
@@ -207,7 +216,7 @@ class FileSink:
         counter.total_bytes = 2 * path.stat().st_size  # read once, written once
         journal, prefix = self._journal, self._manifest.prefix
         try:
-            order_results(path, prefix, journal.file_of, journal.lengths, counter)
+            order_results(path, prefix, journal.file_of, journal.lengths, counter, self.samples)
         except OSError as error:
             raise disk_error(path, error) from None
 
@@ -313,6 +322,7 @@ def open_file_sink(
         new,
         resumed=resumed,
         ordered=ordered,
+        samples=defaults.samples,
         qualities=qualities,
         reopened=reopened,
     )

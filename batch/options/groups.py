@@ -66,6 +66,7 @@ GROUPS = {
         "json_answer",
         "extract",
         "ask",
+        "swap",
         "threshold",
         "review",
         "gold",

@@ -49,6 +49,17 @@ _OPTIONS = (
         help=_("Leave out a last message of the assistant, as training data have one."),
     ),
     click.option(
+        "--from",
+        "from_results",
+        metavar="RESULTS",
+        help=_("Take the results of another run as input, its answers as a column."),
+    ),
+    click.option(
+        "--column",
+        metavar="NAME",
+        help=_("The name of that column.  [default: answer]"),
+    ),
+    click.option(
         "--row-params/--no-row-params",
         default=None,
         help=_(
@@ -82,6 +93,8 @@ class InputOptions:
     keep_prompt: bool
     endpoint: str | None
     drop_last_assistant: bool
+    from_results: str | None
+    column: str | None
     row_params: bool | None
     encoding: str
     limit: int | None

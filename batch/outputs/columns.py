@@ -10,6 +10,9 @@ from ..inputs.rows import ANSWER_COLUMNS
 ALWAYS = ("output", "reasoning", "finish_reason", "usage", "model", "_qchat")
 """The answer's columns that a table has even where no row has a value for them."""
 
+ALWAYS_OF_QUESTIONS = ("usage", "model", "_qchat")
+"""The same for a run with questions, whose answers have columns of their own."""
+
 INT64 = range(-(2**63), 2**63)
 
 

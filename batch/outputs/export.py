@@ -11,6 +11,7 @@ from ...errors import Code
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
+from ..inputs.samples import row_by_row
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result
 from ..journal.rewriting import loads
@@ -26,10 +27,13 @@ OPENAI_COLUMNS = ("id", "custom_id", "response", "error")
 @dataclass(frozen=True, slots=True)
 class TableOptions:
     """How a table is written: a byte order mark, and apostrophes before what looks like a formula
-    (both for CSV and TSV)."""
+    (both for CSV and TSV); the answer's columns that it has in any case; how many lines a row has,
+    one after the other."""
 
     bom: bool = False
     safe: bool = False
+    always: Sequence[str] = ALWAYS
+    samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,15 @@ def export_table(
     if files.errors.exists():
         index.add_errors(files.errors, counter)
     types = index.table.ordered(
-        OPENAI_COLUMNS if index.only_openai else [*(prefix + name for name in ALWAYS), index.error]
+        OPENAI_COLUMNS
+        if index.only_openai
+        else [*(prefix + name for name in options.always), index.error]
     )
     mode = paths[0].stat().st_mode & 0o777 if paths else 0o600
     with replacing(files.table, mode) as file:
         writer = _writer(files.table, file, types, options)
         rows = 0
-        for row in index.rows(files, counter):
+        for row in index.rows(files, options.samples, counter):
             writer.write(row)
             rows += 1
         writer.close()
@@ -126,11 +132,11 @@ class _Index:
         self.table.add(row, file, location.line)
         return True
 
-    def rows(self, files: OutputFiles, counter: WorkCounter) -> Iterator[JsonObject]:
+    def rows(self, files: OutputFiles, samples: int, counter: WorkCounter) -> Iterator[JsonObject]:
         """Yield the rows of the table in the order of the input."""
         opened: dict[int, BinaryIO] = {}
         try:
-            for at in (at for of_file in self._offsets for at in of_file if at):
+            for at in filter(None, row_by_row(self._offsets, samples)):
                 kind = at & 1
                 if kind not in opened:
                     path = files.errors if kind else files.results

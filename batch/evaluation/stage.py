@@ -1,0 +1,126 @@
+"""The evaluation of a finished run: what is checked before, and what is read and written after."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UsageError
+from ...i18n import _, plural
+from ..background import WorkCounter
+from ..inputs.discovery import InputFile
+from ..job import BatchJob
+from ..journal.appender import disk_error
+from ..journal.output_files import votes_file
+from .evaluate import Comparison, EvaluationResult, RunRows, evaluate
+from .gold import GoldLabels, read_gold
+from .options import Evaluation
+from .predictions import AnswerReader
+from .review import ReviewFile, check_review
+from .summary import summary_lines
+from .votes import VotedRow, voted_rows, write_votes
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """What an evaluation has found, and the lines that a person reads of it."""
+
+    result: EvaluationResult
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Evaluates the results of a run by its options."""
+
+    options: Evaluation
+    reader: AnswerReader
+    gold: GoldLabels | None
+    safe: bool
+    samples: int = 1
+
+    @classmethod
+    def prepare(
+        cls, job: BatchJob, results: Path | None, inputs: Sequence[InputFile]
+    ) -> "Evaluator | None":
+        """Read the labels and check the review file, before anything is asked.
+
+        `results` is None where they go to standard output. Returns None where there is nothing to
+        evaluate. Raises `UsageError`.
+        """
+        options, defaults = job.evaluation, job.defaults
+        if results is None:
+            if (name := options.needs_file) is not None:
+                raise UsageError(
+                    _("{option} needs a file: give -o NAME.jsonl.").format(option=name)
+                )
+            return None
+        if options.needs_file is None and defaults.questions is None:
+            return None
+        reader = AnswerReader.of(defaults)
+        gold = None
+        if options.gold is not None:
+            gold = read_gold(options.gold, options.key, reader, defaults.encoding)
+        if options.review is not None:
+            paths = [item.path for item in inputs if isinstance(item.path, Path)]
+            check_review(options.review, results, paths)
+        return cls(options, reader, gold, job.csv_safe, defaults.samples)
+
+    def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:
+        """Evaluate a results file and write the review file.
+
+        Raises `EngineError` for a file that can't be written, and `WorkCancelledError`.
+        """
+        options = self.options
+        try:
+            if options.vote:
+                found = self._vote(results, rows, counter)
+            else:
+                found = evaluate(results, rows, self.reader, self.gold, options.threshold, counter)
+        except OSError as error:
+            raise disk_error(results, error) from None
+        lines = list(summary_lines(found, options.threshold))
+        if self.gold is not None:
+            lines += _unlabelled(found, self.gold)
+        if options.review is not None and found.unsure is not None:
+            review = ReviewFile(options.review, rows, self.reader, options.key, self.safe)
+            try:
+                aside = review.write(results, found.unsure, counter)
+            except OSError as error:
+                raise disk_error(options.review, error) from None
+            lines.append(_("Review:  {path}").format(path=options.review))
+            if aside is not None:
+                text = _("The file of that name, which had other content, is kept as {path}.")
+                lines.append(text.format(path=aside.name))
+        if options.vote:
+            lines.append(_("Votes:   {path}").format(path=votes_file(results)))
+        return EvaluationReport(found, tuple(lines))
+
+    def _vote(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationResult:
+        """Write the votes, and compare the majorities with the labels."""
+        comparison = Comparison(rows, self.gold, self.reader.names)
+
+        def compared() -> Iterator[VotedRow]:
+            for row in voted_rows(results, rows, self.reader, self.samples, counter):
+                predictions = {name: vote.prediction for name, vote in row.votes.items()}
+                comparison.add(row.record, row.place, predictions)
+                yield row
+
+        mode = results.stat().st_mode & 0o777 if results.exists() else 0o600
+        write_votes(votes_file(results), compared(), self.reader, mode)
+        return EvaluationResult(comparison.summaries(), None, comparison.unlabelled)
+
+
+def _unlabelled(found: EvaluationResult, gold: GoldLabels) -> list[str]:
+    if all(item.score is None for item in found.summaries):
+        text = _(
+            "{path}: no answered row has a label there; is --key {key} what rows are known by?"
+        )
+        return [text.format(path=gold.path, key=gold.key)]
+    if not found.unlabelled:
+        return []
+    text = plural(
+        "{n} answered row has no label in {path}.",
+        "{n} answered rows have no label in {path}.",
+        found.unlabelled,
+    )
+    return [text.format(n=found.unlabelled, path=gold.path)]

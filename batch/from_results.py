@@ -1,0 +1,42 @@
+"""`--from RESULTS`: check that another run's results can be the input of this one."""
+
+from pathlib import Path
+
+from ..errors import UsageError
+from ..i18n import _
+from .inputs.earlier_answers import EarlierAnswers
+from .journal.lock import is_held
+from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
+from .journal.output_files import OutputFiles, resolve_link
+
+DEFAULT_COLUMN = "answer"
+
+
+def read_from(name: str, column: str | None, output: str | None) -> tuple[Path, EarlierAnswers]:
+    """Return the results file of another run, and how its lines become rows.
+
+    For a table that was written from results, those are taken. Raises `UsageError` for a file that
+    is not there, is being written, or is this run's own output.
+    """
+    path = resolve_link(Path(name))
+    if path.suffix in TABLE_ENDINGS and manifest_of(path) is not None:
+        path = path.with_suffix(".jsonl")
+    if not path.is_file():
+        raise UsageError(_("--from: there is no file {path}.").format(path=path))
+    if output not in (None, "-") and _results_of(str(output)).resolve() == path.resolve():
+        raise UsageError(_("--from: {path} is the output of this run itself.").format(path=path))
+    if is_held(OutputFiles.named(path).lock):
+        text = _("--from: {path} is being written by a run; wait until it has ended.")
+        raise UsageError(text.format(path=path))
+    manifest = manifest_of(path)
+    earlier = None if manifest is None else load_manifest(manifest)
+    if earlier is not None and path.name == earlier.errors:
+        text = _("--from: {path} is the errors file; name the results: {results}.")
+        raise UsageError(text.format(path=path, results=earlier.results))
+    prefix = "" if earlier is None else earlier.prefix
+    return path, EarlierAnswers(column or DEFAULT_COLUMN, prefix)
+
+
+def _results_of(output: str) -> Path:
+    path = Path(output)
+    return path.with_suffix(".jsonl") if path.suffix in TABLE_ENDINGS else path

@@ -1,0 +1,69 @@
+"""The results of another run as rows: `--from RESULTS --column NAME`.
+
+The answer becomes a column of its own; what else the other run has added is left out, so that
+nothing clashes with what this one adds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...i18n import _
+from ...json_types import JsonObject
+from ..quality import answer_of
+from .lines import BadLineError, BlockingError
+
+_ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "logprobs", "_qchat")
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierAnswers:
+    """How lines of results become rows: the answer goes to `column`; `prefix` is that of the other
+    run's columns."""
+
+    column: str
+    prefix: str = ""
+
+    def row_of(self, record: Any) -> JsonObject:
+        """Return the row of a line of results.
+
+        Columns of the line's own row, of `--extract` and of `--ask` stay. Of several samples, each
+        is a row with an id of its own. Raises `BadLineError` for what is no line of results, and
+        `BlockingError` where the row has the column already.
+        """
+        mark = record.get(self.prefix + "_qchat") if isinstance(record, dict) else None
+        if isinstance(mark, Mapping):
+            row = self._own_columns(record, mark)
+            answer = record.get(self.prefix + "output")
+            has_answer = self.prefix + "output" in record
+        elif isinstance(record, dict) and isinstance(record.get("response"), Mapping):
+            row, has_answer = {"custom_id": record.get("custom_id")}, True
+            answer = _text_of(record["response"].get("body"))
+        else:
+            raise BadLineError(_("is no line of the results of qchat batch"))
+        if has_answer:
+            if self.column in row:
+                text = _("has a column '{name}' already; give the answers another --column")
+                raise BlockingError(text.format(name=self.column))
+            row[self.column] = answer
+        return row
+
+    def _own_columns(self, record: JsonObject, mark: Mapping[str, Any]) -> JsonObject:
+        added = {self.prefix + name for name in _ADDED}
+        if "requests" in mark:  # of --ask, which adds no `output`
+            added = {self.prefix + name for name in ("usage", "_qchat")}
+        if "model" not in mark:
+            added.add(self.prefix + "model")
+        row = {name: value for name, value in record.items() if name not in added}
+        if isinstance(sample := mark.get("sample"), int):
+            if sample and isinstance(row.get("custom_id"), str):
+                row["custom_id"] = f"{row['custom_id']}.{sample}"
+            row.setdefault("sample", sample)
+        return row
+
+
+def _text_of(body: Any) -> Any:
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    choices = choices if isinstance(choices, list) else []
+    texts = [answer_of(choice).content for choice in choices if isinstance(choice, Mapping)]
+    return texts[0] if len(texts) == 1 else texts or None

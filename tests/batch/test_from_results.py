@@ -1,0 +1,115 @@
+"""`--from RESULTS --column NAME`: another run's answers as a column of the input."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from qchat.batch.request import Outcome, Request
+
+from .commands import batch, read, write
+from .echo import Echo, echoing
+
+
+class Repeater(Echo):
+    """Answers with the prompt, in capitals."""
+
+    def __init__(self, model: str = "m") -> None:
+        self.model = model
+        self.prompts: list[str] = []
+
+    async def answer(self, request: Request) -> Outcome:
+        await asyncio.sleep(0)
+        text = str(request.body["messages"][-1]["content"])
+        self.prompts.append(text)
+        message = {"role": "assistant", "content": text.upper(), "reasoning": "hm"}
+        choice = {"message": message, "finish_reason": "stop"}
+        return Outcome(body={"choices": [choice], "model": self.model})
+
+
+@pytest.fixture(autouse=True)
+def _first_run(home: Path) -> None:
+    write("in.jsonl", {"custom_id": "a", "prompt": "x", "n": 1}, {"custom_id": "b", "prompt": "y"})
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "one.jsonl") == 0
+
+
+def test_answers_become_a_column_and_nothing_clashes() -> None:
+    engine = Repeater("judge")
+    template = ("--template", "Is {first} right for {prompt}?")
+    with echoing(engine):
+        for _run in range(2):
+            args = ("--from", "one.jsonl", "--column", "first", "-o", "two.jsonl", *template)
+            assert batch(*args) == 0
+    assert sorted(engine.prompts) == ["Is X right for x?", "Is Y right for y?"]
+    row = next(row for row in read("two.jsonl") if row["custom_id"] == "a")
+    assert list(row)[:4] == ["custom_id", "prompt", "n", "first"]
+    assert (row["first"], row["output"], row["model"]) == ("X", "IS X RIGHT FOR X?", "judge")
+    assert row["_qchat"]["file"] == "one.jsonl"  # type: ignore[index]
+
+
+def test_models_one_after_the_other_over_one_file() -> None:
+    """Without a template, the row's own prompt is asked again."""
+    with echoing(Repeater("other")):
+        assert batch("--from", "one.jsonl", "--column", "m1", "-o", "two.jsonl") == 0
+        assert batch("--from", "two.jsonl", "--column", "m2", "-o", "three.jsonl") == 0
+    row = next(row for row in read("three.jsonl") if row["custom_id"] == "a")
+    assert [row[name] for name in ("prompt", "m1", "m2", "output")] == ["x", "X", "X", "X"]
+
+
+def test_a_rows_own_model_column_stays() -> None:
+    write("in.jsonl", {"custom_id": "a", "text": "x", "model": "Pixel 9"})
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "own.jsonl", "--template", "{text}", "--prefix", "p_") == 0
+        assert (
+            batch("--from", "own.jsonl", "-o", "two.jsonl", "--template", "{model} {answer}") == 0
+        )
+    (row,) = read("two.jsonl")
+    assert row["model"] == "Pixel 9" and row["output"] == "PIXEL 9 X"
+    assert not [name for name in row if name.startswith("p_")]
+
+
+def test_a_table_stands_for_its_results() -> None:
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "t.csv") == 0
+        assert batch("--from", "t.csv", "-o", "two.jsonl", "--template", "{answer}") == 0
+    assert sorted(str(row["output"]) for row in read("two.jsonl")) == ["X", "Y"]
+
+
+def test_openai_results_have_their_answer_and_id() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}]}
+    write("o.jsonl", {"custom_id": "a", "body": body})
+    with echoing(Repeater()):
+        assert batch("o.jsonl", "-o", "oo.jsonl") == 0
+        assert batch("--from", "oo.jsonl", "-o", "two.jsonl", "--template", "{answer}!") == 0
+    (row,) = read("two.jsonl")
+    assert (row["custom_id"], row["answer"], row["output"]) == ("a", "X", "X!")
+
+
+def test_samples_are_rows_of_their_own() -> None:
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "s.jsonl", "--samples", "2") == 0
+        assert batch("--from", "s.jsonl", "-o", "two.jsonl", "--template", "{answer}") == 0
+    assert sorted(str(row["custom_id"]) for row in read("two.jsonl")) == ["a", "a.1", "b", "b.1"]
+    assert {row["sample"] for row in read("two.jsonl")} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--from", "none.jsonl"), "no file none.jsonl"),
+        (("--from", "one.jsonl", "-o", "one.jsonl"), "output of this run itself"),
+        (("in.jsonl", "--from", "one.jsonl"), "not both"),
+        (("in.jsonl", "--column", "x"), "--column names"),
+        (("--from", "one.jsonl", "--column", "prompt"), "has a column 'prompt' already"),
+        (("--from", "in.jsonl"), "no line of the results"),
+        ((), "Missing INPUT"),
+    ],
+)
+def test_what_can_not_be_the_input_is_refused(
+    args: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = () if "-o" in args else ("-o", "two.jsonl")
+    with echoing(Repeater()):
+        assert batch(*args, *output, "--template", "{prompt}") == 2
+    assert message in capfd.readouterr().err
+    assert not Path("two.jsonl").exists()

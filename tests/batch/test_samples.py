@@ -1,0 +1,227 @@
+"""`--samples N` and `--vote`: a line for each sample, exactly once, and the majority."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from qchat.batch.evaluation.votes import vote_of
+from qchat.batch.inputs.samples import row_by_row, sample_key, split_key
+from qchat.batch.request import Outcome, Request, Usage
+
+from qchat.errors import Code, Failure
+
+from .commands import Row, batch, read, write
+from .echo import Echo, echoing
+
+WORDS = ("good", "bad", "good", "good", "bad")
+
+
+class Speaker(Echo):
+    """Answers each request of a prompt with the next of its words, and keeps the bodies."""
+
+    def __init__(self, words: tuple[str, ...] = WORDS, fail: str = "") -> None:
+        self.words = words
+        self.fail = fail
+        self.asked: Counter[str] = Counter()
+        self.requests: list[Request] = []
+
+    async def answer(self, request: Request) -> Outcome:
+        await asyncio.sleep(0)
+        text = str(request.body["messages"][-1]["content"])
+        word = self.words[self.asked[text] % len(self.words)]
+        self.asked[text] += 1
+        self.requests.append(request)
+        if text == self.fail:
+            return Outcome(failure=Failure(Code.INVALID_REQUEST, "no such luck"))
+        message = {"role": "assistant", "content": word}
+        body = {"choices": [{"message": message, "finish_reason": "stop"}], "model": "m"}
+        return Outcome(body=body, usage=Usage(1, 1))
+
+
+@pytest.fixture(autouse=True)
+def _files(home: Path) -> None:
+    write("in.jsonl", {"custom_id": "a", "prompt": "x"}, {"custom_id": "b", "prompt": "y"}, "z")
+
+
+def places(name: str) -> list[tuple[int, int]]:
+    marks = [row["_qchat"] for row in read(name)]
+    return [(mark["line"], mark.get("sample", 0)) for mark in marks]  # type: ignore[index,attr-defined]
+
+
+ALL = [(line, sample) for line in (1, 2, 3) for sample in range(3)]
+ARGS = ("in.jsonl", "-o", "out.jsonl")
+
+
+def test_each_sample_is_a_line_of_its_own() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3", "--ordered") == 0
+        assert places("out.jsonl") == ALL
+        assert batch(*ARGS, "--samples", "3") == 0
+    assert len(engine.requests) == 9
+    assert {row["_qchat"]["file"] for row in read("out.jsonl")} == {"in.jsonl"}  # type: ignore[index]
+    assert len({row["_qchat"]["digest"] for row in read("out.jsonl")}) == 9  # type: ignore[index]
+
+
+def test_the_samples_of_a_row_are_asked_together() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3") == 0
+    prompts = [request.body["messages"][-1]["content"] for request in engine.requests]
+    assert prompts == [*"xxxyyyzzz"]
+
+
+def test_more_samples_ask_what_is_new_and_fewer_nothing() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS) == 0
+        assert batch(*ARGS, "--samples", "2") == 0
+        assert len(engine.requests) == 6
+        assert batch(*ARGS, "--samples", "3") == 0
+        assert len(engine.requests) == 9
+        assert batch(*ARGS, "--samples", "1") == 0
+    assert len(engine.requests) == 9
+    assert sorted(places("out.jsonl")) == ALL
+
+
+def test_the_limit_counts_rows() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3", "--limit", "2") == 0
+        assert sorted(places("out.jsonl")) == ALL[:6]
+        assert batch(*ARGS, "--samples", "3") == 0
+    assert len(engine.requests) == 9
+
+
+def test_a_torn_sample_alone_is_asked_again() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3") == 0
+        data = Path("out.jsonl").read_bytes()
+        Path("out.jsonl").write_bytes(data[:-5])
+        assert batch(*ARGS, "--samples", "3") == 0
+    assert len(engine.requests) == 10
+    assert sorted(places("out.jsonl")) == ALL
+
+
+def test_an_edited_input_keeps_the_samples_of_its_rows() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3") == 0
+        write(
+            "in.jsonl",
+            "new",
+            {"custom_id": "b", "prompt": "y", "more": 1},
+            "z",
+            {"custom_id": "a", "prompt": "x"},
+        )
+        assert batch(*ARGS, "--samples", "3", "--ordered") == 0
+    assert len(engine.requests) == 12
+    assert places("out.jsonl") == [(line, sample) for line in (1, 2, 3, 4) for sample in range(3)]
+    rows = read("out.jsonl")
+    assert [row["prompt"] for row in rows] == [*["new"] * 3, *"yyyzzzxxx"]
+    assert rows[3]["more"] == 1
+    assert [row["output"] for row in rows[3:6]] == ["good", "bad", "good"]
+
+
+def test_failed_samples_are_retried_by_themselves() -> None:
+    engine = Speaker(fail="y")
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3") == 1
+        errors = read("out.errors.jsonl")
+        assert [(row["line"], row.get("sample", 0)) for row in errors] == ALL[3:6]
+        engine.fail = ""
+        assert batch(*ARGS, "--samples", "3", "--retry-failed") == 0
+    assert len(engine.requests) == 12
+    assert sorted(places("out.jsonl")) == ALL and not read("out.errors.jsonl")
+
+
+def test_openai_rows_keep_their_form() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}]}
+    write("o.jsonl", {"custom_id": "a", "body": body}, {"custom_id": "b", "body": body})
+    engine = Speaker()
+    with echoing(engine):
+        for _run in range(2):
+            assert batch("o.jsonl", "-o", "out.jsonl", "--samples", "2", "--ordered") == 0
+    assert len(engine.requests) == 4
+    assert [row["custom_id"] for row in read("out.jsonl")] == ["a", "a", "b", "b"]
+
+
+def test_a_seed_differs_from_sample_to_sample() -> None:
+    engine = Speaker()
+    with echoing(engine):
+        assert batch(*ARGS, "--samples", "3", "--seed", "7") == 0
+    assert {request.body["seed"] for request in engine.requests} == {7, 8, 9}
+
+
+def test_equal_samples_are_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
+    with echoing(Speaker()):
+        assert batch(*ARGS, "--samples", "2", "--temperature", "0") == 0
+    assert "--temperature" in capfd.readouterr().err
+
+
+def test_standard_output_has_them_all(capfd: pytest.CaptureFixture[str]) -> None:
+    with echoing(Speaker()):
+        assert batch("in.jsonl", "-o", "-", "--samples", "3") == 0
+    rows: list[Row] = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert Counter(row["_qchat"]["sample"] for row in rows) == {0: 3, 1: 3, 2: 3}  # type: ignore[index]
+
+
+def test_a_table_has_the_samples_of_a_row_together() -> None:
+    with echoing(Speaker()):
+        assert batch("in.jsonl", "-o", "out.csv", "--samples", "2") == 0
+    lines = Path("out.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["a", "a", "b", "b", "", ""]
+
+
+def test_the_majority_of_choices(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("gold.csv").write_text("custom_id,output\na,good\nb,bad\n")
+    options = ("--samples", "5", "--choice", "good,bad", "--vote")
+    with echoing(Speaker()):
+        assert batch(*ARGS, *options, "--gold", "gold.csv") == 0
+    rows = read("out.votes.jsonl")
+    assert [row.get("custom_id") for row in rows] == ["a", "b", None]
+    assert rows[0] == {
+        "custom_id": "a",
+        "prompt": "x",
+        "output": "good",
+        "output_share": 0.6,
+        "output_votes": {"good": 3, "bad": 2},
+        "_qchat": {"file": "in.jsonl", "line": 1, "samples": 5},
+    }
+    shown = capfd.readouterr().err
+    assert "output: accuracy 0.500, Brier 0.26, ECE 0.10 (2 rows)" in shown
+    with echoing(Speaker()):
+        assert batch(*ARGS, *options, "--restart") == 0
+    assert list(Path().glob("out.2*.votes.jsonl"))
+
+
+def test_the_majority_of_extracted_fields() -> None:
+    texts = ('{"city": "Rome", "n": 1}', '{"city": "Oslo", "n": 1}', '{"city": "Oslo", "n": 2}')
+    options = ("--json-answer", "--extract", "city=$.city", "--extract", "n=$.n", "--vote")
+    with echoing(Speaker(texts)):
+        assert batch(*ARGS, "--samples", "3", *options) == 0
+    row = read("out.votes.jsonl")[0]
+    assert (row["city"], row["n"]) == ("Oslo", "1")
+    assert row["city_share"] == row["n_share"] == pytest.approx(2 / 3, abs=1e-6)
+    assert "output" not in row
+
+
+def test_votes_need_samples_and_something_to_count() -> None:
+    with echoing(Speaker()):
+        assert batch(*ARGS, "--vote", "--choice", "good,bad") == 2
+        assert batch(*ARGS, "--vote", "--samples", "3") == 2
+
+
+def test_of_equal_counts_the_first_sample_wins() -> None:
+    assert vote_of(["b", "a", "a", "b", "c"]).value == "b"
+    assert vote_of(["a", "b", "b"]).share == pytest.approx(2 / 3)
+
+
+def test_keys_of_samples() -> None:
+    assert split_key(sample_key("a/b.jsonl", 3)) == ("a/b.jsonl", 3)
+    assert split_key("a#sample=x") == ("a#sample=x", 0)
+    columns = [[1, 2], [5], [3, 4], [6]]  # two inputs, two samples
+    assert list(row_by_row(columns, 2)) == [1, 3, 2, 4, 5, 6]
