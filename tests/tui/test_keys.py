@@ -74,6 +74,14 @@ async def test_no_widget_has_a_key_that_is_not_listed(tmp_path: Path) -> None:
         assert keys_of(Screen.BINDINGS) == {"tab", "shift+tab", "ctrl+c", "super+c"}
 
 
+async def test_the_palette_leaves_the_prefixes_alone(tmp_path: Path) -> None:
+    async with window(tmp_path) as (app, pilot):
+        await pilot.press("ctrl+p")
+        await wait_until(lambda: app.screen.query(Input))
+        for field in app.screen.query(Input):
+            assert not set(field._bindings.key_to_bindings) & set(PREFIXES)
+
+
 def test_no_action_has_a_key_of_a_field_or_a_prefix() -> None:
     keys = {binding.key for binding in Keymap().bindings()}
     assert not keys & set(PREFIXES)

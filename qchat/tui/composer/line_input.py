@@ -27,6 +27,14 @@ async def run_key_bindings(widget: Widget, event: events.Key) -> None:
             return
 
 
+def drop_key(widget: Widget, key: str) -> None:
+    """Take a binding from a widget that is not of this project."""
+    try:
+        widget._bindings.key_to_bindings.pop(key, None)
+    except AttributeError as e:
+        _log_once(str(e))
+
+
 def _bindings(widget: Widget, key: str) -> Iterable[Binding]:
     """Return the widget's own bindings for a key.
 
