@@ -1,7 +1,7 @@
 """The examples of CommonMark's specification, and of GitHub's extensions to it.
 
-Lists are read as people and models write them, raw HTML is shown as its source, and definitions that
-nobody uses are shown: so texts are compared, not trees.
+Lists are read as people and models write them, raw HTML is shown as its source, and definitions
+that nobody uses are shown: so texts are compared, not trees.
 """
 
 import json
