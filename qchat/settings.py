@@ -39,6 +39,7 @@ TUI_KEYS: Mapping[str, str] = {
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
     "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
+    "notify": _("whether a notification tells of an answer's end while you look elsewhere"),
     "titles": _("whether the model gives new conversations a title: true or false"),
 }
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -113,6 +114,7 @@ class TuiSettings:
     attach_kib: int = 256
     theme: str = "auto"
     titles: bool = True
+    notify: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
     system_prompt: str = ""
 

@@ -2,31 +2,31 @@
 
 import asyncio
 import inspect
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.filter import LineFilter, NoColor
-from textual.notifications import SeverityLevel
 
 from ..errors import Exit, QchatError
 from ..i18n import _
-from ..sanitize import one_line
-from ..tasks import run_supervised
 from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
-from .chat.conversation import Conversation
+from .attention import Attention
+from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
 from .chat.status import status_parts
 from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
 from .launch import LaunchOptions, welcome_text
 from .parts import ChatParts, import_for_first_answer
+from .reporting_app import ReportingApp
 from .servers.monitor import ServerMonitor
+from .terminal import redraw, suspend
 from .themes import THEMES, first_theme, theme_after, theme_named
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
@@ -39,14 +39,11 @@ if TYPE_CHECKING:
 
 _CHECKPOINT_SECONDS = 1.0
 
-_log = logging.getLogger(__name__)
 
-
-class ChatApp(App[int], inherit_bindings=False):
+class ChatApp(ReportingApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
 
-    `parts` are what it is made of. `fault` is the first unexpected exception, after which the chat
-    went on.
+    `parts` are what it is made of.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -64,7 +61,6 @@ class ChatApp(App[int], inherit_bindings=False):
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
-        self.fault: Exception | None = None
         self._open_failure: QchatError | None = None
         self.parts = ChatParts(
             self,
@@ -74,17 +70,23 @@ class ChatApp(App[int], inherit_bindings=False):
             is_blocked=self._is_blocked,
             write=self._write_to_terminal,
             edit_text=self._edit_text,
+            submit=self._submit,
         )
         self.transcript = self.parts.transcript
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
         self.handlers = {
             **action_handlers(self.parts),
+            "suspend": ActionHandler(lambda _: suspend(self)),
+            "redraw": ActionHandler(lambda _: redraw(self)),
             "palette": ActionHandler(lambda _: self._show_palette()),
             "theme": ActionHandler(self._choose_theme),
             "help": ActionHandler(lambda _: self._toggle_help()),
         }
         self._collector = GarbageCollection()
+        self._attention = Attention(
+            self._write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
+        )
         self._submitted_early = False
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -93,6 +95,11 @@ class ChatApp(App[int], inherit_bindings=False):
         self.stylesheet.set_variables(self._variables)
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the window is being closed."""
+        return self.parts.quit_handler.closing
 
     @property
     def failure(self) -> QchatError | None:
@@ -172,75 +179,23 @@ class ChatApp(App[int], inherit_bindings=False):
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
 
+    def on_app_focus(self) -> None:
+        """The user looks at the window again."""
+        self._attention.end()
+
     def on_unmount(self) -> None:
         """End requests, however the window ends."""
+        self._attention.end()
         asyncio.get_running_loop().set_exception_handler(None)
         if self.parts.is_made("title_generator"):
             self.parts.title_generator.stop()
         self.conversation.abandon()
         self._collector.close()
 
-    # -- `Window`, for the parts -----------------------------------------------------------
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in the background; report its exception."""
-        self.run_worker(self._reported(work), exit_on_error=True)
-
-    def follow(self, work: Awaitable[object]) -> None:
-        """Report the exception of something that has been started already."""
-        self.spawn(_awaited(work))
-
-    def supervise(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `work` for as long as the window is open; report its exception and restart it."""
-
-        async def attempt() -> None:
-            try:
-                await work()
-            except Exception as e:
-                if self.parts.quit_handler.closing:
-                    return  # the store is closed
-                if not isinstance(e, QchatError):
-                    self.fault = self.fault or e
-                raise
-
-        def report(text: str) -> None:
-            self.say(_("{text}. It is restarted.").format(text=text), error=True, seconds=10)
-
-        self.run_worker(run_supervised(name, attempt, report=report), exit_on_error=True)
-
-    def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """Show a sentence in the corner for some seconds; never the same one twice at a time."""
-        if not any(note.message == text and not note.has_expired for note in self._notifications):
-            severity: SeverityLevel = "error" if error else "information"
-            self.notify(text, severity=severity, markup=False, timeout=seconds)
-
-    async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as e:
-            self._report(e)
-
-    def _report_callback_error(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
-        # An exception in a callback of the event loop, such as the end of a request.
-        if isinstance(error := context.get("exception"), Exception):
-            self._report(error)
-        else:
-            loop.default_exception_handler(context)
-
-    def _report(self, error: Exception) -> None:
-        """Log and show an error; the chat goes on, whatever it was."""
-        text = str(error)
-        if not isinstance(error, QchatError):
-            if self.parts.quit_handler.closing:
-                return  # the store is closed
-            _log.error("unexpected error", exc_info=error)
-            self.fault = self.fault or error
-            text = _("{kind}: {message}. This is a bug in qchat; the chat goes on.")
-            message = one_line(str(error)).rstrip(".")
-            text = text.format(kind=type(error).__name__, message=message)
-        self.say(text, error=True, seconds=10)
+    def _write_sequence(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+            self._driver.flush()
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None:
@@ -264,7 +219,12 @@ class ChatApp(App[int], inherit_bindings=False):
         if result is not None:
             endpoint = parts.settings.current.endpoint
             self.transcript.placeholder = welcome_text(
-                endpoint, result, activity, start_key=label("start"), help_key=label("help")
+                endpoint,
+                result,
+                activity,
+                start_key=label("start"),
+                help_key=label("help"),
+                model_key=label("model"),
             )
             if not self.transcript.messages:
                 self.transcript.refresh()
@@ -287,13 +247,17 @@ class ChatApp(App[int], inherit_bindings=False):
             text += " " + _("{key} sends the last question again.").format(key=key)
         self.say(text, seconds=8)
 
-    @on(Conversation.RequestStarted)
+    @on(RequestStarted)
     def _stop_title_generation(self) -> None:
         if self.parts.is_made("title_generator"):
             self.parts.title_generator.stop()
 
-    @on(Conversation.AnswerCompleted)
-    def _generate_title(self, event: Conversation.AnswerCompleted) -> None:
+    @on(AnswerEnded)
+    def _notify_of_end(self, event: AnswerEnded) -> None:
+        self._attention.answer_ended(event.title, failed=event.failed)
+
+    @on(AnswerCompleted)
+    def _generate_title(self, event: AnswerCompleted) -> None:
         if self.conversation.is_open:
             generator = self.parts.title_generator
             self.spawn(generator.generate(event.conversation, event.endpoint, event.model))
@@ -316,7 +280,7 @@ class ChatApp(App[int], inherit_bindings=False):
         actions = self.parts.conversation_actions
         self.spawn(actions.rename_to(event.conversation, event.title))
 
-    def on_composer_sent(self, event: Composer.Sent) -> None:
+    def _submit(self, event: Composer.Sent) -> None:
         """Submit. While the window opens or closes, the text stays in the composer."""
         if not self.conversation.is_open:
             self._submitted_early = True
@@ -393,7 +357,3 @@ class ChatApp(App[int], inherit_bindings=False):
         """Use another theme, without a name the next one. Raises `UsageError`."""
         self.theme = theme_named(name) if name else theme_after(self.theme)
         self.say(_("Theme: {name}").format(name=self.theme))
-
-
-async def _awaited(work: Awaitable[object]) -> None:
-    await work

@@ -52,10 +52,12 @@ def welcome_text(
     *,
     start_key: str,
     help_key: str,
+    model_key: str,
 ) -> str:
     """The text of an empty conversation: how to begin, or how to get a server.
 
-    `activity` is something in progress, shown alone. `start_key` opens the list of servers.
+    `activity` is something in progress, shown alone. `start_key` opens the list of servers to
+    start, `model_key` that of servers and models.
     """
     if activity:
         return activity
@@ -66,6 +68,9 @@ def welcome_text(
         text = text.format(url=endpoint.base_url)
     else:
         text = result.error_message
+    if result.locked:
+        asking = _("{key} opens the list of servers, where a key can be typed.")
+        return f"{text}\n\n{asking.format(key=model_key)}"
     offer = _("{key} starts a server on this machine, or finds another one.").format(key=start_key)
     writing = _("You can write meanwhile; qchat notices when a server becomes reachable.")
     return f"{text}\n\n{offer}\n\n{writing}"

@@ -8,6 +8,7 @@ from rich.style import Style
 
 from ...sanitize import clean
 from .emphasis import emphasis_rule, strikethrough_rule
+from .footnotes import footnote_rule
 from .formulas import to_line
 from .formulas.symbols import SUBSCRIPTS, SUPERSCRIPTS
 from .line import Span
@@ -34,6 +35,7 @@ def make_parser() -> "MarkdownIt":
     # The splitter has already taken out lists, quotations and fences; their markers are text here.
     markdown.disable(["list", "blockquote", "fence"])
     markdown.inline.ruler.before("escape", "formula", formula_rule)
+    markdown.inline.ruler.before("link", "footnote", footnote_rule)
     markdown.inline.ruler.at("emphasis", emphasis_rule)
     markdown.inline.ruler.at("strikethrough", strikethrough_rule)
     return markdown

@@ -16,12 +16,14 @@ class Line(NamedTuple):
 
     `lead` is the number of cells at the beginning that are no text (bars, bullets, indentation).
     `soft` is what the source has between this line and the next one at a soft wrap (a space, or
-    nothing), None where the line ends in the source.
+    nothing), None where the line ends in the source. `row` is the number of the row of a table,
+    among those of its piece, to which the line belongs, None for its head and its rules.
     """
 
     segments: tuple[Segment, ...]
     lead: int = 0
     soft: str | None = None
+    row: int | None = None
 
     @property
     def text(self) -> str:

@@ -9,6 +9,7 @@ _labels: Final = re.compile(r"\[([^\[\]\n]+)\]").findall
 
 class References(dict[str, str]):
     """The source of each definition by its normalized label; `uses` are the labels in the text.
+    `footnotes` are the labels of footnotes (``[^label]: text``).
 
     Grows with the text: a definition may stand after its use.
     """
@@ -16,6 +17,7 @@ class References(dict[str, str]):
     def __init__(self) -> None:
         super().__init__()
         self.uses: set[str] = set()
+        self.footnotes: set[str] = set()
         self._open: str | None = None  # a label whose URL is expected on the next line
 
     def add_line(self, line: str) -> None:
@@ -24,7 +26,9 @@ class References(dict[str, str]):
         if label is not None and line.strip() and not _match_definition(line):
             self.setdefault(normalized(label), f"[{label}]:\n{line}")
         match = _match_definition(line)
-        if match is None or match[1].startswith("^"):
+        if match is not None and match[1].startswith("^"):
+            self.footnotes.add(normalized(match[1][1:]))
+        elif match is None:
             self.uses.update(map(normalized, _labels(line)))
         elif match[2]:
             self.setdefault(normalized(match[1]), line)

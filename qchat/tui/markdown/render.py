@@ -8,6 +8,8 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from .code import highlight, language_of
+from .details import without_details
+from .footnotes import marked_notes
 from .formulas import to_lines
 from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line
@@ -48,7 +50,8 @@ class Renderer:
 
         `first` says that no piece stands above, so no blank line is added. Never raises.
         """
-        lines = list(self._lines(piece, self.width, references or References(), 0))
+        known = References() if references is None else references
+        lines = list(self._lines(piece, self.width, known, 0))
         if lines and not first and needs_blank_line(piece):
             lines.insert(0, Line(()))
         return lines
@@ -97,9 +100,8 @@ class Renderer:
         return [(" " * padding, None), (marker, style)] if marker else [(" " * indent, None)]
 
     def _flow_lines(self, source: str, width: int, references: References) -> Iterator[Line]:
-        env: dict[str, Any] = {}
-        if references and "[" in source:
-            self._parser.parse("\n".join(references.values()), env)
+        source = marked_notes(source, references.footnotes)
+        env = self._environment(source, references)
         tokens = self._parser.parse(source, env)
         style = self.palette.text
         needs_blank = False
@@ -119,7 +121,9 @@ class Renderer:
             elif token.type == "code_block":
                 yield from self._indented_code(token.content.rstrip("\n"), width)
             elif token.content:  # HTML is shown as its source
-                yield from self._text_lines(token.content.rstrip("\n"), self.palette.text, width)
+                text = without_details(token.content).rstrip("\n")
+                if text:
+                    yield from self._text_lines(text, self.palette.text, width)
 
     def _unused_definitions(
         self, source: str, width: int, references: References
@@ -212,10 +216,15 @@ class Renderer:
         drawn_head = head if piece is first else None
         yield from grid_lines(drawn_head, rows, widths, alignments, self.palette, ruled=ruled)
 
-    def _cell_spans(self, text: str, references: References, style: Style) -> list[Span]:
-        env: dict[str, Any] = {}
-        if references and "[" in text:
+    def _environment(self, source: str, references: References) -> dict[str, Any]:
+        """Return what markdown-it has to know of the rest of the text: definitions, footnotes."""
+        env: dict[str, Any] = {"footnotes": references.footnotes}
+        if references and "[" in source:
             self._parser.parse("\n".join(references.values()), env)
+        return env
+
+    def _cell_spans(self, text: str, references: References, style: Style) -> list[Span]:
+        env = self._environment(text, references)
         tokens = self._parser.parseInline(text, env)
         return inline_spans(tokens[0].children or (), self.palette, style) or [("", style)]
 
@@ -261,7 +270,9 @@ def _with_lead(line: Line, lead: Sequence[Span]) -> Line:
     if not lead:
         return line
     previous = make_line([], lead)
-    return Line((*previous.segments, *line.segments), previous.lead + line.lead, line.soft)
+    return Line(
+        (*previous.segments, *line.segments), previous.lead + line.lead, line.soft, line.row
+    )
 
 
 def _alignment(cell: str) -> str:

@@ -82,7 +82,8 @@ def grid_lines(
     for number, row in enumerate(rows):
         if ruled and (number or head is None):
             yield _rule(widths, "┈", "┼", palette)
-        yield from _row(row, widths, aligns, palette)
+        for line in _row(row, widths, aligns, palette):
+            yield line._replace(row=number)
 
 
 def needs_wrapping(rows: Sequence[Sequence[Cell]], widths: Sequence[int]) -> bool:
@@ -122,9 +123,9 @@ def record_lines(
     head: Sequence[Cell], rows: Sequence[Sequence[Cell]], available: int, palette: Palette
 ) -> Iterator[Line]:
     """Yield each row as a list of ``name: value`` lines, for a table too wide for the screen."""
-    for row in rows:
+    for number, row in enumerate(rows):
         yield make_line([], [("─" * min(available, 12), palette.rule)])
         for name, cell in zip(head, row, strict=True):
             label: Cell = [*name, (": ", palette.dim)] if name else []
             for spans, soft in wrap([*label, *cell], available):
-                yield make_line(spans, soft=soft)
+                yield make_line(spans, soft=soft)._replace(row=number)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..markdown import PieceKind
+from ..markdown import Piece, PieceKind
 from .layout import Layout, Position
 from .message import Block, Section
 
@@ -10,12 +10,9 @@ from .message import Block, Section
 def starts_code_block(block: Block) -> bool:
     """Return whether a block is the beginning of a code block."""
     piece = block.piece
-    return (
-        block.section is Section.BODY
-        and piece is not None
-        and piece.kind is PieceKind.CODE
-        and piece.head is None
-    )
+    if block.section is not Section.BODY or piece is None or piece.head is not None:
+        return False
+    return piece.kind is PieceKind.CODE or bool(_code_in(piece))
 
 
 def find_code_block(layout: Layout, start: tuple[int, int], step: int) -> tuple[int, int] | None:
@@ -28,7 +25,7 @@ def find_code_block(layout: Layout, start: tuple[int, int], step: int) -> tuple[
     stop = -1 if step < 0 else len(views)
     for index in range(min(start[0], len(views) - 1), stop, step):
         text = views[index].message.text
-        if views[index].message.role != "assistant" or not ("```" in text or "~~~" in text):
+        if views[index].message.role != "assistant" or not _may_have_code(text):
             continue
         layout.draw(Position(index, 0, 0))
         numbers = [
@@ -43,9 +40,14 @@ def find_code_block(layout: Layout, start: tuple[int, int], step: int) -> tuple[
 
 
 def code_block_text(layout: Layout, index: int, number: int) -> str:
-    """Return the whole code of the code block that begins at a block."""
+    """Return the whole code of the code block that begins at a block.
+
+    Of a quotation with several it is the last.
+    """
     blocks = layout.messages[index].blocks
     head = blocks[number].piece
+    if head is not None and head.kind is not PieceKind.CODE:
+        return _code_in(head)[-1]
     lines = [
         line
         for block in blocks
@@ -53,6 +55,18 @@ def code_block_text(layout: Layout, index: int, number: int) -> str:
         for line in block.piece.lines
     ]
     return "".join(lines).removesuffix("\n")
+
+
+def _code_in(piece: Piece) -> list[str]:
+    from ..markdown.code_blocks import code_in
+
+    return code_in(piece)
+
+
+def _may_have_code(text: str) -> bool:
+    from ..markdown.code_blocks import may_have_code
+
+    return may_have_code(text)
 
 
 def find_text(layout: Layout, index: int, terms: Sequence[str]) -> tuple[int, int]:

@@ -179,7 +179,6 @@ class MessageView:
         old = self.message
         self.message = _sanitize(message)
         same = (old.text, old.reasoning) == (self.message.text, self.message.reasoning)
-        references = len(self.references or ())
         resumes = self.is_streaming and old.state is not MessageState.STREAMING
         if not same or resumes or not self.is_split:
             self.is_split = False
@@ -189,7 +188,8 @@ class MessageView:
         if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
-        if references:
+        known = self.references
+        if known is not None and (known or known.footnotes):
             self._block_cache.clear()  # a late link definition changes the blocks before it
         self.rebuild(width)
 

@@ -1,10 +1,11 @@
 """Converts a selection of cells to text: whole blocks to their source, parts to their text."""
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from ..markdown import Line, PieceKind
+from ..markdown import Line, Piece, PieceKind
 from .layout import Layout, Position
 from .message import Block, Section
 
@@ -63,11 +64,31 @@ def _block_text(layout: Layout, position: Position, start: Position, end: Positi
         return None
     if begin <= _text_start(lines) and stop >= _text_end(lines):
         return block.piece.source
+    if block.piece.kind is PieceKind.TABLE:
+        stop_line = stop[0] + (stop[1] > 0)
+        table = _table_source(block.piece, lines[begin[0] : stop_line], alone=first and last)
+        if table is not None:
+            return table
     text = _join_lines(lines, begin, stop)
     if text is None or not block.piece.continues or stop < _text_end(lines):
         return text
     source = block.piece.source
     return text + source[len(source.rstrip()) :]  # the space at which its last line was split
+
+
+def _table_source(piece: Piece, lines: Sequence[Line], *, alone: bool) -> str | None:
+    """Return the rows of a table that are selected, with its head, as Markdown.
+
+    `alone`: nothing outside of the piece is selected; then None where no more than one row is: a
+    reader wants its text.
+    """
+    rows = sorted({line.row for line in lines if line.row is not None})
+    has_head = any(line.row is None and line.content.strip() for line in lines)
+    if alone and len(rows) + has_head < 2:
+        return None
+    source = piece.lines[2:] if piece.head is None else piece.lines
+    head = (piece.head or piece).lines[:2] if alone or piece.head is None else []
+    return "".join([*head, *(source[row] for row in rows)]).removesuffix("\n")
 
 
 def _text_start(lines: list[Line]) -> tuple[int, int]:
