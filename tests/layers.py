@@ -142,7 +142,7 @@ TUI = Layers(
         # Widgets, and what they use: every module that is named nowhere.
         ("transcript", "composer", "actions", "screens", "servers", "widgets"),
         ("chat", "overlays", "quitting"),
-        ("app", "parts", "action_handlers"),
+        ("app", "parts", "action_handlers", "state_view"),
         ("command",),
     ),
     rest=1,

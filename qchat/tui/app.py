@@ -2,32 +2,30 @@
 
 import asyncio
 import inspect
-import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
+from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
-from textual.notifications import SeverityLevel
 
 from ..errors import Exit, QchatError
 from ..i18n import _
-from ..sanitize import one_line
-from ..tasks import run_supervised
 from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
 from .chat.conversation import Conversation
-from .chat.status import status_parts
-from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
-from .launch import LaunchOptions, welcome_text
+from .launch import LaunchOptions
 from .parts import ChatParts, import_for_first_answer
 from .servers.monitor import ServerMonitor
-from .themes import THEMES, first_theme, theme_after, theme_named
+from .state_view import LOW, StateView
+from .supervised_app import SupervisedApp
+from .theme_switcher import ThemeSwitcher
+from .themes import OWN_THEMES
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 from .window import StateChanged
@@ -35,18 +33,17 @@ from .window import StateChanged
 if TYPE_CHECKING:
     from ..store import Store
     from .chat.titles import TitleGenerator
+    from .terminal_background import BackgroundReported
     from .widgets.sidebar import Sidebar
+    from .widgets.welcome import Welcome
 
 _CHECKPOINT_SECONDS = 1.0
 
-_log = logging.getLogger(__name__)
 
-
-class ChatApp(App[int], inherit_bindings=False):
+class ChatApp(SupervisedApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
 
-    `parts` are what it is made of. `fault` is the first unexpected exception, after which the chat
-    went on.
+    `parts` are what it is made of.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -54,6 +51,9 @@ class ChatApp(App[int], inherit_bindings=False):
     Screen { background: $background; layers: default over; }
     ToastRack { dock: top; align: right top; }
     Toast { max-width: 80%; }
+    #writing { height: auto; }
+    .-low TitleBar { display: none; }
+    .-low Composer, .-low Composer:focus { border: none; padding: 0 0 0 2; max-height: 5; }
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class ChatApp(App[int], inherit_bindings=False):
         self._start = start
         self._open_store = open_store
         self.keymap = keymap or Keymap()
-        self.fault: Exception | None = None
         self._open_failure: QchatError | None = None
         self.parts = ChatParts(
             self,
@@ -78,6 +77,7 @@ class ChatApp(App[int], inherit_bindings=False):
         self.transcript = self.parts.transcript
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
+        self.state_view = StateView(self, self.parts, self.keymap, start)
         self.handlers = {
             **action_handlers(self.parts),
             "palette": ActionHandler(lambda _: self._show_palette()),
@@ -86,9 +86,10 @@ class ChatApp(App[int], inherit_bindings=False):
         }
         self._collector = GarbageCollection()
         self._submitted_early = False
-        for theme in THEMES.values():
+        for theme in OWN_THEMES.values():
             self.register_theme(theme)
-        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        self._themes = ThemeSwitcher(self, start.settings, start.tui.theme, no_color=self.no_color)
+        self.theme = self._themes.first
         self._variables = self.get_css_variables()
         self.stylesheet.set_variables(self._variables)
         for binding in self.keymap.bindings():
@@ -98,6 +99,11 @@ class ChatApp(App[int], inherit_bindings=False):
     def failure(self) -> QchatError | None:
         """Why the store could not be opened, or the draft not be stored."""
         return self._open_failure or self.parts.quit_handler.failure
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the store is being closed, or is closed."""
+        return self.parts.quit_handler.closing
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Remove colours where the theme has none."""
@@ -113,18 +119,18 @@ class ChatApp(App[int], inherit_bindings=False):
     # -- opening and closing ---------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """Transcript, composer, status line; the sidebar is mounted when the store is open."""
+        """The column of the conversation; the sidebar is mounted when the store is open."""
+        self._fit_height(self.size.height)
+        self.state_view.fit(self.size.width)
+        yield self.parts.title_bar
         yield self.transcript
-        yield self.parts.notes
-        yield CompletionList()
-        yield self.composer
-        yield self.parts.status_line
+        yield self.parts.writing_area
 
     def on_mount(self) -> None:
         """Open the store after the first paint."""
         self.composer.focus()
-        self._show_status("")
-        asyncio.get_running_loop().set_exception_handler(self._report_callback_error)
+        self.state_view.show_edges()
+        asyncio.get_running_loop().set_exception_handler(self.report_callback_error)
         self.call_after_refresh(lambda: self.spawn(self._open()))
 
     async def _open(self) -> None:
@@ -143,7 +149,8 @@ class ChatApp(App[int], inherit_bindings=False):
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(self._preload, thread=True)
-        self.spawn(self._mount_sidebar())
+        self.spawn(self._mount_rest())
+        self._ask_background()
         self.supervise(_("Watching the server"), self.parts.monitor.run)
         self.supervise(_("Saving the conversation"), self._save_periodically)
         if self._start.question:
@@ -163,12 +170,64 @@ class ChatApp(App[int], inherit_bindings=False):
             self.conversation.checkpoint()
             self._collector.tick(busy=self.conversation.has_pending_answers)
 
-    async def _mount_sidebar(self) -> None:
-        await self.screen_stack[0].mount(self.parts.sidebar, before=0)
+    async def _mount_rest(self) -> None:
+        screen = self.screen_stack[0]
+        await screen.mount(self.parts.sidebar, before=0)
         await self.parts.sidebar.start()
+        await screen.mount(self.parts.welcome, before=self.transcript)
+        await self.state_view.open_welcome()
+
+    def _ask_background(self) -> None:
+        """Ask the terminal for its background; see `ThemeSwitcher`."""
+        from .terminal_background import ChatDriver
+
+        if isinstance(self._driver, ChatDriver):
+            self._driver.ask_background()
+
+    def on_background_reported(self, event: "BackgroundReported") -> None:
+        """Use the theme for the terminal's background, unless the reply is late."""
+        theme = self._themes.background_reported(event.dark)
+        if theme is not None and event.is_in_time:
+            self.theme = theme
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, which also takes the replies of a terminal that was asked."""
+        driver = super().get_driver_class()
+        if driver.__name__ != "LinuxDriver":
+            return driver
+        from .terminal_background import ChatDriver
+
+        return ChatDriver
+
+    def _fit_height(self, rows: int) -> None:
+        self.screen_stack[0].set_class(rows < LOW, "-low")
+
+    @on(Transcript.Resized)
+    def _align(self, event: Transcript.Resized) -> None:
+        # The composer has the edges of the text above it.
+        self.state_view.fit(event.width)
+
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        self.state_view.show_edges()
+
+    def on_welcome_chosen(self, event: "Welcome.Chosen") -> None:
+        """Do what was chosen."""
+        self.state_view.choose(event.choice)
+
+    def on_composer_below(self) -> None:
+        """Choose from the welcome screen."""
+        if self.parts.is_made("welcome") and self.parts.welcome.display:
+            self.parts.welcome.focus()
+
+    def on_welcome_left(self, event: "Welcome.Left") -> None:
+        """Write."""
+        self.composer.focus()
+        self.composer.put(event.typed)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the sidebar to the new width."""
+        """Fit to the new size."""
+        self._fit_height(event.size.height)
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
 
@@ -179,68 +238,6 @@ class ChatApp(App[int], inherit_bindings=False):
             self.parts.title_generator.stop()
         self.conversation.abandon()
         self._collector.close()
-
-    # -- `Window`, for the parts -----------------------------------------------------------
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in the background; report its exception."""
-        self.run_worker(self._reported(work), exit_on_error=True)
-
-    def follow(self, work: Awaitable[object]) -> None:
-        """Report the exception of something that has been started already."""
-        self.spawn(_awaited(work))
-
-    def supervise(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `work` for as long as the window is open; report its exception and restart it."""
-
-        async def attempt() -> None:
-            try:
-                await work()
-            except Exception as e:
-                if self.parts.quit_handler.closing:
-                    return  # the store is closed
-                if not isinstance(e, QchatError):
-                    self.fault = self.fault or e
-                raise
-
-        def report(text: str) -> None:
-            self.say(_("{text}. It is restarted.").format(text=text), error=True, seconds=10)
-
-        self.run_worker(run_supervised(name, attempt, report=report), exit_on_error=True)
-
-    def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
-        """Show a sentence in the corner for some seconds; never the same one twice at a time."""
-        if not any(note.message == text and not note.has_expired for note in self._notifications):
-            severity: SeverityLevel = "error" if error else "information"
-            self.notify(text, severity=severity, markup=False, timeout=seconds)
-
-    async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as e:
-            self._report(e)
-
-    def _report_callback_error(
-        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
-    ) -> None:
-        # An exception in a callback of the event loop, such as the end of a request.
-        if isinstance(error := context.get("exception"), Exception):
-            self._report(error)
-        else:
-            loop.default_exception_handler(context)
-
-    def _report(self, error: Exception) -> None:
-        """Log and show an error; the chat goes on, whatever it was."""
-        text = str(error)
-        if not isinstance(error, QchatError):
-            if self.parts.quit_handler.closing:
-                return  # the store is closed
-            _log.error("unexpected error", exc_info=error)
-            self.fault = self.fault or error
-            text = _("{kind}: {message}. This is a bug in qchat; the chat goes on.")
-            message = one_line(str(error)).rstrip(".")
-            text = text.format(kind=type(error).__name__, message=message)
-        self.say(text, error=True, seconds=10)
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None:
@@ -253,27 +250,7 @@ class ChatApp(App[int], inherit_bindings=False):
 
     @on(StateChanged)
     def _redraw_state(self) -> None:
-        parts, result, label = self.parts, self.parts.monitor.result, self.keymap.shown
-        if parts.is_made("sidebar"):
-            parts.sidebar.state_changed()
-        activity = parts.server_actions.activity if parts.is_made("server_actions") else ""
-        self._show_status(activity)
-        queue = [message.text for message in self.conversation.drafts.queue]
-        editing = parts.message_actions.note if self.conversation.drafts.edited else ""
-        parts.notes.show(queue, label("unqueue"), editing)
-        if result is not None:
-            endpoint = parts.settings.current.endpoint
-            self.transcript.placeholder = welcome_text(
-                endpoint, result, activity, start_key=label("start"), help_key=label("help")
-            )
-            if not self.transcript.messages:
-                self.transcript.refresh()
-
-    def _show_status(self, activity: str) -> None:
-        settings, monitor = self.parts.settings, self.parts.monitor
-        self.parts.status_line.show(
-            status_parts(self.conversation, settings, monitor, self.keymap, activity)
-        )
+        self.state_view.redraw()
 
     @on(ServerMonitor.EndpointResolved)
     def _replace_endpoint(self, event: ServerMonitor.EndpointResolved) -> None:
@@ -363,7 +340,7 @@ class ChatApp(App[int], inherit_bindings=False):
         try:
             work = handler.run(argument)
         except Exception as e:
-            self._report(e)
+            self.report(e)
             return
         if inspect.iscoroutine(work):
             self.spawn(work)
@@ -391,9 +368,8 @@ class ChatApp(App[int], inherit_bindings=False):
 
     def _choose_theme(self, name: str) -> None:
         """Use another theme, without a name the next one. Raises `UsageError`."""
-        self.theme = theme_named(name) if name else theme_after(self.theme)
-        self.say(_("Theme: {name}").format(name=self.theme))
+        current = self.theme
+        self._themes.choose(name, current, self._set_theme, lambda: self._set_theme(current))
 
-
-async def _awaited(work: Awaitable[object]) -> None:
-    await work
+    def _set_theme(self, name: str) -> None:
+        self.theme = name

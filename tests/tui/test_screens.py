@@ -13,10 +13,11 @@ from qchat.settings import TuiSettings, load
 from qchat.store import MessageState, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
+from qchat.tui.screens.theme_picker import ThemePicker
 from qchat.tui.themes import THEMES, first_theme
 
 from ..config_file import write_config
-from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in
+from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in, window
 from .screens import assert_screen, screen, strips
 from .waiting import wait_until
 
@@ -78,7 +79,7 @@ async def opened(app: ChatApp) -> None:
 async def test_nothing_yet(tmp_path: Path) -> None:
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.parts.monitor.reachable is False)
+            await wait_until(lambda: "Start a server" in screen(app))
             await pilot.pause()
             assert_screen(app, "nothing-yet")
 
@@ -136,14 +137,27 @@ async def test_every_theme(store_folder: Path) -> None:
                 assert (colours == {"default"}) == (name == "no-color"), (name, colours)
                 colour_sets.add(frozenset(colours))
             assert len(colour_sets) == len(THEMES)
-            await type_in(app, "/theme")
-            await wait_until(lambda: app.theme == "dark")
             await type_in(app, "/theme pink")
             await wait_until(lambda: "pink" in toasts(app))
-            assert app.theme == "dark"
+            assert app.theme == name
+
+
+async def test_the_list_of_themes_shows_each_before_it_is_chosen(tmp_path: Path) -> None:
+    async with window(tmp_path) as (app, pilot):
+        await type_in(app, "/theme")
+        await wait_until(lambda: isinstance(app.screen, ThemePicker))
+        await pilot.press("down")
+        await wait_until(lambda: app.theme == "light")
+        await pilot.press("escape")
+        await wait_until(lambda: app.theme == "dark")
+        await type_in(app, "/theme")
+        await wait_until(lambda: isinstance(app.screen, ThemePicker))
+        await pilot.press(*"gruv", "enter")
+        await wait_until(lambda: app.theme == "gruvbox")
 
 
 def test_the_theme_to_begin_with() -> None:
+    assert first_theme("auto", no_color=False, dark=False) == "light"
     assert first_theme("auto", no_color=False) == "dark"
     assert first_theme("auto", no_color=True) == "no-color"
     assert first_theme("light", no_color=True) == "light"

@@ -23,7 +23,6 @@ class ChipTextArea(TextArea):
             id=id,
             soft_wrap=True,
             show_line_numbers=False,
-            compact=True,
             highlight_cursor_line=False,
             placeholder=placeholder,
         )

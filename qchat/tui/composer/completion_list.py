@@ -16,7 +16,7 @@ class CompletionList(Static):
         display: none;
         height: auto;
         max-height: 8;
-        padding: 0 2;
+        padding: 0 1;
         background: $panel;
     }
     """

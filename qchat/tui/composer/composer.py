@@ -6,7 +6,9 @@ from functools import partial
 from typing import Final
 
 from textual import events, work
+from textual.geometry import Region
 from textual.message import Message as Event
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import TextArea
 
@@ -19,6 +21,7 @@ from .chip_text_area import ChipTextArea
 from .chips import Draft, folded
 from .completion_list import CompletionList
 from .history import History
+from .prompt_mark import with_prompt_mark
 
 _BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracketed paste
 _ENTER_DELAY: Final = 0.03  # seconds
@@ -33,12 +36,12 @@ class Composer(ChipTextArea):
     DEFAULT_CSS = """
     Composer {
         height: auto;
-        max-height: 8;
-        border: none;
-        padding: 0 2;
-        background: $surface;
+        max-height: 10;
+        border: round $border;
+        padding: 0 1 0 3;
+        background: $background;
     }
-    Composer:focus { border: none; }
+    Composer:focus { border: round $primary; background-tint: $foreground 0%; }
     """
 
     class Sent(Event):
@@ -55,14 +58,12 @@ class Composer(ChipTextArea):
     class Older(Event):
         """Posted to request the earlier questions; answer with `walk`."""
 
-    def __init__(
-        self, *, id: str | None = None, options: TuiSettings | None = None, help_key: str = "F1"
-    ) -> None:
+    class Below(Event):
+        """Posted for Down where nothing is written: what stands above is to be chosen from."""
+
+    def __init__(self, *, id: str | None = None, options: TuiSettings | None = None) -> None:
         self._options = options or TuiSettings()
-        placeholder = _("Ask anything. Enter: send · Ctrl+J: new line · {key}: help")
-        if self._enter_inserts_newline:
-            placeholder = _("Ask anything. Ctrl+J: send · Enter: new line · {key}: help")
-        super().__init__(id=id, placeholder=placeholder.format(key=help_key))
+        super().__init__(id=id, placeholder=_("Ask anything; / for commands"))
         self._last_key = 0.0
         self._pending_enter: Timer | None = None
         self._history: History | None = None
@@ -102,6 +103,10 @@ class Composer(ChipTextArea):
         """Replace the draft, and leave the history."""
         self._history = self._draft_at_request = None
         super().fill(draft)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Render the field with its prompt mark."""
+        return with_prompt_mark(self, super().render_lines(crop), crop)
 
     # -- keys ------------------------------------------------------------------------------
 
@@ -146,6 +151,8 @@ class Composer(ChipTextArea):
             self._request_history()
         elif key == "down" and self._at_last_row and self._history is not None:
             self._step_history(-1)
+        elif key == "down" and not self.text:
+            self.post_message(self.Below())
         else:
             return False
         return True
