@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.color import Color
 from rich.style import Style
-from textual.color import Color
 
 from qchat.settings import THEME_NAMES, Settings, load
+from qchat.tui.markdown.code import highlight
+from qchat.tui.markdown.contrast import contrast_ratio
 from qchat.tui.terminal_background import ReplyFilter, is_dark
 from qchat.tui.theme_switcher import ThemeSwitcher
 from qchat.tui.themes import THEMES
-from qchat.tui.transcript.theme_palette import contrast_ratio, palette_of
+from qchat.tui.transcript.theme_palette import palette_of
 
 from .chat_app import window
 
@@ -21,19 +23,26 @@ REPLY = "\x1b]11;rgb:1e1e/2020/2222\x1b\\"
 TYPED = st.text(alphabet="ab;1]\\中", max_size=20)
 
 
-def ratio(style: Style, background: Color) -> float:
-    assert style.color is not None and style.color.triplet is not None
-    return contrast_ratio(Color(*style.color.triplet), background)
+def ratio(style: Style, background: str) -> float:
+    assert style.color is not None
+    ground = Color.parse(background).get_truecolor()
+    return contrast_ratio(style.color.get_truecolor(), ground)
 
 
 @pytest.mark.parametrize("name", [name for name in THEME_NAMES if name != "no-color"])
 def test_all_text_is_readable(name: str) -> None:
     theme = THEMES[name]
-    palette, background = palette_of(theme), Color.parse(theme.background or "")
+    palette, background = palette_of(theme), theme.background or ""
     for style in (palette.heading2, palette.code, palette.link, palette.user, palette.error):
         assert ratio(style, background) >= 4.5, (name, style)
     for style in (palette.dim, palette.label, palette.rule):
         assert ratio(style, background) >= 3, (name, style)
+    code = 'def f(n: int) -> str:\n    """Text."""\n    return f\'{n:x}\'  # why\n'
+    assert palette.code_block.bgcolor is not None
+    for line in highlight(code, "", "python", palette.pygments_style, palette.code_block):
+        for part, token in line:
+            if token is not None and token.color is not None:
+                assert ratio(token, palette.code_block.bgcolor.name) >= 4.5, (name, part)
 
 
 def test_there_are_dark_and_light_themes() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from typing import Final
 
 from ...i18n import _
 from ...sanitize import one_line
@@ -10,6 +11,9 @@ from ..servers.monitor import ServerMonitor
 from ..widgets.status_line import KeyHint, StatusPart
 from .active_settings import CONTEXT_WARNING_SHARE, ActiveSettings
 from .conversation import Conversation
+
+_SLOW_SECONDS: Final = 0.2
+"""The latency from which it is shown: a faster server is as good as one on this machine."""
 
 
 class Focus(Enum):
@@ -27,7 +31,7 @@ def title_parts(settings: ActiveSettings, monitor: ServerMonitor) -> Sequence[St
     sign = {None: "…", True: "●", False: "○"}[monitor.reachable]
     thinking = {None: "", True: _("thinking"), False: _("no thinking")}
     latency = ""
-    if result is not None and result.seconds is not None:
+    if result is not None and result.seconds is not None and result.seconds >= _SLOW_SECONDS:
         latency = _("{n:.0f} ms").format(n=result.seconds * 1000)
     model = one_line(settings.current.model or "")
     if not model and result is not None and len(result.models) == 1:

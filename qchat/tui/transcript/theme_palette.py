@@ -6,6 +6,7 @@ from textual.color import Color
 from textual.theme import Theme
 
 from ..markdown import DARK, Palette
+from ..markdown.contrast import readable
 from ..markdown.palette import HIGH_CONTRAST, LIGHT, NO_COLOR, make_palette
 
 _PALETTES: Final = {
@@ -23,10 +24,7 @@ _CODE_STYLES: Final = {
     "solarized-dark": "solarized-dark",
     "solarized-light": "solarized-light",
 }
-TEXT_CONTRAST: Final = 4.5
-"""WCAG's least contrast ratio of text to its background."""
 _FAINT_CONTRAST: Final = 3.0  # of what is dim on purpose
-_STEPS: Final = 20
 
 
 def palette_of(theme: Theme) -> Palette:
@@ -46,44 +44,17 @@ def _derived(theme: Theme) -> Palette:
     foreground = Color.parse(theme.foreground or ("#e0e0e0" if theme.dark else "#202020"))
     code_background = background.blend(foreground, 0.07)
 
-    def text(name: str | None, fallback: str, on: Color = background) -> str:
-        color = Color.parse(name or fallback)
-        return readable(color, on, foreground, TEXT_CONTRAST).hex
+    def text(name: str | None, fallback: str) -> str:
+        return readable(Color.parse(name or fallback).hex, background.hex)
 
-    dim = readable(background.blend(foreground, 0.6), code_background, foreground, _FAINT_CONTRAST)
+    dim = readable(background.blend(foreground, 0.6).hex, code_background.hex, _FAINT_CONTRAST)
     return make_palette(
         accent=text(theme.primary, theme.primary),
         user=text(theme.secondary, theme.primary),
-        dim=dim.hex,
+        dim=dim,
         code=text(theme.warning, theme.primary),
         code_background=code_background.hex,
         error=text(theme.error, "#d32f2f"),
         success=text(theme.success, "#2e7d32"),
         pygments_style=_CODE_STYLES.get(theme.name, "one-dark" if theme.dark else "default"),
     )
-
-
-def readable(color: Color, background: Color, foreground: Color, contrast: float) -> Color:
-    """Blend a colour with the foreground until it has a contrast ratio to the background.
-
-    Where even the foreground has less, that is returned.
-    """
-    for step in range(_STEPS):
-        blended = color.blend(foreground, step / _STEPS)
-        if contrast_ratio(blended, background) >= contrast:
-            return blended
-    return foreground
-
-
-def contrast_ratio(one: Color, other: Color) -> float:
-    """Return the contrast ratio of two colours as WCAG 2 defines it, 1 to 21."""
-    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(color: Color) -> float:
-    def linear(channel: float) -> float:
-        return channel / 12.92 if channel <= 0.03928 else ((channel + 0.055) / 1.055) ** 2.4
-
-    red, green, blue = (linear(channel / 255) for channel in color.rgb)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
