@@ -39,6 +39,7 @@ TUI_KEYS: Mapping[str, str] = {
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
     "theme": _('the colours: "auto" (as the terminal is), or a name that /theme lists'),
+    "notify": _("whether a notification tells of an answer's end while you look elsewhere"),
     "titles": _("whether the model gives new conversations a title: true or false"),
 }
 THEME_NAMES: tuple[str, ...] = (
@@ -120,6 +121,7 @@ class TuiSettings:
     attach_kib: int = 256
     theme: str = "auto"
     titles: bool = True
+    notify: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
     system_prompt: str = ""
 

@@ -24,7 +24,7 @@ from .portable import parse as parse_document
 from .recorder import AnswerRecorder
 from .records import ROLES, Hit, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
-from .store import Store, StoreThread, open_store
+from .store import Store, StoreThread, open_store, open_store_or_memory
 from .text import title_of
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "StoredMessage",
     "is_database",
     "open_store",
+    "open_store_or_memory",
     "parse_document",
     "parse_messages",
     "readable",

@@ -18,6 +18,7 @@ from .text import maybe_storable, storable
 # No i, l, o, u: they are easily misread.
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH: Final = 10
+_CLOCK_SKEW: Final = 60_000  # milliseconds by which clocks of machines with one home may differ
 _number: Final = re.compile(r" \(\d\d?\)$")
 
 _COLUMNS: Final = (
@@ -91,7 +92,8 @@ class ConversationTable:
     ) -> list[StoredConversation]:
         """List pinned conversations first, then the most recently updated.
 
-        `archived` None means both kinds; `deleted` lists the deleted ones and no others.
+        `archived` None means both kinds; `deleted` lists the deleted ones and no others. Those
+        that were updated while the clock was ahead come last.
         """
         where = "deleted IS NOT NULL" if deleted else "deleted IS NULL"
         if archived is not None and not deleted:
@@ -99,8 +101,8 @@ class ConversationTable:
         with self._db.read() as c:
             rows = c.execute(
                 f"SELECT {_COLUMNS} FROM conversations WHERE {where} "  # noqa: S608
-                "ORDER BY pinned DESC, updated DESC, n DESC LIMIT ? OFFSET ?",
-                (-1 if limit is None else limit, offset),
+                "ORDER BY pinned DESC, updated > ?, updated DESC, n DESC LIMIT ? OFFSET ?",
+                (self._db.now() + _CLOCK_SKEW, -1 if limit is None else limit, offset),
             )
             return [_conversation(row) for row in rows]
 
@@ -110,11 +112,15 @@ class ConversationTable:
             return [row[0] for row in c.execute("SELECT id FROM conversations ORDER BY id")]
 
     def last(self) -> StoredConversation | None:
-        """The most recently updated conversation that is neither archived nor deleted."""
+        """The most recently updated conversation that is neither archived nor deleted.
+
+        One that was updated while the clock was ahead comes after those that were not.
+        """
         with self._db.read() as c:
             row = c.execute(
                 f"SELECT {_COLUMNS} FROM conversations WHERE deleted IS NULL AND archived = 0 "  # noqa: S608
-                "ORDER BY updated DESC, n DESC LIMIT 1"
+                "ORDER BY updated > ?, updated DESC, n DESC LIMIT 1",
+                (self._db.now() + _CLOCK_SKEW,),
             ).fetchone()
             return None if row is None else _conversation(row)
 

@@ -111,6 +111,14 @@ def open_read_only(folder: Path, clock: Clock) -> Database:
     raise explained(error, path) from error
 
 
+def open_in_memory(clock: Clock) -> Database:
+    """Open an empty database that is nowhere but in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, 0)
+    return Database(connection, Path(":memory:"), clock)
+
+
 def _file(path: Path) -> sqlite3.Connection:
     # The file is never opened here but through SQLite: closing it would drop SQLite's own locks.
     try:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from ..errors import UsageError
 from ..i18n import _, plural
 from ..json_types import JsonObject
 from ..settings import private_dir
@@ -15,14 +16,14 @@ from .conversations import ConversationTable
 from .database import Clock, Database
 from .errors import StoreError, StoreProblem
 from .messages import MessageTable
-from .opening import NAME, door, open_database, open_read_only
+from .opening import NAME, door, open_database, open_in_memory, open_read_only
 from .portable import Imported, Parsed
 from .records import Hit
 from .rows import stop, writers_of_streaming
 from .salvage import Salvaged, bring_back
 from .search import search
 from .text import storable
-from .writers import Writer, is_dead, sweep
+from .writers import UnsharedWriter, Writer, is_dead, sweep
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,13 +36,22 @@ class Store:
     """Conversations and their messages, kept in one SQLite file.
 
     `notice` is what the person should be told, or None: a damaged file was set aside (`aside` is
-    where), and so much of it was brought back. `stopped` counts answers that were cut off when
-    another qchat died. The methods may be called from any thread; each is one transaction.
+    where), and so much of it was brought back; or nothing is kept (`is_kept` is False), and why.
+    `stopped` counts answers that were cut off when another qchat died. The methods may be called
+    from any thread; each is one transaction.
     """
 
     def __init__(
-        self, database: Database, writer: Writer, *, salvaged: Salvaged | None, stopped: int
+        self,
+        database: Database,
+        writer: Writer,
+        *,
+        salvaged: Salvaged | None,
+        stopped: int,
+        unkept: str = "",
     ) -> None:
+        """`unkept`: why nothing of it is kept, '' where it is."""
+        self._unkept = unkept
         self.path = database.path
         self.aside = salvaged.path if salvaged else None
         self.stopped = stopped
@@ -59,7 +69,10 @@ class Store:
 
     @property
     def notice(self) -> str | None:
-        """A message about the damage met at the opening, or None."""
+        """A message about the damage met at the opening, or that nothing is kept, or None."""
+        if self._unkept:
+            text = _("{why} This chat is not kept: it is gone when the window closes.")
+            return text.format(why=self._unkept)
         salvaged = self._salvaged
         if salvaged is None:
             return None
@@ -91,6 +104,11 @@ class Store:
                 why=salvaged.error,
             )
         )
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is stored is on disk, not only in memory."""
+        return not self._unkept
 
     def search(self, text: str, *, limit: int = 50, archived: bool = True) -> list[Hit]:
         """Search for `text`: matching titles first, then messages, the newest first.
@@ -166,6 +184,27 @@ def open_store(folder: Path, clock: Clock = time.time, *, only_reading: bool = F
             raise
     database = open_read_only(folder, clock)
     return Store(database, Writer(folder / "writers"), salvaged=None, stopped=0)
+
+
+_TRANSIENT = (StoreProblem.READ_ONLY, StoreProblem.BUSY, StoreProblem.FULL)
+
+
+def open_store_or_memory(folder: Path, clock: Clock = time.time) -> Store:
+    """Open the store in this folder, or an empty one in memory where that can't be written now.
+
+    The latter's `notice` says so. Raises `StoreError` for a store that can be written but not
+    used, such as one of a newer qchat.
+    """
+    try:
+        return open_store(folder, clock)
+    except StoreError as e:
+        if e.problem not in _TRANSIENT:
+            raise
+        reason = str(e)
+    except UsageError as e:  # the folder can't be made
+        reason = str(e)
+    database = open_in_memory(clock)
+    return Store(database, UnsharedWriter(), salvaged=None, stopped=0, unkept=reason)
 
 
 def _open(folder: Path, clock: Clock) -> Store:

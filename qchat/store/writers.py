@@ -45,6 +45,19 @@ class Writer:
             self._lock.release()
 
 
+class UnsharedWriter(Writer):
+    """The writer of a store that no other process sees: it needs no lock."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def name(self) -> str:
+        """The name under which answers are written."""
+        if self._name is None:
+            self._name = secrets.token_hex(8)
+        return self._name
+
+
 def is_dead(folder: Path, name: str) -> bool:
     """Whether the process of this name has ended; in doubt it has not."""
     try:

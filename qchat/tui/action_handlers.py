@@ -32,7 +32,8 @@ def _conversation_runs(parts: ChatParts) -> dict[str, Run]:
         "rename": lambda title: parts.conversation_actions.rename(title),
         "pin": lambda _: parts.conversation_actions.pin(),
         "archive": lambda _: parts.conversation_actions.archive(),
-        "delete": lambda _: parts.conversation_actions.delete(),
+        "delete": lambda _: parts.conversation_actions.confirm_delete(),
+        "archived": lambda _: parts.conversation_actions.show_archived(),
         "restore": lambda _: parts.conversation_actions.restore(),
         "export": lambda arguments: parts.conversation_actions.export(arguments),
         "import": lambda name: parts.conversation_actions.import_(name),
@@ -91,6 +92,8 @@ def _window_runs(parts: ChatParts) -> dict[str, Run]:
         "copy_code": lambda _: transcript.action_copy_code(),
         "copy_message": lambda _: transcript.action_copy_message(),
         "unfold": lambda _: parts.composer.unfold(),
+        "undo_text": lambda _: parts.composer.undo(),
+        "redo_text": lambda _: parts.composer.redo(),
         "interrupt": lambda _: parts.quit_handler.interrupt(),
         "leave": lambda _: parts.quit_handler.quit(),
     }

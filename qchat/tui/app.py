@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,16 @@ from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
-from .chat.conversation import Conversation
+from .attention import Attention
+from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
 from .launch import LaunchOptions
 from .parts import ChatParts, import_for_first_answer
+from .reporting_app import ReportingApp
 from .servers.monitor import ServerMonitor
 from .state_view import LOW, StateView
-from .supervised_app import SupervisedApp
+from .terminal import redraw, suspend
 from .theme_switcher import ThemeSwitcher
 from .themes import OWN_THEMES
 from .threads import run_in_daemon_thread
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 _CHECKPOINT_SECONDS = 1.0
 
 
-class ChatApp(SupervisedApp, inherit_bindings=False):
+class ChatApp(ReportingApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
 
     `parts` are what it is made of.
@@ -73,6 +76,7 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
             is_blocked=self._is_blocked,
             write=self._write_to_terminal,
             edit_text=self._edit_text,
+            submit=self._submit,
         )
         self.transcript = self.parts.transcript
         self.composer = self.parts.composer
@@ -80,11 +84,16 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
         self.state_view = StateView(self, self.parts, self.keymap, start)
         self.handlers = {
             **action_handlers(self.parts),
+            "suspend": ActionHandler(lambda _: suspend(self)),
+            "redraw": ActionHandler(lambda _: redraw(self)),
             "palette": ActionHandler(lambda _: self._show_palette()),
             "theme": ActionHandler(self._choose_theme),
             "help": ActionHandler(lambda _: self._toggle_help()),
         }
         self._collector = GarbageCollection()
+        self._attention = Attention(
+            self._write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
+        )
         self._submitted_early = False
         for theme in OWN_THEMES.values():
             self.register_theme(theme)
@@ -96,14 +105,14 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
             self._bindings.bind(binding.key, binding.action, priority=True)
 
     @property
+    def is_closing(self) -> bool:
+        """Whether the window is being closed."""
+        return self.parts.quit_handler.closing
+
+    @property
     def failure(self) -> QchatError | None:
         """Why the store could not be opened, or the draft not be stored."""
         return self._open_failure or self.parts.quit_handler.failure
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether the store is being closed, or is closed."""
-        return self.parts.quit_handler.closing
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Remove colours where the theme has none."""
@@ -130,7 +139,7 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
         """Open the store after the first paint."""
         self.composer.focus()
         self.state_view.show_edges()
-        asyncio.get_running_loop().set_exception_handler(self.report_callback_error)
+        asyncio.get_running_loop().set_exception_handler(self._report_callback_error)
         self.call_after_refresh(lambda: self.spawn(self._open()))
 
     async def _open(self) -> None:
@@ -204,7 +213,6 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
 
     @on(Transcript.Resized)
     def _align(self, event: Transcript.Resized) -> None:
-        # The composer has the edges of the text above it.
         self.state_view.fit(event.width)
 
     @on(events.DescendantFocus)
@@ -231,13 +239,23 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
 
+    def on_app_focus(self) -> None:
+        """The user looks at the window again."""
+        self._attention.end()
+
     def on_unmount(self) -> None:
         """End requests, however the window ends."""
+        self._attention.end()
         asyncio.get_running_loop().set_exception_handler(None)
         if self.parts.is_made("title_generator"):
             self.parts.title_generator.stop()
         self.conversation.abandon()
         self._collector.close()
+
+    def _write_sequence(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+            self._driver.flush()
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None:
@@ -264,13 +282,17 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
             text += " " + _("{key} sends the last question again.").format(key=key)
         self.say(text, seconds=8)
 
-    @on(Conversation.RequestStarted)
+    @on(RequestStarted)
     def _stop_title_generation(self) -> None:
         if self.parts.is_made("title_generator"):
             self.parts.title_generator.stop()
 
-    @on(Conversation.AnswerCompleted)
-    def _generate_title(self, event: Conversation.AnswerCompleted) -> None:
+    @on(AnswerEnded)
+    def _notify_of_end(self, event: AnswerEnded) -> None:
+        self._attention.answer_ended(event.title, failed=event.failed)
+
+    @on(AnswerCompleted)
+    def _generate_title(self, event: AnswerCompleted) -> None:
         if self.conversation.is_open:
             generator = self.parts.title_generator
             self.spawn(generator.generate(event.conversation, event.endpoint, event.model))
@@ -293,7 +315,7 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
         actions = self.parts.conversation_actions
         self.spawn(actions.rename_to(event.conversation, event.title))
 
-    def on_composer_sent(self, event: Composer.Sent) -> None:
+    def _submit(self, event: Composer.Sent) -> None:
         """Submit. While the window opens or closes, the text stays in the composer."""
         if not self.conversation.is_open:
             self._submitted_early = True
@@ -340,7 +362,7 @@ class ChatApp(SupervisedApp, inherit_bindings=False):
         try:
             work = handler.run(argument)
         except Exception as e:
-            self.report(e)
+            self._report(e)
             return
         if inspect.iscoroutine(work):
             self.spawn(work)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ..i18n import _
+from .terminal import passed_through
 
 OSC_MAX: Final = 74_000
 """Bytes of text in one OSC 52 sequence; more than xterm and tmux take is dropped silently."""
@@ -47,11 +48,7 @@ def copy(
 def osc52(data: bytes, environ: Mapping[str, str]) -> str:
     """The OSC 52 sequence, wrapped for tmux or screen inside one of them."""
     plain = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"
-    if environ.get("TMUX"):
-        return "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
-    if environ.get("STY"):
-        return "\x1bP" + plain + "\x1b\\"
-    return plain
+    return passed_through(plain, environ)
 
 
 def _programs(environ: Mapping[str, str]) -> Iterator[list[str]]:

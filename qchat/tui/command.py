@@ -82,6 +82,13 @@ def tui(
     in_browser = _in_browser()
     if not (web or in_browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(_("qchat tui needs a terminal; use qchat ask in pipes and scripts."))
+    if not (web or in_browser) and os.environ.get("TERM") == "dumb":
+        text = _(
+            "This terminal can't show the chat (TERM=dumb). Use qchat ask, with --save and "
+            "--continue for a conversation, or qchat tui --web for a browser; or set TERM to what "
+            "the terminal is, such as xterm-256color."
+        )
+        raise UsageError(text)
     settings = settings_.load()
     endpoint = endpoints.resolve(
         settings, server=server, base_url=base_url, api_key_env=api_key_env
@@ -120,9 +127,9 @@ def tui(
     with ExitStack() as stack:
 
         def open_conversations() -> "Store":
-            from ..store import open_store
+            from ..store import open_store_or_memory
 
-            return stack.enter_context(open_store(settings.paths.data))
+            return stack.enter_context(open_store_or_memory(settings.paths.data))
 
         app = ChatApp(open_conversations, start, keymap)
         code = app.run() or 0

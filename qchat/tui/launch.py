@@ -52,10 +52,13 @@ def welcome_text(
     result: "ProbeResult | None",
     activity: str,
     model: str | None,
+    *,
+    model_key: str,
 ) -> Sequence[str]:
     """The paragraphs of an empty conversation: which server answers, or that there is none.
 
-    `activity` is something in progress, shown alone. `model` is the one that is chosen.
+    `activity` is something in progress, shown alone. `model` is the one that is chosen, `model_key`
+    opens the list of servers and models.
     """
     if activity:
         return (activity,)
@@ -69,6 +72,9 @@ def welcome_text(
         text = text.format(url=endpoint.base_url)
     else:
         text = result.error_message
+    if result.locked:
+        asking = _("{key} opens the list of servers, where a key can be typed.")
+        return (text, asking.format(key=model_key))
     writing = _("You can write meanwhile; qchat notices when a server becomes reachable.")
     return (text, writing)
 

@@ -1,6 +1,7 @@
 """The parts of the chat, and how they are connected."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,17 @@ from textual.containers import Vertical
 
 from .actions.action import Action
 from .actions.keymap import Keymap
+from .actions.menu import command_entries
 from .chat.active_settings import ActiveSettings
 from .chat.conversation import Conversation
 from .chat.drafts import Drafts
+from .composer.command_menu import CommandEntry
 from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .launch import LaunchOptions
 from .quitting import QuitHandler
 from .servers.monitor import ServerMonitor
+from .terminal import brackets_pastes
 from .transcript.transcript import Transcript
 from .widgets.composer_notes import ComposerNotes
 from .widgets.status_line import StatusLine, TitleBar
@@ -50,10 +54,11 @@ class ChatParts:
         is_blocked: Callable[[], bool],
         write: Callable[[str], None],
         edit_text: Callable[[str], Awaitable[str]],
+        submit: Callable[[Composer.Sent], None],
     ) -> None:
         """`perform` runs an action with its argument, `is_blocked` tells that a pending answer
         forbids it, `write` sends an escape sequence to the terminal, `edit_text` returns a text as
-        edited in the external editor."""
+        edited in the external editor, `submit` is called with what is sent from the composer."""
         self._window = window
         self._start = start
         self._keymap = keymap
@@ -64,7 +69,13 @@ class ChatParts:
         self.title_bar = TitleBar(id="title")
         self.transcript = Transcript(id="transcript", copy_key=keymap.shown("copy_code"))
         self.completions = CompletionList()
-        self.composer = Composer(id="composer", options=start.tui)
+        self.composer = Composer(
+            id="composer",
+            options=start.tui,
+            commands=self._commands,
+            brackets_pastes=brackets_pastes(os.environ),
+            submit=submit,
+        )
         self.notes = ComposerNotes(id="notes")
         self.status_line = StatusLine(id="status")
         self.writing_area = Vertical(
@@ -174,7 +185,13 @@ class ChatParts:
             self.message_actions,
             self._perform,
             self._is_blocked,
+            prompt_names=lambda: self.settings_actions.prompt_names(),
+            use_prompt=lambda name: self.settings_actions.use_prompt(name),
         )
+
+    def _commands(self) -> Sequence[CommandEntry]:
+        """The commands of the composer's menu: the actions, and the own system prompts."""
+        return command_entries(self.settings_actions.prompt_names())
 
     @cached_property
     def title_generator(self) -> "TitleGenerator":

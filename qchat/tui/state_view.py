@@ -61,7 +61,7 @@ class StateView:
         """Show the title bar and the status line."""
         parts, keymap = self._parts, self._keymap
         conversation, settings, monitor = parts.conversation, parts.settings, parts.monitor
-        parts.title_bar.show(conversation.title, title_parts(settings, monitor))
+        parts.title_bar.show(conversation.title, title_parts(conversation, settings, monitor))
         keys = key_hints(
             conversation,
             keymap,
@@ -124,7 +124,13 @@ class StateView:
 
         parts = self._parts
         endpoint, monitor = parts.settings.current.endpoint, parts.monitor
-        state = welcome_text(endpoint, monitor.result, self._activity, parts.settings.current.model)
+        state = welcome_text(
+            endpoint,
+            monitor.result,
+            self._activity,
+            parts.settings.current.model,
+            model_key=self._keymap.shown("model"),
+        )
         is_ready = bool(monitor.reachable)
         sign = {None: "…", True: "●", False: "○"}[monitor.reachable]
         choices = tuple(self._choices(is_reachable=monitor.reachable))

@@ -308,3 +308,15 @@ async def test_a_stop_before_the_first_word_closes_the_connection(
             await pilot.press("ctrl+c")
             await wait_until(lambda: last_state(app) is MessageState.STOPPED)
             await wait_until(lambda: server.log.in_flight == 0)
+
+
+async def test_a_tool_call_is_shown_with_its_arguments(tmp_path: Path, server: Running) -> None:
+    question = "hi [[answer:tool=get_weather]]"
+    with chat(tmp_path, server.base_url, question=question) as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
+            )
+            assert "Tool call: **`get_weather`**" in texts(app)[1]
+            assert '{"prompt":' in texts(app)[1]
+    assert "get_weather" in stored(tmp_path)[1][1]

@@ -100,7 +100,7 @@ async def test_a_chip_is_one_letter_for_the_cursor() -> None:
         assert desk.field.text == f"ax{LABEL}b"
         await pilot.press("right", "ctrl+w")
         assert desk.field.text == "axb"
-        await pilot.press("ctrl+z")
+        desk.field.undo()
         assert desk.field.text == f"ax{LABEL}b"
         await pilot.press("home", "right", "right", "right", "backspace")
         assert desk.field.text == "axb"

@@ -84,7 +84,9 @@ async def test_a_failure_during_the_answer_leaves_the_partial_answer(
 async def test_a_question_beyond_the_context_names_what_helps(
     tmp_path: Path, server: Running
 ) -> None:
-    helps = "Alt+Q edits the question · Alt+D removes messages · Ctrl+N begins a new conversation"
+    helps = (
+        "Alt+Q edits the question · Ctrl+Delete removes messages · Ctrl+N begins a new conversation"
+    )
     with chat(tmp_path, server.base_url, question="long [[fault:400_context]]") as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await wait_until(lambda: last_state(app) is MessageState.ERROR)
@@ -204,7 +206,7 @@ async def test_drop_and_undo(tmp_path: Path, server: Running) -> None:
     with chat(tmp_path, server.base_url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
             await ask(app, pilot, "one", "two")
-            await pilot.press("alt+d")
+            await pilot.press("ctrl+delete")
             await wait_until(lambda: texts(app) == ["one", "echo: one"])
             await type_in(app, "/drop")
             await wait_until(lambda: texts(app) == [])

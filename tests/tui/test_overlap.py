@@ -255,7 +255,7 @@ async def test_an_undo_that_failed_can_be_repeated(tmp_path: Path) -> None:
     (key,) = filled(tmp_path, "one")
     async with window(tmp_path) as (app, pilot):
         await app.conversation.show(key)
-        await pilot.press("alt+d")
+        await pilot.press("ctrl+delete")
         await wait_until(lambda: texts(app) == [])
         with failing(app.conversation.repository.store.messages, "set_leaf"):
             await pilot.press("alt+z")

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import pytest
-from textual.app import App
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 
 from qchat import parameters
@@ -26,32 +23,16 @@ from qchat.tui.servers.prober import LocalServer
 
 from ..config_file import write_config
 from ..faults import Running, running
+from .screen_app import ScreenApp, text_of
 from .screens import screen_text
 from .waiting import wait_until
 
-Result = TypeVar("Result")
 NOBODY = Endpoint("http://127.0.0.1:9/v1")
-
-
-class ScreenApp(App[None], Generic[Result]):
-    """An app that shows one screen, and its results."""
-
-    def __init__(self, screen: Screen[Result]) -> None:
-        super().__init__()
-        self._pushed = screen
-        self.results: list[Result | None] = []
-
-    def on_mount(self) -> None:
-        self.push_screen(self._pushed, self.results.append)
 
 
 def models_of(app: ScreenApp[ModelChoice | None]) -> list[tuple[Endpoint, str | None]]:
     """The servers and models that were picked."""
     return [(choice.endpoint, choice.model) for choice in app.results if choice is not None]
-
-
-def text_of(screen: Screen[object], selector: str) -> str:
-    return str(screen.query_one(selector, Static).content)
 
 
 @pytest.fixture(scope="module")

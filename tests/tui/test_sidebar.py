@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qchat.store import StoredConversation, open_store
+from qchat.tui.screens.confirmation import Confirmation
 from qchat.tui.widgets import sidebar
 from qchat.tui.widgets.sidebar import headings
 
@@ -66,7 +67,7 @@ async def test_the_keys_of_the_list_are_visible_while_it_has_the_focus(tmp_path:
             assert "R rename" not in screen(app)
             await pilot.press("ctrl+l")
             await wait_until(lambda: "Enter opens · R rename" in screen(app))
-            assert "T pin" in screen(app) and "D delete" in screen(app)
+            assert "T pin" in screen(app) and "Delete remove" in screen(app)
             assert "restore" not in screen(app) and "V archived" in screen(app)
             await pilot.press("v")
             await wait_until(lambda: "V all others" in screen(app))
@@ -152,11 +153,11 @@ async def test_pin_rename_archive_and_back(tmp_path: Path) -> None:
             assert app.parts.sidebar.list.has_focus
             await pilot.press("p")
             await wait_until(lambda: listed(app) == ["three", "two", "[b]x"])
-            await pilot.press("home", "a")
+            await pilot.press("home", "ctrl+x")
             await wait_until(lambda: listed(app) == ["two", "[b]x"])
             await pilot.press("v")
             await wait_until(lambda: listed(app) == ["three"])
-            await pilot.press("a")
+            await pilot.press("ctrl+x")
             await wait_until(lambda: listed(app) == [])
             await pilot.press("v")
             await wait_until(lambda: listed(app) == ["three", "two", "[b]x"])
@@ -169,10 +170,10 @@ async def test_delete_and_undo(tmp_path: Path) -> None:
             await wait_until(lambda: texts(app) == ["question of two"])
             await pilot.press("ctrl+l")
             await wait_until(lambda: len(listed(app)) == 2)
-            await pilot.press("d")
+            await pilot.press("delete")
             await wait_until(lambda: listed(app) == ["one"])
             assert app.conversation.id is None and texts(app) == []
-            await pilot.press("d")
+            await pilot.press("delete")
             await wait_until(lambda: listed(app) == [])
             store = app.conversation.repository.store
             assert [c.id for c in store.conversations.list(deleted=True)] == ids[::-1]
@@ -200,6 +201,8 @@ async def test_commands_act_on_the_current_conversation(tmp_path: Path) -> None:
             assert (renamed.title, renamed.named, renamed.pinned) == ("Another name", True, True)
             app.composer.text = "/delete"
             await pilot.press("enter")
+            await wait_until(lambda: isinstance(app.screen, Confirmation))
+            await pilot.press("delete")
             await wait_until(lambda: texts(app) == [])
             await pilot.press(*"/pin", "enter")
             await wait_until(lambda: "is empty" in [*app._notifications][-1].message)

@@ -124,6 +124,23 @@ async def test_it_follows_the_end_until_the_reader_scrolls_up() -> None:
         assert not any("new text below" in line for line in screen(app))
 
 
+async def test_it_follows_the_end_through_every_size() -> None:
+    talk = [Message("assistant", f"w{i} " * (7 * i + 1)) for i in range(60)]
+    app = TranscriptApp(talk)
+    async with app.run_test(size=(80, 12)) as pilot:
+        await settled(pilot)
+        index = app.transcript.append(Message("assistant", state=MessageState.STREAMING))
+        sizes = [(80, 30), (80, 50), (80, 11), (120, 40), (31, 9), (100, 60), (60, 20), (61, 28)]
+        for number, size in enumerate(sizes):
+            await pilot.resize_terminal(*size)
+            app.transcript.stream(index, f"part {number}\n\n")
+            await settled(pilot)
+            app.transcript.flush()
+            await settled(pilot)
+            assert app.transcript.auto_scroll
+            assert any(f"part {number}" in line for line in screen(app)[-3:]), (size, screen(app))
+
+
 async def test_a_new_width_keeps_the_place() -> None:
     app = TranscriptApp([Message("assistant", f"w{i} " * 40) for i in range(100)])
     async with app.run_test(size=(80, 12)) as pilot:

@@ -19,11 +19,11 @@ class Action(NamedTuple):
     """An action of the user.
 
     `about` describes it. `keys` are the default keys in Textual's notation, comma-separated;
-    `slash` is the command without its slash, `argument` its placeholder (``[FILE]`` is optional,
-    ``TEXT`` is required). The module `action_handlers` has the handler, by `name`. `while_coming`:
-    available while an answer streams in the current conversation. `everywhere`: available on other
-    screens, too. `palette`: listed in the command palette. `place` is "" for a key of the whole
-    window, "list" for a key of the list of conversations.
+    `slash` is the command without its slash, which every action has, `argument` its placeholder
+    (``[FILE]`` is optional, ``TEXT`` is required). The module `action_handlers` has the handler, by
+    `name`. `while_coming`: available while an answer streams in the current conversation.
+    `everywhere`: available on other screens, too. `palette`: listed in the command palette. `place`
+    is "" for a key of the whole window, "list" for a key of the list of conversations.
     """
 
     name: str

@@ -11,6 +11,7 @@ from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
 from .action import GROUPS, Action
+from .field_keys import COMPOSER_KEYS
 from .table import ACTIONS
 
 _MODIFIERS = ("alt", "ctrl", "hyper", "meta", "shift", "super")
@@ -62,11 +63,13 @@ class Keymap:
         return self._keys[name]
 
     def shown(self, name: str) -> str:
-        """Return the label of an action's first key, else its command, else ''."""
+        """Return the label of an action's first key, else its command, else ''.
+
+        A key of the list of conversations has no command there.
+        """
         for key in self._keys[name]:
             return shown(key)
-        slash = ACTIONS[name].slash
-        return f"/{slash}" if slash else ""
+        return "" if ACTIONS[name].place else f"/{ACTIONS[name].slash}"
 
     def bindings(self, place: str = "") -> Iterator[Binding]:
         """Yield Textual bindings for the actions of a `place`.
@@ -83,11 +86,12 @@ class Keymap:
         introduction = _(
             "Enter sends, Shift+Enter or Ctrl+J inserts a new line (the setting `[tui] enter` "
             "swaps Enter and Ctrl+J). To attach a text file, type @ and a part of its name without "
-            "spaces, and complete it with Tab or Enter. Up on the first line and Down on the last "
-            "recall earlier questions and commands. Drag with the mouse to select: whole "
-            "paragraphs are copied as Markdown, parts of them as plain text. Double-click selects "
-            "a word, triple-click a paragraph. Tab moves the focus between the composer, the list "
-            "of conversations where it is shown, and the conversation."
+            "spaces, and complete it with Tab or Enter. A slash lists the commands. Up on the "
+            "first line and Down on the last recall earlier questions and commands. Drag with the "
+            "mouse to select: whole paragraphs are copied as Markdown, parts of them as plain "
+            "text. Double-click selects a word, triple-click a paragraph. Tab completes; from an "
+            "empty composer it moves the focus to the list of conversations where it is shown, "
+            "and to the conversation. Shift+Tab moves it from a field with text, too."
         )
         parts = [f"## {_('Keys and commands')}", introduction]
         for group in GROUPS:
@@ -96,6 +100,12 @@ class Keymap:
                 heading = f"| {_('Key')} | {_('Command')} | {_('Action')} |\n|---|---|---|\n"
                 rows = "\n".join(self._row(action) for action in actions)
                 parts.append(f"### {group}\n\n{heading}{rows}")
+        heading = f"| {_('Key')} | {_('What it does')} |\n|---|---|\n"
+        rows = "\n".join(
+            f"| {', '.join(shown(one) for one in _split(key.keys))} | {key.about} |"
+            for key in COMPOSER_KEYS
+        )
+        parts.append(f"### {_('In the composer')}\n\n{heading}{rows}")
         return "\n\n".join(parts) + "\n"
 
     def _row(self, action: Action) -> str:

@@ -51,7 +51,7 @@ MESSAGES: Final = (
         "drop",
         _("remove the message at the cursor, else the last question, and all after it"),
         ANSWERS,
-        keys="alt+d",
+        keys="ctrl+delete",
         slash="drop",
         while_coming=False,
     ),

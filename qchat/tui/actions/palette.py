@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
 
 from ...i18n import _
 from ...store.formatting import title
+from ..composer.line_input import drop_key
 from .action import Action
 from .keymap import Keymap, usage
 from .table import ACTIONS
@@ -87,11 +89,20 @@ class ConversationProvider(Provider):
                 yield Hit(score, matcher.highlight(name), run, text=name, help=_("conversation"))
 
 
+class _Palette(CommandPalette):
+    """Textual's palette, without the key in its field that is screen's prefix."""
+
+    def on_mount(self) -> None:
+        """Drop the key."""
+        for field in self.query(Input):
+            drop_key(field, "ctrl+a")
+
+
 def open_palette(commands: PaletteCommands) -> CommandPalette:
     """A palette to be pushed."""
     # Textual makes the providers itself and passes them nothing: each palette has its own classes.
     classes = (ActionProvider, ConversationProvider)
-    return CommandPalette(
+    return _Palette(
         providers=[type(base.__name__, (base,), {"commands": commands}) for base in classes],
         placeholder=_("Search actions and conversations"),
     )

@@ -54,7 +54,7 @@ ROWS: Final = (
     ),
     Action(
         "delete",
-        _("delete this conversation; /restore restores it"),
+        _("delete this conversation, after a question; /restore restores it"),
         CONVERSATIONS,
         slash="delete",
     ),
@@ -63,6 +63,12 @@ ROWS: Final = (
         _("restore the conversation deleted last"),
         CONVERSATIONS,
         slash="restore",
+    ),
+    Action(
+        "archived",
+        _("list the archived conversations, or again the others"),
+        CONVERSATIONS,
+        slash="archived",
     ),
     Action(
         "export",
@@ -100,12 +106,14 @@ ROWS: Final = (
         _("expand or collapse the thinking"),
         ANSWERS,
         keys="ctrl+t",
+        slash="thought",
     ),
     Action(
         "page_up",
         _("scroll up"),
         MOVING,
         keys="pageup",
+        slash="up",
         palette=False,
     ),
     Action(
@@ -113,6 +121,7 @@ ROWS: Final = (
         _("scroll down"),
         MOVING,
         keys="pagedown",
+        slash="down",
         palette=False,
     ),
     Action(
@@ -120,6 +129,7 @@ ROWS: Final = (
         _("go to the previous message"),
         MOVING,
         keys="alt+up",
+        slash="previous",
         palette=False,
     ),
     Action(
@@ -127,6 +137,7 @@ ROWS: Final = (
         _("go to the next message"),
         MOVING,
         keys="alt+down",
+        slash="next",
         palette=False,
     ),
     Action(
@@ -134,6 +145,7 @@ ROWS: Final = (
         _("go to the previous code block"),
         MOVING,
         keys="alt+left",
+        slash="previous-code",
         palette=False,
     ),
     Action(
@@ -141,6 +153,7 @@ ROWS: Final = (
         _("go to the next code block"),
         MOVING,
         keys="alt+right",
+        slash="next-code",
         palette=False,
     ),
     Action(
@@ -148,12 +161,14 @@ ROWS: Final = (
         _("scroll to the end and follow the answer"),
         MOVING,
         keys="ctrl+end",
+        slash="end",
     ),
     Action(
         "copy_code",
         _("copy a code block"),
         COPYING,
-        keys="ctrl+b",
+        keys="alt+c",
+        slash="code",
     ),
     Action(
         "copy_message",
@@ -169,14 +184,54 @@ ROWS: Final = (
         keys="alt+e",
         slash="editor",
     ),
-    Action("unfold", _("expand a pasted text in the composer"), WRITING, keys="f2"),
+    Action(
+        "unfold",
+        _("expand a pasted text in the composer"),
+        WRITING,
+        keys="f2",
+        slash="unfold",
+        argument="[PASTE]",
+    ),
+    Action(
+        "undo_text",
+        _("undo the last change in the composer"),
+        WRITING,
+        keys="ctrl+underscore,alt+u",
+        slash="undo-text",
+        palette=False,
+    ),
+    Action(
+        "redo_text",
+        _("redo what was undone in the composer"),
+        WRITING,
+        keys="ctrl+y",
+        slash="redo-text",
+        palette=False,
+    ),
     Action(
         "interrupt",
         _("copy the selection, else stop the answer; twice: quit"),
         WINDOW,
         keys="ctrl+c",
+        slash="interrupt",
         everywhere=True,
         palette=False,
+    ),
+    Action(
+        "suspend",
+        _("suspend qchat; the shell's fg brings it back"),
+        WINDOW,
+        keys="ctrl+z",
+        slash="suspend",
+        everywhere=True,
+    ),
+    Action(
+        "redraw",
+        _("draw the whole screen anew"),
+        WINDOW,
+        keys="alt+l",
+        slash="redraw",
+        everywhere=True,
     ),
     Action("leave", _("quit"), WINDOW, keys="ctrl+q", slash="quit", everywhere=True),
     Action(
@@ -184,6 +239,7 @@ ROWS: Final = (
         _("find an action or a conversation (fuzzy search)"),
         WINDOW,
         keys="ctrl+p",
+        slash="palette",
         palette=False,
     ),
     Action(
@@ -206,6 +262,7 @@ ROWS: Final = (
         _("rename the selected conversation"),
         LIST,
         keys="r",
+        slash="rename",
         palette=False,
         place="list",
     ),
@@ -214,6 +271,7 @@ ROWS: Final = (
         _("pin or unpin it"),
         LIST,
         keys="p",
+        slash="pin",
         palette=False,
         place="list",
     ),
@@ -221,7 +279,8 @@ ROWS: Final = (
         "list_archive",
         _("archive or unarchive it"),
         LIST,
-        keys="a",
+        keys="ctrl+x",
+        slash="archive",
         palette=False,
         place="list",
     ),
@@ -229,7 +288,8 @@ ROWS: Final = (
         "list_delete",
         _("delete it"),
         LIST,
-        keys="d,delete",
+        keys="delete",
+        slash="delete",
         palette=False,
         place="list",
     ),
@@ -238,6 +298,7 @@ ROWS: Final = (
         _("restore the one deleted last"),
         LIST,
         keys="u",
+        slash="restore",
         palette=False,
         place="list",
     ),
@@ -246,10 +307,12 @@ ROWS: Final = (
         _("toggle between archived and current conversations"),
         LIST,
         keys="v",
+        slash="archived",
         palette=False,
         place="list",
     ),
 )
 
 ACTIONS: Final = {action.name: action for action in ROWS}
-SLASHES: Final = {action.slash: action for action in ROWS if action.slash}
+SLASHES: Final = {action.slash: action for action in ROWS if not action.place}
+"""The actions by their commands; a key of the list has the command of the window's action."""

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual.message import Message as WindowMessage
-
 from ...errors import EngineError, QchatError
 from ...i18n import _
 from ...message_state import MessageState
@@ -24,10 +22,10 @@ from ..transcript.transcript import Transcript
 from ..window import StateChanged, Window
 from .active_settings import ActiveSettings
 from .drafts import Drafts, QueuedMessage
+from .events import AnswerCompleted, AnswerEnded, RequestStarted
 from .pending_answers import PendingAnswers
 
 if TYPE_CHECKING:
-    from ...api.endpoint import Endpoint
     from ...store import Store
     from ..transcript.answer_stats import AnswerResult, KeyHints
     from .pending_answer import PendingAnswer
@@ -41,18 +39,6 @@ class Conversation:
     question failed. `lock` is held while something is stored and requested, or another
     conversation is opened. All methods run on the window's event loop.
     """
-
-    class RequestStarted(WindowMessage):
-        """A request for an answer was sent."""
-
-    class AnswerCompleted(WindowMessage):
-        """An answer was received in full, from this model of this server."""
-
-        def __init__(self, conversation: str, endpoint: "Endpoint", model: str | None) -> None:
-            super().__init__()
-            self.conversation = conversation
-            self.endpoint = endpoint
-            self.model = model
 
     def __init__(
         self,
@@ -295,7 +281,7 @@ class Conversation:
         self._transcript.action_end()
         self.figures = ()
         self.unanswered = False
-        self._window.post_message(self.RequestStarted())
+        self._window.post_message(RequestStarted())
         settings = self._settings.current
         request = ChatRequest(
             settings.endpoint,
@@ -320,6 +306,8 @@ class Conversation:
         elif state is not MessageState.STOPPED:
             text = _("Answer received: {title}") if not result.error else _("Failed: {title}")
             self._window.say(text.format(title=one_line(answer.title)))
+        if state is not MessageState.STOPPED:
+            self._window.post_message(AnswerEnded(answer.title, failed=bool(result.error)))
         if result.error:
             self._monitor.wake()
         if answer.conversation == self.id:
@@ -327,7 +315,7 @@ class Conversation:
         if state is MessageState.COMPLETE and not self.busy:
             request = answer.request_thread.request
             self._window.post_message(
-                self.AnswerCompleted(answer.conversation, request.endpoint, request.model)
+                AnswerCompleted(answer.conversation, request.endpoint, request.model)
             )
         self._notify()
 

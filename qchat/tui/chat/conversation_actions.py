@@ -124,15 +124,38 @@ class ConversationActions:
         changed = await self._repository.run(self._table.archive, old.id, not old.archived)
         await self._report(formatting.archived(changed))
 
+    async def show_archived(self) -> None:
+        """List the archived conversations in the sidebar, or again the others."""
+        if not self._sidebar.in_use:
+            self._sidebar.toggle()
+        await self._sidebar.toggle_archived()
+
     async def toggle_archived(self) -> None:
         """List the archived conversations, or the others."""
         await self._sidebar.toggle_archived()
 
     # -- deleting --------------------------------------------------------------------------
 
+    async def confirm_delete(self) -> None:
+        """Ask, and then move to the trash."""
+        from ..screens.confirmation import Confirmation
+
+        target = self._target()
+        name = formatting.title(await self._repository.run(self._table.get, target))
+        question = _("Delete the conversation “{title}”?").format(title=name)
+
+        def answer(confirmed: bool | None) -> None:
+            if confirmed:
+                self._window.spawn(self._delete(target))
+
+        self._window.push_screen(Confirmation(question, _("delete")), answer)
+
     async def delete(self) -> None:
         """Move to the trash."""
-        target, conversation = self._target(), self._conversation
+        await self._delete(self._target())
+
+    async def _delete(self, target: str) -> None:
+        conversation = self._conversation
         conversation.stop(target)
         if target == conversation.id:
             await conversation.show(None)

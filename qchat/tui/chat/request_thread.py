@@ -74,9 +74,9 @@ class RequestThread:
             return
 
     def _request(self) -> None:
-        from ...api.stream import StreamProgress
+        from ...api.stream import StreamProgress, finish_stream
 
-        progress = StreamProgress(wants_usage=True)
+        progress = StreamProgress(wants_usage=True, shows_tool_calls=True)
         content, reasoning = self.request.prefix
         if content:
             progress.splitter = Continuation()
@@ -91,7 +91,7 @@ class RequestThread:
             error = f"{type(e).__name__}: {e}"
         if self._stopped.is_set():
             return
-        last = progress.splitter.finish()
+        last = finish_stream(progress)
         progress.total = time.monotonic() - self.started
         answer = progress.splitter.answer
         result = AnswerResult(

@@ -1,7 +1,7 @@
 """Actions on the settings of the next request."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -165,14 +165,19 @@ class SettingsActions:
         if name == _NONE:
             self._apply(replace(self._current, system=None), _("No system prompt."))
         elif name:
-            self._use_prompt(name)
+            self.use_prompt(name)
         else:
             from ..screens.prompt_picker import PromptPicker
 
             picker = PromptPicker(self._prompts, self._current.system)
             self._window.push_screen(picker, self._prompt_selected)
 
-    def _use_prompt(self, name: str) -> None:
+    def prompt_names(self) -> Sequence[str]:
+        """The names of the system prompts of the folder."""
+        return self._prompts.names() if self._settings is not None else ()
+
+    def use_prompt(self, name: str) -> None:
+        """Use the system prompt of this name from now on. Raises `UsageError`."""
         text = clean(self._prompts.read(name))
         self._apply(
             replace(self._current, system=text), _("System prompt: {name}").format(name=name)
@@ -188,7 +193,7 @@ class SettingsActions:
         elif choice.edit:
             await self._edit(choice.name)
         else:
-            self._use_prompt(choice.name)
+            self.use_prompt(choice.name)
 
     async def _edit(self, name: str) -> None:
         """Edit a system prompt in the external editor, save it, and use it."""
@@ -199,7 +204,7 @@ class SettingsActions:
             return
         try:
             prompts.write(name, text)
-            self._use_prompt(name)
+            self.use_prompt(name)
         except UsageError as e:
             message = _("{why} This conversation uses the text nevertheless.")
             self._window.say(message.format(why=e), error=True, seconds=10)

@@ -25,7 +25,9 @@ class Focus(Enum):
     LIST = "list"
 
 
-def title_parts(settings: ActiveSettings, monitor: ServerMonitor) -> Sequence[StatusPart]:
+def title_parts(
+    conversation: Conversation, settings: ActiveSettings, monitor: ServerMonitor
+) -> Sequence[StatusPart]:
     """The parts of the title bar: the server that answers, its model, thinking."""
     endpoint, result = settings.current.endpoint, monitor.result
     sign = {None: "…", True: "●", False: "○"}[monitor.reachable]
@@ -37,7 +39,9 @@ def title_parts(settings: ActiveSettings, monitor: ServerMonitor) -> Sequence[St
     if not model and result is not None and len(result.models) == 1:
         model = one_line(result.models[0].name)
     switch, _origin = settings.current.value("thinking")
+    kept = not conversation.is_open or conversation.repository.store.is_kept
     return (
+        StatusPart("" if kept else _("not kept"), 9, warns=True),
         StatusPart(f"{sign} {endpoint.name or short_url(endpoint.base_url)}", 7),
         StatusPart(latency, 1),
         StatusPart(model, 8),

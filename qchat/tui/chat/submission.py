@@ -1,11 +1,12 @@
 """What Enter does with the text of the composer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ...errors import UsageError
 from ...i18n import _
 from ..actions import slash
 from ..actions.action import Action
+from ..composer.chips import Draft
 from ..composer.composer import Composer
 from ..window import Window
 from .conversation import Conversation
@@ -23,20 +24,34 @@ class Submission:
         message_actions: MessageActions,
         perform: Callable[[Action, str], None],
         is_blocked: Callable[[], bool],
+        *,
+        prompt_names: Callable[[], Collection[str]],
+        use_prompt: Callable[[str], None],
     ) -> None:
-        """`is_blocked` tells, and says, that nothing can be sent during a pending answer."""
+        """`is_blocked` tells, and says, that nothing can be sent during a pending answer.
+
+        `prompt_names` are those of the system prompts, `use_prompt` uses one or raises
+        `UsageError`."""
         self._window = window
         self._conversation = conversation
         self._composer = composer
         self._message_actions = message_actions
         self._perform = perform
         self._is_blocked = is_blocked
+        self._prompt_names = prompt_names
+        self._use_prompt = use_prompt
         self._unknown_command = ""
 
     def submit(self, text: str, typed: str) -> None:
         """Submit `text`; `typed` is the visible part of it (see `Composer.Sent`)."""
         try:
-            command = slash.parse(typed)
+            command = slash.parse(typed, self._prompt_names() if typed.startswith("/") else ())
+            if isinstance(command, slash.SlashCommand) and command.action.name == "unfold":
+                self._unfold(command.argument)
+                return
+            if isinstance(command, slash.PromptCommand):
+                self._run_prompt(command.prompt, text)
+                return
             if text != typed:  # it has chips, and a command takes no hidden text
                 if isinstance(command, slash.SlashCommand):
                     raise UsageError(
@@ -58,6 +73,24 @@ class Submission:
             self._perform(command.action, command.argument)
         else:
             self._send(command)
+
+    def _unfold(self, argument: str) -> None:
+        """Leave the argument, a chip and what stands around it, in the field, and unfold it."""
+        chips = self._composer.draft.chips
+        self._composer.take()
+        if chips:
+            self._composer.draft = Draft(argument, chips)
+        self._composer.unfold()
+
+    def _run_prompt(self, prompt: str, text: str) -> None:
+        """Use a system prompt, and send what follows its name, if anything does."""
+        if self._message_actions.is_editing or self._is_blocked():
+            return
+        self._use_prompt(prompt)
+        question = "".join(text.split(maxsplit=1)[1:]).strip()
+        self._composer.take()
+        if question:
+            self._conversation.send(question, Draft(text))
 
     def _send(self, text: str) -> None:
         draft = self._composer.draft

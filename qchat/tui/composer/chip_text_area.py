@@ -1,21 +1,26 @@
 """A text area in which chips are units that the cursor does not enter."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.text import Text
 from textual import events
+from textual.binding import BindingType
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
 from ...sanitize import clean
+from ..actions.field_keys import COMPOSER_KEYS, field_bindings
+from ..markdown.graphemes import grapheme_end, grapheme_start
 from .chips import Chip, Chips, Draft, folded, is_large
 from .line_input import run_key_bindings
 
 _CHIP_STYLE: Final = "reverse"
 
 
-class ChipTextArea(TextArea):
-    """A `TextArea` that turns large pastes into chips."""
+class ChipTextArea(TextArea, inherit_bindings=False):
+    """A `TextArea` that turns large pastes into chips, with the keys of `COMPOSER_KEYS`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = field_bindings(COMPOSER_KEYS)
 
     def __init__(self, *, id: str | None, placeholder: str) -> None:
         self.chips = Chips()  # first: `TextArea` places the cursor at once
@@ -80,6 +85,23 @@ class ChipTextArea(TextArea):
         at, start, end, chip = (at_cursor or matches)[-1]
         result = self.replace(clean(chip.text), (at, start), (at, end))
         self.move_cursor(result.end_location)
+
+    # -- characters are what a person sees as one ------------------------------------------
+
+    def get_cursor_left_location(self) -> Location:
+        """Return the start of the character before the cursor: a flag or a family is one."""
+        row, column = self.cursor_location
+        if not column:
+            return super().get_cursor_left_location()
+        return row, grapheme_start(self.document.get_line(row), column)
+
+    def get_cursor_right_location(self) -> Location:
+        """Return the end of the character at the cursor."""
+        row, column = self.cursor_location
+        line = self.document.get_line(row)
+        if column >= len(line):
+            return super().get_cursor_right_location()
+        return row, grapheme_end(line, column)
 
     # -- chips are indivisible -------------------------------------------------------------
 

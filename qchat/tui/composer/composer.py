@@ -1,7 +1,6 @@
-"""The composer: sending, history, and completion of paths."""
+"""The composer: sending and history."""
 
-import asyncio
-import re
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,10 +15,9 @@ from ...errors import UsageError
 from ...i18n import _
 from ...sanitize import clean
 from ...settings import TuiSettings
-from .attachments import PathCandidate, complete_path, resolve_path
-from .chip_text_area import ChipTextArea
 from .chips import Draft, folded
-from .completion_list import CompletionList
+from .command_menu import CommandEntry
+from .completion import CompletingTextArea
 from .history import History
 from .prompt_mark import with_prompt_mark
 
@@ -27,10 +25,11 @@ _BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracke
 _ENTER_DELAY: Final = 0.03  # seconds
 
 
-class Composer(ChipTextArea):
+class Composer(CompletingTextArea):
     """A field that grows with its text.
 
-    Enter sends and Ctrl+J inserts a newline, or the other way round (``[tui] enter``).
+    Enter sends and Ctrl+J inserts a newline, or the other way round (``[tui] enter``). Tab
+    completes, and leaves the field only while it is empty.
     """
 
     DEFAULT_CSS = """
@@ -61,33 +60,45 @@ class Composer(ChipTextArea):
     class Below(Event):
         """Posted for Down where nothing is written: what stands above is to be chosen from."""
 
-    def __init__(self, *, id: str | None = None, options: TuiSettings | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        id: str | None = None,
+        options: TuiSettings | None = None,
+        commands: Callable[[], Sequence[CommandEntry]] | None = None,
+        brackets_pastes: bool = False,
+        submit: Callable[["Composer.Sent"], None] | None = None,
+    ) -> None:
+        """`commands` are those of the menu after a slash. `brackets_pastes`: the terminal marks
+        pastes, so that an Enter that arrives at once with other keys is one that was pressed.
+        `submit` is called at once instead of posting `Sent`: what is typed meanwhile is then the
+        next draft.
+        """
+        self._submit = submit
+        self._brackets_pastes = brackets_pastes
         self._options = options or TuiSettings()
-        super().__init__(id=id, placeholder=_("Ask anything; / for commands"))
+        super().__init__(
+            id=id,
+            placeholder=_("Ask anything; / for commands"),
+            limit=self._options.attach_kib * 1024,
+            commands=commands,
+        )
         self._last_key = 0.0
         self._pending_enter: Timer | None = None
         self._history: History | None = None
         self._own_draft = Draft()
         self._draft_at_request: Draft | None = None  # when the earlier questions were requested
         self._recalled_text: str | None = None
-        self._commands: list[str] = []  # of this session, newest first; they are not stored
-        self._candidates: list[PathCandidate] = []
-        self._dismissed_mention = ""
-        self._mention_folder = ""  # the last completed folder, whose path may contain spaces
+        self._sent_commands: list[str] = []  # of this session, newest first; they are not stored
 
     @property
     def _enter_inserts_newline(self) -> bool:
         return self._options.enter == "newline"
 
-    @property
-    def limit(self) -> int:
-        """The size limit for attachments in bytes."""
-        return self._options.attach_kib * 1024
-
     def take(self) -> None:
         """Clear the field after sending; after an earlier question, restore the own draft."""
         if self.text.startswith("/") and not self.draft.chips:
-            self._commands.insert(0, self.text)
+            self._sent_commands.insert(0, self.text)
         self.draft = self._own_draft if self._shows_history else Draft()
 
     @property
@@ -111,7 +122,7 @@ class Composer(ChipTextArea):
     # -- keys ------------------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
-        burst = event.time - self._last_key < _BURST_INTERVAL
+        burst = not self._brackets_pastes and event.time - self._last_key < _BURST_INTERVAL
         self._last_key = event.time
         if self._pending_enter is not None:
             # Another key followed at once: the Enter was a newline within a paste.
@@ -139,7 +150,7 @@ class Composer(ChipTextArea):
 
     def _handle_key(self, key: str) -> bool:
         """Handle a key of the composer; return False for any other key."""
-        if self._candidates and self._handle_completion_key(key):
+        if self.handle_completion_key(key):
             return True
         if self._is_send_key(key):
             self.send()
@@ -170,7 +181,11 @@ class Composer(ChipTextArea):
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
             return
-        self.post_message(self.Sent(text, self.text))
+        event = self.Sent(text, self.text)
+        if self._submit is not None:
+            self._submit(event)
+        else:
+            self.post_message(event)
 
     @work(exclusive=True, group="editor")
     async def write_elsewhere(self) -> None:
@@ -216,7 +231,7 @@ class Composer(ChipTextArea):
             if self.draft != self._draft_at_request:
                 return
             self._own_draft = self.draft
-            earlier = [*self._commands, *questions]
+            earlier = [*self._sent_commands, *questions]
             self._history = History([text for text in earlier if text != self._own_draft.text])
         self._step_history(1)
 
@@ -230,78 +245,19 @@ class Composer(ChipTextArea):
             self.move_cursor((0, len(self.document.get_line(0))))
         self._recalled_text = self.text
 
-    # -- path completion -------------------------------------------------------------------
+    # -- completion ------------------------------------------------------------------------
+
+    @property
+    def can_complete(self) -> bool:
+        """Whether what is typed is completed here; not where an earlier question is shown."""
+        return super().can_complete and self._history is None
 
     def on_text_area_changed(self, _event: TextArea.Changed) -> None:
         """Update the completions; an earlier question that was edited becomes the draft."""
         if self._history is not None and self.text != self._recalled_text:
             self._history = None
-        self._update_completions()
+        self.update_completions()
 
     def on_text_area_selection_changed(self, _event: TextArea.SelectionChanged) -> None:
         """Update the completions."""
-        self._update_completions()
-
-    def _current_mention(self) -> str | None:
-        """Return the path after the @ before the cursor, None where there is none."""
-        if not self.selection.is_empty or self._history is not None:
-            return None
-        row, column = self.cursor_location
-        pattern = rf"(?<!\S)@({re.escape(self._mention_folder)}\S*|\S*)$"
-        match = re.search(pattern, self.document.get_line(row)[:column])
-        return match[1] if match else None
-
-    def _update_completions(self) -> None:
-        mention = self._current_mention()
-        if mention is None or mention == self._dismissed_mention:
-            self._set_candidates([])
-            if mention is None:
-                self._dismissed_mention = ""
-            return
-        self._find_candidates(mention)
-
-    @work(exclusive=True, group="names")
-    async def _find_candidates(self, mention: str) -> None:
-        results = await asyncio.to_thread(complete_path, mention)
-        if self._current_mention() == mention:
-            self._set_candidates(results)
-
-    def _set_candidates(self, results: list[PathCandidate]) -> None:
-        if results == self._candidates:
-            return
-        self._candidates = results
-        for completions in self.screen.query(CompletionList):
-            completions.set_options([candidate.path for candidate in results])
-
-    def _handle_completion_key(self, key: str) -> bool:
-        completions = self.screen.query_one(CompletionList)
-        if key in ("up", "down"):
-            completions.move(-1 if key == "up" else 1)
-        elif key in ("tab", "enter"):
-            assert completions.highlighted_index is not None
-            self._accept_candidate(self._candidates[completions.highlighted_index])
-        elif key == "escape":
-            self._dismissed_mention = self._current_mention() or ""
-            self._set_candidates([])
-        else:
-            return False
-        return True
-
-    def _accept_candidate(self, candidate: PathCandidate) -> None:
-        mention = self._current_mention()
-        if mention is None:
-            return
-        row, column = self.cursor_location
-        start = (row, column - len(mention) - 1)
-        self._set_candidates([])
-        if candidate.is_folder:
-            self._mention_folder = candidate.path
-            self.replace(f"@{candidate.path}", start, (row, column))
-            return
-        try:
-            chip = self.chips.attach(resolve_path(candidate.path), candidate.path, self.limit)
-        except UsageError as e:
-            self._dismissed_mention = mention
-            self.notify(str(e), severity="error", markup=False, timeout=10)
-            return
-        self.replace(chip.label + " ", start, (row, column))
+        self.update_completions()

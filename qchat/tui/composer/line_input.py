@@ -8,11 +8,14 @@ connection, are then handled in the wrong order: the characters first.
 import functools
 import logging
 from collections.abc import Iterable
+from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
+
+from ..actions.field_keys import LINE_KEYS, field_bindings
 
 
 async def run_key_bindings(widget: Widget, event: events.Key) -> None:
@@ -22,6 +25,14 @@ async def run_key_bindings(widget: Widget, event: events.Key) -> None:
             event.stop()
             event.prevent_default()
             return
+
+
+def drop_key(widget: Widget, key: str) -> None:
+    """Take a binding from a widget that is not of this project."""
+    try:
+        widget._bindings.key_to_bindings.pop(key, None)
+    except AttributeError as e:
+        _log_once(str(e))
 
 
 def _bindings(widget: Widget, key: str) -> Iterable[Binding]:
@@ -41,8 +52,10 @@ def _log_once(missing: str) -> None:
     logging.getLogger(__name__).warning("keys may be handled out of order: %s", missing)
 
 
-class LineInput(Input):
-    """An `Input` that handles keys in order."""
+class LineInput(Input, inherit_bindings=False):
+    """An `Input` that handles keys in order, with the keys of `LINE_KEYS`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = field_bindings(LINE_KEYS)
 
     async def _on_key(self, event: events.Key) -> None:
         await run_key_bindings(self, event)

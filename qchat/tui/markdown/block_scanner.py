@@ -5,45 +5,11 @@ more columns to the right of the outer one, and blank lines stay where they were
 """
 
 import re
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
+from . import block_rules as rules
 from .math_block import MathBlock, open_math
-from .piece import Piece, PieceKind, dedent, indentation, split_cells
-
-PIECE_CHARS: Final = 8_000
-"""Longest paragraph or line, in characters, that stays in one piece."""
-CODE_LINES: Final = 32
-"""Most lines of code in one piece."""
-TABLE_ROWS: Final = 32
-"""Most rows of a table in one piece; the columns' widths come from the first piece."""
-
-_match_marker = re.compile(r"([-*+•]|\d{1,9}[.)])([ \t]+|$)").match
-_match_fence = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)$").match
-_match_rule = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}$").match
-_match_heading = re.compile(r"#{1,6}(?:[ \t]|$)").match
-_match_setext = re.compile(r"(?:=+|-+)[ \t]*$").match
-_match_table_delimiter = re.compile(
-    r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$"
-).match
-_match_task = re.compile(r"\[([ xX])\](?=[ \t]|$)[ \t]*").match
-
-_BLANK_AROUND: Final = (
-    PieceKind.CODE,
-    PieceKind.TABLE,
-    PieceKind.MATH,
-)  # a blank line follows, written or not
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """An open list item: columns of its marker and content, and the cells before its text."""
-
-    marker: int
-    content: int
-    cells: int
-    delimiter: str  # "-", "." or ")"
-    number: int
+from .piece import CODE_INDENT, Piece, PieceKind, dedent, indentation, is_indented_code
 
 
 class BlockScanner:
@@ -51,6 +17,7 @@ class BlockScanner:
 
     __slots__ = (
         "_after_blank",
+        "_blank_lines",
         "_fence",
         "_fence_column",
         "_items",
@@ -63,9 +30,10 @@ class BlockScanner:
 
     def __init__(self) -> None:
         self._piece: Piece | None = None
-        self._items: list[_Item] = []
+        self._items: list[rules.ListItem] = []
         self._last_piece: Piece | None = None
         self._after_blank = False
+        self._blank_lines: list[str] = []  # within indented code, until it goes on
         self._marker = ""  # of a list item without text so far
         self._fence = ""
         self._fence_column = 0
@@ -78,6 +46,7 @@ class BlockScanner:
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
         copy._items = list(self._items)
+        copy._blank_lines = list(self._blank_lines)
         if self._piece is not None:
             piece = self._piece
             copy._piece = replace(piece, lines=list(piece.lines), raw=list(piece.raw))
@@ -89,6 +58,7 @@ class BlockScanner:
         """Close what is open: the text is complete."""
         while self._math is not None:
             self._abandon_math(out)
+        self._blank_lines.clear()
         if self._marker:
             self._open_piece(PieceKind.FLOW, out).add("", "")
         self._close_piece(out)
@@ -98,7 +68,7 @@ class BlockScanner:
         continues_line = not self._line_end
         self._line_end = "\n" if whole else ""
         if continues_line and self._piece is not None and (self._fence or not raw.strip(" \t")):
-            if len(self._piece.lines) >= CODE_LINES:
+            if len(self._piece.lines) >= rules.CODE_LINES:
                 self._continue_block(out)
             self._piece.add(raw, raw, self._line_end)
         elif self._fence:
@@ -106,18 +76,39 @@ class BlockScanner:
         elif self._math is not None:
             self._math_line(raw, out)
         elif not raw.strip(" \t"):
+            if whole and is_indented_code(self._piece):
+                self._blank_lines.append(raw)
+                return
             self._close_piece(out)
             self._after_blank = True
         else:
             column, rest = indentation(raw)
+            if self._blank_lines:
+                self._end_blank_lines(column, out)
             self._text_line(raw, column, rest, out)
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether the next line is one of a fenced code block, or its end."""
+        return bool(self._fence)
+
+    def _end_blank_lines(self, column: int, out: list[Piece]) -> None:
+        """Add the blank lines to the indented code that goes on after them, or end it."""
+        blank, self._blank_lines = self._blank_lines, []
+        if column < CODE_INDENT:
+            self._close_piece(out)
+            self._after_blank = True
+            return
+        assert self._piece is not None
+        for raw in blank:
+            self._piece.add(raw, raw)
 
     def _open_piece(self, kind: PieceKind, out: list[Piece], info: str = "") -> Piece:
         self._close_piece(out)
         indent = self._items[-1].cells if self._items else 0
         blank_around = (
             self._last_piece is not None
-            and self._last_piece.kind in _BLANK_AROUND
+            and self._last_piece.kind in rules.BLANK_AROUND
             and not self._marker
         )
         piece = Piece(kind, indent, self._marker, self._after_blank or blank_around, info)
@@ -153,8 +144,8 @@ class BlockScanner:
             self._fence = ""
             self._close_piece(out)
             return
-        full = len(piece.lines) >= CODE_LINES
-        if full or (len(piece.lines) >= CODE_LINES // 2 and not piece.lines[-1].strip()):
+        full = len(piece.lines) >= rules.CODE_LINES
+        if full or (len(piece.lines) >= rules.CODE_LINES // 2 and not piece.lines[-1].strip()):
             self._continue_block(out)
             piece = self._piece
             assert piece is not None
@@ -201,8 +192,11 @@ class BlockScanner:
                 self._flow_line(text, rest if not math.marker else math.text, line, out)
 
     def _text_line(self, raw: str, column: int, rest: str, out: list[Piece]) -> None:
+        if self._is_literal(column, rest):
+            self._flow_line(raw, rest, raw, out)
+            return
         piece = self._piece
-        marker = None if _match_rule(rest) else _match_marker(rest)
+        marker = None if rules.match_rule(rest) else rules.match_marker(rest)
         if (
             marker
             and piece is not None
@@ -210,9 +204,11 @@ class BlockScanner:
             and not self._interrupts(column, marker, rest)
         ):
             marker = None
-        starts_block = bool(marker or _match_fence(rest) or _match_heading(rest) or rest[0] == ">")
+        starts_block = bool(
+            marker or rules.match_fence(rest) or rules.match_heading(rest) or rest[0] == ">"
+        )
         starts_block = starts_block or bool(
-            _match_rule(rest) and not self._underlines(column, rest)
+            rules.match_rule(rest) and not self._underlines(column, rest)
         )
         if piece is None or starts_block:
             while self._items and column < self._items[-1].marker + 2:
@@ -225,6 +221,18 @@ class BlockScanner:
             return
         margin = self._items[-1].content if self._items else 0
         self._content_line(raw, rest, dedent(raw, margin), out)
+
+    def _is_literal(self, column: int, rest: str) -> bool:
+        """Whether a line is indented so far that it is code or goes on a quotation, and no list
+        item, heading or quotation, as it would be with less."""
+        piece = self._piece
+        if column < CODE_INDENT or self._items or rules.match_fence(rest):
+            return False
+        if piece is None:
+            return rest[0] == ">"
+        if piece.kind is PieceKind.QUOTE:
+            return bool(piece.lines[-1].strip())
+        return is_indented_code(piece)
 
     def _interrupts(self, column: int, marker: "re.Match[str]", rest: str) -> bool:
         """Return whether a list marker interrupts the open paragraph."""
@@ -241,7 +249,7 @@ class BlockScanner:
             piece
             and piece.kind is PieceKind.FLOW
             and piece.lines[-1].strip()
-            and _match_setext(rest)
+            and rules.match_setext(rest)
         )
 
     def _close_item(self, out: list[Piece]) -> None:
@@ -264,7 +272,7 @@ class BlockScanner:
             if previous.delimiter == delimiter and marker[1][:-1]:
                 number = previous.number + 1
         text = rest[marker.end() :]
-        task = _match_task(text)
+        task = rules.match_task(text)
         if task:
             label = "☐" if task[1] == " " else "☑"
             text = text[task.end() :]
@@ -275,13 +283,15 @@ class BlockScanner:
         content_offset = marker.end() if len(marker[2].expandtabs(4)) < 5 else len(marker[1]) + 1
         outer = self._items[-1].cells if self._items else 0
         cells = outer + max(2, len(label) + 1)
-        self._items.append(_Item(column, column + content_offset, cells, delimiter, number))
+        self._items.append(
+            rules.ListItem(column, column + content_offset, cells, delimiter, number)
+        )
         self._marker = label
         if not text.strip():
             self._open_piece(PieceKind.FLOW, out).add(raw, "", self._line_end)
             return
         inner = len(raw) - len(text)
-        nested = None if _match_rule(text) else _match_marker(text)
+        nested = None if rules.match_rule(text) else rules.match_marker(text)
         if nested and not task:
             self._list_item(raw, column + content_offset, nested, text, out)
         else:
@@ -296,7 +306,7 @@ class BlockScanner:
         if rest[0] == ">":
             self._quote_line(raw, rest, out)
             return
-        fence = _match_fence(rest)
+        fence = rules.match_fence(rest)
         if fence and not (fence[1][0] == "`" and "`" in fence[2]):
             piece = self._open_piece(PieceKind.CODE, out, fence[2].strip())
             piece.raw.append(raw + self._line_end)
@@ -312,18 +322,22 @@ class BlockScanner:
         """Scan a line of a paragraph, heading or table, or one that continues a quotation."""
         piece = self._piece
         if piece is not None and piece.kind is PieceKind.QUOTE and piece.lines[-1].strip():
-            if not (_match_heading(rest) or _match_rule(rest)):
-                piece.add(raw, rest)  # a lazy continuation line of the quotation
+            if not (rules.match_heading(rest) or rules.match_rule(rest)):
+                piece.add(raw, rules.lazy_line(rest))
                 return
             piece = None
         if piece is not None and piece.kind is PieceKind.TABLE:
-            if not (_match_heading(rest) or _match_rule(rest)):
+            if not (rules.match_heading(rest) or rules.match_rule(rest)):
                 self._table_row(raw, rest, out)
                 return
             piece = None
         if piece is not None and piece.kind is PieceKind.FLOW and self._begin_table(raw, rest, out):
             return
-        if piece is None or piece.kind is not PieceKind.FLOW or piece.char_count > PIECE_CHARS:
+        if (
+            piece is None
+            or piece.kind is not PieceKind.FLOW
+            or piece.char_count > rules.PIECE_CHARS
+        ):
             if piece is not None and piece is self._piece and piece.kind is PieceKind.FLOW:
                 self._continue_block(out)
                 piece = self._piece
@@ -331,7 +345,7 @@ class BlockScanner:
             else:
                 piece = self._open_piece(PieceKind.FLOW, out)
         piece.add(raw, line, self._line_end)
-        if _match_heading(rest) and len(piece.lines) == 1:
+        if rules.match_heading(rest) and len(piece.lines) == 1:
             self._close_piece(out)
 
     def _begin_math(self, raw: str, rest: str, math: MathBlock, out: list[Piece]) -> None:
@@ -346,8 +360,8 @@ class BlockScanner:
         text = rest[1:].removeprefix(" ")
         if piece is None or piece.kind is not PieceKind.QUOTE:
             piece = self._open_piece(PieceKind.QUOTE, out)
-        elif piece.char_count > PIECE_CHARS and (
-            not text.strip() or piece.char_count > 2 * PIECE_CHARS
+        elif piece.char_count > rules.PIECE_CHARS and (
+            not text.strip() or piece.char_count > 2 * rules.PIECE_CHARS
         ):
             self._continue_block(out)
             piece = self._piece
@@ -358,11 +372,7 @@ class BlockScanner:
         piece = self._piece
         assert piece is not None
         head = piece.lines[-1].removesuffix("\n")
-        if (
-            "|" not in head
-            or not _match_table_delimiter(rest)
-            or len(split_cells(head)) != len(split_cells(rest))
-        ):
+        if not rules.begins_table(head, rest):
             return False
         head_raw = piece.raw[-1]
         if len(piece.lines) > 1:
@@ -380,7 +390,7 @@ class BlockScanner:
     def _table_row(self, raw: str, rest: str, out: list[Piece]) -> None:
         piece = self._piece
         assert piece is not None
-        if len(piece.lines) >= TABLE_ROWS + (2 if piece.head is None else 0):
+        if len(piece.lines) >= rules.TABLE_ROWS + (2 if piece.head is None else 0):
             self._continue_block(out)
             piece = self._piece
             assert piece is not None

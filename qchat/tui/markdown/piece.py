@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
+
+CODE_INDENT: Final = 4
+"""Columns of indentation from which text is code."""
 
 
 class PieceKind(Enum):
@@ -61,6 +65,22 @@ class Piece:
         self.raw.append(raw + end)
         self.lines.append(line + end)
         self.char_count += len(line) + 1
+
+
+def is_indented_code(piece: Piece | None) -> bool:
+    """Return whether a piece is code by its indentation alone, at the margin of the text."""
+    return (
+        piece is not None
+        and piece.kind is PieceKind.FLOW
+        and not piece.indent
+        and bool(piece.lines)
+        and indentation(piece.lines[0])[0] >= CODE_INDENT
+        and all(
+            indentation(line)[0] >= CODE_INDENT
+            for line in (piece.lines[-1], *piece.lines[-2:-1])
+            if line.strip()
+        )
+    )
 
 
 def indentation(raw: str) -> tuple[int, str]:

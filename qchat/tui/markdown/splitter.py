@@ -5,7 +5,8 @@ block, table or quotation, or a formula. Whole lines alone decide where a piece 
 of a text are the same however it was chunked, and drawing each piece as it closes draws the text.
 """
 
-from .block_scanner import PIECE_CHARS, BlockScanner
+from .block_rules import PIECE_CHARS
+from .block_scanner import BlockScanner
 from .piece import Piece
 from .references import References
 
@@ -40,8 +41,9 @@ class Splitter:
         while len(line) > PIECE_CHARS:
             part, line = _first_part(line)
             self._scanner.feed_line(part, self.closed, whole=False)
+        if not self._scanner.is_in_code:
+            self.references.add_line(line)
         self._scanner.feed_line(line, self.closed)
-        self.references.add_line(line)
 
     def tail(self) -> list[Piece]:
         """Return the pieces after the closed ones as if the text ended here."""

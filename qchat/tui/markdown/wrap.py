@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich.cells import cell_len, split_graphemes
+from rich.cells import cell_len
 
+from .graphemes import graphemes
 from .line import Span
 
 _CJK: Final = (
@@ -79,34 +80,12 @@ def _cut_word(word: str, columns: int) -> Iterator[tuple[int, int, bool]]:
     """Yield the parts of a word that is too long: length, width, and whether it is the last."""
     size = cells = 0
     for first in range(0, len(word), _MEASURE_CHARS):
-        for length, grapheme_cells in _graphemes(word[first : first + _MEASURE_CHARS]):
+        for length, grapheme_cells in graphemes(word[first : first + _MEASURE_CHARS]):
             if size and cells + grapheme_cells > columns:
                 yield size, cells, False
                 size = cells = 0
             size, cells = size + length, cells + grapheme_cells
     yield size, cells, True
-
-
-def _graphemes(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the length and width of each character as a person sees it.
-
-    Rich cuts flags (two regional indicators) and emoji with a joiner; here they stay whole.
-    """
-    length = cells = 0
-    for left, right, part_cells in split_graphemes(text)[0]:
-        part = text[left:right]
-        before = text[left - length : left]
-        is_flag = _is_indicator(part) and len(before) == 1 and _is_indicator(before)
-        if length and not is_flag and not before.endswith("\u200d") and part[0] != "\u200d":
-            yield length, cells
-            length = cells = 0
-        length, cells = length + right - left, cells + part_cells
-    if length:
-        yield length, cells
-
-
-def _is_indicator(text: str) -> bool:
-    return "\U0001f1e6" <= text <= "\U0001f1ff"
 
 
 def wrap(spans: Sequence[Span], columns: int) -> list[tuple[list[Span], str | None]]:

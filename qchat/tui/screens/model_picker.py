@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint, Secret
 from ...api.local_servers import LocalServer, running_servers
+from ...api.stored_keys import store_key
 from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
@@ -15,6 +18,7 @@ from ..request_settings import MissingServer
 from ..servers import prober as servers
 from ..servers.prober import ProbeResult
 from ..threads import run_in_daemon_thread
+from .key_prompt import KeyPrompt
 from .pick_list import PickItem, PickListScreen
 
 _Identity = tuple[str, Secret | None]  # the base URL and the key tell servers apart
@@ -29,14 +33,21 @@ class ModelChoice:
 
 
 class ModelPicker(PickListScreen[ModelChoice]):
-    """Lists servers, and below each its models as the probes return. Nothing waits for a server."""
+    """Lists servers, and below each its models as the probes return. Nothing waits for a server.
+
+    F8 takes the API key of the highlighted server, and so does Enter where the server wants one.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f8", "enter_key", show=False, priority=True),
+    ]
 
     def __init__(self, settings: Settings | None, current: Endpoint) -> None:
         """`current` is the server in use."""
         super().__init__(
             _("Server and model"),
             placeholder=_("Filter, or the URL of a server"),
-            note=_("Enter: use, or add a URL · Esc: close"),
+            note=_("Enter: use, or add a URL · F8: type its API key · Esc: close"),
         )
         self._settings = settings
         name = current.name or current.base_url
@@ -99,6 +110,9 @@ class ModelPicker(PickListScreen[ModelChoice]):
             self.show_note(server.trouble, error=True)
             return
         probe = self._probes.get(_identity(server))
+        if probe is not None and probe.locked:
+            self.action_enter_key()
+            return
         models = [offered.name for offered in probe.models] if probe is not None else []
         default = server.endpoint.model
         if not model and len(models) > 1 and default not in models:
@@ -107,6 +121,47 @@ class ModelPicker(PickListScreen[ModelChoice]):
         if not model and default is not None and (not models or default in models):
             model = default
         self.dismiss(ModelChoice(server.endpoint, model or None))
+
+    def action_enter_key(self) -> None:
+        """Ask for the API key of the highlighted server."""
+        number = (self.highlighted_key or "").partition(" ")[0]
+        endpoint = self._servers[int(number)].endpoint if number else None
+        if endpoint is None:
+            self.show_note(_("Choose the server whose key you want to type."), error=True)
+            return
+        at = int(number)
+
+        def use(key: Secret | None) -> None:
+            if key is not None:
+                self._use_key(at, key)
+
+        self.app.push_screen(KeyPrompt(endpoint), use)
+
+    def _use_key(self, at: int, key: Secret) -> None:
+        """Use a key for a server from now on, keep it in a file, and probe again."""
+        server = self._servers[at]
+        assert server.endpoint is not None
+        self._servers[at] = replace(server, endpoint=replace(server.endpoint, api_key=key))
+        self._probe_all([self._servers[at]])
+        self.set_items(list(self._list_items()))
+        self.highlight(str(at))
+        try:
+            self.show_note(self._keep_key(server.endpoint, key))
+        except UsageError as e:
+            text = _("{why} The key is used until the chat is closed.")
+            self.show_note(text.format(why=e), error=True)
+
+    def _keep_key(self, endpoint: Endpoint, key: Secret) -> str:
+        if self._settings is None:
+            return _("The key is used until the chat is closed.")
+        file = store_key(self._settings.paths, endpoint.base_url, key.reveal())
+        profile = self._settings.servers.get(endpoint.name or "")
+        if profile is not None and (profile.api_key_env or profile.api_key_file):
+            text = _("Kept in {file}, but {place} names another key, which the next start uses.")
+            name = "api_key_env" if profile.api_key_env else "api_key_file"
+            place = self._settings.where(f"servers.{profile.name}.{name}")
+            return text.format(file=file, place=place)
+        return _("Kept in {file}; press Enter to use the server.").format(file=file)
 
     def _add_url(self, url: str) -> None:
         try:

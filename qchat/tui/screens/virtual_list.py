@@ -23,7 +23,7 @@ BOLD = Style(bold=True)
 PLAIN = Style()
 
 
-class VirtualList(ScrollView, Generic[T], can_focus=True):
+class VirtualList(ScrollView, Generic[T], can_focus=True, inherit_bindings=False):
     """Items of `LINES` lines each, with headings between them; one item is highlighted.
 
     `at` is the index of the highlighted item, `empty` the text of an empty list.

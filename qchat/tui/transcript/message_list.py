@@ -21,14 +21,14 @@ from ..column import text_column
 from ..markdown import DARK
 from .layout import Layout, Position
 from .message import Block, Message
-from .strip_changes import changed_cells
+from .strip_changes import changed_cells, with_hint
 from .theme_palette import palette_of
 
 FLUSH_SECONDS: Final = 0.04
 _WHEEL_LINES: Final = 3
 
 
-class MessageListView(ScrollView, can_focus=True):
+class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
     """The messages of which the visible lines are drawn, and the scroll position.
 
     `auto_scroll` keeps the end in view as text arrives. `has_unseen_below` says that text arrived
@@ -67,6 +67,7 @@ class MessageListView(ScrollView, can_focus=True):
         self.auto_scroll = True
         self.has_unseen_below = False
         self._is_internal_scroll = False
+        self._drawn_size = Size()  # the size for which the scroll position is
         self._pending: dict[int, tuple[list[str], list[str]]] = {}
         self._sanitizers: dict[int, tuple[Sanitizer, Sanitizer]] = {}
         self._flush_timer: Timer | None = None
@@ -238,6 +239,8 @@ class MessageListView(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Draw what the scrollbar was dragged to."""
+        if self.size != self._drawn_size:
+            return  # Textual fits the position to another size; `on_resize` follows
         if not self._is_internal_scroll and round(old_value) != round(new_value):
             upwards = new_value < old_value
             y = self._layout.draw_window(round(new_value), self.visible_rows, upwards=upwards)
@@ -263,6 +266,7 @@ class MessageListView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay out for another size."""
+        self._drawn_size = self.size
         self._drawn.clear()
         self.post_message(self.Resized(self.size.width))
         self._reflow()
@@ -332,7 +336,8 @@ class MessageListView(ScrollView, can_focus=True):
         width = self.size.width
         strip = self._row(y, width)
         if self.has_unseen_below and y == self.visible_rows - 1:
-            strip = self._overlay_hint(strip, width)
+            style = self._base_style + self._layout.palette.bullet + Style(reverse=True)
+            strip = with_hint(strip, _(" ↓ new text below · End "), style)
         return strip
 
     def _row(self, y: int, width: int) -> Strip:
@@ -383,12 +388,3 @@ class MessageListView(ScrollView, can_focus=True):
         left, right = left + self._margin, right + self._margin
         middle = Segment.apply_style(strip.crop(left, right), post_style=style)
         return Strip.join([strip.crop(0, left), Strip(middle), strip.crop(right)])
-
-    def _overlay_hint(self, strip: Strip, width: int) -> Strip:
-        text = _(" ↓ new text below · End ")
-        cells = cell_len(text)
-        if cells > width:
-            return strip
-        style = self._base_style + self._layout.palette.bullet + Style(reverse=True)
-        before = strip.crop(0, width - cells)
-        return Strip.join([before, Strip([Segment(text, style)], cells)])

@@ -1,10 +1,11 @@
-"""Which cells of a row have changed."""
+"""Rows of cells: which of them have changed, and a hint over one."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 _JOINING: Final = "\u200d\ufe0e\ufe0f"
@@ -23,6 +24,15 @@ def changed_cells(old: Strip, new: Strip) -> tuple[int, int]:
     if first >= width:
         return width, width
     return first, max(first, width - _equal_cells(_reversed(old), _reversed(new)))
+
+
+def with_hint(strip: Strip, text: str, style: Style) -> Strip:
+    """Return a row with a hint over its right end, as it is where there is no room."""
+    cells = cell_len(text)
+    width = strip.cell_length
+    if cells > width:
+        return strip
+    return Strip.join([strip.crop(0, width - cells), Strip([Segment(text, style)], cells)])
 
 
 def _reversed(strip: Strip) -> list[Segment]:

@@ -136,6 +136,13 @@ class TitleInput(LineInput):
         """Cancel."""
         self.display = False
 
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "tab":  # it never leaves a field with text in it
+            event.stop()
+            event.prevent_default()
+        else:
+            await super()._on_key(event)
+
 
 class Sidebar(Vertical):
     """The list of conversations; it follows the store."""
@@ -212,7 +219,7 @@ class Sidebar(Vertical):
             "list_rename": _("rename"),
             "list_pin": _("pin"),
             "list_archive": _("archive"),
-            "list_delete": _("delete"),
+            "list_delete": _("remove"),
             "list_restore": _("restore"),
             "list_archived": _("all others") if self.archived else _("archived"),
         }

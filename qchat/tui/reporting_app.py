@@ -1,4 +1,4 @@
-"""An app whose background work never ends unnoticed: errors are logged and shown."""
+"""An app whose background work is watched: what fails is reported, and the app goes on."""
 
 import asyncio
 import logging
@@ -16,8 +16,8 @@ from ..tasks import run_supervised
 _log = logging.getLogger(__name__)
 
 
-class SupervisedApp(App[int], inherit_bindings=False):
-    """Runs background work for the parts of the window (see `Window`).
+class ReportingApp(App[int], inherit_bindings=False):
+    """Runs work in the background for the parts of the window (see `window.Window`).
 
     `fault` is the first unexpected exception, after which the app went on.
     """
@@ -26,7 +26,7 @@ class SupervisedApp(App[int], inherit_bindings=False):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the app is ending; errors are no longer shown."""
+        """Whether the window is being closed, so that late failures don't matter."""
         return False
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -65,18 +65,18 @@ class SupervisedApp(App[int], inherit_bindings=False):
         try:
             await work
         except Exception as e:
-            self.report(e)
+            self._report(e)
 
-    def report_callback_error(
+    def _report_callback_error(
         self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
-        """Handle an exception in a callback of the event loop, such as the end of a request."""
+        # An exception in a callback of the event loop, such as the end of a request.
         if isinstance(error := context.get("exception"), Exception):
-            self.report(error)
+            self._report(error)
         else:
             loop.default_exception_handler(context)
 
-    def report(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         """Log and show an error; the chat goes on, whatever it was."""
         text = str(error)
         if not isinstance(error, QchatError):
