@@ -38,13 +38,20 @@ TUI_KEYS: Mapping[str, str] = {
     "enter": _('what Enter does while writing: "send" or "newline"'),
     "attach_kib": _("the largest file that @ attaches, in KiB"),
     "system_prompt": _("the system prompt of new conversations: prompts/NAME.md beside this file"),
-    "theme": _('"auto", "dark", "light", "high-contrast" or "no-color"'),
+    "theme": _('the colours: "auto" (as the terminal is), or a name that /theme lists'),
     "notify": _("whether a notification tells of an answer's end while you look elsewhere"),
     "titles": _("whether the model gives new conversations a title: true or false"),
 }
+THEME_NAMES: tuple[str, ...] = (
+    *("dark", "light", "high-contrast", "no-color"),
+    *("catppuccin-mocha", "catppuccin-latte", "gruvbox", "nord", "dracula", "tokyo-night"),
+    *("solarized-dark", "solarized-light", "rose-pine", "rose-pine-dawn", "monokai"),
+    *("atom-one-dark", "atom-one-light", "flexoki"),
+)
+"""The themes of the chat, in the order in which they are offered."""
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "enter": ("send", "newline"),
-    "theme": ("auto", "dark", "light", "high-contrast", "no-color"),
+    "theme": ("auto", *THEME_NAMES),
 }
 _VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 

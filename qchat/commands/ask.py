@@ -18,6 +18,8 @@ from ..sampling import Sampling
 if TYPE_CHECKING:
     from ..api.endpoint import Endpoint
     from ..settings import Settings
+    from .ask_markdown import MarkdownPrinter
+    from .ask_output import Printer
     from .saved_ask import SavedAsk
 
 _STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
@@ -40,6 +42,7 @@ Examples:
   qchat ask --preset code "Reverse a string in Rust" > reverse.md
   qchat ask --system "Answer in French." --json "What is vLLM?" | jq .usage
   qchat ask --save "What is a log?" && qchat ask --continue "And a ledger?"
+  qchat ask --plain "Write a table of HTTP codes"
   qchat ask --base-url http://127.0.0.1:8000 --model demo "Hello"
 
 \b
@@ -55,6 +58,11 @@ request failed, 130 interrupted (the partial answer is printed).
     "as_json",
     is_flag=True,
     help=_("Print one JSON object: content, reasoning, model, usage, finish_reason, timings."),
+)
+@click.option(
+    "--plain",
+    is_flag=True,
+    help=_("Print the text as it is; on a terminal Markdown is drawn otherwise."),
 )
 @click.option(
     "--show-thinking/--hide-thinking",
@@ -76,6 +84,7 @@ def ask(
     question: tuple[str, ...],
     system: str | None,
     as_json: bool,
+    plain: bool,
     show_thinking: bool | None,
     save: bool,
     continue_last: bool,
@@ -95,6 +104,8 @@ def ask(
         settings, server=server, base_url=base_url, api_key_env=api_key_env
     )
     text = question_text(question)
+    show = sys.stderr.isatty() if show_thinking is None else show_thinking
+    printer = _printer(settings, as_json=as_json, plain=plain, show_thinking=show)
     if system is not None:
         system = _utf8(system, "--system")
     sampling = sampling.merged_over(Sampling(preset=settings.preset))
@@ -104,7 +115,7 @@ def ask(
         messages = [{"role": "user", "content": text}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
-        return _send(settings, endpoint, messages, model, sampling, as_json, show_thinking, None)
+        return _send(settings, endpoint, messages, model, sampling, printer, None)
 
     from ..store import open_store
     from .saved_ask import SavedAsk
@@ -118,9 +129,7 @@ def ask(
         else:
             saved = SavedAsk.new(store, text, system)
         try:
-            code = _send(
-                settings, endpoint, saved.messages, model, sampling, as_json, show_thinking, saved
-            )
+            code = _send(settings, endpoint, saved.messages, model, sampling, printer, saved)
         except (QchatError, OSError, KeyboardInterrupt):  # OSError: the reader of stdout is gone
             click.echo(_incomplete_note(saved), err=True)
             raise
@@ -145,8 +154,7 @@ def _send(
     messages: list[dict[str, Any]],
     model: str | None,
     sampling: Sampling,
-    as_json: bool,
-    show_thinking: bool | None,
+    printer: "Printer",
     saved: "SavedAsk | None",
 ) -> int:
     if endpoint is None:
@@ -156,15 +164,31 @@ def _send(
 
     from ..api.client import Client
     from ..api.models import server_model
-    from .ask_output import Printer, stream_answer
+    from .ask_output import stream_answer
 
-    show = sys.stderr.isatty() if show_thinking is None else show_thinking
     with Client(endpoint) as client:
         chosen = model or endpoint.model or server_model(client)
         body = sampling.fill({"model": chosen, "messages": messages})
         if saved is not None:
             saved.begin(body, endpoint.name or endpoint.base_url)
-        return stream_answer(client, body, Printer(as_json=as_json, show_thinking=show), saved)
+        return stream_answer(client, body, printer, saved)
+
+
+def _printer(settings: "Settings", *, as_json: bool, plain: bool, show_thinking: bool) -> "Printer":
+    """What prints the answer: on a terminal Markdown is drawn, in a pipe it stays as it is."""
+    from .ask_output import Printer
+
+    is_drawn = not plain and not as_json and sys.stdout.isatty()
+    if not is_drawn or os.environ.get("TERM", "dumb") == "dumb":
+        return Printer(as_json=as_json, show_thinking=show_thinking)
+
+    def markdown() -> "MarkdownPrinter":
+        from .ask_markdown import MarkdownPrinter, color_system, palette_for
+
+        palette = palette_for(os.environ, settings.paths.state / "background")
+        return MarkdownPrinter(sys.stdout, palette, color_system(os.environ))
+
+    return Printer(as_json=False, show_thinking=show_thinking, markdown=markdown)
 
 
 def question_text(arguments: tuple[str, ...]) -> str:

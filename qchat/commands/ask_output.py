@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,6 +17,7 @@ from ..json_types import JsonObject
 from ..sanitize import Sanitizer, one_line
 
 if TYPE_CHECKING:
+    from .ask_markdown import MarkdownPrinter
     from .saved_ask import SavedAsk
 
 _DIM: Final = "\x1b[2m"
@@ -25,8 +27,17 @@ _RESET: Final = "\x1b[0m"
 class Printer:
     """Prints an answer: content to stdout, reasoning and notes to stderr, both sanitised."""
 
-    def __init__(self, *, as_json: bool, show_thinking: bool) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        show_thinking: bool,
+        markdown: "Callable[[], MarkdownPrinter] | None" = None,
+    ) -> None:
+        """`markdown` makes what draws the content on a terminal; without it the text is printed."""
         self.as_json = as_json
+        self._new_markdown = markdown
+        self._markdown: MarkdownPrinter | None = None
         self._show_thinking = show_thinking
         self._content = Sanitizer()
         self._reasoning = Sanitizer()
@@ -63,12 +74,17 @@ class Printer:
         click.echo(_("Note: {text}").format(text=text), err=True)
 
     def _write(self, text: str) -> None:
-        if text and not self.as_json:
+        if text and not self.as_json and self._new_markdown is not None:
+            self._markdown = self._markdown or self._new_markdown()
+            self._markdown.write(text)
+        elif text and not self.as_json:
             self._last = text[-1]  # before the write, which Ctrl-C may interrupt
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def _end_line(self) -> None:
+        if self._markdown is not None:
+            self._markdown.finish()
         if self._last != "\n":
             self._write("\n")
 
@@ -76,6 +92,8 @@ class Printer:
         if not text or not self._show_thinking or self.as_json:
             return
         if not self._in_reasoning:
+            if self._markdown is not None:
+                self._markdown.finish()  # the reasoning goes on below it
             self._in_reasoning = True
             sys.stderr.write(_DIM if self._dim else _("Thinking:") + "\n")
         sys.stderr.write(text)

@@ -173,7 +173,8 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
         the file of -o.
 
         json is complete and can be imported again; jsonl has one line {"messages": [...]} per
-        conversation, as qchat batch and OpenAI's tools read it; markdown is for reading.
+        conversation, as qchat batch and OpenAI's tools read it; markdown is for reading, html one
+        page that needs nothing else.
         """
     ),
     epilog=_(
@@ -181,6 +182,7 @@ def show(conversation: str | None, reasoning: bool, as_json: bool) -> None:
 Examples:
   qchat chats export -o backup.json
   qchat chats export 7f3k --format markdown
+  qchat chats export 7f3k -o talk.html
   qchat chats export --format jsonl -o chats.jsonl
 """
     ),
@@ -194,7 +196,7 @@ Examples:
 )
 @click.option("-o", "--output", metavar="FILE", help=_("The file to write; - is standard output."))
 @click.option("--force", is_flag=True, help=_("Replace the file if it exists."))
-@click.option("--reasoning", is_flag=True, help=_("Include the reasoning in markdown."))
+@click.option("--reasoning", is_flag=True, help=_("Include the reasoning in markdown or html."))
 def export(
     conversations: tuple[str, ...],
     form: str | None,

@@ -1,4 +1,4 @@
-"""Export to Markdown, JSON and lines of messages (JSON Lines), and import of the last two.
+"""Export to Markdown, HTML, JSON and lines of messages (JSONL), and import of the last two.
 
 What is written holds the source text, but nothing that a terminal takes for a command: in
 Markdown such characters are dropped or shown, in JSON they are escaped, so nothing is lost.
@@ -49,6 +49,10 @@ def export_conversations(
         for key in ids:
             if messages := store.for_api(key):
                 yield json_text({"messages": messages}) + "\n"
+    elif form == "html":
+        from .html_export import page
+
+        yield from page(store, ids, reasoning=reasoning)
     else:
         for n, key in enumerate(ids):
             yield ("\n" if n else "") + markdown(store, key, reasoning=reasoning)

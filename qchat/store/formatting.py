@@ -11,7 +11,13 @@ from ..sanitize import one_line
 if TYPE_CHECKING:
     from . import Hit, Imported, StoredConversation
 
-FORMS: Final = {"md": "markdown", "markdown": "markdown", "json": "json", "jsonl": "jsonl"}
+FORMS: Final = {
+    "md": "markdown",
+    "markdown": "markdown",
+    "html": "html",
+    "json": "json",
+    "jsonl": "jsonl",
+}
 """Formats of an export by their names and by file extension."""
 
 _MARK: Final = ("\x1b[1;4m", "\x1b[0m")

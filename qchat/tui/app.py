@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 
 from ..errors import Exit, QchatError
@@ -18,16 +19,16 @@ from .actions.keymap import Keymap
 from .actions.table import ACTIONS
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
-from .chat.status import status_parts
-from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
-from .launch import LaunchOptions, welcome_text
+from .launch import LaunchOptions
 from .parts import ChatParts, import_for_first_answer
 from .reporting_app import ReportingApp
 from .servers.monitor import ServerMonitor
+from .state_view import LOW, StateView
 from .terminal import redraw, suspend
-from .themes import THEMES, first_theme, theme_after, theme_named
+from .theme_switcher import ThemeSwitcher
+from .themes import OWN_THEMES
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 from .window import StateChanged
@@ -35,7 +36,9 @@ from .window import StateChanged
 if TYPE_CHECKING:
     from ..store import Store
     from .chat.titles import TitleGenerator
+    from .terminal_background import BackgroundReported
     from .widgets.sidebar import Sidebar
+    from .widgets.welcome import Welcome
 
 _CHECKPOINT_SECONDS = 1.0
 
@@ -51,6 +54,9 @@ class ChatApp(ReportingApp, inherit_bindings=False):
     Screen { background: $background; layers: default over; }
     ToastRack { dock: top; align: right top; }
     Toast { max-width: 80%; }
+    #writing { height: auto; }
+    .-low TitleBar { display: none; }
+    .-low Composer, .-low Composer:focus { border: none; padding: 0 0 0 2; max-height: 5; }
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         self.transcript = self.parts.transcript
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
+        self.state_view = StateView(self, self.parts, self.keymap, start)
         self.handlers = {
             **action_handlers(self.parts),
             "suspend": ActionHandler(lambda _: suspend(self)),
@@ -88,9 +95,10 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self._write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
         )
         self._submitted_early = False
-        for theme in THEMES.values():
+        for theme in OWN_THEMES.values():
             self.register_theme(theme)
-        self.theme = first_theme(start.tui.theme, no_color=self.no_color)
+        self._themes = ThemeSwitcher(self, start.settings, start.tui.theme, no_color=self.no_color)
+        self.theme = self._themes.first
         self._variables = self.get_css_variables()
         self.stylesheet.set_variables(self._variables)
         for binding in self.keymap.bindings():
@@ -120,17 +128,17 @@ class ChatApp(ReportingApp, inherit_bindings=False):
     # -- opening and closing ---------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        """Transcript, composer, status line; the sidebar is mounted when the store is open."""
+        """The column of the conversation; the sidebar is mounted when the store is open."""
+        self._fit_height(self.size.height)
+        self.state_view.fit(self.size.width)
+        yield self.parts.title_bar
         yield self.transcript
-        yield self.parts.notes
-        yield CompletionList()
-        yield self.composer
-        yield self.parts.status_line
+        yield self.parts.writing_area
 
     def on_mount(self) -> None:
         """Open the store after the first paint."""
         self.composer.focus()
-        self._show_status("")
+        self.state_view.show_edges()
         asyncio.get_running_loop().set_exception_handler(self._report_callback_error)
         self.call_after_refresh(lambda: self.spawn(self._open()))
 
@@ -150,7 +158,8 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
         self.run_worker(self._preload, thread=True)
-        self.spawn(self._mount_sidebar())
+        self.spawn(self._mount_rest())
+        self._ask_background()
         self.supervise(_("Watching the server"), self.parts.monitor.run)
         self.supervise(_("Saving the conversation"), self._save_periodically)
         if self._start.question:
@@ -170,12 +179,63 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self.conversation.checkpoint()
             self._collector.tick(busy=self.conversation.has_pending_answers)
 
-    async def _mount_sidebar(self) -> None:
-        await self.screen_stack[0].mount(self.parts.sidebar, before=0)
+    async def _mount_rest(self) -> None:
+        screen = self.screen_stack[0]
+        await screen.mount(self.parts.sidebar, before=0)
         await self.parts.sidebar.start()
+        await screen.mount(self.parts.welcome, before=self.transcript)
+        await self.state_view.open_welcome()
+
+    def _ask_background(self) -> None:
+        """Ask the terminal for its background; see `ThemeSwitcher`."""
+        from .terminal_background import ChatDriver
+
+        if isinstance(self._driver, ChatDriver):
+            self._driver.ask_background()
+
+    def on_background_reported(self, event: "BackgroundReported") -> None:
+        """Use the theme for the terminal's background, unless the reply is late."""
+        theme = self._themes.background_reported(event.dark)
+        if theme is not None and event.is_in_time:
+            self.theme = theme
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver, which also takes the replies of a terminal that was asked."""
+        driver = super().get_driver_class()
+        if driver.__name__ != "LinuxDriver":
+            return driver
+        from .terminal_background import ChatDriver
+
+        return ChatDriver
+
+    def _fit_height(self, rows: int) -> None:
+        self.screen_stack[0].set_class(rows < LOW, "-low")
+
+    @on(Transcript.Resized)
+    def _align(self, event: Transcript.Resized) -> None:
+        self.state_view.fit(event.width)
+
+    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        self.state_view.show_edges()
+
+    def on_welcome_chosen(self, event: "Welcome.Chosen") -> None:
+        """Do what was chosen."""
+        self.state_view.choose(event.choice)
+
+    def on_composer_below(self) -> None:
+        """Choose from the welcome screen."""
+        if self.parts.is_made("welcome") and self.parts.welcome.display:
+            self.parts.welcome.focus()
+
+    def on_welcome_left(self, event: "Welcome.Left") -> None:
+        """Write."""
+        self.composer.focus()
+        self.composer.put(event.typed)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the sidebar to the new width."""
+        """Fit to the new size."""
+        self._fit_height(event.size.height)
         if self.parts.is_made("sidebar") and self.parts.sidebar.is_attached:
             self.parts.sidebar.fit(event.size.width)
 
@@ -208,32 +268,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
 
     @on(StateChanged)
     def _redraw_state(self) -> None:
-        parts, result, label = self.parts, self.parts.monitor.result, self.keymap.shown
-        if parts.is_made("sidebar"):
-            parts.sidebar.state_changed()
-        activity = parts.server_actions.activity if parts.is_made("server_actions") else ""
-        self._show_status(activity)
-        queue = [message.text for message in self.conversation.drafts.queue]
-        editing = parts.message_actions.note if self.conversation.drafts.edited else ""
-        parts.notes.show(queue, label("unqueue"), editing)
-        if result is not None:
-            endpoint = parts.settings.current.endpoint
-            self.transcript.placeholder = welcome_text(
-                endpoint,
-                result,
-                activity,
-                start_key=label("start"),
-                help_key=label("help"),
-                model_key=label("model"),
-            )
-            if not self.transcript.messages:
-                self.transcript.refresh()
-
-    def _show_status(self, activity: str) -> None:
-        settings, monitor = self.parts.settings, self.parts.monitor
-        self.parts.status_line.show(
-            status_parts(self.conversation, settings, monitor, self.keymap, activity)
-        )
+        self.state_view.redraw()
 
     @on(ServerMonitor.EndpointResolved)
     def _replace_endpoint(self, event: ServerMonitor.EndpointResolved) -> None:
@@ -355,5 +390,8 @@ class ChatApp(ReportingApp, inherit_bindings=False):
 
     def _choose_theme(self, name: str) -> None:
         """Use another theme, without a name the next one. Raises `UsageError`."""
-        self.theme = theme_named(name) if name else theme_after(self.theme)
-        self.say(_("Theme: {name}").format(name=self.theme))
+        current = self.theme
+        self._themes.choose(name, current, self._set_theme, lambda: self._set_theme(current))
+
+    def _set_theme(self, name: str) -> None:
+        self.theme = name

@@ -1,10 +1,12 @@
 """How a chat begins: the options of the command line, and the welcome text."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..api import endpoint as endpoints
-from ..i18n import _
+from ..i18n import _, plural
 from ..sampling import Sampling
+from ..sanitize import one_line
 from ..settings import Settings, TuiSettings
 from .request_settings import DefaultSettings
 
@@ -47,22 +49,24 @@ class LaunchOptions(NamedTuple):
 
 def welcome_text(
     endpoint: endpoints.Endpoint,
-    result: "ProbeResult",
+    result: "ProbeResult | None",
     activity: str,
+    model: str | None,
     *,
-    start_key: str,
-    help_key: str,
     model_key: str,
-) -> str:
-    """The text of an empty conversation: how to begin, or how to get a server.
+) -> Sequence[str]:
+    """The paragraphs of an empty conversation: which server answers, or that there is none.
 
-    `activity` is something in progress, shown alone. `start_key` opens the list of servers to
-    start, `model_key` that of servers and models.
+    `activity` is something in progress, shown alone. `model` is the one that is chosen, `model_key`
+    opens the list of servers and models.
     """
     if activity:
-        return activity
+        return (activity,)
+    name = one_line(endpoint.name or endpoint.base_url)
+    if result is None:
+        return (_("Looking for a server at {url} …").format(url=name),)
     if result.seconds is not None and not result.error_message:
-        return _("Write below and press Enter. {key} shows the keys.").format(key=help_key)
+        return (" · ".join(_server_facts(name, result, model)),)
     if endpoint.origin == "default":
         text = _("No server is configured and nothing answers at {url}.")
         text = text.format(url=endpoint.base_url)
@@ -70,7 +74,18 @@ def welcome_text(
         text = result.error_message
     if result.locked:
         asking = _("{key} opens the list of servers, where a key can be typed.")
-        return f"{text}\n\n{asking.format(key=model_key)}"
-    offer = _("{key} starts a server on this machine, or finds another one.").format(key=start_key)
+        return (text, asking.format(key=model_key))
     writing = _("You can write meanwhile; qchat notices when a server becomes reachable.")
-    return f"{text}\n\n{offer}\n\n{writing}"
+    return (text, writing)
+
+
+def _server_facts(name: str, result: "ProbeResult", model: str | None) -> Iterator[str]:
+    yield name
+    names = [one_line(one.name) for one in result.models]
+    chosen = one_line(model) if model else names[0] if len(names) == 1 else ""
+    if chosen:
+        yield chosen
+        if limit := result.context(model):
+            yield _("{n:,} tokens of context").format(n=limit)
+    elif names:
+        yield plural("{n} model", "{n} models", len(names)).format(n=len(names))

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from textual.containers import Vertical
+
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.menu import command_entries
@@ -12,6 +14,7 @@ from .chat.active_settings import ActiveSettings
 from .chat.conversation import Conversation
 from .chat.drafts import Drafts
 from .composer.command_menu import CommandEntry
+from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .launch import LaunchOptions
 from .quitting import QuitHandler
@@ -19,7 +22,7 @@ from .servers.monitor import ServerMonitor
 from .terminal import brackets_pastes
 from .transcript.transcript import Transcript
 from .widgets.composer_notes import ComposerNotes
-from .widgets.status_line import StatusLine
+from .widgets.status_line import StatusLine, TitleBar
 from .window import Window
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from .clipboard_actions import ClipboardActions
     from .overlays import Overlays
     from .widgets.sidebar import Sidebar
+    from .widgets.welcome import Welcome
 
 
 class ChatParts:
@@ -62,18 +66,21 @@ class ChatParts:
         self._is_blocked = is_blocked
         self._write = write
         self._edit_text = edit_text
-        help_key = keymap.shown("help")
-        self.transcript = Transcript(id="transcript")
+        self.title_bar = TitleBar(id="title")
+        self.transcript = Transcript(id="transcript", copy_key=keymap.shown("copy_code"))
+        self.completions = CompletionList()
         self.composer = Composer(
             id="composer",
             options=start.tui,
-            help_key=help_key,
             commands=self._commands,
             brackets_pastes=brackets_pastes(os.environ),
             submit=submit,
         )
         self.notes = ComposerNotes(id="notes")
         self.status_line = StatusLine(id="status")
+        self.writing_area = Vertical(
+            self.notes, self.completions, self.composer, self.status_line, id="writing"
+        )
         self.monitor = ServerMonitor(
             window, start.endpoint, start.settings, lambda: self.conversation.busy
         )
@@ -89,6 +96,15 @@ class ChatParts:
         self.quit_handler = QuitHandler(
             window, keymap, self.conversation, lambda: self.clipboard_actions.copy_selection()
         )
+
+    @cached_property
+    def welcome(self) -> "Welcome":
+        """What stands where a conversation has not begun."""
+        from .widgets.welcome import Welcome
+
+        welcome = Welcome(id="welcome")
+        welcome.display = False
+        return welcome
 
     @cached_property
     def sidebar(self) -> "Sidebar":

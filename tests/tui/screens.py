@@ -4,7 +4,9 @@
 commit it.
 """
 
+import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from qchat.tui.app import ChatApp
+
+from .waiting import wait_until
 
 FOLDER = Path(__file__).parent / "screens"
 
@@ -31,11 +35,14 @@ def screen(app: ChatApp) -> str:
     return screen_text(app.screen)
 
 
-def assert_screen(app: ChatApp, name: str) -> None:
-    """Assert that the screen is the one saved under this name."""
+async def assert_screen(app: ChatApp, name: str) -> None:
+    """Assert that the screen becomes the one saved under this name."""
     file = FOLDER / f"{name}.txt"
-    text = screen(app)
     if os.environ.get("QCHAT_NEW_SCREENS"):
+        await asyncio.sleep(1)
         FOLDER.mkdir(exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    assert text == file.read_text(encoding="utf-8"), f"the screen {name} differs:\n{text}"
+        file.write_text(screen(app), encoding="utf-8")
+    expected = file.read_text(encoding="utf-8")
+    with suppress(AssertionError, TimeoutError):
+        await wait_until(lambda: screen(app) == expected, 5)
+    assert screen(app) == expected, f"the screen {name} differs:\n{screen(app)}"

@@ -17,7 +17,9 @@ from qchat.tui.actions.table import ACTIONS, ROWS, SLASHES
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
 
-from .chat_app import keymap
+from .chat_app import NOWHERE, chat, keymap
+from .screens import screen
+from .waiting import wait_until
 
 
 def closed() -> Store:
@@ -65,10 +67,10 @@ def test_keys_are_what_config_toml_says(tmp_path: Path) -> None:
     assert bound["alt+ctrl+n"] == bound["f11"] == "app.do('new')" and "ctrl+n" not in bound
 
 
-def test_the_field_names_the_key_that_helps(tmp_path: Path) -> None:
-    start = LaunchOptions(Endpoint("http://127.0.0.1:9/v1"), None, Sampling(), None, False, "")
-    app = ChatApp(closed, start, keymap(tmp_path, 'help = "f9"'))
-    assert "F9: help" in str(app.composer.placeholder)
+async def test_the_status_line_names_the_key_that_helps(tmp_path: Path) -> None:
+    with chat(tmp_path, NOWHERE, keys=keymap(tmp_path, 'help = "f9"')) as app:
+        async with app.run_test(size=(100, 24)):
+            await wait_until(lambda: "F9 help" in screen(app))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from qchat.tui.transcript.transcript import Transcript
 
 from ..faults import Running, running
 from .chat_app import chat, last_state, stored, texts, type_in
+from .screens import screen
 from .waiting import wait_until
 
 
@@ -107,7 +108,7 @@ async def test_without_a_server_it_says_so_and_keeps_the_draft(tmp_path: Path) -
     url = "http://127.0.0.1:9/v1"
     with chat(tmp_path, url) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: "Nothing answers" in app.transcript.placeholder)
+            await wait_until(lambda: "Nothing answers" in screen(app))
             await pilot.press(*"draft")
             await pilot.press("ctrl+q")
             await wait_until(lambda: not app.is_running)

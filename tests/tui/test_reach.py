@@ -26,6 +26,7 @@ from qchat.tui.servers.server_process import ServerProcess, free_port
 
 from ..faults import Running, running
 from .chat_app import chat, last_state, texts, toasts, type_in
+from .screens import screen
 from .waiting import wait_until
 
 
@@ -47,7 +48,7 @@ async def test_a_server_goes_and_comes_back_and_the_question_is_sent_again(
             assert app.conversation.unanswered and "retries" in app.transcript.messages[-1].note
             await wait_until(lambda: app.parts.monitor.reachable is False)
             await wait_until(lambda: "no longer responds" in toasts(app))
-            assert app.parts.status_line.parts[0].text.startswith("○")
+            assert app.parts.title_bar.parts[0].text.startswith("○")
             await pilot.press(*"draft")  # one can write meanwhile
             server.up()
             await wait_until(lambda: app.parts.monitor.reachable)
@@ -223,7 +224,7 @@ async def test_offers_where_nobody_answers(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         app = ChatApp(lambda: store, start)
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: "F5 starts a server" in app.transcript.placeholder)
+            await wait_until(lambda: "Start a server on this machine" in screen(app))
             assert any("F5" in part.text for part in app.parts.status_line.parts)
             await pilot.press("f5")
             await wait_until(lambda: isinstance(app.screen, ServerStartPicker))

@@ -13,10 +13,12 @@ from qchat.settings import TuiSettings, load
 from qchat.store import MessageState, open_store
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
+from qchat.tui.screens.theme_picker import ThemePicker
 from qchat.tui.themes import THEMES, first_theme
 
 from ..config_file import write_config
-from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in
+from ..faults import running
+from .chat_app import NOWHERE, chat, hits, listed, texts, toasts, type_in, window
 from .screens import assert_screen, screen, strips
 from .waiting import wait_until
 
@@ -78,9 +80,9 @@ async def opened(app: ChatApp) -> None:
 async def test_nothing_yet(tmp_path: Path) -> None:
     with chat(tmp_path, NOWHERE) as app:
         async with app.run_test(size=(80, 24)) as pilot:
-            await wait_until(lambda: app.parts.monitor.reachable is False)
+            await wait_until(lambda: "Start a server" in screen(app))
             await pilot.pause()
-            assert_screen(app, "nothing-yet")
+            await assert_screen(app, "nothing-yet")
 
 
 async def test_a_conversation_and_the_list(store_folder: Path) -> None:
@@ -90,14 +92,34 @@ async def test_a_conversation_and_the_list(store_folder: Path) -> None:
             await wait_until(lambda: len(listed(app)) == 5)
             await app.parts.sidebar.read()
             await pilot.pause()
-            assert_screen(app, "conversation-wide")
+            await assert_screen(app, "conversation-wide")
             await pilot.resize_terminal(80, 24)
             await wait_until(lambda: not app.parts.sidebar.display)
             await pilot.pause()
-            assert_screen(app, "conversation")
+            await assert_screen(app, "conversation")
             await pilot.press("ctrl+l", "down")
             await pilot.pause()
-            assert_screen(app, "list-over")
+            await assert_screen(app, "list-over")
+
+
+@pytest.mark.parametrize("size", [(40, 16), (40, 24), (200, 40)])
+async def test_a_conversation_in_other_windows(store_folder: Path, size: tuple[int, int]) -> None:
+    with chat(store_folder, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=size):
+            await opened(app)
+            if size[0] >= 100:
+                await wait_until(lambda: len(listed(app)) == 5)
+            await assert_screen(app, f"conversation-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", [(40, 24), (120, 24), (200, 40)])
+async def test_the_first_screen(tmp_path: Path, size: tuple[int, int]) -> None:
+    with running(models=["Qwen3-8B"]) as server, open_store(tmp_path) as store:
+        lab = Endpoint(server.base_url, name="lab")
+        app = ChatApp(lambda: store, LaunchOptions(lab, None, Sampling(), None, False, ""))
+        async with app.run_test(size=size):
+            await wait_until(lambda: "Try" in screen(app))
+            await assert_screen(app, f"first-{size[0]}x{size[1]}")
 
 
 async def test_search_palette_and_help(store_folder: Path) -> None:
@@ -108,7 +130,7 @@ async def test_search_palette_and_help(store_folder: Path) -> None:
             await wait_until(lambda: len(hits(app)) == 6)
             await pilot.press("down")
             await pilot.pause()
-            assert_screen(app, "search")
+            await assert_screen(app, "search")
             await pilot.press("escape", "ctrl+p", *"arch")
             await wait_until(lambda: "unarchive this conversation" in screen(app))
             assert "No matches" not in screen(app)
@@ -136,14 +158,27 @@ async def test_every_theme(store_folder: Path) -> None:
                 assert (colours == {"default"}) == (name == "no-color"), (name, colours)
                 colour_sets.add(frozenset(colours))
             assert len(colour_sets) == len(THEMES)
-            await type_in(app, "/theme")
-            await wait_until(lambda: app.theme == "dark")
             await type_in(app, "/theme pink")
             await wait_until(lambda: "pink" in toasts(app))
-            assert app.theme == "dark"
+            assert app.theme == name
+
+
+async def test_the_list_of_themes_shows_each_before_it_is_chosen(tmp_path: Path) -> None:
+    async with window(tmp_path) as (app, pilot):
+        await type_in(app, "/theme")
+        await wait_until(lambda: isinstance(app.screen, ThemePicker))
+        await pilot.press("down")
+        await wait_until(lambda: app.theme == "light")
+        await pilot.press("escape")
+        await wait_until(lambda: app.theme == "dark")
+        await type_in(app, "/theme")
+        await wait_until(lambda: isinstance(app.screen, ThemePicker))
+        await pilot.press(*"gruv", "enter")
+        await wait_until(lambda: app.theme == "gruvbox")
 
 
 def test_the_theme_to_begin_with() -> None:
+    assert first_theme("auto", no_color=False, dark=False) == "light"
     assert first_theme("auto", no_color=False) == "dark"
     assert first_theme("auto", no_color=True) == "no-color"
     assert first_theme("light", no_color=True) == "light"

@@ -72,7 +72,7 @@ ROWS: Final = (
     ),
     Action(
         "export",
-        _("export this conversation as md, json or jsonl"),
+        _("export this conversation as md, html, json or jsonl"),
         CONVERSATIONS,
         slash="export",
         argument="[FORMAT] [FILE]",
@@ -244,7 +244,7 @@ ROWS: Final = (
     ),
     Action(
         "theme",
-        _("set the theme: light, dark, high-contrast or no-color; without a name the next"),
+        _("set the theme; without a name choose from the list"),
         WINDOW,
         slash="theme",
         argument="[NAME]",

@@ -239,6 +239,7 @@ class Conversation:
             self.title = one_line(question.text)
             self._settings.conversation_created(self.id, settings)
         self._transcript.append(Message("user", question.text, id=stored.id, version=version))
+        self._notify()
 
     # -- requesting answers ----------------------------------------------------------------
 

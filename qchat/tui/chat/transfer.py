@@ -19,7 +19,7 @@ def parse_export_arguments(arguments: str) -> tuple[str, str]:
         return "markdown", ""
     if (form := exports.format_of(Path(arguments))) is None:
         raise UsageError(
-            _("Name the format: /export md {name}, or json, or jsonl.").format(name=arguments)
+            _("Name the format: /export md {name}, or html, json, jsonl.").format(name=arguments)
         )
     return form, arguments
 
@@ -33,7 +33,7 @@ def write(store: Store, conversation: str, form: str, name: str) -> Path:
     elif os.path.lexists(path):
         raise UsageError(_("{path} exists; give another name.").format(path=path))
     exports.write_export(
-        exports.export_conversations(store, [conversation], form, reasoning=False),
+        exports.export_conversations(store, [conversation], form, reasoning=form == "html"),
         path,
         overwrite=False,
     )

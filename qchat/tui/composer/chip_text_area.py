@@ -28,7 +28,6 @@ class ChipTextArea(TextArea, inherit_bindings=False):
             id=id,
             soft_wrap=True,
             show_line_numbers=False,
-            compact=True,
             highlight_cursor_line=False,
             placeholder=placeholder,
         )

@@ -28,7 +28,7 @@ class CompletionList(Static):
         display: none;
         height: auto;
         max-height: {VISIBLE};
-        padding: 0 2;
+        padding: 0 1;
         background: $panel;
         text-wrap: nowrap;
         text-overflow: ellipsis;

@@ -5,7 +5,9 @@ from functools import partial
 from typing import Final
 
 from textual import events, work
+from textual.geometry import Region
 from textual.message import Message as Event
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import TextArea
 
@@ -17,6 +19,7 @@ from .chips import Draft, folded
 from .command_menu import CommandEntry
 from .completion import CompletingTextArea
 from .history import History
+from .prompt_mark import with_prompt_mark
 
 _BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracketed paste
 _ENTER_DELAY: Final = 0.03  # seconds
@@ -32,12 +35,12 @@ class Composer(CompletingTextArea):
     DEFAULT_CSS = """
     Composer {
         height: auto;
-        max-height: 8;
-        border: none;
-        padding: 0 2;
-        background: $surface;
+        max-height: 10;
+        border: round $border;
+        padding: 0 1 0 3;
+        background: $background;
     }
-    Composer:focus { border: none; }
+    Composer:focus { border: round $primary; background-tint: $foreground 0%; }
     """
 
     class Sent(Event):
@@ -54,12 +57,14 @@ class Composer(CompletingTextArea):
     class Older(Event):
         """Posted to request the earlier questions; answer with `walk`."""
 
+    class Below(Event):
+        """Posted for Down where nothing is written: what stands above is to be chosen from."""
+
     def __init__(
         self,
         *,
         id: str | None = None,
         options: TuiSettings | None = None,
-        help_key: str = "F1",
         commands: Callable[[], Sequence[CommandEntry]] | None = None,
         brackets_pastes: bool = False,
         submit: Callable[["Composer.Sent"], None] | None = None,
@@ -72,12 +77,9 @@ class Composer(CompletingTextArea):
         self._submit = submit
         self._brackets_pastes = brackets_pastes
         self._options = options or TuiSettings()
-        placeholder = _("Ask anything. Enter: send · Ctrl+J: new line · {key}: help")
-        if self._enter_inserts_newline:
-            placeholder = _("Ask anything. Ctrl+J: send · Enter: new line · {key}: help")
         super().__init__(
             id=id,
-            placeholder=placeholder.format(key=help_key),
+            placeholder=_("Ask anything; / for commands"),
             limit=self._options.attach_kib * 1024,
             commands=commands,
         )
@@ -112,6 +114,10 @@ class Composer(CompletingTextArea):
         """Replace the draft, and leave the history."""
         self._history = self._draft_at_request = None
         super().fill(draft)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Render the field with its prompt mark."""
+        return with_prompt_mark(self, super().render_lines(crop), crop)
 
     # -- keys ------------------------------------------------------------------------------
 
@@ -156,6 +162,8 @@ class Composer(CompletingTextArea):
             self._request_history()
         elif key == "down" and self._at_last_row and self._history is not None:
             self._step_history(-1)
+        elif key == "down" and not self.text:
+            self.post_message(self.Below())
         else:
             return False
         return True

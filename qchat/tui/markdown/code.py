@@ -35,13 +35,18 @@ def _lexer(language: str) -> "Lexer | None":
         return None
 
 
-@lru_cache(maxsize=8)
-def _styles(scheme: str) -> dict[object, Style]:
+@lru_cache(maxsize=32)
+def _styles(scheme: str, background: str | None) -> dict[object, Style]:
+    """Return the styles of a scheme's tokens, each readable on the background of a theme."""
     from pygments.styles import get_style_by_name
+
+    from .contrast import readable
 
     styles: dict[object, Style] = {}
     for token, style in get_style_by_name(scheme):
         color = f"#{style['color']}" if style["color"] else None
+        if color is not None and background is not None:
+            color = readable(color, background)
         styles[token] = Style(
             color=color, bold=style["bold"] or None, italic=style["italic"] or None
         )
@@ -58,7 +63,8 @@ def highlight(code: str, context: str, language: str, scheme: str, base: Style) 
     lexer = _lexer(language) if language else None
     if lexer is None or max(map(len, lines)) > MAX_LINE:
         return [[(line.expandtabs(4), base)] for line in lines]
-    styles = _styles(scheme)
+    background = base.bgcolor
+    styles = _styles(scheme, background.name if background is not None else None)
     skip = context.count("\n") + 1 if context else 0
     text = f"{context}\n{code}" if context else code
     result: list[list[Span]] = [[]]

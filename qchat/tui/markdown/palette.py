@@ -76,9 +76,9 @@ def make_palette(
 DARK = make_palette(
     accent="#8ab4f8",
     user="#c3a6ff",
-    dim="#8b93a1",
+    dim="#9098a7",
     code="#e6c07b",
-    code_background="#1e222a",
+    code_background="#1b1f26",
     error="#f28b82",
     success="#81c995",
     pygments_style="one-dark",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len
 from rich.style import Style
 
+from ...i18n import _
 from .code import highlight, language_of
 from .details import without_details
 from .footnotes import marked_notes
@@ -32,9 +33,13 @@ _MAX_QUOTE_DEPTH: Final = 6  # nested quotations beyond this are drawn as plain 
 
 
 class Renderer:
-    """Draws pieces in one palette and width (cells); all pieces of a text share `references`."""
+    """Draws pieces in one palette and width (cells); all pieces of a text share `references`.
 
-    def __init__(self, palette: Palette, width: int) -> None:
+    `copy_key` is named at the right of a code block's first line, '' nowhere.
+    """
+
+    def __init__(self, palette: Palette, width: int, *, copy_key: str = "") -> None:
+        self._copy_hint = _("{key} copies").format(key=copy_key) if copy_key else ""
         self.palette = palette
         self.width = max(MIN_WIDTH, width)
         self._table_layouts: dict[int, tuple[Piece, list[int] | None, bool]] = {}
@@ -159,6 +164,10 @@ class Renderer:
         if piece.head is None:
             label = f"  {name}" if name else ""
             text = next(iter(wrap([(label, palette.label)], width)))[0]
+            space = width - sum(cell_len(part) for part, _style in text) - 2
+            hint = self._copy_hint
+            if hint and (gap := space - cell_len(hint)) >= 2:
+                text = [*text, (" " * gap + hint, palette.label)]
             yield self._code_line(text, width, None, palette.label, lead=width)
         if not piece.lines and (piece.is_block_end or piece.head is not None):
             return
@@ -192,7 +201,7 @@ class Renderer:
         alignments = [_alignment(cell) for cell in split_cells(first.lines[1])]
         key = id(first)
         layout = self._table_layouts.get(key)
-        base = self.palette.table_head
+        base = self.palette.text
         head = [self._cell_spans(cell, references, self.palette.table_head) for cell in header]
         rows = [
             [self._cell_spans(cell, references, base) for cell in row]

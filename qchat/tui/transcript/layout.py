@@ -27,7 +27,8 @@ class Position(NamedTuple):
 class Layout:
     """The messages, their heights, and their lines."""
 
-    def __init__(self, palette: Palette, width: int) -> None:
+    def __init__(self, palette: Palette, width: int, copy_key: str = "") -> None:
+        self._copy_key = copy_key
         self.messages: list[MessageView] = []
         self.heights = Heights()
         self._set_style(palette, width)
@@ -43,7 +44,7 @@ class Layout:
         if self._renderer is None:
             from ..markdown import Renderer
 
-            self._renderer = Renderer(self.palette, self._requested_width)
+            self._renderer = Renderer(self.palette, self._requested_width, copy_key=self._copy_key)
         return self._renderer
 
     @property

@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
+from textual.message import Message as Event
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
@@ -16,16 +17,14 @@ from textual.widget import Widget
 
 from ...i18n import _
 from ...sanitize import Sanitizer
+from ..column import text_column
 from ..markdown import DARK
 from .layout import Layout, Position
 from .message import Block, Message
 from .strip_changes import changed_cells, with_hint
 from .theme_palette import palette_of
 
-MAX_TEXT_CELLS: Final = 100
-"""Cells of a line of text; longer lines are hard to read."""
 FLUSH_SECONDS: Final = 0.04
-_MARGIN: Final = 2
 _WHEEL_LINES: Final = 3
 
 
@@ -53,11 +52,18 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
     }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    class Resized(Event):
+        """The widget has another width."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width = width
+
+    def __init__(self, *, id: str | None = None, copy_key: str = "") -> None:
+        """`copy_key` is named at code blocks."""
         super().__init__(id=id)
-        self._layout = Layout(DARK, 80)
+        self._layout = Layout(DARK, 80, copy_key)
         self._layout_key = (0, DARK)
-        self._margin = _MARGIN
         self.auto_scroll = True
         self.has_unseen_below = False
         self._is_internal_scroll = False
@@ -69,7 +75,6 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         self.selection: tuple[Position, Position] | None = None
         self.drag_start: Position | None = None
         self.cursor: tuple[int, int] | None = None
-        self.placeholder = ""
         self._base_style = Style()
         self._drawn: dict[int, Strip] = {}  # the rows of the window as they were rendered last
 
@@ -79,6 +84,11 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
     def messages(self) -> list[Message]:
         """The messages, sanitized."""
         return [view.message for view in self._layout.messages]
+
+    @property
+    def _margin(self) -> int:
+        # Not set in `_reflow`: rows of the new width may be rendered, and kept, before it runs.
+        return text_column(self.size.width).margin
 
     @property
     def visible_rows(self) -> int:
@@ -241,10 +251,7 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         """Lay out anew if the width or the palette has changed; the top position stays."""
         width = self.size.width
         palette = palette_of(self.app.current_theme)
-        text = max(1, min(MAX_TEXT_CELLS, width - 2 * _MARGIN))
-        if width < 20:
-            text = max(1, width)
-        self._margin = max(0, (width - text) // 2)
+        text = text_column(width).text
         if self._layout_key == (text, palette):
             return
         self._layout_key = (text, palette)
@@ -261,6 +268,7 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         """Lay out for another size."""
         self._drawn_size = self.size
         self._drawn.clear()
+        self.post_message(self.Resized(self.size.width))
         self._reflow()
         self._update_view(content_changed=False)
 
@@ -335,8 +343,6 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
     def _row(self, y: int, width: int) -> Strip:
         base = self._base_style
         row = self.scroll_offset.y + y
-        if not self._layout.messages and self.placeholder:
-            return self._placeholder_row(y, width)
         if row >= self._layout.total:
             return Strip.blank(width, base)
         position = self._layout.position_at(row)
@@ -360,16 +366,6 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
             cursor_mark = Strip([Segment("›", base + self._layout.palette.bullet)], 1)
             strip = Strip.join([cursor_mark, strip.crop(1)])
         return strip
-
-    def _placeholder_row(self, y: int, width: int) -> Strip:
-        """Render a row of the placeholder, which stands somewhat above the middle."""
-        palette = self._layout.palette
-        lines = self._layout.renderer.wrap_plain(self.placeholder, palette.dim)
-        row = y - max(0, (self.visible_rows - len(lines)) // 3)
-        if not 0 <= row < len(lines):
-            return Strip.blank(width, self._base_style)
-        strip = Strip([Segment(" " * self._margin), *lines[row].segments])
-        return strip.adjust_cell_length(width).apply_style(self._base_style)
 
     def _selected_span(self, position: Position) -> tuple[int, int] | None:
         """Return the selected cells of a row, None where there are none."""

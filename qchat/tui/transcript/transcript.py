@@ -46,8 +46,8 @@ class Transcript(MessageListView):
             super().__init__()
             self.text = text
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, id: str | None = None, copy_key: str = "") -> None:
+        super().__init__(id=id, copy_key=copy_key)
         self._pointer: tuple[int, int] = (0, 0)
         self._drag_timer: Timer | None = None
 

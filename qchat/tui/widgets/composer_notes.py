@@ -18,9 +18,8 @@ class ComposerNotes(Static):
         display: none;
         height: auto;
         max-height: 5;
-        padding: 0 2;
+        padding: 0 1;
         color: $text-muted;
-        background: $surface;
         text-wrap: nowrap;
         text-overflow: ellipsis;
     }

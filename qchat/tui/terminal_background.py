@@ -1,0 +1,138 @@
+"""Asks the terminal for its background colour (OSC 11), and takes the reply out of the input.
+
+A terminal may never reply, or late: nobody waits for it, and a reply never becomes typed text.
+"""
+
+import os
+import re
+import select
+import time
+from codecs import getincrementaldecoder
+from typing import Final
+
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+QUERY: Final = "\x1b]11;?\x1b\\"
+REPLY_SECONDS: Final = 0.1
+"""A later reply changes nothing: the person is reading already."""
+_HELD_SECONDS: Final = 0.5  # for which the beginning of a reply waits for its end
+_POLL_SECONDS: Final = 0.1
+_REPLY: Final = re.compile(r"\x1b\]11;([^\x07\x1b]{0,80})(?:\x07|\x1b\\)")
+_BEGINNING: Final = re.compile(r"\x1b(?:\](?:1(?:1(?:;[^\x07\x1b]{0,80}\x1b?)?)?)?)?\Z")
+_COLOR: Final = re.compile(r"rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})")
+
+
+class BackgroundReported(Message):
+    """The terminal reported its background; `dark`: a light text suits it."""
+
+    bubble = False
+
+    def __init__(self, dark: bool, seconds: float) -> None:
+        super().__init__()
+        self.dark = dark
+        self._seconds = seconds  # after the question
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the reply came before the person began to read."""
+        return self._seconds <= REPLY_SECONDS
+
+
+def is_dark(reply: str) -> bool | None:
+    """Return whether a colour of a reply, such as ``rgb:1e1e/1e1e/1e1e``, is dark; None: no colour.
+
+    The weights of the channels are those of Rec. 709.
+    """
+    match = _COLOR.match(reply)
+    if match is None:
+        return None
+    red, green, blue = (int(text, 16) / (16 ** len(text) - 1) for text in match.groups())
+    return bool(0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5)
+
+
+class ReplyFilter:
+    """Takes replies out of the input, however it is cut into reads."""
+
+    def __init__(self) -> None:
+        self.replies: list[str] = []
+        self._held = ""
+        self._held_since = 0.0
+        self._ended_in_escape = False
+        self._escape_is_typed = False  # that of what is held back
+
+    def feed(self, data: str, now: float) -> str:
+        """Return the input without replies; the beginning of one is held back."""
+        # An Escape at the end of the last read was passed on, as a key.
+        if self._ended_in_escape and data and "]11;".startswith(data[:4]):
+            self._held, self._escape_is_typed = "\x1b", True
+        data = self._held + data
+        typed, self._held = self._escape_is_typed, ""
+        rest = _REPLY.sub(self._take, data)
+        if typed and rest == data and not _BEGINNING.fullmatch(rest):
+            rest = rest[1:]  # it was no reply
+        data = rest
+        beginning = _BEGINNING.search(data)
+        if beginning is not None and len(beginning[0]) > 1:  # Escape alone is a key
+            self._held, self._held_since = beginning[0], now
+            data = data[: beginning.start()]
+        else:
+            self._escape_is_typed = False
+        self._ended_in_escape = data.endswith("\x1b")
+        return data
+
+    def expired(self, now: float) -> str:
+        """Return what was held back and turned out to be no reply, else ''."""
+        if self._held and now - self._held_since >= _HELD_SECONDS:
+            held, self._held = self._held, ""
+            typed, self._escape_is_typed = self._escape_is_typed, False
+            # Of a reply that was cut off nothing is typed; Alt+] and what follows is.
+            return "" if held.startswith("\x1b]11;") else held[typed:]
+        return ""
+
+    def _take(self, match: "re.Match[str]") -> str:
+        self.replies.append(match[1])
+        return ""
+
+
+class ChatDriver(LinuxDriver):
+    """Textual's driver, with a question to the terminal whose reply is not typed text."""
+
+    _asked_at: float | None = None
+
+    def ask_background(self) -> None:
+        """Ask; a reply is posted to the app as `BackgroundReported`."""
+        if os.environ.get("TERM", "") in ("linux", "dumb"):
+            return  # they show the question
+        self._asked_at = time.monotonic()
+        self.write(QUERY)
+
+    def run_input_thread(self) -> None:
+        """Read the terminal until the app ends; as Textual's, but for the filter."""
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        replies = ReplyFilter()
+        while not self.exit_event.is_set():
+            ready, _writable, _errors = select.select([self.fileno], [], [], _POLL_SECONDS)
+            now = time.monotonic()
+            text = replies.expired(now)
+            if ready:
+                data = decode(os.read(self.fileno, 4096))
+                if self._asked_at is not None:
+                    text += replies.feed(data, now)
+                    self._report(replies, now)
+                else:
+                    text += data
+            if text:
+                for event in parser.feed(text):
+                    self.process_message(event)
+            for event in parser.tick():
+                self.process_message(event)
+
+    def _report(self, replies: ReplyFilter, now: float) -> None:
+        assert self._asked_at is not None
+        while replies.replies:
+            dark = is_dark(replies.replies.pop(0))
+            if dark is not None:
+                self.process_message(BackgroundReported(dark, now - self._asked_at))
