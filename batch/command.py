@@ -5,7 +5,6 @@ import sys
 import click
 
 from .. import cli_options
-from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 from .options.engine_options import EngineOptions, engine_options
@@ -13,11 +12,12 @@ from .options.form_options import FormOptions, form_options
 from .options.groups import GROUPS
 from .options.input_options import InputOptions, input_options
 from .options.look_options import LookOptions, look_options
+from .options.optional_value import BatchCommand
 from .options.run_options import RunOptions, run_options
 
 
 @click.command(
-    cls=GroupedCommand,
+    cls=BatchCommand,
     groups=GROUPS,
     help=_(
         """Answer every row of files.

@@ -107,6 +107,7 @@ def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineReq
         engine.rpm,
         engine.tpm,
         (*(form.engine_args if form else ()), *_pairs(engine.engine_args)),
+        low_priority=engine.low_priority,
     )
 
 

@@ -46,6 +46,7 @@ from .quality import INVALID
 from .rates import record_rate
 from .recorder import make_recorder
 from .request import Outcome, Request
+from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
@@ -90,24 +91,26 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run(job, settings, inputs, display, command))
+                return runner.run(run_async(job, settings, inputs, display, command))
         except Interrupted as stop:  # while rows are asked, `BatchRunner` handles signals
             display.warn(_("Interrupted. Run the same command again to resume."))
             return stop.exit_code
 
 
-async def _run(
+async def run_async(
     job: BatchJob,
     settings: Settings,
     inputs: Sequence[InputFile],
     display: ProgressDisplay,
     command: Sequence[str],
+    hooks: RunHooks = CLI_HOOKS,
 ) -> Exit:
+    """Run to the end in the running event loop; see `run`."""
     if job.output == "-":
         with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
-            return await _Run(job, inputs, sink, messages, lambda _stats: None).run(settings)
+            return await _Run(job, inputs, sink, messages, lambda _stats: None, hooks).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
     inputs = with_keys(inputs, files.results.parent)
@@ -121,7 +124,7 @@ async def _run(
             lock.tell({"progress": stats.as_json()})
 
         messages = RunMessages(display, files, command)
-        return await _Run(job, inputs, files, messages, publish).run(settings)
+        return await _Run(job, inputs, files, messages, publish, hooks).run(settings)
 
 
 class _Run:
@@ -134,7 +137,9 @@ class _Run:
         output: OutputFiles | StdoutSink,
         messages: RunMessages,
         publish: Callable[[RunStats], None],
+        hooks: RunHooks,
     ) -> None:
+        self._hooks = hooks
         self._job = job
         self._inputs = inputs
         self._keys = [item.key or item.name for item in inputs]
@@ -207,6 +212,7 @@ class _Run:
         shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
+        watched = self._hooks.watch(sink, stats)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         for line in self._defaults.columns.messages(model):
@@ -221,16 +227,17 @@ class _Run:
         state, failed = "interrupted", True
         runner = BatchRunner(
             selection,
-            lambda: self._open_rows(scan, sink, stats),
-            make_recorder(self._keys, self._defaults, sink, stats),
+            lambda: self._open_rows(scan, watched, stats),
+            make_recorder(self._keys, self._defaults, watched, stats),
             self._job.rule,
             isinstance(self._defaults.model, str),
-            sink,
+            watched,
             stats,
             self._display,
             self._is_stalled,
             self._publish,
             self._planner(sink, selection),
+            on_stop=self._hooks.on_stop,
         )
         stack.push_async_callback(runner.close)
         try:

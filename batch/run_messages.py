@@ -20,7 +20,8 @@ NOT_REPEATED = ("--restart", "--retry-failed", "--accept-changes")
 
 @dataclass(frozen=True, slots=True)
 class RunMessages:
-    """The messages of a run. `files` is None for ``-o -``; `command` is the command line."""
+    """The messages of a run. `files` is None for ``-o -``; `command` is the command
+    line, empty for a call from Python."""
 
     display: ProgressDisplay
     files: OutputFiles | None
@@ -163,6 +164,9 @@ class RunMessages:
         """Return how far an unfinished run came, and the command that resumes it."""
         if self.files is None:
             text = _("{done} of {total} rows are done{failed}.")
+            return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
+        if not self.command:
+            text = _("{done} of {total} rows are done and saved{failed}; the same call resumes.")
             return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
         command = shlex.join(word for word in self.command if word not in NOT_REPEATED)
         text = _("{done} of {total} rows are done and saved{failed}; to resume:\n  {command}")

@@ -25,7 +25,8 @@ WAIT_NOTICE = 1.0
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
-    tokens a minute to each server."""
+    tokens a minute to each server. Without `in_process`, vLLM runs in a private server instead of
+    this process, whose output streams and signals then stay as they are."""
 
     engine: str = "auto"
     server: str | None = None
@@ -37,6 +38,8 @@ class EngineRequest:
     rpm: float | None = None
     tpm: float | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
+    in_process: bool = True
+    low_priority: int | None = None
 
     @property
     def names_server(self) -> bool:
@@ -210,7 +213,7 @@ def _offline(
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
-    make, reason = _offline_engine(reporter)
+    make, reason = _offline_engine(reporter, in_process=options.in_process)
     log = new_log()
     engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
 
@@ -223,14 +226,14 @@ def _offline(
         model,
         reason.format(model=model, cause=cause.rstrip(".")),
         make_engine=make_engine,
-        log=log,
+        log=log if options.in_process else None,
         continues=True,
     )
 
 
-def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
+def _offline_engine(reporter: Reporter, *, in_process: bool) -> tuple[Callable[..., Engine], str]:
     """What runs a model here, and the line that says so: vLLM in this process, or a private server
-    where this vLLM lacks what that needs.
+    where this vLLM lacks what that needs, or this process is not qchat's own.
 
     Raises `EngineError` where vLLM is not installed or lacks what a server needs too.
     """
@@ -241,6 +244,10 @@ def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
     from .private_server import PrivateServerEngine
 
     installed = vllm_startup.installed_vllm()
+    private = _("Asking {model} through a private vLLM server ({cause}).")
+    if not in_process:
+        vllm_startup.check_version(installed, Use.SERVE)
+        return PrivateServerEngine, private
     check = check_unless_tested(installed.version, Use.OFFLINE)
     if check.problem is None:
         if check.warning is not None:
@@ -252,7 +259,7 @@ def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
         "answers, a slower start."
     )
     reporter.warn(text.format(problem=check.problem))
-    return PrivateServerEngine, _("Asking {model} through a private vLLM server ({cause}).")
+    return PrivateServerEngine, private
 
 
 def _local_servers_hint(settings: Settings) -> str:
