@@ -40,6 +40,8 @@ Examples:
   qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
+  qchat batch --pause big.results.jsonl
+  qchat batch big.jsonl --base-url http://gpu1:8000 --low-priority
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -79,6 +81,10 @@ def batch(
         from .status import show_status
 
         return show_status(look.status, as_json=look.progress == "json")
+    if look.pause is not None:
+        from .pause import pause
+
+        return pause(look.pause)
     if not inputs:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()

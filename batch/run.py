@@ -16,6 +16,7 @@ import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _
+from ..running_batches import BatchEntry
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .answer_plan import AnswerPlan, MakePlan
@@ -44,6 +45,7 @@ from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
 from .rates import record_rate
+from .publishing import publish_run
 from .recorder import make_recorder
 from .request import Outcome, Request
 from .run_hooks import CLI_HOOKS, RunHooks
@@ -110,20 +112,25 @@ async def run_async(
         with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
-            return await _Run(job, inputs, sink, messages, lambda _stats: None, hooks).run(settings)
+            with BatchEntry(settings.paths) as entry:
+                publish = partial(publish_run, entry, job, None, command, hooks)
+                return await _Run(job, inputs, sink, messages, publish, hooks).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
     inputs = with_keys(inputs, files.results.parent)
-    with RunLock(files.lock) as lock:
+    with RunLock(files.lock) as lock, BatchEntry(settings.paths) as entry:
         if not lock.advisory:
             display.warn(
                 _("This file system has no locks: never start two runs with the same output here.")
             )
 
         def publish(stats: RunStats) -> None:
-            lock.tell({"progress": stats.as_json()})
+            lock.tell({**about, "progress": stats.as_json()})
+            publish_run(entry, job, files.results, command, hooks, stats)
 
         messages = RunMessages(display, files, command)
+        about = {"takes_signals": hooks.takes_signals, "command": messages.resume_command}
+        lock.tell(about)
         return await _Run(job, inputs, files, messages, publish, hooks).run(settings)
 
 

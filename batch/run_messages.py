@@ -160,6 +160,11 @@ class RunMessages:
             )
             self.display.warn(text.format(n=table.formulas))
 
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the run; "" for a call from Python."""
+        return resume_command(self.command)
+
     def how_to_resume(self, stats: RunStats) -> str:
         """Return how far an unfinished run came, and the command that resumes it."""
         if self.files is None:
@@ -168,11 +173,16 @@ class RunMessages:
         if not self.command:
             text = _("{done} of {total} rows are done and saved{failed}; the same call resumes.")
             return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
-        command = shlex.join(word for word in self.command if word not in NOT_REPEATED)
+        command = self.resume_command
         text = _("{done} of {total} rows are done and saved{failed}; to resume:\n  {command}")
         return text.format(
             done=stats.done, total=stats.total, failed=_failed(stats), command=command
         )
+
+
+def resume_command(command: Sequence[str]) -> str:
+    """The command line that resumes a run which `command` began."""
+    return shlex.join(word for word in command if word not in NOT_REPEATED)
 
 
 def _failed(stats: RunStats) -> str:

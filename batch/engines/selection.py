@@ -1,6 +1,7 @@
 """Select the engine and the model: by the options, the configuration, and what is running."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...processes import raise_file_limit
+from ...running_batches import batches_at
 from ...settings import Settings, with_servers_of
 from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
 from .http import HttpEngine
+from .live_traffic import LiveTraffic
 from .pacing import RequestPacer
 from .servers import ServerPool
 
@@ -104,6 +107,7 @@ async def select_engine(
             concurrency(),
             pacer=RequestPacer(options.rpm, options.tpm),
             report=reporter.warn,
+            traffic=_traffic(options, settings, endpoint.base_url),
         )
         for endpoint in endpoints
     ]
@@ -176,6 +180,19 @@ def _concurrency(options: EngineRequest, servers: int) -> Callable[[], Concurren
     return lambda: fixed
 
 
+def _traffic(options: EngineRequest, settings: Settings, url: str) -> LiveTraffic | None:
+    """What lets a batch yield to live requests at `url`; None where it need not."""
+    if options.low_priority is None:
+        return None
+    state, own = settings.paths.state, os.getpid()
+
+    def others() -> int:
+        batches = (one for one in batches_at(state, url) if one.pid != own)
+        return sum(one.claims.get(url, 0) for one in batches if one.low_priority is not None)
+
+    return LiveTraffic(options.low_priority, others)
+
+
 def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[Endpoint]) -> None:
     # An empty list says nothing: some servers have none, and answer all the same.
     if model is not None and offered and model not in offered:
@@ -206,6 +223,8 @@ def _offline(
 ) -> EngineSelection:
     from .offline import OfflineOptions
 
+    if options.low_priority is not None:
+        reporter.say(_("--low-priority has no effect: no server is asked."))
     model = options.model or settings.model
     if model is None:
         text = _(

@@ -157,9 +157,13 @@ class BackgroundRun:
         if self._job.time_limit is not None:
             loop.call_later(self._job.time_limit, self.stop)
         display = LoggedProgress(lambda stats: self._deliver(progress_of(stats)))
-        hooks = RunHooks(self._switch.on_stop, self._watch)
+        hooks = RunHooks(self._switch.on_stop, self._watch, takes_signals=False, pause=self._pause)
         with self._switch.calling(lambda: loop.call_soon_threadsafe(task.cancel)):
             return await run_async(self._job, self._settings, self._inputs, display, (), hooks)
+
+    def _pause(self) -> None:
+        if not self._switch.requested:
+            self.stop()
 
     def _watch(self, sink: Sink, stats: RunStats) -> Sink:
         self.stats = stats
