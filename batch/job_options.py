@@ -94,8 +94,6 @@ def _row_defaults(
 
 
 def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineRequest:
-    if engine.servers_file is not None and (engine.server is not None or engine.base_urls):
-        raise UsageError(_("Give --servers, or --server and --base-url, not both."))
     return EngineRequest(
         engine.engine,
         engine.server,

@@ -47,7 +47,7 @@ class RunningBatch:
 
     def summary(self) -> str:
         """One line for a person: how far it is, and how to pause it."""
-        text = _("a batch runs beside: {done:,} of {total:,} rows")
+        text = _("{done:,} of {total:,} rows")
         line = text.format(done=self.done, total=self.total)
         if self.is_yielding:
             line += ", " + _("yielding to live requests")
@@ -125,7 +125,13 @@ def running_batches(state: Path) -> Iterator[RunningBatch]:
 
 def batches_at(state: Path, base_url: str) -> list[RunningBatch]:
     """The batches that ask the server at `base_url`."""
-    return [one for one in running_batches(state) if base_url in one.servers]
+    server = _plain(base_url)
+    return [one for one in running_batches(state) if server in map(_plain, one.servers)]
+
+
+def _plain(base_url: str) -> str:
+    """An address with one name for this machine."""
+    return base_url.replace("://localhost", "://127.0.0.1").removesuffix("/v1")
 
 
 def request_pause(batch: RunningBatch) -> None:

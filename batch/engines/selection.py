@@ -16,10 +16,15 @@ from ...settings import Settings, with_servers_of
 from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
+from .fleet import FleetPool
 from .http import HttpEngine
 from .live_traffic import LiveTraffic
 from .pacing import RequestPacer
+from .server_file import is_toml, read_servers
 from .servers import ServerPool
+
+FLEET = 64
+"""Servers that the limit of open files is shared by, where more may join."""
 
 WAIT_NOTICE = 1.0
 """Seconds after which a message names the servers that have not answered yet."""
@@ -94,23 +99,15 @@ async def select_engine(
             text = _("--engine offline uses no server; leave out --server(s) and --base-url.")
             raise UsageError(text)
         return _offline(options, settings, new_log, reporter, _("--engine offline"))
+    if options.servers_file is not None and not is_toml(options.servers_file):
+        return await _fleet(options, options.servers_file, settings, reporter)
     endpoints = _endpoints(options, settings)
     if not endpoints:
         if options.engine == "http":
             text = _("--engine http needs a server: give --base-url or --server.")
             raise UsageError(text + _local_servers_hint(settings))
         return _offline(options, settings, new_log, reporter, _("no server is configured"))
-    concurrency = _concurrency(options, len(endpoints))
-    servers = [
-        HttpEngine(
-            endpoint,
-            concurrency(),
-            pacer=RequestPacer(options.rpm, options.tpm),
-            report=reporter.warn,
-            traffic=_traffic(options, settings, endpoint.base_url),
-        )
-        for endpoint in endpoints
-    ]
+    servers = list(map(_engine_maker(options, len(endpoints), settings, reporter), endpoints))
     engine: HttpEngine | ServerPool = servers[0]
     if len(servers) > 1:
         engine = ServerPool(servers, model=options.model, report=reporter.warn)
@@ -129,6 +126,50 @@ async def select_engine(
     return _http(options, endpoints[0], engine, offered)
 
 
+def _engine_maker(
+    options: EngineRequest, servers: int, settings: Settings, reporter: Reporter
+) -> Callable[[Endpoint], HttpEngine]:
+    """What makes the engine of each of so many servers."""
+    concurrency = _concurrency(options, servers)
+    return lambda endpoint: HttpEngine(
+        endpoint,
+        concurrency(),
+        pacer=RequestPacer(options.rpm, options.tpm),
+        report=reporter.warn,
+        traffic=_traffic(options, settings, endpoint.base_url),
+    )
+
+
+async def _fleet(
+    options: EngineRequest, path: Path, settings: Settings, reporter: Reporter
+) -> EngineSelection:
+    """The servers of a file with a URL a line, and those that the command line names beside it."""
+    named: list[Endpoint] = []
+    if options.server is not None or options.base_urls:
+        named = _endpoints(replace(options, servers_file=None), settings)
+    elif options.api_key_env is not None:
+        text = _(
+            "--api-key-env is for servers that --base-url or --server names; a key for a server of "
+            "{path} stands in a profile of config.toml."
+        )
+        raise UsageError(text.format(path=path))
+    engine = FleetPool(
+        named,
+        lambda: read_servers(path, settings),
+        _engine_maker(options, FLEET, settings, reporter),
+        reporter,
+        model=options.model,
+    )
+    try:
+        await engine.start()
+        offered = await _list_models(engine, reporter)
+        _check_offered(options.model, offered, named)
+    except BaseException:
+        await engine.close()
+        raise
+    return _http(options, Endpoint("", model=settings.model), engine, offered)
+
+
 async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> list[str]:
     """The models on offer; after `WAIT_NOTICE` seconds, say which servers have not answered."""
 
@@ -145,6 +186,8 @@ async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> l
 
 def _endpoints(options: EngineRequest, settings: Settings) -> list[Endpoint]:
     if options.servers_file is not None:
+        if options.server is not None or options.base_urls:
+            raise UsageError(_("Give --servers, or --server and --base-url, not both."))
         settings = with_servers_of(settings, options.servers_file)
         named = [
             resolve(settings, server=name, api_key_env=options.api_key_env)

@@ -87,13 +87,16 @@ class StopSwitch:
 class LoggedProgress(JsonProgress):
     """Messages of a run go to the logger ``qchat.batch``, its progress to a function."""
 
-    def __init__(self, on_tick: Callable[[RunStats], None]) -> None:
+    def __init__(self, on_tick: Callable[[RunStats], None], hidden: str | None = None) -> None:
+        """Messages about the temporary folder `hidden` are left out."""
         super().__init__(io.StringIO())
         self._on_tick = on_tick
+        self._hidden = hidden
 
     def write_event(self, name: str, values: dict[str, Any]) -> None:
         """Log a message or a warning."""
-        if name in ("message", "warning"):
+        is_hidden = self._hidden is not None and self._hidden in values.get("text", "")
+        if name in ("message", "warning") and not is_hidden:
             level = logging.WARNING if name == "warning" else logging.INFO
             _log.log(level, "%s", values["text"])
 
@@ -103,7 +106,8 @@ class LoggedProgress(JsonProgress):
 
 
 class BackgroundRun:
-    """A run of `job`; `deliver` is called in its thread with each `Event`, `Ended` last."""
+    """A run of `job`; `deliver` is called in its thread with each `Event`, `Ended` last.
+    `temporary` is the folder of an output that nobody keeps."""
 
     def __init__(
         self,
@@ -112,6 +116,7 @@ class BackgroundRun:
         inputs: Sequence[InputFile],
         reader: JournalReader,
         deliver: Callable[[Event], None],
+        temporary: str | None = None,
     ) -> None:
         self.stats: RunStats | None = None
         self._job = job
@@ -119,6 +124,7 @@ class BackgroundRun:
         self._inputs = inputs
         self._reader = reader
         self._deliver = deliver
+        self._temporary = temporary
         self._switch = StopSwitch()
         self._thread = threading.Thread(target=self._run, name="qchat-batch", daemon=True)
 
@@ -156,7 +162,9 @@ class BackgroundRun:
         assert task is not None
         if self._job.time_limit is not None:
             loop.call_later(self._job.time_limit, self.stop)
-        display = LoggedProgress(lambda stats: self._deliver(progress_of(stats)))
+        display = LoggedProgress(
+            lambda stats: self._deliver(progress_of(stats)), self._temporary
+        )
         hooks = RunHooks(self._switch.on_stop, self._watch, takes_signals=False, pause=self._pause)
         with self._switch.calling(lambda: loop.call_soon_threadsafe(task.cancel)):
             return await run_async(self._job, self._settings, self._inputs, display, (), hooks)

@@ -102,7 +102,12 @@ class _Batch:
             self.files = files
             self._events: Callable[[Event], None] = lambda _event: None
             self.run = BackgroundRun(
-                job, settings, items, self._reader, lambda event: self._events(event)
+                job,
+                settings,
+                items,
+                self._reader,
+                lambda event: self._events(event),
+                self._folder,
             )
         except BaseException:
             self._clean_up()

@@ -6,18 +6,20 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import UsageError
 from ...i18n import _
 from ...sampling import RANGES, Sampling
 from ...settings import Settings
-from ..job import BatchJob
 from ..options.engine_options import DEFAULT_IN_FLIGHT, EngineOptions
 from ..options.form_options import FormOptions
 from ..options.input_options import InputOptions
 from ..options.look_options import LookOptions
 from ..options.run_options import RunOptions
+
+if TYPE_CHECKING:
+    from ..job import BatchJob
 
 PathLike = str | Path
 
@@ -104,7 +106,7 @@ class BatchOptions:
     time_limit: float | None = None
 
 
-def job_of_options(options: BatchOptions, settings: Settings) -> BatchJob:
+def job_of_options(options: BatchOptions, settings: Settings) -> "BatchJob":
     """Build the job, without its inputs. Raises `UsageError` as the command line does."""
     from ..job_options import job_of
 

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...json_types import JsonObject
 from ..journal.answer_columns import answer_columns
 from ..quality import quality_of
 from ..request import CHAT, Usage, usage_of
-from ..run_stats import RunStats
+
+if TYPE_CHECKING:
+    from ..run_stats import RunStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class BatchSummary:
     errors: Path | None = None
 
 
-def progress_of(stats: RunStats) -> Progress:
+def progress_of(stats: "RunStats") -> Progress:
     """The progress by the counts of a run."""
     return Progress(
         stats.total,
@@ -102,7 +104,7 @@ def progress_of(stats: RunStats) -> Progress:
     )
 
 
-def summary_of(stats: RunStats, results: Path | None, errors: Path | None) -> BatchSummary:
+def summary_of(stats: "RunStats", results: Path | None, errors: Path | None) -> BatchSummary:
     """The summary by the counts of a run."""
     return BatchSummary(
         stats.total,

@@ -54,8 +54,9 @@ _OPTIONS = (
         "servers_file",
         metavar="FILE",
         help=_(
-            "Spread the work over the servers of a TOML file, with sections as in config.toml: "
-            "[servers.NAME] with base_url and a key each (api_key_env, api_key_file)."
+            "Spread the work over the servers of a file: a URL a line, read again while the run "
+            "lasts, or TOML with sections as in config.toml ([servers.NAME] with base_url and a "
+            "key each: api_key_env, api_key_file)."
         ),
     ),
     click.option(

@@ -39,9 +39,18 @@ def status_parts(
         _context_part(settings.used_tokens, settings.context_limit),
         StatusPart(first, 3),
         StatusPart(others[0], 2),
+        StatusPart(_batches(monitor), 6),
         StatusPart(activity or _first_step(settings, monitor, keymap), 9, warns=True),
         StatusPart(_("{key} stops").format(key=keymap.shown("interrupt")) if stops else "", 10),
     )
+
+
+def _batches(monitor: ServerMonitor) -> str:
+    """How far the batches beside are."""
+    if not monitor.batches:
+        return ""
+    done, total = (sum(getattr(b, name) for b in monitor.batches) for name in ("done", "total"))
+    return _("batch {done:,}/{total:,}").format(done=done, total=total)
 
 
 def _first_step(settings: ActiveSettings, monitor: ServerMonitor, keymap: Keymap) -> str:
