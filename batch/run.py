@@ -43,9 +43,9 @@ from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
 from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
+from .publishing import publish_run
 from .quality import INVALID
 from .rates import record_rate
-from .publishing import publish_run
 from .recorder import make_recorder
 from .request import Outcome, Request
 from .run_hooks import CLI_HOOKS, RunHooks
@@ -113,8 +113,8 @@ async def run_async(
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
             with BatchEntry(settings.paths) as entry:
-                publish = partial(publish_run, entry, job, None, command, hooks)
-                return await _Run(job, inputs, sink, messages, publish, hooks).run(settings)
+                tell = partial(publish_run, entry, job, None, command, hooks)
+                return await _Run(job, inputs, sink, messages, tell, hooks).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
     inputs = with_keys(inputs, files.results.parent)

@@ -69,9 +69,7 @@ def status(as_json: bool) -> int:
 def _batch_line(batch: "RunningBatch") -> str:
     text = _("{results} at {servers}: {summary}")
     servers = ", ".join(batch.servers) or _("this machine")
-    return text.format(
-        results=batch.results or "-", servers=servers, summary=batch.summary()
-    )
+    return text.format(results=batch.results or "-", servers=servers, summary=batch.summary())
 
 
 def _batch_as_json(batch: "RunningBatch") -> dict[str, Any]:

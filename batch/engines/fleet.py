@@ -136,7 +136,7 @@ async def _leave(member: Member) -> None:
     try:
         if member.recovery is not None:
             member.recovery.cancel()
-        while member.engine.in_flight or member.engine.waiting:
+        while member.engine.in_flight or member.engine.waiting:  # noqa: ASYNC110 (a rare end)
             await asyncio.sleep(READ_INTERVAL)
     finally:
         await member.engine.close()

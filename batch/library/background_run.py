@@ -162,9 +162,7 @@ class BackgroundRun:
         assert task is not None
         if self._job.time_limit is not None:
             loop.call_later(self._job.time_limit, self.stop)
-        display = LoggedProgress(
-            lambda stats: self._deliver(progress_of(stats)), self._temporary
-        )
+        display = LoggedProgress(lambda stats: self._deliver(progress_of(stats)), self._temporary)
         hooks = RunHooks(self._switch.on_stop, self._watch, takes_signals=False, pause=self._pause)
         with self._switch.calling(lambda: loop.call_soon_threadsafe(task.cancel)):
             return await run_async(self._job, self._settings, self._inputs, display, (), hooks)

@@ -22,7 +22,7 @@ from .background_run import BackgroundRun, Ended, Event, Opened
 from .journal_reader import JournalLine, JournalReader, Row
 from .options import BatchOptions, job_of_options
 from .progress_line import progress_line
-from .results import BatchSummary, Progress, RowResult, summary_of
+from .results import BatchSummary, Progress, RowResult, progress_of, summary_of
 from .rows import Inputs, close_spool, names_of, spool
 
 OnProgress = Callable[[Progress], None]
@@ -172,6 +172,11 @@ class _Batch:
         self._closed = True
         self._clean_up()
 
+    def show_end(self, show: OnProgress) -> None:
+        """Show how far a run came that has ended."""
+        if self.run.stats is not None:
+            show(progress_of(self.run.stats))
+
     def _summarize(self) -> None:
         if self.run.stats is not None:
             is_kept = self._folder is None
@@ -239,6 +244,7 @@ class BatchRun(Iterator[RowResult]):
                     yield from self._batch.results_of(event, held)
                     if isinstance(event, Ended):
                         self._batch.finish()
+                        self._batch.show_end(show)
                         if event.error is not None:
                             raise event.error
                         return
@@ -333,6 +339,7 @@ class AsyncBatchRun(AsyncIterator[RowResult]):
                         yield result
                     if isinstance(event, Ended):
                         batch.finish()
+                        batch.show_end(show)
                         if event.error is not None:
                             raise event.error
                         return

@@ -36,7 +36,12 @@ def prometheus_text(accounts: Accounts, query: bytes = b"") -> bytes:
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
             lines += [f'{name}{{key="{_label(k)}"}} {read(c)}' for k, c in _sorted(accounts)]
     for name, kind, about, value in (
-        (LIVE_RUNNING, "gauge", "Requests being answered that yield to none.", accounts.live_running),
+        (
+            LIVE_RUNNING,
+            "gauge",
+            "Requests being answered that yield to none.",
+            accounts.live_running,
+        ),
         (LIVE_TOTAL, "counter", "Requests that yield to none.", accounts.live_total),
     ):
         if chosen is None or name in chosen:

@@ -107,9 +107,7 @@ def test_a_key_goes_only_where_a_profile_or_the_command_line_names_the_server(
     ):
         config = home.parent / "home" / "config" / "config.toml"
         config.parent.mkdir(parents=True)
-        config.write_text(
-            f'[servers.lab]\nbase_url = "{named.url}"\napi_key_env = "LAB_KEY"\n'
-        )
+        config.write_text(f'[servers.lab]\nbase_url = "{named.url}"\napi_key_env = "LAB_KEY"\n')
         Path("fleet.txt").write_text(f"{named.url}\n{other.url}\nhttps://api.openai.com/v1\n")
         servers = read_servers(Path("fleet.txt"), load()).endpoints
         assert [bool(endpoint.api_key) for endpoint in servers] == [True, False, False]

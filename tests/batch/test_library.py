@@ -198,9 +198,10 @@ async def test_cancelling_the_iteration_stops_the_run(server: faults.Running) ->
 
 def test_no_signal_is_taken(server: faults.Running) -> None:
     before = {number: signal.getsignal(number) for number in (2, 15, 1)}
-    during = []
-    for _result in run_batch(["a", "b"], options(server)):
-        during.append({number: signal.getsignal(number) for number in (2, 15, 1)})
+    during = [
+        {number: signal.getsignal(number) for number in (2, 15, 1)}
+        for _result in run_batch(["a", "b"], options(server))
+    ]
     assert during == [before, before]
 
 
