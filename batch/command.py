@@ -5,7 +5,6 @@ import sys
 import click
 
 from .. import cli_options
-from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 from .options.engine_options import EngineOptions, engine_options
@@ -13,12 +12,13 @@ from .options.form_options import FormOptions, form_options
 from .options.groups import GROUPS
 from .options.input_options import InputOptions, input_options
 from .options.look_options import LookOptions, look_options
+from .options.optional_value import BatchCommand
 from .options.question_options import QuestionOptions, question_options
 from .options.run_options import RunOptions, run_options
 
 
 @click.command(
-    cls=GroupedCommand,
+    cls=BatchCommand,
     groups=GROUPS,
     help=_(
         """Answer every row of files.
@@ -42,6 +42,8 @@ Examples:
   qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
+  qchat batch --pause big.results.jsonl
+  qchat batch big.jsonl --base-url http://gpu1:8000 --low-priority
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -84,6 +86,10 @@ def batch(
         from .status import show_status
 
         return show_status(look.status, as_json=look.progress == "json")
+    if look.pause is not None:
+        from .pause import pause
+
+        return pause(look.pause)
     if not inputs and rows.from_results is None:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()

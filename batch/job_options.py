@@ -172,8 +172,6 @@ def _evaluation(options: QuestionOptions, defaults: RowDefaults) -> Evaluation:
 
 
 def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineRequest:
-    if engine.servers_file is not None and (engine.server is not None or engine.base_urls):
-        raise UsageError(_("Give --servers, or --server and --base-url, not both."))
     return EngineRequest(
         engine.engine,
         engine.server,
@@ -185,6 +183,7 @@ def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineReq
         engine.rpm,
         engine.tpm,
         (*(form.engine_args if form else ()), *_pairs(engine.engine_args)),
+        low_priority=engine.low_priority,
     )
 
 

@@ -158,11 +158,11 @@ class JsonProgress(ProgressDisplay):
 
     def say(self, text: str) -> None:
         """Write a ``message``."""
-        self._write_event("message", {"text": clean(text)})
+        self.write_event("message", {"text": clean(text)})
 
     def warn(self, text: str) -> None:
         """Write a ``warning``."""
-        self._write_event("warning", {"text": clean(text)})
+        self.write_event("warning", {"text": clean(text)})
 
     @contextmanager
     def phase(self, text: str) -> Iterator[None]:
@@ -175,13 +175,14 @@ class JsonProgress(ProgressDisplay):
 
     def tick(self, stats: RunStats) -> None:
         """Write a ``progress`` event; call it once a second."""
-        self._write_event("progress", stats.as_json())
+        self.write_event("progress", stats.as_json())
 
     def finish(self, stats: RunStats) -> None:
         """Write the ``summary``."""
-        self._write_event("summary", stats.as_json())
+        self.write_event("summary", stats.as_json())
 
-    def _write_event(self, name: str, values: dict[str, Any]) -> None:
+    def write_event(self, name: str, values: dict[str, Any]) -> None:
+        """Write one object."""
         self._stream.write(orjson.dumps({"event": name, **values}).decode() + "\n")
         self._stream.flush()
 

@@ -16,6 +16,7 @@ import uvloop
 
 from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
 from ..i18n import _
+from ..running_batches import BatchEntry
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
 from .answer_plan import MakePlan
@@ -24,16 +25,15 @@ from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine import Engine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
-from .evaluation.evaluate import RunRows
 from .evaluation.stage import Evaluator
+from .finisher import Finisher
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
-from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
 from .inputs.samples import first_samples, split_key, with_samples
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.appender import DiskTroubleError, disk_error
+from .journal.appender import DiskTroubleError
 from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
@@ -43,19 +43,18 @@ from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
-from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
-from .outputs.export import TableOptions, export_table
 from .planning import notes, planner
 from .progress import JsonProgress, ProgressDisplay
+from .publishing import publish_run
 from .quality import INVALID
 from .rates import record_rate
 from .recorder import make_recorder
 from .request import Outcome, Request
+from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
-from .verification import sample_rows, verify
 
 T = TypeVar("T")
 
@@ -82,39 +81,46 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run(job, settings, inputs, display, command))
+                return runner.run(run_async(job, settings, inputs, display, command))
         except Interrupted as stop:  # while rows are asked, `BatchRunner` handles signals
             display.warn(_("Interrupted. Run the same command again to resume."))
             return stop.exit_code
 
 
-async def _run(
+async def run_async(
     job: BatchJob,
     settings: Settings,
     inputs: Sequence[InputFile],
     display: ProgressDisplay,
     command: Sequence[str],
+    hooks: RunHooks = CLI_HOOKS,
 ) -> Exit:
+    """Run to the end in the running event loop; see `run`."""
     if job.output == "-":
         with os.fdopen(os.dup(1), "wb", buffering=0) as stdout:
             sink = StdoutSink(stdout.fileno(), display.warn)
             messages = RunMessages(display, None, command)
             inputs = with_samples(inputs, job.defaults.samples)
-            return await _Run(job, inputs, sink, messages, lambda _stats: None).run(settings)
+            with BatchEntry(settings.paths) as entry:
+                tell = partial(publish_run, entry, job, None, command, hooks)
+                return await _Run(job, inputs, sink, messages, tell, hooks).run(settings)
     files = name_outputs(inputs, job.output)
     check_folder(files)
     inputs = with_samples(with_keys(inputs, files.results.parent), job.defaults.samples)
-    with RunLock(files.lock) as lock:
+    with RunLock(files.lock) as lock, BatchEntry(settings.paths) as entry:
         if not lock.advisory:
             display.warn(
                 _("This file system has no locks: never start two runs with the same output here.")
             )
 
         def publish(stats: RunStats) -> None:
-            lock.tell({"progress": stats.as_json()})
+            lock.tell({**about, "progress": stats.as_json()})
+            publish_run(entry, job, files.results, command, hooks, stats)
 
         messages = RunMessages(display, files, command)
-        return await _Run(job, inputs, files, messages, publish).run(settings)
+        about = {"takes_signals": hooks.takes_signals, "command": messages.resume_command}
+        lock.tell(about)
+        return await _Run(job, inputs, files, messages, publish, hooks).run(settings)
 
 
 class _Run:
@@ -127,7 +133,9 @@ class _Run:
         output: OutputFiles | StdoutSink,
         messages: RunMessages,
         publish: Callable[[RunStats], None],
+        hooks: RunHooks,
     ) -> None:
+        self._hooks = hooks
         self._job = job
         self._inputs = inputs
         self._keys = [item.key or item.name for item in inputs]
@@ -137,13 +145,22 @@ class _Run:
         self._publish = publish
         self._defaults = job.defaults
         self._state = Path()
-        self._evaluator: Evaluator | None = None
+        self._finisher: Finisher | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
-        files = None if isinstance(self._output, StdoutSink) else self._output.results
-        self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
+        if isinstance(self._output, StdoutSink):
+            Evaluator.prepare(self._job, None, self._inputs)  # refuses what needs a file
+        else:
+            self._finisher = Finisher(
+                self._job,
+                self._output,
+                self._inputs,
+                self._messages,
+                self._display,
+                self._in_thread,
+            )
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
@@ -203,6 +220,7 @@ class _Run:
         shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
         stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
+        watched = self._hooks.watch(sink, stats)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
@@ -224,16 +242,17 @@ class _Run:
         state, failed = "interrupted", True
         runner = BatchRunner(
             selection,
-            lambda: self._open_rows(scan, sink, stats),
-            make_recorder(self._keys, self._defaults, sink, stats),
+            lambda: self._open_rows(scan, watched, stats),
+            make_recorder(self._keys, self._defaults, watched, stats),
             self._job.rule,
             isinstance(self._defaults.model, str),
-            sink,
+            watched,
             stats,
             self._display,
             self._is_stalled,
             self._publish,
             make_plan,
+            on_stop=self._hooks.on_stop,
         )
         stack.push_async_callback(runner.close)
         try:
@@ -311,59 +330,20 @@ class _Run:
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
 
-    async def _write_table(self, sink: Sink) -> None:
-        """Write the table that the results are wanted as, if any."""
-        files = self._output
-        if isinstance(files, StdoutSink) or files.table is None:
-            return
-        assert isinstance(sink, FileSink)
-        options = TableOptions(
-            bom=any(has_bom(item.path) for item in self._inputs),
-            safe=self._job.csv_safe,
-            samples=self._defaults.samples,
-            always=ALWAYS if self._defaults.questions is None else ALWAYS_OF_QUESTIONS,
-        )
-        export = partial(
-            export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
-        )
-        try:
-            table = await self._in_thread(_("Writing {name}").format(name=files.table.name), export)
-        except OSError as error:
-            raise disk_error(files.table, error) from None
-        self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
-
     async def _evaluate(
         self, sink: Sink, scan: InputScan, stats: RunStats, engine: Engine, make_plan: MakePlan
     ) -> Sequence[str]:
-        """Evaluate and verify the answers of a finished run; return what to say of them."""
-        if isinstance(self._output, StdoutSink) or not isinstance(sink, FileSink):
+        """Evaluate and verify the finished results; return what to say of them."""
+        if self._finisher is None:
             return ()
-        lines: list[str] = []
-        rows, path = RunRows(sink.file_of, sink.lengths, scan.ids), self._output.results
-        if self._evaluator is not None:
-            report = await self._in_thread(
-                _("Evaluating {name}").format(name=path.name),
-                partial(self._evaluator.run, path, rows),
-            )
-            stats.questions = report.result.as_json()
-            if stats.questions:
-                sink.record_questions(stats.questions)
-            lines += report.lines
-        count = self._job.evaluation.verify
-        if count is not None and sink.answered:
-            reader = partial(iter_open_rows, self._inputs, self._defaults, scan)
-            sampled = await self._in_thread(
-                _("Reading {name}").format(name=path.name),
-                lambda counter: sample_rows(path, rows, self._defaults, count, reader, counter),
-            )
-            with self._display.phase(
-                _("Asking {n} rows again ...").format(n=len(sampled.requests))
-            ):
-                warn = self._display.warn
-                result = await verify(engine, sampled, self._job.rule, make_plan, warn)
-            stats.verification = result.as_json()
-            lines += result.lines()
-        return lines
+        assert isinstance(sink, FileSink)
+        self._finisher.set_defaults(self._defaults)
+        return await self._finisher.evaluate(sink, scan, stats, engine, make_plan)
+
+    async def _write_table(self, sink: Sink) -> None:
+        if self._finisher is not None:
+            assert isinstance(sink, FileSink)
+            await self._finisher.write_table(sink)
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:

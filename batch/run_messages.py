@@ -20,7 +20,8 @@ NOT_REPEATED = ("--restart", "--retry-failed", "--accept-changes")
 
 @dataclass(frozen=True, slots=True)
 class RunMessages:
-    """The messages of a run. `files` is None for ``-o -``; `command` is the command line."""
+    """The messages of a run. `files` is None for ``-o -``; `command` is the command
+    line, empty for a call from Python."""
 
     display: ProgressDisplay
     files: OutputFiles | None
@@ -168,16 +169,29 @@ class RunMessages:
             )
             self.display.warn(text.format(n=table.formulas))
 
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the run; "" for a call from Python."""
+        return resume_command(self.command)
+
     def how_to_resume(self, stats: RunStats) -> str:
         """Return how far an unfinished run came, and the command that resumes it."""
         if self.files is None:
             text = _("{done} of {total} rows are done{failed}.")
             return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
-        command = shlex.join(word for word in self.command if word not in NOT_REPEATED)
+        if not self.command:
+            text = _("{done} of {total} rows are done and saved{failed}; the same call resumes.")
+            return text.format(done=stats.done, total=stats.total, failed=_failed(stats))
+        command = self.resume_command
         text = _("{done} of {total} rows are done and saved{failed}; to resume:\n  {command}")
         return text.format(
             done=stats.done, total=stats.total, failed=_failed(stats), command=command
         )
+
+
+def resume_command(command: Sequence[str]) -> str:
+    """The command line that resumes a run which `command` began."""
+    return shlex.join(word for word in command if word not in NOT_REPEATED)
 
 
 def _failed(stats: RunStats) -> str:

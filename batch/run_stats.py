@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.cells import cell_len
@@ -169,6 +169,7 @@ def _state_as_json(state: EngineState) -> dict[str, Any]:
         "in_flight": state.in_flight,
         "window": state.window,
         "answered": state.answered,
+        **({} if state.yielding is None else {"yielding": asdict(state.yielding)}),
         "running": None if load is None else load.running,
         "waiting": None if load is None else load.waiting,
         "kv_cache": None if load is None else load.kv_cache,
@@ -184,6 +185,8 @@ def state_line(state: EngineState) -> str:
     line = text.format(
         name=state.name, n=state.in_flight, window=state.window, answered=state.answered
     )
+    if state.yielding is not None and state.yielding.is_live:
+        line += ", " + _("yielding to live requests")
     if state.load is not None:
         text = _("running {running:.0f}, waiting {waiting:.0f}")
         line += ", " + text.format(running=state.load.running, waiting=state.load.waiting)
@@ -263,7 +266,26 @@ def details(stats: RunStats) -> list[tuple[str, str]]:
         if counts:
             causes = ", ".join(f"{name} {n:,}" for name, n in counts.most_common())
             rows.append((label, causes))
+    rows += _yielding_details(stats)
     if len(stats.states) > 1:
         answered = _("{n:,} answered")
         rows += [(state.name, answered.format(n=state.answered)) for state in stats.states]
+    return rows
+
+
+def _yielding_details(stats: RunStats) -> list[tuple[str, str]]:
+    """Return how fast the run was beside live requests and alone, by the server with most of them,
+    and what it withdrew for them."""
+    yielding = [state.yielding for state in stats.states if state.yielding is not None]
+    if not any(one.live_seconds for one in yielding):
+        return []
+    seconds = max(one.live_seconds for one in yielding)
+    beside = sum(one.answered_beside for one in yielding)
+    alone = stats.answered - stats.copied - beside
+    text = _("{rate:.1f} rows/s for {time}")
+    rows = [(_("Beside live requests"), text.format(rate=beside / seconds, time=duration(seconds)))]
+    if (rest := stats.seconds - seconds) > 1:
+        rows.append((_("Alone"), text.format(rate=max(0, alone) / rest, time=duration(rest))))
+    if withdrawn := sum(one.withdrawn for one in yielding):
+        rows.append((_("Withdrawn for them"), _("{n:,} requests, sent again").format(n=withdrawn)))
     return rows

@@ -17,6 +17,7 @@ from .lookahead import longest_first
 from .poison import HopelessError, PoisonRowFinder
 from .progress import ProgressDisplay
 from .request import Outcome, Request
+from .run_hooks import OnStop
 from .run_stats import RunStats
 from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
 
@@ -33,7 +34,7 @@ class BatchRunner:
 
     Each call of `open_rows` iterates from the start; `record` takes each row that came to an end;
     `stalled` says whether the loop is blocked in a write that may never end; `publish` gets the
-    state once a second.
+    state once a second; `on_stop` is how the run is told to stop.
     """
 
     selection: EngineSelection
@@ -47,6 +48,7 @@ class BatchRunner:
     stalled: Callable[[], bool]
     publish: Callable[[RunStats], None]
     make_plan: MakePlan = SingleRequest
+    on_stop: OnStop = call_on_signal
     signum: int | None = None
     _engine: Engine = field(init=False)
     _progress_failures: FailureReporter = field(init=False)
@@ -188,7 +190,7 @@ class BatchRunner:
             loop.call_later(DRAIN_SECONDS, sending.cancel)
 
         try:
-            with call_on_signal(stop, 2 * DRAIN_SECONDS, self.stalled):
+            with self.on_stop(stop, 2 * DRAIN_SECONDS, self.stalled):
                 await asyncio.wait({sending, syncing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (sending, syncing, showing):

@@ -46,7 +46,7 @@ class RunStatus:
 
 def status(name: str) -> RunStatus:
     """Return the state of the run with the results or input `name`. Raises `UsageError`."""
-    files = _files(Path(name))
+    files = files_of(name)
     is_locked = is_held(files.lock)
     manifest = load_manifest(files.manifest)
     if is_locked and not is_held(files.lock):  # it has ended, and saved the manifest before
@@ -56,6 +56,7 @@ def status(name: str) -> RunStatus:
         raise UsageError(text.format(name=files.results))
     holder = holder_of(files.lock)
     progress = holder.pop("progress", None)
+    holder = {key: holder[key] for key in ("host", "pid", "start") if key in holder}
     progress = progress if isinstance(progress, dict) else {}
     if manifest is None or (is_locked and not progress):
         state = "starting"
@@ -85,9 +86,9 @@ def status(name: str) -> RunStatus:
     )
 
 
-def _files(path: Path) -> OutputFiles:
+def files_of(name: str) -> OutputFiles:
     """Return the files of the run with these results, or with this input."""
-    path = resolve_link(path)
+    path = resolve_link(Path(name))
     if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
         path = path.with_suffix(".jsonl")
     if manifest_of(path) is None and not path.with_suffix(".lock").exists():

@@ -8,12 +8,14 @@ from ..errors import Exit
 from ..i18n import _
 
 if TYPE_CHECKING:
+    from ..running_batches import RunningBatch
     from .registry.records import ServerRegistry
 
 
 @click.command(
     help=_(
-        """List the servers that qchat serve started, and vLLM processes that it did not start.
+        """List the servers that qchat serve started, batches that run, and vLLM processes that
+        qchat did not start.
 
         HEALTH is the server's answer to /health: ok, unwell (an error status), refused (nothing
         listens) or silent (no answer in time: it hangs or is overloaded). QUEUE is requests
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help=_("Print one JSON object."))
 def status(as_json: bool) -> int:
     """Print the state from the records, the logs, /proc and the servers' health checks."""
+    from ..running_batches import running_batches
     from ..sanitize import one_line
+    from ..settings import Paths
     from .processes import process_tree
     from .registry.records import STALLED
     from .registry.server_choice import open_registry
@@ -40,11 +44,13 @@ def status(as_json: bool) -> int:
     is_stalled = any(state["state"] == STALLED for state in states)
     code = Exit.ENGINE if is_stalled else Exit.OK
     foreign = process_tree.foreign(record.mark for record in records)
+    batches = list(running_batches(Paths.find().state))
     if as_json:
         from ..console import json_text
 
         processes = [{"pid": pid, "command": command} for pid, command in foreign]
-        click.echo(json_text({"servers": states, "foreign": processes}))
+        asked = [_batch_as_json(batch) for batch in batches]
+        click.echo(json_text({"servers": states, "foreign": processes, "batches": asked}))
         return code
     if states:
         _print_table(states)
@@ -56,6 +62,10 @@ def status(as_json: bool) -> int:
     for state in states:
         if state["batches"] is not None:
             click.echo(_batches_line(state["name"], state["batches"]))
+    if batches:
+        click.echo("\n" + _("Batches:"))
+    for batch in batches:
+        click.echo("  " + one_line(_batch_line(batch)))
     if foreign:
         click.echo("\n" + _("Other vLLM processes, not started by qchat serve:"))
     for pid, command in foreign:
@@ -78,6 +88,18 @@ def _batches_line(name: str, batches: dict[str, Any]) -> str:
     if not batches["running"]:
         text = _("{name}: batches: none running, {queued} queued")
     return text.format(name=name, **batches)
+
+
+def _batch_line(batch: "RunningBatch") -> str:
+    text = _("{results} at {servers}: {summary}")
+    servers = ", ".join(batch.servers) or _("this machine")
+    return text.format(results=batch.results or "-", servers=servers, summary=batch.summary())
+
+
+def _batch_as_json(batch: "RunningBatch") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {name: value for name, value in asdict(batch).items() if name not in ("path", "claims")}
 
 
 def _print_table(states: list[dict[str, Any]]) -> None:

@@ -103,6 +103,7 @@ BATCH = Layers(
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere
         ("run",),
         ("command",),
+        ("library",),
     ),
     rest=3,
     apart=(2,),

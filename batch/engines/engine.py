@@ -9,10 +9,25 @@ from .metrics import ServerLoad
 
 
 @dataclass(frozen=True, slots=True)
+class Yielding:
+    """How a batch yields at one server: `allowed` requests in flight beside live ones, whether
+    there are any now (`is_live`), how many of its requests were `withdrawn` for them, its answers
+    and seconds beside them so far, and the `claim` of requests that are its own to other batches.
+    """
+
+    allowed: int
+    is_live: bool
+    withdrawn: int
+    answered_beside: int
+    live_seconds: float
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """The state of one server: `in_flight` of at most `window` requests of this run, whether it is
     `up` (reachable, and its last response no failure of its own), how many requests it has
-    `answered`, and the `load` that it publishes."""
+    `answered`, the `load` that it publishes, and how the batch yields there (`--low-priority`)."""
 
     name: str
     in_flight: int
@@ -20,6 +35,7 @@ class EngineState:
     answered: int
     up: bool = True
     load: ServerLoad | None = None
+    yielding: Yielding | None = None
 
 
 class Reporter(Protocol):

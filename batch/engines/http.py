@@ -8,24 +8,29 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
 from ... import __version__
+from ...api import priority
 from ...api.aiohttp_errors import failure_from_exception
 from ...api.endpoint import Endpoint, retry_after
 from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _
+from ...json_types import JsonObject
 from ...tasks import start_supervised
 from ..request import CHAT, Outcome, Request, dumps, usage_of
 from ..response import decode, judge, readable_text
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
+from .live_traffic import LiveTraffic, Turns
+from .live_watch import LiveWatch, PriorityField
 from .metrics import ServerLoad, parse_load
 from .pacing import RequestPacer
 from .stall_detector import StallDetector
@@ -69,10 +74,14 @@ class HttpEngine:
         pacer: RequestPacer | None = None,
         report: Callable[[str], None] | None = None,
         socket_path: Path | None = None,
+        traffic: LiveTraffic | None = None,
     ) -> None:
         self.stall_detector = StallDetector(self._read_tokens)
         self.in_flight = 0
-        self.waiting = 0  # for their turn, before they are sent
+        self._pacing = 0  # requests that wait for their turn by the rate limits
+        self._traffic = traffic
+        self._turns = None if traffic is None else Turns(traffic)
+        self._priority = PriorityField() if traffic is not None else None
         self.continues = False  # known after `models`
         self._endpoint = endpoint
         self._concurrency = concurrency
@@ -88,7 +97,13 @@ class HttpEngine:
     @property
     def window(self) -> int:
         """How many requests to keep in flight."""
-        return self._concurrency.limit
+        limit = self._concurrency.limit
+        return limit if self._traffic is None else self._traffic.limit(limit)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn, before they are sent."""
+        return self._pacing + (0 if self._turns is None else self._turns.waiting)
 
     @property
     def base_url(self) -> str:
@@ -111,7 +126,19 @@ class HttpEngine:
     def states(self) -> tuple[EngineState]:
         """The state of this server."""
         name = self._endpoint.base_url
-        return (EngineState(name, self.in_flight, self.window, self._answered, load=self._load),)
+        yielding = None
+        if self._traffic is not None:
+            yielding = self._traffic.state(self.in_flight, self._concurrency.limit)
+        return (
+            EngineState(
+                name,
+                self.in_flight,
+                self.window,
+                self._answered,
+                load=self._load,
+                yielding=yielding,
+            ),
+        )
 
     def prewarm(self) -> None:
         """Do nothing."""
@@ -123,12 +150,24 @@ class HttpEngine:
             headers={
                 **self._endpoint.headers(),
                 "Content-Type": "application/json",
+                **({} if self._traffic is None else {priority.HEADER: priority.LOW}),
                 "User-Agent": f"qchat/{__version__}",
             },
             trust_env=False,
         )
         url = self.base_url
-        self._tasks = [
+        if self._traffic is not None:
+            watch = LiveWatch(
+                self._traffic, lambda: self.in_flight, self._read_figures, self._report, url
+            )
+            self._tasks.append(
+                start_supervised(
+                    _("Looking for live requests at {url}").format(url=url),
+                    lambda: watch.run(self._turns_changed),
+                    report=self._report,
+                )
+            )
+        self._tasks += [
             start_supervised(
                 _("Looking for stalled requests at {url}").format(url=url),
                 self.stall_detector.run,
@@ -172,32 +211,42 @@ class HttpEngine:
 
     async def answer(self, request: Request) -> Outcome:
         """Send the request once, when its turn has come."""
-        self.waiting += 1
+        self._pacing += 1
         try:
             tokens = await self._pacer.admit(request)
         finally:
-            self.waiting -= 1
-        self.in_flight += 1
-        try:
-            outcome = await self._answer(request)
-        finally:
-            self.in_flight -= 1
+            self._pacing -= 1
+        if self._turns is None:
+            outcome = await self._count_answer(request)
+        else:
+            outcome = await self._turns.run(lambda: self._count_answer(request))
         self._pacer.record(outcome, tokens)
         if outcome.answered:
             self._answered += 1
+            if self._traffic is not None:
+                self._traffic.record_answer()
             self._concurrency.record_answer(outcome.usage.completion_tokens)
         elif outcome.failure is not None and outcome.failure.code is Code.OVERLOADED:
             self._concurrency.record_refusal()
         return outcome
 
-    async def _answer(self, request: Request) -> Outcome:
+    async def _count_answer(self, request: Request) -> Outcome:
+        self.in_flight += 1
+        try:
+            if self._priority is None:
+                return await self._answer(request, request.body)
+            return await self._priority.send(request, self._answer)
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, request: Request, body: JsonObject) -> Outcome:
         url = self._endpoint.url(request.endpoint)
-        max_tokens = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+        max_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
         try:
             async with self.stall_detector.track(
                 max_tokens if isinstance(max_tokens, int) else None
             ):
-                outcome = await self._send("POST", url, dumps(request.body))
+                outcome = await self._send("POST", url, dumps(body))
         except TimeoutError:
             text = _("The server stopped making progress on this request; it was cancelled.")
             return Outcome(failure=Failure(Code.NO_PROGRESS, text))
@@ -246,10 +295,20 @@ class HttpEngine:
         load = await self._read_load()
         return None if load is None else load.tokens
 
+    def _turns_changed(self) -> None:
+        if self._turns is not None:
+            self._turns.update()
+
     async def _read_load(self) -> ServerLoad | None:
         """The load by vLLM's metrics; None where there are none."""
+        return await self._read_figures(())
+
+    async def _read_figures(self, families: Sequence[str]) -> ServerLoad | None:
+        """The load by these families of the metrics alone, or by all."""
         assert self._session is not None
         url = self._endpoint.base_url.removesuffix("/v1") + "/metrics"
+        if families:
+            url += "?" + urlencode([("name[]", name) for name in families])
         with contextlib.suppress(aiohttp.ClientError, OSError, ValueError):
             async with self._session.get(
                 url, allow_redirects=False, proxy=self._endpoint.proxy, timeout=_CONTROL_TIMEOUT

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...api.endpoint import Endpoint
@@ -95,12 +96,28 @@ class PrivateServerEngine:
             for name, value in os.environ.items()
             if name != "VLLM_API_KEY" and not name.startswith("_QCHAT_")
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", LAUNCHER, *self._arguments(model)],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C is for qchat, which finishes its rows
-        )
+        with self._open_log() as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", LAUNCHER, *self._arguments(model)],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a terminal's Ctrl-C is for qchat, which ends its rows
+            )
+
+    @contextlib.contextmanager
+    def _open_log(self) -> Iterator[int | None]:
+        """The log's descriptor, for the server's output; None where there is no log."""
+        if self._options.log is None:
+            yield None
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        log = os.open(self._options.log, flags, 0o600)  # it may contain prompts
+        try:
+            yield log
+        finally:
+            os.close(log)
 
     def _arguments(self, model: str) -> list[str]:
         options = self._options.arguments() | {"disable-uvicorn-access-log": ""}

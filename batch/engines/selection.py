@@ -1,6 +1,7 @@
 """Select the engine and the model: by the options, the configuration, and what is running."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,20 @@ from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
 from ...i18n import _
 from ...processes import raise_file_limit
+from ...running_batches import batches_at
 from ...settings import Settings, with_servers_of
 from ..inputs.rows import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
+from .fleet import FleetPool
 from .http import HttpEngine
+from .live_traffic import LiveTraffic
 from .pacing import RequestPacer
+from .server_file import is_toml, read_servers
 from .servers import ServerPool
+
+FLEET = 64
+"""Servers that the limit of open files is shared by, where more may join."""
 
 WAIT_NOTICE = 1.0
 """Seconds after which a message names the servers that have not answered yet."""
@@ -25,7 +33,8 @@ WAIT_NOTICE = 1.0
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
-    tokens a minute to each server."""
+    tokens a minute to each server. Without `in_process`, vLLM runs in a private server instead of
+    this process, whose output streams and signals then stay as they are."""
 
     engine: str = "auto"
     server: str | None = None
@@ -37,6 +46,8 @@ class EngineRequest:
     rpm: float | None = None
     tpm: float | None = None
     engine_args: tuple[tuple[str, str], ...] = ()
+    in_process: bool = True
+    low_priority: int | None = None
 
     @property
     def names_server(self) -> bool:
@@ -88,22 +99,15 @@ async def select_engine(
             text = _("--engine offline uses no server; leave out --server(s) and --base-url.")
             raise UsageError(text)
         return _offline(options, settings, new_log, reporter, _("--engine offline"))
+    if options.servers_file is not None and not is_toml(options.servers_file):
+        return await _fleet(options, options.servers_file, settings, reporter)
     endpoints = _endpoints(options, settings)
     if not endpoints:
         if options.engine == "http":
             text = _("--engine http needs a server: give --base-url or --server.")
             raise UsageError(text + _local_servers_hint(settings))
         return _offline(options, settings, new_log, reporter, _("no server is configured"))
-    concurrency = _concurrency(options, len(endpoints))
-    servers = [
-        HttpEngine(
-            endpoint,
-            concurrency(),
-            pacer=RequestPacer(options.rpm, options.tpm),
-            report=reporter.warn,
-        )
-        for endpoint in endpoints
-    ]
+    servers = list(map(_engine_maker(options, len(endpoints), settings, reporter), endpoints))
     engine: HttpEngine | ServerPool = servers[0]
     if len(servers) > 1:
         engine = ServerPool(servers, model=options.model, report=reporter.warn)
@@ -122,6 +126,50 @@ async def select_engine(
     return _http(options, endpoints[0], engine, offered)
 
 
+def _engine_maker(
+    options: EngineRequest, servers: int, settings: Settings, reporter: Reporter
+) -> Callable[[Endpoint], HttpEngine]:
+    """What makes the engine of each of so many servers."""
+    concurrency = _concurrency(options, servers)
+    return lambda endpoint: HttpEngine(
+        endpoint,
+        concurrency(),
+        pacer=RequestPacer(options.rpm, options.tpm),
+        report=reporter.warn,
+        traffic=_traffic(options, settings, endpoint.base_url),
+    )
+
+
+async def _fleet(
+    options: EngineRequest, path: Path, settings: Settings, reporter: Reporter
+) -> EngineSelection:
+    """The servers of a file with a URL a line, and those that the command line names beside it."""
+    named: list[Endpoint] = []
+    if options.server is not None or options.base_urls:
+        named = _endpoints(replace(options, servers_file=None), settings)
+    elif options.api_key_env is not None:
+        text = _(
+            "--api-key-env is for servers that --base-url or --server names; a key for a server of "
+            "{path} stands in a profile of config.toml."
+        )
+        raise UsageError(text.format(path=path))
+    engine = FleetPool(
+        named,
+        lambda: read_servers(path, settings),
+        _engine_maker(options, FLEET, settings, reporter),
+        reporter,
+        model=options.model,
+    )
+    try:
+        await engine.start()
+        offered = await _list_models(engine, reporter)
+        _check_offered(options.model, offered, named)
+    except BaseException:
+        await engine.close()
+        raise
+    return _http(options, Endpoint("", model=settings.model), engine, offered)
+
+
 async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> list[str]:
     """The models on offer; after `WAIT_NOTICE` seconds, say which servers have not answered."""
 
@@ -138,6 +186,8 @@ async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> l
 
 def _endpoints(options: EngineRequest, settings: Settings) -> list[Endpoint]:
     if options.servers_file is not None:
+        if options.server is not None or options.base_urls:
+            raise UsageError(_("Give --servers, or --server and --base-url, not both."))
         settings = with_servers_of(settings, options.servers_file)
         named = [
             resolve(settings, server=name, api_key_env=options.api_key_env)
@@ -173,6 +223,19 @@ def _concurrency(options: EngineRequest, servers: int) -> Callable[[], Concurren
     return lambda: fixed
 
 
+def _traffic(options: EngineRequest, settings: Settings, url: str) -> LiveTraffic | None:
+    """What lets a batch yield to live requests at `url`; None where it need not."""
+    if options.low_priority is None:
+        return None
+    state, own = settings.paths.state, os.getpid()
+
+    def others() -> int:
+        batches = (one for one in batches_at(state, url) if one.pid != own)
+        return sum(one.claims.get(url, 0) for one in batches if one.low_priority is not None)
+
+    return LiveTraffic(options.low_priority, others)
+
+
 def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[Endpoint]) -> None:
     # An empty list says nothing: some servers have none, and answer all the same.
     if model is not None and offered and model not in offered:
@@ -203,6 +266,8 @@ def _offline(
 ) -> EngineSelection:
     from .offline import OfflineOptions
 
+    if options.low_priority is not None:
+        reporter.say(_("--low-priority has no effect: no server is asked."))
     model = options.model or settings.model
     if model is None:
         text = _(
@@ -210,7 +275,7 @@ def _offline(
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
-    make, reason = _offline_engine(reporter)
+    make, reason = _offline_engine(reporter, in_process=options.in_process)
     log = new_log()
     engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
 
@@ -223,14 +288,14 @@ def _offline(
         model,
         reason.format(model=model, cause=cause.rstrip(".")),
         make_engine=make_engine,
-        log=log,
+        log=log if options.in_process else None,
         continues=True,
     )
 
 
-def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
+def _offline_engine(reporter: Reporter, *, in_process: bool) -> tuple[Callable[..., Engine], str]:
     """What runs a model here, and the line that says so: vLLM in this process, or a private server
-    where this vLLM lacks what that needs.
+    where this vLLM lacks what that needs, or this process is not qchat's own.
 
     Raises `EngineError` where vLLM is not installed or lacks what a server needs too.
     """
@@ -241,6 +306,10 @@ def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
     from .private_server import PrivateServerEngine
 
     installed = vllm_startup.installed_vllm()
+    private = _("Asking {model} through a private vLLM server ({cause}).")
+    if not in_process:
+        vllm_startup.check_version(installed, Use.SERVE)
+        return PrivateServerEngine, private
     check = check_unless_tested(installed.version, Use.OFFLINE)
     if check.problem is None:
         if check.warning is not None:
@@ -252,7 +321,7 @@ def _offline_engine(reporter: Reporter) -> tuple[Callable[..., Engine], str]:
         "answers, a slower start."
     )
     reporter.warn(text.format(problem=check.problem))
-    return PrivateServerEngine, _("Asking {model} through a private vLLM server ({cause}).")
+    return PrivateServerEngine, private
 
 
 def _local_servers_hint(settings: Settings) -> str:

@@ -25,8 +25,8 @@ _SERVER_FAULTS = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.B
 
 
 @dataclass(slots=True)
-class _Server:
-    """A server with its circuit breaker.
+class Member:
+    """A server of a pool, with its circuit breaker.
 
     Closed (`failures` 0): gets its share. Open (until `open_until`, or while `recovery` runs):
     gets nothing, nor does it before `limited_until`, where it limits the rate. Half open (after
@@ -89,7 +89,7 @@ class ServerPool:
         model: str | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        self._servers = [_Server(engine) for engine in engines]
+        self._members = [Member(engine) for engine in engines]
         self._model = model
         self._report = report
         self._required: frozenset[str] | None = None  # models; None until `models` has returned
@@ -97,29 +97,29 @@ class ServerPool:
     @property
     def window(self) -> int:
         """How many requests to keep in flight at all servers together."""
-        return sum(server.engine.window for server in self._servers if not server.down) or 1
+        return sum(server.engine.window for server in self._members if not server.down) or 1
 
     @property
     def continues(self) -> bool:
         """Whether all servers go on with a message that has begun."""
-        return all(server.engine.continues for server in self._servers if not server.down)
+        return all(server.engine.continues for server in self._members if not server.down)
 
     @property
     def description(self) -> str:
         """What answers."""
-        up = sum(not server.down for server in self._servers)
-        return _("{up} of {total} servers").format(up=up, total=len(self._servers))
+        up = sum(not server.down for server in self._members)
+        return _("{up} of {total} servers").format(up=up, total=len(self._members))
 
     @property
     def unanswered(self) -> list[str]:
         """Addresses of the servers that `models` is still waiting for."""
-        return [url for server in self._servers for url in server.engine.unanswered]
+        return [url for server in self._members for url in server.engine.unanswered]
 
     def states(self) -> list[EngineState]:
         """One for each server."""
         return [
             replace(state, up=not server.down and server.failures == 0)
-            for server in self._servers
+            for server in self._members
             for state in server.engine.states()
         ]
 
@@ -128,7 +128,7 @@ class ServerPool:
 
     async def start(self, rows: int = 0) -> None:
         """Open the sessions."""
-        for server in self._servers:
+        for server in self._members:
             await server.engine.start(rows)
 
     async def models(self) -> list[str]:
@@ -139,7 +139,7 @@ class ServerPool:
         Raises `EngineError` where none can be reached, one refuses to list its models, or they
         have none in common.
         """
-        requests = [asyncio.create_task(server.engine.models()) for server in self._servers]
+        requests = [asyncio.create_task(server.engine.models()) for server in self._members]
         try:
             await _first_answers(requests)
         finally:
@@ -149,7 +149,7 @@ class ServerPool:
         offers = [result for result in results if isinstance(result, list)]
         if not offers:
             raise next(result for result in results if isinstance(result, EngineError))
-        for server, result in zip(self._servers, results, strict=True):
+        for server, result in zip(self._members, results, strict=True):
             if isinstance(result, BaseException):
                 self._mark_down(server)
         common = [name for name in offers[0] if all(name in offer for offer in offers)]
@@ -161,7 +161,7 @@ class ServerPool:
     async def answer(self, request: Request) -> Outcome:
         """Send the request to the least busy server."""
         outcome: Outcome | None = None
-        for _try in self._servers:
+        for _try in tuple(self._members):
             server = self._select()
             if server is None:
                 break
@@ -173,16 +173,16 @@ class ServerPool:
             failure=Failure(Code.UNREACHABLE, _("None of the servers can be reached."))
         )
 
-    def _select(self) -> _Server | None:
+    def _select(self) -> Member | None:
         now = time.monotonic()
-        up = [server for server in self._servers if not server.down]
+        up = [server for server in self._members if not server.down]
         accepting = [server for server in up if server.accepts(now)]
         if accepting:
             return min(accepting, key=lambda server: server.utilization)
         # All breakers are open: as with one server, the scheduler's own pauses must do.
         return min(up, key=lambda server: server.rests_until, default=None)
 
-    async def _send(self, server: _Server, request: Request) -> Outcome:
+    async def _send(self, server: Member, request: Request) -> Outcome:
         trial = server.failures > 0
         server.trial_in_flight = server.trial_in_flight or trial
         outcome: Outcome | None = None
@@ -195,7 +195,7 @@ class ServerPool:
             if outcome is not None:
                 server.record(outcome.failure)
 
-    def _mark_down(self, server: _Server) -> None:
+    def _mark_down(self, server: Member) -> None:
         if not server.down:
             server.recovery = start_supervised(
                 _("Waiting for {url}").format(url=server.engine.base_url),
@@ -203,7 +203,7 @@ class ServerPool:
                 report=self._report,
             )
 
-    async def _wait_until_up(self, server: _Server) -> None:
+    async def _wait_until_up(self, server: Member) -> None:
         """Probe `server` until it answers and offers what the run needs."""
         reported = False
         while True:
@@ -226,11 +226,11 @@ class ServerPool:
 
     async def alive(self) -> bool:
         """Whether a server accepts requests now."""
-        return any(not server.down for server in self._servers)
+        return any(not server.down for server in self._members)
 
     async def close(self) -> None:
         """Close all connections."""
-        for server in self._servers:
+        for server in self._members:
             if server.recovery is not None:
                 server.recovery.cancel()
             await server.engine.close()

@@ -28,6 +28,10 @@ READ_ENDINGS = frozenset(
 """Endings of the files that are read when a folder is named."""
 
 
+ROWS = "rows"
+"""The name of the input that a Python program gives as rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputFile:
     """One input file: `name` as it stands on the command line, `path` to read.
@@ -61,7 +65,7 @@ def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
             key = item.name
         elif not str(item.path).startswith("/dev/fd/"):
             key = os.path.relpath(item.path.resolve(), home)
-        elif item.name == "stdin":
+        elif item.name in ("stdin", ROWS):
             key = item.name
         else:  # the number in its name is another one each time
             pipes += 1

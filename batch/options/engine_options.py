@@ -7,6 +7,11 @@ import click
 from ... import cli_options
 from ...i18n import _
 from .collecting import collected
+from .optional_value import OptionalValue
+
+DEFAULT_IN_FLIGHT = 4
+"""Requests of a batch with ``--low-priority`` in flight beside live ones. Measured by
+tests/bench/polite.py: with 4 the p95 TTFT of live requests is 1.3 times that without a batch."""
 
 ENGINES = ("auto", "offline", "http")
 
@@ -16,6 +21,14 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | Non
         return None
     if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(_("must be a number from 1 on, or auto."))
+    return int(value)
+
+
+def _number_in_flight(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(_("must be a number from 1 on: --low-priority=4."))
     return int(value)
 
 
@@ -41,8 +54,9 @@ _OPTIONS = (
         "servers_file",
         metavar="FILE",
         help=_(
-            "Spread the work over the servers of a TOML file, with sections as in config.toml: "
-            "[servers.NAME] with base_url and a key each (api_key_env, api_key_file)."
+            "Spread the work over the servers of a file: a URL a line, read again while the run "
+            "lasts, or TOML with sections as in config.toml ([servers.NAME] with base_url and a "
+            "key each: api_key_env, api_key_file)."
         ),
     ),
     click.option(
@@ -56,6 +70,18 @@ _OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         metavar="N",
         help=_("At most N tokens a minute, prompts included, to each server."),
+    ),
+    click.option(
+        "--low-priority",
+        "low_priority",
+        cls=OptionalValue,
+        bare=str(DEFAULT_IN_FLIGHT),
+        metavar="[=N]",
+        callback=_number_in_flight,
+        help=_(
+            "Yield to the server's live requests: beside them keep N requests in flight, and all "
+            "again after two quiet seconds.  [N: {n}]"
+        ).format(n=DEFAULT_IN_FLIGHT),
     ),
     click.option(
         "--vllm",
@@ -80,6 +106,7 @@ class EngineOptions:
     servers_file: str | None
     rpm: float | None
     tpm: float | None
+    low_priority: int | None
     engine_args: tuple[str, ...]
 
 

@@ -23,6 +23,14 @@ _OPTIONS = (
         help=_("Show the state and progress of a run and exit; with --progress json as JSON."),
     ),
     click.option(
+        "--pause",
+        metavar="OUT.jsonl",
+        help=_(
+            "Ask a running batch to stop, as with SIGTERM, wait for its rows in flight, and exit; "
+            "its own command resumes it."
+        ),
+    ),
+    click.option(
         "--check",
         is_flag=True,
         help=_(
@@ -36,10 +44,11 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class LookOptions:
-    """The options of the group "Look", with `--check`."""
+    """The options of the group "Look", with `--check` and `--pause`."""
 
     progress: str
     status: str | None
+    pause: str | None
     check: bool
     quiet: bool
 

@@ -7,7 +7,7 @@ only inside the command function.
 import contextlib
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO, Final
 
 import openai
@@ -36,6 +36,15 @@ _HEADERS: Final = frozenset(
         "transfer-encoding",
     }
 )
+
+
+def set_request_headers(request: Any, endpoint: Endpoint) -> None:
+    """Leave a request of the SDK's no headers but those that are meant for the endpoint."""
+    for name in list(request.headers):
+        if name.lower() not in _HEADERS:
+            del request.headers[name]
+    request.headers["user-agent"] = f"qchat/{__version__}"
+    request.headers.update(endpoint.headers())
 
 
 class ServerError(QchatError):
@@ -92,11 +101,7 @@ class Client:
         self._http.close()
 
     def _only_our_headers(self, request: Any) -> None:
-        for name in list(request.headers):
-            if name.lower() not in _HEADERS:
-                del request.headers[name]
-        request.headers["user-agent"] = f"qchat/{__version__}"
-        request.headers.update(self.endpoint.headers())
+        set_request_headers(request, self.endpoint)
 
     def break_off(self) -> None:
         """Abort the request in flight, even one that waits for its first byte.
@@ -159,7 +164,7 @@ class Client:
             raise ServerError(Failure(Code.BAD_RESPONSE, message), self.endpoint)
         return response
 
-    def stream(self, body: JsonObject) -> Iterator[JsonObject]:
+    def stream(self, body: JsonObject) -> Generator[JsonObject, None, None]:
         """The chunks of a chat completion, decoded and unchecked. Raises `ServerError`."""
         try:
             with self._sdk.post(

@@ -71,14 +71,17 @@ def stream_chunks(
         if progress.finish_reason is None:
             raise
         # The response is complete; a later failure does not matter.
-    if progress.finish_reason is None:
-        if progress.choices:
-            failure = Failure(
-                Code.DISCONNECTED, _("the stream ended before the answer was complete")
-            )
-        else:
-            failure = Failure(Code.BAD_RESPONSE, _("the response has no choices"))
+    if (failure := missing_end(progress)) is not None:
         raise ServerError(failure, client.endpoint)
+
+
+def missing_end(progress: StreamProgress) -> Failure | None:
+    """Why a stream that has ended is no whole answer; None where it is one."""
+    if progress.finish_reason is not None:
+        return None
+    if progress.choices:
+        return Failure(Code.DISCONNECTED, _("the stream ended before the answer was complete"))
+    return Failure(Code.BAD_RESPONSE, _("the response has no choices"))
 
 
 def apply_chunk(progress: StreamProgress, chunk: Mapping[str, Any]) -> Iterable[Event]:

@@ -126,12 +126,13 @@ class KeyCounters:
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A request that was admitted; `reserved` has its tokens in the buckets of its client and of
-    all."""
+    all; `is_live` that it does not yield to others."""
 
     key: str
     client: Client
     sequences: int
     reserved: tuple[float, float]
+    is_live: bool = True
 
 
 class Accounts:
@@ -149,6 +150,8 @@ class Accounts:
         self._total = Client()
         self._clients: dict[str, Client] = {}
         self.keys: dict[str, KeyCounters] = {key: KeyCounters() for key in keys}
+        self.live_running = 0
+        self.live_total = 0
 
     def counters(self, key: str) -> KeyCounters:
         """Return the counters of a key."""
@@ -177,15 +180,25 @@ class Accounts:
         return refusal
 
     def start(
-        self, key: str, client: Client, limits: Limits, sequences: int, tokens: float
+        self,
+        key: str,
+        client: Client,
+        limits: Limits,
+        sequences: int,
+        tokens: float,
+        *,
+        is_live: bool = True,
     ) -> Ticket:
-        """Count a request that starts. `finish` has to follow."""
+        """Count a request that starts; `is_live`: it does not yield to others. `finish` has to
+        follow."""
         now = self._clock()
         reserved = (
             client.take(limits, sequences, tokens, now),
             self._total.take(self._total_limits, sequences, tokens, now),
         )
-        ticket = Ticket(key, client, sequences, reserved)
+        ticket = Ticket(key, client, sequences, reserved, is_live)
+        self.live_running += is_live
+        self.live_total += is_live
         counters = self.counters(key)
         counters.running += 1
         counters.requests += 1
@@ -196,6 +209,7 @@ class Accounts:
         used = usage.prompt + usage.completion
         ticket.client.give_back(ticket.sequences, ticket.reserved[0], used)
         self._total.give_back(ticket.sequences, ticket.reserved[1], used)
+        self.live_running -= ticket.is_live
         counters = self.counters(ticket.key)
         counters.running -= 1
         counters.prompt_tokens += usage.prompt

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs
 
+from ...api.priority import LIVE_RUNNING, LIVE_TOTAL
 from .accounts import Accounts, KeyCounters
 
 _Read = Callable[[KeyCounters], int]
@@ -34,6 +35,17 @@ def prometheus_text(accounts: Accounts, query: bytes = b"") -> bytes:
         if chosen is None or name in chosen:
             lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
             lines += [f'{name}{{key="{_label(k)}"}} {read(c)}' for k, c in _sorted(accounts)]
+    for name, kind, about, value in (
+        (
+            LIVE_RUNNING,
+            "gauge",
+            "Requests being answered that yield to none.",
+            accounts.live_running,
+        ),
+        (LIVE_TOTAL, "counter", "Requests that yield to none.", accounts.live_total),
+    ):
+        if chosen is None or name in chosen:
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", f"{name} {value}"]
     if chosen is None or _REFUSED in chosen:
         lines += [
             f"# HELP {_REFUSED} Requests that were over a limit.",

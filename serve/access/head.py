@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from ...api.priority import HEADER, LOW
+
 Header = tuple[bytes, bytes]
 
 FORWARDED_HEADERS = frozenset(
@@ -12,7 +14,9 @@ FORWARDED_HEADERS = frozenset(
 )
 """Headers that proxies add. Some proxies add none: behind those only a key protects."""
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
+_PRIORITY = HEADER.lower().encode()
 _READ = FORWARDED_HEADERS | {
+    _PRIORITY,
     *(b"host", b"origin", b"content-length", b"transfer-encoding"),
     b"access-control-request-method",
 }
@@ -52,6 +56,10 @@ class Head:
     def is_forwarded(self) -> bool:
         """Return whether a proxy has added a header."""
         return not FORWARDED_HEADERS.isdisjoint(self._read)
+
+    def is_low_priority(self) -> bool:
+        """Return whether the request yields to others, as a batch's do (`qchat.api.priority`)."""
+        return [value.strip().lower() for value in self.texts(_PRIORITY)] == [LOW]
 
     def with_length(self, length: int) -> list[Header]:
         """Return the headers for vLLM with a body of `length` bytes, which is whole."""

@@ -133,7 +133,14 @@ class Access:
             await self.deny(work, scope, send)
             return
         tokens = self._tokens(caller, work)
-        ticket = self.accounts.start(caller.key, client, caller.limits, work.sequences, tokens)
+        ticket = self.accounts.start(
+            caller.key,
+            client,
+            caller.limits,
+            work.sequences,
+            tokens,
+            is_live=not caller.head.is_low_priority(),
+        )
         answer = CountedAnswer(work, caller.route[1], send)
         try:
             headers = caller.head.with_length(len(work.body))

@@ -26,6 +26,7 @@ BENCHES = {
     "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
     "access": "the access layer of `qchat serve` against the same vLLM without it",
     "serve": "`qchat serve` against vLLM by hand until it is ready; `qchat status` and `stop`",
+    "polite": "live requests beside a batch with --low-priority, against without it",
     "limits": "adaptive concurrency against fixed numbers at servers that limit the rate",
     "http": "through a real server: aiohttp, the openai SDK, and how many requests at a time",
 }

@@ -94,6 +94,32 @@ class TestMetrics:
         await task
         assert access.accounts.counters("").running == 0
 
+    async def test_requests_that_yield_are_not_live(self) -> None:
+        app = Application()
+        app.release = asyncio.Event()
+        access = guard(app, environ={})
+        low = [("X-Qchat-Priority", "low")]
+        tasks = [
+            asyncio.create_task(send(access, post(HELLO, key=None, headers=headers)))
+            for headers in (low, low, [("X-Qchat-Priority", "high")], [])
+        ]
+        while len(app.bodies) < 4:
+            await asyncio.sleep(0)
+        assert (access.accounts.live_running, access.accounts.live_total) == (2, 2)
+        assert access.accounts.counters("").running == 4
+        app.release.set()
+        await asyncio.gather(*tasks)
+        assert (access.accounts.live_running, access.accounts.live_total) == (0, 2)
+
+    def test_figures_of_live_requests(self) -> None:
+        access = guard(Application(), environ={})
+        replies(access, post(HELLO, key=None))
+        query = b"name[]=qchat_live_requests_running&name[]=qchat_live_requests_total"
+        assert metrics(access, query=query) == {
+            "qchat_live_requests_running": 0,
+            "qchat_live_requests_total": 1,
+        }
+
     def test_a_choice_of_families(self) -> None:
         access = guard(Application())
         assert set(metrics(access, query=b"name[]=qchat_requests_running&name[]=a")) == {

@@ -56,7 +56,16 @@ def status_parts(
     return (
         StatusPart(activity or _first_step(settings, monitor, keymap), 9, warns=True),
         _context_part(settings.used_tokens, settings.context_limit),
+        StatusPart(_batches(monitor), 6),
     )
+
+
+def _batches(monitor: ServerMonitor) -> str:
+    """How far the batches beside are."""
+    if not monitor.batches:
+        return ""
+    done, total = (sum(getattr(b, name) for b in monitor.batches) for name in ("done", "total"))
+    return _("batch {done:,}/{total:,}").format(done=done, total=total)
 
 
 def key_hints(

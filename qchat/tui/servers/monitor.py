@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
@@ -14,6 +14,7 @@ from ..window import StateChanged, Window
 
 if TYPE_CHECKING:
     from ...api.endpoint import Endpoint
+    from ...running_batches import RunningBatch
     from ...settings import Settings
     from .prober import ProbeResult, ServerProber
 
@@ -23,7 +24,8 @@ _UNREACHABLE_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 10.0)  # seconds; the last one
 
 
 class ServerMonitor:
-    """Probes one server periodically. `result` is the last probe's, None before the first."""
+    """Probes one server periodically. `result` is the last probe's, None before the first;
+    `batches` are those of this person's that ask the same server."""
 
     class EndpointResolved(Message):
         """A server with `before`'s settings is to be used with those of `endpoint` instead."""
@@ -49,6 +51,7 @@ class ServerMonitor:
     ) -> None:
         """A server that is reachable is not probed while `is_busy`."""
         self.result: ProbeResult | None = None
+        self.batches: Sequence[RunningBatch] = ()
         self._window = window
         self._endpoint = endpoint
         self._settings = settings
@@ -74,6 +77,7 @@ class ServerMonitor:
         while True:
             if not self._is_busy() or not self.reachable:
                 await self._probe()
+            await self._look_for_batches()
             pause = _REACHABLE_PAUSE
             if not self.reachable:
                 pause = _UNREACHABLE_PAUSES[min(self._failures, len(_UNREACHABLE_PAUSES) - 1)]
@@ -137,6 +141,23 @@ class ServerMonitor:
             self._window.post_message(self.EndpointResolved(prober.endpoint, resolved))
         else:
             self._set_result(result)
+
+    async def _look_for_batches(self) -> None:
+        """Tell once of each batch that comes, and how to pause it."""
+        if self._settings is None:
+            return
+        from ...running_batches import batches_at
+
+        state, url = self._settings.paths.state, self._endpoint.base_url
+        batches = await run_in_daemon_thread(lambda: batches_at(state, url))
+        known = {batch.path for batch in self.batches}
+        for batch in batches:
+            if batch.path not in known:
+                text = _("A batch runs beside on this server: {summary}")
+                self._window.say(text.format(summary=batch.summary()), seconds=10)
+        if batches or self.batches:
+            self.batches = batches
+            self._window.post_message(StateChanged())
 
     async def _resolve(self, endpoint: "Endpoint", result: "ProbeResult") -> "Endpoint | None":
         """A better endpoint that `qchat serve` runs here: with the API key, or the only one."""

@@ -1,0 +1,32 @@
+"""What a run does differently when it is not the process's own command."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from ..signals import call_on_signal
+from .journal.sink import Sink
+from .run_stats import RunStats
+
+OnStop = Callable[[Callable[[int], None], float, Callable[[], bool]], AbstractContextManager[None]]
+"""While entered, a stop calls the first argument with a signal's number in the running loop; see
+`signals.call_on_signal` for the others."""
+
+WatchSink = Callable[[Sink, RunStats], Sink]
+"""Called once the output is open, with the counts that the run updates; returns the sink that the
+run records into."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """How a run is told to stop, and who watches what it records. Without `takes_signals` the run
+    is a part of another program, and `pause` stops it."""
+
+    on_stop: OnStop = call_on_signal
+    watch: WatchSink = lambda sink, _stats: sink
+    takes_signals: bool = True
+    pause: Callable[[], None] = lambda: None
+
+
+CLI_HOOKS = RunHooks()
+"""Those of `qchat batch`: signals stop it, and nobody watches."""
