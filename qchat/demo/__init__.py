@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..title_prompt import title_prompt
+
 __all__ = ["CONTEXT_LENGTH", "Pair", "ToolCall", "pairs", "path"]
 
 HERE = Path(__file__).resolve().parent
@@ -81,7 +83,8 @@ def pairs() -> tuple[Pair, ...]:
 
 
 def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
-    """The pairs of one line: one for its own request and the other wordings of `prompts`."""
+    """The pairs of one line: one for its own request, the other wordings of `prompts`, and one for
+    the `title` of a conversation that begins so."""
     history = tuple(row.get("messages", ()))
     first, *others = row.get("prompts", [None])
     for number, prompt in enumerate([first, *others], 1):
@@ -98,4 +101,12 @@ def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
             enable_thinking=row.get("enable_thinking"),
             tags=frozenset(row.get("tags", ())),
             schema=row.get("schema"),
+        )
+    if "title" in row:
+        prompt = title_prompt(str(first), row["content"])
+        yield Pair(
+            id=f"{row['id']}-title",
+            messages=({"role": "user", "content": prompt},),
+            content=row["title"],
+            tags=frozenset({*row.get("tags", ()), "title"}),
         )
