@@ -15,7 +15,7 @@ from typing import Any
 
 from ..title_prompt import title_prompt
 
-__all__ = ["CONTEXT_LENGTH", "Pair", "ToolCall", "pairs", "path"]
+__all__ = ["CONTEXT_LENGTH", "Pair", "ToolCall", "pairs", "path", "questions_file"]
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
@@ -63,6 +63,12 @@ class Pair:
 def path() -> Path:
     """The folder of the checkpoint, to be given to vLLM as its model."""
     return HERE / "model"
+
+
+def questions_file() -> Path:
+    """The file of questions that `qchat demo` answers: ``examples/questions.jsonl`` of the source
+    tree."""
+    return HERE / "questions.jsonl"
 
 
 @cache
