@@ -43,6 +43,8 @@ _MAX_TRIES = 5  # runs without an answer, or checks without an end
 _LONGEST_PAUSE = 60.0
 _CHECKS = 2  # at the same time
 
+_REVOKED = BatchProblem("invalid_api_key", "The API key of this batch is no longer valid.")
+
 _log = logging.getLogger("qchat.batches")
 
 MakeChild = Callable[[StoredBatch], BatchChild]
@@ -200,8 +202,7 @@ class BatchQueue:
         try:
             models = await self._models(batch)
         except PermissionError:
-            text = "The API key of this batch is no longer valid."
-            self._fail(batch, [BatchProblem("invalid_api_key", text)])
+            self._fail(batch, [_REVOKED])
             return
         if models is None:
             await asyncio.sleep(_POLL)
@@ -258,7 +259,13 @@ class BatchQueue:
         )
 
     async def _run(self, batch: StoredBatch) -> None:
-        if not await self._server.is_ready():
+        try:
+            # More than /health: it wakes a server that sleeps (--idle-stop).
+            models = await self._models(batch)
+        except PermissionError:
+            self._give_up(batch, _REVOKED)
+            return
+        if models is None:
             await asyncio.sleep(_POLL)
             return
         child = self._children[batch.id] = self._make_child(batch)
@@ -289,7 +296,10 @@ class BatchQueue:
                 await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**tries))
             return
         text = end.message or f"The run ended with code {end.code}."
-        problem = BatchProblem("run_failed", text)
+        self._give_up(batch, BatchProblem("run_failed", text))
+
+    def _give_up(self, batch: StoredBatch, problem: BatchProblem) -> None:
+        """End a batch that can't go on; what was answered is kept."""
         self._store.change(
             batch.id,
             (IN_PROGRESS,),

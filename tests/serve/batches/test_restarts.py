@@ -1,5 +1,6 @@
 """Batches survive kills: of the supervisor, the service, the engine, the run; each row once."""
 
+import json
 import os
 import random
 import signal
@@ -130,6 +131,21 @@ def test_a_stop_and_a_start(tmp_path: Path) -> None:
     with serving(folder) as served:
         check_whole(served.client(), first.id)
         check_whole(served.client(), second.id)
+
+
+def test_a_server_that_sleeps_is_woken(tmp_path: Path) -> None:
+    """With --idle-stop: by a batch, too; and it sleeps again after it."""
+    with serving(tmp_path / "s", {"idle_stop": 2.0}) as served:
+        record = served.folder / "home" / "state" / "servers" / "demo.json"
+
+        def sleeps() -> bool:
+            return bool(json.loads(record.read_text())["state"] == "idle")
+
+        client = served.client()
+        wait_for(sleeps, "it does not sleep")
+        job = create(client, lines(5))
+        check_whole(client, job.id, 5)
+        wait_for(sleeps, "it does not sleep again")
 
 
 def test_kills_at_random_moments(tmp_path: Path) -> None:
