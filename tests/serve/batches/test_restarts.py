@@ -1,80 +1,19 @@
 """Batches survive kills: of the supervisor, the service, the engine, the run; each row once."""
 
 import json
-import os
-import random
-import signal
-from collections import Counter
-from functools import partial
 from pathlib import Path
 
-import openai
 import pytest
-from qchat.serve.processes.process_tree import process_arguments
 
 from qchat.processes import alive
 from tests.serve.supervised import LINUX
 
-from .serving import (
-    MODEL,
-    Served,
-    create,
-    ended,
-    free_port,
-    is_ready,
-    lines,
-    records,
-    serving,
-    start,
-    stop,
-    wait_for,
-)
+from . import kill_storm
+from .kill_storm import ROWS, begun, check_whole, kill_one, processes
+from .serving import MODEL, create, free_port, is_ready, lines, serving, start, stop, wait_for
 
 pytestmark = LINUX
-ROWS = 60
-KILLS = int(os.environ.get("QCHAT_BATCHES_KILLS", "6"))
-
-
-def processes(served: Served, *words: str) -> list[int]:
-    """The processes below the server that have arguments which end in each of `words`."""
-    folder = str(served.folder)
-    pids = []
-    for path in Path("/proc").glob("[0-9]*"):
-        arguments = process_arguments(int(path.name))
-        try:
-            environment = (path / "environ").read_bytes()
-        except OSError:
-            continue
-        is_meant = all(any(each.endswith(word) for each in arguments) for word in words)
-        if is_meant and folder.encode() in environment:
-            pids.append(int(path.name))
-    return pids
-
-
-def kill_one(served: Served, what: str) -> bool:
-    words = {
-        "service": ["qchat.serve.batches.service"],
-        "run": ["qchat", "batch", "output.jsonl"],
-        "engine": ["engine.py"],
-    }[what]
-    pids = processes(served, *words)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return bool(pids)
-
-
-def begun(client: openai.OpenAI, batch_id: str) -> bool:
-    counts = client.batches.retrieve(batch_id).request_counts
-    return counts is not None and counts.completed > 0
-
-
-def check_whole(client: openai.OpenAI, batch_id: str, rows: int = ROWS) -> None:
-    """Every row has one answer."""
-    job = ended(client, batch_id, 240)
-    assert job.status == "completed", job
-    answers = Counter(r["custom_id"] for r in records(client, job.output_file_id))
-    assert answers == {f"row-{i}": 1 for i in range(rows)}
-    assert job.request_counts.completed == rows and job.error_file_id is None
+KILLS = 6
 
 
 @pytest.mark.parametrize("what", ["service", "run", "engine"])
@@ -149,40 +88,5 @@ def test_a_server_that_sleeps_is_woken(tmp_path: Path) -> None:
 
 
 def test_kills_at_random_moments(tmp_path: Path) -> None:
-    """`QCHAT_BATCHES_KILLS` kills of all parts; the soak sets it to 200."""
-    seed = random.randrange(1 << 30)
-    chance = random.Random(seed)
-    served = start(tmp_path / "s", free_port())
-    jobs: list[str] = []
-    try:
-        for _kill in range(KILLS):
-            if len(unfinished(served, jobs)) < 2:
-                jobs.append(create(served.client(), lines(ROWS, "slow one")).id)
-            # A moment of the work, drawn anew each time.
-            rows = len(served.asked()) + chance.randrange(ROWS // 2)
-            wait_for(partial(has_asked, served, jobs, rows), f"nothing is asked, seed {seed}")
-            what = chance.choice(["service", "run", "run", "engine", "supervisor"])
-            if what == "supervisor":
-                served.process.kill()
-                served.process.wait()
-                served = start(served.folder, served.port)
-            else:
-                kill_one(served, what)
-                wait_for(partial(is_ready, served), f"{what} does not come back, seed {seed}")
-        for job in jobs:
-            check_whole(served.client(), job)
-    finally:
-        stop(served)
-
-
-def has_asked(served: Served, jobs: list[str], rows: int) -> bool:
-    """Whether so many rows were asked in all, or none is left to ask."""
-    return len(served.asked()) >= rows or not unfinished(served, jobs)
-
-
-def unfinished(served: Served, jobs: list[str]) -> list[str]:
-    """The batches of `jobs` that have not ended."""
-    client = served.client()
-    states = {job: client.batches.retrieve(job).status for job in jobs}
-    assert "failed" not in states.values(), states
-    return [job for job, status in states.items() if status != "completed"]
+    """In short; tests/soak has 200."""
+    kill_storm.run(tmp_path / "s", KILLS)
