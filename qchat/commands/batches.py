@@ -149,8 +149,8 @@ def cancel(
     help=_(
         """Fetch the results of a batch into files.
 
-        The answers go to NAME.jsonl, failed requests to NAME.errors.jsonl. Existing files are not replaced without --force. The exit code is 1 when there are failed
-        requests.
+        The answers go to NAME.jsonl, failed requests to NAME.errors.jsonl. Existing files are not
+        replaced without --force. The exit code is 1 when there are failed requests.
         """
     ),
     epilog=_(
