@@ -75,6 +75,7 @@ class BatchQueue:
         self._steps: dict[str, tuple[str, str]] = {}  # of a task: its batch's state and owner
         self._children: dict[str, BatchChild] = {}
         self._last_start: dict[str, float] = {}  # by owner
+        self._faults: Counter[str] = Counter()  # by batch, in a row
         self._stops: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -182,8 +183,12 @@ class BatchQueue:
             except asyncio.CancelledError:
                 raise
             except Exception:
+                # Such as a full disk: again, after longer and longer pauses.
                 _log.exception("batch %s", batch.id)
-                await asyncio.sleep(_POLL)  # and again
+                self._faults[batch.id] += 1
+                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0 ** self._faults[batch.id]))
+            else:
+                self._faults.pop(batch.id, None)
             finally:
                 self._tasks.pop(batch.id, None)
                 self._steps.pop(batch.id, None)

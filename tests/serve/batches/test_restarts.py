@@ -1,6 +1,7 @@
 """Batches survive kills: of the supervisor, the service, the engine, the run; each row once."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,18 @@ from tests.serve.supervised import LINUX
 
 from . import kill_storm
 from .kill_storm import ROWS, begun, check_whole, kill_one, processes
-from .serving import MODEL, create, free_port, is_ready, lines, serving, start, stop, wait_for
+from .serving import (
+    MODEL,
+    create,
+    free_port,
+    is_ready,
+    line,
+    lines,
+    serving,
+    start,
+    stop,
+    wait_for,
+)
 
 pytestmark = LINUX
 KILLS = 6
@@ -60,16 +72,23 @@ def test_the_supervisor_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_stop_and_a_start(tmp_path: Path) -> None:
-    """A batch of an unfinished server goes on at its next start; one that is checked, too."""
+    """A batch that runs, and one that waits, go on at the next start. A request that never ends
+    does not hold up the stop."""
     folder = tmp_path / "s"
     with serving(folder) as served:
         client = served.client()
         first = create(client, lines(ROWS, "slow one"))
+        hangs = create(client, line("never", "hang").encode())
         wait_for(lambda: begun(client, first.id), "nothing is answered")
         second = create(client, lines(ROWS))
+        begin = time.monotonic()
+    # What takes longer than 15 seconds, `qchat stop` kills.
+    assert time.monotonic() - begin < 15 and served.process.returncode == 143
     with serving(folder) as served:
-        check_whole(served.client(), first.id)
-        check_whole(served.client(), second.id)
+        client = served.client()
+        client.batches.cancel(hangs.id)
+        check_whole(client, first.id)
+        check_whole(client, second.id)
 
 
 def test_a_server_that_sleeps_is_woken(tmp_path: Path) -> None:
