@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..i18n import _
-from .access import denials, routes
+from .access import batch_routes, denials, routes
+from .access.batch_handover import MAX_FORM_BYTES
+from .planning.batch_options import BatchOptions
 from .planning.options import DeployOptions, ServeOptions
 from .planning.plan import ServePlan
 from .supervision import supervisor
@@ -26,6 +28,27 @@ _ROUTER_JOB = """\
   - job_name: vllm-router
     static_configs:
       - targets: ["127.0.0.1:29000"]
+"""
+_FILES = """\
+    # Files of the Batch API are large: each piece is passed on as it comes.
+    location = /v1/files {{
+        if ($qchat_allowed = 0) {{
+            return 404;
+        }}
+        client_max_body_size {most_bytes};
+        proxy_request_buffering off;
+        proxy_pass http://qchat;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host 127.0.0.1;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto https;
+        proxy_buffering off;
+        proxy_connect_timeout 5s;
+        proxy_send_timeout 60s;
+        proxy_read_timeout 600s;
+        proxy_next_upstream off;
+    }}
 """
 _RENAMED = {"README.router.md": "README.md", "compose/env": "compose/.env"}
 _ROUTER_ONLY = {"README.router.md", "vllm-router.service"}
@@ -127,7 +150,12 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "python": sys.executable,
         "keys": shlex.quote(str(deployment.keys)),
         "about_keys": _about_keys(deployment),
-        "allowed": allowed(bool(options.allowed_origins), options.allowed_routes),
+        "allowed": allowed(
+            bool(options.allowed_origins),
+            options.allowed_routes,
+            batches=options.batches is not None,
+        ),
+        "files": _files_location(options.batches),
         "upstream": address,
         "access_log": "/var/log/nginx/qchat.log",
         "most_bytes": str(options.max_body_bytes),
@@ -166,15 +194,24 @@ def _values(deployment: Deployment) -> dict[str, str]:
     }
 
 
-def allowed(origins: bool, more: Iterable[tuple[str, str]] = ()) -> str:
+def _files_location(batches: BatchOptions | None) -> str:
+    """Return the place of uploads, which are larger than other bodies and are passed on as they
+    come; nothing without the Batch API."""
+    if batches is None:
+        return ""
+    return _FILES.format(most_bytes=batches.max_file_bytes + MAX_FORM_BYTES)
+
+
+def allowed(origins: bool, more: Iterable[tuple[str, str]] = (), *, batches: bool = False) -> str:
     """Return the access layer's routes and `more` as lines of nginx's map, without /metrics; with
-    `origins` the CORS preflight requests of browsers, too.
+    `origins` the CORS preflight requests of browsers, too, and with `batches` the Batch API.
 
     All of them are patterns, because nginx compares plain strings case-insensitively.
     """
-    exact = routes.OPEN | routes.WITH_KEY | set(more)
+    exact = routes.OPEN | routes.WITH_KEY | set(more) | (batch_routes.LISTED if batches else set())
     allowed_routes = [(method, re.escape(path)) for method, path in exact]
-    allowed_routes += [(method, pattern.pattern) for method, pattern in routes.BY_ID]
+    by_id = (*routes.BY_ID, *(batch_routes.BY_ID if batches else ()))
+    allowed_routes += [(method, pattern.pattern) for method, pattern in by_id]
     if origins:
         allowed_routes += [("OPTIONS", path) for _method, path in allowed_routes]
     lines = [f'    "~^{method} {path}$" 1;' for method, path in sorted(set(allowed_routes))]

@@ -80,9 +80,9 @@ def _deployment(
     gpu: bool,
     environ: Mapping[str, str],
 ) -> Deployment:
-    # The service will have keys, whatever is set in this shell: no host is refused for want of one.
+    # The service will have keys, whatever is set in this shell: nothing is refused for want of one.
     environ = {k: v for k, v in environ.items() if k not in (keys.VARIABLE, "VLLM_API_KEY")}
-    plan = make_plan(replace(options, host="127.0.0.1"), machine, environ)
+    plan = make_plan(replace(options, host="127.0.0.1", batches=None), machine, environ)
     source = Path(__file__).absolute().parent.parent
     is_checkout = (source / "requirements" / "cpu.txt").is_file()
     return Deployment(

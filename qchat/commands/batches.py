@@ -147,11 +147,10 @@ def cancel(
 
 @batches.command(
     help=_(
-        """Fetch the results of a batch: answers to NAME.jsonl, failed requests to
-        NAME.errors.jsonl.
+        """Fetch the results of a batch into files.
 
-        Existing files are not replaced without --force. The exit code is 1 when there are failed
-        requests.
+        The answers go to NAME.jsonl, failed requests to NAME.errors.jsonl. Existing files are not
+        replaced without --force. The exit code is 1 when there are failed requests.
         """
     ),
     epilog=_(
@@ -207,7 +206,9 @@ def fetch(
 
 @batches.command(
     help=_(
-        """Upload FILE and make a batch of it. Each line is a request in OpenAI's form: custom_id,
+        """Upload FILE and make a batch of it.
+
+        Each line is a request in OpenAI's form: custom_id,
         method, url and body.
         """
     ),

@@ -20,8 +20,8 @@ from ...settings import private_dir
 from .run_files import LOCK, RESULTS
 
 _KEY = "_QCHAT_BATCH_KEY"
-_DRAIN = 12.0  # seconds for the rows in flight, after the first signal
-_HURRY = 4.0  # seconds after the second one
+_DRAIN = 6.0  # seconds for the rows in flight, after the first signal
+_HURRY = 2.0  # seconds after the second one
 _LOCK_POLL = 0.2
 _MAX_LINE = 1 << 20  # bytes of a line of progress
 _PRIVATE = ("QCHAT_", "OPENAI_", "ANTHROPIC_", "VLLM_API", "HF_TOKEN")

@@ -43,6 +43,8 @@ _MAX_TRIES = 5  # runs without an answer, or checks without an end
 _LONGEST_PAUSE = 60.0
 _CHECKS = 2  # at the same time
 
+_REVOKED = BatchProblem("invalid_api_key", "The API key of this batch is no longer valid.")
+
 _log = logging.getLogger("qchat.batches")
 
 MakeChild = Callable[[StoredBatch], BatchChild]
@@ -73,6 +75,7 @@ class BatchQueue:
         self._steps: dict[str, tuple[str, str]] = {}  # of a task: its batch's state and owner
         self._children: dict[str, BatchChild] = {}
         self._last_start: dict[str, float] = {}  # by owner
+        self._faults: Counter[str] = Counter()  # by batch, in a row
         self._stops: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -180,8 +183,12 @@ class BatchQueue:
             except asyncio.CancelledError:
                 raise
             except Exception:
+                # Such as a full disk: again, after longer and longer pauses.
                 _log.exception("batch %s", batch.id)
-                await asyncio.sleep(_POLL)  # and again
+                self._faults[batch.id] += 1
+                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0 ** self._faults[batch.id]))
+            else:
+                self._faults.pop(batch.id, None)
             finally:
                 self._tasks.pop(batch.id, None)
                 self._steps.pop(batch.id, None)
@@ -200,8 +207,7 @@ class BatchQueue:
         try:
             models = await self._models(batch)
         except PermissionError:
-            text = "The API key of this batch is no longer valid."
-            self._fail(batch, [BatchProblem("invalid_api_key", text)])
+            self._fail(batch, [_REVOKED])
             return
         if models is None:
             await asyncio.sleep(_POLL)
@@ -258,7 +264,13 @@ class BatchQueue:
         )
 
     async def _run(self, batch: StoredBatch) -> None:
-        if not await self._server.is_ready():
+        try:
+            # More than /health: it wakes a server that sleeps (--idle-stop).
+            models = await self._models(batch)
+        except PermissionError:
+            self._give_up(batch, _REVOKED)
+            return
+        if models is None:
             await asyncio.sleep(_POLL)
             return
         child = self._children[batch.id] = self._make_child(batch)
@@ -289,7 +301,10 @@ class BatchQueue:
                 await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**tries))
             return
         text = end.message or f"The run ended with code {end.code}."
-        problem = BatchProblem("run_failed", text)
+        self._give_up(batch, BatchProblem("run_failed", text))
+
+    def _give_up(self, batch: StoredBatch, problem: BatchProblem) -> None:
+        """End a batch that can't go on; what was answered is kept."""
         self._store.change(
             batch.id,
             (IN_PROGRESS,),

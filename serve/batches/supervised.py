@@ -12,7 +12,7 @@ from ..access.delegation import VARIABLE
 from ..planning.plan import ServePlan
 from .service_settings import ServiceSettings, service_settings
 
-_END = 20.0  # seconds for the rows in flight, and to end
+_END = 10.0  # seconds for the rows in flight, and to end
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _STABLE = 30.0  # seconds after which an end counts as the first one
 
@@ -48,7 +48,7 @@ class SupervisedBatches:
         try:
             yield
         finally:
-            self._ending.set()
+            self.stop_soon()
             self._end()
             thread.join()
 
@@ -81,12 +81,17 @@ class SupervisedBatches:
         with process.stdin as pipe, contextlib.suppress(BrokenPipeError):
             pipe.write(settings.to_json().encode())
 
+    def stop_soon(self) -> None:
+        """Ask the service to end: its runs keep what is answered while the server still runs."""
+        self._ending.set()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
     def _end(self) -> None:
         process = self._process
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
         deadline = time.monotonic() + _END
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

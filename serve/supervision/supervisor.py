@@ -361,6 +361,7 @@ class Supervisor:
             file.write(f"(qchat) INFO {stamp} {text}\n")
 
     def _stopped(self) -> Exit:
+        self._batches.stop_soon()
         with contextlib.suppress(EngineError):
             self._save(state=records.STOPPING)
         if len(self._interrupts.signals) == 1 and self._plan.shutdown_timeout > 0:

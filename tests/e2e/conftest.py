@@ -77,7 +77,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, int
     file.chmod(0o600)
     started = home.run(
         *("serve", "demo", "--served-model-name", "Qwen3-32B", "--name", "demo", "--detach"),
-        *("--port", str(port), "--api-key-file", str(file)),
+        *("--port", str(port), "--api-key-file", str(file), "--batches"),
         *("--", "--enable-tokenizer-info-endpoint"),
     )
     try:

@@ -196,3 +196,32 @@ def test_the_configuration_is_nginx_own_idea_of_a_right_one(front: Front) -> Non
     """No warning, either: the log of errors has only what the tests provoked."""
     noise = (front.log.parent / "error.log").read_text()
     assert "[warn]" not in noise and "[emerg]" not in noise
+
+
+def test_files_of_the_batch_api(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """They may be larger than other bodies; without --batches their routes are closed."""
+    folder = tmp_path_factory.mktemp("batches")
+    with running(api_key=ALICE) as server:
+        arguments = ["serve", "demo", "--port", str(server.port), "--batches", "--generate-key"]
+        with mock.patch.object(vllm_startup, "installed_vllm", lambda: CPU):
+            assert cli.run([*arguments, "--write-deploy", str(folder / "files")]) == 0
+        text = (folder / "files" / "nginx.conf").read_text("utf-8")
+        assert "--batches" in (folder / "files" / "qchat.service").read_text("utf-8")
+        with nginx(folder / "nginx", text) as front:
+            for method, path in (
+                ("POST", "/v1/files"),
+                ("GET", "/v1/files/file-1/content"),
+                ("DELETE", "/v1/files/file-1"),
+                ("POST", "/v1/batches/batch_1/cancel"),
+            ):
+                assert not is_nginx_own(front.ask(method, path, **bearer(ALICE))), path
+            assert is_nginx_own(front.ask("PUT", "/v1/files", **bearer(ALICE)))
+            assert is_nginx_own(front.ask("POST", "//v1/files", **bearer(ALICE)))
+            large = "x" * (MAX_BODY_BYTES + 1)
+            assert front.ask("POST", "/v1/files", large, **bearer(ALICE))[0] != 413
+            assert front.ask("POST", "/v1/batches", large, **bearer(ALICE))[0] == 413
+
+
+def test_without_batches_their_routes_are_closed(front: Front) -> None:
+    for method, path in (("POST", "/v1/files"), ("GET", "/v1/batches")):
+        assert is_nginx_own(front.ask(method, path, **bearer(ALICE)))

@@ -26,11 +26,12 @@ MODEL = "demo"
 # vLLM's place: uvicorn with the real access layer. A question with "bad" is refused, one with
 # "slow" takes half a second, one with "hang" never ends; each is noted, with who asks.
 ENGINE = """
-import asyncio, json, os, signal, sys
+import argparse, asyncio, contextlib, json, os, signal, socket, sys
 import uvicorn
 from qchat import lifeline
 from qchat.serve.access import Access
 from qchat.serve.access.http_protocol import GuardedProtocol
+from qchat.serve.processes.inherited_sockets import inherited
 port, folder = int(sys.argv[1]), sys.argv[2]
 lifeline.die_with_parent(signal.SIGKILL)
 def reply(value, status=200):
@@ -41,6 +42,10 @@ def reply(value, status=200):
 async def answer(path, data):
     if path == "/health":
         return reply({})
+    if path == "/metrics":
+        return [{"type": "http.response.start", "status": 200,
+                 "headers": [(b"content-type", b"text/plain")]},
+                {"type": "http.response.body", "body": b""}]
     if path == "/v1/models":
         return reply({"object": "list", "data": [{"id": "demo", "object": "model"}]})
     if path not in ("/v1/chat/completions", "/v1/embeddings"):
@@ -71,8 +76,19 @@ async def app(scope, receive, send):
         more = message.get("more_body", False)
     for message in await answer(scope["path"], data):
         await send(message)
-config = uvicorn.Config(Access(app), port=port, http=GuardedProtocol, lifespan="off")
-uvicorn.Server(config).run()
+def setup_server(args, reuse_port=False):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((args.host, args.port))
+    return "", sock
+async def run_server(args):  # as vLLM's, as far as sockets go
+    _address, sock = setup_server(args)
+    config = uvicorn.Config(Access(app), http=GuardedProtocol, lifespan="off")
+    print("INFO:     Application startup complete.", flush=True)
+    await uvicorn.Server(config).serve(sockets=[sock])
+sockets = inherited()
+with sockets.used_by(run_server) if sockets else contextlib.nullcontext():
+    asyncio.run(run_server(argparse.Namespace(host="127.0.0.1", port=port)))
 """
 
 SUPERVISOR = """

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.request
 from pathlib import Path
 
 import openai
@@ -205,3 +206,48 @@ def test_cancel(alice: openai.OpenAI) -> None:
     with pytest.raises(openai.ConflictError) as caught:
         alice.batches.cancel(finished.id)
     assert "completed" in str(caught.value)
+
+
+def test_a_batch_counts_for_its_owner(served: Served) -> None:
+    """Its limits hold, and its requests and tokens are counted under its name."""
+    key = "c" * 40
+    with (served.folder / "keys").open("a") as file:
+        file.write(f"carol {key} max-running=2\n")
+    client = served.client(key)
+
+    def is_known() -> bool:
+        try:
+            return client.batches.list() is not None
+        except openai.AuthenticationError:
+            return False
+
+    wait_for(is_known, "the key is not read")
+    job = ended(client, create(client, lines(12, "slow one")).id)
+    assert job.request_counts.completed == 12 and job.request_counts.failed == 0
+    request = urllib.request.Request(f"{served.url}/metrics")
+    request.add_header("Authorization", f"Bearer {key}")
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+        metrics = answer.read().decode()
+    assert 'qchat_requests_total{key="carol"} 12' in metrics
+    assert 'qchat_request_tokens_total{key="carol"} 60' in metrics
+
+
+def test_a_revoked_key_ends_its_batch(served: Served, alice: openai.OpenAI) -> None:
+    key, keys = "d" * 40, served.folder / "keys"
+    before = keys.read_text()
+    keys.write_text(f"{before}dora {key}\n")
+    client = served.client(key)
+
+    def is_known() -> bool:
+        try:
+            return client.batches.list() is not None
+        except openai.AuthenticationError:
+            return False
+
+    wait_for(is_known, "the key is not read")
+    job = create(client, line("h", "hang").encode() + lines(2))
+    wait_for(lambda: client.batches.retrieve(job.id).request_counts.completed == 2, "no answer")  # type: ignore[union-attr]
+    keys.write_text(before)
+    wait_for(lambda: not is_known(), "the key is not revoked")
+    # Its requests in flight may end; it gets no others, and nobody else's batches are hindered.
+    assert ended(alice, create(alice, lines(2)).id).status == "completed"

@@ -184,3 +184,13 @@ def test_a_long_path_of_the_state(tmp_path: Path) -> None:
         assert served.client().files.list().data == []
     finally:
         stop(served)
+
+
+def test_a_large_upload_over_the_quota_is_told_so(tmp_path: Path) -> None:
+    """The answer comes before the body is read, and reaches the client all the same."""
+    with serving(tmp_path / "s", quota_bytes=1_000_000) as served:
+        for _try in range(5):
+            with pytest.raises(openai.PermissionDeniedError) as caught:
+                upload(served.client(), b"x" * 50_000_000)
+            assert caught.value.code == "quota_exceeded"
+        assert contents(served) == []
