@@ -16,9 +16,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from . import __version__
+from . import __version__, click_language, help_format
 from .errors import Exit, QchatError
 from .i18n import _
+
+click_language.install()  # before the first command is made: it takes click's words
+help_format.install()
 
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 

@@ -3,24 +3,16 @@
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from .cells import width as width
 from .sanitize import clean, one_line
 
 
 def styled(stream: TextIO) -> bool:
     """Whether escape sequences of our own may go to this stream."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def width(text: str) -> int:
-    """Columns that a text takes: East Asian wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
 
 
 def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .cells import pad, visible_width
 from .i18n import _
 
 SIMILAR = 0.8
@@ -36,7 +37,7 @@ class GroupedCommand(click.Command):
             if isinstance(param, click.Option)
             and (record := param.get_help_record(ctx)) is not None
         }
-        width = max((len(name) for name, _help in records.values()), default=0)
+        width = max((visible_width(name) for name, _help in records.values()), default=0)
         for heading, names in self.groups.items():
             section = [records.pop(name) for name in names if name in records]
             _write_section(formatter, heading, section, width)
@@ -49,7 +50,7 @@ def _write_section(
     """Write a section whose columns stand where those of all sections do."""
     if not rows:
         return
-    padded = [(name.ljust(min(width, 30)), text) for name, text in rows]
+    padded = [(pad(name, min(width, 30)), text) for name, text in rows]
     with formatter.section(heading):
         formatter.write_dl(padded)
 

@@ -75,7 +75,12 @@ def init() -> None:
 
 def template() -> str:
     """The commented file that `qchat config init` writes; it sets nothing."""
-    examples = {"server": "lab", "model": "Qwen3-8B", "preset": "qwen3-thinking"}
+    examples = {
+        "server": "lab",
+        "model": "Qwen3-8B",
+        "preset": "qwen3-thinking",
+        "language": "zh_CN",
+    }
     lines = [_("# qchat's settings. Remove a # to set a value; `qchat config` shows the result.")]
     for key in KEYS:
         about = _("{about} (or the variable {variable})").format(
