@@ -30,6 +30,7 @@ HEADER = """\
 # `make messages` adds new texts and drops old ones; then fill what it lists."""
 
 _placeholder = re.compile(r"\{[^{}]*\}|%\([a-z_]+\)[sd]|%[sd]")
+_braces = re.compile(r"\{\{|\}\}")
 
 
 def template() -> Catalog:
@@ -117,13 +118,13 @@ def is_translated(message: Message) -> bool:
 def problems(message: Message) -> Iterator[str]:
     """What is wrong with a translation: placeholders, white space at the ends, kept lines."""
     source = forms(message.id)[-1]
-    wanted = sorted(_placeholder.findall(source))
+    placeholders = _placeholders(source)
     for text in forms(message.string):
         if not text:
             yield "is missing"
             continue
-        if sorted(_placeholder.findall(text)) != wanted:
-            yield f"has {_placeholder.findall(text)} for {wanted}"
+        if _placeholders(text) != placeholders:
+            yield f"has {_placeholders(text)} for {placeholders}"
         for strip in (str.lstrip, str.rstrip):
             if source.count("\n") and (source == strip(source)) != (text == strip(text)):
                 yield "differs in the line breaks at its ends"
@@ -131,3 +132,7 @@ def problems(message: Message) -> Iterator[str]:
             yield "differs in its blocks of kept lines"
         if "\ufffd" in text:
             yield "has a broken character"
+
+
+def _placeholders(text: str) -> list[str]:
+    return sorted(_placeholder.findall(_braces.sub("", text)))
