@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 from . import __version__, click_language, help_format
 from .errors import Exit, QchatError
-from .i18n import _
+from .i18n import _, sentence_gap
 
 click_language.install()  # before the first command is made: it takes click's words
 help_format.install()
@@ -95,9 +95,10 @@ class LazyGroup(click.Group):
             text = _("No such command {name!r}.").format(name=name)
             near = get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.5)
             if near:
-                text += " " + _("Did you mean {near!r}?").format(near=near[0])
+                text += sentence_gap() + _("Did you mean {near!r}?").format(near=near[0])
             else:
-                text += " " + _("Commands are {names}.").format(names=", ".join(COMMANDS))
+                names = _("Commands are {names}.").format(names=", ".join(COMMANDS))
+                text += sentence_gap() + names
             raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from .cells import pad, visible_width, wrap
-from .i18n import _
+from .i18n import _, sentence_gap
 
 
 class CellHelpFormatter(click.HelpFormatter):
@@ -16,7 +16,9 @@ class CellHelpFormatter(click.HelpFormatter):
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage line; its arguments are indented to their first."""
-        head = f"{_('Usage:') + ' ' if prefix is None else prefix}{prog} "
+        if prefix is None:
+            prefix = _("Usage:") + sentence_gap()
+        head = f"{prefix}{prog} "
         indent = visible_width(head)
         if self.width - indent < 20:  # too little for the arguments
             self.write(f"{head.rstrip()}\n")

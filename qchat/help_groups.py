@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .cells import pad, visible_width
-from .i18n import _
+from .i18n import _, sentence_gap
 
 SIMILAR = 0.8
 """Share of equal characters from which on two names of options count as similar."""
@@ -95,5 +95,5 @@ def no_such_option(error: click.NoSuchOption) -> click.NoSuchOption:
         if name in CHAT_PARAMETERS:
             text = _("A request parameter without an option is given as {example}.")
             hint = text.format(example=f"--extra-body '{{\"{name}\": ...}}'")
-    message = f"{better.message} {hint}".rstrip()
+    message = (better.message + sentence_gap() + hint).rstrip()
     return click.NoSuchOption(error.option_name, message, ctx=error.ctx)

@@ -102,6 +102,11 @@ def _(text: str) -> str:
     return _catalogue().gettext(text) if text else ""
 
 
+def sentence_gap() -> str:
+    """What stands between two sentences: a space, but nothing after a full-width stop."""
+    return " " if language() == ENGLISH else ""
+
+
 def plural(one: str, many: str, n: int) -> str:
     """The form of `one`/`many` that fits the number `n` in the language of the process."""
     return _catalogue().ngettext(one, many, n)

@@ -268,7 +268,8 @@ class _ConfigFile(NamedTuple):
         return str(self.path)
 
     def error(self, path: tuple[str, ...], message: str) -> UsageError:
-        return UsageError(f"{self.place(*path)}: {message}.")
+        text = _("{where}: {message}.")
+        return UsageError(text.format(where=self.place(*path), message=message))
 
     def paths(self) -> Iterator[tuple[str, ...]]:
         for key, value in self.table.items():

@@ -7,7 +7,7 @@ from typing import Final
 
 from .errors import UsageError
 from .files import replace_file
-from .i18n import _
+from .i18n import _, sentence_gap
 from .sanitize import clean
 from .settings import Paths, private_dir
 
@@ -99,5 +99,5 @@ class Prompts:
         near = difflib.get_close_matches(name, self.names(), n=1)
         text = _("There is no system prompt {name!r} ({file}).").format(name=name, file=file)
         if near:
-            text += " " + _("Did you mean {near!r}?").format(near=near[0])
+            text += sentence_gap() + _("Did you mean {near!r}?").format(near=near[0])
         return text

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...api.endpoint import Endpoint, resolve
 from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...processes import raise_file_limit
 from ...settings import Settings, with_servers_of
 from ..inputs.rows import OwnModel
@@ -260,4 +260,4 @@ def _local_servers_hint(settings: Settings) -> str:
     servers = list(running_servers(settings))
     if not servers:
         return ""
-    return " " + _("Running here: {servers}.").format(servers=format_servers(servers))
+    return sentence_gap() + _("Running here: {servers}.").format(servers=format_servers(servers))

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ... import locks
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 
 _HOLDER_PATIENCE = 0.1  # seconds: a new holder writes its record right after locking
 
@@ -64,7 +64,7 @@ class RunLock:
             "wait for it, stop it, or give another -o."
         )
         if not self._lock.supported:
-            text += " " + _("If it no longer runs, remove {path}.")
+            text += sentence_gap() + _("If it no longer runs, remove {path}.")
         return text.format(
             pid=holder.get("pid", "?"),
             host=holder.get("host", "?"),

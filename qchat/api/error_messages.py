@@ -3,7 +3,7 @@
 from typing import Final
 
 from ..errors import Code, Failure
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..sanitize import one_line
 from . import endpoint as endpoints
 from .endpoint import Endpoint
@@ -23,7 +23,7 @@ def without_key(text: str, endpoint: Endpoint) -> str:
 
 def explain_failure(failure: Failure, endpoint: Endpoint) -> str:
     """One or two sentences: which server failed how, and what to do."""
-    return " ".join(filter(None, server_message(failure, endpoint)))
+    return sentence_gap().join(filter(None, server_message(failure, endpoint)))
 
 
 def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:

@@ -183,5 +183,6 @@ def _checked(parse: Any, value: Any, where: str) -> Parsed:
     try:
         parsed: Parsed = parse(value)
     except BadDocumentError as e:
-        raise UsageError(f"{where}: {e}.") from e
+        text = _("{where}: {message}.")
+        raise UsageError(text.format(where=where, message=e)) from e
     return parsed

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..locks import FileLock, read_record
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
@@ -31,7 +31,7 @@ def door(folder: Path) -> Iterator[None]:
     except BlockingIOError as e:
         text = _("Another qchat has been opening {path} for too long; try again.")
         if not lock.supported:
-            text += " " + _("If none runs on {host}, remove {lock}.")
+            text += sentence_gap() + _("If none runs on {host}, remove {lock}.")
         host = read_record(lock.path).get("host", "?")
         text = text.format(path=folder / NAME, host=host, lock=lock.path)
         raise StoreError(StoreProblem.BUSY, text) from e

@@ -12,7 +12,7 @@ from textual.filter import LineFilter, NoColor
 from textual.notifications import SeverityLevel
 
 from ..errors import Exit, QchatError
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..sanitize import one_line
 from ..tasks import run_supervised
 from .action_handlers import ActionHandler, action_handlers
@@ -284,7 +284,7 @@ class ChatApp(App[int], inherit_bindings=False):
         text = _("The server responds again, after {n:.0f} s.").format(n=event.seconds)
         if self.conversation.unanswered:
             key = self.keymap.shown("retry")
-            text += " " + _("{key} sends the last question again.").format(key=key)
+            text += sentence_gap() + _("{key} sends the last question again.").format(key=key)
         self.say(text, seconds=8)
 
     @on(Conversation.RequestStarted)

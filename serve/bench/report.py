@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import click
 
 from ...console import table
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
@@ -124,14 +124,14 @@ def _throughput(phase: JsonObject) -> str:
         sent=_number(phase["sent_per_second"]),
     )
     if phase["load"]["kind"] == "open":
-        text += " " + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
+        text += sentence_gap() + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
         text += "; " + _("tokens per request: {prompt} prompt, {output} output").format(
             prompt=_number(phase["prompt_tokens"] / phase["answered"]),
             output=_number(phase["output_tokens"] / phase["answered"]),
         )
     if phase["answered"] and phase["tokens_counted_by"] == "chunks":
-        text += " " + _("(the server reports no usage: each chunk counts as a token)")
+        text += sentence_gap() + _("(the server reports no usage: each chunk counts as a token)")
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:
         goodput = _("goodput: {qps} requests per second, {share:.1%} of the requests")
         text += "\n" + goodput.format(

@@ -2,8 +2,16 @@
 
 import sys
 
-from tests.translations.catalogue import MO, PO, is_translated, mo_bytes, po_bytes, problems
-from tests.translations.catalogue import read, updated
+from tests.translations.catalogue import (
+    MO,
+    PO,
+    is_translated,
+    mo_bytes,
+    po_bytes,
+    problems,
+    read,
+    updated,
+)
 
 
 def main() -> int:
