@@ -232,7 +232,7 @@ def _invoke(args: list[str]) -> int:
             text = _("Can't write to standard output: {why}.")
             return _fail(text.format(why=e.strerror), Exit.ENGINE)
         text = _("{kind}: {what}. Run again with --debug for the traceback.")
-        what = " ".join(str(e).split()).rstrip(".")
+        what = " ".join(str(e).split()).rstrip(".。")
         return _fail(text.format(kind=type(e).__name__, what=what), Exit.ENGINE)
     return result if isinstance(result, int) else Exit.OK
 

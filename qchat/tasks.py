@@ -96,5 +96,5 @@ def start_supervised(
 
 
 def _describe(error: Exception) -> str:
-    text = one_line(str(error)).rstrip(".")
+    text = one_line(str(error)).rstrip(".。")
     return text if isinstance(error, QchatError) else f"{type(error).__name__}: {text}"

@@ -209,7 +209,7 @@ def _offline(
             "No model and no server is configured ({cause}): give --model NAME to run a model in "
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
-        raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
+        raise UsageError(text.format(cause=cause.rstrip(".。")) + _local_servers_hint(settings))
     make, reason = _offline_engine(reporter)
     log = new_log()
     engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
@@ -221,7 +221,7 @@ def _offline(
         make_engine(),
         "offline",
         model,
-        reason.format(model=model, cause=cause.rstrip(".")),
+        reason.format(model=model, cause=cause.rstrip(".。")),
         make_engine=make_engine,
         log=log,
         continues=True,

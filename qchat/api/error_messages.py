@@ -28,7 +28,7 @@ def explain_failure(failure: Failure, endpoint: Endpoint) -> str:
 
 def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
     """Which server failed how, and what to do; the latter is "" if unknown."""
-    message = one_line(without_key(failure.message, endpoint))[:_MAX_SERVER_MESSAGE].rstrip(".")
+    message = one_line(without_key(failure.message, endpoint))[:_MAX_SERVER_MESSAGE].rstrip(".。")
     if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
         message += _(" (through the proxy of the environment)")
     what, advice = _SENTENCES.get(failure.code, (_("{url} answered: {message}."), ""))

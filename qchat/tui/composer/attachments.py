@@ -76,7 +76,7 @@ def resolve_path(path: str) -> Path:
     try:
         return Path.cwd() / Path(path).expanduser()
     except (OSError, RuntimeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else str(e).rstrip(".")
+        reason = e.strerror if isinstance(e, OSError) else str(e).rstrip(".。")
         raise UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=reason)) from e
 
 

@@ -75,7 +75,9 @@ def _state(answer: "StoredMessage") -> str:
         "error": _("failed"),
         "complete": _("complete"),
     }[answer.state.value]
-    return f"{state} ({answer.finish_reason})" if answer.finish_reason else state
+    if not answer.finish_reason:
+        return state
+    return _("{state} ({reason})").format(state=state, reason=answer.finish_reason)
 
 
 def _parameters(request: Any) -> "Iterator[Row]":
