@@ -63,6 +63,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_COMPLETE_VARIABLE = "_QCHAT_COMPLETE"  # set by the shells' completion scripts
+_CANDIDATES = "qchat.commands.completion_candidates"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -83,6 +86,8 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         _accept_debug(command)
+        if _COMPLETE_VARIABLE in os.environ:
+            importlib.import_module(_CANDIDATES).add(command)
         return command
 
     def resolve_command(
@@ -238,8 +243,11 @@ def _invoke(args: list[str]) -> int:
 
 
 def _call(args: list[str]) -> Any:
+    from .console import color_choice
+
     try:
-        return main.main(args, prog_name="qchat", standalone_mode=False)
+        # click takes colours from what is no terminal, unless it is told otherwise.
+        return main.main(args, prog_name="qchat", standalone_mode=False, color=color_choice())
     except SystemExit as e:
         return e.code
 

@@ -112,7 +112,9 @@ def _metrics(phase: JsonObject) -> list[str]:
     for name, description in LATENCIES.items():
         values = phase[f"{name}_ms"]
         short = name in ("ttft", "tpot", "itl")
-        label = f"{name.upper()} ({description})" if short else description
+        label = description
+        if short:
+            label = _("{name} ({text})").format(name=name.upper(), text=description)
         rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
     return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 
@@ -126,7 +128,7 @@ def _throughput(phase: JsonObject) -> str:
     if phase["load"]["kind"] == "open":
         text += sentence_gap() + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
-        text += "; " + _("tokens per request: {prompt} prompt, {output} output").format(
+        text += _("; ") + _("tokens per request: {prompt} prompt, {output} output").format(
             prompt=_number(phase["prompt_tokens"] / phase["answered"]),
             output=_number(phase["output_tokens"] / phase["answered"]),
         )

@@ -36,7 +36,7 @@ class Display:
             return
         text = f"[{time.monotonic() - self._started:4.0f} s] {title(step.phase)}"
         if step.detail:
-            text += f" ({one_line(step.detail)})"
+            text += _(" ({detail})").format(detail=one_line(step.detail))
         if self._is_terminal and not is_new:
             text = "\r" + pad(text, self._width)
         elif self._is_terminal and self._width:
