@@ -12,6 +12,7 @@ import click
 
 from .. import cli_options as options
 from ..errors import QchatError, UsageError
+from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 
@@ -24,6 +25,14 @@ _STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups={
+        _("Question and answer"): (
+            *("system", "as_json", "show_thinking", "save", "continue_last", "conversation"),
+        ),
+        **options.SERVER_GROUP,
+        **options.SAMPLING_GROUP,
+    },
     help=_(
         """Ask one question and stream the answer to standard output.
 
