@@ -192,7 +192,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
         stdout_closed()
         return _fail(
-            _("Can't write to standard output: {why}.").format(why=e.strerror), Exit.ENGINE
+            _("Can't write to standard output: {why}.").format(why=_(e.strerror)), Exit.ENGINE
         )
     return code
 
@@ -235,7 +235,7 @@ def _invoke(args: list[str]) -> int:
         if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
             # Files of our own are spoken of where they are written.
             text = _("Can't write to standard output: {why}.")
-            return _fail(text.format(why=e.strerror), Exit.ENGINE)
+            return _fail(text.format(why=_(e.strerror)), Exit.ENGINE)
         text = _("{kind}: {what}. Run again with --debug for the traceback.")
         what = " ".join(str(e).split()).rstrip(".。")
         return _fail(text.format(kind=type(e).__name__, what=what), Exit.ENGINE)

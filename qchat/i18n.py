@@ -96,8 +96,11 @@ def _catalogue() -> gettext.NullTranslations:
     return gettext.translation("qchat", _LOCALE_DIR, [language()], fallback=True)
 
 
-def _(text: str) -> str:
-    """`text` in the language of the process."""
+def _(text: str | None) -> str:
+    """`text` in the language of the process.
+
+    Also of what the system says, `error.strerror`: `system_messages` has its texts.
+    """
     # The catalogue's head stands under the empty text.
     return _catalogue().gettext(text) if text else ""
 

@@ -60,7 +60,7 @@ def private_dir(path: Path) -> Path:
             raise NotADirectoryError(20, os.strerror(20))
     except OSError as e:
         raise UsageError(
-            _("Can't make the folder {path}: {why}.").format(path=path, why=e.strerror)
+            _("Can't make the folder {path}: {why}.").format(path=path, why=_(e.strerror))
         ) from e
     return path
 
@@ -243,7 +243,7 @@ class _ConfigFile(NamedTuple):
         except FileNotFoundError:
             return None
         except OSError as e:
-            why = e.strerror or str(e)
+            why = _(e.strerror) or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
         import tomllib  # not before it is needed: it takes longer than reading the file
 

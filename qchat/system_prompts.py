@@ -65,7 +65,7 @@ class Prompts:
             return None
         except OSError as e:
             message = _("Can't read {file}: {why}.")
-            raise UsageError(message.format(file=file, why=e.strerror)) from e
+            raise UsageError(message.format(file=file, why=_(e.strerror))) from e
         except UnicodeDecodeError:
             raise UsageError(_("{file} is not UTF-8 text.").format(file=file)) from None
         if len(data) > _MOST:
@@ -81,7 +81,7 @@ class Prompts:
             replace_file(file, (text.rstrip("\n") + "\n").encode())
         except OSError as e:
             message = _("Can't write {file}: {why}.")
-            raise UsageError(message.format(file=file, why=e.strerror)) from e
+            raise UsageError(message.format(file=file, why=_(e.strerror))) from e
         return file
 
     def name_of(self, text: str) -> str | None:

@@ -1,5 +1,6 @@
 """The language of a process: which is chosen, and what follows it."""
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from qchat.cells import width
 from qchat.i18n import CHINESE, ENGLISH, choose_language, match_language
+from qchat.system_messages import TEXTS
 
 CJK = re.compile("[\u4e00-\u9fff]")
 
@@ -170,3 +172,18 @@ def _keys(text: str) -> list[object]:
         return type(value).__name__
 
     return [shape(json.loads(line)) for line in text.splitlines()]
+
+
+def test_the_systems_words_are_translated(tmp_path: Path) -> None:
+    missing = qchat(tmp_path, "batch", "/nowhere/in.jsonl", "-o", "x.jsonl", QCHAT_LANG="zh")
+    refused = qchat(tmp_path, "models", "--base-url", "http://127.0.0.1:9", QCHAT_LANG="zh")
+    assert "连接被拒绝" in refused.stderr
+    for result in (missing, refused):
+        assert result.returncode in (2, 3)
+        assert not re.search(r"[A-Z][a-z]+ [a-z]+ ", result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("name", ["ENOENT", "EACCES", "ECONNREFUSED", "ENOSPC", "EISDIR", "EEXIST"])
+def test_system_messages_are_those_of_this_system(name: str) -> None:
+
+    assert os.strerror(getattr(errno, name)) in TEXTS

@@ -46,7 +46,7 @@ class RunLock:
             raise UsageError(self._already_held()) from None
         except OSError as error:
             text = _("{path} can't be used as a lock: {reason}.")
-            raise UsageError(text.format(path=self._path, reason=error.strerror)) from None
+            raise UsageError(text.format(path=self._path, reason=_(error.strerror))) from None
         self.tell({})
         return self
 

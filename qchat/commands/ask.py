@@ -205,7 +205,7 @@ def _stdin_text() -> str:
     try:
         data = sys.stdin.buffer.read(_STDIN_MAX + 1)
     except OSError as e:
-        raise UsageError(_("Can't read standard input: {why}.").format(why=e.strerror)) from e
+        raise UsageError(_("Can't read standard input: {why}.").format(why=_(e.strerror))) from e
     if len(data) > _STDIN_MAX:
         raise UsageError(
             _("Standard input is longer than {n} MiB, which no model can read.").format(

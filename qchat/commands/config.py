@@ -69,7 +69,9 @@ def init() -> None:
     except FileExistsError as e:
         raise UsageError(_("{file} exists and was left as it is.").format(file=file)) from e
     except OSError as e:
-        raise UsageError(_("Can't write {file}: {why}.").format(file=file, why=e.strerror)) from e
+        raise UsageError(
+            _("Can't write {file}: {why}.").format(file=file, why=_(e.strerror))
+        ) from e
     click.echo(_("Wrote {file}").format(file=file))
 
 

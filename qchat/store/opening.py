@@ -38,7 +38,7 @@ def door(folder: Path) -> Iterator[None]:
     except OSError as e:
         raise StoreError(
             StoreProblem.READ_ONLY,
-            _("Can't write to {path}: {why}.").format(path=lock.path, why=e.strerror),
+            _("Can't write to {path}: {why}.").format(path=lock.path, why=_(e.strerror)),
         ) from e
     try:
         yield
@@ -120,7 +120,7 @@ def _file(path: Path) -> sqlite3.Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
     except OSError as e:
-        text = _("Can't create {path}: {why}.").format(path=path, why=e.strerror)
+        text = _("Can't create {path}: {why}.").format(path=path, why=_(e.strerror))
         raise StoreError(StoreProblem.READ_ONLY, text) from e
     except sqlite3.Error as e:
         raise explained(e, path) from e
@@ -205,7 +205,7 @@ def _set_aside(path: Path) -> Path:
         suspicion(path).unlink(missing_ok=True)
     except OSError as e:
         text = _("{path} is damaged and can't be renamed: {why}.")
-        raise StoreError(StoreProblem.DAMAGED, text.format(path=path, why=e.strerror)) from e
+        raise StoreError(StoreProblem.DAMAGED, text.format(path=path, why=_(e.strerror))) from e
     return aside
 
 
