@@ -14,6 +14,10 @@ from tests import tools
 # The suite reads English, whatever the machine speaks. Texts are translated at import, so this
 # comes before the first import of qchat; tests of another language start a process of their own.
 os.environ["QCHAT_LANG"] = "en"
+# Tests that start a command without qchat's variables leave it the locale.
+for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+    if os.environ.get(name, "").startswith("zh"):
+        os.environ[name] = "C.UTF-8"
 
 # No deadline for one example: a busy machine is no failure.
 settings.register_profile("qchat", deadline=None)

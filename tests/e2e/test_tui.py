@@ -1,6 +1,7 @@
 """`qchat tui` in a real terminal: tmux, a server, and a kill in mid-stream."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,10 +34,11 @@ class Terminal:
         command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *args]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def start(self, *args: str) -> None:
+    def start(self, *args: str, **variables: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "QCHAT_"))}
         environ = ["env", "-i", *(f"{k}={v}" for k, v in clean.items() if k != "TMUX")]
         command = [*environ, f"QCHAT_HOME={self._home}", "TERM=screen-256color"]
+        command += [f"{name}={value}" for name, value in variables.items()]
         command += [sys.executable, "-c", _ENTRY, "tui", *args]
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", *command)
 
@@ -63,6 +65,12 @@ class Terminal:
             assert time.monotonic() < end, screen
             time.sleep(0.1)
         return screen
+
+    def wait_until_gone(self, words: str, seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while words in (screen := self.screen()):
+            assert time.monotonic() < end, screen
+            time.sleep(0.1)
 
     def gone(self, seconds: float = 30.0) -> None:
         end = time.monotonic() + seconds
@@ -96,6 +104,29 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
         assert "w60" in screen
         terminal.keys("again", "Enter")
         terminal.wait_for("echo: again")
+        terminal.keys("C-q")
+        terminal.gone()
+
+
+def test_the_chat_in_chinese(terminal: Terminal) -> None:
+    with running() as server:
+        terminal.start("--base-url", server.url, QCHAT_LANG="zh", LC_ALL="C.UTF-8")
+        terminal.wait_for("回车：发送")
+        terminal.keys("hello", "Enter")
+        terminal.wait_for("echo: hello")
+        for key, words in (
+            ("F1", "按键和命令"),
+            ("F3", "此对话的参数"),
+            ("F4", "系统提示词"),
+            ("F7", "服务和模型"),
+            ("C-p", "搜索操作和对话"),
+        ):
+            terminal.keys(key)
+            screen = terminal.wait_for(words)
+            english = re.findall(r"\b(?:the|and|with|this|Enter|select|search)\b", screen)
+            assert english == [], screen
+            terminal.keys("Escape")
+            terminal.wait_until_gone(words)
         terminal.keys("C-q")
         terminal.gone()
 
