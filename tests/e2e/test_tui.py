@@ -123,7 +123,7 @@ def test_the_chat_in_chinese(terminal: Terminal) -> None:
         ):
             terminal.keys(key)
             screen = terminal.wait_for(words)
-            english = re.findall(r"\b(?:the|and|with|this|Enter|select|search)\b", screen)
+            english = re.findall(r"\b(?:the|and|with|this|Enter)\b", screen)
             assert english == [], screen
             terminal.keys("Escape")
             terminal.wait_until_gone(words)
