@@ -110,6 +110,11 @@ def sentence_gap() -> str:
     return " " if language() == ENGLISH else ""
 
 
+def N_(text: str) -> str:  # noqa: N802  (the name that translators know)
+    """`text` as it is, but in the catalogue: for a table whose texts are translated later."""
+    return text
+
+
 def plural(one: str, many: str, n: int) -> str:
     """The form of `one`/`many` that fits the number `n` in the language of the process."""
     return _catalogue().ngettext(one, many, n)

@@ -21,7 +21,7 @@ PO = ROOT / "qchat/locale/zh_CN/LC_MESSAGES/qchat.po"
 MO = PO.with_suffix(".mo")
 LANGUAGE = "zh_CN"
 
-SINGULAR, PLURAL = ("_",), ("plural", "ngettext")
+SINGULAR, PLURAL = ("_", "N_"), ("plural", "ngettext")
 # Of click, what its commands show; pagers, editors and Windows aside.
 CLICK_MODULES = ("core", "decorators", "exceptions", "formatting", "parser", "types", "utils")
 

@@ -20,7 +20,7 @@ SHOWING = frozenset(
 TEXT_KEYWORDS = frozenset(
     {"help", "epilog", "short_help", "placeholder", "tooltip", "title", "message"}
 )
-TRANSLATING = frozenset({"_", "plural"})
+TRANSLATING = frozenset({"_", "N_", "plural"})
 FOR_PROGRAMS = ("serve/access/", "qchat/demo/train.py", "qchat/tui/markdown/formulas/")
 # Commands to type, and what only a log gets.
 NOT_TEXTS = frozenset(
