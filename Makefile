@@ -11,7 +11,7 @@ QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-vllm soak lint format bench lock dist clean
+.PHONY: help setup demo test test-all test-vllm soak lint format messages bench lock dist clean
 
 help: ## show this list
 	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
@@ -23,6 +23,7 @@ help: ## show this list
 	@echo "make setup     make or mend .venv     (the others do it by themselves)"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    let ruff lay out the code"
+	@echo "make messages  bring the Chinese catalogue up to date, and list what is to be translated"
 	@echo "make bench     measure throughput"
 	@echo "make lock      resolve the pinned lists in requirements/ anew"
 	@echo "make dist      build sdist and wheel in dist/, and check their metadata"
@@ -71,6 +72,9 @@ lint: setup
 format: setup
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
+
+messages: setup
+	@$(BIN)/python -m tests.translations
 
 bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -144,7 +144,8 @@ def _look_at(
 def _add_problem(report: CheckReport, place: str, message: str) -> None:
     report.bad += 1
     if len(report.problems) < SHOWN_PROBLEMS:
-        report.problems.append(f"{place}: {message}")
+        text = _("{place}: {message}")
+        report.problems.append(text.format(place=place, message=message))
 
 
 def _add_length(report: CheckReport, row: Request, place: str, length: int) -> None:
@@ -188,7 +189,7 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
         )
     yield _("Equal to another row: {n} (see --dedup)").format(n=report.duplicates)
     if report.no_tokens is not None:
-        yield _("Tokens: not counted ({reason})").format(reason=report.no_tokens.rstrip("."))
+        yield _("Tokens: not counted ({reason})").format(reason=report.no_tokens.rstrip(".。"))
     elif report.counted:
         yield _("Prompt tokens of {model}: {n:,} in {rows:,} rows, {mean:,.1f} a row").format(
             model=model,

@@ -158,7 +158,7 @@ def _read_schema(path: Path) -> Any:
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=path, reason=error.strerror)) from None
+        raise UsageError(text.format(path=path, reason=_(error.strerror))) from None
     except ValueError as error:
         raise UsageError(
             _("{path} is not JSON: {reason}.").format(path=path, reason=error)

@@ -34,7 +34,8 @@ class ProgressDisplay:
     def __init__(self, stream: TextIO, *, quiet: bool) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._quiet = quiet
-        self._is_live = self._console.is_terminal and not quiet
+        # FORCE_COLOR makes no terminal of a file: a line that is redrawn would fill a log.
+        self._is_live = stream.isatty() and self._console.is_terminal and not quiet
         self._logged_at = 0.0
 
     def say(self, text: str) -> None:

@@ -229,7 +229,7 @@ def summary(stats: RunStats) -> str:
     )
     marks = quality_counts(stats.qualities)
     return text.format(
-        qualities=f" ({marks})" if marks else "",
+        qualities=_(" ({differences})").format(differences=marks) if marks else "",
         total=stats.total,
         answered=stats.answered_before + stats.answered,
         failed=stats.all_failed,

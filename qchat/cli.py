@@ -16,9 +16,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from . import __version__
+from . import __version__, click_language, help_format
 from .errors import Exit, QchatError
-from .i18n import _
+from .i18n import _, sentence_gap
+
+click_language.install()  # before the first command is made: it takes click's words
+help_format.install()
 
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 
@@ -72,6 +75,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+_COMPLETE_VARIABLE = "_QCHAT_COMPLETE"  # set by the shells' completion scripts
+_CANDIDATES = "qchat.commands.completion_candidates"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -92,6 +98,8 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         _accept_debug(command)
+        if _COMPLETE_VARIABLE in os.environ:
+            importlib.import_module(_CANDIDATES).add(command)
         return command
 
     def resolve_command(
@@ -104,9 +112,10 @@ class LazyGroup(click.Group):
             text = _("No such command {name!r}.").format(name=name)
             near = get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.5)
             if near:
-                text += " " + _("Did you mean {near!r}?").format(near=near[0])
+                text += sentence_gap() + _("Did you mean {near!r}?").format(near=near[0])
             else:
-                text += " " + _("Commands are {names}.").format(names=", ".join(COMMANDS))
+                names = _("Commands are {names}.").format(names=", ".join(COMMANDS))
+                text += sentence_gap() + names
             raise click.UsageError(text, ctx)
         return super().resolve_command(ctx, args)
 
@@ -195,7 +204,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
         stdout_closed()
         return _fail(
-            _("Can't write to standard output: {why}.").format(why=e.strerror), Exit.ENGINE
+            _("Can't write to standard output: {why}.").format(why=_(e.strerror)), Exit.ENGINE
         )
     return code
 
@@ -238,16 +247,19 @@ def _invoke(args: list[str]) -> int:
         if isinstance(e, OSError) and e.errno in _FULL and e.filename is None:
             # Files of our own are spoken of where they are written.
             text = _("Can't write to standard output: {why}.")
-            return _fail(text.format(why=e.strerror), Exit.ENGINE)
+            return _fail(text.format(why=_(e.strerror)), Exit.ENGINE)
         text = _("{kind}: {what}. Run again with --debug for the traceback.")
-        what = " ".join(str(e).split()).rstrip(".")
+        what = " ".join(str(e).split()).rstrip(".。")
         return _fail(text.format(kind=type(e).__name__, what=what), Exit.ENGINE)
     return result if isinstance(result, int) else Exit.OK
 
 
 def _call(args: list[str]) -> Any:
+    from .console import color_choice
+
     try:
-        return main.main(args, prog_name="qchat", standalone_mode=False)
+        # click takes colours from what is no terminal, unless it is told otherwise.
+        return main.main(args, prog_name="qchat", standalone_mode=False, color=color_choice())
     except SystemExit as e:
         return e.code
 

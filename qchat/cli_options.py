@@ -15,6 +15,17 @@ import click
 from .i18n import _
 from .sampling import PRESETS, Sampling
 
+SERVER_GROUP = {_("Server"): ("server", "base_url", "api_key_env", "model")}
+"""The options of `server_options` as a group of `help_groups.GroupedCommand`."""
+
+SAMPLING_GROUP = {
+    _("Sampling"): (
+        *("preset", "max_tokens", "temperature", "top_p", "top_k", "min_p", "presence_penalty"),
+        *("frequency_penalty", "repetition_penalty", "seed", "stop", "thinking", "extra_body"),
+    )
+}
+"""The options of `sampling_options`, likewise."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -3,24 +3,29 @@
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from .cells import width as width
 from .sanitize import clean, one_line
 
 
+def color_choice() -> bool | None:
+    """What the person wants of colours, whatever the stream is: NO_COLOR forbids them, else
+    FORCE_COLOR asks for them (0: forbids); None where neither is set."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    force = os.environ.get("FORCE_COLOR", "")
+    return force != "0" if force else None
+
+
 def styled(stream: TextIO) -> bool:
-    """Whether escape sequences of our own may go to this stream."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def width(text: str) -> int:
-    """Columns that a text takes: East Asian wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
+    """Whether escape sequences of our own may go to this stream: `color_choice`, else whether it
+    is a terminal that knows them."""
+    choice = color_choice()
+    if choice is not None:
+        return choice
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:

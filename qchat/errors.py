@@ -153,7 +153,7 @@ _BY_STATUS: Mapping[int, Code] = {
 
 def sentence(text: str) -> str:
     """`text` with a full stop, if it has none, so that another sentence can follow."""
-    return text if text.endswith((".", "。", "!", "?")) else text + "."
+    return text if text.endswith(tuple(".!?。！？")) else text + _(".")
 
 
 def error_message(body: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .i18n import _
+from .cells import pad, visible_width
+from .i18n import _, sentence_gap
 
 SIMILAR = 0.8
 """Share of equal characters from which on two names of options count as similar."""
@@ -36,7 +37,7 @@ class GroupedCommand(click.Command):
             if isinstance(param, click.Option)
             and (record := param.get_help_record(ctx)) is not None
         }
-        width = max((len(name) for name, _help in records.values()), default=0)
+        width = max((visible_width(name) for name, _help in records.values()), default=0)
         for heading, names in self.groups.items():
             section = [records.pop(name) for name in names if name in records]
             _write_section(formatter, heading, section, width)
@@ -49,7 +50,7 @@ def _write_section(
     """Write a section whose columns stand where those of all sections do."""
     if not rows:
         return
-    padded = [(name.ljust(min(width, 30)), text) for name, text in rows]
+    padded = [(pad(name, min(width, 30)), text) for name, text in rows]
     with formatter.section(heading):
         formatter.write_dl(padded)
 
@@ -94,5 +95,5 @@ def no_such_option(error: click.NoSuchOption) -> click.NoSuchOption:
         if name in CHAT_PARAMETERS:
             text = _("A request parameter without an option is given as {example}.")
             hint = text.format(example=f"--extra-body '{{\"{name}\": ...}}'")
-    message = f"{better.message} {hint}".rstrip()
+    message = (better.message + sentence_gap() + hint).rstrip()
     return click.NoSuchOption(error.option_name, message, ctx=error.ctx)

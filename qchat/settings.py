@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import UsageError
-from .i18n import _
+from .i18n import LANGUAGES, VARIABLE, _, match_language
+from .locations import CONFIG_NAME as CONFIG_NAME
+from .locations import Paths as Paths
 from .sampling import PRESETS, unknown_preset
 
-CONFIG_NAME = "config.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -32,6 +33,7 @@ KEYS: tuple[Key, ...] = (
     Key("server", "QCHAT_SERVER", _("the server to use, one of [servers.NAME]")),
     Key("model", "QCHAT_MODEL", _("the model to ask")),
     Key("preset", "QCHAT_PRESET", _("the sampling preset")),
+    Key("language", VARIABLE, _("the language: en or zh_CN; without it, that of the locale")),
 )
 SERVER_KEYS: tuple[str, ...] = ("base_url", "api_key_env", "api_key_file", "model")
 TUI_KEYS: Mapping[str, str] = {
@@ -56,34 +58,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 _VARIABLES = ("QCHAT_HOME", *(key.variable for key in KEYS))
 
 
-class Paths(NamedTuple):
-    """Where qchat keeps things; nothing is created before it is needed (`private_dir`)."""
-
-    config: Path
-    data: Path
-    state: Path
-    cache: Path
-
-    @property
-    def config_file(self) -> Path:
-        """The configuration file, whether it exists or not."""
-        return self.config / CONFIG_NAME
-
-    @classmethod
-    def find(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
-        """``$QCHAT_HOME/{config,data,state,cache}``, else the platform's own (XDG) places."""
-        home = environ.get("QCHAT_HOME")
-        if home:
-            root = Path(home).expanduser().absolute()
-            return cls(root / "config", root / "data", root / "state", root / "cache")
-        from platformdirs import PlatformDirs
-
-        dirs = PlatformDirs("qchat", appauthor=False)
-        return cls(
-            dirs.user_config_path, dirs.user_data_path, dirs.user_state_path, dirs.user_cache_path
-        )
-
-
 def private_dir(path: Path) -> Path:
     """`path`, made with its missing parents for the owner alone (0700). Raises `UsageError`."""
     try:
@@ -94,7 +68,7 @@ def private_dir(path: Path) -> Path:
             raise NotADirectoryError(20, os.strerror(20))
     except OSError as e:
         raise UsageError(
-            _("Can't make the folder {path}: {why}.").format(path=path, why=e.strerror)
+            _("Can't make the folder {path}: {why}.").format(path=path, why=_(e.strerror))
         ) from e
     return path
 
@@ -134,6 +108,7 @@ class Settings:
     server: str | None = None
     model: str | None = None
     preset: str | None = None
+    language: str | None = None
     servers: Mapping[str, ServerProfile] = field(default_factory=dict)
     tui: TuiSettings = field(default_factory=TuiSettings)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -142,8 +117,8 @@ class Settings:
     def where(self, key: str) -> str:
         """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
 
-        `key` is ``server``, ``model``, ``preset``, ``tui.KEY``, ``tui.keys.ACTION`` or
-        ``servers.NAME.KEY``.
+        `key` is ``server``, ``model``, ``preset``, ``language``, ``tui.KEY``, ``tui.keys.ACTION``
+        or ``servers.NAME.KEY``.
         """
         return self.origins.get(key, _("default"))
 
@@ -172,6 +147,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     preset = values.get("preset")
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"{origins['preset']}: {unknown_preset(preset)}")
+    if (language := values.get("language")) is not None and match_language(language) is None:
+        text = _("{where}: the language must be {names}, not {name!r}.")
+        names = _(" or ").join(LANGUAGES)
+        raise UsageError(text.format(where=origins["language"], names=names, name=language))
     return Settings(paths, servers=servers, tui=tui, origins=origins, environ=environ, **values)
 
 
@@ -273,7 +252,7 @@ class _ConfigFile(NamedTuple):
         except FileNotFoundError:
             return None
         except OSError as e:
-            why = e.strerror or str(e)
+            why = _(e.strerror) or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
         import tomllib  # not before it is needed: it takes longer than reading the file
 
@@ -298,7 +277,8 @@ class _ConfigFile(NamedTuple):
         return str(self.path)
 
     def error(self, path: tuple[str, ...], message: str) -> UsageError:
-        return UsageError(f"{self.place(*path)}: {message}.")
+        text = _("{where}: {message}.")
+        return UsageError(text.format(where=self.place(*path), message=message))
 
     def paths(self) -> Iterator[tuple[str, ...]]:
         for key, value in self.table.items():

@@ -7,7 +7,7 @@ from typing import Final
 
 from .errors import UsageError
 from .files import replace_file
-from .i18n import _
+from .i18n import _, sentence_gap
 from .sanitize import clean
 from .settings import Paths, private_dir
 
@@ -65,7 +65,7 @@ class Prompts:
             return None
         except OSError as e:
             message = _("Can't read {file}: {why}.")
-            raise UsageError(message.format(file=file, why=e.strerror)) from e
+            raise UsageError(message.format(file=file, why=_(e.strerror))) from e
         except UnicodeDecodeError:
             raise UsageError(_("{file} is not UTF-8 text.").format(file=file)) from None
         if len(data) > _MOST:
@@ -81,7 +81,7 @@ class Prompts:
             replace_file(file, (text.rstrip("\n") + "\n").encode())
         except OSError as e:
             message = _("Can't write {file}: {why}.")
-            raise UsageError(message.format(file=file, why=e.strerror)) from e
+            raise UsageError(message.format(file=file, why=_(e.strerror))) from e
         return file
 
     def name_of(self, text: str) -> str | None:
@@ -99,5 +99,5 @@ class Prompts:
         near = difflib.get_close_matches(name, self.names(), n=1)
         text = _("There is no system prompt {name!r} ({file}).").format(name=name, file=file)
         if near:
-            text += " " + _("Did you mean {near!r}?").format(near=near[0])
+            text += sentence_gap() + _("Did you mean {near!r}?").format(near=near[0])
         return text

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .errors import QchatError
+from .i18n import _
 from .sanitize import one_line
 
 FIRST_PAUSE: Final = 1.0
@@ -50,7 +51,7 @@ class FailureReporter:
             return
         self._reported.add(message)
         try:
-            self._report(f"{self._name}: {message}")
+            self._report(_("{task}: {message}").format(task=self._name, message=message))
         except Exception:
             _log.exception("%s could not report its failure", self._name)
 
@@ -95,5 +96,5 @@ def start_supervised(
 
 
 def _describe(error: Exception) -> str:
-    text = one_line(str(error)).rstrip(".")
+    text = one_line(str(error)).rstrip(".。")
     return text if isinstance(error, QchatError) else f"{type(error).__name__}: {text}"

@@ -7,7 +7,9 @@ import click
 
 from ..cli_options import time_span
 from ..errors import Exit, UsageError
+from ..help_groups import GroupedCommand
 from ..i18n import _
+from .option_groups import GROUPS
 from .planning import batch_options, limit_options
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from .planning.plan import ServePlan
 
 
-class _ServeCommand(click.Command):
+class _ServeCommand(GroupedCommand):
     """A command that keeps its arguments as they were typed, for the commands that it suggests."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -46,6 +48,7 @@ class GpuCount(click.ParamType[int]):
 
 @click.command(
     cls=_ServeCommand,
+    groups=GROUPS,
     help=_(
         """Start a vLLM server for MODEL: a recipe (see qchat recipes), a Hugging Face model id, a
         folder, or demo for the bundled model. Without MODEL: the best recipe that fits this

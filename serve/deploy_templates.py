@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..i18n import _
+from ..i18n import LANGUAGES, _, language
 from .access import batch_routes, denials, routes
 from .access.batch_handover import MAX_FORM_BYTES
 from .planning.batch_options import BatchOptions
@@ -107,13 +107,22 @@ def render(deployment: Deployment) -> dict[str, str]:
     texts = {}
     for path in sorted(TEMPLATES.rglob("*")):
         name = path.relative_to(TEMPLATES).as_posix()
-        if not path.is_file() or "__pycache__" in name or not _is_for(name, deployment):
+        is_translation = any(name.endswith(f".{one}.md") for one in LANGUAGES)
+        if not path.is_file() or "__pycache__" in name or is_translation:
             continue
-        text = path.read_text("utf-8")
+        if not _is_for(name, deployment):
+            continue
+        text = _in_language(path).read_text("utf-8")
         texts[_RENAMED.get(name, name)] = fill(text, values)
         if name in _ALSO_IN_COMPOSE and not deployment.deploy.workers:
             texts[_COMPOSE + name] = fill(text, container_values)
     return texts
+
+
+def _in_language(path: Path) -> Path:
+    """Return the file's translation, such as README.zh_CN.md, where there is one."""
+    translation = path.with_suffix(f".{language()}{path.suffix}")
+    return translation if translation.is_file() else path
 
 
 def fill(text: str, values: dict[str, str]) -> str:

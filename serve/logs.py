@@ -10,6 +10,7 @@ import click
 
 from ..errors import UsageError
 from ..i18n import _
+from . import name_completion
 
 if TYPE_CHECKING:
     from .supervision.phases import LogTail
@@ -32,7 +33,7 @@ Examples:
 """
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=name_completion.logged)
 @click.option("-f", "--follow", is_flag=True, help=_("Keep printing lines as they are added."))
 @click.option(
     "-n",

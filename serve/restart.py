@@ -11,6 +11,7 @@ import click
 from ..cli_options import time_span
 from ..errors import EngineError, Exit, UsageError
 from ..i18n import _
+from . import name_completion
 
 if TYPE_CHECKING:
     from .registry.records import ServerRecord, ServerRegistry
@@ -32,7 +33,7 @@ _DRAIN_TIMEOUT = 600.0  # seconds
         "\b\nExamples:\n  qchat restart\n  qchat restart demo\n  qchat restart demo --drain\n"
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=name_completion.startable)
 @click.option(
     "--drain",
     is_flag=True,

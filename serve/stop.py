@@ -10,6 +10,7 @@ import click
 from ..cli_options import time_span
 from ..errors import EngineError, UsageError
 from ..i18n import _
+from . import name_completion
 
 if TYPE_CHECKING:
     from .registry.lock import LockHolder
@@ -39,7 +40,7 @@ Examples:
 """
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=name_completion.servers)
 @click.option("--all", "stop_all", is_flag=True, help=_("Stop all servers."))
 @click.option(
     "--drain",

@@ -193,7 +193,7 @@ def _write_files(folder: Path, texts: dict[str, str], private: dict[str, str], u
                 path.unlink()
         text = _("Can't write {file}: {reason}.")
         failed = error.filename or folder
-        raise UsageError(text.format(file=failed, reason=error.strerror)) from error
+        raise UsageError(text.format(file=failed, reason=_(error.strerror))) from error
 
 
 def _notes(deployment: Deployment, machine: Machine | None) -> list[str]:

@@ -11,11 +11,25 @@ from hypothesis import settings
 
 from tests import tools
 
+# The suite reads English, whatever the machine speaks. Texts are translated at import, so this
+# comes before the first import of qchat; tests of another language start a process of their own.
+os.environ["QCHAT_LANG"] = "en"
+# Tests that start a command without qchat's variables leave it the locale.
+for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+    if os.environ.get(name, "").startswith("zh"):
+        os.environ[name] = "C.UTF-8"
+
 # No deadline for one example: a busy machine is no failure.
 settings.register_profile("qchat", deadline=None)
 settings.load_profile("qchat")
 
-OWN_VARIABLES = ("QCHAT_SOAK_", "QCHAT_NEW_SCREENS", "QCHAT_TEST_CLIENTS", tools.REQUIRE)
+OWN_VARIABLES = (
+    "QCHAT_LANG",
+    "QCHAT_SOAK_",
+    "QCHAT_NEW_SCREENS",
+    "QCHAT_TEST_CLIENTS",
+    tools.REQUIRE,
+)
 
 
 # Under nohup or as a shell's background job these are ignored, and commands leave an ignored signal

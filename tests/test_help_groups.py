@@ -46,3 +46,13 @@ def test_an_option_without_a_group_is_still_listed() -> None:
 def test_suggestions_are_related(typed: str, meant: list[str]) -> None:
     options = ["--max-tokens", "--base-url", "--temperature", "--min-p", "--seed", "--no-thinking"]
     assert similar_options(typed, options) == meant
+
+
+@pytest.mark.parametrize("name", ["ask", "tui", "batch", "serve", "bench"])
+def test_no_option_stands_outside_the_groups(name: str) -> None:
+    command = cli.main.get_command(click.Context(cli.main), name)
+    assert isinstance(command, GroupedCommand)
+    grouped = [option for names in command.groups.values() for option in names]
+    assert len(grouped) == len(set(grouped))
+    options = {p.name for p in command.params if isinstance(p, click.Option)}
+    assert options - set(grouped) <= {"debug", "help", "version"}

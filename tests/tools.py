@@ -33,9 +33,11 @@ class Tool(NamedTuple):
 
 # What `needs_tool` and `require` may name.
 TOOLS = {
+    "bash": Tool(("bash",), "bash"),
     "chromium": Tool(("chromium", "chromium-browser", "google-chrome"), "chromium"),
     "curl": Tool(("curl",), "curl"),
     "docker-compose": Tool(("docker-compose",), "docker-compose"),
+    "fish": Tool(("fish",), "fish"),
     "nginx": Tool(("nginx",), "nginx-light"),
     "node": Tool(("node",), "nodejs"),
     "npm": Tool(("npm",), "npm"),
@@ -45,6 +47,7 @@ TOOLS = {
     "shellcheck": Tool(("shellcheck",), "shellcheck"),
     "systemd-analyze": Tool(("systemd-analyze",), "systemd"),
     "tmux": Tool(("tmux",), "tmux"),
+    "zsh": Tool(("zsh",), "zsh"),
     "vllm-router": Tool(
         ("vllm-router",), None, "pip install vllm-router==0.1.16, in a virtual environment apart"
     ),

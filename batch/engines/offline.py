@@ -26,7 +26,7 @@ from ...engine.runtime import vllm_startup
 from ...engine.runtime.diagnosis import explain_log, last_error
 from ...engine.runtime.vllm_model import check_hub, explain_hub_error, locate_model, options_for
 from ...errors import Code, EngineError, Failure, QchatError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...json_types import JsonObject
 from ...processes import kill_processes, process_family
 from ..request import Outcome, Request, usage_of
@@ -263,7 +263,7 @@ class OfflineEngine:
         cause = cause or text.strip().splitlines()[0]
         message = _("vLLM can't start {model}: {cause}").format(model=self._name, cause=cause)
         if self._options.log is not None:
-            message += " " + _("Its log: {path}").format(path=self._options.log)
+            message += sentence_gap() + _("Its log: {path}").format(path=self._options.log)
         return message
 
     def _explain_death(self) -> Failure:

@@ -19,7 +19,7 @@ from ...engine.runtime import vllm_startup
 from ...engine.runtime.diagnosis import last_error
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import Code, EngineError, Failure
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...processes import kill_processes, process_family, raise_file_limit
 from ..request import Outcome, Request
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency
@@ -164,7 +164,7 @@ class PrivateServerEngine:
         )
         message = text.format(model=self._name, cause=cause)
         if self._options.log is not None:
-            message += " " + _("Its log: {path}").format(path=self._options.log)
+            message += sentence_gap() + _("Its log: {path}").format(path=self._options.log)
         raise EngineError(message)
 
     async def answer(self, request: Request) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...api.endpoint import Endpoint, resolve
 from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...processes import raise_file_limit
 from ...running_batches import batches_at
 from ...settings import Settings, with_servers_of
@@ -274,7 +274,7 @@ def _offline(
             "No model and no server is configured ({cause}): give --model NAME to run a model in "
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
-        raise UsageError(text.format(cause=cause.rstrip(".")) + _local_servers_hint(settings))
+        raise UsageError(text.format(cause=cause.rstrip(".。")) + _local_servers_hint(settings))
     make, reason = _offline_engine(reporter, in_process=options.in_process)
     log = new_log()
     engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
@@ -286,7 +286,7 @@ def _offline(
         make_engine(),
         "offline",
         model,
-        reason.format(model=model, cause=cause.rstrip(".")),
+        reason.format(model=model, cause=cause.rstrip(".。")),
         make_engine=make_engine,
         log=log if options.in_process else None,
         continues=True,
@@ -329,4 +329,4 @@ def _local_servers_hint(settings: Settings) -> str:
     servers = list(running_servers(settings))
     if not servers:
         return ""
-    return " " + _("Running here: {servers}.").format(servers=format_servers(servers))
+    return sentence_gap() + _("Running here: {servers}.").format(servers=format_servers(servers))

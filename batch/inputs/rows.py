@@ -212,7 +212,7 @@ def scan_rows(
                 if source.number == 0:
                     text = _("{path} can't be read: {reason}.")
                 raise UsageError(
-                    text.format(path=path, line=source.number, reason=error.strerror)
+                    text.format(path=path, line=source.number, reason=_(error.strerror))
                 ) from None
             if counter is not None:
                 counter.step(source.offset - offset)

@@ -76,6 +76,6 @@ def read_template_file(name: str) -> str:
         return data.decode("utf-8-sig")
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=name, reason=error.strerror)) from None
+        raise UsageError(text.format(path=name, reason=_(error.strerror))) from None
     except UnicodeDecodeError:
         raise UsageError(_("{path} is not text in UTF-8.").format(path=name)) from None

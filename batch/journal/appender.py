@@ -110,7 +110,7 @@ def disk_error(path: Path, error: OSError) -> DiskTroubleError:
         "{path} can't be written: {reason}. Free some space or fix the cause, then run the same "
         "command again."
     )
-    return DiskTroubleError(text.format(path=path, reason=error.strerror))
+    return DiskTroubleError(text.format(path=path, reason=_(error.strerror)))
 
 
 def cut_torn_line(path: Path) -> int:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ... import locks
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 
 _HOLDER_PATIENCE = 0.1  # seconds: a new holder writes its record right after locking
 
@@ -46,7 +46,7 @@ class RunLock:
             raise UsageError(self._already_held()) from None
         except OSError as error:
             text = _("{path} can't be used as a lock: {reason}.")
-            raise UsageError(text.format(path=self._path, reason=error.strerror)) from None
+            raise UsageError(text.format(path=self._path, reason=_(error.strerror))) from None
         self.tell({})
         return self
 
@@ -64,7 +64,7 @@ class RunLock:
             "wait for it, stop it, or give another -o."
         )
         if not self._lock.supported:
-            text += " " + _("If it no longer runs, remove {path}.")
+            text += sentence_gap() + _("If it no longer runs, remove {path}.")
         return text.format(
             pid=holder.get("pid", "?"),
             host=holder.get("host", "?"),

@@ -90,7 +90,7 @@ def load_manifest(path: Path) -> Manifest | None:
         return None
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=path, reason=error.strerror)) from None
+        raise UsageError(text.format(path=path, reason=_(error.strerror))) from None
     except (ValueError, TypeError, KeyError):
         text = _(
             "{path} is not a manifest of this version of qchat. "

@@ -148,7 +148,7 @@ def check_folder(files: OutputFiles) -> None:
         _check_folder(files)
     except OSError as error:  # a name that is too long, a loop of links, a lost mount
         text = _("{path} can't be written: {reason}; give another -o.")
-        raise UsageError(text.format(path=files.results, reason=error.strerror)) from error
+        raise UsageError(text.format(path=files.results, reason=_(error.strerror))) from error
 
 
 def _check_folder(files: OutputFiles) -> None:

@@ -314,7 +314,7 @@ def open_file_sink(
             repairs = replace(repairs, copied=copied)
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
-        raise EngineError(text.format(path=files.results, reason=error.strerror)) from None
+        raise EngineError(text.format(path=files.results, reason=_(error.strerror))) from None
     resumed = (manifest is not None and not restart) or copied > 0
     sink = FileSink(
         files,

@@ -21,7 +21,7 @@ def failure_from_exception(error: Exception) -> Failure:
     if isinstance(error, aiohttp.ClientConnectorError):
         # asyncio puts "Connect call failed ('127.0.0.1', 9)" in place of the system's message.
         number = error.os_error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.os_error.strerror
+        reason = _(os.strerror(number) if number > 0 else error.os_error.strerror)
         return Failure(Code.UNREACHABLE, reason or str(error.os_error))
     if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
         return Failure(Code.UNREACHABLE, _("no connection in time"))

@@ -250,7 +250,7 @@ def failure_of(error: Exception) -> Failure | None:
         cause = error.__cause__
         kind = type(cause).__name__
         if kind in ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"):
-            return Failure(Code.UNREACHABLE, re.sub(r"\[Errno -?\d+\] ", "", str(cause)))
+            return Failure(Code.UNREACHABLE, _(re.sub(r"\[Errno -?\d+\] ", "", str(cause))))
         if isinstance(error, openai.APITimeoutError):
             return Failure(Code.NO_PROGRESS, str(cause or error))
         return Failure(Code.DISCONNECTED, str(cause or error))

@@ -232,7 +232,7 @@ def _key_from_file(path: Path) -> Secret:
             data = file.read(65536)
     except OSError as e:
         raise UsageError(
-            _("Can't read the key file {file}: {why}.").format(file=path, why=e.strerror)
+            _("Can't read the key file {file}: {why}.").format(file=path, why=_(e.strerror))
         ) from e
     return checked_key(data.decode("utf-8", "replace"), _("the file {file}").format(file=path))
 

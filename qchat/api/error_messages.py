@@ -3,7 +3,7 @@
 from typing import Final
 
 from ..errors import Code, Failure
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..sanitize import one_line
 from . import endpoint as endpoints
 from .endpoint import Endpoint
@@ -23,12 +23,12 @@ def without_key(text: str, endpoint: Endpoint) -> str:
 
 def explain_failure(failure: Failure, endpoint: Endpoint) -> str:
     """One or two sentences: which server failed how, and what to do."""
-    return " ".join(filter(None, server_message(failure, endpoint)))
+    return sentence_gap().join(filter(None, server_message(failure, endpoint)))
 
 
 def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
     """Which server failed how, and what to do; the latter is "" if unknown."""
-    message = one_line(without_key(failure.message, endpoint))[:_MAX_SERVER_MESSAGE].rstrip(".")
+    message = one_line(without_key(failure.message, endpoint))[:_MAX_SERVER_MESSAGE].rstrip(".。")
     if failure.code is Code.UNREACHABLE and endpoint.proxy is not None:
         message += _(" (through the proxy of the environment)")
     what, advice = _SENTENCES.get(failure.code, (_("{url} answered: {message}."), ""))

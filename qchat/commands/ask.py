@@ -12,6 +12,7 @@ import click
 
 from .. import cli_options as options
 from ..errors import QchatError, UsageError
+from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 
@@ -26,6 +27,14 @@ _STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups={
+        _("Question and answer"): (
+            *("system", "as_json", "show_thinking", "save", "continue_last", "conversation"),
+        ),
+        **options.SERVER_GROUP,
+        **options.SAMPLING_GROUP,
+    },
     help=_(
         """Ask one question and stream the answer to standard output.
 
@@ -220,7 +229,7 @@ def _stdin_text() -> str:
     try:
         data = sys.stdin.buffer.read(_STDIN_MAX + 1)
     except OSError as e:
-        raise UsageError(_("Can't read standard input: {why}.").format(why=e.strerror)) from e
+        raise UsageError(_("Can't read standard input: {why}.").format(why=_(e.strerror))) from e
     if len(data) > _STDIN_MAX:
         raise UsageError(
             _("Standard input is longer than {n} MiB, which no model can read.").format(

@@ -69,13 +69,20 @@ def init() -> None:
     except FileExistsError as e:
         raise UsageError(_("{file} exists and was left as it is.").format(file=file)) from e
     except OSError as e:
-        raise UsageError(_("Can't write {file}: {why}.").format(file=file, why=e.strerror)) from e
+        raise UsageError(
+            _("Can't write {file}: {why}.").format(file=file, why=_(e.strerror))
+        ) from e
     click.echo(_("Wrote {file}").format(file=file))
 
 
 def template() -> str:
     """The commented file that `qchat config init` writes; it sets nothing."""
-    examples = {"server": "lab", "model": "Qwen3-8B", "preset": "qwen3-thinking"}
+    examples = {
+        "server": "lab",
+        "model": "Qwen3-8B",
+        "preset": "qwen3-thinking",
+        "language": "zh_CN",
+    }
     lines = [_("# qchat's settings. Remove a # to set a value; `qchat config` shows the result.")]
     for key in KEYS:
         about = _("{about} (or the variable {variable})").format(

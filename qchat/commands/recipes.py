@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..i18n import _, plural
+from ..i18n import _, plural, sentence_gap
 
 if TYPE_CHECKING:
     from ..engine.fit.fitting import Fit, FitRequest
@@ -180,7 +180,8 @@ def _refused(fits: "Sequence[Fit]") -> None:
     if fits:
         click.echo("\n" + _("Do not fit:"))
     for fit in fits:
-        click.echo(f"  {fit.name} ({fit.precision}): {fit.refusal}")
+        text = _("  {name} ({precision}): {why}")
+        click.echo(text.format(name=fit.name, precision=fit.precision, why=fit.refusal))
 
 
 def _explain(name: str, machine: "Machine", request: "FitRequest", as_json: bool) -> None:
@@ -239,7 +240,8 @@ def unknown_recipe(name: str) -> str:
         text = _("There is no recipe {name!r}; qchat recipes lists them.")
     text = text.format(name=name, similar=_(" or ").join(similar))
     if (model := hub_id(name)) is not None:
-        text += " " + _("A model without one works too: qchat serve {model}").format(model=model)
+        alternative = _("A model without one works too: qchat serve {model}")
+        text += sentence_gap() + alternative.format(model=model)
     return text
 
 

@@ -21,6 +21,7 @@ from .errors import StoreError, StoreProblem
 from .messages import LEAF, Leaf, MessageTable
 from .portable import FORMAT, FORMAT_VERSION, BadDocumentError, Imported, Parsed, parse_messages
 from .portable import parse as parse_document
+from .reading import read_conversations
 from .recorder import AnswerRecorder
 from .records import ROLES, Hit, Node, StoredConversation, StoredMessage
 from .salvage import is_database, readable
@@ -53,6 +54,7 @@ __all__ = [
     "open_store_or_memory",
     "parse_document",
     "parse_messages",
+    "read_conversations",
     "readable",
     "title_of",
 ]

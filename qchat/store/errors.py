@@ -82,4 +82,4 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
         ),
     }
     text = texts.get(problem, _("Can't use {path}: {why}."))
-    return StoreError(problem, text.format(path=path, why=str(error).rstrip(".")))
+    return StoreError(problem, text.format(path=path, why=str(error).rstrip(".。")))

@@ -105,7 +105,9 @@ def write_export(pieces: Iterable[str], path: Path, *, overwrite: bool) -> None:
     except FileNotFoundError as e:
         raise UsageError(_("There is no folder {path}.").format(path=path.parent)) from e
     except OSError as e:
-        raise EngineError(_("Can't write {path}: {why}.").format(path=path, why=e.strerror)) from e
+        raise EngineError(
+            _("Can't write {path}: {why}.").format(path=path, why=_(e.strerror))
+        ) from e
 
 
 def read_export(name: str) -> Iterator[Parsed]:
@@ -121,7 +123,9 @@ def read_export(name: str) -> Iterator[Parsed]:
             return
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as e:
-        raise UsageError(_("Can't read {file}: {why}.").format(file=label, why=e.strerror)) from e
+        raise UsageError(
+            _("Can't read {file}: {why}.").format(file=label, why=_(e.strerror))
+        ) from e
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -187,5 +191,6 @@ def _checked(parse: Any, value: Any, where: str) -> Parsed:
     try:
         parsed: Parsed = parse(value)
     except BadDocumentError as e:
-        raise UsageError(f"{where}: {e}.") from e
+        text = _("{where}: {message}.")
+        raise UsageError(text.format(where=where, message=e)) from e
     return parsed

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
-from ..i18n import _, plural
+from ..i18n import _, plural, sentence_gap
 from ..sanitize import one_line
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def imported(done: "Imported") -> str:
     text = plural("Imported {n} conversation.", "Imported {n} conversations.", n).format(n=n)
     if done.duplicates:
         duplicates = plural("{n} duplicate skipped.", "{n} duplicates skipped.", done.duplicates)
-        text += " " + duplicates.format(n=done.duplicates)
+        text += sentence_gap() + duplicates.format(n=done.duplicates)
     return text
 
 
@@ -115,7 +115,7 @@ def hit_object(hit: "Hit") -> dict[str, object]:
 def hit_lines(hit: "Hit", short: str, marked: bool) -> Sequence[str]:
     """A hit as lines for a terminal; `marked` allows escape sequences of our own."""
     head = f"{short}  {date(hit.created)}  "
-    tail = " " + _("(archived)") if hit.archived else ""
+    tail = sentence_gap() + _("(archived)") if hit.archived else ""
     if hit.message is None:
         return [head + _with_marks(hit, marked) + tail]
     name = one_line(hit.title) or _("Untitled")

@@ -273,7 +273,7 @@ class MessageTable:
             text = _("Can't create a file in {path}: {why}.")
             raise StoreError(
                 StoreProblem.FULL if e.errno == 28 else StoreProblem.READ_ONLY,
-                text.format(path=self._db.path.parent, why=e.strerror),
+                text.format(path=self._db.path.parent, why=_(e.strerror)),
             ) from e
 
     def _mine(self, c: sqlite3.Connection, message: int) -> str:

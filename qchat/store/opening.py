@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from ..locks import FileLock, read_record
 from ..settings import private_dir
 from .database import Clock, Database, suspect, suspicion
@@ -31,14 +31,14 @@ def door(folder: Path) -> Iterator[None]:
     except BlockingIOError as e:
         text = _("Another qchat has been opening {path} for too long; try again.")
         if not lock.supported:
-            text += " " + _("If none runs on {host}, remove {lock}.")
+            text += sentence_gap() + _("If none runs on {host}, remove {lock}.")
         host = read_record(lock.path).get("host", "?")
         text = text.format(path=folder / NAME, host=host, lock=lock.path)
         raise StoreError(StoreProblem.BUSY, text) from e
     except OSError as e:
         raise StoreError(
             StoreProblem.READ_ONLY,
-            _("Can't write to {path}: {why}.").format(path=lock.path, why=e.strerror),
+            _("Can't write to {path}: {why}.").format(path=lock.path, why=_(e.strerror)),
         ) from e
     try:
         yield
@@ -128,7 +128,7 @@ def _file(path: Path) -> sqlite3.Connection:
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
     except OSError as e:
-        text = _("Can't create {path}: {why}.").format(path=path, why=e.strerror)
+        text = _("Can't create {path}: {why}.").format(path=path, why=_(e.strerror))
         raise StoreError(StoreProblem.READ_ONLY, text) from e
     except sqlite3.Error as e:
         raise explained(e, path) from e
@@ -213,7 +213,7 @@ def _set_aside(path: Path) -> Path:
         suspicion(path).unlink(missing_ok=True)
     except OSError as e:
         text = _("{path} is damaged and can't be renamed: {why}.")
-        raise StoreError(StoreProblem.DAMAGED, text.format(path=path, why=e.strerror)) from e
+        raise StoreError(StoreProblem.DAMAGED, text.format(path=path, why=_(e.strerror))) from e
     return aside
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ..i18n import _
 from ..json_types import JsonObject
 from ..message_state import MessageState
 from . import rows
@@ -70,7 +71,7 @@ def bring_back(database: Database) -> Salvaged | None:
     except StoreError as e:
         return Salvaged(path, error=str(e))
     except OSError as e:
-        return Salvaged(path, error=f"{e.strerror}.")
+        return Salvaged(path, error=_(e.strerror) + _("."))
     return Salvaged(path, conversations, messages)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ..errors import UsageError
-from ..i18n import _, plural
+from ..i18n import _, plural, sentence_gap
 from ..json_types import JsonObject
 from ..settings import private_dir
 from . import portable
@@ -96,7 +96,7 @@ class Store:
             )
         return (
             damaged
-            + " "
+            + sentence_gap()
             + text.format(
                 n=salvaged.conversations,
                 m=f"{salvaged.messages:,}",

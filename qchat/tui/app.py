@@ -12,7 +12,7 @@ from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 
 from ..errors import Exit, QchatError
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
@@ -279,7 +279,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         text = _("The server responds again, after {n:.0f} s.").format(n=event.seconds)
         if self.conversation.unanswered:
             key = self.keymap.shown("retry")
-            text += " " + _("{key} sends the last question again.").format(key=key)
+            text += sentence_gap() + _("{key} sends the last question again.").format(key=key)
         self.say(text, seconds=8)
 
     @on(RequestStarted)

@@ -9,6 +9,7 @@ import click
 
 from .. import cli_options as options
 from ..errors import UsageError
+from ..help_groups import GroupedCommand
 from ..i18n import _
 from ..sampling import Sampling
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups={
+        _("Chat"): ("go_on", "system", "web", "port"),
+        **options.SERVER_GROUP,
+        **options.SAMPLING_GROUP,
+    },
     help=_(
         """Chat in the terminal, with any OpenAI-compatible server.
 

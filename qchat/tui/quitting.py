@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import Exit, QchatError
-from ..i18n import _
+from ..i18n import _, sentence_gap
 from .actions.keymap import Keymap
 from .chat.conversation import Conversation
 from .window import Window
@@ -64,7 +64,7 @@ class QuitHandler:
                 self.failure, self.closing = e, False
                 text = _("The draft can't be saved. {key} again quits without it.")
                 text = text.format(key=self._keymap.shown("leave"))
-                self._window.say(f"{e} {text}", error=True, seconds=10)
+                self._window.say(f"{e}{sentence_gap()}{text}", error=True, seconds=10)
                 return
         except Exception:
             self.closing = False  # it is reported

@@ -85,7 +85,7 @@ class ReportingApp(App[int], inherit_bindings=False):
             _log.error("unexpected error", exc_info=error)
             self.fault = self.fault or error
             text = _("{kind}: {message}. This is a bug in qchat; the chat goes on.")
-            message = one_line(str(error)).rstrip(".")
+            message = one_line(str(error)).rstrip(".。")
             text = text.format(kind=type(error).__name__, message=message)
         self.say(text, error=True, seconds=10)
 

@@ -133,7 +133,7 @@ def serve(port: int) -> int:
         except OSError as e:
             raise UsageError(
                 _("Can't listen on port {port} ({reason}); choose another with --port.").format(
-                    port=port, reason=e.strerror
+                    port=port, reason=_(e.strerror)
                 )
             ) from None
         arguments = [sys.executable, "-P", "-m", "qchat", *sys.argv[1:]]

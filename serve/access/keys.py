@@ -90,7 +90,7 @@ def generate_file(file: Path) -> bool:
         if not isinstance(error, FileExistsError):
             file.unlink(missing_ok=True)
         text = _("Can't write the key file {file}: {reason}.")
-        raise UsageError(text.format(file=file, reason=error.strerror)) from error
+        raise UsageError(text.format(file=file, reason=_(error.strerror))) from error
     return True
 
 
@@ -184,7 +184,7 @@ def _text(path: Path) -> str:
             data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         text = _("Can't read the key file {file}: {reason}.")
-        raise UsageError(text.format(file=path, reason=error.strerror)) from error
+        raise UsageError(text.format(file=path, reason=_(error.strerror))) from error
     if len(data) > _MAX_FILE_BYTES:
         raise UsageError(_("{file} is too large for a key file.").format(file=path))
     try:

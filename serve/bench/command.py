@@ -8,6 +8,7 @@ import click
 
 from ... import cli_options as options
 from ...errors import Exit
+from ...help_groups import GroupedCommand
 from ...i18n import _
 from ...sampling import Sampling
 from .options import BenchOptions, OutputFiles
@@ -29,6 +30,16 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 
 
 @click.command(
+    cls=GroupedCommand,
+    groups={
+        **options.SERVER_GROUP,
+        _("Load"): (
+            *("concurrency", "rate", "sweep", "duration", "requests", "warm_up", "timeout"),
+        ),
+        _("Requests"): ("dataset", "input_len", "output_len", "endpoint"),
+        _("Results"): (*("goodput", "json_file", "json_format", "csv_file", "plot", "compare"),),
+        **options.SAMPLING_GROUP,
+    },
     help=_(
         """Measure the latency, the throughput and the errors of an OpenAI-compatible server.
 

@@ -43,7 +43,7 @@ def read_result(path: Path) -> JsonObject:
     try:
         result = json.loads(path.read_bytes())
     except OSError as e:
-        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=e.strerror)) from e
+        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=_(e.strerror))) from e
     except (ValueError, RecursionError) as e:
         raise UsageError(_("{file} is not JSON: {why}.").format(file=path, why=e)) from e
     if not _is_result(result):

@@ -86,7 +86,7 @@ def write_results(
         click.echo(text, nl=False)
     if failed:
         file, error = failed[0]
-        text = _("Can't write {file}: {why}.").format(file=file, why=error.strerror)
+        text = _("Can't write {file}: {why}.").format(file=file, why=_(error.strerror))
         raise UsageError(text) from error
 
 

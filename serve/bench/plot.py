@@ -1,13 +1,25 @@
 """The metrics of a benchmark as a plot."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import ENGLISH, N_, _, language
 from ...json_types import JsonObject
 
 KINDS = (".png", ".svg")
+CHINESE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei"),
+    *("Noto Sans CJK JP", "Arial Unicode MS"),
+)
+TITLES = {
+    "tokens": N_("output tokens/s"),
+    "ttft": N_("time to first token, ms"),
+    "tpot": N_("time per output token, ms"),
+    "latency": N_("end-to-end latency, ms"),
+}
 
 
 def check_path(path: Path) -> None:
@@ -22,24 +34,43 @@ def check_path(path: Path) -> None:
         raise UsageError(_("--plot needs matplotlib: {hint}").format(hint=install_hint("bench")))
 
 
+def find_font(names: Container[str]) -> str | None:
+    """Return a font with Chinese characters, out of those that are installed."""
+    return next((name for name in CHINESE_FONTS if name in names), None)
+
+
 def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
-    """Plot the throughput and three latencies by load. Raises `OSError`."""
+    """Plot the throughput and three latencies by load. Raises `OSError`.
+
+    The labels are in the language of the process, but where no installed font has its characters
+    they are in English: boxes tell nothing.
+    """
+    import matplotlib as mpl
+
+    font = None
+    if language() != ENGLISH:
+        from matplotlib.font_manager import fontManager
+
+        font = find_font({entry.name for entry in fontManager.ttflist})
+    with mpl.rc_context({"font.family": [*([font] if font else []), "DejaVu Sans"]}):
+        _draw(path, title, phases, translated=font is not None or language() == ENGLISH)
+
+
+def _draw(path: Path, title: str, phases: Sequence[JsonObject], *, translated: bool) -> None:
     from matplotlib.figure import Figure
 
-    names = [phase["name"] for phase in phases]
+    def label(text: str) -> str:
+        return _(text) if translated else text
+
+    names = [phase["name"] if translated else _plain_name(phase["load"]) for phase in phases]
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     figure.suptitle(title, parse_math=False)
     axes = figure.subplots(2, 2)
     tokens = axes[0][0]
-    tokens.set_title(_("output tokens/s"))
+    tokens.set_title(label(TITLES["tokens"]))
     tokens.bar(names, [phase["output_tokens_per_second"] for phase in phases], color="#3a7d44")
-    latencies = {
-        "ttft": _("time to first token, ms"),
-        "tpot": _("time per output token, ms"),
-        "latency": _("end-to-end latency, ms"),
-    }
-    for axis, (name, axis_title) in zip(axes.flat[1:], latencies.items(), strict=True):
-        axis.set_title(axis_title)
+    for axis, name in zip(axes.flat[1:], ("ttft", "tpot", "latency"), strict=True):
+        axis.set_title(label(TITLES[name]))
         for stat in ("p50", "p90", "p99"):
             values = [phase[f"{name}_ms"].get(stat) for phase in phases]
             axis.plot(names, [float("nan") if v is None else v for v in values], "o-", label=stat)
@@ -49,3 +80,8 @@ def draw(path: Path, title: str, phases: Sequence[JsonObject]) -> None:
         axis.grid(axis="y", alpha=0.3)
         axis.tick_params(axis="x", rotation=30 if len(names) > 4 else 0)
     figure.savefig(path, dpi=120)
+
+
+def _plain_name(load: JsonObject) -> str:
+    """Return the label of a load in figures: ``8``, or ``2.5/s``."""
+    return f"{load['rate']:g}/s" if load["kind"] == "open" else str(load["concurrency"])

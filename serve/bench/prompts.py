@@ -88,7 +88,7 @@ def read_dataset(path: Path, endpoint: str) -> list[Row]:
                     why = _("not valid JSON") if isinstance(e, jsonlines.InvalidLineError) else e
                     raise UsageError(text.format(file=path, n=number, why=why)) from e
     except OSError as e:
-        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=e.strerror)) from e
+        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=_(e.strerror))) from e
     if not rows:
         raise UsageError(_("{file} has no lines.").format(file=path))
     return rows

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import click
 
 from ...console import table
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
@@ -112,7 +112,9 @@ def _metrics(phase: JsonObject) -> list[str]:
     for name, description in LATENCIES.items():
         values = phase[f"{name}_ms"]
         short = name in ("ttft", "tpot", "itl")
-        label = f"{name.upper()} ({description})" if short else description
+        label = description
+        if short:
+            label = _("{name} ({text})").format(name=name.upper(), text=description)
         rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
     return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
 
@@ -124,14 +126,14 @@ def _throughput(phase: JsonObject) -> str:
         sent=_number(phase["sent_per_second"]),
     )
     if phase["load"]["kind"] == "open":
-        text += " " + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
+        text += sentence_gap() + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
-        text += "; " + _("tokens per request: {prompt} prompt, {output} output").format(
+        text += _("; ") + _("tokens per request: {prompt} prompt, {output} output").format(
             prompt=_number(phase["prompt_tokens"] / phase["answered"]),
             output=_number(phase["output_tokens"] / phase["answered"]),
         )
     if phase["answered"] and phase["tokens_counted_by"] == "chunks":
-        text += " " + _("(the server reports no usage: each chunk counts as a token)")
+        text += sentence_gap() + _("(the server reports no usage: each chunk counts as a token)")
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:
         goodput = _("goodput: {qps} requests per second, {share:.1%} of the requests")
         text += "\n" + goodput.format(

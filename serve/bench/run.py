@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ...api.endpoint import Endpoint
 from ...api.models import single_model
 from ...errors import Code, Exit
-from ...i18n import _, plural
+from ...i18n import _, plural, sentence_gap
 from ...json_types import JsonObject
 from ...processes import raise_file_limit
 from ...sampling import Sampling
@@ -231,7 +231,7 @@ def _server_lost_message(name: str, loads: int, result: BenchResult) -> str:
     remaining = loads - len(result.phases)
     if remaining > 0:
         text = plural("{n} load was not measured.", "{n} loads were not measured.", remaining)
-        message += " " + text.format(n=remaining)
+        message += sentence_gap() + text.format(n=remaining)
     return message
 
 

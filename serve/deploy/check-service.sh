@@ -3,12 +3,12 @@
 # `qchat doctor` looks at more.
 set -u
 
-case "${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}" in
+case "${QCHAT_LANG:-${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}}" in
 zh*) chinese=1 ;;
 *) chinese='' ;;
 esac
 
-# The text in the language of the environment: t ENGLISH CHINESE
+# The text in the language of QCHAT_LANG, or else of the locale: t ENGLISH CHINESE
 t() {
     if [ -n "$chinese" ]; then printf '%s' "$2"; else printf '%s' "$1"; fi
 }
@@ -30,18 +30,18 @@ Exit code: 0 all is well, 1 something is not, 2 wrong usage.
   ./check-service.sh
   ./check-service.sh -m Qwen3-32B http://localhost:8000
   ./check-service.sh -k ~/.config/qchat/keys/Qwen3-8B.key https://lab.example
-' '用法: check-service.sh [选项] [地址]
+' '用法：check-service.sh [选项] [地址]
 
-检查服务: 健康状态、密钥、模型、一次回答、一次流式回答、延迟。
+检查服务：健康状态、密钥、模型、一次回答、一次流式回答、延迟。
 地址默认为 http://localhost:8000。
 
-  -m 模型    要询问的模型 (默认为服务提供的第一个)
-  -k 文件    存放密钥的文件, 只有您自己可读 (chmod 600): 密钥, 或 名称 密钥
-  -e 变量    存放密钥的环境变量 (QCHAT_API_KEY)
-  -t 秒数    每个请求最长时间 (30)
+  -m 模型    要询问的模型（默认为服务提供的第一个）
+  -k 文件    存放密钥的文件，只有你可读（chmod 600）：密钥，或 名称 密钥
+  -e 变量    存放密钥的环境变量（QCHAT_API_KEY）
+  -t 秒数    每个请求最长时间（30）
   -h         显示本说明
 
-退出码: 0 一切正常, 1 有问题, 2 用法错误。
+退出码：0 一切正常，1 有问题，2 用法错误。
 
   ./check-service.sh
   ./check-service.sh -m Qwen3-32B http://localhost:8000
@@ -70,7 +70,7 @@ end() {
     if [ "$failed" -ne 0 ]; then
         t 'There are problems.' '存在问题。'
     elif [ "$warned" -ne 0 ]; then
-        t 'It works, with warnings.' '可以使用, 但有需要注意之处。'
+        t 'It works, with warnings.' '可以使用，但有需要注意之处。'
     else
         t 'All is well.' '一切正常。'
     fi
@@ -90,15 +90,15 @@ while getopts m:k:e:t:h option; do
     esac
 done
 shift $((OPTIND - 1))
-[ $# -le 1 ] || refuse "$(t 'there is more than one address; see -h.' '只能给出一个地址; 见 -h。')"
+[ $# -le 1 ] || refuse "$(t 'there is more than one address; see -h.' '只能给出一个地址；见 -h。')"
 url=${1:-http://localhost:8000}
 case "$url" in
 *@*) refuse "$(t 'no name or password can stand in the address.' '地址中不能包含用户名或密码。')" ;;
 http://?* | https://?*) ;;
-*) refuse "$(t "the address must begin with http:// or https://: $url" "地址必须以 http:// 或 https:// 开头: $url")" ;;
+*) refuse "$(t "the address must begin with http:// or https://: $url" "地址必须以 http:// 或 https:// 开头：$url")" ;;
 esac
 case "$limit" in
-'' | *[!0-9]* | 0*) refuse "$(t "-t takes whole seconds, not: $limit" "-t 需要整数秒: $limit")" ;;
+'' | *[!0-9]* | 0*) refuse "$(t "-t takes whole seconds, not: $limit" "-t 需要整数秒：$limit")" ;;
 esac
 case "$variable" in
 '' | [0-9]* | *[!A-Za-z0-9_]*) refuse "$(t '-e takes the name of a variable.' '-e 需要环境变量的名称。')" ;;
@@ -111,13 +111,13 @@ root=${root%/v1}
 key=''
 if [ -n "$key_file" ]; then
     rights=$(ls -ldL -- "$key_file" 2>/dev/null) ||
-        refuse "$(t "can't read the key file: $key_file" "无法读取密钥文件: $key_file")"
+        refuse "$(t "can't read the key file: $key_file" "无法读取密钥文件：$key_file")"
     case "$rights" in
     -???------*) ;;
-    *) refuse "$(t "others can read the key; run: chmod 600 $key_file" "其他人可以读取密钥, 请运行: chmod 600 $key_file")" ;;
+    *) refuse "$(t "others can read the key; run: chmod 600 $key_file" "其他人可以读取密钥，请运行：chmod 600 $key_file")" ;;
     esac
     key=$(awk 'NF && $1 !~ /^#/ { print $NF; exit }' "$key_file") || exit 2
-    [ -n "$key" ] || refuse "$(t "there is no key in $key_file" "文件中没有密钥: $key_file")"
+    [ -n "$key" ] || refuse "$(t "there is no key in $key_file" "文件中没有密钥：$key_file")"
 else
     eval "key=\${$variable-}"
 fi
@@ -189,25 +189,25 @@ answer=$(get /health)
 code=$?
 status=${answer%% *}
 if [ "$code" -eq 28 ]; then
-    problem "$(t "It does not answer within $limit s: it hangs, or it is overloaded." "服务在 $limit 秒内没有响应: 可能已卡住或过载。")"
+    problem "$(t "It does not answer within $limit s: it hangs, or it is overloaded." "服务在 $limit 秒内没有响应：可能已卡住或过载。")"
     end
 elif [ "$code" -ne 0 ]; then
-    problem "$(t "It can't be reached: $(said "$folder/error")" "无法连接服务: $(said "$folder/error")")"
+    problem "$(t "It can't be reached: $(said "$folder/error")" "无法连接服务：$(said "$folder/error")")"
     printf '          %s\n' "$(t 'Check the address, and that the server runs.' '请检查地址以及服务是否在运行。')"
     end
 fi
 case "$status" in
-200) ok "$(t "It is well; /health took $(milliseconds "${answer#* }") ms." "服务健康; /health 用时 $(milliseconds "${answer#* }") 毫秒。")" ;;
+200) ok "$(t "It is well; /health took $(milliseconds "${answer#* }") ms." "服务健康；/health 用时 $(milliseconds "${answer#* }") 毫秒。")" ;;
 5??)
-    problem "$(t "It says that it is not well (status $status); see its log." "服务报告异常 (状态码 $status), 请查看日志。")"
+    problem "$(t "It says that it is not well (status $status); see its log." "服务报告异常（状态码 ${status}），请查看日志。")"
     ;;
-*) ok "$(t "It answers; /health is not there (status $status)." "服务有响应; 没有 /health (状态码 $status)。")" ;;
+*) ok "$(t "It answers; /health is not there (status $status)." "服务有响应；没有 /health（状态码 ${status}）。")" ;;
 esac
 
 # Key and models.
 if [ -n "$key" ] && [ -z "$here" ]; then
     case "$root" in
-    http:*) warning "$(t 'The key travels in clear text: use https://.' '密钥以明文传输, 请使用 https://。')" ;;
+    http:*) warning "$(t 'The key travels in clear text: use https://.' '密钥以明文传输，请使用 https://。')" ;;
     esac
 fi
 answer=$(get /v1/models)
@@ -215,19 +215,19 @@ status=${answer%% *}
 case "$status" in
 200) ;;
 000)
-    problem "$(t "It does not list its models: $(said "$folder/error")" "无法列出模型: $(said "$folder/error")")"
+    problem "$(t "It does not list its models: $(said "$folder/error")" "无法列出模型：$(said "$folder/error")")"
     end
     ;;
 401 | 403)
     if [ -n "$key" ]; then
         problem "$(t 'It refuses the key.' '服务拒绝了密钥。')"
     else
-        problem "$(t "It wants a key: put it in $variable, or give its file with -k." "服务需要密钥: 请设置环境变量 $variable 或用 -k 指定文件。")"
+        problem "$(t "It wants a key: put it in $variable, or give its file with -k." "服务需要密钥：请设置环境变量 $variable 或用 -k 指定文件。")"
     fi
     end
     ;;
 *)
-    problem "$(t "It does not list its models (status $status): $(said "$folder/body")" "无法列出模型 (状态码 $status): $(said "$folder/body")")"
+    problem "$(t "It does not list its models (status $status): $(said "$folder/body")" "无法列出模型（状态码 ${status}）：$(said "$folder/body")")"
     end
     ;;
 esac
@@ -245,17 +245,17 @@ if [ ! -s "$folder/models" ]; then
 elif [ -z "$model" ]; then
     model=$(head -n 1 "$folder/models")
 elif ! grep -Fqx -e "$model" "$folder/models"; then
-    problem "$(t "It does not offer $model, but: $(said "$folder/models")" "服务没有模型 $model, 只有: $(said "$folder/models")")"
+    problem "$(t "It does not offer $model, but: $(said "$folder/models")" "服务没有模型 ${model}，只有：$(said "$folder/models")")"
     end
 fi
-ok "$(t "It offers: $(said "$folder/models")" "可用模型: $(said "$folder/models")")"
+ok "$(t "It offers: $(said "$folder/models")" "可用模型：$(said "$folder/models")")"
 if [ -n "$key" ]; then
     given=$key key=''
     answer=$(get /v1/models)
     key=$given
     case "${answer%% *}" in
-    200) warning "$(t 'It answers without the key, too: the key protects nothing.' '没有密钥也能访问: 密钥没有起到保护作用。')" ;;
-    *) ok "$(t 'It accepts the key, and refuses who has none.' '密钥有效, 没有密钥则被拒绝。')" ;;
+    200) warning "$(t 'It answers without the key, too: the key protects nothing.' '没有密钥也能访问：密钥没有起到保护作用。')" ;;
+    *) ok "$(t 'It accepts the key, and refuses who has none.' '密钥有效，没有密钥则被拒绝。')" ;;
     esac
 fi
 
@@ -265,18 +265,18 @@ answer=$(get /v1/chat/completions -H 'Content-Type: application/json' \
 code=$?
 status=${answer%% *}
 if [ "$code" -ne 0 ]; then
-    problem "$(t "No answer came: $(said "$folder/error")" "没有收到回答: $(said "$folder/error")")"
+    problem "$(t "No answer came: $(said "$folder/error")" "没有收到回答：$(said "$folder/error")")"
     end
 elif [ "$status" != 200 ]; then
-    problem "$(t "It refused a question (status $status): $(said "$folder/body")" "服务拒绝了请求 (状态码 $status): $(said "$folder/body")")"
+    problem "$(t "It refused a question (status $status): $(said "$folder/body")" "服务拒绝了请求（状态码 ${status}）：$(said "$folder/body")")"
     end
 elif ! grep -q '"choices"' "$folder/body"; then
-    problem "$(t "What it sent is no answer: $(said "$folder/body")" "返回内容不是有效回答: $(said "$folder/body")")"
+    problem "$(t "What it sent is no answer: $(said "$folder/body")" "返回内容不是有效回答：$(said "$folder/body")")"
     end
 elif ! grep -Eq '"(content|reasoning|reasoning_content)" *: *"[^"]' "$folder/body"; then
     warning "$(t "$model gave an empty answer." "$model 的回答为空。")"
 else
-    ok "$(t "$model answers; a short answer took $(seconds "${answer#* }") s." "$model 回答正常; 一次短回答用时 $(seconds "${answer#* }") 秒。")"
+    ok "$(t "$model answers; a short answer took $(seconds "${answer#* }") s." "$model 回答正常；一次短回答用时 $(seconds "${answer#* }") 秒。")"
 fi
 
 # A streamed answer: its pieces, and when they came by curl's own clock. What curl tells of the
@@ -313,14 +313,14 @@ verdict=$(echo "$seen $pieces" | awk '{
 }')
 first=${verdict% *}
 if [ "$status" != 200 ]; then
-    problem "$(t "It refused to stream (status $status): $(said "$folder/stream")" "服务拒绝了流式请求 (状态码 $status): $(said "$folder/stream")")"
+    problem "$(t "It refused to stream (status $status): $(said "$folder/stream")" "服务拒绝了流式请求（状态码 ${status}）：$(said "$folder/stream")")"
 elif grep '^data: *{"error"' "$folder/stream" >"$folder/body"; then
-    problem "$(t "The stream failed: $(said "$folder/body")" "流式回答出错: $(said "$folder/body")")"
+    problem "$(t "The stream failed: $(said "$folder/body")" "流式回答出错：$(said "$folder/body")")"
 elif ! grep -q '^data: *\[DONE\]' "$folder/stream"; then
     problem "$(t "The stream broke off after $pieces pieces. $(said "$folder/error")" "流式回答在 $pieces 个片段后中断。$(said "$folder/error")")"
 elif [ "${verdict#* }" = held ]; then
-    warning "$(t "$pieces pieces came in $bursts bursts: something on the way holds them back (nginx: proxy_buffering off)." "$pieces 个片段分 $bursts 批到达: 中间有缓冲 (nginx: proxy_buffering off)。")"
+    warning "$(t "$pieces pieces came in $bursts bursts: something on the way holds them back (nginx: proxy_buffering off)." "$pieces 个片段分 $bursts 批到达：中间有缓冲（nginx: proxy_buffering off）。")"
 else
-    ok "$(t "Answers stream: $pieces pieces, the first after $first s." "流式输出正常: $pieces 个片段, 首个片段在 $first 秒后到达。")"
+    ok "$(t "Answers stream: $pieces pieces, the first after $first s." "流式输出正常：$pieces 个片段，首个片段在 $first 秒后到达。")"
 fi
 end

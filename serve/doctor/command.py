@@ -101,10 +101,11 @@ def _print_heading(section: "Section", first: bool) -> None:
 
 
 def _print_finding(finding: "Finding") -> None:
+    from ...cells import pad
     from ...sanitize import one_line
 
     labels = {"ok": _("ok"), "warning": _("warning"), "problem": _("problem")}
-    label = _styled(labels[finding.level].ljust(8), _COLOURS[finding.level])
+    label = _styled(pad(labels[finding.level], 8), _COLOURS[finding.level])
     click.echo(f"  {label} {one_line(finding.text)}")
     if finding.fix:
         click.echo(" " * 11 + _("Try: {fix}").format(fix=one_line(finding.fix)))

@@ -20,7 +20,8 @@ def check_machine(machine: Machine, cpu_build: bool) -> Findings:
     """Check system, cores, memory and processor. `cpu_build`: the installed vLLM is for CPUs."""
     system = platform.system()
     if system == "Linux":
-        yield ok("system", f"{system} {platform.release()}, {platform.machine()}.")
+        text = f"{system} {platform.release()}, {platform.machine()}"
+        yield ok("system", text + _("."))
     else:
         text = _("vLLM runs on Linux; this is {system}: a server must run on another machine.")
         fix = "qchat tui --base-url http://HOST:8000/v1"

@@ -129,7 +129,7 @@ def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
     except OSError as error:
-        text = _("Can't read {file}: {why}.").format(file=file, why=error.strerror)
+        text = _("Can't read {file}: {why}.").format(file=file, why=_(error.strerror))
     except (ValueError, RecursionError):
         text = _("{file} is not JSON; it may be truncated.").format(file=file)
     return problem("model_files", text, _DOWNLOAD_AGAIN)
@@ -184,7 +184,7 @@ def _file_damage(file: Path) -> str | None:
         )
         missing = 8 + length + end - size
     except OSError as error:
-        return error.strerror or str(error)
+        return _(error.strerror) or str(error)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return _("not a safetensors file, or truncated")
     if missing > 0:

@@ -345,4 +345,4 @@ def _stream(client: "Client", model: str, target: Target, seconds: float) -> Fin
         rate = (timing.tokens - 1) / timing.span
         figures["tokens_per_s"] = round(rate, 1)
         text += _(", then {rate:.0f} tokens/s").format(rate=rate)
-    return ok("stream", text + ".", **figures)
+    return ok("stream", text + _("."), **figures)

@@ -77,7 +77,7 @@ def _folders(paths: Paths) -> Findings:
             continue
         except OSError as error:
             text = _("Can't read the {name} folder {folder}: {why}.")
-            text = text.format(name=name, folder=folder, why=error.strerror)
+            text = text.format(name=name, folder=folder, why=_(error.strerror))
             yield problem("folders", text, _("Set QCHAT_HOME to a folder of your own."))
             continue
         yield _folder(name, folder, status)
@@ -140,7 +140,9 @@ def check_key_file(file: Path, *, of_server: bool = False) -> Finding:
             return problem("key_file", text.format(file=file), edit_command(file))
     except OSError as error:
         text = _("Can't read the key file {file}: {why}.")
-        return problem("key_file", text.format(file=file, why=error.strerror), edit_command(file))
+        return problem(
+            "key_file", text.format(file=file, why=_(error.strerror)), edit_command(file)
+        )
     except QchatError as error:
         return problem("key_file", str(error), edit_command(file))
     return ok("key_file", _("Only you can read the key in {file}.").format(file=file))

@@ -22,7 +22,7 @@ from ...engine.models.model_reading import ModelReading, read_local, read_model
 from ...engine.models.quantization import quantized_on_load
 from ...engine.recipes.catalog import RecipeMatch, load_recipes
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from .options import ServeOptions
 from .passthrough_args import option_value
 
@@ -156,10 +156,10 @@ def _refusal(fit: Fit, machine: Machine, request: FitRequest) -> str:
         fit, rank_fits(recipes, machine)
     )
     if alternative is not None and fit.needs.recipe is not None:
-        text += " " + _("Try: qchat serve {model} ({n:,} tokens of context).").format(
+        text += sentence_gap() + _("Try: qchat serve {model} ({n:,} tokens of context).").format(
             model=alternative.model, n=alternative.context
         )
-    return text + " " + _("--force starts it all the same.")
+    return text + sentence_gap() + _("--force starts it all the same.")
 
 
 def _names_gpus(environ: Mapping[str, str]) -> bool:

@@ -28,7 +28,7 @@ from ...engine.recipes.catalog import (
 )
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import EngineError, UsageError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ..access import access_rules, keys
 from ..access.access_rules import AccessRules
 from ..processes.argument_secrets import mask_secrets
@@ -266,7 +266,8 @@ def _find_model(
             text = _("{error} Or did you mean {names}?")
             text = text.format(error=error, names=_(" or ").join(nearest))
         if (model := hub_id(options.model)) is not None:
-            text += " " + _("On the hub it would be: qchat serve {model}").format(model=model)
+            hub = _("On the hub it would be: qchat serve {model}").format(model=model)
+            text += sentence_gap() + hub
         raise UsageError(text) from None
 
 

@@ -116,7 +116,7 @@ def held(path: Path, *, named: bool, patience: float = locks.PATIENCE) -> Iterat
     except OSError as error:
         lock.release()
         text = _("Can't write {file}, which says what runs: {why}.")
-        raise EngineError(text.format(file=path, why=error.strerror)) from error
+        raise EngineError(text.format(file=path, why=_(error.strerror))) from error
     server_lock = ServerLock(lock, record or {})
     try:
         yield server_lock

@@ -133,7 +133,7 @@ class ServerRegistry:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
         except OSError as error:
             text = _("Can't create the log {file}: {reason}.")
-            raise UsageError(text.format(file=path, reason=error.strerror)) from error
+            raise UsageError(text.format(file=path, reason=_(error.strerror))) from error
         return path
 
     def bound_log(self, name: str, max_bytes: int) -> bool:
@@ -183,7 +183,7 @@ class ServerRegistry:
             replace_file(path, json.dumps(asdict(record)).encode())
         except OSError as error:
             text = _("Can't write {file}, which says what runs: {why}. Mend that and start again.")
-            raise EngineError(text.format(file=path, why=error.strerror)) from error
+            raise EngineError(text.format(file=path, why=_(error.strerror))) from error
 
     def read(self, name: str) -> ServerRecord | None:
         """Return the record of the server `name`, where it is lost or damaged from what the running
@@ -233,7 +233,7 @@ class ServerRegistry:
             self.file(name).unlink(missing_ok=True)
         except OSError as error:
             text = _("Can't remove {file}: {why}.")
-            raise EngineError(text.format(file=self.file(name), why=error.strerror)) from error
+            raise EngineError(text.format(file=self.file(name), why=_(error.strerror))) from error
 
     def all(self) -> list[ServerRecord]:
         """Return the records of all servers, sorted by name. The locks decide what runs: a server

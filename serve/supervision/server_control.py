@@ -44,5 +44,5 @@ def send(request: ControlRequest, path: Path, notify: Callable[[int], object]) -
         replace_file(path, json.dumps(asdict(request)).encode())
     except OSError as error:
         text = _("Can't write {file}, which tells the server what to do: {why}.")
-        raise EngineError(text.format(file=path, why=error.strerror)) from error
+        raise EngineError(text.format(file=path, why=_(error.strerror))) from error
     notify(SIGNAL)

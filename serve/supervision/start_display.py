@@ -5,6 +5,7 @@ from typing import TextIO
 
 import click
 
+from ...cells import pad, width
 from ...i18n import _
 from ...sanitize import one_line
 from .phases import Phase, Step, downloaded, title
@@ -35,12 +36,12 @@ class Display:
             return
         text = f"[{time.monotonic() - self._started:4.0f} s] {title(step.phase)}"
         if step.detail:
-            text += f" ({one_line(step.detail)})"
+            text += _(" ({detail})").format(detail=one_line(step.detail))
         if self._is_terminal and not is_new:
-            text = "\r" + text.ljust(self._width)
+            text = "\r" + pad(text, self._width)
         elif self._is_terminal and self._width:
             text = "\n" + text
-        self._width = len(text.strip("\r\n"))
+        self._width = width(text.strip("\r\n"))
         click.echo(text, file=self._stream, nl=not self._is_terminal)
 
     def end(self) -> None:

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from ...errors import sentence
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ..planning.plan import ServePlan
 
 _SHUTDOWN_LINE = "API server: shutdown triggered"
@@ -28,8 +28,8 @@ def failure_message(
     message = text.format(model=plan.served_name, cause=cause, n=restarts + 1)
     command = suggested_command(plan, log_text)
     if command:
-        message += " " + _("Try: {command}").format(command=command)
-    return message + " " + _("Its log: qchat logs {name}").format(name=plan.name)
+        message += sentence_gap() + _("Try: {command}").format(command=command)
+    return message + sentence_gap() + _("Its log: qchat logs {name}").format(name=plan.name)
 
 
 def suggested_command(plan: ServePlan, log_text: str) -> str | None:

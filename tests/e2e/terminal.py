@@ -26,10 +26,11 @@ class Terminal:
         command = ["tmux", "-S", str(self._socket), "-f", "/dev/null", *args]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def start(self, *args: str) -> None:
+    def start(self, *args: str, **variables: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "QCHAT_"))}
         environ = ["env", "-i", *(f"{k}={v}" for k, v in clean.items() if k != "TMUX")]
         command = [*environ, f"QCHAT_HOME={self._home}", "TERM=screen-256color"]
+        command += [f"{name}={value}" for name, value in variables.items()]
         command += [sys.executable, "-c", ENTRY, "tui", *args]
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", *command)
 

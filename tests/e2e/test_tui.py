@@ -1,6 +1,7 @@
 """`qchat tui` in a real terminal: tmux, a server, and a kill in mid-stream."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -35,6 +36,29 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
         assert "w60" in screen
         terminal.keys("again", "Enter")
         terminal.wait_for("echo: again")
+        terminal.keys("C-q")
+        terminal.gone()
+
+
+def test_the_chat_in_chinese(terminal: Terminal) -> None:
+    with running() as server:
+        terminal.start("--base-url", server.url, QCHAT_LANG="zh", LC_ALL="C.UTF-8")
+        terminal.wait_for("回车：发送")
+        terminal.keys("hello", "Enter")
+        terminal.wait_for("echo: hello")
+        for key, words in (
+            ("F1", "按键和命令"),
+            ("F3", "此对话的参数"),
+            ("F4", "系统提示词"),
+            ("F7", "服务和模型"),
+            ("C-p", "搜索操作和对话"),
+        ):
+            terminal.keys(key)
+            screen = terminal.wait_for(words)
+            english = re.findall(r"\b(?:the|and|with|this|Enter)\b", screen)
+            assert english == [], screen
+            terminal.keys("Escape")
+            terminal.wait_until_gone(words)
         terminal.keys("C-q")
         terminal.gone()
 

@@ -18,18 +18,18 @@ _PIPE = "{command} | qchat batch - -o {{stem}}.results.jsonl"
 
 # First bytes, what the file is, and how to convert it.
 _TYPES = (
-    (b"SQLite format 3\0", "SQLite database", _SQLITE),
-    (b"Obj\x01", "Avro file", "fastavro {path} > {stem}.jsonl"),
-    (b"ORC", "ORC file", _PANDAS.format(reader="read_orc")),
-    (b"\x89HDF", "HDF5 file", _PANDAS.format(reader="read_hdf")),
-    (b"\x80\x04\x95", "Python pickle", _PANDAS.format(reader="read_pickle")),
-    (b"FEA1", "Feather file of version 1", _PANDAS.format(reader="read_feather")),
-    (b"\x93NUMPY", "NumPy array", _NUMPY),
-    (b"%PDF", "PDF document", "pdftotext {path} {stem}.txt"),
-    (b"\xd0\xcf\x11\xe0", "Excel file of the old format", _OFFICE),
-    (b"7z\xbc\xaf\x27\x1c", "7-Zip archive", _PIPE.format(command="7z x -so {path}")),
-    (b"Rar!", "RAR archive", _PIPE.format(command="unrar p -inul {path}")),
-    (b"\x04\x22\x4d\x18", "LZ4 file", _PIPE.format(command="lz4 -dc {path}")),
+    (b"SQLite format 3\0", _("SQLite database"), _SQLITE),
+    (b"Obj\x01", _("Avro file"), "fastavro {path} > {stem}.jsonl"),
+    (b"ORC", _("ORC file"), _PANDAS.format(reader="read_orc")),
+    (b"\x89HDF", _("HDF5 file"), _PANDAS.format(reader="read_hdf")),
+    (b"\x80\x04\x95", _("Python pickle"), _PANDAS.format(reader="read_pickle")),
+    (b"FEA1", _("Feather file of version 1"), _PANDAS.format(reader="read_feather")),
+    (b"\x93NUMPY", _("NumPy array"), _NUMPY),
+    (b"%PDF", _("PDF document"), "pdftotext {path} {stem}.txt"),
+    (b"\xd0\xcf\x11\xe0", _("Excel file of the old format"), _OFFICE),
+    (b"7z\xbc\xaf\x27\x1c", _("7-Zip archive"), _PIPE.format(command="7z x -so {path}")),
+    (b"Rar!", _("RAR archive"), _PIPE.format(command="unrar p -inul {path}")),
+    (b"\x04\x22\x4d\x18", _("LZ4 file"), _PIPE.format(command="lz4 -dc {path}")),
 )
 
 
@@ -37,11 +37,11 @@ def describe_foreign(head: bytes, name: str, stem: str) -> str | None:
     """Return a sentence about a file that begins with `head` if it can't be read; else None."""
     if head.startswith(b"PK\x03\x04"):
         if b"xl/" in head or name.lower().endswith((".xlsx", ".xlsm")):
-            kind, command = "Excel file", _OFFICE
+            kind, command = _("Excel file"), _OFFICE
         else:
-            kind, command = "ZIP archive", _PIPE.format(command="unzip -p {path}")
+            kind, command = _("ZIP archive"), _PIPE.format(command="unzip -p {path}")
     elif head[257:262] == b"ustar":
-        kind, command = "tar archive", "tar -xf {path}"
+        kind, command = _("tar archive"), "tar -xf {path}"
     else:
         matches = [entry for entry in _TYPES if head.startswith(entry[0])]
         if not matches:

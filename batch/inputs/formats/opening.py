@@ -67,7 +67,7 @@ def open_records(
             source = _source(file, location, encoding, index, next_line, stack)
         except UnreadableInputError as error:
             text = _("{path} can't be read: {reason}.")
-            raise UsageError(text.format(path=location, reason=error.strerror)) from None
+            raise UsageError(text.format(path=location, reason=_(error.strerror))) from None
         yield source
 
 
@@ -139,7 +139,7 @@ def _open(location: Location) -> io.BufferedReader:
         raise UsageError(text.format(path=name)) from None
     except OSError as error:
         text = _("{path} can't be read: {reason}.")
-        raise UsageError(text.format(path=name, reason=error.strerror)) from None
+        raise UsageError(text.format(path=name, reason=_(error.strerror))) from None
     return file
 
 

@@ -21,7 +21,7 @@ class IdleGpus:
     @property
     def note(self) -> str:
         """``GPU 0, 2: in use by other processes (…)``."""
-        return f"{labels(self.gpus)}: {self.reason}"
+        return _("{gpus}: {reason}").format(gpus=labels(self.gpus), reason=self.reason)
 
 
 def kinds(gpus: Sequence[Gpu]) -> list[list[Gpu]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ..machine.hardware import Gpu, Machine
 from ..models.kv_cache import BLOCK, IN_FLIGHT, IN_FLIGHT_LARGE
 from .fit_types import Fit, FitRequest
@@ -164,7 +164,7 @@ def _refusal(fit: Fit, tokens: int, request: FitRequest) -> str | None:
         )
         text = text.format(model=fit.name, limit=fit.limit, requested=request.context)
         if yarn is not None and request.context <= yarn.context:
-            text += " " + _("--yarn allows {n:,}.").format(n=yarn.context)
+            text += sentence_gap() + _("--yarn allows {n:,}.").format(n=yarn.context)
         return text
     min_context = request.context or min(LEAST_CONTEXT, fit.limit)
     needed = fit.weights_mib + fit.reserve_mib

@@ -8,6 +8,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 
+from ...i18n import _
+
 _CHUNK = 1 << 16  # bytes
 
 
@@ -50,7 +52,7 @@ def download(
     failure, an error status, and a content of more than `max_bytes`.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadError(f"not an http(s) address: {url}")
+        raise DownloadError(_("not an http(s) address: {url}").format(url=url))
     deadline = time.monotonic() + seconds
     try:
         request = urllib.request.Request(url)  # noqa: S310  (the scheme is checked)
@@ -68,9 +70,10 @@ def download(
             while chunk := answer.read1(_CHUNK):
                 content += chunk
                 if len(content) > max_bytes:
-                    raise DownloadError(f"more than {max_bytes:,} bytes")
+                    text = _("more than {n:,} bytes")
+                    raise DownloadError(text.format(n=max_bytes))
                 if time.monotonic() > deadline:
-                    raise DownloadError("timed out")
+                    raise DownloadError(_("timed out"))
     except urllib.error.HTTPError as error:
         raise DownloadError(f"HTTP {error.code}", error.code) from error
     except (urllib.error.URLError, http.client.HTTPException, ValueError) as error:

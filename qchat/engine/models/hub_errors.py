@@ -7,7 +7,7 @@ each wrap it in their own.
 import os
 from collections.abc import Mapping
 
-from ...i18n import _
+from ...i18n import _, sentence_gap
 
 MIRROR = "https://hf-mirror.com"
 """A public mirror of Hugging Face's hub, as an example."""
@@ -64,7 +64,7 @@ def explain_hub_error(
     else:
         return None
     message = message.format(hub=hub, model=model, page=f"{_HUGGING_FACE}/{model}")
-    return f"{message} {elsewhere}".rstrip()
+    return (message + sentence_gap() + elsewhere).rstrip()
 
 
 def _elsewhere(model: str, environ: Mapping[str, str], command: str) -> str:
@@ -82,7 +82,7 @@ def _elsewhere(model: str, environ: Mapping[str, str], command: str) -> str:
             "{model} (it needs pip install modelscope)."
         )
         places.append(text.format(command=command, model=model))
-    return " ".join([*places, _copied(model, command)])
+    return sentence_gap().join([*places, _copied(model, command)])
 
 
 def _copied(model: str, command: str) -> str:

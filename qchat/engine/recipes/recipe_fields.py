@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...i18n import _
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -38,7 +40,8 @@ class RecipeError(ValueError):
 def name(value: Any) -> str:
     """A recipe's name."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise RecipeError(f"{value!r} is not a recipe's name"[:200])
+        text = _("{name!r} is not a recipe's name")
+        raise RecipeError(text.format(name=str(value)[:160]))
     return value
 
 
@@ -47,7 +50,7 @@ def recipe_values(table: Mapping[str, Any]) -> dict[str, Any]:
     _only(table, {*_REQUIRED, *_OPTIONAL, "variants", "yarn"})
     missing = sorted(_REQUIRED.keys() - table.keys())
     if missing:
-        raise RecipeError(f"{missing[0]} is missing")
+        raise RecipeError(_("{field} is missing").format(field=missing[0]))
     return {
         field: check(field, table[field])
         for field, check in (_REQUIRED | _OPTIONAL).items()
@@ -59,7 +62,7 @@ def variant_tables(table: Mapping[str, Any], precisions: Sequence[str]) -> Mappi
     """The tables of a recipe's variants by precision."""
     variants = table.get("variants")
     if not isinstance(variants, dict) or not variants:
-        raise RecipeError("it has no variants")
+        raise RecipeError(_("it has no variants"))
     _only(variants, set(precisions))
     return variants
 
@@ -67,11 +70,11 @@ def variant_tables(table: Mapping[str, Any], precisions: Sequence[str]) -> Mappi
 def variant_values(table: Any) -> dict[str, Any]:
     """The checked arguments of a `Variant`, but for its precision."""
     if not isinstance(table, dict):
-        raise RecipeError("a variant is a table")
+        raise RecipeError(_("a variant is a table"))
     _only(table, _VARIANT.keys())
     missing = sorted({"model", "weights_mib", "most_gpus"} - table.keys())
     if missing:
-        raise RecipeError(f"{missing[0]} is missing in a variant")
+        raise RecipeError(_("{field} is missing in a variant").format(field=missing[0]))
     return {field: _VARIANT[field](field, value) for field, value in table.items()}
 
 
@@ -80,7 +83,7 @@ def yarn_values(table: Any) -> dict[str, Any] | None:
     if table is None:
         return None
     if not isinstance(table, dict) or table.keys() != {"factor", "original", "rope_theta"}:
-        raise RecipeError("yarn has a factor, original and rope_theta")
+        raise RecipeError(_("yarn has a factor, original and rope_theta"))
     return {
         "factor": _positive("factor", table["factor"]),
         "original": _integer("original", table["original"]),
@@ -91,12 +94,12 @@ def yarn_values(table: Any) -> dict[str, Any] | None:
 def _only(table: Mapping[str, Any], known: Any) -> None:
     unknown = sorted(str(key) for key in table.keys() - set(known))
     if unknown:
-        raise RecipeError(f"{unknown[0]!r} is unknown"[:200])
+        raise RecipeError(_("{key!r} is unknown").format(key=unknown[0][:180]))
 
 
 def _integer(field: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MOST:
-        raise RecipeError(f"{field} is not a positive whole number")
+        raise RecipeError(_("{field} is not a positive whole number").format(field=field))
     return value
 
 
@@ -107,14 +110,14 @@ def _count(field: str, value: Any) -> int:
 def _positive(field: str, value: Any) -> float:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     if not numeric or not math.isfinite(value) or not 0 < value < _MOST:
-        raise RecipeError(f"{field} is not a positive number")
+        raise RecipeError(_("{field} is not a positive number").format(field=field))
     return float(value)
 
 
 def _match(pattern: re.Pattern[str]) -> Any:
     def check(field: str, value: Any) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise RecipeError(f"{field} has an invalid value")
+            raise RecipeError(_("{field} has an invalid value").format(field=field))
         return value
 
     return check
@@ -123,7 +126,9 @@ def _match(pattern: re.Pattern[str]) -> Any:
 def _one_of(values: Sequence[str]) -> Any:
     def check(field: str, value: Any) -> str:
         if value not in values:
-            raise RecipeError(f"{field} is none of: {', '.join(values)}")
+            raise RecipeError(
+                _("{field} is none of: {names}").format(field=field, names=", ".join(values))
+            )
         return str(value)
 
     return check
@@ -131,24 +136,28 @@ def _one_of(values: Sequence[str]) -> Any:
 
 def _model(field: str, value: Any) -> str:
     if not isinstance(value, str) or not (value == "demo" or _MODEL.fullmatch(value)):
-        raise RecipeError(f"{field} is not an id on the model hub, such as Qwen/Qwen3-8B")
+        raise RecipeError(
+            _("{field} is not an id on the model hub, such as Qwen/Qwen3-8B").format(field=field)
+        )
     return value
 
 
 def _capability(field: str, value: Any) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
-        raise RecipeError(f"{field} is not a pair of numbers")
+        raise RecipeError(_("{field} is not a pair of numbers").format(field=field))
     return _integer(field, value[0]), _count(field, value[1])
 
 
 def _options(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
-        raise RecipeError(f"{field} is not a table")
+        raise RecipeError(_("{field} is not a table").format(field=field))
     for option, setting in value.items():
         if option not in OPTIONS:
-            raise RecipeError(f"the option {option!r} may not stand in a recipe"[:200])
+            text = _("the option {option!r} may not stand in a recipe")
+            raise RecipeError(text.format(option=str(option)[:160]))
         if not isinstance(setting, str) or not _VALUE.fullmatch(setting):
-            raise RecipeError(f"the option {option!r} has an invalid value")
+            text = _("the option {option!r} has an invalid value")
+            raise RecipeError(text.format(option=option))
     return tuple(value.items())
 
 

@@ -81,7 +81,7 @@ def update_recipes(source: str, paths: Paths, today: datetime.date) -> RecipeUpd
         files.replace_file(file, data)
     except OSError as error:
         text = _("Can't write {file}: {reason}.")
-        raise UsageError(text.format(file=file, reason=error.strerror)) from error
+        raise UsageError(text.format(file=file, reason=_(error.strerror))) from error
     return RecipeUpdate(file, recipes, tuple(content.skipped))
 
 
@@ -95,7 +95,7 @@ def remove_update(paths: Paths) -> bool:
         return False
     except OSError as error:
         text = _("Can't remove {file}: {reason}.")
-        raise UsageError(text.format(file=file, reason=error.strerror)) from error
+        raise UsageError(text.format(file=file, reason=_(error.strerror))) from error
     return True
 
 

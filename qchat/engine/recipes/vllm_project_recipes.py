@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ...i18n import _
 from .catalog import bundled_recipes
 from .recipe_fields import OPTIONS, RecipeError
 from .recipe_types import Precision, Recipe, Variant
@@ -36,7 +37,7 @@ def convert(document: Any, source: str) -> dict[str, Any]:
     """
     model, meta = _table(document, "model"), _table(document, "meta")
     if "text" not in _list(meta.get("tasks")):
-        raise NotTextError("not a model for text")
+        raise NotTextError(_("not a model for text"))
     model_id = str(model.get("model_id"))
     name = model_id.rpartition("/")[2]
     known = next((one for one in bundled_recipes() if one.name.lower() == name.lower()), None)
@@ -95,7 +96,7 @@ def _variants(document: Any, model_id: str, known: Recipe | None) -> dict[str, A
             continue
         variants[precision] = _variant(variant, str(variant.get("model_id") or model_id), known)
     if not variants:
-        raise RecipeError("no weights in a precision that is known here")
+        raise RecipeError(_("no weights in a precision that is known here"))
     if known is not None:  # what the source does not mention stays
         for precision, variant in known.variants.items():
             variants.setdefault(precision.value, _known_variant(variant))
@@ -180,4 +181,4 @@ def _billions(text: Any) -> float:
     try:
         return float(match[1]) * _UNITS[match[2]] if match else 1.0
     except ValueError as error:
-        raise RecipeError(f"no number of parameters: {text}") from error
+        raise RecipeError(_("no number of parameters: {text}").format(text=text)) from error

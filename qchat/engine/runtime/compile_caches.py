@@ -62,7 +62,7 @@ def _made(folder: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         text = _("Can't make the folder {folder} for compiled code: {reason}.")
-        raise UsageError(text.format(folder=folder, reason=error.strerror)) from error
+        raise UsageError(text.format(folder=folder, reason=_(error.strerror))) from error
     return folder
 
 

@@ -32,7 +32,7 @@ from typing import Any
 
 from ... import lifeline
 from ...errors import EngineError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ..machine.hardware import cores as usable_cores
 from . import compile_caches
 from .vllm_entry_points import Use, load_front_end
@@ -83,7 +83,7 @@ def check_version(installed: InstalledVllm, use: Use) -> str | None:
     check = check_unless_tested(installed.version, use)
     if check.problem is not None:
         hint = _cpu_hint() if installed.cpu else _gpu_hint()
-        raise EngineError(f"{check.problem} {hint}")
+        raise EngineError(check.problem + sentence_gap() + hint)
     return check.warning
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...errors import EngineError
-from ...i18n import _
+from ...i18n import _, sentence_gap
 from ...settings import Settings
 from ..actions.keymap import Keymap
 from ..servers.monitor import ServerMonitor
@@ -125,7 +125,7 @@ class ServerActions:
         self._settings_actions.connect(endpoint, None)
         if self._conversation.unanswered:
             key = self._keymap.shown("retry")
-            text += " " + _("{key} sends the last question again.").format(key=key)
+            text += sentence_gap() + _("{key} sends the last question again.").format(key=key)
         self._window.say(text, seconds=8)
 
     def _endpoint(self, url: str) -> Endpoint:

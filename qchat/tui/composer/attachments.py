@@ -45,7 +45,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> UsageError:
-    return UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=error.strerror))
+    return UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=_(error.strerror)))
 
 
 def format_size(count: int) -> str:
@@ -76,7 +76,7 @@ def resolve_path(path: str) -> Path:
     try:
         return Path.cwd() / Path(path).expanduser()
     except (OSError, RuntimeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else str(e).rstrip(".")
+        reason = _(e.strerror) if isinstance(e, OSError) else str(e).rstrip(".。")
         raise UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=reason)) from e
 
 

@@ -72,7 +72,7 @@ def run_editor(text: str, editor: list[str]) -> str:
             out.write(data)
     except OSError as e:
         template = _("Can't create a file for the editor: {why}.")
-        raise UsageError(template.format(why=e.strerror)) from e
+        raise UsageError(template.format(why=_(e.strerror))) from e
     try:
         _run([*editor, str(file)])
     except UsageError as e:
@@ -91,7 +91,7 @@ def _run(arguments: list[str]) -> None:
         code = subprocess.run(arguments, check=False).returncode
     except OSError as e:
         text = _("Can't start the editor {name}: {why}. The text is unchanged.")
-        raise UsageError(text.format(name=arguments[0], why=e.strerror)) from e
+        raise UsageError(text.format(name=arguments[0], why=_(e.strerror))) from e
     if code:
         text = _("The editor {name} failed with exit code {code}; the text is unchanged.")
         raise UsageError(text.format(name=arguments[0], code=code))
@@ -109,7 +109,7 @@ def _read(file: Path) -> str:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) else _("it is not UTF-8")
+        why = _(e.strerror) if isinstance(e, OSError) else _("it is not UTF-8")
         template = _("Can't read the edited file {file} ({why}); the text is unchanged.")
         raise UsageError(template.format(file=file, why=why)) from e
     # Editors add a final newline.

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from ...cells import pad, visible_width
 from ...i18n import _
 from ...sanitize import one_line
 from ..transcript.answer_stats import tokens_per_second
@@ -42,11 +43,11 @@ class AnswerInfo(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield a line per row."""
-        width = min(max(len(name) for name, _value in self.rows), _MAX_NAME) + 2
+        width = min(max(visible_width(name) for name, _value in self.rows), _MAX_NAME) + 2
         with VerticalScroll() as box:
             box.border_title = Content(_("This answer"))
             for name, value in self.rows:
-                line = Content.styled(name.ljust(width), "$text-muted") + Content(value)
+                line = Content.styled(pad(name, width), "$text-muted") + Content(value)
                 yield Static(line, markup=False)
 
 
@@ -74,7 +75,9 @@ def _state(answer: "StoredMessage") -> str:
         "error": _("failed"),
         "complete": _("complete"),
     }[answer.state.value]
-    return f"{state} ({answer.finish_reason})" if answer.finish_reason else state
+    if not answer.finish_reason:
+        return state
+    return _("{state} ({reason})").format(state=state, reason=answer.finish_reason)
 
 
 def _parameters(request: Any) -> "Iterator[Row]":

@@ -173,7 +173,9 @@ class ParametersScreen(ModalScreen[None]):
     def _show_description(self, event: events.DescendantFocus) -> None:
         if isinstance(event.widget, ParameterInput):
             name = event.widget.parameter
-            text = f"{parameters.about(name)} ({parameters.allowed(name)})"
+            text = _("{about} ({allowed})").format(
+                about=parameters.about(name), allowed=parameters.allowed(name)
+            )
             keys = _("↑↓: move · Ctrl+R: reset this · F8: reset all · Esc: close")
             if name in _CHOICES:
                 keys = _("←→: choose · ↑↓: move · Ctrl+R: reset this · F8: reset all · Esc: close")

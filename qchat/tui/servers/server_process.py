@@ -56,7 +56,7 @@ class ServerProcess:
             )
         except OSError as e:
             text = _("Can't start qchat serve: {why}.")
-            raise EngineError(text.format(why=e.strerror)) from e
+            raise EngineError(text.format(why=_(e.strerror))) from e
 
     @property
     def seconds(self) -> float:

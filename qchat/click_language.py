@@ -1,0 +1,21 @@
+"""Click's own words (Usage, Options, errors, …) in the language of the process.
+
+Click takes `gettext` and `ngettext` by name when it is imported, and these follow the locale alone
+and know no catalogue of qchat's. So the names in click's modules are replaced; there is no other
+way in. Where click has no such names any more, its words stay English.
+"""
+
+import sys
+
+from . import i18n
+
+
+def install() -> None:
+    """Replace the translation of click's modules; English needs none."""
+    if i18n.language() == i18n.ENGLISH:
+        return
+    for name, module in list(sys.modules.items()):
+        if name.startswith("click."):
+            for attribute, function in (("_", i18n._), ("ngettext", i18n.plural)):
+                if attribute in vars(module):
+                    setattr(module, attribute, function)

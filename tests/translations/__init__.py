@@ -1,0 +1,1 @@
+"""The catalogue of translations: `make messages` updates it, the tests hold it whole."""
