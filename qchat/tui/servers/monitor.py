@@ -109,6 +109,7 @@ class ServerMonitor:
         if endpoint == self._endpoint:
             return
         self.result = self._unreachable_since = None
+        self.batches = ()
         self._first_result.clear()
         if self._prober is not None and self._probing:
             self._prober.cancel()  # `_probe` closes it
