@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...i18n import _
 from ...json_types import JsonObject
 from ..request import CHAT, COMPLETIONS, Outcome, Request
-from .live_traffic import POLL_SECONDS, PRIORITY, LiveTraffic
+from .live_traffic import PLAIN_POLL_SECONDS, POLL_SECONDS, PRIORITY, LiveTraffic
 from .metrics import LIVE_FAMILIES, QUEUE_FAMILIES, ServerLoad
 
 ReadFigures = Callable[[Sequence[str]], Awaitable[ServerLoad | None]]
@@ -41,7 +41,8 @@ class LiveWatch:
                 )
                 self.report(text.format(url=self.url, n=self.traffic.in_flight))
             self._was_blind = self._was_blind or self.traffic.is_blind
-            await asyncio.sleep(POLL_SECONDS)
+            is_counted = load is not None and load.live_running is not None
+            await asyncio.sleep(POLL_SECONDS if is_counted else PLAIN_POLL_SECONDS)
 
 
 class PriorityField:

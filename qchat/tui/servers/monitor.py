@@ -75,9 +75,9 @@ class ServerMonitor:
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
+            await self._look_for_batches()
             if not self._is_busy() or not self.reachable:
                 await self._probe()
-            await self._look_for_batches()
             pause = _REACHABLE_PAUSE
             if not self.reachable:
                 pause = _UNREACHABLE_PAUSES[min(self._failures, len(_UNREACHABLE_PAUSES) - 1)]
