@@ -7,7 +7,6 @@ from qchat.sampling import Sampling
 from qchat.settings import Paths
 from tests import faults
 
-from .chat_app import toasts
 from .settings_chat import chat
 from .waiting import wait_until
 
@@ -23,10 +22,10 @@ async def test_a_batch_is_told_with_how_to_pause_it(tmp_path: Path) -> None:
         entry.write({**about, "servers": {server.base_url: 4}, "is_yielding": True})
         elsewhere.write({**about, "servers": {"http://127.0.0.1:9/v1": 4}})
         with chat(tmp_path, server.base_url, Sampling()) as app:
+            told: list[str] = []
+            app.say = lambda text, **_more: told.append(text)  # type: ignore[method-assign]
             async with app.run_test(size=(160, 24)):
-                pause = "qchat batch --pause /data/out.jsonl"
-                await wait_until(lambda: pause in toasts(app))
-                assert len(app.parts.monitor.batches) == 1
+                await wait_until(lambda: len(app.parts.monitor.batches) == 1)
                 await wait_until(
                     lambda: "batch 3/1,200" in [part.text for part in app.parts.status_line.parts]
                 )
@@ -35,4 +34,5 @@ async def test_a_batch_is_told_with_how_to_pause_it(tmp_path: Path) -> None:
                 await wait_until(
                     lambda: "batch 9/1,200" in [part.text for part in app.parts.status_line.parts]
                 )
-                assert toasts(app).count("A batch runs beside") <= 1
+                [once] = [text for text in told if "A batch runs beside" in text]
+                assert "qchat batch --pause /data/out.jsonl" in once
