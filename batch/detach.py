@@ -51,7 +51,7 @@ def detach(arguments: Sequence[str], lock: Path, results: Path, log: Path) -> Ex
     text = _(
         "Running in the background as PID {pid}; you can close this terminal.\n"
         "  status:  qchat batch --status {results}\n"
-        "  stop:    kill {pid}\n"
+        "  pause:   qchat batch --pause {results}\n"
         "  log:     {log}"
     )
     name = shlex.quote(str(results))

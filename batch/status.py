@@ -154,6 +154,8 @@ def _rates(progress: Mapping[str, Any]) -> str:
         tokens=progress["completion_tokens_per_second"],
         n=progress["in_flight"],
     )
+    if any((state.get("yielding") or {}).get("is_live") for state in progress.get("servers", ())):
+        line += ", " + _("yielding to live requests")
     if progress.get("eta_seconds") is not None:
         line += ", " + _("ETA {time}").format(time=duration(progress["eta_seconds"]))
     return line

@@ -22,6 +22,9 @@ POLL_SECONDS = 0.1
 """Seconds between two looks at a server: a live request waits for so long, at most, until a batch
 makes room for it."""
 
+PLAIN_POLL_SECONDS = 0.25
+"""The same for a server without figures of live requests, whose log gets a line for each look."""
+
 PRIORITY = 10
 """What a request carries as vLLM's `priority`, where its scheduler has priorities: requests without
 one have 0, and smaller numbers go first."""

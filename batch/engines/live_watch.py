@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from ...i18n import _
 from ...json_types import JsonObject
 from ..request import CHAT, COMPLETIONS, Outcome, Request
-from .live_traffic import POLL_SECONDS, PRIORITY, LiveTraffic
+from .live_traffic import PLAIN_POLL_SECONDS, POLL_SECONDS, PRIORITY, LiveTraffic
 from .metrics import LIVE_FAMILIES, QUEUE_FAMILIES, ServerLoad
 
 ReadFigures = Callable[[Sequence[str]], Awaitable[ServerLoad | None]]
+
+
+_BLIND_LOOKS = 8  # in vain at the start, after which a person is told
+_SEEN = 1 << 60
 
 
 @dataclass(slots=True)
@@ -23,7 +27,7 @@ class LiveWatch:
     report: Callable[[str], None] | None
     url: str
     _families: tuple[str, ...] = (*LIVE_FAMILIES, *QUEUE_FAMILIES)
-    _was_blind: bool = False
+    _blind_looks: int = 0  # without any figure so far; `_SEEN` once there was one
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Look until cancelled; call `changed` when live requests have come or gone."""
@@ -34,14 +38,15 @@ class LiveWatch:
                 self._families = LIVE_FAMILIES
             if self.traffic.observe(load, max(before, self.count())):
                 changed()
-            if self.traffic.is_blind and not self._was_blind and self.report is not None:
+            self._blind_looks = self._blind_looks + 1 if self.traffic.is_blind else _SEEN
+            if self._blind_looks == _BLIND_LOOKS and self.report is not None:
                 text = _(
                     "{url} publishes no load (/metrics), so live requests can't be noticed: at "
                     "most {n} requests are in flight all the time."
                 )
                 self.report(text.format(url=self.url, n=self.traffic.in_flight))
-            self._was_blind = self._was_blind or self.traffic.is_blind
-            await asyncio.sleep(POLL_SECONDS)
+            is_counted = load is not None and load.live_running is not None
+            await asyncio.sleep(POLL_SECONDS if is_counted else PLAIN_POLL_SECONDS)
 
 
 class PriorityField:

@@ -10,8 +10,9 @@ from .collecting import collected
 from .optional_value import OptionalValue
 
 DEFAULT_IN_FLIGHT = 4
-"""Requests of a batch with ``--low-priority`` in flight beside live ones. Measured by
-tests/bench/polite.py: with 4 the p95 TTFT of live requests is 1.3 times that without a batch."""
+"""Requests of a batch with ``--low-priority`` in flight beside live ones. In a trial with the demo
+model on two CPU cores, 4 gave live requests 1.3 times the p95 TTFT that they had alone, 8 gave 1.9
+and 64 gave 5.4 times; tests/bench/polite.py measures it."""
 
 ENGINES = ("auto", "offline", "http")
 

@@ -7,9 +7,11 @@ import contextvars
 import logging
 import re
 
+from ...api.priority import LIVE_RUNNING
 from ...sanitize import one_line
 
 _LOGGER = "uvicorn.access"
+_LOOK = f"={LIVE_RUNNING}"
 # Two plain patterns: one for all of it takes time that grows with the square of a hostile path.
 _PARAMETER = re.compile(r"([?&;])([^?&;=#\s]*)=[^&;#\s]*")
 _SECRET = re.compile(r"(?i)key|token|secret|password|authorization")
@@ -30,7 +32,10 @@ def set_owner(name: str) -> None:
 
 
 class AccessLogFilter(logging.Filter):
-    """Changes uvicorn's records (client, method, path, version, status) and keeps all of them."""
+    """Changes uvicorn's records (client, method, path, version, status).
+
+    All are kept but those of a polite batch's looks for live requests, ten a second.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Put the owner behind the client's address, and mask keys in the query."""
@@ -41,6 +46,7 @@ class AccessLogFilter(logging.Filter):
             if owner:
                 client = f"{client} [{one_line(owner)}]"
             record.args = (client, method, mask(str(path)), version, status)
+            return not (status == 200 and str(path).startswith("/metrics?") and _LOOK in str(path))
         return True
 
 

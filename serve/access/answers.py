@@ -25,6 +25,16 @@ async def send_json(
     await send({"type": "http.response.body", "body": b"" if is_head else body})
 
 
+async def send_text(send: Send, text: bytes) -> None:
+    """Send text in Prometheus's format as a whole response."""
+    headers = [
+        (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
+        (b"content-length", str(len(text)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
 class Rewriter:
     """A ``send`` that gives `change` the status and the whole body, and sends what it returns.
 

@@ -57,6 +57,14 @@ def prometheus_text(accounts: Accounts, query: bytes = b"") -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def live_text(accounts: Accounts, query: bytes) -> bytes | None:
+    """Return the figures of live requests, where `query` chooses nothing else; None elsewhere."""
+    chosen = parse_qs(query.decode("latin-1")).get("name[]")
+    if not chosen or not {LIVE_RUNNING, LIVE_TOTAL}.issuperset(chosen):
+        return None
+    return prometheus_text(accounts, query)
+
+
 def _sorted(accounts: Accounts) -> Iterator[tuple[str, KeyCounters]]:
     return iter(sorted(accounts.keys.items()))
 

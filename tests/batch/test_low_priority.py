@@ -13,6 +13,7 @@ import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.live_traffic import QUIET_SECONDS, LiveTraffic
+from qchat.batch.engines.live_watch import LiveWatch
 from qchat.batch.engines.metrics import ServerLoad, parse_load
 
 from qchat.api.endpoint import Endpoint
@@ -274,3 +275,17 @@ def test_the_option_takes_a_number_only_after_an_equals_sign(
     assert batch("--low-priority", "in.jsonl", "--base-url", server.url, "-o", "b.jsonl") == 0
     assert batch("in.jsonl", "--low-priority=none", "--base-url", server.url) == 2
     assert "must be a number from 1 on" in capfd.readouterr().err
+
+
+async def test_a_server_without_figures_is_told_once(server: faults.Running) -> None:
+    messages: list[str] = []
+
+    async def read(_families: object) -> None:
+        return None
+
+    watch = LiveWatch(LiveTraffic(3), lambda: 0, read, messages.append, "http://gpu1")
+    watching = asyncio.create_task(watch.run(lambda: None))
+    await wait_for(lambda: messages)
+    await asyncio.sleep(0.6)
+    watching.cancel()
+    assert len(messages) == 1 and "at most 3 requests" in messages[0]

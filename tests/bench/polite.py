@@ -1,16 +1,17 @@
 """What live requests feel of a batch beside them: `qchat batch --low-priority`.
 
-    python -m tests.bench.polite [ROUNDS] [SECONDS] [N] [plain|impolite]
+    python -m tests.bench.polite [ROUNDS] [SECONDS] [N] [plain|impolite] [URL]
 
-A server with the demo model, behind the access layer of `qchat serve`. Four clients ask it for
-streamed answers of 64 tokens, each as soon as it has its last one; in turn without a batch and
-beside one that has been running alone before. The figure is the median, over the rounds, of the
-p95 time to first token beside the batch over that without. `plain` is a vLLM without the access
-layer, whose live requests the batch tells by vLLM's own metrics; `impolite` a batch that does not
-yield. The rows a second, beside live requests and alone, are printed.
+A server with the demo model, behind the access layer of `qchat serve`, or the one at URL. Four
+clients ask it for streamed answers of 64 tokens, each as soon as it has its last one; in turn
+without a batch and beside one that has been running alone before. The figure is the median, over
+the rounds, of the p95 time to first token beside the batch over that without. `plain` is a vLLM
+without the access layer, whose live requests the batch tells by vLLM's own metrics; `impolite` a
+batch that does not yield. The rows a second, beside live requests and alone, are printed.
 """
 
 import asyncio
+import contextlib
 import json
 import statistics
 import subprocess
@@ -138,7 +139,10 @@ def main(rounds: int, seconds: float, allowed: int | None, *kinds: str) -> int:
             for number in range(50_000):
                 row = request(f"{PROMPTS[number % len(PROMPTS)]} {number}", ROW_TOKENS)
                 file.write(json.dumps({**row, "model": None}).replace('"model": null, ', "") + "\n")
-        with server(folder / "vllm.log", **rules) as url:
+        urls = [kind for kind in kinds if kind.startswith("http")]
+        with (
+            contextlib.nullcontext(urls[0]) if urls else server(folder / "vllm.log", **rules) as url
+        ):
             asyncio.run(live(url, 3))
             for number in range(rounds):
                 alone = asyncio.run(live(url, seconds))

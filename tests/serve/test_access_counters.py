@@ -15,7 +15,7 @@ from qchat.serve.access.layer import Access
 
 from tests import tools
 
-from .asgi import KEY
+from .asgi import KEY, http
 from .asgi_traffic import CHAT, EVENTS, JSON, Application, Reply, get, guard, post, replies, send
 
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -94,6 +94,17 @@ class TestMetrics:
         await task
         assert access.accounts.counters("").running == 0
 
+    def test_a_batch_s_looks_are_not_logged(self) -> None:
+        def is_logged(path: str, status: int = 200) -> bool:
+            arguments = ("127.0.0.1:5", "GET", path, "1.1", status)
+            record = logging.LogRecord("uvicorn.access", 20, "", 0, "%s %s %s %s", arguments, None)
+            return access_log.AccessLogFilter().filter(record)
+
+        look = "/metrics?name%5B%5D=qchat_live_requests_running"
+        assert not is_logged(look)
+        assert is_logged(look, 401) and is_logged("/metrics")
+        assert is_logged("/v1/models?a=qchat_live_requests_running")
+
     async def test_requests_that_yield_are_not_live(self) -> None:
         app = Application()
         app.release = asyncio.Event()
@@ -114,11 +125,25 @@ class TestMetrics:
     def test_figures_of_live_requests(self) -> None:
         access = guard(Application(), environ={})
         replies(access, post(HELLO, key=None))
-        query = b"name[]=qchat_live_requests_running&name[]=qchat_live_requests_total"
-        assert metrics(access, query=query) == {
-            "qchat_live_requests_running": 0,
-            "qchat_live_requests_total": 1,
-        }
+        figures = metrics(access)
+        assert figures["qchat_live_requests_running"] == 0
+        assert figures["qchat_live_requests_total"] == 1
+
+    def test_figures_of_live_requests_alone_cost_vllm_nothing(self) -> None:
+        app = Application()
+        access = guard(app, environ={})
+        scope, body = get("/metrics")
+        query = b"name%5B%5D=qchat_live_requests_running&name%5B%5D=qchat_live_requests_total"
+        reply = replies(access, (scope | {"query_string": query}, body))[0]
+        lines = [line for line in reply.body.decode().splitlines() if not line.startswith("#")]
+        assert reply.status == 200 and app.scopes == []
+        assert lines == ["qchat_live_requests_running 0", "qchat_live_requests_total 0"]
+
+    def test_figures_of_live_requests_need_the_key(self) -> None:
+        access = guard(Application())
+        scope = http("GET", "/metrics")
+        scope |= {"query_string": b"name[]=qchat_live_requests_running"}
+        assert replies(access, (scope, b""))[0].status == 401
 
     def test_a_choice_of_families(self) -> None:
         access = guard(Application())

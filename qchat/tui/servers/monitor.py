@@ -75,9 +75,9 @@ class ServerMonitor:
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
+            await self._look_for_batches()
             if not self._is_busy() or not self.reachable:
                 await self._probe()
-            await self._look_for_batches()
             pause = _REACHABLE_PAUSE
             if not self.reachable:
                 pause = _UNREACHABLE_PAUSES[min(self._failures, len(_UNREACHABLE_PAUSES) - 1)]
@@ -109,6 +109,7 @@ class ServerMonitor:
         if endpoint == self._endpoint:
             return
         self.result = self._unreachable_since = None
+        self.batches = ()
         self._first_result.clear()
         if self._prober is not None and self._probing:
             self._prober.cancel()  # `_probe` closes it
