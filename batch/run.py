@@ -345,7 +345,7 @@ class _Run:
                 _("Evaluating {name}").format(name=path.name),
                 partial(self._evaluator.run, path, rows),
             )
-            stats.questions = report.result.as_json()
+            stats.questions, stats.unsure = report.result.as_json(), report.unsure
             if stats.questions:
                 sink.record_questions(stats.questions)
             lines += report.lines

@@ -27,6 +27,11 @@ class EvaluationReport:
     result: EvaluationResult
     lines: tuple[str, ...]
 
+    @property
+    def unsure(self) -> int | None:
+        """How many rows are below the threshold; None without one."""
+        return None if self.result.unsure is None else len(self.result.unsure)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
