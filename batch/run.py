@@ -18,22 +18,19 @@ from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, s
 from ..i18n import _
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
-from .answer_plan import MakePlan
 from .background import WorkCounter, run_in_thread
 from .engines.dedup import DedupEngine, is_repeatable
-from .engines.engine import Engine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
-from .evaluation.evaluate import RunRows
 from .evaluation.stage import Evaluator
+from .finishing import Finisher
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
-from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
 from .inputs.samples import first_samples, split_key, with_samples
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.appender import DiskTroubleError, disk_error
+from .journal.appender import DiskTroubleError
 from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
@@ -43,8 +40,6 @@ from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
-from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
-from .outputs.export import TableOptions, export_table
 from .planning import notes, planner
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
@@ -55,7 +50,6 @@ from .run_logs import new_log
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .runner import BatchRunner
-from .verification import sample_rows, verify
 
 T = TypeVar("T")
 
@@ -208,17 +202,19 @@ class _Run:
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
         make_plan = planner(self._defaults, selection, sink)
+        finisher = self._finisher(sink)
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
             if self._job.evaluation.verify is not None and selection.make_engine is not None:
                 with self._display.phase(_("Starting vLLM ...")):
                     await selection.engine.start()
-            lines = await self._evaluate(sink, scan, stats, selection.engine, make_plan)
-            await self._write_table(sink)
-            if self._job.json:
-                self._display.finish(stats)
-            self._say_all(lines)
+            if finisher is not None:
+                lines = await finisher.evaluate(scan, stats, selection.engine, make_plan)
+                await finisher.write_table()
+                if self._job.json:
+                    self._display.finish(stats)
+                self._say_all(lines)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -260,11 +256,14 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
-        lines = await self._evaluate(sink, scan, stats, runner.engine, make_plan)
+        lines: Sequence[str] = ()
+        if finisher is not None:
+            lines = await finisher.evaluate(scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
         self._say_all(lines)
         record_rate(self._state, model or self._defaults.fallback_model, stats)
-        await self._write_table(sink)
+        if finisher is not None:
+            await finisher.write_table()
         if self._job.dedup:
             messages.show_dedup(stats)
         messages.show_results(stats)
@@ -311,59 +310,20 @@ class _Run:
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
 
-    async def _write_table(self, sink: Sink) -> None:
-        """Write the table that the results are wanted as, if any."""
-        files = self._output
-        if isinstance(files, StdoutSink) or files.table is None:
-            return
-        assert isinstance(sink, FileSink)
-        options = TableOptions(
-            bom=any(has_bom(item.path) for item in self._inputs),
-            safe=self._job.csv_safe,
-            samples=self._defaults.samples,
-            always=ALWAYS if self._defaults.questions is None else ALWAYS_OF_QUESTIONS,
-        )
-        export = partial(
-            export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
-        )
-        try:
-            table = await self._in_thread(_("Writing {name}").format(name=files.table.name), export)
-        except OSError as error:
-            raise disk_error(files.table, error) from None
-        self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
-
-    async def _evaluate(
-        self, sink: Sink, scan: InputScan, stats: RunStats, engine: Engine, make_plan: MakePlan
-    ) -> Sequence[str]:
-        """Evaluate and verify the answers of a finished run; return what to say of them."""
+    def _finisher(self, sink: Sink) -> Finisher | None:
+        """Return what looks at the results at the end; None where they go to standard output."""
         if isinstance(self._output, StdoutSink) or not isinstance(sink, FileSink):
-            return ()
-        lines: list[str] = []
-        rows, path = RunRows(sink.file_of, sink.lengths, scan.ids), self._output.results
-        if self._evaluator is not None:
-            report = await self._in_thread(
-                _("Evaluating {name}").format(name=path.name),
-                partial(self._evaluator.run, path, rows),
-            )
-            stats.questions, stats.unsure = report.result.as_json(), report.unsure
-            if stats.questions:
-                sink.record_questions(stats.questions)
-            lines += report.lines
-        count = self._job.evaluation.verify
-        if count is not None and sink.answered:
-            reader = partial(iter_open_rows, self._inputs, self._defaults, scan)
-            sampled = await self._in_thread(
-                _("Reading {name}").format(name=path.name),
-                lambda counter: sample_rows(path, rows, self._defaults, count, reader, counter),
-            )
-            with self._display.phase(
-                _("Asking {n} rows again ...").format(n=len(sampled.requests))
-            ):
-                warn = self._display.warn
-                result = await verify(engine, sampled, self._job.rule, make_plan, warn)
-            stats.verification = result.as_json()
-            lines += result.lines()
-        return lines
+            return None
+        return Finisher(
+            self._job,
+            self._defaults,
+            self._inputs,
+            self._output,
+            sink,
+            self._evaluator,
+            self._messages,
+            self._in_thread,
+        )
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:
