@@ -117,6 +117,7 @@ class QuestionPlan:
             return self._take_shares(self._alone, _mass(reading, self._alone, letters), body)
         if self._reading is Reading.ALONE:
             self._alone = reading
+            self._incomplete += reading.missing(letters) > 0  # more options than alternatives
             best = max(letters, key=lambda letter: reading.probabilities.get(letter, 0.0))
             if (token := first_token_id(body)) is not None:
                 traits.label_ids[best] = token

@@ -114,6 +114,21 @@ def test_missing_options_are_read_alone_and_then_by_their_ids() -> None:
     assert value["mass"] == pytest.approx(0.2)
 
 
+def test_of_26_options_a_server_tells_20() -> None:
+    options = ", ".join(f"o{n}" for n in range(26))
+    text = f"questions: [{{name: mood, type: choice, ask: Which, options: [{options}]}}]"
+    steps = plan(text, EngineTraits(can_continue=True))
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert steps.take(outcome({"A": 0.02, "The": 0.05, "I": 0.02})) is None
+    assert steps.request.body["structured_outputs"] == {"choice": list(letters)}
+    assert steps.request.body["top_logprobs"] == 20
+    last = steps.take(outcome(dict.fromkeys(letters[:20], 0.05), token_ids=[41]))
+    value = answer(last)
+    assert len(value["probs"]) == 26 and value["p"] == pytest.approx(0.05)
+    assert value["mass"] == pytest.approx(0.4)
+    assert last is not None and last.body is not None and last.body["incomplete"] == 1
+
+
 def test_a_letter_in_both_readings_tells_the_mass() -> None:
     steps = plan(MOOD, EngineTraits(can_continue=True))
     assert steps.take(outcome({"The": 0.5, "A": 0.2})) is None
