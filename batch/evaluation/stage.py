@@ -67,6 +67,7 @@ class Evaluator:
             gold = read_gold(options.gold, options.key, reader, defaults.encoding)
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
+            paths += [] if options.gold is None else [options.gold]
             check_review(options.review, results, paths)
         return cls(options, reader, gold, job.csv_safe, defaults.samples)
 

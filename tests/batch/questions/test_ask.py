@@ -258,6 +258,9 @@ def test_a_review_file_never_replaces_a_file_of_the_run() -> None:
     with echoing(Labeller(belief)):
         for name in ("in.csv", "out.jsonl", "none/review.csv"):
             assert batch(*ARGS, "--threshold", "1", "--review", name) == 2
+        Path("gold.csv").write_text("custom_id,mood\na,good\n")
+        labels = ("--gold", "gold.csv", "--review", "gold.csv")
+        assert batch(*ARGS, "--threshold", "1", *labels) == 2
 
 
 def test_rows_with_prompts_need_no_template_and_openai_rows_are_refused() -> None:
