@@ -203,6 +203,7 @@ class _Run:
         messages.show_start(scan, stats, shapes)
         make_plan = planner(self._defaults, selection, sink)
         finisher = self._finisher(sink)
+        lines: Sequence[str] = ()
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
@@ -256,7 +257,6 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
-        lines: Sequence[str] = ()
         if finisher is not None:
             lines = await finisher.evaluate(scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
