@@ -22,6 +22,7 @@ from .inputs.scan import iter_rows
 from .inputs.tokens import TokenCounter
 from .job import BatchJob
 from .journal.manifest import is_own_output
+from .questions.plan import EngineTraits, QuestionPlan
 from .rates import last_rate
 from .request import Request, RowKind
 from .run_stats import duration
@@ -111,7 +112,8 @@ def _look_at(
 ) -> None:
     """Take some rows into account."""
     texts: list[tuple[Request, str, str]] = []
-    for row in rows:
+    for line in rows:
+        row = line
         report.rows += 1
         place = _("{file} line {line}").format(file=inputs[row.file].name, line=row.line)
         if isinstance(row, InvalidRow):
@@ -121,6 +123,8 @@ def _look_at(
         report.kinds[row.kind.value] += 1
         report.endpoints[row.endpoint] += 1
         report.parameters.update(_parameters(row))
+        if "questions" in row.body:  # the first of its requests, as long as the others
+            row = QuestionPlan(row, EngineTraits()).request
         text = None
         if counter is not None:
             try:

@@ -19,14 +19,12 @@ from ..i18n import _
 from ..running_batches import BatchEntry
 from ..settings import Settings
 from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
-from .answer_plan import MakePlan
 from .background import WorkCounter, run_in_thread
 from .engines.dedup import DedupEngine, is_repeatable
-from .engines.engine import Engine
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
-from .finisher import Finisher
+from .finishing import Finisher
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.rows import InvalidRow
 from .inputs.samples import first_samples, split_key, with_samples
@@ -145,22 +143,13 @@ class _Run:
         self._publish = publish
         self._defaults = job.defaults
         self._state = Path()
-        self._finisher: Finisher | None = None
+        self._evaluator: Evaluator | None = None
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
-        if isinstance(self._output, StdoutSink):
-            Evaluator.prepare(self._job, None, self._inputs)  # refuses what needs a file
-        else:
-            self._finisher = Finisher(
-                self._job,
-                self._output,
-                self._inputs,
-                self._messages,
-                self._display,
-                self._in_thread,
-            )
+        files = None if isinstance(self._output, StdoutSink) else self._output.results
+        self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
         )
@@ -226,17 +215,20 @@ class _Run:
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
         make_plan = planner(self._defaults, selection, sink)
+        finisher = self._finisher(sink)
+        lines: Sequence[str] = ()
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
             if self._job.evaluation.verify is not None and selection.make_engine is not None:
                 with self._display.phase(_("Starting vLLM ...")):
                     await selection.engine.start()
-            lines = await self._evaluate(sink, scan, stats, selection.engine, make_plan)
-            await self._write_table(sink)
-            if self._job.json:
-                self._display.finish(stats)
-            self._say_all(lines)
+            if finisher is not None:
+                lines = await finisher.evaluate(scan, stats, selection.engine, make_plan)
+                await finisher.write_table()
+                if self._job.json:
+                    self._display.finish(stats)
+                self._say_all(lines)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -279,11 +271,13 @@ class _Run:
             text = _("An input was shortened during the run; {n} rows are missing. {hint}")
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
-        lines = await self._evaluate(sink, scan, stats, runner.engine, make_plan)
+        if finisher is not None:
+            lines = await finisher.evaluate(scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
         self._say_all(lines)
         record_rate(self._state, model or self._defaults.fallback_model, stats)
-        await self._write_table(sink)
+        if finisher is not None:
+            await finisher.write_table()
         if self._job.dedup:
             messages.show_dedup(stats)
         messages.show_results(stats)
@@ -330,20 +324,20 @@ class _Run:
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
 
-    async def _evaluate(
-        self, sink: Sink, scan: InputScan, stats: RunStats, engine: Engine, make_plan: MakePlan
-    ) -> Sequence[str]:
-        """Evaluate and verify the finished results; return what to say of them."""
-        if self._finisher is None:
-            return ()
-        assert isinstance(sink, FileSink)
-        self._finisher.set_defaults(self._defaults)
-        return await self._finisher.evaluate(sink, scan, stats, engine, make_plan)
-
-    async def _write_table(self, sink: Sink) -> None:
-        if self._finisher is not None:
-            assert isinstance(sink, FileSink)
-            await self._finisher.write_table(sink)
+    def _finisher(self, sink: Sink) -> Finisher | None:
+        """Return what looks at the results at the end; None where they go to standard output."""
+        if isinstance(self._output, StdoutSink) or not isinstance(sink, FileSink):
+            return None
+        return Finisher(
+            self._job,
+            self._defaults,
+            self._inputs,
+            self._output,
+            sink,
+            self._evaluator,
+            self._messages,
+            self._in_thread,
+        )
 
     def _say_all(self, lines: Iterable[str]) -> None:
         for line in lines:

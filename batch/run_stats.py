@@ -34,6 +34,7 @@ class RunStats:
     again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
     states: tuple[EngineState, ...] = ()
     questions: Mapping[str, Any] = field(default_factory=dict)  # how good the answers are
+    unsure: int | None = None  # rows below the threshold
     verification: Mapping[str, Any] | None = None  # see `verification.VerificationResult`
     started_at: float = field(default_factory=time.monotonic)
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))
@@ -157,6 +158,7 @@ class RunStats:
             "completion_tokens": self.completion_tokens,
             "eta_seconds": None if eta is None else round(eta, 1),
             "questions": dict(self.questions),
+            "unsure": self.unsure,
             "verification": self.verification,
         }
 

@@ -91,16 +91,17 @@ class AnswerSummary:
 class EvaluationResult:
     """What `evaluate` has found. `unsure` are the rows below the threshold, as (input, line, offset
     of the line in the results), in the order of the input; None without a threshold. `unlabelled`
-    counts the answered rows of which the gold file has no label."""
+    counts the answered rows of which the gold file has no label, `incomplete` those with options
+    whose probability the server did not give."""
 
     summaries: tuple[AnswerSummary, ...]
     unsure: tuple[tuple[int, int, int], ...] | None = None
     unlabelled: int = 0
+    incomplete: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for another program: the questions by name, and the number of unsure rows."""
-        value: dict[str, Any] = {item.name: item.as_json() for item in self.summaries}
-        return value
+        """Return the questions by name, for another program."""
+        return {item.name: item.as_json() for item in self.summaries}
 
 
 class Comparison:
@@ -140,15 +141,18 @@ def evaluate(
     """Read the results of a run once. Raises `OSError` and `WorkCancelledError`."""
     comparison = Comparison(rows, gold, reader.names)
     unsure: list[tuple[int, int, int]] = []
+    incomplete = 0
     for offset, record, place in answered_rows(results, rows, reader.prefix, counter):
         predictions = reader.read(record)
         comparison.add(record, place, predictions)
+        incomplete += reader.is_incomplete(record)
         if threshold is not None and least_sure(predictions) < threshold:
             unsure.append((*place, offset))
     return EvaluationResult(
         comparison.summaries(),
         None if threshold is None else tuple(sorted(unsure)),
         comparison.unlabelled,
+        incomplete,
     )
 
 

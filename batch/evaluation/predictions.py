@@ -75,6 +75,11 @@ class AnswerReader:
         added = self.added if has_model else self.added | {self.prefix + "model"}
         return {name: value for name, value in record.items() if name not in added}
 
+    def is_incomplete(self, record: JsonObject) -> bool:
+        """Whether the server gave no probability for some options of the row's questions."""
+        mark = record.get(self.prefix + "_qchat")
+        return isinstance(mark, Mapping) and bool(mark.get("incomplete"))
+
     def _prediction(self, record: JsonObject, name: str, bias: Any) -> Prediction | None:
         p, probs, mass = (
             record.get(f"{self.prefix}{name}_{key}") for key in ("p", "probs", "mass")

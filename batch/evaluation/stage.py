@@ -27,6 +27,11 @@ class EvaluationReport:
     result: EvaluationResult
     lines: tuple[str, ...]
 
+    @property
+    def unsure(self) -> int | None:
+        """How many rows are below the threshold; None without one."""
+        return None if self.result.unsure is None else len(self.result.unsure)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
@@ -62,6 +67,7 @@ class Evaluator:
             gold = read_gold(options.gold, options.key, reader, defaults.encoding)
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
+            paths += [] if options.gold is None else [options.gold]
             check_review(options.review, results, paths)
         return cls(options, reader, gold, job.csv_safe, defaults.samples)
 

@@ -20,6 +20,15 @@ def summary_lines(result: EvaluationResult, threshold: float | None) -> Iterator
             yield score_line(item.score)
             yield from _more(item.score)
         yield from _doubts(item)
+    if result.incomplete:
+        text = plural(
+            "In {n} row some options were not among the likeliest tokens that the server tells; "
+            "they count as 0.",
+            "In {n} rows some options were not among the likeliest tokens that the server tells; "
+            "they count as 0.",
+            result.incomplete,
+        )
+        yield text.format(n=result.incomplete)
     if result.unsure is not None and threshold is not None:
         n = len(result.unsure)
         text = plural(

@@ -61,9 +61,11 @@ def columns_of(body: JsonObject) -> dict[str, Any]:
 
 
 def mark_of_answers(body: JsonObject) -> JsonObject:
-    """Return what `_qchat` holds of a row with questions: how many requests it took, and the bias
-    of the options' order in each question."""
+    """Return what `_qchat` holds of a row with questions: how many requests it took, how many of
+    its readings lacked options, and the bias of the options' order in each question."""
     mark: JsonObject = {"requests": body["requests"]}
+    if body["incomplete"]:
+        mark["incomplete"] = body["incomplete"]
     biases = [answer["bias"] for answer in body["answers"].values()]
     if any(bias is not None for bias in biases):
         mark["order_bias"] = biases

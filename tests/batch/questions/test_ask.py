@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.batch.request import Outcome, Request
 
 from ..commands import batch, read
 from ..echo import Echo, echoing
-from .labeller import Labeller
+from .labeller import Labeller, options_of, outcome
 
 QUESTIONS = """\
 text: "{{ review }}"
@@ -257,6 +258,9 @@ def test_a_review_file_never_replaces_a_file_of_the_run() -> None:
     with echoing(Labeller(belief)):
         for name in ("in.csv", "out.jsonl", "none/review.csv"):
             assert batch(*ARGS, "--threshold", "1", "--review", name) == 2
+        Path("gold.csv").write_text("custom_id,mood\na,good\n")
+        labels = ("--gold", "gold.csv", "--review", "gold.csv")
+        assert batch(*ARGS, "--threshold", "1", *labels) == 2
 
 
 def test_rows_with_prompts_need_no_template_and_openai_rows_are_refused() -> None:
@@ -278,3 +282,30 @@ def test_a_table_has_the_answers_columns_and_no_others() -> None:
     assert [row["mood"] for row in rows] == ["good", "bad", "good"]
     assert "output" not in rows[0] and "reasoning" not in rows[0]
     assert json.loads(rows[0]["mood_probs"])["good"] > 0.8
+
+
+def test_options_that_the_server_does_not_tell_are_said(capfd: pytest.CaptureFixture[str]) -> None:
+    beliefs = {"fine": {"good": 0.5}, "poor": {"bad": 0.5}, "so so": {"good": 0.3, "bad": 0.3}}
+    questions = QUESTIONS.rpartition("  - ")[0]
+    Path("q.yaml").write_text(questions)
+
+    class Brief(Labeller):
+        async def answer(self, request: Request) -> Outcome:
+            self.requests.append(request)
+            belief = beliefs[str(request.body["messages"][-1]["content"]).partition("\n")[0]]
+            shares = {
+                one: belief[word] for one, word in options_of(request).items() if word in belief
+            }
+            return outcome({**shares, "The": 0.3})
+
+    with echoing(Brief(belief)):
+        assert batch(*ARGS, "--threshold", "0.9", "--progress", "json") == 0
+    shown = capfd.readouterr().err
+    assert "In 2 rows some options were not among the likeliest tokens" in shown
+    assert '"unsure":1' in shown
+
+
+def test_a_check_shows_the_first_question(capfd: pytest.CaptureFixture[str]) -> None:
+    assert batch(*ARGS, "--check") == 0
+    shown = capfd.readouterr().out
+    assert "A. good\\nB. bad" in shown and '"top_logprobs": 20' in shown

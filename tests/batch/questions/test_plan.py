@@ -80,10 +80,9 @@ def test_a_score_is_the_expectation() -> None:
 
 
 def test_missing_options_are_nothing_where_no_more_can_be_asked() -> None:
-    traits = EngineTraits()
-    last = plan(MOOD, traits).take(outcome({"A": 0.5, "B": 0.3, "The": 0.1}))
+    last = plan(MOOD).take(outcome({"A": 0.5, "B": 0.3, "The": 0.1}))
     assert answer(last)["probs"] == {"good": 0.625, "bad": 0.375, "mixed": 0}
-    assert traits.incomplete == 1
+    assert last is not None and last.body is not None and last.body["incomplete"] == 1
 
 
 def test_a_row_none_of_whose_options_is_there_fails() -> None:
@@ -113,7 +112,21 @@ def test_missing_options_are_read_alone_and_then_by_their_ids() -> None:
     value = answer(steps.take(outcome({"The": 0.6, "A": 0.1, "B": 0.05, "C": 0.05})))
     assert value["probs"] == pytest.approx({"good": 0.5, "bad": 0.25, "mixed": 0.25})
     assert value["mass"] == pytest.approx(0.2)
-    assert traits.incomplete == 0
+
+
+def test_of_26_options_a_server_tells_20() -> None:
+    options = ", ".join(f"o{n}" for n in range(26))
+    text = f"questions: [{{name: mood, type: choice, ask: Which, options: [{options}]}}]"
+    steps = plan(text, EngineTraits(can_continue=True))
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert steps.take(outcome({"A": 0.02, "The": 0.05, "I": 0.02})) is None
+    assert steps.request.body["structured_outputs"] == {"choice": list(letters)}
+    assert steps.request.body["top_logprobs"] == 20
+    last = steps.take(outcome(dict.fromkeys(letters[:20], 0.05), token_ids=[41]))
+    value = answer(last)
+    assert len(value["probs"]) == 26 and value["p"] == pytest.approx(0.05)
+    assert value["mass"] == pytest.approx(0.4)
+    assert last is not None and last.body is not None and last.body["incomplete"] == 1
 
 
 def test_a_letter_in_both_readings_tells_the_mass() -> None:
@@ -129,7 +142,7 @@ def test_what_is_refused_of_more_readings_leaves_the_first() -> None:
     assert steps.take(outcome({"The": 0.5, "A": 0.2})) is None
     last = steps.take(Outcome(failure=Failure(Code.INVALID_REQUEST, "no grammar here")))
     assert answer(last)["probs"] == {"good": 1, "bad": 0, "mixed": 0}
-    assert traits.incomplete == 1
+    assert last is not None and last.body is not None and last.body["incomplete"] == 1
 
 
 def test_other_failures_are_the_rows() -> None:
