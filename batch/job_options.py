@@ -107,6 +107,9 @@ def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineReq
         engine.rpm,
         engine.tpm,
         (*(form.engine_args if form else ()), *_pairs(engine.engine_args)),
+        ray_address=engine.ray_address,
+        replicas=engine.replicas,
+        tensor_parallel_size=engine.tensor_parallel_size,
     )
 
 
