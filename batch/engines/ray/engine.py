@@ -15,7 +15,7 @@ from ..engine import EngineState, Reporter
 from .replica import NodeTurns, Phase, Replica, linger_of
 from .replica_actor import MakeEngine
 from .replica_handle import ReplicaConfig, ReplicaHandle
-from .resources import Bundle, Demand, Node, bundle_for, device_of, is_busy, shortage
+from .resources import Bundle, Demand, Node, bundle_for, count_of, device_of, is_busy, shortage
 from .row_queue import RowQueue, Ticket
 from .session import RaySession
 
@@ -116,18 +116,18 @@ class RayEngine:
         demand = Demand(least, most, self._options.devices)
         nodes, bundle = await self._check_resources(demand)
         device = device_of(bundle)
-        text = _("The cluster has {n} {device}s on {machines}; a replica takes {each}.")
+        text = _("The cluster has {total} on {machines}; a replica takes {each}.")
         machines = plural("{n} machine", "{n} machines", len(nodes)).format(n=len(nodes))
         total = sum(int(node.total.get(device, 0)) for node in nodes)
         self._reporter.say(
-            text.format(n=total, device=device, machines=machines, each=int(bundle[device]))
+            text.format(total=count_of(total, device), machines=machines, each=int(bundle[device]))
         )
         handles = await self._session.call(lambda: self._make_handles(bundle, nodes))
-        self.use(handles, rows)
+        self.use(handles, rows // len(handles))
         await self._wait_for_first()
 
     def use(self, handles: Sequence[ReplicaHandle], rows: int = 0) -> None:
-        """Begin to start these replicas."""
+        """Begin to start these replicas, for about so many `rows` each."""
         turns = NodeTurns()
         for number, handle in enumerate(handles, 1):
             replica = Replica(

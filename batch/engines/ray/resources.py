@@ -63,15 +63,13 @@ def shortage(nodes: Sequence[Node], bundle: Bundle, demand: Demand) -> str | Non
     largest = max((int(node.total.get(device, 0)) for node in nodes), default=0)
     if largest < each:
         text = _(
-            "No machine of the cluster has {each} {device}s for one replica "
-            "(--tensor-parallel-size {each}): it has {has}."
+            "No machine of the cluster has {each} for one replica (--tensor-parallel-size {n}): it "
+            "has {has}."
         )
-        return text.format(each=each, device=device, has=has)
+        return text.format(each=count_of(each, device), n=demand.devices, has=has)
     asked = plural(
-        "{n} replica of {each} {device}s asks for {all}",
-        "{n} replicas of {each} {device}s ask for {all}",
-        demand.least,
-    ).format(n=demand.least, each=each, device=device, all=demand.least * each)
+        "{n} replica of {each} asks for {all}", "{n} replicas of {each} ask for {all}", demand.least
+    ).format(n=demand.least, each=count_of(each, device), all=demand.least * each)
     if is_busy(nodes, bundle, demand):
         fit = room([node.free for node in nodes], bundle)
         text = _("The cluster is in use: it has {has}, and {asked}; {fit} would fit now.")
@@ -95,6 +93,13 @@ def device_of(bundle: Bundle) -> str:
     return "GPU" if "GPU" in bundle else "CPU"
 
 
+def count_of(n: int, device: str) -> str:
+    """``1 GPU``, ``4 CPUs``."""
+    if device == "GPU":
+        return plural("{n} GPU", "{n} GPUs", n).format(n=n)
+    return plural("{n} CPU", "{n} CPUs", n).format(n=n)
+
+
 def _has(nodes: Sequence[Node], device: str) -> str:
     """``4 GPUs (1 free) on 2 machines (node-a: 2, node-b: 2)``."""
     total = sum(int(node.total.get(device, 0)) for node in nodes)
@@ -103,11 +108,11 @@ def _has(nodes: Sequence[Node], device: str) -> str:
     if len(nodes) > _NAMES:
         names += ", …"
     text = plural(
-        "{total} {device}s ({free} free) on {n} machine ({names})",
-        "{total} {device}s ({free} free) on {n} machines ({names})",
+        "{total} ({free} free) on {n} machine ({names})",
+        "{total} ({free} free) on {n} machines ({names})",
         len(nodes),
     )
-    return text.format(total=total, device=device, free=free, n=len(nodes), names=names)
+    return text.format(total=count_of(total, device), free=free, n=len(nodes), names=names)
 
 
 _NAMES = 8  # nodes that a message names

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -128,15 +129,16 @@ class RaySession:
         try:
             import ray
 
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                object_store_memory=_OBJECT_STORE,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder / "r"),
-            )
+            with _own_session():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    object_store_memory=_OBJECT_STORE,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(folder / "r"),
+                )
         except Exception as error:
             _end_local()
             text = _("Ray can't start on this machine: {why}")
@@ -162,9 +164,10 @@ def cluster_address(given: str) -> str:
     named = os.environ.get("RAY_ADDRESS")
     if named and named != "auto":
         return _checked(named)
-    temporary = os.environ.get("RAY_TMPDIR") or "/tmp/ray"  # noqa: S108  Ray's own default
+    # As Ray itself looks for it, which would then wait for a cluster that has ended meanwhile.
+    temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or _SHORT_PLACE
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        address = Path(temporary, _CURRENT_CLUSTER).read_text("utf-8").strip()
+        address = Path(temporary, "ray", _CURRENT_CLUSTER).read_text("utf-8").strip()
         if address:
             return _checked(address)
     text = _(
@@ -233,6 +236,33 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+_starting = threading.local()
+
+
+@contextlib.contextmanager
+def _own_session() -> Iterator[None]:
+    """Give the processes that this thread starts meanwhile a session of their own.
+
+    A signal to our process group (Ctrl-C, `timeout`, a job scheduler) would else end Ray while the
+    rows in flight are to be finished. Ray has no option for it, but runs Python in each child
+    between fork and exec.
+    """
+    _starting.is_ray = True
+    try:
+        yield
+    finally:
+        _starting.is_ray = False
+
+
+def _leave_group() -> None:
+    if getattr(_starting, "is_ray", False):
+        with contextlib.suppress(OSError):
+            os.setsid()
+
+
+os.register_at_fork(after_in_child=_leave_group)  # there is no way to take it back
 
 
 def _nodes() -> list[Node]:

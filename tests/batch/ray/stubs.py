@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -171,5 +170,11 @@ class FakeHandle:
         self.closed = True
 
 
-def host() -> str:
-    return socket.gethostname()
+def thirty_a_second(_config: ReplicaConfig, _log: Path) -> StubEngine:
+    """Answers after two seconds, 64 at a time."""
+    return StubEngine(seconds=2.0, window=64)
+
+
+def slow(_config: ReplicaConfig, _log: Path) -> StubEngine:
+    """Answers after a second, 16 at a time."""
+    return StubEngine(seconds=1.0, window=16)
