@@ -44,6 +44,7 @@ _OWN_RAY: Mapping[str, str] = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+    "RAY_raylet_start_wait_time_s": "120",  # 30 by default: not enough on a busy machine
 }
 
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every port on 127.0.0.1
+    "RAY_raylet_start_wait_time_s": "120",
     # A node that is killed is missed after 3 s, not after 15.
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
