@@ -44,7 +44,6 @@ _OWN_RAY: Mapping[str, str] = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-    "RAY_raylet_start_wait_time_s": "120",  # 30 by default: not enough on a busy machine
 }
 
 
@@ -126,29 +125,39 @@ class RaySession:
         token.touch(0o600)
         token.write_text(os.urandom(32).hex(), "ascii")
         self._stack.enter_context(_environment({**_OWN_RAY, "RAY_AUTH_TOKEN_PATH": str(token)}))
-        # Ray opens its folder to everybody, but nobody else comes through the one around it.
+        # On a busy machine a first start may take longer than the 30 s that Ray gives it.
         try:
-            import ray
-
-            with _own_session():
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    object_store_memory=_OBJECT_STORE,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder / "r"),
-                )
-        except Exception as error:
+            _init_local(folder)
+        except Exception:
             _end_local()
-            text = _("Ray can't start on this machine: {why}")
-            raise EngineError(text.format(why=first_line(error))) from error
+            try:
+                _init_local(folder)
+            except Exception as error:
+                _end_local()
+                text = _("Ray can't start on this machine: {why}")
+                raise EngineError(text.format(why=first_line(error))) from error
         self._stack.callback(_end_local)
 
     def _close(self) -> None:
         self._is_open = False
         self._stack.close()
+
+
+def _init_local(folder: Path) -> None:
+    """Start a Ray that is closed to other users and to other machines."""
+    import ray
+
+    with _own_session():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECT_STORE,
+            _node_ip_address="127.0.0.1",
+            # Ray opens its folder to everybody, but nobody else comes through the one around it.
+            _temp_dir=str(folder / "r"),
+        )
 
 
 def cluster_address(given: str) -> str:

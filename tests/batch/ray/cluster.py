@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every port on 127.0.0.1
-    "RAY_raylet_start_wait_time_s": "120",
     # A node that is killed is missed after 3 s, not after 15.
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -67,31 +66,46 @@ def cluster(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
             "RAY_TMPDIR": folder,
             "PYTHONPATH": str(ROOT),
         }
-        with Path(folder, "log").open("wb") as log:
+        process, address = _start(Path(folder, "log"), nodes, cpus, environment)
+        try:
+            with _environment(environment):
+                yield Cluster(process, address)
+        finally:
+            _end(process)
+
+
+def _start(
+    log: Path, nodes: int, cpus: int, environment: dict[str, str]
+) -> "tuple[subprocess.Popen[str], str]":
+    """The process and the cluster's address. Ray gives a node 30 s to start, which is not enough
+    when the machine is busy; so it is tried again."""
+    for _try in range(4):
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(nodes), str(cpus)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=output,
                 text=True,
                 env=environment,
                 cwd=ROOT,
             )
-        try:
-            assert process.stdout is not None
-            address = process.stdout.readline().strip()
-            assert address, Path(folder, "log").read_text()[-4000:]
-            with _environment(environment):
-                yield Cluster(process, address)
-        finally:
-            family = process_family([process.pid])
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(30)
-            finally:
-                kill_processes(family)
-                process.wait(10)
+        assert process.stdout is not None
+        if address := process.stdout.readline().strip():
+            return process, address
+        _end(process)
+    raise AssertionError(log.read_text()[-4000:])
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    family = process_family([process.pid])
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(30)
+    finally:
+        kill_processes(family)
+        process.wait(10)
 
 
 @contextmanager

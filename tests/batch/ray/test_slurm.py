@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[3] / "examples" / "slurm" / "qchat-ray.sbatch"
 PROGRAMS = {
     "scontrol": """#!/bin/bash
         echo "scontrol $*" >>calls
-        [ "$2" = hostnames ] && printf '127.0.0.1\\n127.0.0.2\\n'
+        [ "$2" = hostnames ] && printf '127.0.0.1\\nnode2\\n'
         exit 0""",
     "srun": """#!/bin/bash
         while [ "$1" != bash ]; do shift; done
@@ -180,7 +180,7 @@ def test_a_job_that_is_cancelled_stays_so(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_ray_that_does_not_start_is_said(job: Job) -> None:
-    code, output = end(job.start("in.jsonl", RAY_FAILS="1"))
+    code, output = end(job.start("in.jsonl", RAY_FAILS="1", QCHAT_START_SECONDS="5"))
     assert code == 3
     assert "Ray did not start on 127.0.0.1" in output
 
