@@ -4,7 +4,7 @@
 
 The first: rows of 32 tokens on the demo model, alternating rounds on the same cores, start
 excluded; the median of the rounds' ratios counts. The second: whole runs of `qchat batch`, journal
-included, against stub replicas that answer about 30 rows a second each; CPU of the driver's
+included, against stub replicas that answer up to 4,000 rows a second together; CPU of the driver's
 process, all threads, for the rows that the longer of two runs has more.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.batch.commands import write
 from tests.batch.ray.cluster import ROOT, cluster
+from tests.batch.ray.stubs import STUB_WINDOW
 
 from . import figures
 from .offline import Side, bodies, ours
@@ -74,6 +75,7 @@ def against_offline(rounds: int, rows: int) -> list[figures.Figure]:
 
 def driver(replicas: int) -> list[figures.Figure]:
     """The CPU of the driver's process a row, and the rows a second that it reached."""
+    os.environ[STUB_WINDOW] = str(8000 // replicas)
     with (
         tempfile.TemporaryDirectory(dir="/tmp", prefix="qb-") as folder,
         cluster(nodes=1, cpus=replicas) as running,
@@ -87,7 +89,7 @@ def driver(replicas: int) -> list[figures.Figure]:
             began = time.monotonic()
             run = subprocess.run(
                 [
-                    *(sys.executable, "-m", "tests.batch.ray.driver", "thirty_a_second"),
+                    *(sys.executable, "-m", "tests.batch.ray.driver", "wide"),
                     *("batch", "in.jsonl", "--restart", "--model", "demo", "--engine", "ray"),
                     *("--ray-address", running.address, "--replicas", str(replicas)),
                 ],

@@ -23,6 +23,9 @@ BUSY_PATIENCE = 10.0
 """Seconds that a cluster whose resources are taken gets to free them: those of an earlier run
 of this command come back a moment after its end."""
 
+PLACE_NOTICE = 30.0
+"""Seconds without a place for any replica after which that is said."""
+
 _BUSY_INTERVAL = 0.5
 _PARALLEL = ("tensor", "pipeline", "data")
 
@@ -95,8 +98,7 @@ class RayEngine:
         return [replica.state() for replica in self._replicas]
 
     def prewarm(self) -> None:
-        """Start to connect, or to start Ray, and return at once."""
-        self._session.begin()
+        """Do nothing: where all rows are done already, no cluster is needed."""
 
     async def start(self, rows: int = 0) -> None:
         """Start the replicas; returns when the first one answers, the others join later.
@@ -175,12 +177,21 @@ class RayEngine:
 
     async def _wait_for_first(self) -> None:
         least, most = self._options.replicas
-        while not any(replica.is_up for replica in self._replicas):
-            failures = [replica.failure for replica in self._replicas if replica.failure]
-            if len(failures) > most - least:
-                raise failures[0].error(failures[0].message)
-            self._changes.clear()
-            await self._changes.wait()
+        timer = asyncio.get_running_loop().call_later(PLACE_NOTICE, self._report_waiting)
+        try:
+            while not any(replica.is_up for replica in self._replicas):
+                failures = [replica.failure for replica in self._replicas if replica.failure]
+                if len(failures) > most - least:
+                    raise failures[0].error(failures[0].message)
+                self._changes.clear()
+                await self._changes.wait()
+        finally:
+            timer.cancel()
+
+    def _report_waiting(self) -> None:
+        if all(replica.phase is Phase.WAITING for replica in self._replicas):
+            text = _("Ray has given no replica a place yet; 'ray status' shows what it waits for.")
+            self._reporter.warn(text)
 
     def _replica_changed(self) -> None:
         self._changes.set()

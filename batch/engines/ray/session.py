@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,25 +62,11 @@ class RaySession:
         self._address = address
         self._state = state
         self._thread = ThreadPoolExecutor(1, "qchat-ray")
-        self._opening: Future[None] | None = None
         self._stack = contextlib.ExitStack()
-        self._is_open = False
-
-    @property
-    def is_local(self) -> bool:
-        """Whether Ray was started here and ends with us."""
-        return self._address is None
-
-    def begin(self) -> None:
-        """Start to open it, and return at once."""
-        if self._opening is None:
-            self._opening = self._thread.submit(self._open)
 
     async def open(self) -> None:
-        """Wait until it is open. Raises `EngineError` or `UsageError` with what is wrong."""
-        self.begin()
-        assert self._opening is not None
-        await asyncio.wrap_future(self._opening)
+        """Connect, or start Ray. Raises `EngineError` or `UsageError` with what is wrong."""
+        await self.call(self._open)
 
     async def nodes(self) -> list[Node]:
         """The machines of the cluster that are alive."""
@@ -91,9 +77,8 @@ class RaySession:
         return await asyncio.wrap_future(self._thread.submit(function))
 
     async def close(self) -> None:
-        """Leave the cluster, or end the Ray that was started here. Can be called twice."""
-        closing = self._thread.submit(self._close)
-        await asyncio.wrap_future(closing)
+        """Leave the cluster, or end the Ray that was started here."""
+        await self.call(self._stack.close)
         self._thread.shutdown(wait=False)
 
     def _open(self) -> None:
@@ -105,7 +90,6 @@ class RaySession:
         except BaseException:
             self._stack.close()
             raise
-        self._is_open = True
 
     def _connect(self, given: str) -> None:
         address = cluster_address(given)
@@ -137,10 +121,6 @@ class RaySession:
                 text = _("Ray can't start on this machine: {why}")
                 raise EngineError(text.format(why=first_line(error))) from error
         self._stack.callback(_end_local)
-
-    def _close(self) -> None:
-        self._is_open = False
-        self._stack.close()
 
 
 def _init_local(folder: Path) -> None:

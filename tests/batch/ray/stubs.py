@@ -170,9 +170,12 @@ class FakeHandle:
         self.closed = True
 
 
-def thirty_a_second(_config: ReplicaConfig, _log: Path) -> StubEngine:
-    """Answers after two seconds, 64 at a time."""
-    return StubEngine(seconds=2.0, window=64)
+STUB_WINDOW = "QCHAT_TEST_STUB_WINDOW"
+
+
+def wide(_config: ReplicaConfig, _log: Path) -> StubEngine:
+    """Answers after two seconds, as many at a time as the environment says."""
+    return StubEngine(seconds=2.0, window=int(os.environ[STUB_WINDOW]))
 
 
 def slow(_config: ReplicaConfig, _log: Path) -> StubEngine:

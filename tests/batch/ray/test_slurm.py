@@ -43,7 +43,7 @@ time.sleep(120)""",
         [ -z "$QCHAT_SLEEPS" ] && exit "$QCHAT_CODE"
         trap 'exit "$QCHAT_CODE"' TERM
         touch asking
-        sleep 60 & wait""",
+        sleep 60 >/dev/null 2>&1 & wait""",
 }
 
 
