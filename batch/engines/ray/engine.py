@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....errors import Code, EngineError, Failure
+from ....errors import Code, EngineError, Failure, sentence
 from ....i18n import _, plural
 from ....tasks import start_supervised
 from ...request import Outcome, Request
@@ -72,6 +72,8 @@ class RayEngine:
         self._replicas: list[Replica] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._changes = asyncio.Event()
+        self._reported: set[int] = set()
+        self._started = False
         self._closed = False
 
     @property
@@ -176,17 +178,24 @@ class RayEngine:
         return [RayReplica(bundle, config, self._make_engine) for _number in range(most)]
 
     async def _wait_for_first(self) -> None:
-        least, most = self._options.replicas
         timer = asyncio.get_running_loop().call_later(PLACE_NOTICE, self._report_waiting)
         try:
             while not any(replica.is_up for replica in self._replicas):
-                failures = [replica.failure for replica in self._replicas if replica.failure]
-                if len(failures) > most - least:
-                    raise failures[0].error(failures[0].message)
+                if self._too_many_failed():
+                    failed = next(replica for replica in self._replicas if replica.failure)
+                    assert failed.failure is not None
+                    raise failed.failure.error(f"{failed.name}: {failed.failure.message}")
                 self._changes.clear()
                 await self._changes.wait()
         finally:
             timer.cancel()
+        self._started = True
+
+    def _too_many_failed(self) -> bool:
+        """Whether fewer are left than the least number, before any of them has answered."""
+        least, most = self._options.replicas
+        failed = sum(replica.failure is not None for replica in self._replicas)
+        return not self._started and failed > most - least
 
     def _report_waiting(self) -> None:
         if all(replica.phase is Phase.WAITING for replica in self._replicas):
@@ -195,11 +204,21 @@ class RayEngine:
 
     def _replica_changed(self) -> None:
         self._changes.set()
+        if not self._too_many_failed():  # else it is the error of the run
+            self._report_failures()
         up = sum(replica.is_up for replica in self._replicas)
         for replica in self._replicas:
             replica.linger = linger_of(up)
         if not up:
             self._queue.fail_all(self._none_is_up())
+
+    def _report_failures(self) -> None:
+        for replica in self._replicas:
+            if replica.failure is not None and replica.number not in self._reported:
+                self._reported.add(replica.number)
+                text = _("{name} is given up: {problem}")
+                problem = sentence(replica.failure.message)
+                self._reporter.warn(text.format(name=replica.name, problem=problem))
 
     def _none_is_up(self) -> Failure:
         failures = [replica.failure for replica in self._replicas if replica.failure]

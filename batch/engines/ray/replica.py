@@ -88,7 +88,8 @@ class _StartFailedError(Exception):
 
 
 class Replica:
-    """Takes rows from `queue` while it is up. `changed` is called after each change of `phase`."""
+    """Takes rows from `queue` while it is up. `changed` is called after each change of `phase`;
+    one that is given up has a `failure`, which is the owner's to report."""
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class Replica:
                 loss = _Loss(str(error), killed=True, for_good=error.for_good)
             except _StartFailedError as error:
                 if not self._was_up:
-                    self._give_up(error.failure.message, error.failure)
+                    self._give_up(error.failure)
                     return
                 loss = _Loss(str(error), killed=True)
             self._lose(loss)
@@ -265,7 +266,7 @@ class Replica:
         for ticket in tickets:
             ticket.fail(Failure(Code.UNREACHABLE, lost))
         if is_hopeless:
-            self._give_up(loss.message, StartFailure(loss.message, is_usage=False))
+            self._give_up(StartFailure(loss.message, is_usage=False))
             return
         self._set_phase(Phase.LOST)
         asked = plural(
@@ -273,10 +274,8 @@ class Replica:
         ).format(n=len(tickets))
         self._reporter.warn(f"{lost} {asked if tickets else _('It starts again.')}")
 
-    def _give_up(self, message: str, failure: StartFailure) -> None:
+    def _give_up(self, failure: StartFailure) -> None:
         self.failure = failure
-        text = _("{name} is given up: {problem}")
-        self._reporter.warn(text.format(name=self.name, problem=sentence(message)))
         self._set_phase(Phase.GIVEN_UP)
 
     def _set_phase(self, phase: Phase) -> None:

@@ -99,6 +99,7 @@ def test_a_replica_s_process_is_killed(two_nodes: Cluster, home: Path) -> None:
     assert "was lost" in err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_resumed(two_nodes: Cluster) -> None:
     rows(*(f"row {n}" for n in range(1, 401)))
     args = ("steady", "--ray-address", two_nodes.address, "--replicas", "2")
@@ -111,6 +112,7 @@ def test_a_run_that_was_killed_is_resumed(two_nodes: Cluster) -> None:
     assert "rows are done already; continuing with the others" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_drains_and_says_how_to_go_on(two_nodes: Cluster) -> None:
     rows(*(f"row {n}" for n in range(1, 4001)))
     run = start("steady", "--ray-address", two_nodes.address, "--replicas", "2")
@@ -137,6 +139,7 @@ def test_what_is_not_there_is_said_at_once(
     assert "it has 2 CPUs (2 free) on 2 machines" in err
 
 
+@pytest.mark.slow
 def test_more_replicas_than_there_is_room_for_come_when_it_is_there(two_nodes: Cluster) -> None:
     rows(*(f"row {n}" for n in range(1, 101)))
     err = end(start("steady", "--ray-address", two_nodes.address, "--replicas", "1-3"), 0)
@@ -190,6 +193,7 @@ def test_a_ray_of_our_own_leaves_nothing_behind(home: Path) -> None:
     assert set(lines().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_ray_of_our_own_ends_when_we_are_killed(home: Path) -> None:
     rows(*(f"row {n}" for n in range(1, 801)))
     run = start("steady")

@@ -231,3 +231,18 @@ async def test_a_row_that_was_given_up_is_not_asked() -> None:
         second.cancel()
         assert texts([await first, await third]) == ["echo: row 1", "echo: row 3"]
     assert "row 2" not in handle.rows
+
+
+async def test_a_replica_that_can_not_start_is_reported_and_the_others_answer() -> None:
+    messages = Messages()
+    broken = FakeHandle(host="node-b", starts=[StartFailure("No vLLM here", is_usage=False)])
+    options = RayOptions("m", Path(), replicas=(1, 2))
+    engine = RayEngine(options, messages)
+    engine.use([FakeHandle(), broken])
+    try:
+        await eventually(lambda: engine.states()[1].phase == "given up")
+        await eventually(lambda: engine.states()[0].up)
+        assert texts(await ask(engine, requests(5))) == [f"echo: row {n}" for n in range(1, 6)]
+    finally:
+        await engine.close()
+    assert messages.lines.count("replica 2 on node-b is given up: No vLLM here.") == 1
