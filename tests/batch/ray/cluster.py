@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from qchat.processes import kill_processes, process_family
 
@@ -77,9 +79,8 @@ def cluster(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
 def _start(
     log: Path, nodes: int, cpus: int, environment: dict[str, str]
 ) -> "tuple[subprocess.Popen[str], str]":
-    """The process and the cluster's address. Ray gives a node 30 s to start, which is not enough
-    when the machine is busy; so it is tried again."""
-    for _try in range(4):
+    """The process and the cluster's address."""
+    for _try in range(2):
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(nodes), str(cpus)],
@@ -126,9 +127,27 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
+def patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray gives a node 30 s to start; on a machine with much else to do it gets five minutes."""
+
+    def get(*args: Any) -> Any:
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                return get_node(*args)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    return get
+
+
 def main(nodes: int, cpus: int) -> None:
+    from ray._private import services
     from ray.cluster_utils import Cluster as Raylets
 
+    services.get_node = patient(services.get_node)
     output = os.fdopen(os.dup(1), "w")  # Ray prints
     os.dup2(2, 1)
     options = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": 80 << 20}
