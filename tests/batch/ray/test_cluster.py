@@ -15,11 +15,8 @@ import pytest
 
 from qchat.processes import alive, process_family
 from tests.batch.commands import read, write
-from tests.batch.home import home
 
 from .cluster import ROOT, Cluster, cluster
-
-__all__ = ["home"]
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -15,9 +15,6 @@ from qchat.batch.engines.ray.resources import (
 )
 
 from tests.batch.commands import batch, write
-from tests.batch.home import home
-
-__all__ = ["home"]
 
 
 def gpus(*total: int, free: tuple[int, ...] | None = None) -> list[Node]:
