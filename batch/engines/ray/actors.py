@@ -14,6 +14,7 @@ from .replica_handle import (
     ReplicaLostError,
     ReplicaReady,
     Reply,
+    RestartedError,
     Row,
     StartFailure,
 )
@@ -98,7 +99,8 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, OutOfMemoryError):
         return _("Ray ended it because the memory of its machine was full.")
-    if isinstance(error, ActorUnavailableError):
+    is_new = isinstance(error, RayTaskError) and isinstance(error.cause, RestartedError)
+    if is_new or isinstance(error, ActorUnavailableError):
         return _("Its process or its machine is gone.")
     if isinstance(error, RayTaskError) and error.cause is not None:
         return f"{type(error.cause).__name__}: {first_line(error.cause)}"

@@ -16,7 +16,15 @@ from ...run_logs import new_log
 from ..engine import Engine
 from ..engine_log import redirect_output
 from .mailbox import Mailbox
-from .replica_handle import Place, ReplicaConfig, ReplicaReady, Reply, Row, StartFailure
+from .replica_handle import (
+    Place,
+    ReplicaConfig,
+    ReplicaReady,
+    Reply,
+    RestartedError,
+    Row,
+    StartFailure,
+)
 
 MakeEngine = Callable[[ReplicaConfig, Path], Engine]
 """Makes the engine of a replica; the path is that of its log."""
@@ -76,7 +84,8 @@ class ReplicaActor:
 
     async def exchange(self, rows: Sequence[Row], wait: float, linger: float) -> list[Reply]:
         """Hand over `rows` and take what is ready; see `Mailbox.take`."""
-        assert self._mailbox is not None, "start() comes first"
+        if self._mailbox is None:
+            raise RestartedError
         self._mailbox.put(rows)
         return await self._mailbox.take(wait, linger)
 

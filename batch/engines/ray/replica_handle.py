@@ -66,6 +66,10 @@ class ReplicaLostError(Exception):
         self.for_good = for_good
 
 
+class RestartedError(Exception):
+    """Raised by a replica that Ray has started again, and that has loaded nothing yet."""
+
+
 class ReplicaHandle(Protocol):
     """A replica. Each call raises `ReplicaLostError`; then `place` and `start` come again."""
 
