@@ -80,7 +80,7 @@ def _start(
     log: Path, nodes: int, cpus: int, environment: dict[str, str]
 ) -> "tuple[subprocess.Popen[str], str]":
     """The process and the cluster's address."""
-    for _try in range(2):
+    for _try in range(5):
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(nodes), str(cpus)],
@@ -128,10 +128,11 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node 30 s to start; on a machine with much else to do it gets five minutes."""
+    """Ray gives a node 30 s to start; on a machine with much else to do it gets a minute, and another
+    start: one at which its first calls fail never comes to anything."""
 
     def get(*args: Any) -> Any:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return get_node(*args)
