@@ -128,8 +128,8 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node 30 s to start; on a machine with much else to do it gets a minute, and another
-    start: one at which its first calls fail never comes to anything."""
+    """Ray gives a node 30 s to start; on a machine with much else to do it gets a minute. One whose
+    first calls have failed may never come up; then all is started again."""
 
     def get(*args: Any) -> Any:
         deadline = time.monotonic() + 60
