@@ -18,7 +18,8 @@ help: ## show this list
 	@echo "make test      the tests that need no other program, in random order (9 min)"
 	@echo "make test-all  all tests, those that run nginx, Prometheus, a browser or npm too (20 min)"
 	@echo "make test-vllm VERSION=0.30.0   the tests that run vLLM, with that version of it"
-	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers (40 min), and"
+	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers, nodes of a Ray"
+	@echo "               cluster (30 min), and"
 	@echo "               test-vllm with each of SOAK_VERSIONS ($(SOAK_VERSIONS); 10 min each)"
 	@echo "make setup     make or mend .venv     (the others do it by themselves)"
 	@echo "make lint      ruff and mypy"
@@ -57,7 +58,7 @@ test-vllm: setup
 	@build/vllm-$(VERSION)/bin/python -m tests.vllm_versions.run $(ARGS)
 
 soak: setup
-	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_serve.py tests/soak/soak_batches.py $(ARGS)
+	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_ray.py tests/soak/soak_serve.py tests/soak/soak_batches.py $(ARGS)
 	@for version in $(SOAK_VERSIONS); do $(MAKE) test-vllm VERSION=$$version ARGS= || exit; done
 
 lint: setup

@@ -184,6 +184,9 @@ def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineReq
         engine.tpm,
         (*(form.engine_args if form else ()), *_pairs(engine.engine_args)),
         low_priority=engine.low_priority,
+        ray_address=engine.ray_address,
+        replicas=engine.replicas,
+        tensor_parallel_size=engine.tensor_parallel_size,
     )
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from ..i18n import _
 from ..sanitize import clean
 from .background import WorkCounter
-from .run_stats import RunStats, details, duration, state_line, summary
+from .run_stats import RunStats, details, duration, merge_by_node, state_line, summary
 
 BAR_WIDTH = 24
 """Columns of the bar; omitted where the terminal is too narrow for it."""
@@ -105,9 +105,12 @@ class ProgressDisplay:
                 bar = ProgressBar(total=max(stats.total, 1), completed=stats.done, width=BAR_WIDTH)
                 grid.add_row(bar, line)
                 line = grid
+            states = list(stats.states)
+            if len(states) > MAX_SERVERS and states[0].node is not None:
+                states = merge_by_node(states)
             servers = [
                 Text(clean(state_line(state)), style="dim", no_wrap=True, overflow="ellipsis")
-                for state in stats.states[:MAX_SERVERS]
+                for state in states[:MAX_SERVERS]
             ]
             return Group(line, *servers)
 

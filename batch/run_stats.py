@@ -14,6 +14,8 @@ from .engines.engine import EngineState
 from .quality import COUNTED, INVALID, Quality, quality_of
 from .request import Outcome
 
+_LISTED = 8  # replicas that the summary lists; more are listed by machine
+
 
 @dataclass(slots=True)
 class RunStats:
@@ -118,6 +120,8 @@ class RunStats:
             "rate": _("{rate:.1f} rows/s").format(rate=self.rows_per_second),
             "tokens": _("{rate:.0f} tokens/s").format(rate=self.tokens_per_second),
         }
+        if replicas := _replicas(self.states):
+            parts["replicas"] = replicas
         eta = self.eta()
         if eta is not None and self.done < self.total:
             parts["eta"] = _("ETA {time}").format(time=duration(eta))
@@ -129,7 +133,7 @@ class RunStats:
         if self.retries:
             causes = ", ".join(f"{code} {n}" for code, n in self.retries.most_common())
             parts["retries"] = _("retries: {causes}").format(causes=causes)
-        for name in ("retries", "tokens", "rate", "qualities", "errors"):
+        for name in ("retries", "tokens", "rate", "replicas", "qualities", "errors"):
             if columns is None or cell_len(", ".join(parts.values())) <= columns:
                 break
             parts.pop(name, None)
@@ -175,11 +179,48 @@ def _state_as_json(state: EngineState) -> dict[str, Any]:
         "running": None if load is None else load.running,
         "waiting": None if load is None else load.waiting,
         "kv_cache": None if load is None else load.kv_cache,
+        **({} if state.node is None else {"node": state.node, "phase": state.phase}),
     }
+
+
+def _replicas(states: Iterable[EngineState]) -> str:
+    """``3/4 replicas on 2 machines``; '' where the states are not of replicas."""
+    replicas = [state for state in states if state.node is not None]
+    if not replicas:
+        return ""
+    up = [state for state in replicas if state.up]
+    nodes = len({state.node for state in up})
+    text = plural(
+        "{up}/{all} replicas on {n} machine", "{up}/{all} replicas on {n} machines", nodes
+    )
+    return text.format(up=len(up), all=len(replicas), n=nodes)
+
+
+def merge_by_node(states: Iterable[EngineState]) -> list[EngineState]:
+    """Return one state for each node of many replicas."""
+    nodes: dict[str, list[EngineState]] = {}
+    for state in states:
+        if state.node:
+            nodes.setdefault(state.node, []).append(state)
+    text = _("{node}, {up}/{all} replicas")
+    return [
+        EngineState(
+            text.format(node=node, up=sum(state.up for state in members), all=len(members)),
+            sum(state.in_flight for state in members),
+            sum(state.window for state in members),
+            sum(state.answered for state in members),
+            up=any(state.up for state in members),
+            node=node,
+        )
+        for node, members in nodes.items()
+    ]
 
 
 def state_line(state: EngineState) -> str:
     """Return the state of a server as a line of text."""
+    if state.phase:
+        text = _("{name}: {phase}, {answered} answered")
+        return text.format(name=state.name, phase=state.phase, answered=state.answered)
     if not state.up:
         text = _("{name}: failing, {n} in flight, {answered} answered")
         return text.format(name=state.name, n=state.in_flight, answered=state.answered)
@@ -271,7 +312,10 @@ def details(stats: RunStats) -> list[tuple[str, str]]:
     rows += _yielding_details(stats)
     if len(stats.states) > 1:
         answered = _("{n:,} answered")
-        rows += [(state.name, answered.format(n=state.answered)) for state in stats.states]
+        states = list(stats.states)
+        if states[0].node is not None and len(states) > _LISTED:
+            states = merge_by_node(states)
+        rows += [(state.name, answered.format(n=state.answered)) for state in states]
     return rows
 
 

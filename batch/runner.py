@@ -67,7 +67,9 @@ class BatchRunner:
 
     async def run(self) -> None:
         """Send all of them, or until a signal. Raises `EngineError`."""
-        if self.selection.make_engine is None:  # a server: its session is open already
+        if self.selection.make_engine is None:  # servers, whose sessions are open, or a cluster
+            if self.selection.start_message is not None:
+                await self._start(self.selection.engine)
             self.sink.start()
             await self._send(self.selection.engine, longest_first(self.open_rows()))
             return
@@ -93,7 +95,7 @@ class BatchRunner:
 
     async def _start(self, engine: Engine) -> None:
         self._engine = engine
-        with self.display.phase(_("Starting vLLM ...")):
+        with self.display.phase(self.selection.start_message or _("Starting vLLM ...")):
             await engine.start(self.stats.total - self.stats.done)
         self.display.say(_("Ready: {engine}.").format(engine=engine.description))
 

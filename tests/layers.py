@@ -24,6 +24,8 @@ VLLM_ALLOWED = frozenset(
     }
 )
 
+RAY_ALLOWED = "batch/engines/ray/"
+
 # Commands are loaded by name (the table of `cli.py`), so that `--help` imports none of them.
 CLOSED = ("qchat.commands", "qchat.tui")
 CLOSED_TO_ALL_BUT = ("qchat.__main__",)
@@ -97,7 +99,10 @@ QCHAT = Layers(
 BATCH = Layers(
     "qchat.batch",
     (
-        ("request", "response", "quality", "form", "extraction", "background", "message_stream"),
+        (
+            *("request", "response", "quality", "form", "extraction", "background"),
+            *("message_stream", "poison", "run_logs"),
+        ),
         ("inputs", "options", "questions"),
         ("journal", "engines"),
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere
@@ -191,6 +196,8 @@ def check(file: str, source: str) -> Iterator[str]:
                     yield f"{at}: import {target}: {problem}"
             if root == "vllm" and file not in VLLM_ALLOWED:
                 yield f"{at}: import {target}: vLLM is imported in its adapters alone"
+            if level == 0 and root == "ray" and not file.startswith(RAY_ALLOWED):
+                yield f"{at}: import {target}: Ray is imported in {RAY_ALLOWED} alone"
 
 
 def check_tree(root: Path) -> list[str]:

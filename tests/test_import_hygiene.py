@@ -94,6 +94,16 @@ def test_the_list_would_show_a_heavy_import(tmp_path: Path) -> None:
     assert "aiohttp" in json.loads(done.stderr.splitlines()[-1])[1]
 
 
+def test_a_batch_without_the_engine_ray_does_without_ray(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('"one"\n')
+    code, _output, modules = run_and_list(
+        tmp_path, "batch", str(tmp_path / "in.jsonl"), "--base-url", "http://127.0.0.1:9"
+    )
+    assert code == 3
+    assert "aiohttp" in modules  # it came as far as the engine
+    assert "ray" not in modules
+
+
 _PAINTED = """
 import sys
 from qchat.sampling import Sampling

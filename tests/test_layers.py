@@ -43,6 +43,8 @@ def test_every_room_is_looked_at() -> None:
         ("batch/a.py", "import batch.run", "qchat.batch.run"),
         ("batch/run.py", "import vllm", "adapters alone"),
         ("serve/a.py", "from vllm.entrypoints import x", "adapters alone"),
+        ("batch/engines/selection.py", "import ray", "batch/engines/ray/ alone"),
+        ("serve/a.py", "def f():\n    from ray.util import x", "batch/engines/ray/ alone"),
         ("qchat/files.py", "from .store import open_store", "files is below store"),
         ("qchat/new.py", "from . import api", "new is below api"),
         ("qchat/a.py", "if TYPE_CHECKING:\n    from .api.client import Client", "is below api"),

@@ -1,4 +1,4 @@
-"""The interface of an engine, implemented by `offline` (vLLM in this process) and `http`."""
+"""The interface of an engine, implemented by `offline` (vLLM in this process), `http` and `ray`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ class Yielding:
 class EngineState:
     """The state of one server: `in_flight` of at most `window` requests of this run, whether it is
     `up` (reachable, and its last response no failure of its own), how many requests it has
-    `answered`, the `load` that it publishes, and how the batch yields there (`--low-priority`)."""
+    `answered`, and the `load` that it publishes. A replica of a cluster has the `node` that it runs
+    on, and where it is not up, a `phase` in words (``loading the model``)."""
 
     name: str
     in_flight: int
@@ -36,6 +37,8 @@ class EngineState:
     up: bool = True
     load: ServerLoad | None = None
     yielding: Yielding | None = None
+    node: str | None = None
+    phase: str = ""
 
 
 class Reporter(Protocol):
@@ -65,7 +68,7 @@ class Engine(Protocol):
         """What answers, for a person: ``vLLM 0.32.0 on this machine (cpu), model demo``."""
 
     def states(self) -> Sequence[EngineState]:
-        """One for each server; none where vLLM runs in this process."""
+        """One for each server or replica; none where vLLM runs in this process."""
 
     def prewarm(self) -> None:
         """Start the work that needs no rows, and return at once. Raises `EngineError`."""

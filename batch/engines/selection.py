@@ -48,6 +48,9 @@ class EngineRequest:
     engine_args: tuple[tuple[str, str], ...] = ()
     in_process: bool = True
     low_priority: int | None = None
+    ray_address: str | None = None
+    replicas: tuple[int, int] | None = None
+    tensor_parallel_size: int | None = None
 
     @property
     def names_server(self) -> bool:
@@ -63,7 +66,8 @@ class EngineSelection:
     `make_engine` makes another engine of the kind, where one that dies can be replaced; `log` is
     the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
     the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
-    this process is not started yet; the sessions with servers are open.
+    this process is not started yet, nor is a cluster, which has a `start_message` to show
+    meanwhile; the sessions with servers are open.
     """
 
     engine: Engine
@@ -75,6 +79,7 @@ class EngineSelection:
     make_engine: Callable[[], Engine] | None = None
     log: Path | None = None
     continues: bool = False
+    start_message: str | None = None
 
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """A copy whose engines are each wrapped in another."""
@@ -94,6 +99,9 @@ async def select_engine(
     Raises `UsageError` when the options are not enough to decide, and `EngineError` when a server
     that they name can't be used.
     """
+    _check_cluster_options(options)
+    if options.engine == "ray":
+        return _ray(options, settings, new_log, reporter)
     if options.engine == "offline":
         if options.server or options.base_urls or options.servers_file:
             text = _("--engine offline uses no server; leave out --server(s) and --base-url.")
@@ -264,7 +272,9 @@ def _offline(
     reporter: Reporter,
     cause: str,
 ) -> EngineSelection:
+    from .local_vllm import local_engine
     from .offline import OfflineOptions
+    from .private_server import PrivateServerEngine
 
     if options.low_priority is not None:
         reporter.say(_("--low-priority has no effect: no server is asked."))
@@ -275,9 +285,22 @@ def _offline(
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".。")) + _local_servers_hint(settings))
-    make, reason = _offline_engine(reporter, in_process=options.in_process)
+    make, problem = local_engine(reporter.warn, in_process=options.in_process)
+    reason = _("Asking {model} through vLLM in this process ({cause}).")
+    if make is PrivateServerEngine:
+        reason = _("Asking {model} through a private vLLM server ({cause}).")
+    if problem:
+        text = _(
+            "{problem} So the model runs in a private server instead of this process: the same "
+            "answers, a slower start."
+        )
+        reporter.warn(text.format(problem=problem))
     log = new_log()
-    engine_options = OfflineOptions(engine_args=dict(options.engine_args), log=log)
+    engine_options = OfflineOptions(
+        engine_args=dict(options.engine_args),
+        tensor_parallel_size=options.tensor_parallel_size,
+        log=log,
+    )
 
     def make_engine() -> Engine:
         return make(model, model, options=engine_options)
@@ -293,35 +316,54 @@ def _offline(
     )
 
 
-def _offline_engine(reporter: Reporter, *, in_process: bool) -> tuple[Callable[..., Engine], str]:
-    """What runs a model here, and the line that says so: vLLM in this process, or a private server
-    where this vLLM lacks what that needs, or this process is not qchat's own.
+def _check_cluster_options(options: EngineRequest) -> None:
+    """Raises `UsageError` for options of the engine `ray` with another one, and the other way."""
+    if options.engine != "ray":
+        given = {"--ray-address": options.ray_address, "--replicas": options.replicas}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(_("{option} needs --engine ray.").format(option=name))
+        if options.tensor_parallel_size is not None and options.names_server:
+            text = _("--tensor-parallel-size is for the engines offline and ray, not for servers.")
+            raise UsageError(text)
+    elif options.server or options.base_urls or options.servers_file:
+        text = _("--engine ray uses no server; leave out --server(s) and --base-url.")
+        raise UsageError(text)
 
-    Raises `EngineError` where vLLM is not installed or lacks what a server needs too.
-    """
-    from ...engine.runtime import vllm_startup
-    from ...engine.runtime.vllm_entry_points import Use
-    from ...engine.runtime.vllm_versions import check_unless_tested
-    from .offline import OfflineEngine
-    from .private_server import PrivateServerEngine
 
-    installed = vllm_startup.installed_vllm()
-    private = _("Asking {model} through a private vLLM server ({cause}).")
-    if not in_process:
-        vllm_startup.check_version(installed, Use.SERVE)
-        return PrivateServerEngine, private
-    check = check_unless_tested(installed.version, Use.OFFLINE)
-    if check.problem is None:
-        if check.warning is not None:
-            reporter.warn(check.warning)
-        return OfflineEngine, _("Asking {model} through vLLM in this process ({cause}).")
-    vllm_startup.check_version(installed, Use.SERVE)
-    text = _(
-        "{problem} So the model runs in a private server instead of this process: the same "
-        "answers, a slower start."
+def _ray(
+    options: EngineRequest, settings: Settings, new_log: Callable[[], Path], reporter: Reporter
+) -> EngineSelection:
+    from .ray.engine import RayEngine, RayOptions
+    from .ray.session import check_installed
+
+    check_installed()
+    model = options.model or settings.model
+    if model is None:
+        text = _("No model is configured: give --model NAME, such as --model demo.")
+        raise UsageError(text)
+    engine = RayEngine(
+        RayOptions(
+            model,
+            settings.paths.state,
+            options.ray_address,
+            options.replicas or (1, 1),
+            options.tensor_parallel_size or 1,
+            options.engine_args,
+        ),
+        reporter,
     )
-    reporter.warn(text.format(problem=check.problem))
-    return PrivateServerEngine, private
+    place = _("on this machine") if options.ray_address is None else options.ray_address
+    reason = _("Asking {model} through Ray ({place}).").format(model=model, place=place)
+    return EngineSelection(
+        engine,
+        "ray",
+        model,
+        reason,
+        log=new_log(),
+        continues=True,
+        start_message=_("Starting the replicas ..."),
+    )
 
 
 def _local_servers_hint(settings: Settings) -> str:

@@ -14,7 +14,7 @@ DEFAULT_IN_FLIGHT = 4
 model on two CPU cores, 4 gave live requests 1.3 times the p95 TTFT that they had alone, 8 gave 1.9
 and 64 gave 5.4 times; tests/bench/polite.py measures it."""
 
-ENGINES = ("auto", "offline", "http")
+ENGINES = ("auto", "offline", "http", "ray")
 
 
 def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -33,14 +33,32 @@ def _number_in_flight(ctx: click.Context, param: click.Parameter, value: str | N
     return int(value)
 
 
+def _replicas(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """``4`` or ``1-8`` as the least and the most."""
+    if value is None:
+        return None
+    least, dash, most = value.partition("-")
+    numbers = (least, most if dash else least)
+    if not all(number.isdecimal() and 0 < int(number) <= MAX_REPLICAS for number in numbers):
+        raise click.BadParameter(_("must be a number from 1 on, or a range such as 1-8."))
+    if int(numbers[0]) > int(numbers[1]):
+        raise click.BadParameter(_("the range begins with the least number, such as 1-8."))
+    return int(numbers[0]), int(numbers[1])
+
+
+MAX_REPLICAS = 10_000
+
 _OPTIONS = (
     click.option(
         "--engine",
         type=click.Choice(ENGINES),
         default="auto",
         help=_(
-            "offline: vLLM in this process; http: a server; auto: the server that was given or is "
-            "configured, if it responds, else offline.  [default: auto]"
+            "offline: vLLM in this process; http: a server; ray: replicas on the machines of a "
+            "Ray cluster; auto: the server that was given or is configured, if it responds, else "
+            "offline.  [default: auto]"
         ),
     ),
     cli_options.servers_options,
@@ -89,7 +107,33 @@ _OPTIONS = (
         "engine_args",
         multiple=True,
         metavar="NAME=VALUE",
-        help=_("vLLM engine argument for the offline engine, e.g. max_model_len=8192; repeatable."),
+        help=_(
+            "vLLM engine argument for the engines offline and ray, e.g. max_model_len=8192; "
+            "repeatable."
+        ),
+    ),
+    click.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help=_(
+            "The Ray cluster to run on; auto: the one that this machine is part of. Without it, "
+            "--engine ray starts a Ray on this machine, for the time of the run."
+        ),
+    ),
+    click.option(
+        "--replicas",
+        metavar="N|N-M",
+        callback=_replicas,
+        help=_(
+            "With --engine ray: how many engines. 1-8 begins with one and takes more as the "
+            "cluster has room.  [default: 1]"
+        ),
+    ),
+    click.option(
+        "--tensor-parallel-size",
+        type=click.IntRange(1),
+        metavar="N",
+        help=_("GPUs that share one model, with the engines offline and ray.  [default: 1]"),
     ),
 )
 
@@ -109,6 +153,9 @@ class EngineOptions:
     tpm: float | None
     low_priority: int | None
     engine_args: tuple[str, ...]
+    ray_address: str | None
+    replicas: tuple[int, int] | None
+    tensor_parallel_size: int | None
 
 
 engine_options = collected("engine", EngineOptions, _OPTIONS)

@@ -22,6 +22,7 @@ BENCHES = {
     "offline": "offline throughput against one `LLM.chat`, and against vLLM's run-batch",
     "offline --ragged": "the same with answers of very different lengths",
     "offline --model generated --rows 400 --rounds 5": "the same with a model of 60M parameters",
+    "ray": "one Ray replica against the offline engine; the driver's CPU with 100 replicas",
     "whole": "whole runs, start included, against `vllm run-batch`",
     "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
     "access": "the access layer of `qchat serve` against the same vLLM without it",

@@ -152,8 +152,11 @@ def run_batch(model: str, rows: list[dict[str, Any]], extra: dict[str, Any]) -> 
         asyncio.run(serve(source, Path(name) / "out.jsonl"))
 
 
-def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
-    """The engine through its protocol, fed and written out as `qchat batch` does."""
+def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str], engine: Any = None) -> None:
+    """The engine through its protocol, fed and written out as `qchat batch` does.
+
+    `engine` is another one than the offline engine.
+    """
     import uvloop
     from qchat.batch.engines.offline import LONG_RUN, OfflineEngine, OfflineOptions
     from qchat.batch.journal.records import result_line
@@ -165,7 +168,8 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
         Request(0, n, str(n), RowKind.MESSAGES, CHAT, row, {"messages": row["messages"]}, "")
         for n, row in enumerate(rows, 1)
     ]
-    engine = OfflineEngine(model, rows[0]["model"], options=OfflineOptions(engine_args=extra))
+    if engine is None:
+        engine = OfflineEngine(model, rows[0]["model"], options=OfflineOptions(engine_args=extra))
 
     async def round_() -> dict[str, float]:
         done: list[int] = []
@@ -204,11 +208,13 @@ def ours(model: str, rows: list[dict[str, Any]], extra: dict[str, str]) -> None:
 class Side:
     """One of the two, in its process."""
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, bench: str = "offline"
+    ) -> None:
         self.name = name
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.offline", "--side", name, *arguments],
+                [sys.executable, "-m", f"tests.bench.{bench}", "--side", name, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
