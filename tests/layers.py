@@ -135,6 +135,7 @@ TUI = Layers(
                     "heights",
                     "layout",
                     "message",
+                    "pictures",
                     "selection",
                     "theme_palette",
                 )

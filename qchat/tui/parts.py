@@ -76,6 +76,7 @@ class ChatParts:
             brackets_pastes=brackets_pastes(os.environ),
             submit=submit,
         )
+        self.composer.takes_pictures = start.pictures
         self.notes = ComposerNotes(id="notes")
         self.status_line = StatusLine(id="status")
         self.writing_area = Vertical(

@@ -88,14 +88,18 @@ class Submission:
             return
         self._use_prompt(prompt)
         question = "".join(text.split(maxsplit=1)[1:]).strip()
+        chips = self._composer.draft.chips
         self._composer.take()
         if question:
-            self._conversation.send(question, Draft(text))
+            self._conversation.send(question, Draft(text, chips))
 
     def _send(self, text: str) -> None:
         draft = self._composer.draft
         if self._message_actions.is_editing:
-            if not self._is_blocked():
+            if any(chip.is_picture for chip in draft.chips):
+                text = _("A message that is edited keeps its pictures and takes no others.")
+                self._window.say(text, error=True, seconds=8)
+            elif not self._is_blocked():
                 self._composer.take()
                 self._window.spawn(self._message_actions.send(text))
         elif self._conversation.pending_answer is not None:
