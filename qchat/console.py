@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from .cells import width as width
+from .i18n import _
 from .sanitize import clean, one_line
 
 
@@ -41,6 +42,15 @@ def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
             padded.append(gap + cell if i in numbers else cell + gap)
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def format_size(count: int) -> str:
+    """Format a number of bytes: ``12 B``, ``2.0 KiB``, ``1,024 KiB``."""
+    if count < 1024:
+        return _("{n} B").format(n=count)
+    if count < 10 * 1024:
+        return _("{n:.1f} KiB").format(n=count / 1024)
+    return _("{n:,} KiB").format(n=round(count / 1024))
 
 
 def json_text(value: Any) -> str:

@@ -142,6 +142,7 @@ TUI = Layers(
                     "heights",
                     "layout",
                     "message",
+                    "pictures",
                     "selection",
                     "theme_palette",
                 )

@@ -153,6 +153,17 @@ class Client:
             raise self._error(e) from e
         return 200
 
+    def tokenize(self, body: JsonObject) -> None:
+        """Have vLLM tokenize a chat. Raises `ServerError` where it can't be.
+
+        The tokens themselves are of no interest.
+        """
+        url = self.endpoint.base_url.removesuffix("/v1") + "/tokenize"
+        try:
+            self._sdk.post(url, body=body, cast_to=object)
+        except Exception as e:
+            raise self._error(e) from e
+
     def complete(self, body: JsonObject) -> JsonObject:
         """A chat completion that is not streamed, decoded and unchecked. Raises `ServerError`."""
         try:

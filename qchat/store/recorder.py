@@ -18,10 +18,15 @@ class AnswerRecorder:
         self._store = store
 
     def add_question(
-        self, conversation: str, text: str, *, parent: int | Leaf | None = LEAF
+        self,
+        conversation: str,
+        text: str,
+        *,
+        parent: int | Leaf | None = LEAF,
+        extra: JsonObject | None = None,
     ) -> StoredMessage:
-        """Store a question below `parent`."""
-        return self._store.messages.add(conversation, "user", text, parent=parent)
+        """Store a question below `parent`; `extra` as in `StoredMessage`."""
+        return self._store.messages.add(conversation, "user", text, parent=parent, extra=extra)
 
     def add_conversation(
         self,
@@ -31,6 +36,7 @@ class AnswerRecorder:
         server: str | None = None,
         model: str | None = None,
         settings: JsonObject | None = None,
+        extra: JsonObject | None = None,
     ) -> StoredMessage:
         """Store a question with a conversation of its own, which it gives the title: both or
         neither."""
@@ -42,7 +48,7 @@ class AnswerRecorder:
                 model=model,
                 settings=settings,
             )
-            return self.add_question(conversation.id, question)
+            return self.add_question(conversation.id, question, extra=extra)
 
     def begin(
         self,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from ..errors import UsageError
 from ..i18n import _
 from .terminal import passed_through
 
@@ -43,6 +44,39 @@ def copy(
         "Sent {size} to the terminal's clipboard. If the clipboard stays empty, the terminal "
         "does not support OSC 52: select with Shift and the mouse."
     ).format(size=size)
+
+
+def read_picture(environ: Mapping[str, str] = os.environ) -> bytes:
+    """Return the picture on the clipboard. Raises `UsageError` where there is none."""
+    commands = []
+    if sys.platform == "darwin":
+        commands.append(["pngpaste", "-"])
+    if environ.get("WAYLAND_DISPLAY"):
+        commands.append(["wl-paste", "--type", "image/png"])
+    if environ.get("DISPLAY"):
+        commands.append(["xclip", "-selection", "clipboard", "-t", "image/png", "-o"])
+    for command in commands:
+        program = shutil.which(command[0])
+        if program is None:
+            continue
+        try:
+            process = subprocess.run(
+                [program, *command[1:]],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if process.returncode == 0 and process.stdout:
+            return process.stdout
+    raise UsageError(
+        _(
+            "There is no picture on the clipboard that wl-paste, xclip or pngpaste can read. "
+            "Type @ and the path of a file, or drop the file on the terminal."
+        )
+    )
 
 
 def osc52(data: bytes, environ: Mapping[str, str]) -> str:

@@ -130,6 +130,7 @@ def tui(
         chosen=bool(server or base_url),
         settings=settings,
         prompt=Prompts(settings.paths).read(prompt) if prompt else None,
+        pictures=not in_browser,
     )
     with ExitStack() as stack:
 

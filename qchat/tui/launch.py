@@ -18,7 +18,8 @@ class LaunchOptions(NamedTuple):
     """The options of the command line; `go_on` opens the last conversation.
 
     `sampling` are its sampling options, without the configuration's preset; `chosen`: it names the
-    server. `prompt` is the configured system prompt of new conversations.
+    server. `prompt` is the configured system prompt of new conversations. `pictures`:
+    those of this machine can be attached, as not from the page of `--web`.
     """
 
     endpoint: endpoints.Endpoint
@@ -31,6 +32,7 @@ class LaunchOptions(NamedTuple):
     chosen: bool = False
     settings: Settings | None = None
     prompt: str | None = None
+    pictures: bool = True
 
     def defaults(self) -> DefaultSettings:
         """The settings of new conversations."""

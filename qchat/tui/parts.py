@@ -26,6 +26,7 @@ from .widgets.status_line import StatusLine, TitleBar
 from .window import Window
 
 if TYPE_CHECKING:
+    from .chat.batch_actions import BatchActions
     from .chat.conversation_actions import ConversationActions
     from .chat.message_actions import MessageActions
     from .chat.server_actions import ServerActions
@@ -76,6 +77,7 @@ class ChatParts:
             brackets_pastes=brackets_pastes(os.environ),
             submit=submit,
         )
+        self.composer.takes_pictures = start.pictures
         self.notes = ComposerNotes(id="notes")
         self.status_line = StatusLine(id="status")
         self.writing_area = Vertical(
@@ -186,12 +188,19 @@ class ChatParts:
             self._perform,
             self._is_blocked,
             prompt_names=lambda: self.settings_actions.prompt_names(),
-            use_prompt=lambda name: self.settings_actions.use_prompt(name),
+            use_prompt=lambda name, then: self.settings_actions.use_prompt(name, then),
         )
 
     def _commands(self) -> Sequence[CommandEntry]:
         """The commands of the composer's menu: the actions, and the own system prompts."""
         return command_entries(self.settings_actions.prompt_names())
+
+    @cached_property
+    def batch_actions(self) -> "BatchActions":
+        """From the chat to a batch."""
+        from .chat.batch_actions import BatchActions
+
+        return BatchActions(self._window, self.settings)
 
     @cached_property
     def title_generator(self) -> "TitleGenerator":

@@ -40,7 +40,7 @@ The end.
 def shown(output: str) -> list[str]:
     """The lines that a terminal of any height shows after this output."""
     lines, row = [""], 0
-    output = re.sub(r"\x1b\]8;[^\x1b]*\x1b\\\\", "", output)  # links
+    output = re.sub(r"\x1b\]8;.*?\x1b\\", "", output)  # links
     for token in re.split(r"(\x1b\[\d*[A-Za-z]|\x1b\[[\d;]*m|\n|\r)", output):
         if token == "\n":
             row += 1

@@ -48,7 +48,7 @@ async def test_a_server_goes_and_comes_back_and_the_question_is_sent_again(
             assert app.conversation.unanswered and "retries" in app.transcript.messages[-1].note
             await wait_until(lambda: app.parts.monitor.reachable is False)
             await wait_until(lambda: "no longer responds" in toasts(app))
-            assert app.parts.title_bar.parts[0].text.startswith("○")
+            assert app.parts.title_bar.parts[1].text.startswith("○")
             await pilot.press(*"draft")  # one can write meanwhile
             server.up()
             await wait_until(lambda: app.parts.monitor.reachable)

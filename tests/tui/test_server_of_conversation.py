@@ -38,7 +38,7 @@ async def test_a_conversation_whose_server_is_gone_uses_no_other(
                 lambda: "no server 'lab'" in toasts(app) and "F7 selects" in toasts(app)
             )
             await wait_until(lambda: app.parts.monitor.result is not None)
-            await wait_until(lambda: app.parts.title_bar.parts[0].text == "○ lab")
+            await wait_until(lambda: app.parts.title_bar.parts[1].text == "○ lab")
             await ask(app, "for nobody else")
             assert "F7 selects another" in app.transcript.messages[-1].error
             assert "for nobody else" not in server.log.answered

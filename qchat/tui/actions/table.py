@@ -78,6 +78,28 @@ ROWS: Final = (
         argument="[FORMAT] [FILE]",
     ),
     Action(
+        "tree",
+        _("walk the branches of this conversation"),
+        CONVERSATIONS,
+        keys="alt+t",
+        slash="tree",
+        while_coming=False,
+    ),
+    Action(
+        "batch",
+        _("answer a file with this system prompt and parameters (qchat batch); show its progress"),
+        CONVERSATIONS,
+        slash="batch",
+        argument="[FILE]",
+    ),
+    Action(
+        "picture",
+        _("attach the picture on the clipboard; @ and a path attach a file"),
+        WRITING,
+        keys="alt+v",
+        slash="picture",
+    ),
+    Action(
         "import",
         _("import conversations from a qchat export or a JSONL file of messages"),
         CONVERSATIONS,

@@ -24,6 +24,7 @@ from .active_settings import ActiveSettings
 from .drafts import Drafts, QueuedMessage
 from .events import AnswerCompleted, AnswerEnded, RequestStarted
 from .pending_answers import PendingAnswers
+from .pictures import pictures_to_send
 
 if TYPE_CHECKING:
     from ...store import Store
@@ -226,8 +227,10 @@ class Conversation:
         messages, settings = self._transcript.messages, self._settings.current
         parent = messages[-1].id if messages else None
         try:
+            endpoint, model = settings.endpoint, settings.model
+            pictures = await pictures_to_send(question.draft, endpoint, model)
             stored, version = await self.repository.add_question(
-                self.id, parent, question.text, settings
+                self.id, parent, question.text, settings, pictures
             )
         except Exception:
             self.drafts.queue.insert(0, question)  # what was written is never lost
@@ -238,7 +241,8 @@ class Conversation:
             self.id = stored.conversation
             self.title = one_line(question.text)
             self._settings.conversation_created(self.id, settings)
-        self._transcript.append(Message("user", question.text, id=stored.id, version=version))
+        message = Message("user", question.text, id=stored.id, version=version)
+        self._transcript.append(replace(message, pictures=pictures))
         self._notify()
 
     # -- requesting answers ----------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Actions on whole conversations."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
@@ -8,6 +9,7 @@ from ...i18n import _
 from ...store import formatting
 from ..actions.keymap import Keymap
 from ..composer.composer import Composer
+from ..threads import run_in_daemon_thread
 from ..widgets.sidebar import Sidebar
 from ..window import Window
 from .conversation import Conversation
@@ -77,6 +79,51 @@ class ConversationActions:
         if hit is not None:
             terms = [hit.snippet[start:end] for start, end in hit.marks]
             self._window.spawn(self._conversation.show(hit.conversation, hit.message, terms))
+
+    async def show_tree(self) -> None:
+        """List all branches; the one that is picked is shown."""
+        from ..screens.pick_list import PickItem, PickList
+        from .branches import MOST, branch_rows
+
+        key, messages, run = self._target(), self._repository.store.messages, self._repository.run
+        nodes = (await run(messages.tree, key))[-MOST:]
+        path = frozenset(node.id for node in await run(messages.path, key))
+        bodies = await run(messages.bodies, [node.id for node in nodes])
+        items = [
+            PickItem(
+                str(row.message),
+                ("● " if row.is_shown else "○ ") + row.text,
+                _("version {n} of {of}").format(n=row.version[0], of=row.version[1])
+                if row.version
+                else "",
+                indent=row.depth,
+            )
+            for row in branch_rows(nodes, bodies, path)
+        ]
+
+        def show(message: str | None) -> None:
+            if message is not None:
+                self._window.spawn(self._conversation.show(key, int(message)))
+
+        note = _("● is on the branch shown · Enter: show this branch · Esc: close")
+        screen = PickList(_("Branches"), items, placeholder=_("Filter"), note=note)
+        self._window.push_screen(screen, show)
+        last = next((row for row in reversed(items) if row.text.startswith("●")), None)
+        if last is not None:
+            screen.call_after_refresh(screen.highlight, last.key)
+
+    async def paste_picture(self) -> None:
+        """Attach the picture on the clipboard."""
+        import tempfile
+
+        from ..clipboard import read_picture
+
+        if not self._composer.takes_pictures:
+            raise UsageError(_("Pictures can't be attached here."))
+        data = await run_in_daemon_thread(read_picture)
+        with tempfile.NamedTemporaryFile(prefix="qchat-", suffix=".png", delete=False) as file:
+            file.write(data)
+        self._composer.put_picture(Path(file.name), _("clipboard"))
 
     async def open_editor(self) -> None:
         """Edit the draft in the external editor, in the conversation that was opened last."""

@@ -4,9 +4,11 @@ Calls are queued at once and return a future, so that they are executed in the o
 """
 
 from asyncio import Future
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ...content_parts import content_parts
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
@@ -16,6 +18,7 @@ from ...store import StoredMessage as Stored
 from ..composer.chips import Draft
 from ..request_settings import RequestSettings
 from ..transcript.answer_stats import AnswerResult
+from ..transcript.pictures import picture_urls
 
 Version = tuple[int, int]
 
@@ -88,22 +91,34 @@ class ConversationRepository:
         return next((messages.get(id_) for id_ in ids), None)
 
     def add_question(
-        self, conversation: str | None, parent: int | None, text: str, settings: RequestSettings
+        self,
+        conversation: str | None,
+        parent: int | None,
+        text: str,
+        settings: RequestSettings,
+        pictures: Sequence[str] = (),
     ) -> "Future[tuple[Stored, Version | None]]":
-        """Store a question after `parent`; create the conversation where there is none.
+        """Store a question after `parent`, with pictures by their URLs; create the conversation
+        where there is none.
 
         Its draft is cleared. Raises `UsageError` where the conversation was deleted.
         """
         self._drafts[conversation] = ""
-        return self.run(self._add_question, conversation, parent, text, settings)
+        return self.run(self._add_question, conversation, parent, text, settings, pictures)
 
     def _add_question(
-        self, conversation: str | None, parent: int | None, text: str, settings: RequestSettings
+        self,
+        conversation: str | None,
+        parent: int | None,
+        text: str,
+        settings: RequestSettings,
+        pictures: Sequence[str],
     ) -> tuple[Stored, Version | None]:
         store = self.store
+        extra = {"content": content_parts(text, pictures)} if pictures else None
         if conversation is not None:
             self._check(conversation)
-            stored = self._recorder.add_question(conversation, text, parent=parent)
+            stored = self._recorder.add_question(conversation, text, parent=parent, extra=extra)
             return stored, store.messages.versions(conversation).get(stored.id)
         with store.together():  # else a question that fails would leave an empty conversation
             stored = self._recorder.add_conversation(
@@ -112,6 +127,7 @@ class ConversationRepository:
                 server=settings.server,
                 model=settings.model,
                 settings=settings.settings(),
+                extra=extra,
             )
             store.remember(_DRAFT, "")
         return stored, None
@@ -143,6 +159,7 @@ class ConversationRepository:
             parent=old.parent,
             reasoning=old.reasoning,
             model=old.model,
+            extra=_with_text(old, text),
         )
 
     def begin_answer(
@@ -245,3 +262,9 @@ class ConversationRepository:
     def close(self) -> None:
         """Wait until all calls are executed."""
         self.run.close()
+
+
+def _with_text(old: Stored, text: str) -> JsonObject | None:
+    """What belongs to another version of a message: the pictures of the old one."""
+    pictures = picture_urls(old.extra)
+    return {"content": content_parts(text, pictures)} if pictures else None

@@ -10,6 +10,7 @@ from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...errors import UsageError
 from ...i18n import _
+from ...prompt_variables import filled, variables
 from ...sampling import PRESETS
 from ...sanitize import clean, one_line
 from ...settings import Settings
@@ -176,12 +177,29 @@ class SettingsActions:
         """The names of the system prompts of the folder."""
         return self._prompts.names() if self._settings is not None else ()
 
-    def use_prompt(self, name: str) -> None:
-        """Use the system prompt of this name from now on. Raises `UsageError`."""
+    def use_prompt(self, name: str, then: Callable[[], None] = lambda: None) -> None:
+        """Use the system prompt of this name from now on, and call `then`.
+
+        Where it has variables, their values are asked for before. Raises `UsageError`.
+        """
         text = clean(self._prompts.read(name))
-        self._apply(
-            replace(self._current, system=text), _("System prompt: {name}").format(name=name)
-        )
+        names = variables(text)
+        if not names:
+            self._apply_text(name, text)
+            then()
+            return
+        from ..screens.prompt_variables import PromptVariables
+
+        def use(values: dict[str, str] | None) -> None:
+            if values is not None:
+                self._apply_text(name, filled(text, values))
+                then()
+
+        self._window.push_screen(PromptVariables(name, names), use)
+
+    def _apply_text(self, name: str, text: str) -> None:
+        message = _("System prompt: {name}").format(name=name)
+        self._apply(replace(self._current, system=text), message)
 
     def _prompt_selected(self, choice: "PromptChoice | None") -> None:
         if choice is not None:

@@ -26,7 +26,7 @@ class Submission:
         is_blocked: Callable[[], bool],
         *,
         prompt_names: Callable[[], Collection[str]],
-        use_prompt: Callable[[str], None],
+        use_prompt: Callable[[str, Callable[[], None]], None],
     ) -> None:
         """`is_blocked` tells, and says, that nothing can be sent during a pending answer.
 
@@ -86,16 +86,23 @@ class Submission:
         """Use a system prompt, and send what follows its name, if anything does."""
         if self._message_actions.is_editing or self._is_blocked():
             return
-        self._use_prompt(prompt)
         question = "".join(text.split(maxsplit=1)[1:]).strip()
-        self._composer.take()
-        if question:
-            self._conversation.send(question, Draft(text))
+        chips = self._composer.draft.chips
+
+        def send() -> None:
+            self._composer.take()
+            if question:
+                self._conversation.send(question, Draft(text, chips))
+
+        self._use_prompt(prompt, send)
 
     def _send(self, text: str) -> None:
         draft = self._composer.draft
         if self._message_actions.is_editing:
-            if not self._is_blocked():
+            if any(chip.is_picture for chip in draft.chips):
+                text = _("A message that is edited keeps its pictures and takes no others.")
+                self._window.say(text, error=True, seconds=8)
+            elif not self._is_blocked():
                 self._composer.take()
                 self._window.spawn(self._message_actions.send(text))
         elif self._conversation.pending_answer is not None:

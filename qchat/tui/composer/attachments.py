@@ -1,10 +1,11 @@
-"""Text files attached to a question: reading them, and completing their paths."""
+"""Files attached to a question: reading them, and completing their paths."""
 
 import os
 import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ...console import format_size
 from ...errors import UsageError
 from ...i18n import _
 
@@ -16,6 +17,25 @@ def read_text(path: Path, limit: int) -> str:
     """Read a UTF-8 text file of at most `limit` bytes; line ends become newlines.
 
     Raises `UsageError` for what can't be read, is larger, or is not a text file.
+    """
+    too_large = _("{path} is larger than {limit}, the limit for attachments ([tui] attach_kib).")
+    data = read_bytes(path, limit, too_large.format(path=path, limit=format_size(limit)))
+    if b"\0" in data:
+        raise UsageError(
+            _("{path} is not text; only text files can be attached.").format(path=path)
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        template = _("{path} is not UTF-8 text; convert it first, for example with iconv.")
+        raise UsageError(template.format(path=path)) from e
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_bytes(path: Path, limit: int, too_large: str) -> bytes:
+    """Read a file of at most `limit` bytes.
+
+    Raises `UsageError` for what can't be read, and with the sentence `too_large` for more.
     """
     try:
         # Non-blocking: opening a pipe without a writer would wait forever.
@@ -30,31 +50,12 @@ def read_text(path: Path, limit: int) -> str:
         except OSError as e:
             raise _unreadable(path, e) from e
     if len(data) > limit:
-        text = _("{path} is larger than {limit}, the limit for attachments ([tui] attach_kib).")
-        raise UsageError(text.format(path=path, limit=format_size(limit)))
-    if b"\0" in data:
-        raise UsageError(
-            _("{path} is not text; only text files can be attached.").format(path=path)
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        template = _("{path} is not UTF-8 text; convert it first, for example with iconv.")
-        raise UsageError(template.format(path=path)) from e
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        raise UsageError(too_large)
+    return data
 
 
 def _unreadable(path: Path, error: OSError) -> UsageError:
     return UsageError(_("Can't read {path}: {reason}.").format(path=path, reason=_(error.strerror)))
-
-
-def format_size(count: int) -> str:
-    """Format a number of bytes: ``12 B``, ``2.0 KiB``, ``1,024 KiB``."""
-    if count < 1024:
-        return _("{n} B").format(n=count)
-    if count < 10 * 1024:
-        return _("{n:.1f} KiB").format(n=count / 1024)
-    return _("{n:,} KiB").format(n=round(count / 1024))
 
 
 class PathCandidate(NamedTuple):

@@ -1,5 +1,6 @@
 """A text area in which chips are units that the cursor does not enter."""
 
+from pathlib import Path
 from typing import ClassVar, Final
 
 from rich.text import Text
@@ -8,11 +9,13 @@ from textual.binding import BindingType
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
+from ...errors import UsageError
 from ...sanitize import clean
 from ..actions.field_keys import COMPOSER_KEYS, field_bindings
 from ..markdown.graphemes import grapheme_end, grapheme_start
 from .chips import Chip, Chips, Draft, folded, is_large
 from .line_input import run_key_bindings
+from .pictures import is_picture, pasted_path
 
 _CHIP_STYLE: Final = "reverse"
 
@@ -23,6 +26,7 @@ class ChipTextArea(TextArea, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = field_bindings(COMPOSER_KEYS)
 
     def __init__(self, *, id: str | None, placeholder: str) -> None:
+        self.takes_pictures = True
         self.chips = Chips()  # first: `TextArea` places the cursor at once
         super().__init__(
             id=id,
@@ -65,7 +69,24 @@ class ChipTextArea(TextArea, inherit_bindings=False):
         event.stop()
         event.prevent_default()
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        if self.takes_pictures and (picture := pasted_path(text)) is not None:
+            self.put_picture(picture, picture.name)
+            return
         self.put(self.chips.fold(text).label if is_large(text) else clean(text))
+        self.focus()
+
+    def attach(self, path: Path, name: str, limit: int) -> Chip:
+        """Add a chip for a file, a picture or a text of `limit` bytes. Raises `UsageError`."""
+        if self.takes_pictures and is_picture(path):
+            return self.chips.attach_picture(path, name)
+        return self.chips.attach(path, name, limit)
+
+    def put_picture(self, path: Path, name: str) -> None:
+        """Insert a chip for a picture at the cursor, or say why it can't be attached."""
+        try:
+            self.put(self.chips.attach_picture(path, name).label + " ")
+        except UsageError as e:
+            self.notify(str(e), severity="error", markup=False, timeout=10)
         self.focus()
 
     def unfold(self) -> None:

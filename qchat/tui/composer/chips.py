@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ...console import format_size
 from ...i18n import _
-from .attachments import format_size, read_text
+from .attachments import read_text
+from .pictures import picture_size
 
 LARGE_LINES: Final = 10
 LARGE_CHARS: Final = 1_000
@@ -20,12 +22,16 @@ _find_fences = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE).findall
 
 
 class Chip(NamedTuple):
-    """A label, and its content: a text, or the file at `path`, which the question calls `name`."""
+    """A label, and its content: a text, or the file at `path`, which the question calls `name`.
+
+    The content of a file that `is_picture` is sent beside the text.
+    """
 
     label: str
     text: str = ""
     path: str = ""
     name: str = ""
+    is_picture: bool = False
 
 
 class Draft(NamedTuple):
@@ -83,6 +89,14 @@ class Chips:
         label = self._unique_label(f"@{name} {format_size(size)}")
         return self._add(Chip(label, path=str(path), name=name))
 
+    def attach_picture(self, path: Path, name: str) -> Chip:
+        """Add a chip for a picture, which is read again when the question is sent.
+
+        Raises `UsageError` as `picture_size` does.
+        """
+        label = self._unique_label(f"@{name} {format_size(picture_size(path))}")
+        return self._add(Chip(label, path=str(path), name=name, is_picture=True))
+
     def _unique_label(self, name: str) -> str:
         label, number = f"[{name}]", 1
         while label in self._by_label:
@@ -115,7 +129,7 @@ class Chips:
         position = 0
         for start, end, chip in self.spans(text):
             parts.append(text[position:start])
-            if chip.path and chip.name not in files:
+            if chip.path and not chip.is_picture and chip.name not in files:
                 files[chip.name] = read_text(Path(chip.path), limit)
             parts.append(f"`{chip.name}`" if chip.path else chip.text)
             position = end

@@ -172,7 +172,7 @@ class CompletingTextArea(ChipTextArea):
             self.replace(f"@{candidate.path}", start, (row, column))
             return
         try:
-            chip = self.chips.attach(resolve_path(candidate.path), candidate.path, self.limit)
+            chip = self.attach(resolve_path(candidate.path), candidate.path, self.limit)
         except UsageError as e:
             self._dismissed = f"@{mention}"
             self.notify(str(e), severity="error", markup=False, timeout=10)

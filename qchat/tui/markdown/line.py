@@ -53,3 +53,11 @@ def make_line(spans: Sequence[Span], lead: Sequence[Span] = (), soft: str | None
     width = sum(cell_len(text) for text, _style in lead)
     segments = tuple(Segment(text, style) for text, style in (*lead, *spans) if text)
     return Line(segments, width, soft)
+
+
+def with_lead(line: Line, lead: Sequence[Span]) -> Line:
+    """Put spans that are no text before a line."""
+    if not lead:
+        return line
+    previous = make_line([], lead)
+    return Line((*previous.segments, *line.segments), previous.lead + line.lead, line.soft)

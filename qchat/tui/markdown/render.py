@@ -13,7 +13,7 @@ from .details import without_details
 from .footnotes import marked_notes
 from .formulas import to_lines
 from .inline import inline_spans, link_spans, make_parser
-from .line import Line, Span, make_line
+from .line import Line, Span, make_line, with_lead
 from .math_rules import display_source
 from .palette import Palette
 from .piece import Piece, PieceKind, split_cells
@@ -75,10 +75,10 @@ class Renderer:
         continuation = [(" " * (width - inner_width), None)] if lead else []
         started = False
         for line in body:
-            yield _with_lead(line, continuation if started else lead)
+            yield with_lead(line, continuation if started else lead)
             started = True
         if not started and piece.marker:
-            yield _with_lead(Line(()), lead)
+            yield with_lead(Line(()), lead)
 
     def _body_lines(
         self, piece: Piece, inner_width: int, references: References, depth: int
@@ -255,15 +255,15 @@ class Renderer:
         inner_width = width - 2 if lead else width
         if depth >= _MAX_QUOTE_DEPTH:
             for line in self._text_lines(piece.body, self.palette.text, inner_width):
-                yield _with_lead(line, lead)
+                yield with_lead(line, lead)
             return
         started = False
         for part in split_text(piece.body):
             for number, line in enumerate(self._lines(part, inner_width, references, depth + 1)):
                 if started and not number and needs_blank_line(part):
-                    yield _with_lead(Line(()), lead)
+                    yield with_lead(Line(()), lead)
                 started = True
-                yield _with_lead(line, lead)
+                yield with_lead(line, lead)
 
 
 def needs_blank_line(piece: Piece) -> bool:
@@ -273,15 +273,6 @@ def needs_blank_line(piece: Piece) -> bool:
     if piece.kind in (PieceKind.CODE, PieceKind.TABLE, PieceKind.MATH):
         return not piece.marker
     return piece.blank_before or piece.body.startswith("#")
-
-
-def _with_lead(line: Line, lead: Sequence[Span]) -> Line:
-    if not lead:
-        return line
-    previous = make_line([], lead)
-    return Line(
-        (*previous.segments, *line.segments), previous.lead + line.lead, line.soft, line.row
-    )
 
 
 def _alignment(cell: str) -> str:

@@ -10,6 +10,7 @@ from ...json_types import JsonObject
 from ...message_state import MessageState
 from ...sanitize import one_line
 from .message import Message
+from .pictures import picture_urls
 
 if TYPE_CHECKING:
     from ...store import StoredMessage as Stored
@@ -100,7 +101,12 @@ def message_from_stored(
     """A stored message for the transcript; `version` as in `Message`."""
     if stored.role != "assistant":
         return Message(
-            stored.role, stored.content, state=stored.state, id=stored.id, version=version
+            stored.role,
+            stored.content,
+            state=stored.state,
+            id=stored.id,
+            version=version,
+            pictures=picture_urls(stored.extra),
         )
     result = AnswerResult(
         stored.content,

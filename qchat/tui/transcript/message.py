@@ -10,8 +10,9 @@ from ...i18n import _
 from ...message_state import MessageState
 from ...sanitize import clean, one_line
 from ..markdown import Line, Palette, Piece, PieceKind
-from ..markdown.line import Span, make_line
+from ..markdown.line import Span, make_line, with_lead
 from .heights import Heights
+from .pictures import MAX_ROWS, picture_lines
 
 if TYPE_CHECKING:
     from ..markdown import Renderer, Splitter
@@ -24,7 +25,8 @@ class Message:
 
     `note` is a line of figures below an answer, `error` a sentence for the user. `thought_seconds`
     and `thought_tokens` stand in the header of the reasoning. `id` is the store's. `version` is the
-    number of this version and how many there are, None where there is only one.
+    number of this version and how many there are, None where there is only one. `pictures` are the
+    URLs of pictures below the text.
     """
 
     role: str
@@ -37,6 +39,7 @@ class Message:
     thought_tokens: int | None = None
     id: int | None = None
     version: tuple[int, int] | None = None
+    pictures: tuple[str, ...] = ()
 
 
 class Section(Enum):
@@ -46,6 +49,7 @@ class Section(Enum):
     THOUGHT_HEADER = "thought_head"
     THOUGHT = "thought"
     BODY = "body"
+    PICTURE = "picture"
     FOOTER = "foot"
 
 
@@ -58,9 +62,10 @@ class Block:
     lines: list[Line] | None = None
     height: int = 1
     strips: list[object] = field(default_factory=list)
+    picture: str = ""
 
 
-_AFTER_REASONING = (Section.BODY, Section.FOOTER)
+_AFTER_REASONING = (Section.BODY, Section.PICTURE, Section.FOOTER)
 _PLAIN_LINES = 16
 _PLAIN_CHARS = 4_000
 
@@ -142,7 +147,8 @@ class MessageView:
         """Estimate the lines of the message without splitting it."""
         text = self.message.text
         cells = len(text) if text.isascii() else len(text) * 3 // 2
-        return 3 + text.count("\n") + cells // max(1, width)
+        pictures = MAX_ROWS * len(self.message.pictures)
+        return 3 + text.count("\n") + cells // max(1, width) + pictures
 
     def split(self, width: int) -> None:
         """Split the text into blocks unless that is done."""
@@ -232,6 +238,8 @@ class MessageView:
                 self._add(Block(Section.BODY, piece, height=_estimate_height(piece.body, width)))
         elif self._body.tail:
             self._add(_plain_block(Section.BODY, self._body.tail, width))
+        for url in self.message.pictures:
+            self._add(Block(Section.PICTURE, height=MAX_ROWS, picture=url))
         if self.message.role == "assistant" or self.message.version:
             self._add(Block(Section.FOOTER))
 
@@ -268,6 +276,10 @@ class MessageView:
             return list(self._footer_lines(renderer))[
                 1 if only_block and not self.is_streaming else 0 :
             ]
+        if block.section is Section.PICTURE:
+            bar: list[Span] = [("▌ ", palette.user)]
+            drawn = picture_lines(block.picture, renderer.width - 2, palette)
+            return [with_lead(line, bar) for line in drawn]
         assert block.piece is not None
         if block.section is Section.THOUGHT:
             lead = [("▎ ", palette.quote_bar)]

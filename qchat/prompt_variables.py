@@ -1,0 +1,17 @@
+"""Variables of a prompt: ``{{name}}`` stands for what is filled in when the prompt is used."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_VARIABLE: Final = re.compile(r"\{\{\s*([^\W\d][\w-]{0,39})\s*\}\}")
+
+
+def variables(text: str) -> tuple[str, ...]:
+    """Return the names of a text's variables, each once, in their order."""
+    return tuple(dict.fromkeys(_VARIABLE.findall(text)))
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Replace the variables that have a value; a value is text, whatever it holds."""
+    return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), text)

@@ -1,0 +1,63 @@
+"""From the chat to a batch: the settings of a conversation over a file."""
+
+from pathlib import Path
+
+from ...errors import UsageError
+from ...i18n import _
+from ..screens.batch_panel import BatchPanel
+from ..threads import run_in_daemon_thread
+from ..window import Window
+from .active_settings import ActiveSettings
+from .batch_process import BatchProcess, batch_arguments, progress_lines
+
+
+class BatchActions:
+    """Runs one batch at a time. Methods may raise `QchatError`."""
+
+    def __init__(self, window: Window, settings: ActiveSettings) -> None:
+        self._window = window
+        self._settings = settings
+        self._file = ""
+        self._process: BatchProcess | None = None
+
+    def run(self, file: str) -> None:
+        """Run the file, or show the batch that runs."""
+        process = self._process
+        if process is not None and process.exit_code is None:
+            self._show(process)
+            return
+        if not file:
+            raise UsageError(_("Name the file: /batch questions.jsonl"))
+        path = Path(file).expanduser()
+        if not path.is_file():
+            raise UsageError(_("There is no file {path}.").format(path=path))
+        current = self._settings.current
+        arguments = batch_arguments(
+            str(path), current.endpoint, current.model, current.system, current.request_parameters()
+        )
+        self._file = path.name
+        self._process = BatchProcess(arguments, current.endpoint)
+        self._window.spawn(self._wait(self._process))
+        self._show(self._process)
+
+    def _show(self, process: BatchProcess) -> None:
+        title = _("Batch: {file}").format(file=self._file)
+        self._window.push_screen(
+            BatchPanel(title, lambda: tuple(progress_lines(process)), process.stop)
+        )
+
+    async def _wait(self, process: BatchProcess) -> None:
+        code = await run_in_daemon_thread(lambda: process.wait(lambda: None))
+        last = process.messages[-1] if process.messages else ""
+        text = {
+            0: _("The batch of {file} is done. {last}"),
+            1: _("The batch of {file} is done; some rows failed. {last}"),
+        }.get(code, _("The batch of {file} ended with exit code {code}. {last}"))
+        self._window.say(
+            text.format(file=self._file, last=last, code=code).strip(), error=code > 1, seconds=10
+        )
+
+    def stop(self) -> None:
+        """Interrupt what runs: the window closes."""
+        if self._process is not None:
+            self._process.stop()
