@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 
 from ..errors import Exit, QchatError
@@ -19,6 +20,8 @@ from .actions.table import ACTIONS
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
 from .chat.status import status_parts
+from .composer.chip_text_area import ChipTextArea
+from .composer.chips import paste_note
 from .composer.completion_list import CompletionList
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
@@ -27,6 +30,7 @@ from .parts import ChatParts, import_for_first_answer
 from .reporting_app import ReportingApp
 from .servers.monitor import ServerMonitor
 from .terminal import redraw, suspend
+from .terminal_questions import TerminalQuestions, asking_driver
 from .themes import THEMES, first_theme, theme_after, theme_named
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
@@ -57,6 +61,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         self, open_store: "Callable[[], Store]", start: LaunchOptions, keymap: Keymap | None = None
     ) -> None:
         """`open_store` is called after the first paint, in a thread."""
+        self._questions = TerminalQuestions()  # first: the driver is made at once
         super().__init__()
         self._start = start
         self._open_store = open_store
@@ -73,6 +78,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             submit=self._submit,
         )
         self.transcript = self.parts.transcript
+        self.transcript.is_line_busy = self._questions.is_behind
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
         self.handlers = {
@@ -105,6 +111,23 @@ class ChatApp(ReportingApp, inherit_bindings=False):
     def failure(self) -> QchatError | None:
         """Why the store could not be opened, or the draft not be stored."""
         return self._open_failure or self.parts.quit_handler.failure
+
+    def get_driver_class(self) -> type[Driver]:
+        """The driver of the platform, which counts what the terminal has drawn."""
+        return asking_driver(super().get_driver_class(), self._questions)
+
+    def on_cursor_position(self, event: events.CursorPosition) -> None:
+        """The terminal has answered a question."""
+        self._questions.answered(event.x)
+
+    def _measure_emoji(self) -> None:
+        """Ask once how wide the terminal draws emoji with a variation selector."""
+        row = self.size.height
+        self._write_sequence(self._questions.emoji_width(row, self._use_emoji_width))
+        self.get_widget_at(0, row - 1)[0].refresh()  # what the question was drawn over
+
+    def _use_emoji_width(self, cells: int) -> None:
+        self.transcript.set_narrow_emoji(cells == 1)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Remove colours where the theme has none."""
@@ -149,6 +172,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
+        self._measure_emoji()
         self.run_worker(self._preload, thread=True)
         self.spawn(self._mount_sidebar())
         self.supervise(_("Watching the server"), self.parts.monitor.run)
@@ -286,6 +310,12 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self._submitted_early = True
         elif not self.parts.quit_handler.closing:
             self.parts.submission.submit(event.text, event.typed)
+
+    @on(ChipTextArea.Pasted)
+    def _say_size(self, event: ChipTextArea.Pasted) -> None:
+        settings = self.parts.settings
+        note, too_large = paste_note(event.text, settings.used_tokens or 0, settings.context_limit)
+        self.say(note, error=too_large, seconds=8)
 
     def on_composer_escaped(self) -> None:
         """Cancel the editing of a message."""

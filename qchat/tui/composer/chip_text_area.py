@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
+from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
@@ -21,6 +22,13 @@ class ChipTextArea(TextArea, inherit_bindings=False):
     """A `TextArea` that turns large pastes into chips, with the keys of `COMPOSER_KEYS`."""
 
     BINDINGS: ClassVar[list[BindingType]] = field_bindings(COMPOSER_KEYS)
+
+    class Pasted(Message):
+        """A large text was pasted, and is a chip now."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     def __init__(self, *, id: str | None, placeholder: str) -> None:
         self.chips = Chips()  # first: `TextArea` places the cursor at once
@@ -66,7 +74,11 @@ class ChipTextArea(TextArea, inherit_bindings=False):
         event.stop()
         event.prevent_default()
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
-        self.put(self.chips.fold(text).label if is_large(text) else clean(text))
+        if is_large(text):
+            self.put(self.chips.fold(text).label)
+            self.post_message(self.Pasted(text))
+        else:
+            self.put(clean(text))
         self.focus()
 
     def unfold(self) -> None:
