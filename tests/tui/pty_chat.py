@@ -50,7 +50,9 @@ class PtyChat:
             try:
                 data = data[os.write(self._main, data[:65_536]) :]
             except BlockingIOError:
-                self.read(0.005)
+                readable, _writable, _ = select.select([self._main], [self._main], [], 1)
+                if readable:
+                    self.read()
         os.set_blocking(self._main, True)
 
     def read(self, seconds: float = 0.0, most: int = 1 << 16) -> bool:

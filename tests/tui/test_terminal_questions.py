@@ -22,6 +22,8 @@ def test_a_terminal_that_draws_slowly_is_waited_for() -> None:
     questions = TerminalQuestions(Clock())
     assert questions.with_question(FRAME) == FRAME  # nobody wants to know
     assert not questions.is_behind()
+    assert questions.with_question("due") == "due" + QUESTION
+    questions.answered(0)
     assert questions.with_question("small") == "small"
     assert questions.with_question(FRAME) == FRAME + QUESTION
     assert questions.is_behind()
