@@ -97,7 +97,7 @@ BATCH = Layers(
     "qchat.batch",
     (
         ("request", "response", "quality", "form", "extraction", "background", "message_stream"),
-        ("inputs",),
+        ("inputs", "options"),
         ("journal", "engines"),
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere
         ("run",),

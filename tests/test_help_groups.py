@@ -5,7 +5,7 @@ import re
 import click
 import pytest
 from qchat.batch.command import batch
-from qchat.batch.option_groups import GROUPS
+from qchat.batch.options.groups import GROUPS
 
 from qchat import cli
 from qchat.help_groups import GroupedCommand, similar_options

@@ -3,7 +3,7 @@
 An option that stands in no group is listed after them.
 """
 
-from ..i18n import _
+from ...i18n import _
 
 GROUPS = {
     _("Input"): (

@@ -1,13 +1,11 @@
-"""The options of `qchat batch` that say how a row becomes a request."""
+"""What is read, and how a row becomes a request."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import click
 
-from ..i18n import _
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from ...i18n import _
+from .collecting import collected
 
 _OPTIONS = (
     click.option(
@@ -50,11 +48,44 @@ _OPTIONS = (
         is_flag=True,
         help=_("Leave out a last message of the assistant, as training data have one."),
     ),
+    click.option(
+        "--row-params/--no-row-params",
+        default=None,
+        help=_(
+            "Take columns such as temperature as parameters of the request, or as data.  "
+            "[default: parameters, but data with --template]"
+        ),
+    ),
+    click.option(
+        "--encoding",
+        default="utf-8",
+        metavar="NAME",
+        show_default=True,
+        help=_("Text encoding of the inputs, e.g. gb18030."),
+    ),
+    click.option(
+        "--limit", type=click.IntRange(1), metavar="N", help=_("Process only the first N rows.")
+    ),
+    click.option("--allow-duplicates", is_flag=True, help=_("Allow rows with the same custom_id.")),
 )
 
 
-def prompt_options(command: Command) -> Command:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """The options of the group "Input"."""
+
+    template: str | None
+    template_file: str | None
+    messages_template: str | None
+    jinja: bool
+    empty: str
+    keep_prompt: bool
+    endpoint: str | None
+    drop_last_assistant: bool
+    row_params: bool | None
+    encoding: str
+    limit: int | None
+    allow_duplicates: bool
+
+
+input_options = collected("rows", InputOptions, _OPTIONS)

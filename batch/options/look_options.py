@@ -1,0 +1,47 @@
+"""What is shown, of this run or of another."""
+
+from dataclasses import dataclass
+
+import click
+
+from ...i18n import _
+from .collecting import collected
+
+_OPTIONS = (
+    click.option(
+        "--progress",
+        type=click.Choice(("auto", "json")),
+        default="auto",
+        help=_(
+            "json: JSON objects on stderr, one per line, every second during the run; "
+            "auto: a live line on a terminal, otherwise log lines.  [default: auto]"
+        ),
+    ),
+    click.option(
+        "--status",
+        metavar="OUT.jsonl",
+        help=_("Show the state and progress of a run and exit; with --progress json as JSON."),
+    ),
+    click.option(
+        "--check",
+        is_flag=True,
+        help=_(
+            "Validate the inputs and exit: kinds of rows, tokens, duplicates, the first requests; "
+            "no model is loaded, no server is asked."
+        ),
+    ),
+    click.option("-q", "--quiet", is_flag=True, help=_("Show only warnings and errors.")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LookOptions:
+    """The options of the group "Look", with `--check`."""
+
+    progress: str
+    status: str | None
+    check: bool
+    quiet: bool
+
+
+look_options = collected("look", LookOptions, _OPTIONS)
