@@ -25,8 +25,8 @@ _EMOJI: Final = "\u2764\ufe0f"  # one cell wide without the selector, two with i
 
 
 class _Question(NamedTuple):
-    sent: int
-    asked: float
+    position: int  # the characters that were sent before it
+    time: float
     on_answer: Callable[[int], None] | None
 
 
@@ -63,17 +63,17 @@ class TerminalQuestions:
         now = self._clock()
         self._interest = now
         patience = _PATIENCE_LATER if self._drawn else _PATIENCE
-        if self._open and now - self._open[0].asked > patience:
+        if self._open and now - self._open[0].time > patience:
             self._is_deaf = self._is_deaf or not self._drawn
             self._open.clear()
             return False
-        return bool(self._open) and self._open[-1].sent - self._drawn > _MOST_AHEAD
+        return bool(self._open) and self._open[-1].position - self._drawn > _MOST_AHEAD
 
     def answered(self, column: int) -> None:
         """Take an answer: the column of the cursor, from 0."""
         if self._open:
             question = self._open.popleft()
-            self._drawn = question.sent
+            self._drawn = question.position
             self._is_deaf = False
             if question.on_answer is not None:
                 question.on_answer(column)

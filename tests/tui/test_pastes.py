@@ -18,18 +18,18 @@ START, END = "\x1b[200~", "\x1b[201~"
 
 
 def keys_and_pastes(parser: PasteParser, *pieces: str) -> list[str]:
-    found = []
+    results = []
     for piece in pieces:
         for event in parser.feed(piece):
             if isinstance(event, events.Paste):
-                found.append(f"paste:{event.text}")
+                results.append(f"paste:{event.text}")
             elif isinstance(event, events.Key):
-                found.append(event.key)
-    return found
+                results.append(event.key)
+    return results
 
 
 @pytest.mark.parametrize(
-    ("pieces", "found"),
+    ("pieces", "results"),
     [
         (["ab"], ["a", "b"]),
         ([f"a{START}one\rtwo{END}b"], ["a", "paste:one\rtwo", "b"]),
@@ -42,8 +42,8 @@ def keys_and_pastes(parser: PasteParser, *pieces: str) -> list[str]:
         ([f"\x1b[A{START}\x1b[A{END}\x1b[B"], ["up", "paste:\x1b[A", "down"]),
     ],
 )
-def test_a_paste_is_one_event_however_it_arrives(pieces: list[str], found: list[str]) -> None:
-    assert keys_and_pastes(PasteParser(), *pieces) == found
+def test_a_paste_is_one_event_however_it_arrives(pieces: list[str], results: list[str]) -> None:
+    assert keys_and_pastes(PasteParser(), *pieces) == results
 
 
 def test_any_chunks_give_the_same() -> None:

@@ -31,9 +31,9 @@ def status_parts(
     switch, _origin = settings.current.value("thinking")
     first, *others = [*conversation.figures, "", ""][:2]
     stops = conversation.pending_answer is not None
-    kept = not conversation.is_open or conversation.repository.store.is_kept
+    is_kept = not conversation.is_open or conversation.repository.store.is_kept
     return (
-        StatusPart("" if kept else _("not kept"), 9, warns=True),
+        StatusPart("" if is_kept else _("not kept"), 9, warns=True),
         StatusPart(f"{sign} {endpoint.name or _short_url(endpoint.base_url)}", 7),
         StatusPart(latency, 1),
         StatusPart(model, 8),

@@ -192,8 +192,8 @@ class MessageView:
         if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
-        known = self.references
-        if known is not None and (known or known.footnotes):
+        references = self.references
+        if references is not None and (references or references.footnotes):
             self._block_cache.clear()  # a late link definition changes the blocks before it
         self.rebuild(width)
 
