@@ -71,7 +71,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self,
             start,
             self.keymap,
-            perform=self.perform,
+            perform=self._perform_next,
             is_blocked=self._is_blocked,
             write=self._write_to_terminal,
             edit_text=self._edit_text,
@@ -361,6 +361,10 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             return
         if inspect.iscoroutine(work):
             self.spawn(work)
+
+    def _perform_next(self, action: Action, argument: str) -> None:
+        """Perform an action as the window's own next step, not within that of a widget."""
+        self.call_next(self.perform, action, argument)
 
     def _is_blocked(self) -> bool:
         """Whether a pending answer forbids an action; then say so."""
