@@ -76,6 +76,7 @@ def test_attention_is_asked_for_only_where_nobody_looks() -> None:
 
 
 def test_text_that_arrives_with_enter_is_sent(tmp_path: Path, server: Running) -> None:
+    write_config(tmp_path, "[tui]\ntitles = false\n")
     with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
         chat.wait_for(b"shows the keys")
         chat.send(b"first\rsecond")
