@@ -33,7 +33,6 @@ def status_parts(
     stops = conversation.pending_answer is not None
     is_kept = not conversation.is_open or conversation.repository.store.is_kept
     return (
-        StatusPart("" if is_kept else _("not kept"), 9, warns=True),
         StatusPart(f"{sign} {endpoint.name or _short_url(endpoint.base_url)}", 7),
         StatusPart(latency, 1),
         StatusPart(model, 8),
@@ -43,6 +42,7 @@ def status_parts(
         StatusPart(others[0], 2),
         StatusPart(activity or _first_step(settings, monitor, keymap), 9, warns=True),
         StatusPart(_("{key} stops").format(key=keymap.shown("interrupt")) if stops else "", 10),
+        StatusPart("" if is_kept else _("not kept"), 9, warns=True),
     )
 
 
