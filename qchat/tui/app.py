@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 
 from ..errors import Exit, QchatError
@@ -17,13 +16,15 @@ from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
+from .asking_app import AskingApp
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
+from .composer.chip_text_area import ChipTextArea
+from .composer.chips import paste_note
 from .composer.composer import Composer
 from .garbage_collection import GarbageCollection
 from .launch import LaunchOptions
 from .parts import ChatParts, import_for_first_answer
-from .reporting_app import ReportingApp
 from .servers.monitor import ServerMonitor
 from .state_view import LOW, StateView
 from .terminal import redraw, suspend
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _CHECKPOINT_SECONDS = 1.0
 
 
-class ChatApp(ReportingApp, inherit_bindings=False):
+class ChatApp(AskingApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
 
     `parts` are what it is made of.
@@ -72,13 +73,14 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self,
             start,
             self.keymap,
-            perform=self.perform,
+            perform=self._perform_next,
             is_blocked=self._is_blocked,
             write=self._write_to_terminal,
             edit_text=self._edit_text,
             submit=self._submit,
         )
         self.transcript = self.parts.transcript
+        self.transcript.is_line_busy = self.questions.is_behind
         self.composer = self.parts.composer
         self.conversation = self.parts.conversation
         self.state_view = StateView(self, self.parts, self.keymap, start)
@@ -92,7 +94,7 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         }
         self._collector = GarbageCollection()
         self._attention = Attention(
-            self._write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
+            self.write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
         )
         self._submitted_early = False
         for theme in OWN_THEMES.values():
@@ -113,6 +115,10 @@ class ChatApp(ReportingApp, inherit_bindings=False):
     def failure(self) -> QchatError | None:
         """Why the store could not be opened, or the draft not be stored."""
         return self._open_failure or self.parts.quit_handler.failure
+
+    def use_emoji_width(self, cells: int) -> None:
+        """Draw such emoji as wide as the terminal does."""
+        self.transcript.set_narrow_emoji(cells == 1)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Remove colours where the theme has none."""
@@ -157,9 +163,9 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             raise
         if store.notice:
             self.notify(store.notice, severity="warning", markup=False, timeout=15)
+        self.ask_terminal()
         self.run_worker(self._preload, thread=True)
         self.spawn(self._mount_rest())
-        self._ask_background()
         self.supervise(_("Watching the server"), self.parts.monitor.run)
         self.supervise(_("Saving the conversation"), self._save_periodically)
         if self._start.question:
@@ -186,27 +192,11 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         await screen.mount(self.parts.welcome, before=self.transcript)
         await self.state_view.open_welcome()
 
-    def _ask_background(self) -> None:
-        """Ask the terminal for its background; see `ThemeSwitcher`."""
-        from .terminal_background import ChatDriver
-
-        if isinstance(self._driver, ChatDriver):
-            self._driver.ask_background()
-
     def on_background_reported(self, event: "BackgroundReported") -> None:
         """Use the theme for the terminal's background, unless the reply is late."""
         theme = self._themes.background_reported(event.dark)
         if theme is not None and event.is_in_time:
             self.theme = theme
-
-    def get_driver_class(self) -> type[Driver]:
-        """Textual's driver, which also takes the replies of a terminal that was asked."""
-        driver = super().get_driver_class()
-        if driver.__name__ != "LinuxDriver":
-            return driver
-        from .terminal_background import ChatDriver
-
-        return ChatDriver
 
     def _fit_height(self, rows: int) -> None:
         self.screen_stack[0].set_class(rows < LOW, "-low")
@@ -251,11 +241,6 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             self.parts.title_generator.stop()
         self.conversation.abandon()
         self._collector.close()
-
-    def _write_sequence(self, sequence: str) -> None:
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
-            self._driver.flush()
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None:
@@ -322,6 +307,12 @@ class ChatApp(ReportingApp, inherit_bindings=False):
         elif not self.parts.quit_handler.closing:
             self.parts.submission.submit(event.text, event.typed)
 
+    @on(ChipTextArea.Pasted)
+    def _say_size(self, event: ChipTextArea.Pasted) -> None:
+        settings = self.parts.settings
+        note, too_large = paste_note(event.text, settings.used_tokens or 0, settings.context_limit)
+        self.say(note, error=too_large, seconds=8)
+
     def on_composer_escaped(self) -> None:
         """Cancel the editing of a message."""
         self.parts.message_actions.cancel()
@@ -366,6 +357,10 @@ class ChatApp(ReportingApp, inherit_bindings=False):
             return
         if inspect.iscoroutine(work):
             self.spawn(work)
+
+    def _perform_next(self, action: Action, argument: str) -> None:
+        """Perform an action as the window's own next step, not within that of a widget."""
+        self.call_next(self.perform, action, argument)
 
     def _is_blocked(self) -> bool:
         """Whether a pending answer forbids an action; then say so."""

@@ -3,22 +3,16 @@
 A terminal may never reply, or late: nobody waits for it, and a reply never becomes typed text.
 """
 
-import os
 import re
-import select
 import time
-from codecs import getincrementaldecoder
 from typing import Final
 
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 QUERY: Final = "\x1b]11;?\x1b\\"
 REPLY_SECONDS: Final = 0.1
 """A later reply changes nothing: the person is reading already."""
 _HELD_SECONDS: Final = 0.5  # for which the beginning of a reply waits for its end
-_POLL_SECONDS: Final = 0.1
 _REPLY: Final = re.compile(r"\x1b\]11;([^\x07\x1b]{0,80})(?:\x07|\x1b\\)")
 _BEGINNING: Final = re.compile(r"\x1b(?:\](?:1(?:1(?:;[^\x07\x1b]{0,80}\x1b?)?)?)?)?\Z")
 _COLOR: Final = re.compile(r"rgba?:([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})/([0-9a-fA-F]{1,4})")
@@ -96,43 +90,29 @@ class ReplyFilter:
         return ""
 
 
-class ChatDriver(LinuxDriver):
-    """Textual's driver, with a question to the terminal whose reply is not typed text."""
+class BackgroundQuestion:
+    """The question, and its reply, which is taken out of the terminal's input."""
 
-    _asked_at: float | None = None
+    def __init__(self) -> None:
+        self._asked_at: float | None = None
+        self._filter = ReplyFilter()
 
-    def ask_background(self) -> None:
-        """Ask; a reply is posted to the app as `BackgroundReported`."""
-        if os.environ.get("TERM", "") in ("linux", "dumb"):
-            return  # they show the question
+    def ask(self) -> str:
+        """Return the sequence that asks; a reply becomes a `BackgroundReported`."""
         self._asked_at = time.monotonic()
-        self.write(QUERY)
+        return QUERY
 
-    def run_input_thread(self) -> None:
-        """Read the terminal until the app ends; as Textual's, but for the filter."""
-        parser = XTermParser(self._debug)
-        decode = getincrementaldecoder("utf-8")(errors="replace").decode
-        replies = ReplyFilter()
-        while not self.exit_event.is_set():
-            ready, _writable, _errors = select.select([self.fileno], [], [], _POLL_SECONDS)
-            now = time.monotonic()
-            text = replies.expired(now)
-            if ready:
-                data = decode(os.read(self.fileno, 4096))
-                if self._asked_at is not None:
-                    text += replies.feed(data, now)
-                    self._report(replies, now)
-                else:
-                    text += data
-            if text:
-                for event in parser.feed(text):
-                    self.process_message(event)
-            for event in parser.tick():
-                self.process_message(event)
-
-    def _report(self, replies: ReplyFilter, now: float) -> None:
-        assert self._asked_at is not None
-        while replies.replies:
-            dark = is_dark(replies.replies.pop(0))
+    def feed(self, data: str) -> tuple[str, list[Message]]:
+        """Return the input without replies, and what they report."""
+        if self._asked_at is None:
+            return data, []
+        now = time.monotonic()
+        text = self._filter.expired(now)
+        if data:
+            text += self._filter.feed(data, now)
+        reports: list[Message] = []
+        while self._filter.replies:
+            dark = is_dark(self._filter.replies.pop(0))
             if dark is not None:
-                self.process_message(BackgroundReported(dark, now - self._asked_at))
+                reports.append(BackgroundReported(dark, now - self._asked_at))
+        return text, reports

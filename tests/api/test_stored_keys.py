@@ -22,22 +22,22 @@ def test_a_key_is_kept_for_one_address(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     store_key(settings.paths, URL, "secret-2")
-    found = endpoints.resolve(settings, base_url="https://GPU.example")
-    assert found is not None and found.api_key == Secret("secret-2")
+    endpoint = endpoints.resolve(settings, base_url="https://GPU.example")
+    assert endpoint is not None and endpoint.api_key == Secret("secret-2")
     for other in ("http://gpu.example", "https://gpu.example/v2", "https://gpu.example:444"):
-        found = endpoints.resolve(settings, base_url=other)
-        assert found is not None and found.api_key is None
+        endpoint = endpoints.resolve(settings, base_url=other)
+        assert endpoint is not None and endpoint.api_key is None
     assert forget_key(settings.paths, URL) and not forget_key(settings.paths, URL)
-    found = endpoints.resolve(settings, base_url=URL)
-    assert found is not None and found.api_key is None
+    endpoint = endpoints.resolve(settings, base_url=URL)
+    assert endpoint is not None and endpoint.api_key is None
 
 
 def test_what_is_configured_comes_first(tmp_path: Path) -> None:
     write_config(tmp_path, f'[servers.lab]\nbase_url = "{URL}"\napi_key_env = "LAB_KEY"\n')
     settings = load({"QCHAT_HOME": str(tmp_path), "LAB_KEY": "configured"})
     store_key(settings.paths, URL, "typed")
-    found = endpoints.resolve(settings)
-    assert found is not None and found.api_key == Secret("configured")
+    endpoint = endpoints.resolve(settings)
+    assert endpoint is not None and endpoint.api_key == Secret("configured")
 
 
 def test_the_default_address_has_a_key_too(tmp_path: Path) -> None:

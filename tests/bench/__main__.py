@@ -12,6 +12,7 @@ from . import figures
 BENCHES = {
     "first_paint": "the first paint of `qchat tui` against a hello-world Textual app",
     "live": "the whole chat in a terminal: CPU and typing while an answer comes, CPU at rest",
+    "terminal": "bytes to the terminal while an answer comes, and until a key is seen",
     "transcript": "the chat's transcript against one `Markdown` widget per message",
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",

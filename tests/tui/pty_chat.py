@@ -43,6 +43,18 @@ class PtyChat:
         """Type: all of it arrives in one read."""
         os.write(self._main, data)
 
+    def send_all(self, data: bytes) -> None:
+        """Type much, reading what the chat draws meanwhile."""
+        os.set_blocking(self._main, False)
+        while data:
+            try:
+                data = data[os.write(self._main, data[:65_536]) :]
+            except BlockingIOError:
+                readable, _writable, _ = select.select([self._main], [self._main], [], 1)
+                if readable:
+                    self.read()
+        os.set_blocking(self._main, True)
+
     def read(self, seconds: float = 0.0, most: int = 1 << 16) -> bool:
         """Read what is there, waiting up to `seconds` for it; False at the end of the output."""
         if select.select([self._main], [], [], seconds)[0]:

@@ -38,8 +38,8 @@ async def test_a_key_is_typed_and_kept(tmp_path: Path) -> None:
             await pilot.press("enter")
             await wait_until(lambda: app.results)
         assert app.results[0].endpoint.api_key == Secret(KEY)
-        found = endpoints.resolve(settings, base_url=server.base_url)
-        assert found is not None and found.api_key == Secret(KEY)
+        endpoint = endpoints.resolve(settings, base_url=server.base_url)
+        assert endpoint is not None and endpoint.api_key == Secret(KEY)
 
 
 async def test_escape_types_none_and_a_configured_key_is_named(tmp_path: Path) -> None:

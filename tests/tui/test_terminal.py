@@ -76,6 +76,7 @@ def test_attention_is_asked_for_only_where_nobody_looks() -> None:
 
 
 def test_text_that_arrives_with_enter_is_sent(tmp_path: Path, server: Running) -> None:
+    write_config(tmp_path, "[tui]\ntitles = false\n")
     with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
         chat.wait_for(b"shows the keys")
         chat.send(b"first\rsecond")
@@ -134,5 +135,38 @@ def test_a_home_that_cannot_be_written_is_a_chat_that_is_not_kept(
         chat.wait_for(b"This chat is not kept")
         chat.send(b"hello\r")
         chat.wait_for(b"echo: hello")
+        chat.send(b"\x11")
+        assert chat.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "drawn"),
+    [
+        (b"\x1b[24;2R", "x❤y".encode()),  # one cell: the selector is left out
+        (b"\x1b[24;3R", "x❤\ufe0fy".encode()),
+        (b"", "x❤\ufe0fy".encode()),
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_emoji_are_as_wide_as_the_terminal_draws_them(
+    tmp_path: Path, server: Running, answer: bytes, drawn: bytes, late: bool
+) -> None:
+    if late and not answer:
+        pytest.skip("there is nothing to be late")
+    with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
+        chat.wait_for(b"\x1b[6n")
+        if not late:
+            chat.send(answer)
+        chat.wait_for(b"shows the keys")
+        chat.send("hi [[answer:text=x❤\ufe0fy]]\r".encode())
+        chat.wait_for("❤".encode())
+        if late:
+            chat.send(answer)
+            chat.send(b"again\r")
+            output = chat.wait_for(b"again")
+            assert b"[24;" not in output.replace(b"\x1b[24;", b"")  # no key of it in the field
+            chat.send("hi [[answer:text=x❤\ufe0fy]]\r".encode())
+        wanted = drawn if answer.endswith(b"2R") else "❤\ufe0f".encode()
+        chat.wait_for(wanted)
         chat.send(b"\x11")
         assert chat.end() == 0

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
+from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
@@ -24,6 +25,13 @@ class ChipTextArea(TextArea, inherit_bindings=False):
     """A `TextArea` that turns large pastes into chips, with the keys of `COMPOSER_KEYS`."""
 
     BINDINGS: ClassVar[list[BindingType]] = field_bindings(COMPOSER_KEYS)
+
+    class Pasted(Message):
+        """A large text was pasted, and is a chip now."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     def __init__(self, *, id: str | None, placeholder: str) -> None:
         self.takes_pictures = True
@@ -72,7 +80,11 @@ class ChipTextArea(TextArea, inherit_bindings=False):
         if self.takes_pictures and (picture := pasted_path(text)) is not None:
             self.put_picture(picture, picture.name)
             return
-        self.put(self.chips.fold(text).label if is_large(text) else clean(text))
+        if is_large(text):
+            self.put(self.chips.fold(text).label)
+            self.post_message(self.Pasted(text))
+        else:
+            self.put(clean(text))
         self.focus()
 
     def attach(self, path: Path, name: str, limit: int) -> Chip:

@@ -142,6 +142,34 @@ def is_large(text: str) -> bool:
     return len(text) > LARGE_CHARS or _line_count(text) > LARGE_LINES
 
 
+def estimated_tokens(text: str) -> int:
+    """Estimate the tokens of a text: four characters of ASCII each, and 0.7 for any other one."""
+    size = len(text.encode("utf-8", "replace"))
+    others = (size - len(text)) // 2  # three bytes each, mostly
+    return round((len(text) - others) / 4 + 0.7 * others)
+
+
+def paste_note(text: str, used: int, limit: int | None) -> tuple[str, bool]:
+    """Return a sentence on the size of a pasted text, and whether the context is too small for it.
+
+    `used` are the tokens of the conversation so far, `limit` is the model's context, None where it
+    is not known.
+    """
+    size, tokens = format_size(len(text.encode("utf-8", "replace"))), estimated_tokens(text)
+    if limit is None:
+        note = _("Pasted {size}, about {tokens:,} tokens.")
+        return note.format(size=size, tokens=tokens), False
+    if used + tokens > limit:
+        note = _(
+            "Pasted {size}, about {tokens:,} tokens: more than the {left:,} that are left of the "
+            "model's context ({limit:,})."
+        )
+        left = max(0, limit - used)
+        return note.format(size=size, tokens=tokens, left=left, limit=limit), True
+    note = _("Pasted {size}, about {tokens:,} tokens: {share:.0%} of the model's context.")
+    return note.format(size=size, tokens=tokens, share=tokens / limit), False
+
+
 def _line_count(text: str) -> int:
     """Count lines; a final newline starts no further line."""
     return text.count("\n") + (not text.endswith("\n"))

@@ -55,8 +55,8 @@ class Renderer:
 
         `first` says that no piece stands above, so no blank line is added. Never raises.
         """
-        known = References() if references is None else references
-        lines = list(self._lines(piece, self.width, known, 0))
+        definitions = References() if references is None else references
+        lines = list(self._lines(piece, self.width, definitions, 0))
         if lines and not first and needs_blank_line(piece):
             lines.insert(0, Line(()))
         return lines

@@ -31,6 +31,7 @@ class Layout:
         self._copy_key = copy_key
         self.messages: list[MessageView] = []
         self.heights = Heights()
+        self.narrow_emoji = False
         self._set_style(palette, width)
 
     def _set_style(self, palette: Palette, width: int) -> None:
@@ -59,12 +60,12 @@ class Layout:
 
     def load(self, messages: Sequence[Message]) -> None:
         """Replace all messages."""
-        self.messages = [MessageView(message) for message in messages]
+        self.messages = [MessageView(message, self.narrow_emoji) for message in messages]
         self.heights = Heights(view.estimate_height(self.width) for view in self.messages)
 
     def append(self, message: Message) -> int:
         """Append a message, and return its index."""
-        view = MessageView(message)
+        view = MessageView(message, self.narrow_emoji)
         self.messages.append(view)
         self.heights.append(view.estimate_height(self.width))
         return len(self.messages) - 1
@@ -84,6 +85,13 @@ class Layout:
                 view.heights.total if view.is_split else view.estimate_height(self.width)
             )
         self.heights = Heights(heights)
+
+    def set_narrow_emoji(self, narrow: bool) -> None:
+        """Draw emoji with a variation selector as the terminal does: one cell wide, or two."""
+        self.narrow_emoji = narrow
+        for view in self.messages:
+            view.set_narrow_emoji(narrow)
+        self.heights = Heights(view.estimate_height(self.width) for view in self.messages)
 
     def update_height(self, index: int) -> None:
         """Take over the height of a message whose blocks have changed."""

@@ -67,6 +67,7 @@ class Block:
 
 _AFTER_REASONING = (Section.BODY, Section.PICTURE, Section.FOOTER)
 _PLAIN_LINES = 16
+_VARIATION_SELECTOR = "\ufe0f"
 _PLAIN_CHARS = 4_000
 
 
@@ -107,7 +108,10 @@ class PlainSplitter:
 class MessageView:
     """The blocks of one message for one width; cheap until `split` is called."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, narrow_emoji: bool = False) -> None:
+        """`narrow_emoji`: the terminal draws emoji with a variation selector one cell wide, which
+        they are without it."""
+        self._narrow_emoji = narrow_emoji
         self.message = _sanitize(message)
         self.blocks: list[Block] = []
         self.heights = Heights()
@@ -157,8 +161,8 @@ class MessageView:
         self.is_split = True
         self._body = self._new_body()
         self._thought = PlainSplitter()
-        self._body.feed(self.message.text)
-        self._thought.feed(self.message.reasoning)
+        self._body.feed(self._drawable(self.message.text))
+        self._thought.feed(self._drawable(self.message.reasoning))
         if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
@@ -173,8 +177,8 @@ class MessageView:
             text=self.message.text + text,
             reasoning=self.message.reasoning + reasoning,
         )
-        self._body.feed(text)
-        self._thought.feed(reasoning)
+        self._body.feed(self._drawable(text))
+        self._thought.feed(self._drawable(reasoning))
         if reasoning or has_answer != bool(self.message.text.strip()):
             self.rebuild(width)
         else:
@@ -194,10 +198,19 @@ class MessageView:
         if not self.is_streaming:
             self._body.finish()
             self._thought.finish()
-        known = self.references
-        if known is not None and (known or known.footnotes):
+        references = self.references
+        if references is not None and (references or references.footnotes):
             self._block_cache.clear()  # a late link definition changes the blocks before it
         self.rebuild(width)
+
+    def _drawable(self, text: str) -> str:
+        return text.replace(_VARIATION_SELECTOR, "") if self._narrow_emoji else text
+
+    def set_narrow_emoji(self, narrow: bool) -> None:
+        """Split the text anew, for emoji of another width."""
+        self._narrow_emoji = narrow
+        self.is_split = False
+        self._block_cache.clear()
 
     def invalidate(self, width: int) -> None:
         """Drop all drawn lines: the width or the palette has changed."""

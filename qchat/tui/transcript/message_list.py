@@ -1,7 +1,7 @@
 """The line-API widget that shows the messages of a conversation and scrolls through them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.cells import cell_len
@@ -16,11 +16,11 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from ...i18n import _
-from ...sanitize import Sanitizer
 from ..column import text_column
 from ..markdown import DARK
 from .layout import Layout, Position
 from .message import Block, Message
+from .stream_buffer import StreamBuffer
 from .strip_changes import changed_cells, with_hint
 from .theme_palette import palette_of
 
@@ -33,7 +33,7 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
 
     `auto_scroll` keeps the end in view as text arrives. `has_unseen_below` says that text arrived
     below the window. `selection`, `drag_start` and `cursor` (a message and a block) are set by the
-    subclass.
+    subclass. `is_line_busy`: the terminal has yet to draw what was sent; frames had better wait.
     """
 
     FOCUS_ON_CLICK = False  # after selecting with the mouse, typing goes on in the composer
@@ -68,9 +68,9 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         self.has_unseen_below = False
         self._is_internal_scroll = False
         self._drawn_size = Size()  # the size for which the scroll position is
-        self._pending: dict[int, tuple[list[str], list[str]]] = {}
-        self._sanitizers: dict[int, tuple[Sanitizer, Sanitizer]] = {}
+        self._stream_buffer = StreamBuffer()
         self._flush_timer: Timer | None = None
+        self.is_line_busy: Callable[[], bool] = lambda: False
         self._flush_seconds = (0.0, 0.0)  # durations of the last two flushes
         self.selection: tuple[Position, Position] | None = None
         self.drag_start: Position | None = None
@@ -97,11 +97,16 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def load(self, messages: Sequence[Message]) -> None:
         """Show another conversation, scrolled to its end."""
-        self._pending.clear()
-        self._sanitizers.clear()
+        self._stream_buffer.clear()
         self.selection = self.cursor = None
         self._layout.load(messages)
         self.action_end()
+
+    def set_narrow_emoji(self, narrow: bool) -> None:
+        """Draw emoji with a variation selector one cell wide, as the terminal does, or two."""
+        if narrow != self._layout.narrow_emoji:
+            self._layout.set_narrow_emoji(narrow)
+            self._update_view(content_changed=False)
 
     def append(self, message: Message) -> int:
         """Append a message, and return its index; a user message scrolls to the end."""
@@ -114,22 +119,23 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
     def truncate(self, count: int) -> None:
         """Keep the first `count` messages."""
         self.selection = self.cursor = None
-        for index in [i for i in self._pending if i >= count]:
-            del self._pending[index]
+        self._stream_buffer.truncate(count)
         self._layout.truncate(count)
         self._update_view()
 
     def stream(self, index: int, text: str = "", reasoning: str = "") -> None:
         """Append raw text of an answer; it is drawn with all that arrives until the next flush."""
-        texts, thoughts = self._pending.setdefault(index, ([], []))
-        safe, safe_thought = self._sanitizers.setdefault(index, (Sanitizer(), Sanitizer()))
-        if text:
-            texts.append(safe.feed(text))
-        if reasoning:
-            thoughts.append(safe_thought.feed(reasoning))
+        self._stream_buffer.add(index, text, reasoning)
         if self._flush_timer is None:
             pause = max(FLUSH_SECONDS, 2 * min(self._flush_seconds))  # a single slow one is chance
-            self._flush_timer = self.set_timer(pause, self.flush)
+            self._flush_timer = self.set_timer(pause, self._flush_when_ready)
+
+    def _flush_when_ready(self) -> None:
+        """Draw the text that has arrived once the terminal has drawn what was sent before."""
+        if self.is_line_busy():
+            self._flush_timer = self.set_timer(FLUSH_SECONDS / 2, self._flush_when_ready)
+        else:
+            self.flush()
 
     def flush(self) -> None:
         """Draw the text that has arrived."""
@@ -137,11 +143,11 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
             self._flush_timer.stop()
             self._flush_timer = None
         began = time.perf_counter()
-        pending, self._pending = self._pending, {}
-        for index, (texts, thoughts) in pending.items():
+        pending = list(self._stream_buffer.take())
+        for index, text, reasoning in pending:
             view = self._layout.messages[index]
             body_index, before = view.body_index, view.message
-            view.feed("".join(texts), "".join(thoughts), self._layout.width)
+            view.feed(text, reasoning, self._layout.width)
             self._layout.update_height(index)
             self._clear_stale_marks(index, body_index, before)
         if pending:
@@ -150,8 +156,7 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def replace(self, index: int, message: Message) -> None:
         """Replace a message: the answer has ended, or its text turned out to be reasoning."""
-        self._pending.pop(index, None)
-        self._sanitizers.pop(index, None)
+        self._stream_buffer.end(index)
         view = self._layout.messages[index]
         body_index, before = view.body_index, view.message
         view.replace_text(message, self._layout.width)
