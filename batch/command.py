@@ -40,6 +40,7 @@ Examples:
   qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
+  qchat batch --report big.html --of big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -79,6 +80,12 @@ def batch(
         from .status import show_status
 
         return show_status(look.status, as_json=look.progress == "json")
+    if look.of is not None:
+        from .report.write import report_of
+
+        if look.report is None or inputs:
+            raise click.UsageError(_("Give --of with --report FILE.html alone, without INPUT."))
+        sys.exit(report_of(look.of, look.report, rows.encoding))
     if not inputs:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()

@@ -23,6 +23,7 @@ class BatchJob:
     ordered: bool = False
     dedup: bool = False
     adopt: str | None = None
+    report: str | None = None
     time_limit: float | None = None
     allow_duplicates: bool = False
     csv_safe: bool = False

@@ -20,6 +20,7 @@ from .options.form_options import FormOptions
 from .options.input_options import InputOptions
 from .options.look_options import LookOptions
 from .options.run_options import RunOptions
+from .report.names import check_report
 from .request import CHAT, COMPLETIONS
 from .scheduler import RetryRule
 
@@ -37,6 +38,8 @@ def job_of(
 ) -> BatchJob:
     """Build the job. Raises `UsageError` for options that contradict each other or name files that
     can't be read."""
+    if look.report is not None:
+        check_report(look.report)
     defaults = _row_defaults(rows, system, sampling, form, run, settings)
     return BatchJob(
         inputs,
@@ -51,6 +54,7 @@ def job_of(
         ordered=run.ordered,
         dedup=run.dedup,
         adopt=run.adopt,
+        report=look.report,
         time_limit=run.time_limit,
         allow_duplicates=rows.allow_duplicates,
         csv_safe=run.csv_safe,

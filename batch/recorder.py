@@ -1,5 +1,6 @@
 """Records outcomes: each becomes a line of the results or of the errors file."""
 
+import time
 from collections.abc import Sequence
 
 from .inputs.rows import RowDefaults
@@ -34,6 +35,8 @@ def make_recorder(
                 keep_prompt=defaults.keep_prompt,
                 again=outcome.again,
                 extract=defaults.extract,
+                seconds=None if outcome.copied else outcome.seconds,
+                at=time.time(),
             )
             sink.add_result(request.file, request.line, line)
         else:

@@ -25,22 +25,20 @@ from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
-from .inputs.formats.opening import has_bom
 from .inputs.rows import InvalidRow
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
-from .journal.appender import DiskTroubleError, disk_error
+from .journal.appender import DiskTroubleError
 from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.records import error_line
 from .journal.reload import ReloadOptions
-from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
+from .journal.sink import Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
-from .outputs.export import TableOptions, export_table
 from .progress import JsonProgress, ProgressDisplay
 from .quality import INVALID
 from .rates import record_rate
@@ -48,6 +46,7 @@ from .recorder import make_recorder
 from .request import Outcome, Request
 from .run_logs import new_log
 from .run_messages import RunMessages
+from .run_outputs import RunOutputs
 from .run_stats import RunStats
 from .runner import BatchRunner
 
@@ -78,6 +77,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
     if job.adopt is not None and job.output == "-":
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
+    if job.report is not None and job.output == "-":
+        raise UsageError(_("--report needs the results in a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     refuse_own_output(inputs)
     # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
@@ -142,6 +143,7 @@ class _Run:
         self._display = messages.display
         self._messages = messages
         self._publish = publish
+        self._outputs = RunOutputs(job, inputs, output, messages, self._in_thread)
         self._defaults = job.defaults
         self._state = Path()
 
@@ -172,7 +174,16 @@ class _Run:
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            return await self._ask(scan, selection, stack)
+            try:
+                code = await self._ask(scan, selection, stack)
+            except EngineError:
+                await self._outputs.write_last_report()
+                raise
+            if code in (Exit.OK, Exit.ROWS_FAILED):
+                await self._outputs.write_report()
+            else:
+                self._outputs.say_how_to_report()
+            return code
 
     async def _in_thread(self, label: str, function: Callable[[WorkCounter], T]) -> T:
         """Run `function` in a thread; show how far it is when that takes long."""
@@ -206,7 +217,13 @@ class _Run:
         messages = self._messages
         shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
+        stats = RunStats(
+            scan.rows,
+            sink.answered,
+            sink.failed,
+            qualities=sink.qualities,
+            latency=sink.latency,
+        )
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         for line in self._defaults.columns.messages(model):
@@ -215,7 +232,7 @@ class _Run:
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
-            await self._write_table(sink)
+            await self._outputs.write_table(sink, self._defaults.prefix)
             messages.show_results(stats)
             return _exit_code(stats)
         state, failed = "interrupted", True
@@ -260,7 +277,7 @@ class _Run:
         self._display.finish(stats)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         record_rate(self._state, model or self._defaults.fallback_model, stats)
-        await self._write_table(sink)
+        await self._outputs.write_table(sink, self._defaults.prefix)
         if self._job.dedup and not stats.copied:
             text = _(
                 "--dedup: no two of the rows asked were equal and repeatable (temperature 0 or a "
@@ -310,24 +327,6 @@ class _Run:
         await self._in_thread(
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
-
-    async def _write_table(self, sink: Sink) -> None:
-        """Write the table that the results are wanted as, if any."""
-        files = self._output
-        if isinstance(files, StdoutSink) or files.table is None:
-            return
-        assert isinstance(sink, FileSink)
-        options = TableOptions(
-            bom=any(has_bom(item.path) for item in self._inputs), safe=self._job.csv_safe
-        )
-        export = partial(
-            export_table, files, self._defaults.prefix, sink.file_of, sink.lengths, options
-        )
-        try:
-            table = await self._in_thread(_("Writing {name}").format(name=files.table.name), export)
-        except OSError as error:
-            raise disk_error(files.table, error) from None
-        self._messages.show_table(replace(table, formulas=0) if self._job.csv_safe else table)
 
     def _planner(self, sink: Sink, selection: EngineSelection) -> MakePlan:
         def make_plan(request: Request) -> AnswerPlan:

@@ -96,7 +96,10 @@ QCHAT = Layers(
 BATCH = Layers(
     "qchat.batch",
     (
-        ("request", "response", "quality", "form", "extraction", "background", "message_stream"),
+        (
+            *("request", "response", "quality", "form", "extraction", "background"),
+            *("message_stream", "histogram"),
+        ),
         ("inputs", "options"),
         ("journal", "engines"),
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere

@@ -29,7 +29,7 @@ class Manifest:
 
     `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
     OpenAI result names its input by its place here. `tables` are the names of tables that were
-    written from the results.
+    written from the results; `latency` is the histogram of the times to an answer, in seconds.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +43,7 @@ class Manifest:
     answered: int = 0
     failed: int = 0
     qualities: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()

@@ -26,11 +26,14 @@ def result_line(
     again: str | None = None,
     extract: Sequence[Extraction] = (),
     keep_prompt: bool = False,
+    seconds: float | None = None,
+    at: float | None = None,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
     `name` is its input's name, `number` the input's place in the manifest, from 0; `again` says how
-    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns. With
+    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns; `seconds`
+    is how long the answer took, and `at` when it was there, in seconds since 1970. With
     `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
@@ -63,6 +66,10 @@ def result_line(
         "attempts": attempts,
         "quality": quality_of(body),
     }
+    if seconds is not None:
+        mark["seconds"] = round(seconds, 3)
+    if at is not None:
+        mark["at"] = round(at, 2)
     if again is not None:
         mark["again"] = again
     if prefix + "model" in row:  # the row's own column stays as it is

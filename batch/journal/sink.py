@@ -13,6 +13,7 @@ from ...errors import EngineError
 from ...i18n import _
 from ...json_types import JsonObject
 from ..background import WorkCancelledError, WorkCounter
+from ..histogram import LogHistogram, histogram_of
 from ..inputs.discovery import InputFile
 from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
@@ -53,6 +54,10 @@ class Sink(Protocol):
     @property
     def qualities(self) -> "Counter[str]":
         """Counts of rows by `quality`, in earlier runs too; whoever counts adds to them."""
+
+    @property
+    def latency(self) -> LogHistogram:
+        """The times to an answer in seconds, in earlier runs too; whoever counts adds to them."""
 
     def earlier(self, file: int, line: int) -> JsonObject | None:
         """Return the response of an earlier run to a row that is asked again to replace it."""
@@ -117,6 +122,7 @@ class FileSink:
         self._journal = journal
         self._manifest = manifest
         self.qualities = Counter() if qualities is None else qualities
+        self.latency = histogram_of(manifest.latency)
         self._reopened = reopened
         self.add_result = self._add_again if reopened else journal.add_result
         self.add_error = journal.add_error
@@ -226,6 +232,7 @@ class FileSink:
                 answered=self.answered + len(self._reopened or ()),
                 failed=self.failed,
                 qualities=dict(self.qualities + self._still_open()),
+                latency=self.latency.as_json(),
             )
         except OSError as error:
             raise disk_error(path, error) from None
@@ -291,7 +298,7 @@ def open_file_sink(
             repairs = journal.load(options, read_rows, prepare, counter)
             if not reload.accept_changes:
                 refuse_changes(repairs, changes)
-            new = replace(new, created=earlier.created)
+            new = replace(new, created=earlier.created, latency=earlier.latency)
             rows = journal.answered, journal.failed
             qualities = earlier_qualities(files, earlier, rows, journal.has, counter)
             reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)
