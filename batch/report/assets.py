@@ -17,7 +17,7 @@ h1{font-size:24px;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:17px;margin:34px 0 10px;padding-top:14px;border-top:1px solid var(--line)}
 h3{font-size:15px;margin:18px 0 6px}
 p{margin:4px 0 10px}.soft{color:var(--soft)}.bad{color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(118px,1fr));gap:10px;
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(142px,1fr));gap:10px;
 margin:18px 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 .tile b{display:block;font-size:20px;font-variant-numeric:tabular-nums}

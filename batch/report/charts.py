@@ -113,11 +113,15 @@ def _svg(parts: Sequence[Html], width: int, height: int, label: str) -> Html:
 
 
 def nice_ceiling(value: float) -> float:
-    """Return the least of 1, 2, 2.5, 5, 10 times a power of ten that is not below `value`."""
+    """Return the least round number that is not below `value`."""
     if value <= 0:
         return 1.0
     unit: float = 10.0 ** math.floor(math.log10(value))
-    return next(unit * step for step in (1.0, 2.0, 2.5, 5.0, 10.0) if unit * step >= value * 0.9999)
+    return next(
+        unit * step
+        for step in (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+        if unit * step >= value * 0.9999
+    )
 
 
 def short_number(value: float) -> str:

@@ -51,7 +51,7 @@ def _throughput(report: RunReport) -> Html:
 
 def _histograms(report: RunReport) -> Html:
     charts = [
-        _histogram(_("Seconds to an answer"), report.latency, duration),
+        _histogram(_("Seconds to an answer"), report.latency, _time),
         _histogram(_("Tokens of a prompt"), report.prompt_lengths, _whole),
         _histogram(_("Tokens of an answer"), report.answer_lengths, _whole),
     ]
@@ -59,6 +59,10 @@ def _histograms(report: RunReport) -> Html:
     if not shown:
         return Html("")
     return join([tag("h2", _("Times and lengths")), tag("div", shown, class_="two")])
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else duration(seconds)
 
 
 def _whole(value: float) -> str:

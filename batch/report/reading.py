@@ -128,9 +128,9 @@ def read_run(
 
 def _records(path: Path, report: RunReport, counter: WorkCounter) -> Iterator[JsonObject]:
     loads = orjson.loads
-    done = rows = 0
+    before, rows = counter.bytes, 0
     with path.open("rb", buffering=1 << 20) as file:
-        for line in file:
+        for rows, line in enumerate(file, 1):
             try:
                 record = loads(line)
             except orjson.JSONDecodeError:
@@ -139,14 +139,11 @@ def _records(path: Path, report: RunReport, counter: WorkCounter) -> Iterator[Js
                 yield record
             elif not line.isspace():
                 report.unread += 1
-            done += len(line)
-            rows += 1
             if not rows % _CHECK_EVERY:
                 counter.rows += _CHECK_EVERY
-                counter.bytes, done = counter.bytes + done, 0
+                counter.bytes = before + file.tell()
                 counter.check()
     counter.rows += rows % _CHECK_EVERY
-    counter.bytes += done
 
 
 class _Reader:
@@ -306,9 +303,11 @@ class _Reader:
 
 
 def _count(counts: "Counter[str]", name: str) -> None:
-    if name not in counts and len(counts) >= MAX_NAMES:
-        name = "…"
-    counts[name[:80]] += 1
+    if name in counts:
+        counts[name] += 1
+        return
+    name = name[:80] if len(counts) < MAX_NAMES else "…"
+    counts[name] += 1
 
 
 def _openai_body(record: JsonObject) -> JsonObject | None:

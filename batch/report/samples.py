@@ -14,15 +14,15 @@ T = TypeVar("T")
 class Reservoir(Generic[T]):
     """At most `size` of all items that were offered, each as likely as any other.
 
-    Two runs over the same items keep the same ones.
+    Two passes over the same items keep the same ones: `source` begins with one seed.
     """
 
     size: int
     items: list[T] = field(default_factory=list)
+    source: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
     offered: int = 0
     _next: int = 0
     _weight: float = 1.0
-    _random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
 
     def wants(self) -> bool:
         """Count an item; whether it is to be added with `add`."""
@@ -34,12 +34,12 @@ class Reservoir(Generic[T]):
         if len(self.items) < self.size:
             self.items.append(item)
         else:
-            self.items[self._random.randrange(self.size)] = item
+            self.items[self.source.randrange(self.size)] = item
         if self.offered >= self.size:
             # Li's algorithm L: how many items to pass by, so that none of those costs a random
             # number.
-            self._weight *= (1 - self._random.random()) ** (1 / self.size)
-            skipped = math.log(1 - self._random.random()) / math.log1p(-self._weight)
+            self._weight *= (1 - self.source.random()) ** (1 / self.size)
+            skipped = math.log(1 - self.source.random()) / math.log1p(-self._weight)
             self._next = self.offered + int(skipped) + 1
 
 

@@ -63,7 +63,9 @@ class Timeline:
         length = sum(part[-1] + 1 - part[0] for part in parts)
         step = -(-length // max(most - len(parts), 1))
         return [
-            self._span(start, step, resumed=number > 0 and start == part[0])
+            self._span(
+                start, min(step, part[-1] + 1 - start), resumed=number > 0 and start == part[0]
+            )
             for number, part in enumerate(parts)
             for start in range(part[0], part[-1] + 1, step)
         ]
