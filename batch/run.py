@@ -25,7 +25,7 @@ from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
-from .inputs.rows import InvalidRow
+from .inputs.rows import InvalidRow, Row
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
@@ -195,10 +195,10 @@ class _Run:
         """Scan the input, or load the scan of an earlier run."""
         job = self._job
         key = cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates)
-        scan = cache.load(key)
+        scan = cache.load(key, self._defaults)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            with cache.known_lines(key) as known:
+            with cache.known_lines(key, self._defaults) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,
@@ -208,7 +208,7 @@ class _Run:
                     known=known,
                 )
             if cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates) == key:
-                cache.save(key, scan)
+                cache.save(key, scan, self._defaults)
         return scan
 
     async def _ask(
@@ -339,8 +339,12 @@ class _Run:
         return isinstance(self._output, StdoutSink) and self._output.writing
 
     def _open_rows(self, scan: InputScan, sink: Sink, stats: RunStats) -> Iterator[Request]:
-        """Yield the rows still to ask; record invalid lines on the way."""
-        for row in iter_open_rows(self._inputs, self._defaults, scan, sink.next_open):
+        """Yield the rows still to ask; record invalid lines on the way.
+
+        Raises `EngineError` for an input that can't be read any more: the run can be resumed.
+        """
+        rows = iter_open_rows(self._inputs, self._defaults, scan, sink.next_open)
+        for row in _resumable(rows):
             mark = scan.digests[row.file][row.line - 1]
             if isinstance(row, InvalidRow) and mark == BAD_ROW:
                 failure = Failure(Code.INVALID_LINE, row.message)
@@ -358,6 +362,13 @@ class _Run:
                 raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
             else:
                 yield row
+
+
+def _resumable(rows: Iterator[Row]) -> Iterator[Row]:
+    try:
+        yield from rows
+    except UsageError as error:  # the scan has read all of it, so the command line is right
+        raise EngineError(str(error)) from error
 
 
 def _exit_code(stats: RunStats) -> Exit:

@@ -1,14 +1,11 @@
 """Parse lines into `Request`s. Each line determines its own kind; a bad one affects no other."""
 
 import enum
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jsonlines
-import orjson
 
 from ...errors import UsageError
 from ...i18n import _
@@ -21,11 +18,18 @@ from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
 from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
+from .line_json import loads
 from .lines import BadLineError, LineIndex, NextLine
 from .messages import check_messages, type_name
 from .parameters import ParameterColumns
 from .shapes import ShapeCounts, as_request_row
-from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
+from .template import (
+    EmptyCellError,
+    EmptyRule,
+    RowTemplate,
+    check_cells,
+    missing_everywhere,
+)
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -158,7 +162,7 @@ def scan_rows(
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
         feed = _NextLine()
-        reader = jsonlines.Reader(feed, loads=_loads)
+        reader = jsonlines.Reader(feed, loads=loads)
         while True:
             offset = source.offset
             value: Any = None
@@ -220,31 +224,6 @@ def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowD
         raise UsageError(text.format(path=path, name=name, names=names))
 
 
-_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
-_LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
-
-
-def _loads(line: str | bytes) -> Any:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        if not _NOT_A_NUMBER.search(line if isinstance(line, bytes) else line.encode()):
-            raise
-        # NaN and Infinity, as Python writes them: columns without a value.
-        value = json.loads(line, parse_constant=lambda _name: None)
-    # orjson reads 1,024 levels but writes 254; find out now, not when the answer is there. The
-    # brackets here are levels that records put around a line.
-    text = line if isinstance(line, str) else line.decode()
-    if text.count("{") + text.count("[") > 200:
-        try:
-            orjson.dumps([[[[value]]]])
-        except orjson.JSONEncodeError:
-            raise ValueError(_("nested too deeply")) from None
-    if _LONG_NUMBER.search(text):
-        value = json.loads(text)  # orjson makes a float of a whole number beyond 64 bits
-    return value
-
-
 def _request(
     value: Any, mark: int, file: int, line: int, defaults: RowDefaults, make_id: MakeId
 ) -> Request:
@@ -284,7 +263,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
         messages = template.messages(_cells(value, template, defaults))
-        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
+        parameters = _parameters(value, CHAT, defaults) if isinstance(value, dict) else {}
         return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
     if isinstance(value, str):
         return RowKind.STRING, CHAT, {"messages": [{"role": "user", "content": _text(value)}]}
@@ -301,7 +280,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
         return (
             RowKind.MESSAGES,
             CHAT,
-            {"messages": value["messages"], **_parameters(value, defaults)},
+            {"messages": value["messages"], **_parameters(value, CHAT, defaults)},
         )
     if "prompt" in value:
         prompt = value["prompt"]
@@ -310,7 +289,7 @@ def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]
                 _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
             )
         messages = [{"role": "user", "content": _text(prompt)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
+        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, CHAT, defaults)}
     raise BadLineError(
         _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
     )
@@ -336,7 +315,7 @@ def _parse_columns(
     """Parse a row for an endpoint other than chat."""
     text = SHAPES[endpoint].text
     if (template := defaults.template) is not None and text is not None:
-        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
+        parameters = _parameters(value, endpoint, defaults) if isinstance(value, dict) else {}
         filled = template.fill(_cells(value, template, defaults))
         return RowKind.PROMPT, endpoint, {text: filled, **parameters}
     if isinstance(value, str) and text is not None:
@@ -347,7 +326,7 @@ def _parse_columns(
         )
     body = body_of_columns(endpoint, value)
     check_body(endpoint, body)
-    return RowKind.PROMPT, endpoint, {**body, **_parameters(value, defaults)}
+    return RowKind.PROMPT, endpoint, {**body, **_parameters(value, endpoint, defaults)}
 
 
 def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[str, Any]:
@@ -355,7 +334,10 @@ def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[
     row = {"text": value} if isinstance(value, str) else value
     if not isinstance(row, dict):
         raise BadLineError(_("must be an object when --template is given"))
-    return check_cells(row, _needed_columns(template, defaults), defaults.empty)
+    needed = _needed_columns(template, defaults)
+    if defaults.empty is EmptyRule.SKIP:
+        defaults.shapes.missing = missing_everywhere(needed, row, defaults.shapes.missing)
+    return check_cells(row, needed, defaults.empty)
 
 
 def _needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
@@ -369,8 +351,8 @@ def _text(text: str) -> str:
     return text
 
 
-def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:
-    return defaults.columns.parameters_of(value, CHAT) if defaults.takes_parameters else {}
+def _parameters(value: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
+    return defaults.columns.parameters_of(value, endpoint) if defaults.takes_parameters else {}
 
 
 def _fill(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, plural
 from ..background import WorkCounter
 from ..request import RowKind
 from .discovery import InputFile
@@ -118,6 +118,7 @@ def scan_inputs(
     recognize = None if known is None else known.recognize
     for row in _iter_lines(inputs, defaults, limit, columns.indexes, counter, recognize):
         columns.add(row)
+    refuse_missing_columns(defaults, columns.rows - columns.bad)
     if columns.bad and columns.bad == columns.rows:
         _raise_no_request(inputs, defaults, limit)
     ids = RowIds(stems_of(inputs))
@@ -247,6 +248,22 @@ def short_digest(digest: str, *, openai: bool) -> int:
     """Return 62 bits of a digest, and a bit for the form of the answer's line: an answer in one
     form does not hold what a line in the other one needs. Never one of the marks."""
     return int(digest[:16], 16) & ~3 | 2 | openai
+
+
+def refuse_missing_columns(defaults: RowDefaults, good: int) -> None:
+    """Raise `UsageError` where all rows are left out for a column that none of them has: its name
+    is misspelled, rather than all cells empty."""
+    shapes = defaults.shapes
+    if not good and shapes.skipped and shapes.missing:
+        text = plural(
+            "No row has the column {names}, which the template uses; all of them would be left out "
+            "(--empty skip).",
+            "No row has the columns {names}, which the template uses; all of them would be left "
+            "out (--empty skip).",
+            len(shapes.missing),
+        )
+        names = ", ".join(f"'{name}'" for name in sorted(shapes.missing))
+        raise UsageError(text.format(names=names))
 
 
 def _raise_no_request(

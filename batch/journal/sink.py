@@ -30,7 +30,9 @@ from .manifest import (
     Manifest,
     differences,
     load_manifest,
+    recorded_columns,
     recorded_settings,
+    refuse_other_columns,
     refuse_other_prefix,
 )
 from .order import order_results
@@ -274,6 +276,7 @@ def open_file_sink(
         prefix=defaults.prefix,
         rows=scan.rows,
         tables=_tables(files, earlier),
+        columns=recorded_columns(defaults),
     )
     counter = counter or WorkCounter()
     journal = Journal(files, scan, names, _mode(inputs[0].path))
@@ -286,6 +289,7 @@ def open_file_sink(
             renamed = set_aside(files)
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
+            refuse_other_columns(earlier, recorded_columns(defaults))
             merge_replacements(files.results, files.retry, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
@@ -342,7 +346,7 @@ def _taken_over(
     prefix = manifest.prefix
     if take_over.adopt is not None:
         path = check_adoptable(take_over.adopt, files, prefix)
-        yield from adopt_answers(journal, path, prefix, read_rows, counter, prepare)
+        yield from adopt_answers(journal, path, files.results, prefix, read_rows, counter, prepare)
     if take_over.is_repeatable is not None and files.results.exists():
         is_repeatable = take_over.is_repeatable
         yield from copy_answers(journal, files.results, prefix, read_rows, is_repeatable, counter)
