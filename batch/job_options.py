@@ -10,6 +10,7 @@ from .engines.selection import EngineRequest
 from .extraction import Extraction
 from .form import AnswerForm, read_form
 from .inputs.endpoints import parse_endpoint
+from .inputs.images import ImageColumn
 from .inputs.lines import check_encoding
 from .inputs.rows import RowDefaults
 from .inputs.template import EmptyRule
@@ -88,6 +89,7 @@ def _row_defaults(
         endpoint=parse_endpoint(rows.endpoint),
         drop_last_assistant=rows.drop_last_assistant,
         row_params=rows.row_params,
+        images=ImageColumn.of_options(rows.image_column, rows.media_root),
         form=read_form(form.schema, form.choice, form.regex, any_json=form.json_answer),
         extract=tuple(Extraction.parse(text) for text in form.extract),
     )

@@ -17,9 +17,13 @@ def make_recorder(
 ) -> RecordOutcome:
     """Return the function that records an outcome; `keys` are the names of the inputs."""
     thoughts = ThoughtForms()
+    last = (0, 0)
 
     def record(request: Request, outcome: Outcome, attempts: int) -> None:
+        nonlocal last
         name, number = keys[request.file], sink.number(request.file)
+        stats.unordered |= (request.file, request.line) < last
+        last = request.file, request.line
         if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
             stats.add_kept()
             return

@@ -285,6 +285,8 @@ class _Run:
             )
             self._display.say(text)
         messages.show_results(stats)
+        if stats.unordered and not self._job.ordered and not any(map(any, scan.custom_ids)):
+            messages.show_order()
         return _exit_code(stats)
 
     async def _open_sink(self, scan: InputScan, selection: EngineSelection) -> Sink:

@@ -29,6 +29,7 @@ class RunStats:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     copied: int = 0
+    unordered: bool = False  # a row has ended after one that stands behind it
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jsonlines
@@ -17,6 +17,7 @@ from ..form import AnswerForm
 from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
 from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
 from .formats.opening import Location, open_records
+from .images import ImageColumn
 from .line_errors import excerpt, reason_of
 from .line_json import loads
 from .lines import BadLineError, LineIndex, NextLine
@@ -48,7 +49,8 @@ class RowDefaults:
     With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
     names none (`offered` are the models to choose from). With `row_params`, columns of the names of
     parameters are parameters; None means: unless there is a template. `columns` collects them.
-    Answers must have the `form`, unless a row has one of its own; `extract` are columns of them.
+    `images` are files that a column names. Answers must have the `form`, unless a row has one of
+    its own; `extract` are columns of them.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -66,6 +68,7 @@ class RowDefaults:
     drop_last_assistant: bool = False
     shapes: ShapeCounts = field(default_factory=ShapeCounts, repr=False, compare=False)
     row_params: bool | None = None
+    images: ImageColumn | None = None
     form: AnswerForm | None = None
     extract: tuple[Extraction, ...] = ()
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
@@ -159,6 +162,8 @@ def scan_rows(
 ) -> Iterator[Row | KnownRow]:
     """Yield rows as `read_rows` does; lines that `recognize` knows are not parsed."""
     make_id = make_id or (lambda _file, line: f"{path.stem}-{line}")
+    if defaults.images is not None:
+        defaults = replace(defaults, images=defaults.images.below(path))
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
         feed = _NextLine()
@@ -216,9 +221,15 @@ def scan_rows(
 
 def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowDefaults) -> None:
     """Raise `UsageError` for a template that needs a column which a table does not have."""
-    if columns is None or defaults.template is None:
+    if columns is None:
         return
-    for name in sorted(_needed_columns(defaults.template, defaults) - set(columns)):
+    template, images = defaults.template, defaults.images
+    if images is not None and images.name not in columns:
+        text = _("{path} has no column '{name}' for --image-column; its columns are {names}.")
+        raise UsageError(text.format(path=path, name=images.name, names=", ".join(columns)))
+    if template is None:
+        return
+    for name in sorted(_needed_columns(template, defaults) - set(columns)):
         text = _("{path} has no column '{name}' for the template; its columns are {names}.")
         names = ", ".join(columns)
         raise UsageError(text.format(path=path, name=name, names=names))
@@ -249,6 +260,14 @@ def _request(
         assert defaults.template is not None
         system = defaults.system_template.fill(_cells(value, defaults.template, defaults))
     body = _fill(body, endpoint, defaults, system)
+    if defaults.images is not None and kind is not RowKind.OPENAI:
+        if endpoint != CHAT:
+            raise BlockingError(
+                _("goes to {endpoint}: --image-column is for chat").format(endpoint=endpoint)
+            )
+        body = defaults.images.add_to(
+            body, value if isinstance(value, dict) else {}, defaults.empty
+        )
     identity = digest(endpoint, body)
     return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
 

@@ -50,6 +50,8 @@ class ScanCache:
         allow_duplicates: bool,
     ) -> str | None:
         """Return a name made of all that a scan depends on; None where none is to be cached."""
+        if defaults.images is not None:  # a row's request depends on other files, too
+            return None
         stamps: list[list[object]] = []
         size = 0
         for item in inputs:

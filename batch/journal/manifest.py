@@ -132,6 +132,7 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "endpoint": defaults.endpoint,
         "drop_last_assistant": defaults.drop_last_assistant or None,
         "row_params": defaults.row_params,
+        "image_column": defaults.images.name if defaults.images else None,
         **({} if defaults.form is None else defaults.form.parameters),
     }
     settings |= {
@@ -149,7 +150,7 @@ def recorded_columns(defaults: RowDefaults) -> dict[str, Any]:
     """Return what determines the columns that are made of an answer; no digest depends on it."""
     columns: dict[str, Any] = {}
     if defaults.extract:
-        columns["extract"] = {item.name: item.path_text for item in defaults.extract}
+        columns["extract"] = {item.name: item.path for item in defaults.extract}
     if defaults.keep_prompt:
         columns["keep_prompt"] = True
     return columns

@@ -84,8 +84,25 @@ def prompt_of(body: JsonObject) -> Any:
     """Return the prompt of a request body: its text, or its messages where they are more."""
     messages = body.get("messages")
     if isinstance(messages, list):
+        messages = [_without_files(message) for message in messages]
         return messages[0].get("content") if len(messages) == 1 else messages
     return body.get("prompt", body.get("input"))
+
+
+def _without_files(message: Any) -> Any:
+    """Return a message whose images, where they stand in it as a whole, are their types alone."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_without_file(part) for part in content]}
+
+
+def _without_file(part: Any) -> Any:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    url = image.get("url") if isinstance(image, dict) else None
+    if not isinstance(url, str) or not url.startswith("data:"):
+        return part
+    return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}
 
 
 def openai_id(number: int, line: int) -> str:

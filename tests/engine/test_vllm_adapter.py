@@ -99,17 +99,19 @@ class Vllm:
         state.openai_serving_chat = SimpleNamespace(create_chat_completion=self.render)
         state.openai_serving_completion = None
 
-    async def render(self, request: Any) -> int:
-        """The thread that a prompt is rendered in."""
+    async def render(self, request: Any) -> Any:
+        """A response with the thread that a prompt is rendered in."""
         executor: Executor = self.engine.renderer._executor._inner
         thread: int = executor.submit(threading.get_ident).result()
-        return thread
+        return SimpleNamespace(model_dump=lambda: {"thread": thread})
 
     async def render_prompt(self, content: object) -> int:
         """The same, through the adapter."""
         handlers = await adapter.create_handlers(self.engine, None)
         body = {"messages": [{"role": "user", "content": content}]}
-        thread: int = await asyncio.create_task(handlers[CHAT](body))
+        answer = await asyncio.ensure_future(handlers[CHAT](body))
+        assert isinstance(answer, dict)
+        thread: int = answer["thread"]
         return thread
 
 
