@@ -12,6 +12,7 @@ from ..run_stats import duration
 from .assets import SCRIPT, STYLE
 from .figures import figures
 from .html import Child, Html, join, tag
+from .labels import labels
 from .probabilities import probabilities
 from .reading import RunReport
 from .rows import errors, sample_rows, slowest_rows
@@ -39,6 +40,7 @@ def _page(report: RunReport, limit: int) -> Html:
         _tiles(report),
         figures(report),
         probabilities(report, limit),
+        labels(report),
         errors(report, limit),
         slowest_rows(report, limit),
         sample_rows(report, limit),

@@ -6,11 +6,13 @@ import json
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from qchat.batch.background import WorkCounter
+from qchat.batch.report.labels import labels
 from qchat.batch.report.page import MAX_BYTES
-from qchat.batch.report.reading import read_run
+from qchat.batch.report.reading import RunReport, read_run
 from qchat.batch.report.samples import Largest, Reservoir
 from qchat.batch.report.timeline import MAX_BUCKETS, Timeline
 
@@ -157,6 +159,32 @@ def test_probabilities_are_drawn(home: Path) -> None:
     assert "0.95 to 1.00: 1 rows" in page.text
     unsure = page.texts["details"]
     assert unsure.index("question 4") < unsure.index("question 2")
+
+
+def test_the_comparison_with_labels_is_drawn() -> None:
+    curve = [
+        {"low": 0.5, "high": 0.6, "rows": 10, "confidence": 0.55, "accuracy": 0.4},
+        {"low": 0.9, "high": 1.0, "rows": 30, "confidence": 0.97, "accuracy": 0.9},
+    ]
+    score = {
+        "rows": 40,
+        "accuracy": 0.775,
+        "brier": 0.21,
+        "ece": 0.08,
+        "curve": curve,
+        "confusion": {"good": {"good": 20, "<b>bad": 9}, "bad": {"<b>bad": 11}},
+        "threshold": {"p": 0.93, "accuracy": 0.95, "coverage": 0.6},
+        "mean_error": None,
+    }
+    report = RunReport("out.jsonl")
+    report.manifest = SimpleNamespace(questions={"<i>mood": score})  # type: ignore[assignment]
+    drawn = labels(report)
+    assert "accuracy 0.775, Brier 0.210, ECE 0.080, 40 rows" in drawn
+    assert "From 0.93 on, 95% are right; that is 60% of all rows." in drawn
+    assert drawn.count("<circle") == 2 and "10 rows: 0.55 sure, 40% right" in drawn
+    assert "<b>" not in drawn and "<i>" not in drawn
+    report.manifest = None
+    assert labels(report) == ""
 
 
 def test_a_page_of_huge_rows_stays_small(home: Path) -> None:
