@@ -18,16 +18,13 @@ class Fate(enum.IntEnum):
     """What becomes of a line: it stays, gets another place or the row's content of today, is moved
     to the file of removed or of damaged lines, is dropped, or is not decided yet."""
 
-    KEEP = 0
-    PLACE = 1
-    CONTENT = 2
+    KEEP = Match.SAME
+    PLACE = Match.PLACE
+    CONTENT = Match.CONTENT
     REMOVED = 3
     DAMAGED = 4
     DROPPED = 5
     UNMATCHED = 6
-
-
-_FATES = {Match.SAME: Fate.KEEP, Match.PLACE: Fate.PLACE, Match.CONTENT: Fate.CONTENT}
 
 
 class EarlierLines:
@@ -114,7 +111,7 @@ class EarlierLines:
                 yield number, offset, location
 
     def _set(self, number: int, matched: Matched | None) -> bool:
-        self.fates[number] = Fate.UNMATCHED if matched is None else _FATES[matched.match]
+        self.fates[number] = Fate.UNMATCHED if matched is None else matched.match
         if matched is None:
             return False
         if self._all_positions or matched.match is not Match.SAME:

@@ -16,6 +16,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..background import WorkCounter
 from ..inputs.key_index import KeyIndex
@@ -30,16 +31,15 @@ OPEN, ANSWERED, FAILED, BLANK = 0, 1, 2, 3
 _CHECK_EVERY = 1 << 16  # rows of an index between two looks at a cancellation
 
 
-class Match(enum.Enum):
+class Match(enum.IntEnum):
     """How much of a line is to be written anew, now that its row is known."""
 
-    SAME = enum.auto()
-    PLACE = enum.auto()
-    CONTENT = enum.auto()
+    SAME = 0
+    PLACE = 1
+    CONTENT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(NamedTuple):
     """A line's row: `position` counts the lines of all inputs from 0."""
 
     match: Match

@@ -1,8 +1,8 @@
 """The lines of the results and errors files: how they are written, and read on resume."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,6 +13,9 @@ from ..inputs.rows import InvalidRow
 from ..quality import answer_of, quality_of
 from ..request import Request, RowKind, dumps
 from .answer_columns import answer_columns
+
+_DIGEST = re.compile("[0-9a-f]{32}")
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
 
 
 def result_line(
@@ -249,9 +252,8 @@ def dump_line(value: JsonObject) -> bytes:
         return line.decode("utf-8", "surrogatepass").encode("utf-8", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class RowLocation:
-    """What a line of the output says of its row.
+class RowLocation(NamedTuple):
+    """What a line of the output says of its row. A tuple: a resume makes one for each line.
 
     `file` (the input's name, or its number in the manifest) and `line` say where the row was; they
     are hints. `digest` is that of the request, None for a line that was no request. `fingerprint`
@@ -334,20 +336,13 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
 
 
 def _fingerprint(text: Any) -> int:
-    return int(text, 16) if isinstance(text, str) and len(text) == 16 and _is_hex(text) else 0
+    return int(text, 16) if isinstance(text, str) and _FINGERPRINT.fullmatch(text) else 0
 
 
 def _is_valid(location: RowLocation, *, need_digest: bool) -> bool:
-    if not isinstance(location.file, str | int) or isinstance(location.line, bool):
+    file, line, digest = location[:3]
+    if type(file) not in (str, int) or type(line) is not int or line < 1:
         return False
-    if not isinstance(location.line, int) or location.line < 1:
-        return False
-    if location.digest is None:
+    if digest is None:
         return not need_digest
-    return (
-        isinstance(location.digest, str) and len(location.digest) == 32 and _is_hex(location.digest)
-    )
-
-
-def _is_hex(text: str) -> bool:
-    return not text.strip("0123456789abcdef")
+    return isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None
