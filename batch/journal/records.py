@@ -102,7 +102,9 @@ def _without_files(message: Any) -> Any:
 
 def _without_file(part: Any) -> Any:
     image = part.get("image_url") if isinstance(part, dict) else None
-    url = image.get("url") if isinstance(image, dict) else None
+    if not isinstance(image, dict):
+        return part
+    url = image.get("url")
     if not isinstance(url, str) or not url.startswith("data:"):
         return part
     return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}
