@@ -4,6 +4,7 @@ import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from typing import Any
@@ -17,8 +18,9 @@ from ..i18n import _, plural
 from ..sanitize import clean
 from ..settings import Settings
 from .inputs.discovery import InputFile, expand_inputs
-from .inputs.rows import InvalidRow, OwnModel
-from .inputs.scan import iter_rows
+from .inputs.row_defaults import OwnModel
+from .inputs.rows import InvalidRow
+from .inputs.scan import iter_rows, refuse_missing_columns
 from .inputs.tokens import TokenCounter
 from .job import BatchJob
 from .journal.manifest import is_own_output
@@ -46,6 +48,7 @@ class CheckReport:
     duplicates: int = 0
     requests: list[dict[str, Any]] = field(default_factory=list)
     counted: int = 0
+    uncounted: int = 0
     tokens: int = 0
     context: int | None = None
     longest: list[tuple[int, str]] = field(default_factory=list)
@@ -77,8 +80,18 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     )
     digests = array("Q")
     rows = iter_rows(inputs, defaults, job.limit)
-    while chunk := list(islice(rows, CHUNK)):
-        _look_at(chunk, inputs, counter, report, digests)
+    # Tokens are counted beside the reading: the tokenizer needs no lock of Python's.
+    with ThreadPoolExecutor(1) as pool:
+        counting: list[Future[None]] = []
+        while chunk := list(islice(rows, CHUNK)):
+            texts = _look_at(chunk, inputs, counter, report, digests)
+            while counting:
+                counting.pop().result()
+            if counter is not None:
+                counting.append(pool.submit(_count, texts, counter, report))
+        while counting:
+            counting.pop().result()
+    refuse_missing_columns(defaults, len(digests))
     report.duplicates = len(digests) - len(set(digests))
     report.assistant_last, report.skipped = defaults.shapes.assistant_last, defaults.shapes.skipped
     report.rate = last_rate(settings.paths.state, model)
@@ -109,8 +122,8 @@ def _look_at(
     counter: TokenCounter | None,
     report: CheckReport,
     digests: "array[int]",
-) -> None:
-    """Take some rows into account."""
+) -> "list[tuple[Request, str, str]]":
+    """Take some rows into account; return those whose tokens can be counted: row, place, text."""
     texts: list[tuple[Request, str, str]] = []
     for line in rows:
         row = line
@@ -136,12 +149,22 @@ def _look_at(
                 continue
         if text is not None:
             texts.append((row, place, text))
+        elif counter is not None:
+            report.uncounted += 1
         if len(report.requests) < SHOWN_REQUESTS:
             request = {"place": place, "endpoint": row.endpoint, "body": row.body}
             report.requests.append(request if text is None else {**request, "rendered": text})
-    if counter is not None:
-        lengths = counter.count([text for _row, _place, text in texts])
-        for (row, place, _text), length in zip(texts, lengths, strict=True):
+    return texts
+
+
+def _count(
+    rows: Sequence[tuple[Request, str, str]], counter: TokenCounter, report: CheckReport
+) -> None:
+    """Count the tokens of some rows."""
+    for is_chat in (True, False):
+        some = [item for item in rows if ("messages" in item[0].body) is is_chat]
+        lengths = counter.count([text for _row, _place, text in some], special=not is_chat)
+        for (row, place, _text), length in zip(some, lengths, strict=True):
             _add_length(report, row, place, length)
 
 
@@ -203,6 +226,8 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
         )
         for length, place in sorted(report.longest, reverse=True):
             yield _("  {n:,} tokens: {place}").format(n=length, place=place)
+        if report.uncounted:
+            yield _("Not counted (pictures, pairs, lists): {n:,} rows").format(n=report.uncounted)
         if report.context is not None:
             yield _("Beyond the context of {n:,} tokens: {rows:,} rows").format(
                 n=report.context, rows=report.too_long

@@ -44,6 +44,7 @@ Examples:
   qchat batch --status big.results.jsonl
   qchat batch --pause big.results.jsonl
   qchat batch big.jsonl --base-url http://gpu1:8000 --low-priority
+  qchat batch --report big.html --of big.results.jsonl
   zcat big.jsonl.gz | qchat batch - -o - --model demo | jq -r .output
 
 \b
@@ -90,6 +91,12 @@ def batch(
         from .pause import pause
 
         return pause(look.pause)
+    if look.of is not None:
+        from .report.write import report_of
+
+        if look.report is None or inputs:
+            raise click.UsageError(_("Give --of with --report FILE.html alone, without INPUT."))
+        sys.exit(report_of(look.of, look.report, rows.encoding))
     if not inputs and rows.from_results is None:
         raise click.UsageError(_("Missing INPUT: name a JSONL file, or - for standard input."))
     settings = load()

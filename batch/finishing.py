@@ -13,7 +13,7 @@ from .evaluation.evaluate import RunRows
 from .evaluation.stage import Evaluator
 from .inputs.discovery import InputFile
 from .inputs.formats.opening import has_bom
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .inputs.scan import InputScan, iter_open_rows
 from .job import BatchJob
 from .journal.appender import disk_error

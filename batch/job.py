@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from .engines.selection import EngineRequest
 from .evaluation.options import Evaluation
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .scheduler import RetryRule
 
 
@@ -25,6 +25,7 @@ class BatchJob:
     ordered: bool = False
     dedup: bool = False
     adopt: str | None = None
+    report: str | None = None
     time_limit: float | None = None
     allow_duplicates: bool = False
     csv_safe: bool = False

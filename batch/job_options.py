@@ -13,8 +13,9 @@ from .extraction import Extraction
 from .form import AnswerForm, read_form
 from .from_results import read_from
 from .inputs.endpoints import parse_endpoint
+from .inputs.images import ImageColumn
 from .inputs.lines import check_encoding
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .inputs.template import EmptyRule
 from .inputs.template_options import TemplateOptions, row_template, system_template
 from .job import BatchJob
@@ -24,6 +25,7 @@ from .options.input_options import InputOptions
 from .options.look_options import LookOptions
 from .options.question_options import QuestionOptions
 from .options.run_options import RunOptions
+from .report.names import check_report
 from .request import CHAT, COMPLETIONS
 from .scheduler import RetryRule
 
@@ -42,6 +44,8 @@ def job_of(
 ) -> BatchJob:
     """Build the job. Raises `UsageError` for options that contradict each other or name files that
     can't be read."""
+    if look.report is not None:
+        check_report(look.report)
     defaults = _row_defaults(rows, system, sampling, form, run, settings)
     defaults = replace(defaults, samples=questions.samples)
     if rows.from_results is not None:
@@ -69,6 +73,7 @@ def job_of(
         ordered=run.ordered,
         dedup=run.dedup,
         adopt=run.adopt,
+        report=look.report,
         time_limit=run.time_limit,
         allow_duplicates=rows.allow_duplicates,
         csv_safe=run.csv_safe,
@@ -104,6 +109,7 @@ def _row_defaults(
         endpoint=parse_endpoint(rows.endpoint),
         drop_last_assistant=rows.drop_last_assistant,
         row_params=rows.row_params,
+        images=ImageColumn.of_options(rows.image_column, rows.media_root),
         form=read_form(form.schema, form.choice, form.regex, any_json=form.json_answer),
         extract=tuple(Extraction.parse(text) for text in form.extract),
     )

@@ -14,7 +14,8 @@ from ..running_batches import request_pause, running_batches
 from ..sanitize import clean
 from ..settings import load
 from .journal.lock import holder_of, is_held
-from .status import RunStatus, files_of, status, status_lines
+from .journal.output_files import files_of_run
+from .status import RunStatus, status, status_lines
 
 PATIENCE = 60.0
 """Seconds that a run gets to end: 5 for its rows in flight, the rest to close its files, which may
@@ -30,7 +31,7 @@ def pause(name: str) -> None:
     it runs on another machine, and `EngineError` for one that does not stop.
     """
     run = status(name)
-    lock = files_of(name).lock
+    lock = files_of_run(Path(name)).lock
     if not is_held(lock):
         _print(run)
         return

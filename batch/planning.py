@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..i18n import _, plural
 from .answer_plan import AnswerPlan, MakePlan
 from .engines.selection import EngineSelection
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .journal.sink import Sink
 from .request import Request
 

@@ -112,7 +112,12 @@ class ProgressDisplay:
                 Text(clean(state_line(state)), style="dim", no_wrap=True, overflow="ellipsis")
                 for state in states[:MAX_SERVERS]
             ]
-            return Group(line, *servers)
+            answers = [
+                Text(clean(text), style="dim", no_wrap=True, overflow="ellipsis")
+                for text in (stats.answers_line(),)
+                if text
+            ]
+            return Group(line, *answers, *servers)
 
         with self._live(draw):
             yield

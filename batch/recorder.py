@@ -1,8 +1,9 @@
 """Records outcomes: each becomes a line of the results or of the errors file."""
 
+import time
 from collections.abc import Sequence
 
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .inputs.samples import split_key
 from .journal.records import error_line, result_line
 from .journal.sink import Sink
@@ -18,9 +19,13 @@ def make_recorder(
     """Return the function that records an outcome; `keys` are the names of the inputs."""
     thoughts = ThoughtForms()
     places = [split_key(key) for key in keys]
+    last = (0, 0)
 
     def record(request: Request, outcome: Outcome, attempts: int) -> None:
+        nonlocal last
         (name, sample), number = places[request.file], sink.number(request.file)
+        stats.unordered |= (request.file, request.line) < last
+        last = request.file, request.line
         if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
             stats.add_kept()
             return
@@ -37,6 +42,8 @@ def make_recorder(
                 keep_prompt=defaults.keep_prompt,
                 again=outcome.again,
                 extract=defaults.extract,
+                seconds=None if outcome.copied else outcome.seconds,
+                at=time.time(),
             )
             sink.add_result(request.file, request.line, line)
         else:

@@ -6,7 +6,7 @@ rows -> scheduler -> engine -> journal -> progress; this file only connects them
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import uvloop
 
-from ..errors import Code, EngineError, Exit, Failure, QchatError, UsageError, sentence
+from ..errors import EngineError, Exit, QchatError, UsageError, sentence
 from ..i18n import _
 from ..running_batches import BatchEntry
 from ..settings import Settings
@@ -26,31 +26,29 @@ from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
 from .finishing import Finisher
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
-from .inputs.rows import InvalidRow
-from .inputs.samples import first_samples, split_key, with_samples
-from .inputs.scan import BAD_ROW, InputScan, iter_open_rows, scan_inputs
+from .inputs.samples import first_samples, with_samples
+from .inputs.scan import InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
-from .journal.journal import mark_of
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
-from .journal.records import error_line
 from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .message_stream import open_message_stream
+from .open_rows import open_rows
 from .planning import notes, planner
 from .progress import JsonProgress, ProgressDisplay
 from .publishing import publish_run
 from .quality import INVALID
 from .rates import record_rate
 from .recorder import make_recorder
-from .request import Outcome, Request
 from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
 from .run_messages import RunMessages
+from .run_report import RunReport
 from .run_stats import RunStats
 from .runner import BatchRunner
 
@@ -66,6 +64,8 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--ordered needs a file: give -o NAME.jsonl."))
     if job.adopt is not None and job.output == "-":
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
+    if job.report is not None and job.output == "-":
+        raise UsageError(_("--report needs the results in a file: give -o NAME.jsonl."))
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     if not job.is_stage:
         refuse_own_output(inputs)
@@ -141,6 +141,7 @@ class _Run:
         self._display = messages.display
         self._messages = messages
         self._publish = publish
+        self._report = RunReport(job, output, messages, self._in_thread)
         self._defaults = job.defaults
         self._state = Path()
         self._evaluator: Evaluator | None = None
@@ -174,7 +175,16 @@ class _Run:
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            return await self._ask(scan, selection, stack)
+            try:
+                code = await self._ask(scan, selection, stack)
+            except EngineError:
+                await self._report.write_last_report()
+                raise
+            if code in (Exit.OK, Exit.ROWS_FAILED):
+                await self._report.write_report()
+            else:
+                self._report.say_how_to_report()
+            return code
 
     async def _in_thread(self, label: str, function: Callable[[WorkCounter], T]) -> T:
         """Run `function` in a thread; show how far it is when that takes long."""
@@ -186,10 +196,11 @@ class _Run:
         """Scan the input, or load the scan of an earlier run."""
         job = self._job
         key = cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates)
-        scan = cache.load(key)
+        scan = cache.load(key, self._defaults)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            with cache.known_lines(key if job.defaults.samples == 1 else None) as known:
+            known_key = key if job.defaults.samples == 1 else None
+            with cache.known_lines(known_key, self._defaults) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,
@@ -199,7 +210,7 @@ class _Run:
                     known=known,
                 )
             if cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates) == key:
-                cache.save(key, scan)
+                cache.save(key, scan, self._defaults)
         return scan
 
     async def _ask(
@@ -208,7 +219,13 @@ class _Run:
         messages = self._messages
         shapes = replace(self._defaults.shapes)  # the asking pass counts again
         sink = await self._open_sink(scan, selection)
-        stats = RunStats(scan.rows, sink.answered, sink.failed, qualities=sink.qualities)
+        stats = RunStats(
+            scan.rows,
+            sink.answered,
+            sink.failed,
+            qualities=sink.qualities,
+            latency=sink.latency,
+        )
         watched = self._hooks.watch(sink, stats)
         self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
@@ -234,7 +251,7 @@ class _Run:
         state, failed = "interrupted", True
         runner = BatchRunner(
             selection,
-            lambda: self._open_rows(scan, watched, stats),
+            lambda: open_rows(self._inputs, self._keys, self._defaults, scan, watched, stats),
             make_recorder(self._keys, self._defaults, watched, stats),
             self._job.rule,
             isinstance(self._defaults.model, str),
@@ -281,6 +298,8 @@ class _Run:
         if self._job.dedup:
             messages.show_dedup(stats)
         messages.show_results(stats)
+        if stats.unordered and not self._job.ordered and not any(map(any, scan.custom_ids)):
+            messages.show_order()
         return _exit_code(stats)
 
     async def _open_sink(self, scan: InputScan, selection: EngineSelection) -> Sink:
@@ -345,29 +364,6 @@ class _Run:
 
     def _is_stalled(self) -> bool:
         return isinstance(self._output, StdoutSink) and self._output.writing
-
-    def _open_rows(self, scan: InputScan, sink: Sink, stats: RunStats) -> Iterator[Request]:
-        """Yield the rows still to ask; record invalid lines on the way."""
-        reader = partial(iter_open_rows, self._inputs, self._defaults, scan, row_by_row=True)
-        for row in reader(sink.next_open):
-            mark = scan.digests[row.file][row.line - 1]
-            if isinstance(row, InvalidRow) and mark == BAD_ROW:
-                failure = Failure(Code.INVALID_LINE, row.message)
-                line = error_line(
-                    row,
-                    failure,
-                    name=split_key(self._keys[row.file])[0],
-                    number=sink.number(row.file),
-                    sample=self._inputs[row.file].sample,
-                    attempts=0,
-                )
-                sink.add_error(row.file, row.line, line)
-                stats.add(Outcome(failure=failure))
-            elif isinstance(row, InvalidRow) or mark != mark_of(row):
-                text = _("{file} was changed during the run (line {line}).")
-                raise EngineError(text.format(file=self._inputs[row.file].name, line=row.line))
-            else:
-                yield row
 
 
 def _exit_code(stats: RunStats) -> Exit:

@@ -149,6 +149,20 @@ class RunMessages:
             )
             self.display.warn(text.format(path=self.files.errors, n=stats.all_failed))
 
+    def show_order(self) -> None:
+        """Report that lines of results can't be put beside those of the input as they come."""
+        if self.files is None:
+            text = _(
+                "Answers came in another order than the rows; '_qchat' names the line of each."
+            )
+            self.display.say(text)
+        elif self.files.table is None:
+            text = _(
+                "The lines of {path} are in the order of the answers, not of the rows: '_qchat' "
+                "names the line of each, and --ordered sorts them."
+            )
+            self.display.say(text.format(path=self.files.results))
+
     def show_table(self, table: TableSummary) -> None:
         """Report what a reader of the table should know."""
         assert self.files is not None

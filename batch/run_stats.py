@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from ..errors import Code
 from ..i18n import _, plural
 from .engines.engine import EngineState
+from .histogram import LogHistogram
 from .quality import COUNTED, INVALID, Quality, quality_of
 from .request import Outcome
 
@@ -19,7 +20,8 @@ _LISTED = 8  # replicas that the summary lists; more are listed by machine
 
 @dataclass(slots=True)
 class RunStats:
-    """Counts of a run; those `*_before` are of earlier runs. Times are in seconds."""
+    """Counts of a run; those `*_before` are of earlier runs. Times are in seconds, `lengths` in
+    completion tokens."""
 
     total: int
     answered_before: int = 0
@@ -29,11 +31,15 @@ class RunStats:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     copied: int = 0
+    unordered: bool = False  # a row has ended after one that stands behind it
     in_flight: int = 0
     retries: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     qualities: Counter[str] = field(default_factory=Counter)  # in earlier runs too
     again: Counter[str] = field(default_factory=Counter)  # see `Outcome.again`
+    latency: LogHistogram = field(default_factory=LogHistogram)  # in earlier runs too
+    lengths: LogHistogram = field(default_factory=LogHistogram)
+    finish_reasons: Counter[str] = field(default_factory=Counter)
     states: tuple[EngineState, ...] = ()
     questions: Mapping[str, Any] = field(default_factory=dict)  # how good the answers are
     unsure: int | None = None  # rows below the threshold
@@ -90,6 +96,10 @@ class RunStats:
                 self.again[outcome.again] += 1
             self.prompt_tokens += outcome.usage.prompt_tokens
             self.completion_tokens += outcome.usage.completion_tokens
+            if not outcome.copied:
+                self.latency.add(outcome.seconds)
+                self.lengths.add(outcome.usage.completion_tokens)
+            self.finish_reasons.update(finish_reasons(outcome.body or {}))
         else:
             self.failed += 1
             assert outcome.failure is not None
@@ -139,6 +149,24 @@ class RunStats:
             parts.pop(name, None)
         return ", ".join(parts.values())
 
+    def answers_line(self) -> str:
+        """Return times, lengths and ends of the answers in one line; '' before the first one."""
+        parts: list[str] = []
+        if times := self.latency.quantiles():
+            text = _("{p50} an answer (95% within {p95})")
+            named = {name: duration(value) for name, value in times.items()}
+            parts.append(text.format(p50=named["p50"], p95=named["p95"]))
+        if lengths := self.lengths.quantiles():
+            text = _("{p50:.0f} tokens (95% at most {p95:.0f})")
+            parts.append(text.format(p50=lengths["p50"], p95=lengths["p95"]))
+        if self.finish_reasons:
+            reasons = (f"{name} {n:,}" for name, n in self.finish_reasons.most_common(4))
+            parts.append(_("ended by {reasons}").format(reasons=", ".join(reasons)))
+        if self.failures:
+            causes = (f"{name} {n:,}" for name, n in self.failures.most_common(3))
+            parts.append(_("failed: {causes}").format(causes=", ".join(causes)))
+        return "; ".join(parts)
+
     def as_json(self) -> dict[str, Any]:
         """Return the state for another program; times in seconds, rates of this run."""
         eta = self.eta()
@@ -153,6 +181,9 @@ class RunStats:
             "again": dict(self.again),
             "retries": dict(self.retries),
             "failures": dict(self.failures),
+            "finish_reasons": dict(self.finish_reasons),
+            "latency_seconds": self.latency.quantiles(),
+            "answer_tokens": self.lengths.quantiles(),
             "servers": [_state_as_json(state) for state in self.states],
             "seconds": round(self.seconds, 1),
             "rows_per_second": round(self.rows_per_second, 2),
@@ -165,6 +196,15 @@ class RunStats:
             "unsure": self.unsure,
             "verification": self.verification,
         }
+
+
+def finish_reasons(body: Mapping[str, Any]) -> list[str]:
+    """Return the reasons why the choices of a response ended, those that are known."""
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return []
+    reasons = (choice.get("finish_reason") for choice in choices if isinstance(choice, Mapping))
+    return [reason for reason in reasons if isinstance(reason, str)]
 
 
 def _state_as_json(state: EngineState) -> dict[str, Any]:
@@ -293,6 +333,13 @@ def details(stats: RunStats) -> list[tuple[str, str]]:
     ):
         if n:
             rows.append((label, rate.format(n=n, rate=n / stats.seconds)))
+    if stats.latency.count:
+        times = {name: duration(value) for name, value in stats.latency.quantiles().items()}
+        text = _("median {p50}, 95% within {p95}, longest {max}")
+        rows.append((_("Time to an answer"), text.format(**times)))
+    if len(stats.finish_reasons) > 1:
+        reasons = (f"{name} {n:,}" for name, n in stats.finish_reasons.most_common())
+        rows.append((_("Ended by"), ", ".join(reasons)))
     if stats.copied:
         rows.append((_("Duplicate rows"), _("{n:,} not asked again").format(n=stats.copied)))
     if stats.again:

@@ -24,7 +24,7 @@ _ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
 _MAX_DEFERRED = 1000  # refusals that are held back at most
 _MAX_WAITING = 4096  # rows that wait outside the window for another try
-_MAX_FORBIDDEN = 20  # rows refused with 403, without an answer between them
+_MAX_FORBIDDEN = 20  # rows refused with 403 or 404, without an answer between them
 _SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
 _PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
 
@@ -103,7 +103,8 @@ class RequestScheduler:
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
     run's fault; otherwise it is the row's. When the first `refusal_limit` rows are all refused for
     one reason, that stops the run too, unless it is `proven` by earlier answers. A 403 concerns the
-    row alone where other rows are answered (a gateway that moderates prompts), else the run. At
+    row alone where other rows are answered (a gateway that moderates prompts), else the run; so
+    does a 404 of an endpoint that has not answered yet. At
     most `max_in_flight` rows are in flight, where that is less than the engine's window. `report`
     gets warnings for a person. `make_plan` decides what a row is asked after an answer that is not
     whole.
@@ -131,6 +132,7 @@ class RequestScheduler:
     _try_started: dict[tuple[int, int], float] = field(default_factory=dict)
     _deferred: list[tuple[Request, Outcome, int]] = field(default_factory=list)
     _forbidden: list[tuple[Request, Outcome]] = field(default_factory=list)  # since the last answer
+    _endpoints: set[str] = field(default_factory=set)  # that have answered
     _outage_start: float | None = None
     _recovery: asyncio.Task[None] | None = None
 
@@ -231,6 +233,7 @@ class RequestScheduler:
             tries += 1
             failure = outcome.failure
             if failure is None:
+                self._endpoints.add(request.endpoint)
                 self._count_answer()
                 asked += attempts + 1
                 if (last := plan.take(outcome)) is not None:
@@ -243,7 +246,7 @@ class RequestScheduler:
                 killed = failure.code is Code.ENGINE_KILLED
                 in_flight = tuple(self._in_flight.values())
                 raise EngineDiedError(sentence(failure.message), in_flight, killed=killed)
-            if failure.status == 403 and len(self._forbidden) < _MAX_FORBIDDEN:
+            if self._may_be_its_own(request, failure):
                 self._forbidden.append((request, outcome))
                 return
             if scope is Scope.RUN:
@@ -262,6 +265,12 @@ class RequestScheduler:
             self.retries[failure.code] += 1
             if not await self._pause(failure, tries):
                 return  # stopping: the row stays open
+
+    def _may_be_its_own(self, request: Request, failure: Failure) -> bool:
+        """Whether a failure that would stop the run may concern this row alone: a gateway refuses
+        its prompt, or the server lacks its endpoint and answers at others."""
+        is_missing = failure.code is Code.NOT_FOUND and request.endpoint not in self._endpoints
+        return (failure.status == 403 or is_missing) and len(self._forbidden) < _MAX_FORBIDDEN
 
     def _scope(self, failure: Failure) -> Scope:
         if failure.code is Code.UNKNOWN_MODEL and not self.uniform:
@@ -371,7 +380,9 @@ class RequestScheduler:
         forbidden, self._forbidden = self._forbidden, []
         for request, outcome in forbidden:
             if outcome.failure is not None:
-                failure = replace(outcome.failure, code=Code.FORBIDDEN)
+                is_missing = outcome.failure.code is Code.NOT_FOUND
+                code = Code.UNSUPPORTED if is_missing else Code.FORBIDDEN
+                failure = replace(outcome.failure, code=code)
                 self.record(request, replace(outcome, failure=failure), 1)
 
     def _record_deferred(self) -> None:

@@ -12,8 +12,8 @@ from ..errors import UsageError
 from ..i18n import _
 from ..sanitize import clean
 from .journal.lock import holder_of, is_held
-from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
-from .journal.output_files import OutputFiles, resolve_link
+from .journal.manifest import load_manifest
+from .journal.output_files import files_of_run
 from .quality import COUNTED
 from .run_stats import duration, quality_counts
 
@@ -46,7 +46,7 @@ class RunStatus:
 
 def status(name: str) -> RunStatus:
     """Return the state of the run with the results or input `name`. Raises `UsageError`."""
-    files = files_of(name)
+    files = files_of_run(Path(name))
     is_locked = is_held(files.lock)
     manifest = load_manifest(files.manifest)
     if is_locked and not is_held(files.lock):  # it has ended, and saved the manifest before
@@ -84,16 +84,6 @@ def status(name: str) -> RunStatus:
         progress=progress,
         questions={} if manifest is None else manifest.questions,
     )
-
-
-def files_of(name: str) -> OutputFiles:
-    """Return the files of the run with these results, or with this input."""
-    path = resolve_link(Path(name))
-    if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
-        path = path.with_suffix(".jsonl")
-    if manifest_of(path) is None and not path.with_suffix(".lock").exists():
-        path = path.with_name(f"{path.stem}.results.jsonl")
-    return OutputFiles.named(path)
 
 
 def show_status(name: str, *, as_json: bool) -> None:

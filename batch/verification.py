@@ -19,7 +19,7 @@ from .background import WorkCounter
 from .engines.dedup import is_repeatable
 from .engines.engine import Engine
 from .evaluation.evaluate import RunRows, answered_rows
-from .inputs.rows import RowDefaults
+from .inputs.row_defaults import RowDefaults
 from .journal.answer_columns import answer_columns
 from .journal.journal import ReadRows
 from .journal.records import location_of_result, response_of_record

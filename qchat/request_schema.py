@@ -35,3 +35,50 @@ CHAT_PARAMETERS = _BOTH | frozenset(
 
 COMPLETION_PARAMETERS = _BOTH | {"suffix", "prompt_embeds"}
 """Parameters of ``/v1/completions``."""
+
+_POOLING = frozenset(
+    (
+        *("model", "user", "priority", "request_id", "cache_salt", "use_activation", "padding"),
+        *("truncate_prompt_tokens", "truncation_side", "mm_processor_kwargs"),
+    )
+)
+
+EMBEDDING_PARAMETERS = _POOLING | frozenset(
+    (
+        *("dimensions", "encoding_format", "embed_dtype", "endianness", "add_special_tokens"),
+        *("add_generation_prompt", "continue_final_message", "chat_template"),
+        *("chat_template_kwargs", "media_io_kwargs"),
+    )
+)
+"""Parameters of ``/v1/embeddings``, for texts and for messages."""
+
+SCORE_PARAMETERS = _POOLING | frozenset(
+    (
+        *("instruction", "chat_template_kwargs"),
+        *("max_tokens_per_doc", "max_tokens_per_query"),
+    )
+)
+"""Parameters of ``/v1/score``."""
+
+RERANK_PARAMETERS = SCORE_PARAMETERS | {"top_n"}
+"""Parameters of ``/v1/rerank``."""
+
+RESPONSE_PARAMETERS = frozenset(
+    (
+        *("model", "instructions", "max_output_tokens", "temperature", "top_p", "top_k", "min_p"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty", "seed", "stop"),
+        *("stop_token_ids", "ignore_eos", "logit_bias", "include_stop_str_in_output"),
+        *("skip_special_tokens", "structured_outputs", "reasoning", "text", "tools"),
+        *("tool_choice", "parallel_tool_calls", "max_tool_calls", "top_logprobs", "truncation"),
+        *("include", "include_reasoning", "metadata", "previous_response_id", "store"),
+        *("background", "service_tier", "prompt_cache_key", "user", "priority", "request_id"),
+        *("session_id", "cache_salt", "chat_template_kwargs", "media_io_kwargs", "watermarking"),
+        *("mm_processor_kwargs", "mm_payload", "return_mm_kwargs", "vllm_xargs"),
+        *("enable_response_messages", "previous_input_messages"),
+        *("kv_transfer_params", "ec_transfer_params"),
+    )
+)
+"""Parameters of ``/v1/responses``."""
+
+QUESTION_PARAMETERS = frozenset({"model", "user", "priority", "request_id", "cache_salt"})
+"""Parameters of ``/v1/decisions`` and ``/v1/systemone``."""

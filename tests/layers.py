@@ -101,7 +101,7 @@ BATCH = Layers(
     (
         (
             *("request", "response", "quality", "form", "extraction", "background"),
-            *("message_stream", "poison", "run_logs"),
+            *("message_stream", "histogram", "poison", "run_logs"),
         ),
         ("inputs", "options", "questions"),
         ("journal", "engines"),

@@ -191,7 +191,7 @@ class OfflineEngine:
             message = text.format(model=self._name, endpoint=request.endpoint)
             return Failure(Code.UNSUPPORTED, message)
         try:
-            result = adapter.response_body(await handler(request.body))
+            result = await handler(request.body)
             if isinstance(result, Failure):
                 return result
             return judge(result, request.endpoint) or result

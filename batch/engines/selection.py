@@ -13,7 +13,7 @@ from ...i18n import _, sentence_gap
 from ...processes import raise_file_limit
 from ...running_batches import batches_at
 from ...settings import Settings, with_servers_of
-from ..inputs.rows import OwnModel
+from ..inputs.row_defaults import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
 from .fleet import FleetPool

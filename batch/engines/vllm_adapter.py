@@ -11,17 +11,20 @@ import functools
 import inspect
 import io
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
 
 from ...engine.runtime.vllm_entry_points import load
 from ...engine.runtime.vllm_startup import Options, forked_engines
-from ...errors import Code, Failure, UsageError, from_status
+from ...errors import Code, Failure, QchatError, UsageError, from_status
 from ...i18n import _
 from ...json_types import JsonObject
-from ..request import CHAT, COMPLETIONS
+from ..inputs.endpoints import SHAPES
+from ..request import CHAT, COMPLETIONS, dumps
+from .asgi_call import post
 
 
 def parse_options(options: Options) -> Any:
@@ -67,36 +70,100 @@ def start_engine(config: Any, *, forked: bool) -> Any:
         )
 
 
-Handler = Callable[[JsonObject], Any]
-"""Takes a request body; returns an awaitable of vLLM's response or error model."""
+Handler = Callable[[JsonObject], Awaitable[JsonObject | Failure]]
+"""Takes a request body; returns the body that vLLM's server would send, or what it reports."""
 
 _log = logging.getLogger("vllm.qchat")  # below vLLM's own, so that its handler writes it
 
 
 async def create_handlers(engine: Any, arguments: Any) -> Mapping[str, Handler]:
-    """vLLM's serving classes as one function per endpoint."""
+    """What vLLM's server does at each endpoint that this model has, by the endpoint's path.
+
+    Chat and completions call vLLM's serving classes, the others the server's routes.
+    """
     from starlette.datastructures import State
 
     chat_request, completion_request = load("ChatCompletionRequest"), load("CompletionRequest")
     init_app_state = load("init_app_state")
     _optimize(engine)
+    tasks = await engine.get_supported_tasks()
     state = State()
-    await init_app_state(engine, state, arguments, await engine.get_supported_tasks())
-    chat, completion = state.openai_serving_chat, state.openai_serving_completion
-    handlers: dict[str, Handler] = {}
+    await init_app_state(engine, state, arguments, tasks)
+    # A model for embeddings has neither.
+    chat = getattr(state, "openai_serving_chat", None)
+    completion = getattr(state, "openai_serving_completion", None)
+    server = _Server(lambda: _application(engine, arguments, tasks, state))
+    handlers: dict[str, Handler] = {
+        path: server.handler(path) for path in SHAPES if path not in (CHAT, COMPLETIONS)
+    }
     if chat is not None:
 
-        def handle_chat(body: JsonObject) -> Any:
+        async def handle_chat(body: JsonObject) -> JsonObject | Failure:
             request = chat_request.model_validate(_detecting_loops(chat_request, body))
             _renders_inline.set(_prompt_characters(body) <= SHORT)
-            return chat.create_chat_completion(request)
+            return response_body(await chat.create_chat_completion(request))
 
         handlers[CHAT] = handle_chat
     if completion is not None:
-        handlers[COMPLETIONS] = lambda body: completion.create_completion(
-            completion_request.model_validate(_detecting_loops(completion_request, body))
-        )
+
+        async def handle_completion(body: JsonObject) -> JsonObject | Failure:
+            request = completion_request.model_validate(_detecting_loops(completion_request, body))
+            return response_body(await completion.create_completion(request))
+
+        handlers[COMPLETIONS] = handle_completion
     return handlers
+
+
+class _Server:
+    """vLLM's server as an application that nobody serves, built when the first row needs it: that
+    takes a second, and most runs need chat alone."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = functools.cache(build)
+
+    def handler(self, path: str) -> Handler:
+        """Return what the server does at a path."""
+
+        async def handle(body: JsonObject) -> JsonObject | Failure:
+            application = self._build()
+            if application is None or path not in _paths(application.routes):
+                text = _("This model does not answer at {endpoint}.")
+                return Failure(Code.UNSUPPORTED, text.format(endpoint=path))
+            # vLLM takes the key that its own server asks for from the environment.
+            key = os.environ.get("VLLM_API_KEY")
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            status, answer = await post(application, path, dumps(body), headers)
+            if status != 200:
+                return from_status(status, answer)
+            if isinstance(answer, dict):
+                return answer
+            return Failure(Code.BAD_RESPONSE, _("The answer is no JSON object."), 200)
+
+        return handle
+
+
+def _application(engine: Any, arguments: Any, tasks: Any, state: Any) -> Any:
+    """vLLM's server with this state; None where this version has it elsewhere."""
+    try:
+        build = load("build_app")
+    except (QchatError, ImportError) as error:
+        _warn_missing("the endpoints other than chat and completions", str(error))
+        return None
+    parameters = inspect.signature(build).parameters
+    more = {"supported_tasks": tasks, "model_config": engine.vllm_config.model_config}
+    application = build(arguments, **{name: more[name] for name in more if name in parameters})
+    application.state = state
+    return application
+
+
+def _paths(routes: Any) -> set[str]:
+    """The paths of routes, those of routers that newer versions of FastAPI keep as a whole too."""
+    paths: set[str] = set()
+    for route in routes:
+        paths.add(getattr(route, "path", ""))
+        inner = getattr(route, "original_router", None) or getattr(route, "router", None)
+        paths |= _paths(getattr(inner, "routes", None) or ())
+    return paths
 
 
 LOOP: Mapping[str, int] = {"max_pattern_size": 16, "min_pattern_size": 1, "min_count": 64}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...json_types import JsonObject
-from ..inputs.rows import RowDefaults, answer_names
+from ..inputs.row_defaults import RowDefaults
+from ..inputs.rows import answer_names
 from ..journal.answer_columns import answer_columns
 from ..outputs.cells import as_text
 from ..questions.types import QuestionType

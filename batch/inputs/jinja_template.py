@@ -60,6 +60,11 @@ class JinjaTemplate:
     columns: frozenset[str] = field(repr=False)
     _compiled: Any = field(repr=False, compare=False)
 
+    @property
+    def kind(self) -> str:
+        """How it is written."""
+        return "jinja"
+
     @classmethod
     def parse(cls, text: str, option: str) -> "JinjaTemplate":
         """Compile a template; `option` is where it comes from. Raises `UsageError`."""
@@ -127,6 +132,11 @@ class MessagesTemplate:
     text: str
     columns: frozenset[str] = field(repr=False)
     _messages: tuple[Any, ...] = field(repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """How it is written."""
+        return "messages"
 
     @classmethod
     def parse(cls, text: str, option: str) -> "MessagesTemplate":

@@ -1,4 +1,4 @@
-"""Parse the JSON of an input line."""
+"""Parse a line as JSON, with what Python and vLLM write beyond it."""
 
 import json
 import re
@@ -13,7 +13,10 @@ _LONG_NUMBER = re.compile(r"\d{19}", re.ASCII)
 
 
 def loads_line(line: str | bytes) -> Any:
-    """Return the value of a line. Raises `ValueError` for what is no JSON, or can't be written."""
+    """Return the value of a line.
+
+    Raises `orjson.JSONDecodeError`, and `ValueError` for one that could not be written again.
+    """
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:

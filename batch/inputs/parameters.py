@@ -3,11 +3,21 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ...i18n import _
 from ...json_types import JsonObject
-from ...request_schema import CHAT_PARAMETERS, COMPLETION_PARAMETERS
-from ..request import COMPLETIONS
+from ...request_schema import (
+    CHAT_PARAMETERS,
+    COMPLETION_PARAMETERS,
+    EMBEDDING_PARAMETERS,
+    QUESTION_PARAMETERS,
+    RERANK_PARAMETERS,
+    RESPONSE_PARAMETERS,
+    SCORE_PARAMETERS,
+)
+from ..request import CHAT, COMPLETIONS
+from .endpoints import EMBEDDINGS, RERANK, RESPONSES, SCORE, SHAPES
 
 _OTHER_NAMES: Mapping[str, str] = {
     "max_new_tokens": "max_tokens",
@@ -31,7 +41,17 @@ _OTHER_NAMES: Mapping[str, str] = {
 }
 """Names of other programs, older versions and the Python clients, and today's ("" for none)."""
 
-_REQUEST = frozenset({"messages", "prompt", "stream", "stream_options"})
+_REQUEST = frozenset({"messages", "prompt", "stream", "stream_options"}) | {
+    key for shape in SHAPES.values() for keys in shape.needs for key in keys
+}
+_SCHEMAS: Mapping[str, frozenset[str]] = {
+    CHAT: CHAT_PARAMETERS,
+    COMPLETIONS: COMPLETION_PARAMETERS,
+    EMBEDDINGS: EMBEDDING_PARAMETERS,
+    SCORE: SCORE_PARAMETERS,
+    RERANK: RERANK_PARAMETERS,
+    RESPONSES: RESPONSE_PARAMETERS,
+}
 _CLOSE = 0.85  # similarity from which on a name may be a typing error
 _SHORTEST = 5  # characters: any short word is similar to some parameter
 
@@ -48,6 +68,8 @@ class ParameterColumns:
     def parameters_of(self, row: JsonObject, endpoint: str) -> JsonObject:
         """Return the parameters in the columns of a row; a null sets none."""
         names = _schema(endpoint) & row.keys()
+        for shape in SHAPES[endpoint].needs:  # such as `prompt` of responses: the request itself
+            names -= frozenset(shape)
         self.taken |= names
         self.look_at(row, endpoint)
         return {name: row[name] for name in names if row[name] is not None}
@@ -61,6 +83,10 @@ class ParameterColumns:
             self._known.add(name)
             if (meant := near_miss(name, schema)) is not None:
                 self.near_misses[name] = meant
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was seen."""
+        return {"taken": sorted(self.taken), "near_misses": self.near_misses}
 
     def messages(self, model: str | None) -> list[str]:
         """Return what a person must know of them; with the command line's `model`, a row's own is
@@ -97,4 +123,4 @@ def near_miss(name: str, schema: Iterable[str]) -> str | None:
 
 
 def _schema(endpoint: str) -> frozenset[str]:
-    return COMPLETION_PARAMETERS if endpoint == COMPLETIONS else CHAT_PARAMETERS
+    return _SCHEMAS.get(endpoint, QUESTION_PARAMETERS)

@@ -1,84 +1,32 @@
 """Parse lines into `Request`s. Each line determines its own kind; a bad one affects no other."""
 
-import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jsonlines
 
 from ...errors import UsageError
 from ...i18n import _
-from ...json_types import JsonObject
-from ...sampling import Sampling
 from ..background import WorkCounter
-from ..extraction import Extraction
-from ..form import AnswerForm
-from ..request import CHAT, COMPLETIONS, Request, RowKind, digest, fingerprint
-from .earlier_answers import EarlierAnswers
-from .endpoints import SHAPES, body_of_columns, check_body, endpoint_of, with_sampling
+from ..request import CHAT, Request, RowKind, digest, fingerprint
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
-from .messages import check_messages, checked_prompt, type_name
-from .parameters import ParameterColumns
+from .row_bodies import fill_body, needed_columns, parse_row, question_cells, template_cells
+from .row_defaults import RowDefaults
 from .samples import sample_of
-from .shapes import ShapeCounts, as_request_row
-from .template import EmptyCellError, EmptyRule, RowTemplate, check_cells
+from .shapes import as_request_row
+from .template import (
+    EmptyCellError,
+)
 
 if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
-    from ..questions.definition import QuestionSet
+    pass
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
-
-
-class OwnModel(enum.Enum):
-    """The type of a marker for "the model that each row names"."""
-
-    PER_ROW = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class RowDefaults:
-    """The command line's values for every row; a row's own take precedence, except over `model`.
-
-    With OwnModel.PER_ROW as `model`, each row's own model is asked, and `fallback_model` where it
-    names none (`offered` are the models to choose from). With `row_params`, columns of the names of
-    parameters are parameters; None means: unless there is a template. `columns` collects them.
-    Answers must have the `form`, unless a row has one of its own; `extract` are columns of them.
-    With `questions`, these are asked about each row. With `earlier`, lines are another run's
-    results. Each row has `samples`, of which this is the one with the number `sample`, from 0.
-    """
-
-    model: str | OwnModel = OwnModel.PER_ROW
-    fallback_model: str | None = None
-    offered: tuple[str, ...] = ()
-    system: str | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    template: RowTemplate | None = None
-    system_template: RowTemplate | None = None
-    empty: EmptyRule = EmptyRule.ERROR
-    keep_prompt: bool = False
-    prefix: str = ""
-    encoding: str = "utf-8"
-    endpoint: str | None = None
-    drop_last_assistant: bool = False
-    shapes: ShapeCounts = field(default_factory=ShapeCounts, repr=False, compare=False)
-    row_params: bool | None = None
-    form: AnswerForm | None = None
-    extract: tuple[Extraction, ...] = ()
-    questions: "QuestionSet | None" = None
-    earlier: EarlierAnswers | None = None
-    samples: int = 1
-    sample: int = 0
-    columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
-
-    @property
-    def takes_parameters(self) -> bool:
-        """Whether columns of the names of parameters are parameters."""
-        return self.template is None if self.row_params is None else self.row_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +112,8 @@ def scan_rows(
 ) -> Iterator[Row | KnownRow]:
     """Yield rows as `read_rows` does; lines that `recognize` knows are not parsed."""
     make_id = make_id or (lambda _file, line: f"{path.stem}-{line}")
+    if defaults.images is not None:
+        defaults = replace(defaults, images=defaults.images.below(path))
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
         feed = _NextLine()
@@ -221,9 +171,15 @@ def scan_rows(
 
 def _check_columns(columns: Sequence[str] | None, path: Location, defaults: RowDefaults) -> None:
     """Raise `UsageError` for a template that needs a column which a table does not have."""
-    if columns is None or defaults.template is None:
+    if columns is None:
         return
-    for name in sorted(_needed_columns(defaults.template, defaults) - set(columns)):
+    template, images = defaults.template, defaults.images
+    if images is not None and images.name not in columns:
+        text = _("{path} has no column '{name}' for --image-column; its columns are {names}.")
+        raise UsageError(text.format(path=path, name=images.name, names=", ".join(columns)))
+    if template is None:
+        return
+    for name in sorted(needed_columns(template, defaults) - set(columns)):
         text = _("{path} has no column '{name}' for the template; its columns are {names}.")
         names = ", ".join(columns)
         raise UsageError(text.format(path=path, name=name, names=names))
@@ -236,7 +192,7 @@ def _request(
         value = defaults.earlier.row_of(value)
     drops = defaults.drop_last_assistant
     shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
-    kind, endpoint, body = _parse(shaped, defaults)
+    kind, endpoint, body = parse_row(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
         custom_id = make_id(file, line)
@@ -252,10 +208,18 @@ def _request(
     system = defaults.system
     if defaults.system_template is not None and kind is not RowKind.OPENAI:
         template = defaults.template or defaults.system_template
-        system = defaults.system_template.fill(_cells(value, template, defaults))
-    body = _fill(body, endpoint, defaults, system)
+        system = defaults.system_template.fill(template_cells(value, template, defaults))
+    body = fill_body(body, endpoint, defaults, system)
     if defaults.questions is not None:
-        body |= defaults.questions.body(_question_cells(value, kind, defaults.questions, defaults))
+        body |= defaults.questions.body(question_cells(value, kind, defaults.questions, defaults))
+    if defaults.images is not None and kind is not RowKind.OPENAI:
+        if endpoint != CHAT:
+            raise BlockingError(
+                _("goes to {endpoint}: --image-column is for chat").format(endpoint=endpoint)
+            )
+        body = defaults.images.add_to(
+            body, value if isinstance(value, dict) else {}, defaults.empty
+        )
     identity = digest(endpoint, body)
     if defaults.sample:
         body, identity = sample_of(body, identity, defaults.sample)
@@ -269,132 +233,3 @@ def answer_names(defaults: RowDefaults) -> tuple[str, ...]:
         names = ("usage", "_qchat", *defaults.questions.answer_columns)
     prompt = ("prompt",) if defaults.keep_prompt else ()
     return (*names, *(item.name for item in defaults.extract), *prompt)
-
-
-def _parse(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
-    is_openai = isinstance(value, dict) and "body" in value
-    if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
-        return _parse_columns(value, defaults.endpoint, defaults)
-    if (template := defaults.template) is not None:
-        messages = template.messages(_cells(value, template, defaults))
-        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
-        return RowKind.PROMPT, CHAT, {"messages": messages, **parameters}
-    if isinstance(value, str):
-        return (
-            RowKind.STRING,
-            CHAT,
-            {"messages": [{"role": "user", "content": checked_prompt(value)}]},
-        )
-    if not isinstance(value, dict):
-        raise BadLineError(
-            _("must be an object or a string, not {type}").format(type=type_name(value))
-        )
-    if "body" in value:
-        kind, endpoint, body = _parse_openai(value)
-        defaults.columns.look_at(body, endpoint)
-        return kind, endpoint, body
-    if "messages" in value:
-        check_messages(value["messages"])
-        return (
-            RowKind.MESSAGES,
-            CHAT,
-            {"messages": value["messages"], **_parameters(value, defaults)},
-        )
-    if "prompt" in value:
-        prompt = value["prompt"]
-        if not isinstance(prompt, str):
-            raise BadLineError(
-                _("'prompt' must be a string, not {type}").format(type=type_name(prompt))
-            )
-        messages = [{"role": "user", "content": checked_prompt(prompt)}]
-        return RowKind.PROMPT, CHAT, {"messages": messages, **_parameters(value, defaults)}
-    raise BadLineError(
-        _("has none of 'messages', 'prompt' and 'body'; other columns need --template")
-    )
-
-
-def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
-    body = value["body"]
-    if not isinstance(body, dict):
-        raise BadLineError(_("'body' must be an object, not {type}").format(type=type_name(body)))
-    url = endpoint_of(value.get("url", CHAT))
-    if value.get("method", "POST") != "POST":
-        raise BadLineError(_("'method' must be POST"))
-    if url == CHAT:
-        check_messages(body.get("messages"))
-    else:
-        check_body(url, body)
-    return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
-
-
-def _parse_columns(
-    value: Any, endpoint: str, defaults: RowDefaults
-) -> tuple[RowKind, str, JsonObject]:
-    """Parse a row for an endpoint other than chat."""
-    text = SHAPES[endpoint].text
-    if (template := defaults.template) is not None and text is not None:
-        parameters = _parameters(value, defaults) if isinstance(value, dict) else {}
-        filled = template.fill(_cells(value, template, defaults))
-        return RowKind.PROMPT, endpoint, {text: filled, **parameters}
-    if isinstance(value, str) and text is not None:
-        return RowKind.STRING, endpoint, {text: checked_prompt(value)}
-    if not isinstance(value, dict):
-        raise BadLineError(
-            _("must be an object or a string, not {type}").format(type=type_name(value))
-        )
-    body = body_of_columns(endpoint, value)
-    check_body(endpoint, body)
-    return RowKind.PROMPT, endpoint, {**body, **_parameters(value, defaults)}
-
-
-def _cells(value: Any, template: RowTemplate, defaults: RowDefaults) -> Mapping[str, Any]:
-    """Return the columns for a template; a line of text is the column `text`."""
-    row = {"text": value} if isinstance(value, str) else value
-    if not isinstance(row, dict):
-        raise BadLineError(_("must be an object when --template is given"))
-    return check_cells(row, _needed_columns(template, defaults), defaults.empty)
-
-
-def _needed_columns(template: RowTemplate, defaults: RowDefaults) -> frozenset[str]:
-    system, questions = defaults.system_template, defaults.questions
-    columns = template.columns if system is None else template.columns | system.columns
-    return columns if questions is None else columns | questions.columns
-
-
-def _question_cells(
-    value: Any, kind: RowKind, questions: "QuestionSet", defaults: RowDefaults
-) -> Mapping[str, Any]:
-    """Return the columns for the texts of questions, of a row with or without a template."""
-    if kind is RowKind.OPENAI:
-        raise BlockingError(_("is an OpenAI batch line, which --ask can't ask questions about"))
-    row = {"text": value} if isinstance(value, str) else value
-    return check_cells(row, questions.columns, defaults.empty)
-
-
-def _parameters(value: JsonObject, defaults: RowDefaults) -> JsonObject:
-    return defaults.columns.parameters_of(value, CHAT) if defaults.takes_parameters else {}
-
-
-def _fill(
-    body: JsonObject, endpoint: str, defaults: RowDefaults, system_text: str | None
-) -> JsonObject:
-    body = with_sampling(body, endpoint, defaults.sampling)
-    if system_text is not None and endpoint == CHAT:
-        first: Mapping[str, Any] = body["messages"][0]
-        if first["role"] not in ("system", "developer"):
-            system = {"role": "system", "content": system_text}
-            body["messages"] = [system, *body["messages"]]
-    if defaults.form is not None and endpoint in (CHAT, COMPLETIONS):
-        body = defaults.form.fill(body)
-    model = body.get("model")
-    if isinstance(defaults.model, str):
-        body["model"] = defaults.model
-    elif model is None:
-        if defaults.fallback_model is None:
-            hint = _("one of {names}").format(names=", ".join(defaults.offered))
-            text = _("names no model; give --model{hint}")
-            raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
-        body["model"] = defaults.fallback_model
-    elif not isinstance(model, str):
-        raise BadLineError(_("'model' must be a string, not {type}").format(type=type_name(model)))
-    return body

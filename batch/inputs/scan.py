@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ...errors import UsageError
-from ...i18n import _
+from ...i18n import _, plural
 from ..background import WorkCounter
 from ..request import RowKind
 from .discovery import InputFile
 from .key_index import KeyIndex
 from .known_lines import KnownLines
 from .lines import LineIndex
+from .row_defaults import RowDefaults
 from .row_ids import RowIds, id_hash, looks_made, stems_of
-from .rows import InvalidRow, KnownRow, Recognize, Row, RowDefaults, read_rows, scan_rows
+from .rows import InvalidRow, KnownRow, Recognize, Row, read_rows, scan_rows
 from .samples import first_samples
 
 NO_ROW, BAD_ROW = 0, 1
@@ -120,6 +121,7 @@ def scan_inputs(
     recognize = None if known is None else known.recognize
     for row in _iter_lines(inputs, defaults, limit, columns.indexes, counter, recognize):
         columns.add(row)
+    refuse_missing_columns(defaults, columns.rows - columns.bad)
     if columns.bad and columns.bad == columns.rows:
         _raise_no_request(inputs, defaults, limit)
     first = first_samples(inputs)
@@ -269,6 +271,22 @@ def short_digest(digest: str, *, openai: bool) -> int:
     """Return 62 bits of a digest, and a bit for the form of the answer's line: an answer in one
     form does not hold what a line in the other one needs. Never one of the marks."""
     return int(digest[:16], 16) & ~3 | 2 | openai
+
+
+def refuse_missing_columns(defaults: RowDefaults, good: int) -> None:
+    """Raise `UsageError` where all rows are left out for a column that none of them has: its name
+    is misspelled, rather than all cells empty."""
+    shapes = defaults.shapes
+    if not good and shapes.skipped and shapes.missing:
+        text = plural(
+            "No row has the column {names}, which the template uses; all of them would be left out "
+            "(--empty skip).",
+            "No row has the columns {names}, which the template uses; all of them would be left "
+            "out (--empty skip).",
+            len(shapes.missing),
+        )
+        names = ", ".join(f"'{name}'" for name in sorted(shapes.missing))
+        raise UsageError(text.format(names=names))
 
 
 def _raise_no_request(

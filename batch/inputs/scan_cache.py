@@ -10,8 +10,9 @@ import contextlib
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -21,11 +22,11 @@ from .discovery import InputFile
 from .formats.remote import RemoteFile
 from .known_lines import KnownLines
 from .lines import INDEX_STEP, LineIndex
+from .row_defaults import RowDefaults
 from .row_ids import RowIds
-from .rows import RowDefaults
 from .scan import InputScan
 
-FORMAT = 4
+FORMAT = 5
 """Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
 MAX_ENTRIES = 8
@@ -49,6 +50,8 @@ class ScanCache:
         allow_duplicates: bool,
     ) -> str | None:
         """Return a name made of all that a scan depends on; None where none is to be cached."""
+        if defaults.images is not None:  # a row's request depends on other files, too
+            return None
         stamps: list[list[object]] = []
         size = 0
         for item in inputs:
@@ -68,8 +71,9 @@ class ScanCache:
         whole = repr((stamps, [item.key or item.name for item in inputs], limit, allow_duplicates))
         return f"{_hash(settings)}-{_hash(whole)}"
 
-    def load(self, key: str | None) -> InputScan | None:
-        """Return the scan of this key, if it is in the cache."""
+    def load(self, key: str | None, defaults: RowDefaults | None = None) -> InputScan | None:
+        """Return the scan of this key, if it is in the cache; `defaults` get what was seen then:
+        columns taken as parameters, and rows of special shapes."""
         if key is None:
             return None
         path = self._folder / f"{key}.plan"
@@ -85,6 +89,8 @@ class ScanCache:
                     values.fromfile(file, length)
                     arrays.append(values)
             os.utime(path)
+            if defaults is not None:
+                _restore(header, defaults)
             files = len(header["lines"])
             digests, fingerprints, custom_ids, offsets = (
                 tuple(arrays[files * n : files * (n + 1)]) for n in range(4)
@@ -103,16 +109,21 @@ class ScanCache:
         return None
 
     @contextlib.contextmanager
-    def known_lines(self, key: str | None) -> Iterator[KnownLines | None]:
-        """Give the lines of the newest scan with the settings of this key; None without one."""
-        known = None if key is None else self._open_known(key)
+    def known_lines(
+        self, key: str | None, defaults: RowDefaults | None = None
+    ) -> Iterator[KnownLines | None]:
+        """Give the lines of the newest scan with the settings of this key; None without one.
+
+        `defaults` get the columns that were taken as parameters then: known lines are not parsed.
+        """
+        known = None if key is None else self._open_known(key, defaults)
         try:
             yield known
         finally:
             if known is not None:
                 known.close()
 
-    def _open_known(self, key: str) -> KnownLines | None:
+    def _open_known(self, key: str, defaults: RowDefaults | None) -> KnownLines | None:
         settings = key.partition("-")[0]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             paths = list(self._folder.glob(f"{settings}-*.plan"))
@@ -123,11 +134,14 @@ class ScanCache:
                     start, count = file.tell(), sum(header["lines"])
                     size = 8 * (3 * count + sum(header["offsets"]))
                     if os.fstat(file.fileno()).st_size - start == size:
+                        if defaults is not None:
+                            _restore({"columns": header["columns"]}, defaults)
                         return KnownLines(path, start, count, looks_made=header["looks_made"])
         return None
 
-    def save(self, key: str | None, scan: InputScan) -> None:
-        """Store a scan; `key` must be the same before and after the scan was made."""
+    def save(self, key: str | None, scan: InputScan, defaults: RowDefaults | None = None) -> None:
+        """Store a scan, and what `defaults` have seen; `key` must be the same before and after the
+        scan was made."""
         if key is None:
             return
         offsets = [index.offsets for index in scan.indexes]
@@ -139,6 +153,8 @@ class ScanCache:
             "stems": scan.ids.stems,
             "clashes": [[*place, name] for place, name in scan.ids.clashes.items()],
             "looks_made": scan.looks_made,
+            "columns": {} if defaults is None else defaults.columns.as_json(),
+            "shapes": {} if defaults is None else defaults.shapes.as_json(),
         }
         columns = (*scan.digests, *scan.fingerprints, *scan.custom_ids, *offsets)
         with contextlib.suppress(OSError):
@@ -150,6 +166,14 @@ class ScanCache:
             entries = sorted(self._folder.glob("*.plan"), key=lambda path: path.stat().st_mtime)
             for path in entries[:-MAX_ENTRIES]:
                 path.unlink()
+
+
+def _restore(header: Mapping[str, Any], defaults: RowDefaults) -> None:
+    columns, shapes = header["columns"], header.get("shapes", {})
+    defaults.columns.taken.update(columns.get("taken", ()))
+    defaults.columns.near_misses.update(columns.get("near_misses", {}))
+    defaults.shapes.assistant_last += shapes.get("assistant_last", 0)
+    defaults.shapes.skipped += shapes.get("skipped", 0)
 
 
 def _hash(text: str) -> str:

@@ -29,10 +29,16 @@ ROLES_BY_SPEAKER = {
 
 @dataclass(slots=True)
 class ShapeCounts:
-    """How many rows of a kind were read that a person should know of."""
+    """How many rows of a kind were read that a person should know of; `missing` are the columns
+    of the template that none of them had, None before the first row."""
 
     assistant_last: int = 0
     skipped: int = 0
+    missing: frozenset[str] | None = None
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts."""
+        return {"assistant_last": self.assistant_last, "skipped": self.skipped}
 
 
 def as_request_row(value: Any, counts: ShapeCounts, *, drop_last_assistant: bool = False) -> Any:

@@ -36,6 +36,10 @@ class RowTemplate(Protocol):
         """The template as it was given."""
 
     @property
+    def kind(self) -> str | None:
+        """How it is written: ``jinja``, ``messages``; None for braces."""
+
+    @property
     def columns(self) -> frozenset[str]:
         """The columns that every row must have."""
 
@@ -53,6 +57,11 @@ class Template:
     text: str
     parts: tuple[tuple[str, str | None], ...]
     columns: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def kind(self) -> None:
+        """None: braces."""
+        return None
 
     @classmethod
     def parse(cls, text: str, option: str = "--template") -> "Template":
@@ -102,6 +111,15 @@ def missing_column(name: str, row: Mapping[str, Any]) -> str:
     text = _("no column '{name}' for the template; the columns are {names}")
     names = ", ".join(list(row)[:20]) or _("none")
     return text.format(name=name, names=names)
+
+
+def missing_everywhere(
+    needed: frozenset[str], row: Mapping[str, Any], missing: frozenset[str] | None
+) -> frozenset[str]:
+    """Return the columns that neither this row nor those before it had."""
+    if missing is not None and not missing:
+        return missing
+    return frozenset((needed if missing is None else missing) - row.keys())
 
 
 def check_length(prompt: str) -> str:

@@ -47,7 +47,9 @@ class TokenCounter:
             prompt = body.get("prompt", body.get("input"))
             return prompt if isinstance(prompt, str) else None
         if not all(isinstance(message.get("content"), str | None) for message in messages):
-            return None
+            messages = [_flat(message) for message in messages]
+            if None in messages:
+                return None
         options: JsonObject = dict(body.get("chat_template_kwargs") or {})
         try:
             text = self.tokenizer.apply_chat_template(
@@ -62,12 +64,30 @@ class TokenCounter:
             raise ValueError(" ".join(str(error).split())[:300]) from None
         return str(text)
 
-    def count(self, texts: Sequence[str]) -> list[int]:
-        """Return the number of tokens of each text."""
+    def count(self, texts: Sequence[str], *, special: bool = False) -> list[int]:
+        """Return the number of tokens of each text, with the `special` tokens that begin and end a
+        text: a chat template writes them itself, other endpoints of vLLM add them."""
         if not texts:
             return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=special, return_attention_mask=False
+        )
         return [len(ids) for ids in encoded["input_ids"]]
+
+
+def _flat(message: JsonObject) -> JsonObject | None:
+    """Return a message whose parts are one text, as vLLM joins them for templates that take texts;
+    None where one is a picture or the like."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    texts = [
+        part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+        for part in content
+    ]
+    if None in texts:
+        return None
+    return {**message, "content": "\n".join(map(str, texts))}
 
 
 def _context(folder: Path) -> int | None:

@@ -1,21 +1,25 @@
 """Answers taken over from elsewhere: `--adopt OLD.jsonl`, and equal rows with `--dedup`."""
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from ...errors import UsageError
 from ...i18n import _
 from ..background import WorkCounter
-from ..request import Request
+from ..inputs.key_index import KeyIndex
+from ..request import Request, dumps
 from .appender import parsed_lines
 from .earlier_lines import EarlierLines, Fate
 from .journal import Journal, ReadRows
 from .lock import is_held
 from .manifest import load_manifest, manifest_of
 from .output_files import OutputFiles, resolve_link
-from .records import location_of_result
+from .records import RowLocation, location_of_result
 from .rewriting import SourceRow, SourceRows, result_of_source
 
 _MATCHED = (Fate.KEEP, Fate.PLACE, Fate.CONTENT)
@@ -43,9 +47,56 @@ def check_adoptable(name: str, files: OutputFiles, prefix: str) -> Path:
     return path
 
 
+class AnswersInUse:
+    """The answers that a run has already: a line that gave one of them, in an earlier start of the
+    run, does not give it to another row. 8 bytes an answer, and an index of 12."""
+
+    def __init__(self, results: Path, prefix: str, counter: WorkCounter) -> None:
+        self._prefix = prefix
+        self._keys = array("Q")
+        if results.exists():
+            self._keys.extend(
+                _answer_key(value, prefix) for _offset, value in parsed_lines(results, counter)
+            )
+        keys = self._keys
+        self._index = KeyIndex(len(keys), keys.__getitem__)
+        for position in range(len(keys) - 1, -1, -1):
+            self._index.add(position, keys[position])
+        self._key = 0
+
+    def locate(self, value: Any) -> RowLocation | None:
+        """Return the row of a parsed line, and remember its answer for `decide`."""
+        location = location_of_result(value, self._prefix)
+        self._key = 0 if location is None or not self._keys else _answer_key(value, self._prefix)
+        return location
+
+    def decide(self, _location: RowLocation) -> Fate | None:
+        """Return `Fate.DROPPED` for the line located last where its answer is in use."""
+        if not self._key or self._index.pop(self._key, lambda _position: True) is None:
+            return None
+        return Fate.DROPPED
+
+
+def _answer_key(value: Any, prefix: str) -> int:
+    """Return 64 bits that identify request and answer of a parsed line, wherever its row stands."""
+    location = location_of_result(value, prefix)
+    if location is None:
+        return 1
+    if location.openai:
+        answer = value["response"].get("body")
+    else:
+        answer = [value.get(prefix + name) for name in _ANSWER]
+    data = dumps([location.digest, answer], orjson.OPT_SORT_KEYS)
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") or 1
+
+
+_ANSWER = ("output", "reasoning", "finish_reason", "tool_calls", "usage")
+
+
 def adopt_answers(
     journal: Journal,
     path: Path,
+    results: Path,
     prefix: str,
     read_rows: ReadRows,
     counter: WorkCounter,
@@ -53,12 +104,14 @@ def adopt_answers(
 ) -> Iterator[bytes]:
     """Give open rows the answers that `path` has to the same requests; yield the lines written.
 
-    k equal rows take k answers. `prepare` is called before the first line is written. Raises
-    `UsageError` for a file none of whose lines has a digest, `OSError` and `EngineError`.
+    k equal rows take k answers, those of this run's `results` included. `prepare` is called before
+    the first line is written. Raises `UsageError` for a file none of whose lines has a digest,
+    `OSError` and `EngineError`.
     """
-    lines = EarlierLines(path, partial(location_of_result, prefix=prefix), all_positions=True)
+    used = AnswersInUse(results, prefix, counter)
+    lines = EarlierLines(path, used.locate, all_positions=True)
     matcher = journal.matcher(counter)
-    lines.match(matcher, counter)
+    lines.match(matcher, counter, used.decide)
     if lines.count(Fate.DAMAGED) == len(lines.fates):
         text = _(
             "--adopt: {path} has no line with the digest of a request: it is no results file of "

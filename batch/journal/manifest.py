@@ -13,7 +13,7 @@ from ... import __version__
 from ...errors import UsageError
 from ...files import replace_file
 from ...i18n import _
-from ..inputs.rows import RowDefaults
+from ..inputs.row_defaults import RowDefaults
 from ..inputs.template import EmptyRule
 
 FORMAT = 2
@@ -30,7 +30,9 @@ class Manifest:
     `inputs` are the keys of this run's inputs, after those of earlier runs with this output: an
     OpenAI result names its input by its place here. `tables` are the names of tables that were
     written from the results; `questions` is how good the answers are, by the names of questions or
-    of columns (see `evaluation.evaluate`).
+    of columns (see `evaluation.evaluate`); `latency` is the histogram of the times to an answer, in
+    seconds. `columns` are those made of an answer, None where an earlier version did not record
+    them.
     """
 
     inputs: tuple[str, ...]
@@ -45,6 +47,8 @@ class Manifest:
     failed: int = 0
     qualities: Mapping[str, int] = field(default_factory=dict)
     questions: Mapping[str, Any] = field(default_factory=dict)
+    latency: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] | None = None
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()
@@ -127,10 +131,12 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         "model": model or defaults.fallback_model,
         "system": defaults.system,
         "template": defaults.template.text if defaults.template else None,
+        "template_kind": defaults.template.kind if defaults.template else None,
         "empty": None if defaults.empty is EmptyRule.ERROR else str(defaults.empty),
         "endpoint": defaults.endpoint,
         "drop_last_assistant": defaults.drop_last_assistant or None,
         "row_params": defaults.row_params,
+        "image_column": defaults.images.name if defaults.images else None,
         **({} if defaults.form is None else defaults.form.parameters),
         **({} if defaults.questions is None else defaults.questions.identity),
     }
@@ -143,6 +149,28 @@ def recorded_settings(defaults: RowDefaults) -> dict[str, Any]:
         for key, value in settings.items()
         if value not in (None, {}, ())
     }
+
+
+def recorded_columns(defaults: RowDefaults) -> dict[str, Any]:
+    """Return what determines the columns that are made of an answer; no digest depends on it."""
+    columns: dict[str, Any] = {}
+    if defaults.extract:
+        columns["extract"] = {item.name: item.path for item in defaults.extract}
+    if defaults.keep_prompt:
+        columns["keep_prompt"] = True
+    return columns
+
+
+def refuse_other_columns(manifest: Manifest, columns: Mapping[str, Any]) -> None:
+    """Raise `UsageError` when there are answers that would lack columns that others get."""
+    if not manifest.answered or manifest.columns is None or manifest.columns == columns:
+        return
+    changes = "; ".join(differences(manifest.columns, columns))
+    text = _(
+        "{path} has answers with other columns ({changes}). Give --extract and --keep-prompt as "
+        "before, another -o, or --restart (the old answers are kept)."
+    )
+    raise UsageError(text.format(path=manifest.results, changes=changes))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

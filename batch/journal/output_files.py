@@ -62,6 +62,16 @@ def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles
     return OutputFiles.named(folder / f"{inputs[0].stem}.results.jsonl")
 
 
+def files_of_run(path: Path) -> OutputFiles:
+    """Return the files of the run with these results (or the table of them), or with this input."""
+    path = resolve_link(path)
+    if path.suffix in TABLE_ENDINGS and path.with_suffix(".manifest.json").exists():
+        path = path.with_suffix(".jsonl")
+    if manifest_of(path) is None and not path.with_suffix(".lock").exists():
+        path = path.with_name(f"{path.stem}.results.jsonl")
+    return OutputFiles.named(path)
+
+
 def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
     """Return the files of a run that ends in a table. Raises `UsageError` where the table or its
     journal would replace an input."""

@@ -32,12 +32,15 @@ def result_line(
     again: str | None = None,
     extract: Sequence[Extraction] = (),
     keep_prompt: bool = False,
+    seconds: float | None = None,
+    at: float | None = None,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
     `name` is its input's name, `number` the input's place in the manifest, from 0; `sample` is the
-    number of the answer where a row has several; `again` says how
-    an answer that was not whole was mended (`Outcome.again`); `extract` are more columns. With
+    number of the answer where a row has several; `again` says how an answer that was not whole was
+    mended (`Outcome.again`); `extract` are more columns; `seconds` is how long the answer took, and
+    `at` when it was there, in seconds since 1970. With
     `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
@@ -71,6 +74,10 @@ def result_line(
         "quality": quality_of(body),
         **({} if sample is None else {"sample": sample}),
     }
+    if seconds is not None:
+        mark["seconds"] = round(seconds, 3)
+    if at is not None:
+        mark["at"] = round(at, 2)
     if again is not None:
         mark["again"] = again
     if is_answers(body):
@@ -87,8 +94,27 @@ def prompt_of(body: JsonObject) -> Any:
     """Return the prompt of a request body: its text, or its messages where they are more."""
     messages = body.get("messages")
     if isinstance(messages, list):
+        messages = [_without_files(message) for message in messages]
         return messages[0].get("content") if len(messages) == 1 else messages
     return body.get("prompt", body.get("input"))
+
+
+def _without_files(message: Any) -> Any:
+    """Return a message whose images, where they stand in it as a whole, are their types alone."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_without_file(part) for part in content]}
+
+
+def _without_file(part: Any) -> Any:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    if not isinstance(image, dict):
+        return part
+    url = image.get("url")
+    if not isinstance(url, str) or not url.startswith("data:"):
+        return part
+    return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}
 
 
 def openai_id(number: int, line: int) -> str:

@@ -13,10 +13,11 @@ from ...errors import EngineError
 from ...i18n import _
 from ...json_types import JsonObject
 from ..background import WorkCancelledError, WorkCounter
+from ..histogram import LogHistogram, histogram_of
 from ..inputs.discovery import InputFile
 from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
-from ..inputs.rows import RowDefaults
+from ..inputs.row_defaults import RowDefaults
 from ..inputs.scan import InputScan
 from ..quality import INVALID, quality_of_record
 from ..request import Request
@@ -29,7 +30,9 @@ from .manifest import (
     Manifest,
     differences,
     load_manifest,
+    recorded_columns,
     recorded_settings,
+    refuse_other_columns,
     refuse_other_prefix,
 )
 from .order import order_results
@@ -53,6 +56,10 @@ class Sink(Protocol):
     @property
     def qualities(self) -> "Counter[str]":
         """Counts of rows by `quality`, in earlier runs too; whoever counts adds to them."""
+
+    @property
+    def latency(self) -> LogHistogram:
+        """The times to an answer in seconds, in earlier runs too; whoever counts adds to them."""
 
     def earlier(self, file: int, line: int) -> JsonObject | None:
         """Return the response of an earlier run to a row that is asked again to replace it."""
@@ -119,6 +126,7 @@ class FileSink:
         self._journal = journal
         self._manifest = manifest
         self.qualities = Counter() if qualities is None else qualities
+        self.latency = histogram_of(manifest.latency)
         self._reopened = reopened
         self.add_result = self._add_again if reopened else journal.add_result
         self.add_error = journal.add_error
@@ -235,6 +243,7 @@ class FileSink:
                 answered=self.answered + len(self._reopened or ()),
                 failed=self.failed,
                 qualities=dict(self.qualities + self._still_open()),
+                latency=self.latency.as_json(),
             )
         except OSError as error:
             raise disk_error(path, error) from None
@@ -276,6 +285,7 @@ def open_file_sink(
         prefix=defaults.prefix,
         rows=scan.rows,
         tables=_tables(files, earlier),
+        columns=recorded_columns(defaults),
     )
     counter = counter or WorkCounter()
     journal = Journal(files, scan, names, _mode(inputs[0].path))
@@ -288,6 +298,7 @@ def open_file_sink(
             renamed = set_aside(files)
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
+            refuse_other_columns(earlier, recorded_columns(defaults))
             merge_replacements(files.results, files.retry, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
@@ -300,7 +311,7 @@ def open_file_sink(
             repairs = journal.load(options, read_rows, prepare, counter)
             if not reload.accept_changes:
                 refuse_changes(repairs, changes)
-            new = replace(new, created=earlier.created)
+            new = replace(new, created=earlier.created, latency=earlier.latency)
             rows = journal.answered, journal.failed
             qualities = earlier_qualities(files, earlier, rows, journal.has, counter)
             reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)
@@ -345,7 +356,7 @@ def _taken_over(
     prefix = manifest.prefix
     if take_over.adopt is not None:
         path = check_adoptable(take_over.adopt, files, prefix)
-        yield from adopt_answers(journal, path, prefix, read_rows, counter, prepare)
+        yield from adopt_answers(journal, path, files.results, prefix, read_rows, counter, prepare)
     if take_over.is_repeatable is not None and files.results.exists():
         is_repeatable = take_over.is_repeatable
         yield from copy_answers(journal, files.results, prefix, read_rows, is_repeatable, counter)

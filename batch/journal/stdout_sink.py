@@ -14,6 +14,7 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...signals import Interrupted
 from ..background import WorkCounter
+from ..histogram import LogHistogram
 
 
 class StalledError(EngineError):
@@ -32,6 +33,7 @@ class StdoutSink:
     answered: int = 0
     failed: int = 0
     qualities: "Counter[str]" = field(default_factory=Counter)
+    latency: LogHistogram = field(default_factory=LogHistogram)
     writing: bool = False
     stalled: StalledError | None = None
     _written: dict[int, bytearray] = field(default_factory=dict)  # a byte a line, by file

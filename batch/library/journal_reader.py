@@ -10,6 +10,7 @@ import orjson
 
 from ...json_types import JsonObject
 from ..background import WorkCounter
+from ..histogram import LogHistogram
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result
 from ..journal.sink import FileSink, Sink
@@ -154,6 +155,11 @@ class WatchedSink:
     def qualities(self) -> "Counter[str]":
         """Counts of rows by quality, in earlier runs too."""
         return self._sink.qualities
+
+    @property
+    def latency(self) -> "LogHistogram":
+        """See `Sink`."""
+        return self._sink.latency
 
     def keep_earlier(self, file: int, line: int) -> bool:
         """Let a row that is asked again have its earlier answer; whether it has one."""

@@ -68,6 +68,19 @@ _OPTIONS = (
         ),
     ),
     click.option(
+        "--image-column",
+        metavar="NAME",
+        help=_(
+            "Column with the path of an image (or a list of them), or its URL, for a vision model. "
+            "Files must be below the input's folder."
+        ),
+    ),
+    click.option(
+        "--media-root",
+        metavar="DIR",
+        help=_("Folder that the files of --image-column are in, instead of the input's."),
+    ),
+    click.option(
         "--encoding",
         default="utf-8",
         metavar="NAME",
@@ -96,6 +109,8 @@ class InputOptions:
     from_results: str | None
     column: str | None
     row_params: bool | None
+    image_column: str | None
+    media_root: str | None
     encoding: str
     limit: int | None
     allow_duplicates: bool

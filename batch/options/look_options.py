@@ -38,6 +38,19 @@ _OPTIONS = (
             "no model is loaded, no server is asked."
         ),
     ),
+    click.option(
+        "--report",
+        metavar="FILE.html",
+        help=_(
+            "Write a page at the end: throughput, times and lengths, qualities, errors by cause, "
+            "probabilities, slowest rows, a sample of answers. It needs no network."
+        ),
+    ),
+    click.option(
+        "--of",
+        metavar="OUT.jsonl",
+        help=_("With --report: make the page of a finished (or running) run's results, and exit."),
+    ),
     click.option("-q", "--quiet", is_flag=True, help=_("Show only warnings and errors.")),
 )
 
@@ -50,6 +63,8 @@ class LookOptions:
     status: str | None
     pause: str | None
     check: bool
+    report: str | None
+    of: str | None
     quiet: bool
 
 

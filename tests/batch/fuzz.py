@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineRequest
-from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.job import BatchJob
 
 from qchat.errors import QchatError, UsageError

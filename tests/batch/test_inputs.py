@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from qchat.batch.inputs.discovery import InputFile, expand_inputs
-from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, iter_rows, scan_inputs
 from qchat.batch.journal.journal import mark_of
 from qchat.batch.request import Request

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from qchat.batch.inputs import lines, rows
 from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.lines import INDEX_STEP, LineIndex, LineSource
-from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.scan import NO_ROW, iter_open_rows, iter_rows, scan_inputs
 
 from qchat.json_types import JsonObject

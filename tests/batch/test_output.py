@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from qchat.batch.inputs.discovery import InputFile
-from qchat.batch.inputs.rows import RowDefaults
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.journal.lock import RunLock
 from qchat.batch.journal.manifest import Manifest, differences, load_manifest, recorded_settings
 from qchat.batch.journal.output_files import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qchat.batch.inputs.discovery import InputFile, with_keys
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.row_ids import stems_of
-from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.inputs.scan import InputScan, iter_open_rows, scan_inputs
 from qchat.batch.request import Request
 

@@ -10,7 +10,8 @@ from qchat.batch.inputs import lines
 from qchat.batch.inputs.formats.detection import InputFormat, text_format
 from qchat.batch.inputs.formats.opening import check_readable
 from qchat.batch.inputs.lines import BadLineError, LineSource, check_encoding
-from qchat.batch.inputs.rows import InvalidRow, RowDefaults, read_rows
+from qchat.batch.inputs.row_defaults import RowDefaults
+from qchat.batch.inputs.rows import InvalidRow, read_rows
 from qchat.batch.inputs.template import Template
 from qchat.batch.request import CHAT, COMPLETIONS, Request, RowKind, digest
 

@@ -11,8 +11,8 @@ from qchat.batch import run
 from qchat.batch.inputs import scan_cache
 from qchat.batch.inputs.discovery import InputFile
 from qchat.batch.inputs.lines import LineIndex
+from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.row_ids import RowIds
-from qchat.batch.inputs.rows import RowDefaults
 from qchat.batch.inputs.scan import InputScan
 from qchat.batch.inputs.scan_cache import MAX_ENTRIES, ScanCache
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from qchat.batch.inputs.endpoints import endpoint_of, parse_endpoint
 from qchat.batch.inputs.lines import BadLineError
-from qchat.batch.inputs.rows import InvalidRow, RowDefaults, read_rows
+from qchat.batch.inputs.row_defaults import RowDefaults
+from qchat.batch.inputs.rows import InvalidRow, read_rows
 from qchat.batch.inputs.template import Template
 from qchat.batch.journal.answer_columns import answer_columns
 from qchat.batch.request import Request

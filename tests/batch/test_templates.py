@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.batch.inputs.rows import InvalidRow, RowDefaults, read_rows
+from qchat.batch.inputs.row_defaults import RowDefaults
+from qchat.batch.inputs.rows import InvalidRow, read_rows
 from qchat.batch.inputs.template import EmptyRule
 from qchat.batch.inputs.template_options import TemplateOptions, row_template, system_template
 from qchat.batch.request import Request

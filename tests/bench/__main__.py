@@ -17,6 +17,8 @@ BENCHES = {
     "startup": "starting `qchat` against a bare `import click`",
     "journal": "reading results back on resume",
     "resume": "resuming 1M rows, the input as it was, edited and shuffled",
+    "report": "the page of a run of 1M rows: seconds, memory and size",
+    "formats": "reading CSV, Parquet and zst against JSON lines at 1M rows",
     "store": "searching 100,000 messages, opening a conversation of 10,000",
     "memory": "peak memory and resume at 1k, 100k and 1M rows",
     "client": "client CPU per request against a bare aiohttp loop",

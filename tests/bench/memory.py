@@ -36,7 +36,7 @@ def run(path: Path) -> None:
     """One run in this process; prints what it took."""
     from qchat.batch import run as running
     from qchat.batch.engines.selection import EngineRequest
-    from qchat.batch.inputs.rows import RowDefaults
+    from qchat.batch.inputs.row_defaults import RowDefaults
     from qchat.batch.job import BatchJob
     from qchat.batch.journal import journal
     from qchat.batch.journal.reload import Repairs

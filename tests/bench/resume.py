@@ -27,7 +27,7 @@ SMALL = 1_000
 def make(folder: Path, count: int) -> None:
     """Write the input, as large rows as a short question makes, and the results of a whole run."""
     from qchat.batch.inputs.discovery import InputFile, with_keys
-    from qchat.batch.inputs.rows import RowDefaults
+    from qchat.batch.inputs.row_defaults import RowDefaults
     from qchat.batch.inputs.scan import iter_rows
     from qchat.batch.journal.manifest import Manifest, recorded_settings
     from qchat.batch.journal.records import result_line
@@ -60,7 +60,7 @@ def run(path: Path) -> None:
     """One run in this process; prints what it took."""
     from qchat.batch import run as running
     from qchat.batch.engines.selection import EngineRequest
-    from qchat.batch.inputs.rows import RowDefaults
+    from qchat.batch.inputs.row_defaults import RowDefaults
     from qchat.batch.job import BatchJob
 
     from qchat.settings import load

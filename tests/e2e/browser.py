@@ -41,6 +41,7 @@ class Tab:
         self.received = ""
         self.failed: list[str] = []
         self.hosts: set[str] = set()
+        self.urls: list[str] = []
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
@@ -62,9 +63,24 @@ class Tab:
                 self.received += _ESCAPES.sub("", text)
         elif told.get("method") == "Network.responseReceived":
             self.hosts.add(params["response"].get("remoteIPAddress", ""))
-        elif told.get("method") == "Runtime.exceptionThrown":
+        elif told.get("method") == "Network.requestWillBeSent":
+            self.urls.append(params["request"]["url"])
+        elif told.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
             self.failed.append(str(params))
         return told
+
+    async def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        result = await self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        return result["result"].get("value")
+
+    async def wait_for(self, expression: str) -> None:
+        """Until a JavaScript expression is true in the page."""
+        async with asyncio.timeout(60):
+            while not await self.evaluate(expression):
+                await asyncio.sleep(0.05)
 
     async def wait(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         """Until the condition holds for what the page was sent."""
@@ -74,11 +90,6 @@ class Tab:
                     await self._read()
         except TimeoutError:
             raise AssertionError(f"waited in vain: {self.received[-2000:]!r}") from None
-
-    async def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True)
-        return result["result"].get("value")
 
     async def type(self, text: str) -> None:
         await self.call("Input.insertText", text=text)
@@ -118,7 +129,7 @@ async def chromium(folder: Path) -> AsyncIterator[Tab]:
                 pages[0]["webSocketDebuggerUrl"], max_msg_size=0
             ) as socket:
                 tab = Tab(socket)
-                for domain in ("Page", "Network", "Runtime"):
+                for domain in ("Page", "Network", "Runtime", "Log"):
                     await tab.call(f"{domain}.enable")
                 yield tab
     finally:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
+from qchat.batch.inputs.endpoints import EMBEDDINGS, RESPONSES
 from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind
 
 from qchat import demo
@@ -286,3 +287,13 @@ async def test_without_the_patches_rows_are_answered_all_the_same(tmp_path: Path
     assert body["choices"][0]["message"]["content"]
     warnings = [line for line in log.read_text().splitlines() if "This vLLM runs without" in line]
     assert len(warnings) == 3 and all("WARNING" in line for line in warnings)
+
+
+async def test_the_other_endpoints_are_those_of_vllms_server(engine: OfflineEngine) -> None:
+    outcome = await ask(engine, RESPONSES, input="What are you?", max_output_tokens=8)
+    assert outcome.body is not None and outcome.body["object"] == "response"
+    assert outcome.usage.completion_tokens == 0  # named otherwise there
+    outcome = await ask(engine, RESPONSES, input=3)
+    assert outcome.failure is not None and outcome.failure.code is Code.INVALID_REQUEST
+    outcome = await ask(engine, EMBEDDINGS, input="hello")
+    assert outcome.failure is not None and outcome.failure.code is Code.UNSUPPORTED

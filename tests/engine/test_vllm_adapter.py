@@ -43,6 +43,11 @@ class RenamedTable:
         self.table: dict[int, str] = {}
 
 
+def answer_of(thread: int) -> Any:
+    """A response of vLLM's, with the number of a thread."""
+    return SimpleNamespace(model_dump=lambda: {"thread": thread})
+
+
 class Vllm:
     """The modules that the adapter imports, and an engine."""
 
@@ -69,6 +74,9 @@ class Vllm:
             ),
             "vllm.entrypoints.openai.completion.protocol": SimpleNamespace(
                 CompletionRequest=SimpleNamespace(model_validate=dict, model_fields={})
+            ),
+            "vllm.entrypoints.serve.engine.protocol": SimpleNamespace(
+                ErrorResponse=type("ErrorResponse", (), {})
             ),
             "vllm.parser.engine.streaming_parser_engine": self.parser,
             "vllm.parser.engine.token_id_scanner": self.scanner,
@@ -99,17 +107,19 @@ class Vllm:
         state.openai_serving_chat = SimpleNamespace(create_chat_completion=self.render)
         state.openai_serving_completion = None
 
-    async def render(self, request: Any) -> int:
-        """The thread that a prompt is rendered in."""
+    async def render(self, request: Any) -> Any:
+        """A response with the thread that a prompt is rendered in."""
         executor: Executor = self.engine.renderer._executor._inner
         thread: int = executor.submit(threading.get_ident).result()
-        return thread
+        return answer_of(thread)
 
     async def render_prompt(self, content: object) -> int:
         """The same, through the adapter."""
         handlers = await adapter.create_handlers(self.engine, None)
         body = {"messages": [{"role": "user", "content": content}]}
-        thread: int = await asyncio.create_task(handlers[CHAT](body))
+        answer = await asyncio.ensure_future(handlers[CHAT](body))
+        assert isinstance(answer, dict)
+        thread: int = answer["thread"]
         return thread
 
 
@@ -134,8 +144,8 @@ async def test_before_0_32_the_executor_is_the_pool_itself(vllm: Vllm) -> None:
     """`make_async` of vLLM has the pool by then, so it can't be replaced."""
     vllm.engine.renderer._executor = pool = vllm.pool
 
-    async def render(_request: Any) -> int:
-        return pool.submit(threading.get_ident).result()
+    async def render(_request: Any) -> Any:
+        return answer_of(pool.submit(threading.get_ident).result())
 
     vllm.render = render  # type: ignore[method-assign]
     here = threading.get_ident()
@@ -206,7 +216,7 @@ def no_parser_module(_vllm: Vllm) -> None:
 
 def no_renderer(vllm: Vllm) -> None:
     del vllm.engine.renderer._executor
-    vllm.render = lambda _request: asyncio.sleep(0, 1)  # type: ignore[method-assign,assignment]
+    vllm.render = lambda _request: asyncio.sleep(0, answer_of(1))  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize(

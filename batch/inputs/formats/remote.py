@@ -66,16 +66,39 @@ class RemoteFile:
                 handle = _copy(fsspec.open(self.url, "rb", **_options(self.url, 0)).open())
         except Exception as error:  # every file system has errors of its own
             text = _("{url} can't be read: {reason}.")
-            raise UsageError(text.format(url=self, reason=self._describe(error))) from None
-        return io.BufferedReader(_RemoteStream(handle, self._describe), 1 << 20)
+            raise UsageError(text.format(url=self, reason=self.describe(error))) from None
+        return io.BufferedReader(_RemoteStream(handle, self.describe), 1 << 20)
 
-    def _describe(self, error: Exception) -> str:
-        """Return an error's text without the URL, whose query may be a secret."""
-        if isinstance(error, FileNotFoundError):
-            return _("there is no such file")
+    def describe(self, error: Exception) -> str:
+        """Return what an error of a file system means, in a person's words where it is a known one,
+        and without the URL, whose query may be a secret."""
+        if (known := _known_reason(error)) is not None:
+            return known
         reason = " ".join(str(error).split()).replace(self.url, str(self))
         reason = re.sub(r"\?\S+", "", reason)[:300].rstrip(".")
         return reason or type(error).__name__
+
+
+def _known_reason(error: Exception) -> str | None:
+    """Return the meaning of an error by its class: every file system has classes of its own, those
+    of the web are aiohttp's."""
+    names = {one.__name__ for one in type(error).__mro__}
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return _("there is no such file")
+    if isinstance(error, PermissionError) or status in (401, 403):
+        return _("access is denied; are the credentials right?")
+    if isinstance(status, int) and "ClientResponseError" in names:
+        return _("the server answered with status {status}").format(status=status)
+    if isinstance(error, TimeoutError):
+        return _("no answer in time")
+    if names & {"ClientPayloadError", "ServerDisconnectedError", "ConnectionResetError"}:
+        return _("the connection broke")
+    if names & {"ClientConnectorError", "ConnectionError"}:
+        return _("there is no connection to the server")
+    if "NoCredentialsError" in names:
+        return _("there are no credentials for it")
+    return None
 
 
 def expand_url(url: str) -> list[RemoteFile]:
@@ -91,7 +114,9 @@ def expand_url(url: str) -> list[RemoteFile]:
         return [RemoteFile(file_system.unstrip_protocol(name)) for name in sorted(names)]
     except Exception as error:
         text = _("{url} can't be listed: {reason}.")
-        raise UsageError(text.format(url=RemoteFile(url), reason=error)) from None
+        raise UsageError(
+            text.format(url=RemoteFile(url), reason=RemoteFile(url).describe(error))
+        ) from None
 
 
 def _options(url: str, block: int) -> dict[str, Any]:

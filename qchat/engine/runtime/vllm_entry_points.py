@@ -102,6 +102,16 @@ _TABLE = (
         parameters=("engine_client", "state", "args", "supported_tasks"),
     ),
     EntryPoint(
+        "build_app",
+        (
+            "vllm.entrypoints.launchers.app",  # 0.32
+            "vllm.entrypoints.launchers.api_server.entry",  # 0.29
+            "vllm.entrypoints.openai.api_server",
+        ),
+        _OFFLINE,
+        parameters=("args",),
+    ),
+    EntryPoint(
         "AsyncEngineArgs",
         ("vllm.engine.arg_utils",),
         _OFFLINE,
