@@ -36,6 +36,15 @@ GROUPS = {
         "max_body_bytes",
         "priority",
     ),
+    _("Batch API"): (
+        "batches",
+        "batch_max_lines",
+        "batch_max_file_bytes",
+        "batch_quota_bytes",
+        "batch_retention",
+        "batch_max_running",
+        "media_domains",
+    ),
     _("Running"): (
         "name",
         "detach",

@@ -30,7 +30,8 @@ _STDIN_MAX: Final = 64 * 2**20  # bytes; longer than the context of any model
     cls=GroupedCommand,
     groups={
         _("Question and answer"): (
-            *("system", "as_json", "show_thinking", "save", "continue_last", "conversation"),
+            *("system", "as_json", "plain", "show_thinking"),
+            *("save", "continue_last", "conversation"),
         ),
         **options.SERVER_GROUP,
         **options.SAMPLING_GROUP,

@@ -26,7 +26,7 @@ _LOCK_POLL = 0.2
 _MAX_LINE = 1 << 20  # bytes of a line of progress
 _PRIVATE = ("QCHAT_", "OPENAI_", "ANTHROPIC_", "VLLM_API", "HF_TOKEN")
 _WAIT = "1h"
-OPTIONS = ("--engine", "http", "--progress", "json", "--wait", _WAIT)
+OPTIONS = ("--engine", "http", "--low-priority", "--progress", "json", "--wait", _WAIT)
 
 Counts = Callable[[int, int], None]
 """Is called with the rows that were answered, and that failed, so far."""

@@ -21,7 +21,13 @@ TEXT_KEYWORDS = frozenset(
     {"help", "epilog", "short_help", "placeholder", "tooltip", "title", "message"}
 )
 TRANSLATING = frozenset({"_", "N_", "plural"})
-FOR_PROGRAMS = ("serve/access/", "qchat/demo/train.py", "qchat/tui/markdown/formulas/")
+FOR_PROGRAMS = (
+    "serve/access/",
+    # Errors of the Batch API, in OpenAI's form.
+    *(f"serve/batches/{name}.py" for name in ("api_errors", "service", "upload")),
+    "qchat/demo/train.py",
+    "qchat/tui/markdown/formulas/",
+)
 # Commands to type, and what only a log gets.
 NOT_TEXTS = frozenset(
     {
