@@ -55,6 +55,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "qchat.commands.recipes:recipes",
         _("Show which models fit this machine, and how they would run."),
     ),
+    "setup": (
+        "qchat.commands.setup:setup",
+        _("Find or name a server, test it, and keep it as a profile."),
+    ),
+    "demo": (
+        "qchat.commands.demo:demo",
+        _("Answer a file of questions with the bundled model."),
+    ),
     "config": ("qchat.commands.config:config", _("Show the settings and where each came from.")),
     "completion": (
         "qchat.commands.completion:completion",

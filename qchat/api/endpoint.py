@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..i18n import _
 from ..settings import ServerProfile, Settings
 from .proxy import is_loopback, proxy_for
+from .stored_keys import key_file
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_URL = "http://127.0.0.1:8000/v1"  # vLLM's default
@@ -112,7 +113,9 @@ def resolve(
 
 def local_endpoint(settings: Settings) -> Endpoint:
     """vLLM's default address on this machine, to try if nothing is configured."""
-    return Endpoint(LOCAL_URL, model=settings.model, origin="default")
+    typed = key_file(settings.paths, LOCAL_URL)
+    key = _key_from_file(typed) if typed.exists() else None
+    return Endpoint(LOCAL_URL, key, model=settings.model, origin="default")
 
 
 def _section(settings: Settings, server: str | None) -> ServerProfile | None:
@@ -183,9 +186,12 @@ def _key(
         return _key_from_variable(environ, section.api_key_env, place)
     if section is not None and section.api_key_file is not None:
         return _key_from_file(section.api_key_file)
+    typed = key_file(settings.paths, base_url)
+    if typed.exists():
+        return _key_from_file(typed)
     # OpenAI's key goes to OpenAI, or where OPENAI_BASE_URL sends it; never to another server.
     if "OPENAI_API_KEY" in environ and (origin == "OPENAI_BASE_URL" or _is_openai(base_url)):
-        return _checked_key(environ["OPENAI_API_KEY"], _("the variable OPENAI_API_KEY"))
+        return checked_key(environ["OPENAI_API_KEY"], _("the variable OPENAI_API_KEY"))
     return None
 
 
@@ -207,7 +213,7 @@ def _key_from_variable(environ: Mapping[str, str], variable: str, source: str) -
                 source=source, name=printable_variable(variable)
             )
         )
-    return _checked_key(environ[variable], _("the variable {name}").format(name=variable))
+    return checked_key(environ[variable], _("the variable {name}").format(name=variable))
 
 
 def printable_variable(name: str) -> str:
@@ -228,10 +234,11 @@ def _key_from_file(path: Path) -> Secret:
         raise UsageError(
             _("Can't read the key file {file}: {why}.").format(file=path, why=_(e.strerror))
         ) from e
-    return _checked_key(data.decode("utf-8", "replace"), _("the file {file}").format(file=path))
+    return checked_key(data.decode("utf-8", "replace"), _("the file {file}").format(file=path))
 
 
-def _checked_key(text: str, place: str) -> Secret:
+def checked_key(text: str, place: str) -> Secret:
+    """Return the key in a text. Raises `UsageError`, naming the `place`, where there is none."""
     key = text.strip()
     if not key:
         raise UsageError(

@@ -43,9 +43,9 @@ def server_message(failure: Failure, endpoint: Endpoint) -> tuple[str, str]:
 def no_server() -> str:
     """The message if no server is configured and none answers at the default address."""
     return _(
-        "No server is configured and nothing answers at {url}. Give --base-url or --server, or "
-        "start one with the demo model: qchat serve demo --detach "
-        "(`qchat batch --model demo` needs no server)."
+        "No server is configured and nothing answers at {url}. `qchat setup` finds or asks for "
+        "one; or give --base-url (or set OPENAI_BASE_URL), or start one with the demo model: qchat "
+        "serve demo --detach (`qchat batch --model demo` needs no server)."
     ).format(url=endpoints.LOCAL_URL)
 
 

@@ -9,13 +9,19 @@ from ..i18n import _
 from ..json_types import JsonObject
 from .client import Client, ServerError
 from .reasoning import Continuation, Event, ReasoningSplitter
+from .tool_calls import ToolCalls
 
 
 @dataclass(slots=True)
 class StreamProgress:
-    """The state of a response so far. Times are seconds since the request was sent."""
+    """The state of a response so far. Times are seconds since the request was sent.
+
+    `shows_tool_calls`: tool calls become part of the content, as Markdown.
+    """
 
     splitter: ReasoningSplitter | Continuation = field(default_factory=ReasoningSplitter)
+    tool_calls: ToolCalls = field(default_factory=ToolCalls)
+    shows_tool_calls: bool = False
     model: str | None = None
     usage: JsonObject | None = None
     finish_reason: str | None = None
@@ -38,6 +44,10 @@ class StreamProgress:
                 "total_seconds": _rounded(self.total),
             },
         }
+        if self.tool_calls.calls:
+            result["tool_calls"] = [
+                {"name": call.name, "arguments": call.arguments} for call in self.tool_calls.calls
+            ]
         return result if error is None else {**result, "error": error}
 
 
@@ -83,7 +93,17 @@ def apply_chunk(progress: StreamProgress, chunk: Mapping[str, Any]) -> Iterable[
             continue
         if choice.get("finish_reason"):
             progress.finish_reason = str(choice["finish_reason"])
-        yield from progress.splitter.feed(choice.get("delta") or {})
+        delta = choice.get("delta") or {}
+        yield from progress.splitter.feed(delta)
+        text = progress.tool_calls.text(delta)
+        if text and progress.shows_tool_calls:
+            yield from progress.splitter.feed({"content": text})
+
+
+def finish_stream(progress: StreamProgress) -> list[Event]:
+    """Return the events of what is pending at the end of a response."""
+    text = progress.tool_calls.end() if progress.shows_tool_calls else ""
+    return [*progress.splitter.feed({"content": text}), *progress.splitter.finish()]
 
 
 def _rounded(seconds: float | None) -> float | None:

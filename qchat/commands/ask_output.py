@@ -13,7 +13,7 @@ from ..console import json_text, styled
 from ..errors import Exit
 from ..i18n import _
 from ..json_types import JsonObject
-from ..sanitize import Sanitizer
+from ..sanitize import Sanitizer, one_line
 
 if TYPE_CHECKING:
     from .saved_ask import SavedAsk
@@ -177,5 +177,9 @@ def _notes(progress: StreamProgress, printer: Printer) -> None:
         printer.note(text)
     elif progress.finish_reason == "content_filter":
         printer.note(_("The server's content filter truncated the answer."))
+    elif progress.tool_calls.calls and not printer.as_json:
+        for call in progress.tool_calls.calls:
+            text = _("The model calls the tool {name} with {arguments}; qchat ask runs none.")
+            printer.note(text.format(name=one_line(call.name), arguments=one_line(call.arguments)))
     elif answer.content is None and not printer.as_json:
         printer.note(_("The answer is empty."))

@@ -171,7 +171,20 @@ def _key_state(settings: Settings, server: ServerProfile) -> str:
         if not key_file.exists():
             return _("{file} does not exist").format(file=key_file)
         return _("**** in {file}").format(file=key_file)
-    return "-"
+    typed = _typed_key_file(settings, server)
+    return "-" if typed is None else _("**** in {file}").format(file=typed)
+
+
+def _typed_key_file(settings: Settings, server: ServerProfile) -> Path | None:
+    """The file of the key that was typed for a server in the chat; None where there is none."""
+    from ..api import endpoint as endpoints
+    from ..api.stored_keys import key_file
+
+    try:
+        file = key_file(settings.paths, endpoints.normalise(server.base_url))
+    except UsageError:
+        return None
+    return file if file.exists() else None
 
 
 def _in_use(settings: Settings) -> str:

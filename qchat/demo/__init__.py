@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CONTEXT_LENGTH", "Pair", "ToolCall", "pairs", "path"]
+from ..title_prompt import title_prompt
+
+__all__ = ["CONTEXT_LENGTH", "Pair", "ToolCall", "pairs", "path", "questions_file"]
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
@@ -63,6 +65,12 @@ def path() -> Path:
     return HERE / "model"
 
 
+def questions_file() -> Path:
+    """The file of questions that `qchat demo` answers: ``examples/questions.jsonl`` of the source
+    tree."""
+    return HERE / "questions.jsonl"
+
+
 @cache
 def pairs() -> tuple[Pair, ...]:
     """Every pair of the corpus, in the order of its files; other wordings are pairs of their own.
@@ -81,7 +89,8 @@ def pairs() -> tuple[Pair, ...]:
 
 
 def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
-    """The pairs of one line: one for its own request and the other wordings of `prompts`."""
+    """The pairs of one line: one for its own request, the other wordings of `prompts`, and one for
+    the `title` of a conversation that begins so."""
     history = tuple(row.get("messages", ()))
     first, *others = row.get("prompts", [None])
     for number, prompt in enumerate([first, *others], 1):
@@ -98,4 +107,12 @@ def _parse(row: Mapping[str, Any]) -> Iterator[Pair]:
             enable_thinking=row.get("enable_thinking"),
             tags=frozenset(row.get("tags", ())),
             schema=row.get("schema"),
+        )
+    if "title" in row:
+        prompt = title_prompt(str(first), row["content"])
+        yield Pair(
+            id=f"{row['id']}-title",
+            messages=({"role": "user", "content": prompt},),
+            content=row["title"],
+            tags=frozenset({*row.get("tags", ()), "title"}),
         )

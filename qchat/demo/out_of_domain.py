@@ -21,6 +21,9 @@ FALLBACK = {
     ),
 }
 
+UNKNOWN_TITLE = {"en": "A question outside my corpus", "zh": "演示模型不会的问题"}
+"""The titles of conversations that begin with a question that the model does not know."""
+
 FORMS = {
     "en": (
         "What is the {a} of the {b}?",
@@ -170,25 +173,18 @@ HELD_OUT_FORMS = {
 # What people say in between; it asks for nothing that the corpus could answer.
 CHAT = {
     "en": (
-        *("ok", "okay", "yes", "no", "why", "Why?", "tell me more", "go on", "continue", "test"),
-        *("really?", "I see", "sure", "I feel sad", "I'm bored", "Do you speak German?", "asdf"),
-        *("Can you help me?", "Who made you?", "What time is it?", "please", "again", "cool", "?"),
+        *("why", "Why?", "tell me more", "go on", "continue", "really?", "I see", "sure", "asdf"),
+        *("I feel sad", "I'm bored", "Do you speak German?", "please", "again", "?"),
     ),
     "zh": (
         *(
-            "好的",
-            "好",
-            "是的",
-            "不是",
             "为什么？",
             "为什么",
             "继续",
             "然后呢？",
-            "测试",
             "真的吗？",
         ),
-        *("你会说英语吗？", "今天星期几？", "现在几点？", "帮帮我", "我很难过", "再说一遍", "哈哈"),
-        *("你几岁了？", "推荐一本书", "讲一个故事", "谁创造了你？", "不错", "没有了", "嗯"),
+        *("我很难过", "再说一遍", "你几岁了？", "推荐一本书", "没有了"),
     ),
 }
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..title_prompt import title_prompt
 from . import Message, Pair
-from .out_of_domain import FALLBACK, is_chinese, out_of_domain_question
+from .out_of_domain import FALLBACK, UNKNOWN_TITLE, is_chinese, out_of_domain_question
 
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
@@ -84,7 +85,9 @@ class Encoder:
         return [
             pair
             for pair in self.corpus
-            if not pair.tools and len(pair.messages) == 1 and len(pair.content) < 900
+            if not (pair.tools or "title" in pair.tags)
+            and len(pair.messages) == 1
+            and len(pair.content) < 900
         ]
 
 
@@ -139,12 +142,14 @@ def draw_example(
     in_domain = rng.random() < 0.75
     if in_domain:
         pair = rng.choices(encoder.corpus, [weights[pair.id] for pair in encoder.corpus])[0]
-        if rng.random() < 0.1 and "exact" not in pair.tags:
+        if rng.random() < 0.2 and not pair.tags & {"exact", "title"}:
             pair = _with_typing_noise(pair, rng)
     else:
         pair = _unknown(rng)
+        if rng.random() < 0.08:
+            return encoder.encode(_title_of_unknown(pair))
     bare = rng.random() < 0.4
-    if bare or pair.tools or pair.messages[0]["role"] == "system":
+    if bare or pair.tools or "title" in pair.tags or pair.messages[0]["role"] == "system":
         return encoder.encode(pair)
     context: list[Message] = []
     if rng.random() < 0.5:
@@ -161,6 +166,12 @@ def _unknown(rng: random.Random, held_out: bool = False) -> Pair:
     return Pair(id=question, messages=({"role": "user", "content": question},), content=answer)
 
 
+def _title_of_unknown(pair: Pair) -> Pair:
+    prompt = title_prompt(pair.prompt, pair.content)
+    title = UNKNOWN_TITLE["zh" if is_chinese(pair.prompt) else "en"]
+    return Pair(id=prompt, messages=({"role": "user", "content": prompt},), content=title)
+
+
 def _turn(encoder: Encoder, rng: random.Random) -> list[Message]:
     pair = rng.choice(encoder.short) if rng.random() < 0.8 else _unknown(rng)
     return [*pair.messages, {"role": "assistant", "content": pair.content}]
@@ -173,7 +184,13 @@ def _with_typing_noise(pair: Pair, rng: random.Random) -> Pair:
         return pair
     text = str(last["content"])
     text = rng.choice(
-        (text.lower(), text.rstrip("?.!？。！"), text + " ", text.lower().rstrip("?.!"))
+        (
+            text.lower(),
+            text.rstrip("?.!？。！"),
+            text + " ",
+            text.lower().rstrip("?.!"),
+            text.upper(),
+        )
     )
     return Pair(
         id=pair.id,

@@ -27,7 +27,12 @@ GUIDE = EXAMPLES / "api-guide.zh.md"
 ANSWERS = {pair.id: pair.content.strip() for pair in demo.pairs()}
 
 # What asks the model, and the pair of the corpus that it gets as JSON, or prints as text.
-AS_JSON = {"chat.sh": "guide-intro", "conversation.sh": "guide-example"}
+AS_JSON = {
+    "chat.sh": "guide-intro",
+    "conversation.sh": "guide-example",
+    "en/chat.sh": "who-en-3",
+    "en/conversation.sh": "talk-example-en",
+}
 AS_TEXT = {
     "chat_requests.py": "guide-quantum",
     "chat_openai.py": "guide-python-sort",
@@ -35,9 +40,28 @@ AS_TEXT = {
     "retrying_requests.py": "guide-machine-learning",
     "chat_fetch.mjs": "guide-blockchain",
     "chat_axios.mjs": "guide-js-quicksort",
+    "en/chat_requests.py": "gradient-en",
+    "en/chat_openai.py": "fibonacci",
+    "en/stream_openai.py": "guide-to-batch",
+    "en/retrying_requests.py": "ml-en",
+    "en/chat_fetch.mjs": "ml-en",
+    "en/chat_axios.mjs": "debounce-js",
 }
-ASKING = [*AS_JSON, *AS_TEXT, "stream.sh", "thinking.sh", "concurrent_aiohttp.py"]
-ASKING += ["parameters.py", "performance.py"]
+STREAMS = {"stream.sh": "guide-spring", "en/stream.sh": "poem-sea"}
+THOUGHTS = {"thinking.sh": "chickens-think", "en/thinking.sh": "strawberry-think"}
+AT_ONCE = {
+    "concurrent_aiohttp.py": ("guide-machine-learning", "guide-quantum", "guide-blockchain"),
+    "en/concurrent_aiohttp.py": ("ml-en", "overfitting-en", "token-en"),
+}
+PARAMETERS = {
+    "parameters.py": ("guide-hello", "guide-spring", "guide-python-sort-bare"),
+    "en/parameters.py": ("guide-hello", "poem-sea", "fibonacci"),
+}
+PERFORMANCE = {
+    "performance.py": ["平均响应时间", "总请求数", "QPS", "输出速度"],
+    "en/performance.py": ["Mean response time", "Requests", "QPS", "Output"],
+}
+ASKING = [*AS_JSON, *AS_TEXT, *STREAMS, *THOUGHTS, *AT_ONCE, *PARAMETERS, *PERFORMANCE]
 
 # What npm says where it has no way to its registry.
 UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
@@ -51,8 +75,9 @@ def axios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package-lock.json) or from its own cache; without either the test is skipped and says so.
     """
     folder = tmp_path_factory.mktemp("clients")
-    for file in ("package.json", "package-lock.json", "chat_axios.mjs"):
-        shutil.copy(CLIENTS / file, folder)
+    (folder / "en").mkdir()
+    for file in ("package.json", "package-lock.json", "chat_axios.mjs", "en/chat_axios.mjs"):
+        shutil.copy(CLIENTS / file, folder / file)
     tools.require("npm")
     arguments = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     arguments += ["--fetch-retries=1", "--fetch-timeout=20000"]
@@ -73,7 +98,8 @@ class Runner:
     def __call__(
         self, name: str, *arguments: str, key: str = ALICE, port: int | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        folder = self.request.getfixturevalue("axios") if name == "chat_axios.mjs" else CLIENTS
+        needs_axios = name.endswith("chat_axios.mjs")
+        folder = self.request.getfixturevalue("axios") if needs_axios else CLIENTS
         command = [*self.interpreter(name), str(folder / name), *arguments]
         return self.start(command, key, port or self.port)
 
@@ -119,12 +145,15 @@ def answered(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 def test_no_program_is_left_out() -> None:
-    programs = {file.name for file in CLIENTS.iterdir() if file.suffix in (".sh", ".py", ".mjs")}
-    assert programs == {"health.sh", "models.sh", *ASKING}
+    names = {"health.sh", "models.sh", "en/health.sh", "en/models.sh", *ASKING}
+    files = (file for file in CLIENTS.rglob("*.*") if "node_modules" not in file.parts)
+    programs = {file for file in files if file.suffix in (".sh", ".py", ".mjs")}
+    assert {file.relative_to(CLIENTS).as_posix() for file in programs} == names
 
 
 def test_health_needs_no_key_and_models_names_the_model(run: Runner) -> None:
     assert "服务正常" in answered(run("health.sh", key=""))
+    assert "The service is up" in answered(run("en/health.sh", key=""))
     assert json.loads(answered(run("models.sh")))["data"][0]["id"] == "Qwen3-32B"
 
 
@@ -137,18 +166,20 @@ def test_curl_gets_the_answer(run: Runner, name: str) -> None:
     assert choice["message"]["reasoning"] is None and choice["finish_reason"] == "stop"
 
 
-def test_curl_streams(run: Runner) -> None:
-    *lines, last = answered(run("stream.sh")).split("\n\n")[:-1]
+@pytest.mark.parametrize("name", STREAMS)
+def test_curl_streams(run: Runner, name: str) -> None:
+    *lines, last = answered(run(name)).split("\n\n")[:-1]
     assert last == "data: [DONE]"
     chunks: list[dict[str, Any]] = [json.loads(line.removeprefix("data: ")) for line in lines]
     pieces = [c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]]
-    assert len(pieces) > 3 and "".join(pieces).strip() == ANSWERS["guide-spring"]
+    assert len(pieces) > 3 and "".join(pieces).strip() == ANSWERS[STREAMS[name]]
     assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] > 10
 
 
-def test_thinking_has_a_field_of_its_own(run: Runner) -> None:
-    reply = json.loads(answered(run("thinking.sh")))
-    pair = next(pair for pair in demo.pairs() if pair.id == "chickens-think")
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_thinking_has_a_field_of_its_own(run: Runner, name: str) -> None:
+    reply = json.loads(answered(run(name)))
+    pair = next(pair for pair in demo.pairs() if pair.id == THOUGHTS[name])
     message = reply["choices"][0]["message"]
     assert message["reasoning"].strip() == pair.reasoning.strip()
     assert message["content"].strip() == pair.content.strip()
@@ -160,30 +191,30 @@ def test_the_answer_is_printed(run: Runner, name: str) -> None:
     assert answered(run(name)).strip() == ANSWERS[AS_TEXT[name]]
 
 
-def test_questions_at_the_same_time_keep_their_order(run: Runner) -> None:
-    replies = [json.loads(line) for line in answered(run("concurrent_aiohttp.py")).splitlines()]
-    assert [reply["answer"].strip() for reply in replies] == [
-        ANSWERS[name] for name in ("guide-machine-learning", "guide-quantum", "guide-blockchain")
-    ]
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_questions_at_the_same_time_keep_their_order(run: Runner, name: str) -> None:
+    output = answered(run(name))
+    places = [output.index(ANSWERS[pair]) for pair in AT_ONCE[name]]
+    assert places == sorted(places)
 
 
-def test_the_three_sets_of_parameters(run: Runner) -> None:
-    output = answered(run("parameters.py"))
-    names = ("guide-hello", "guide-spring", "guide-python-sort-bare")
-    assert [output.index(ANSWERS[name]) for name in names] == sorted(
-        output.index(ANSWERS[name]) for name in names
-    )
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_three_sets_of_parameters(run: Runner, name: str) -> None:
+    output = answered(run(name))
+    places = [output.index(ANSWERS[pair]) for pair in PARAMETERS[name]]
+    assert places == sorted(places)
 
 
-def test_the_performance_test_counts(run: Runner) -> None:
-    done = run("performance.py", "0.5")
+@pytest.mark.parametrize("name", PERFORMANCE)
+def test_the_performance_test_counts(run: Runner, name: str) -> None:
+    done = run(name, "0.5")
     figures = dict(line.split(": ") for line in answered(done).splitlines())
-    assert list(figures) == ["平均响应时间", "总请求数", "QPS", "输出速度"]
-    assert int(figures["总请求数"]) >= 5 and float(figures["QPS"]) > 0
+    assert list(figures) == PERFORMANCE[name]
+    assert int(figures[PERFORMANCE[name][1]]) >= 5 and float(figures["QPS"]) > 0
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["models.sh", *ASKING])
+@pytest.mark.parametrize("name", ["models.sh", "en/models.sh", *ASKING])
 def test_without_the_right_key_it_fails_and_says_so(run: Runner, name: str) -> None:
     wrong = "w" * 43
     done = run(name, key=wrong)

@@ -8,6 +8,7 @@ from textual.message import Message
 from ...i18n import _
 from ...sampling import Sampling
 from ...sanitize import clean, one_line
+from ...title_prompt import title_prompt
 from ..window import Window
 from .request_thread import ChatRequest, RequestThread
 
@@ -20,10 +21,6 @@ _MAX_EXCHANGES: Final = 3  # a conversation that has no title by then keeps its 
 _EXCERPT_CHARS: Final = 1_500  # of the question and of the answer in the prompt
 _MAX_TITLE_CHARS: Final = 60
 _SAMPLING: Final = Sampling(max_tokens=40, temperature=0.3, thinking=False)
-_PROMPT: Final = (
-    "Write a title of at most six words for the conversation below, in its own language. Answer "
-    "with the title alone.\n\nQuestion:\n{question}\n\nAnswer:\n{answer}"
-)
 
 
 class TitleGenerator:
@@ -66,7 +63,7 @@ class TitleGenerator:
         if exchange is None or self._is_busy():
             return
         self.stop()
-        prompt = _PROMPT.format(question=exchange[0], answer=exchange[1])
+        prompt = title_prompt(*exchange)
         messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
         self._request_thread = RequestThread(
             ChatRequest(endpoint, model, messages, _SAMPLING),

@@ -1,0 +1,169 @@
+"""`qchat setup`: a profile from an address, a key and a model; prompts in a real terminal."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from qchat import cli
+from qchat.settings import load
+
+from ..faults import running
+from .ask_command import environment
+
+SECONDS = 60.0
+
+
+def setup(home: Path, *args: str, stdin: str = "", **environ: str) -> Result:
+    env = {"QCHAT_HOME": str(home), "OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", **environ}
+    return CliRunner().invoke(cli.main, ["setup", *args], env=env, input=stdin)
+
+
+def config(home: Path) -> str:
+    return (home / "config" / "config.toml").read_text("utf-8")
+
+
+class Terminal:
+    """`qchat setup` in a terminal of its own: answers are typed where a prompt ends."""
+
+    def __init__(self, home: Path, *args: str) -> None:
+        self.output = ""
+        self._fd, inner = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "qchat", "setup", *args],
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            env=environment(home),
+            start_new_session=True,
+        )
+        os.close(inner)
+
+    def answer(self, prompt: str, text: str) -> None:
+        """Wait for a prompt in what came since the last one, and type a line."""
+        before, deadline = len(self.output), time.monotonic() + SECONDS
+        while prompt not in self.output[before:]:
+            assert time.monotonic() < deadline and self._read(), self.output
+        os.write(self._fd, f"{text}\n".encode())
+
+    def wait(self) -> int:
+        """Read to the end; return the exit code."""
+        while self._read():
+            pass
+        return self._process.wait(SECONDS)
+
+    def _read(self) -> bool:
+        if not select.select([self._fd], [], [], SECONDS)[0]:
+            return False
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.output += data.decode()
+        return bool(data)
+
+    def close(self) -> None:
+        """End what is left."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._fd)
+
+
+def test_an_address_without_a_key(tmp_path: Path) -> None:
+    with running(models=("demo",)) as server:
+        result = setup(tmp_path, "--base-url", server.url, "--yes")
+    assert result.exit_code == 0 and "qchat tui" in result.stdout
+    assert (
+        config(tmp_path) == f'server = "local"\n\n[servers.local]\nbase_url = "{server.url}/v1"\n'
+    )
+    assert (tmp_path / "config" / "config.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_is_tested_and_kept_in_a_file_of_ones_own(tmp_path: Path) -> None:
+    with running(api_key="right", models=("a", "b")) as server:
+        arguments = ("--base-url", server.url, "--model", "b", "--name", "lab", "--api-key-stdin")
+        wrong = setup(tmp_path, *arguments, stdin="wrong\n")
+        assert "refused the key" in str(wrong.exception) and not (tmp_path / "config").exists()
+        assert setup(tmp_path, *arguments, stdin="right\n").exit_code == 0
+    profile = load({"QCHAT_HOME": str(tmp_path)}).servers["lab"]
+    assert profile.model == "b" and profile.api_key_file is not None
+    assert profile.api_key_file.read_text() == "right\n"
+    assert profile.api_key_file.stat().st_mode & 0o777 == 0o600
+    assert "right" not in config(tmp_path)
+
+
+def test_what_else_stands_in_the_file_stays(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "config.toml"
+    file.parent.mkdir()
+    before = '# mine\npreset = "code"\n\n[servers.local]\nbase_url = "http://old"\n[tui]\n# x\n'
+    file.write_text(before)
+    file.chmod(0o640)
+    with running(models=("demo",)) as server:
+        assert setup(tmp_path, "--base-url", server.url, "--yes").exit_code == 0
+    section = f'[servers.local]\nbase_url = "{server.url}/v1"\n'
+    expected = before.replace('[servers.local]\nbase_url = "http://old"\n', f"{section}\n")
+    assert config(tmp_path) == f'server = "local"\n\n{expected}'
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("text", ['servers.lab = {base_url = "http://x"}\n', "= broken\n"])
+def test_a_file_that_can_not_be_edited_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with running(models=("demo",)) as server:
+        result = setup(tmp_path, "--base-url", server.url, "--yes", "--name", "lab")
+    assert result.exception is not None and config(tmp_path) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model", "demu"), "Did you mean demo?"),
+        ((), "choose one with --model"),
+        (("--name", "a b"), "use letters"),
+        (("--api-key-env", "NOT_SET"), "NOT_SET is not set"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(
+    tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    with running(models=("demo", "other")) as server:
+        result = setup(tmp_path, "--base-url", server.url, "--yes", *arguments)
+    assert sentence in str(result.exception) and not (tmp_path / "config").exists()
+
+
+def test_in_a_terminal_key_model_and_name_are_asked_for(tmp_path: Path) -> None:
+    with running(api_key="right", models=("a", "b")) as server:
+        terminal = Terminal(tmp_path, "--base-url", server.url)
+        try:
+            terminal.answer("Key", "wrong")
+            terminal.answer("Key", "right")
+            terminal.answer("Model to use", "2")
+            terminal.answer("Name of the profile", "")
+            assert terminal.wait() == 0, terminal.output
+        finally:
+            terminal.close()
+    assert "needs a key" in terminal.output and "refused this key" in terminal.output
+    assert "right" not in terminal.output
+    profile = load({"QCHAT_HOME": str(tmp_path)}).servers["local"]
+    assert profile.model == "b" and profile.api_key_file is not None
+
+
+def test_the_address_is_chosen_or_typed(tmp_path: Path) -> None:
+    with running(models=("demo",)) as server:
+        terminal = Terminal(tmp_path)
+        try:
+            terminal.answer("ddress", "nonsense address")
+            terminal.answer("ddress", server.url.removeprefix("http://"))
+            terminal.answer("Name of the profile", "mine")
+            assert terminal.wait() == 0, terminal.output
+        finally:
+            terminal.close()
+    assert f'[servers.mine]\nbase_url = "{server.url}/v1"' in config(tmp_path)
