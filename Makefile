@@ -42,7 +42,10 @@ setup: ## quick when there is nothing to do
 
 demo: setup
 	@code=0; $(BIN)/qchat batch $(QUESTIONS) --model demo --restart || code=$$?; \
-	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; fi; \
+	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; \
+	printf '%s\n' "" "Next:" "  . $(BIN)/activate             # puts qchat on the PATH" \
+		"  qchat serve demo --detach     # the same model as a server" \
+		"  qchat tui                     # a chat with it"; fi; \
 	exit $$code
 
 # ARGS comes last: another -m in it replaces the one here.
@@ -98,6 +101,6 @@ dist: ## the tools stand in a venv of their own: the project does not need them
 	@build/dist-venv/bin/twine check --strict dist/*
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f examples/questions.results.* examples/questions.*.results.*
-	find qchat batch serve tests examples requirements -name __pycache__ -type d -prune -exec rm -rf {} +
+	find qchat batch serve tests examples requirements docs -name __pycache__ -type d -prune -exec rm -rf {} +
