@@ -44,7 +44,7 @@ def _walk(path: CommandPath) -> Iterator[CommandPath]:
 
 def pages() -> dict[str, str]:
     """Return the pages: `index`, and one named like each command, with its subcommands."""
-    index = [f"# {_('Commands')}", "", "| | |", "|---|---|"]
+    index = [f"# {_('Commands')}", "", f"| {_('Commands')} | |", "|---|---|"]
     texts: dict[str, str] = {}
     for path in commands():
         words = path.name.split()[1:]
@@ -63,9 +63,8 @@ def _body(path: CommandPath) -> str:
     parts = [_fence(" ".join([path.name, *path.command.collect_usage_pieces(path.context)]))]
     parts += _prose(path.command.help)
     for heading, rows in _option_groups(path).items():
-        parts.append(f"**{heading}**")
         lines = [f"| `{names}` | {_cell(text)} |" for names, text in rows]
-        parts.append("\n".join(["| | |", "|---|---|", *lines]))
+        parts.append("\n".join([f"| {heading} | |", "|---|---|", *lines]))
     parts += _prose(path.command.epilog)
     return "\n\n".join(parts) + "\n"
 
