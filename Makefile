@@ -43,7 +43,7 @@ setup: ## quick when there is nothing to do
 demo: setup
 	@code=0; $(BIN)/qchat batch $(QUESTIONS) --model demo --restart || code=$$?; \
 	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; \
-	printf '%s\n' "" "Next:" "  . $(BIN)/activate             # puts qchat on the PATH" \
+	printf '%s\n' "" "Next:" "  . $(BIN)/activate          # puts qchat on the PATH" \
 		"  qchat serve demo --detach     # the same model as a server" \
 		"  qchat tui                     # a chat with it"; fi; \
 	exit $$code
