@@ -61,3 +61,11 @@ def test_both_languages_have_the_same_sections_and_options(page: Path) -> None:
     assert _HEADING.findall(english) == _HEADING.findall(chinese)
     assert set(_OPTION.findall(english)) == set(_OPTION.findall(chinese))
     assert len(command_lines(english)) == len(command_lines(chinese))
+
+
+def test_what_make_demo_ends_with_can_be_typed() -> None:
+    recipe = (ROOT / "Makefile").read_text("utf-8").partition("\ndemo:")[2].partition("\n\n")[0]
+    lines = re.findall(r'"  (\S[^"]*)"', recipe.partition('"Next:"')[2])
+    assert len(lines) == 3 and lines[0].startswith(". $(BIN)/activate")
+    for line in lines[1:]:
+        check_command_line(line.removeprefix("qchat"))
