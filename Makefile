@@ -11,7 +11,7 @@ QUESTIONS := examples/questions.jsonl
 ANSWERS := examples/questions.results.jsonl
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-vllm soak lint format messages bench lock dist clean
+.PHONY: help setup demo test test-all test-vllm soak lint format messages bench lock docs dist clean
 
 help: ## show this list
 	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
@@ -27,6 +27,7 @@ help: ## show this list
 	@echo "make messages  bring the Chinese catalogue up to date, and list what is to be translated"
 	@echo "make bench     measure throughput"
 	@echo "make lock      resolve the pinned lists in requirements/ anew"
+	@echo "make docs      build the documentation site in build/site, and check its links"
 	@echo "make dist      build sdist and wheel in dist/, and check their metadata"
 	@echo "make clean     remove .venv, caches and the demo's answers"
 	@echo
@@ -42,7 +43,10 @@ setup: ## quick when there is nothing to do
 
 demo: setup
 	@code=0; $(BIN)/qchat batch $(QUESTIONS) --model demo --restart || code=$$?; \
-	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; fi; \
+	if [ $$code -le 1 ]; then $(BIN)/python examples/show_answers.py $(ANSWERS) || exit; \
+	printf '%s\n' "" "Next:" "  . $(BIN)/activate          # puts qchat on the PATH" \
+		"  qchat serve demo --detach     # the same model as a server" \
+		"  qchat tui                     # a chat with it"; fi; \
 	exit $$code
 
 # ARGS comes last: another -m in it replaces the one here.
@@ -83,6 +87,13 @@ bench: setup
 lock:
 	@python=$$(requirements/find-python "$(PYTHON)") && exec "$$python" requirements/lock.py
 
+docs: ## in a venv of its own, as for dist
+	@python=$$(requirements/find-python "$(PYTHON)") && \
+	{ [ -x build/docs-venv/bin/python ] || "$$python" -m venv build/docs-venv; }
+	@build/docs-venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 build/docs-venv/bin/python -m mkdocs build --strict --quiet
+	@echo "built: build/site/index.html"
+
 dist: ## the tools stand in a venv of their own: the project does not need them
 	@rm -rf dist build/dist-venv
 	@python=$$(requirements/find-python "$(PYTHON)") && "$$python" -m venv build/dist-venv
@@ -91,6 +102,6 @@ dist: ## the tools stand in a venv of their own: the project does not need them
 	@build/dist-venv/bin/twine check --strict dist/*
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f examples/questions.results.* examples/questions.*.results.*
-	find qchat batch serve tests examples requirements -name __pycache__ -type d -prune -exec rm -rf {} +
+	find qchat batch serve tests examples requirements docs -name __pycache__ -type d -prune -exec rm -rf {} +

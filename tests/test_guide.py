@@ -2,18 +2,16 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
 
-from qchat import cli
 from tests import tools
 
+from .command_lines import check_command_line, command_lines
 from .faults import Running, running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,20 +101,10 @@ def test_every_one_liner_gets_its_answer(guide: Guide) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_is_one_that_qchat_takes(page: str) -> None:
-    lines = re.findall(r"\$ (?:.*\| )?qchat( .*)", (ROOT / page).read_text("utf-8"))
+    lines = command_lines((ROOT / page).read_text("utf-8"))
     assert len(lines) > 10
     for line in lines:
-        name, *arguments = shlex.split(line, comments=True)
-        # A command keeps the help option that its first context gives it: the one of the group.
-        context = click.Context(cli.main, info_name="qchat", **cli.main.context_settings)
-        command = cli.main.get_command(context, name)
-        assert command is not None, line
-        context = click.Context(command, context)
-        while isinstance(command, click.Group) and arguments:
-            command = command.get_command(context, arguments.pop(0))
-            assert command is not None, line
-            context = click.Context(command, context)
-        command.make_parser(context).parse_args(list(arguments))  # raises NoSuchOption
+        check_command_line(line)
 
 
 @pytest.mark.parametrize("page", PAGES)
