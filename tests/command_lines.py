@@ -4,6 +4,7 @@ import re
 import shlex
 
 import click
+from qchat.batch.options.optional_value import BatchCommand
 
 from qchat import cli
 
@@ -27,6 +28,8 @@ def check_command_line(line: str) -> None:
         command = command.get_command(context, arguments.pop(0))
         assert command is not None, line
         context = click.Context(command, context)
+    if isinstance(command, BatchCommand):
+        arguments = command.with_values(arguments)
     parser = command.make_parser(context)
     values, _rest, order = parser.parse_args(list(arguments))  # raises NoSuchOption
     for parameter in order:

@@ -24,9 +24,10 @@ class BatchCommand(GroupedCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give options without a value the one that they mean."""
-        return super().parse_args(ctx, self._with_values(args))
+        return super().parse_args(ctx, self.with_values(args))
 
-    def _with_values(self, args: Sequence[str]) -> list[str]:
+    def with_values(self, args: Sequence[str]) -> list[str]:
+        """Return the arguments, with values for options that have none."""
         bare = {
             name: param.bare
             for param in self.params
