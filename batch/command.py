@@ -38,7 +38,7 @@ Examples:
   qchat batch in.jsonl --base-url http://gpu1:8000 --base-url http://gpu2:8000
   qchat batch 'parts/*.jsonl' -o answers.jsonl --preset qwen3-nonthinking
   qchat batch in.csv --template 'Good? {text}' --choice yes,no -o out.csv
-  qchat batch reviews.csv --ask questions.yaml --gold labelled.csv --model demo
+  qchat batch in.csv --ask questions.yaml --gold labels.csv --model demo
   qchat batch in.parquet --template 'Good or bad? {text}' --check
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
