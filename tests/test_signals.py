@@ -33,7 +33,7 @@ from tests import faults
 SUPERVISOR = """
 import sys
 import threading
-from qchat.engine.machine import Machine
+from qchat.engine.machine.hardware import Machine
 from qchat.serve.planning.options import ServeOptions
 from qchat.serve.planning.plan import ServePlan, make_plan
 from qchat.serve.registry.records import ServerRegistry

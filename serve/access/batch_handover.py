@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from typing import TYPE_CHECKING, Any
 
 from .batch_routes import UPLOAD, is_batch_route
-from .body_receiver import declared_length, replay
+from .body_receiver import declared_length, drain, replay
 from .body_receiver import read as read_whole
 from .delegation import Delegation
 from .denials import BATCHES_UNAVAILABLE, Denial, too_large
@@ -78,6 +78,8 @@ class BatchHandover:
         max_bytes = self._max_upload if caller.route == UPLOAD else _MAX_BODY_BYTES
         length = declared_length(scope["method"], caller.head)
         if length is not None and length > max_bytes:
+            # A client that sends on while the connection closes would not see the answer.
+            await drain(receive, length)
             await self._deny(too_large(max_bytes), scope, send)
             return
         headers = [header for header in caller.head.headers if header[0].lower() in _TO_SERVICE]

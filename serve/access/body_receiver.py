@@ -1,5 +1,7 @@
 """A request's body, read whole within a bound. How long it may take is `http_protocol`'s."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -10,6 +12,8 @@ from .head import Head
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
+_DRAINED_BYTES = 8 << 20
+_DRAIN_SECONDS = 2.0
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -28,6 +32,17 @@ async def read(receive: Receive, max_bytes: int) -> bytes | Denial | None:
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
     return too_large(max_bytes) if size > max_bytes else None
+
+
+async def drain(receive: Receive, length: int) -> None:
+    """Read a body that is refused, for a moment: one of `length` bytes, if that is not much."""
+    if length > _DRAINED_BYTES:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while (message := await receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    return
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -8,8 +8,10 @@ import pytest
 BATCH = Path(__file__).parents[2] / "batch"
 
 ALLOWED = {
-    "inputs": {"background", "request", "form", "extraction"},
-    "journal": {"background", "request", "inputs", "quality", "extraction"},
+    "inputs": {"background", "request", "form", "extraction", "quality", "questions"},
+    "journal": {
+        *("background", "request", "inputs", "quality", "extraction", "questions", "histogram"),
+    },
     "engines": {"request", "response", "inputs", "run_stats"},
 }
 """What the modules of a folder may import of the rest of batch."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from qchat.batch.inputs.rows import check_messages
+from qchat.batch.inputs.messages import check_messages
 
 from qchat import cli
 from qchat.store import MessageState, StoreError, StoreProblem, open_store

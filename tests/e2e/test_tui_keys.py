@@ -28,7 +28,7 @@ def test_ctrl_z_gives_the_shell_and_fg_the_whole_screen(
     terminal: Terminal, server: Running
 ) -> None:
     terminal.shell("--base-url", server.base_url)
-    terminal.wait_for("shows the keys")
+    terminal.wait_for("sk anything; / for commands")
     terminal.keys("hello", "Enter")
     terminal.wait_for("echo: hello")
     terminal.keys("a draft")
@@ -48,7 +48,7 @@ def test_ctrl_z_gives_the_shell_and_fg_the_whole_screen(
 
 def test_a_key_draws_over_what_another_program_wrote(terminal: Terminal, server: Running) -> None:
     terminal.shell("--base-url", server.base_url)
-    terminal.wait_for("shows the keys")
+    terminal.wait_for("sk anything; / for commands")
     tty = terminal.tmux("display-message", "-p", "#{pane_tty}").strip()
     Path(tty).write_text("\x1b[5;1HNOISE FROM ELSEWHERE\r\n\x1b[12;1HMORE OF IT")
     terminal.wait_for("MORE OF IT")
@@ -59,7 +59,7 @@ def test_a_key_draws_over_what_another_program_wrote(terminal: Terminal, server:
 def test_the_menu_and_what_follows_it(terminal: Terminal, server: Running) -> None:
     terminal.qchat("ask", "--save", "--base-url", server.base_url, "kept")
     terminal.shell("--base-url", server.base_url, size=(120, 30))
-    terminal.wait_for("shows the keys")
+    terminal.wait_for("sk anything; / for commands")
     terminal.wait_for("kept")  # in the list, beside
     terminal.keys("/exp")
     assert "/export [FORMAT] [FILE]" in terminal.wait_for("export this conversation")

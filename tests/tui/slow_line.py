@@ -63,7 +63,7 @@ def bytes_until_echo(*, answers: bool) -> list[int]:
         write_config(home, "[tui]\ntitles = false\n")
         with pty_chat(home, "--base-url", server.base_url, size=(34, 110)) as chat:
             line = SlowLine(chat, answers=answers)
-            line.run(b"shows the keys")
+            line.run(b"sk anything; / for commands")
             chat.send(b"go [[answer:rate=1000;length=30000]]\r")
             line.run(b"Ctrl+C stops")
             end = time.monotonic() + 4

@@ -94,7 +94,7 @@ async def test_the_size_is_said_before_it_is_sent(tmp_path: Path) -> None:
 
 def test_a_large_paste_through_a_terminal(tmp_path: Path) -> None:
     with running() as server, pty_chat(tmp_path, "--base-url", server.base_url) as chat:
-        chat.wait_for(b"shows the keys")
+        chat.wait_for(b"sk anything; / for commands")
         text = b"\x1b[200~" + b"a line of words\r" * 320_000 + b"\x1b[201~"
         chat.send_all(text)
         chat.wait_for(b"320,000 lines")

@@ -78,7 +78,7 @@ def test_attention_is_asked_for_only_where_nobody_looks() -> None:
 def test_text_that_arrives_with_enter_is_sent(tmp_path: Path, server: Running) -> None:
     write_config(tmp_path, "[tui]\ntitles = false\n")
     with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
-        chat.wait_for(b"shows the keys")
+        chat.wait_for(b"sk anything; / for commands")
         chat.send(b"first\rsecond")
         chat.wait_for(b"echo: first")
         chat.send(b"\r")
@@ -99,7 +99,7 @@ def test_an_answer_that_ends_while_one_looks_elsewhere(
 ) -> None:
     write_config(tmp_path, f"[tui]\ntitles = false\nnotify = {str(enabled).lower()}\n")
     with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
-        chat.wait_for(b"shows the keys")
+        chat.wait_for(b"sk anything; / for commands")
         chat.send(b"hello\r")
         assert b"\x1b]9;" not in chat.wait_for(b"echo: hello")
         chat.send(b"slow [[answer:rate=20;length=30]]\r")
@@ -157,7 +157,7 @@ def test_emoji_are_as_wide_as_the_terminal_draws_them(
         chat.wait_for(b"\x1b[6n")
         if not late:
             chat.send(answer)
-        chat.wait_for(b"shows the keys")
+        chat.wait_for(b"sk anything; / for commands")
         chat.send("hi [[answer:text=x❤\ufe0fy]]\r".encode())
         chat.wait_for("❤".encode())
         if late:
