@@ -91,7 +91,9 @@ def test_nothing_but_white_space_and_tags_is_lost(text: str) -> None:
     answer = split_text(text)
     both = (answer.reasoning or "") + (answer.content or "")
     plain = re.compile(r"</?think>|[ \t\r\n]")
-    assert plain.sub("", both) == plain.sub("", text)
+    rest = plain.sub("", text)
+    assume(plain.search(rest) is None)  # what stood around a tag may be one itself
+    assert plain.sub("", both) == rest
 
 
 @given(TEXT)

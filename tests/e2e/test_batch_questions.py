@@ -51,7 +51,7 @@ def check_probabilities(rows: list[dict[str, Any]]) -> None:
 def test_the_demo_model_through_a_server(tmp_path: Path, demo_server: Server) -> None:
     """Its belief lies elsewhere, so that all ways of reading the options are used."""
     out = tmp_path / "out.jsonl"
-    args = (*ASK, "-o", str(out), "--base-url", demo_server.url)
+    args = (*ASK, "-o", str(out), "--base-url", demo_server.base_url)
     batch(tmp_path, *args)
     rows = read(out)
     check_probabilities(rows)
