@@ -65,7 +65,7 @@ def bytes_until_echo(*, answers: bool) -> list[int]:
             line = SlowLine(chat, answers=answers)
             line.run(b"sk anything; / for commands")
             chat.send(b"go [[answer:rate=1000;length=30000]]\r")
-            line.run(b"Ctrl+C stops")
+            line.run(b"Ctrl+C")
             end = time.monotonic() + 4
             while time.monotonic() < end:  # the screen is full, and scrolls
                 line._receive(RATE // 50)

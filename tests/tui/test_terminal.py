@@ -10,7 +10,7 @@ from qchat.tui.terminal import brackets_pastes
 
 from ..config_file import write_config
 from ..faults import Running, running
-from .pty_chat import pty_chat
+from .pty_chat import PtyChat, pty_chat
 
 BLUR, FOCUS = b"\x1b[O", b"\x1b[I"
 
@@ -78,19 +78,27 @@ def test_attention_is_asked_for_only_where_nobody_looks() -> None:
 def test_text_that_arrives_with_enter_is_sent(tmp_path: Path, server: Running) -> None:
     write_config(tmp_path, "[tui]\ntitles = false\n")
     with pty_chat(tmp_path, "--base-url", server.base_url) as chat:
-        chat.wait_for(b"sk anything; / for commands")
+        chat.wait_for(b"Try")  # the first screen: the conversation is open
         chat.send(b"first\rsecond")
-        chat.wait_for(b"echo: first")
+        wait_until_asked(chat, server, "first")
         chat.send(b"\r")
-        chat.wait_for(b"echo: second")
+        wait_until_asked(chat, server, "second")
         chat.send(b"\x1b[200~one\rtwo\x1b[201~")
         chat.wait_for(b"two")
         chat.send(b"\r")
-        chat.wait_for(b"echo: one")
+        wait_until_asked(chat, server, "one\ntwo")
         chat.send(b"\x11")
         assert chat.end() == 0
-    asked = [record.body["messages"][-1]["content"] for record in server.log.records if record.body]
-    assert asked[-3:] == ["first", "second", "one\ntwo"]
+    assert questions(server)[-3:] == ["first", "second", "one\ntwo"]
+
+
+def questions(server: Running) -> list[str]:
+    return [record.body["messages"][-1]["content"] for record in server.log.records if record.body]
+
+
+def wait_until_asked(chat: PtyChat, server: Running, question: str) -> None:
+    while question not in questions(server):
+        chat.wait_for(b"\x1b")  # the cursor blinks, if nothing else is drawn
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -103,7 +111,7 @@ def test_an_answer_that_ends_while_one_looks_elsewhere(
         chat.send(b"hello\r")
         assert b"\x1b]9;" not in chat.wait_for(b"echo: hello")
         chat.send(b"slow [[answer:rate=20;length=30]]\r")
-        chat.wait_for(b"Ctrl+C stops")
+        chat.wait_for(b"Ctrl+C")
         chat.send(BLUR)
         output = chat.wait_for(b"tok/s")
         if enabled and b"\x1b]9;" not in output:
@@ -132,7 +140,7 @@ def test_a_home_that_cannot_be_written_is_a_chat_that_is_not_kept(
 ) -> None:
     (tmp_path / "data").write_text("no folder")
     with pty_chat(tmp_path, "--base-url", server.base_url, size=(30, 100)) as chat:
-        chat.wait_for(b"This chat is not kept")
+        chat.wait_for(b"not kept")
         chat.send(b"hello\r")
         chat.wait_for(b"echo: hello")
         chat.send(b"\x11")
