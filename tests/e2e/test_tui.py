@@ -26,7 +26,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
     with running() as server:
         terminal.start("--base-url", server.url)
-        terminal.wait_for("press Enter")
+        terminal.wait_for("Enter send")
         terminal.keys("count [[answer:rate=60;length=4000]]", "Enter")
         terminal.wait_for("w150")
         os.kill(terminal.pid(), signal.SIGKILL)
@@ -43,7 +43,7 @@ def test_what_came_before_a_kill_is_there_again(terminal: Terminal) -> None:
 def test_the_chat_in_chinese(terminal: Terminal) -> None:
     with running() as server:
         terminal.start("--base-url", server.url, QCHAT_LANG="zh", LC_ALL="C.UTF-8")
-        terminal.wait_for("回车：发送")
+        terminal.wait_for("回车 发送")
         terminal.keys("hello", "Enter")
         terminal.wait_for("echo: hello")
         for key, words in (
@@ -105,7 +105,7 @@ def test_search_and_jump(terminal: Terminal) -> None:
         terminal.start("--base-url", server.url, "About 知识图谱 [[answer:length=2000]]")
         terminal.wait_for("tok/s")
         terminal.keys("C-n")
-        terminal.wait_for("press Enter")
+        terminal.wait_for("Enter send")
         terminal.keys("Something else", "Enter")
         terminal.wait_for("echo: Something else")
         terminal.keys("C-f")
