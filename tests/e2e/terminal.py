@@ -75,6 +75,13 @@ class Terminal:
     def pid(self) -> int:
         return int(self.tmux("display-message", "-p", "#{pane_pid}"))
 
+    def wait_until_gone(self, words: str, seconds: float = 60.0) -> None:
+        """Wait until words are on the screen no more."""
+        end = time.monotonic() + seconds
+        while words in (screen := self.screen()):
+            assert time.monotonic() < end, screen
+            time.sleep(0.1)
+
     def wait_for(self, words: str, seconds: float = 60.0) -> str:
         end = time.monotonic() + seconds
         while words not in (screen := self.screen()):
