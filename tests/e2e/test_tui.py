@@ -69,7 +69,7 @@ def test_an_editor_that_fails_gives_the_terminal_back(
     monkeypatch.setenv("EDITOR", "false")
     monkeypatch.delenv("VISUAL", raising=False)
     terminal.start("--base-url", "http://127.0.0.1:9")
-    terminal.wait_for("F5 starts a server")
+    terminal.wait_for("F5 selects a server")
     terminal.keys("a draft", "M-e")
     terminal.wait_for("failed with exit code 1")
     terminal.keys(" goes on")
@@ -82,7 +82,7 @@ def test_an_editor_that_fails_gives_the_terminal_back(
 def test_without_a_server_one_is_started_and_it_answers(terminal: Terminal) -> None:
     try:
         terminal.start("--base-url", "http://127.0.0.1:9")
-        terminal.wait_for("F5 starts a server")
+        terminal.wait_for("F5 selects a server")
         terminal.keys("What is vLLM?", "Enter")
         terminal.wait_for("can't be reached")
         terminal.keys("F5")
