@@ -180,7 +180,7 @@ def ignores_interrupts(pid: int) -> bool:
     return bool(int(fields["SigIgn"], 16) & 1 << signal.SIGINT - 1)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="sees in Linux's /proc that SIGINT is ignored")
 def test_a_second_ctrl_c_leaves_the_results_whole(home: Path) -> None:
     file = home / "a.json"
     os.mkfifo(file)  # writing it blocks until the test reads
