@@ -95,7 +95,9 @@ def prompt_of(body: JsonObject) -> Any:
     messages = body.get("messages")
     if isinstance(messages, list):
         messages = [_without_files(message) for message in messages]
-        return messages[0].get("content") if len(messages) == 1 else messages
+        # In a line that was no request, a message may be anything.
+        is_single = len(messages) == 1 and isinstance(messages[0], dict)
+        return messages[0].get("content") if is_single else messages
     return body.get("prompt", body.get("input"))
 
 
