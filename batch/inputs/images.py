@@ -98,7 +98,11 @@ class ImageColumn:
         if not isinstance(name, str):
             text = _("the column '{name}' must hold paths or URLs of images")
             raise BadLineError(text.format(name=self.name))
-        scheme = urlsplit(name).scheme.lower() if "://" in name or name[:5] == "data:" else ""
+        try:
+            is_url = "://" in name or name[:5] == "data:"
+            scheme = urlsplit(name).scheme.lower() if is_url else ""
+        except ValueError:  # "http://[": no address at all
+            raise BadLineError(_("the image {name!r} is no URL").format(name=name)) from None
         if scheme in ("http", "https") or name.startswith("data:image/"):
             return name
         if scheme:
