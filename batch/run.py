@@ -237,9 +237,10 @@ class _Run:
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
-            if self._job.evaluation.verify is not None and selection.make_engine is not None:
-                with self._display.phase(_("Starting vLLM ...")):
-                    await selection.engine.start()
+            count = self._job.evaluation.verify
+            if count is not None and sink.answered and selection.needs_start:
+                with self._display.phase(selection.start_message or _("Starting vLLM ...")):
+                    await selection.engine.start(2 * min(count, sink.answered))
             if finisher is not None:
                 lines = await finisher.evaluate(scan, stats, selection.engine, make_plan)
                 await finisher.write_table()

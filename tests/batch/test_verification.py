@@ -8,6 +8,8 @@ import pytest
 from qchat.batch.request import Outcome, Request
 from qchat.batch.verification import Answers, VerificationResult, parting
 
+from qchat.errors import Code, Failure
+
 from .commands import batch, read, write
 from .echo import Echo, echoing
 
@@ -71,6 +73,37 @@ def test_a_sample_is_the_same_again_and_needs_no_new_run(
     summary = next(event for event in events if event["event"] == "summary")
     same = summary["verification"]["same"]
     assert same == {"alone_as_run": 1.0, "company_as_run": 1.0, "alone_as_company": 1.0}
+
+
+class Sleeping(Sociable):
+    """Answers once it is started, as a cluster does."""
+
+    started = 0
+
+    async def start(self, rows: int = 0) -> None:
+        self.started += 1
+
+    async def answer(self, request: Request) -> Outcome:
+        if not self.started:
+            return Outcome(failure=Failure(Code.UNREACHABLE, "None of the replicas is up."))
+        return await super().answer(request)
+
+    async def alive(self) -> bool:
+        return self.started > 0
+
+
+def test_an_engine_is_started_to_verify_a_run_that_was_finished(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with echoing(Sociable()):
+        assert batch(*ARGS) == 0
+    engine = Sleeping()
+    with echoing(engine, start_message="Starting the replicas ..."):
+        assert batch(*ARGS) == 0
+        assert engine.started == 0
+        assert batch(*ARGS, "--verify", "3", "--wait", "1") == 0
+    assert engine.started == 1
+    assert "Verified 3 rows: 100%" in capfd.readouterr().err
 
 
 def test_random_sampling_and_dedup(capfd: pytest.CaptureFixture[str]) -> None:
