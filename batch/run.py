@@ -149,7 +149,7 @@ class _Run:
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
-        files = None if isinstance(self._output, StdoutSink) else self._output.results
+        files = None if isinstance(self._output, StdoutSink) else self._output
         self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
