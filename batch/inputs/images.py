@@ -159,3 +159,21 @@ def image_type(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+
+
+def without_image_data(message: Any) -> Any:
+    """Return a message whose images, where they stand in it as a whole, are their types alone."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_without_data(part) for part in content]}
+
+
+def _without_data(part: Any) -> Any:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    if not isinstance(image, dict):
+        return part
+    url = image.get("url")
+    if not isinstance(url, str) or not url.startswith("data:"):
+        return part
+    return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}
