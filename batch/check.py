@@ -39,9 +39,11 @@ CHUNK = 512
 @dataclass(slots=True)
 class CheckReport:
     """What was read. `tokens` are those of all prompts, `too_long` the rows that do not fit into
-    `context` tokens with their `max_tokens`; both stay empty without a tokenizer."""
+    `context` tokens with their `max_tokens`; both stay empty without a tokenizer. Each row is asked
+    `samples` times; all other counts are of rows."""
 
     rows: int = 0
+    samples: int = 1
     kinds: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[str] = field(default_factory=Counter)
     parameters: Counter[str] = field(default_factory=Counter)
@@ -69,7 +71,7 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     """
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     model = job.engine.model or settings.model
-    report = CheckReport()
+    report = CheckReport(samples=job.defaults.samples)
     counter = _counter(model, report)
     if counter is not None:
         arguments = dict(job.engine.engine_args)
@@ -101,7 +103,8 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     report.assistant_last, report.skipped = defaults.shapes.assistant_last, defaults.shapes.skipped
     report.rate = last_rate(settings.paths.state, model)
     if report.rate is not None:
-        report.seconds = (report.rows - report.bad) / report.rate["rows_per_second"]
+        answers = report.samples * (report.rows - report.bad)
+        report.seconds = answers / report.rate["rows_per_second"]
     if job.json:
         click.echo(orjson.dumps({"event": "check", **_as_json(report)}).decode())
     else:
@@ -216,6 +219,10 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
     yield plural(
         "{n} row, {bad} not a request.", "{n} rows, {bad} not requests.", report.rows
     ).format(n=report.rows, bad=report.bad)
+    if report.samples > 1:
+        text = _("Samples of each row: {n} ({all:,} answers)")
+        all_answers = report.samples * (report.rows - report.bad)
+        yield text.format(n=report.samples, all=all_answers)
     yield from (f"  {problem}" for problem in report.problems)
     if (more := report.bad - len(report.problems)) > 0:
         yield _("  and {n} more").format(n=more)
