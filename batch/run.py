@@ -48,7 +48,7 @@ from .recorder import make_recorder
 from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
 from .run_messages import RunMessages
-from .run_report import RunReport
+from .run_report import ReportWriter
 from .run_stats import RunStats
 from .runner import BatchRunner
 
@@ -141,7 +141,7 @@ class _Run:
         self._display = messages.display
         self._messages = messages
         self._publish = publish
-        self._report = RunReport(job, output, messages, self._in_thread)
+        self._report = ReportWriter(job, output, messages, self._in_thread)
         self._defaults = job.defaults
         self._state = Path()
         self._evaluator: Evaluator | None = None
