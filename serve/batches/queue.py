@@ -273,6 +273,10 @@ class BatchQueue:
         if models is None:
             await asyncio.sleep(_POLL)
             return
+        # Whoever ended it while the server was asked found no run to stop.
+        now = self._store.batch(batch.owner, batch.id)
+        if now is None or now.status != IN_PROGRESS:
+            return
         child = self._children[batch.id] = self._make_child(batch)
         try:
             end = await child.run(lambda done, failed: self._count(batch.id, done, failed))
