@@ -7,6 +7,7 @@ goes on from its journal, and results are written anew. So a kill at any moment 
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -319,7 +320,10 @@ class BatchQueue:
         )
 
     def _count(self, batch_id: str, done: int, failed: int) -> None:
-        self._store.change(batch_id, (IN_PROGRESS, CANCELLING), completed=done, failed=failed)
+        try:
+            self._store.change(batch_id, (IN_PROGRESS, CANCELLING), completed=done, failed=failed)
+        except sqlite3.Error:  # such as a full disk; the run is worth more, and counts come anew
+            _log.exception("batch %s: counts", batch_id)
 
     # The results.
 

@@ -1,6 +1,7 @@
 """The order of batches, their trouble and their end in time; runs are pretended."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -262,6 +263,28 @@ def test_a_batch_that_ends_just_before_its_run_does_not_run(bench: Bench, end: s
         bench.server.holds_second.set()
         await bench.until(lambda: bench.status("x") == end or bench.runs)
         assert bench.runs == []
+
+    scenario(bench, steps)
+
+
+def test_counts_that_can_not_be_stored_do_not_end_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = bench.store.change
+
+    def change_unless_counting(batch_id: str, expected: Any, *files: Any, **new: Any) -> bool:
+        if set(new) == {"completed", "failed"}:
+            raise sqlite3.OperationalError("database or disk is full")
+        return change(batch_id, expected, *files, **new)
+
+    monkeypatch.setattr(bench.store, "change", change_unless_counting)
+
+    async def steps() -> None:
+        bench.add("x")
+        await bench.until(lambda: bench.running() == ["x"])
+        bench.runs[0].ends.set()
+        await bench.until(lambda: bench.status("x") == COMPLETED or len(bench.runs) > 1)
+        assert len(bench.runs) == 1
 
     scenario(bench, steps)
 
