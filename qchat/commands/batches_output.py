@@ -60,8 +60,11 @@ def batch_text(batch: dict[str, Any]) -> str:
     lines += [f"  {name}: {_text(batch[name])}" for name in names if batch.get(name)]
     notes = batch.get("metadata") or {}
     lines += [f"  {_text(name)}: {_text(value)}" for name, value in notes.items()]
-    for problem in (batch.get("errors") or {}).get("data") or ():
-        at = _("line {n}: ").format(n=problem["line"]) if problem.get("line") else ""
+    problems = (batch.get("errors") or {}).get("data")
+    for problem in problems if isinstance(problems, list) else ():
+        if not isinstance(problem, dict):
+            continue
+        at = _("line {n}: ").format(n=_text(problem["line"])) if problem.get("line") else ""
         lines.append(f"  {at}{_text(problem.get('message'))} ({_text(problem.get('code'))})")
     return "\n".join(lines)
 
@@ -125,7 +128,7 @@ def fetch_files(
             continue
         try:
             with replacing(path, overwrite=force) as file:
-                client.download(str(batch[name]), file)
+                client.download(batch[name], file)
         except FileExistsError:
             raise UsageError(_("{file} exists already.").format(file=path)) from None
         except OSError as error:
