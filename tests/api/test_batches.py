@@ -27,6 +27,9 @@ class Answers:
                 self.rfile.read(length)
                 listed = answers.by_path[self.path.partition("?")[0]]
                 status, value = listed.pop(0) if len(listed) > 1 else listed[0]
+                if status == 0:
+                    self.close_connection = True
+                    return
                 data = json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -120,3 +123,35 @@ def test_errors_of_another_form_are_left_out(answers: Answers) -> None:
     answers["/batches/batch_1"] = [(200, job(errors=problems))]
     result = run(answers, "show", "batch_1")
     assert "m (c)" in result.stdout and "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(("name", "status"), [("show", 503), ("fetch", 0), ("submit", 502)])
+def test_waiting_outlasts_a_server_that_is_away(answers: Answers, name: str, status: int) -> None:
+    """Also one that does not answer at all: status 0 closes the connection."""
+    Path("in.jsonl").write_text("{}\n")
+    running = (200, job(status="in_progress"))
+    answers["/files"] = [(200, {"id": "file-1"})]
+    answers["/batches"] = [running]
+    answers["/batches/batch_1"] = [
+        *([running] if name != "submit" else []),
+        (status, {}),
+        (200, job()),
+    ]
+    arguments = ["in.jsonl"] if name == "submit" else ["batch_1"]
+    result = run(answers, name, *arguments, "--wait")
+    assert result.exit_code == 0, result.exception
+    assert result.stderr.count("Still waiting") == 1
+    assert result.stderr.count("The server answers again.") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [((401, {}), Exit.ENGINE), ((404, {}), Exit.USAGE), ((200, []), Exit.ENGINE)],
+)
+def test_waiting_ends_where_nothing_will_come(
+    answers: Answers, answer: tuple[int, Any], code: Exit
+) -> None:
+    answers["/batches/batch_1"] = [(200, job(status="in_progress")), answer]
+    result = run(answers, "show", "batch_1", "--wait")
+    assert getattr(result.exception, "exit_code", None) == code, result.exception
+    assert "Still waiting" not in result.stderr
