@@ -56,6 +56,8 @@ def test_only_the_path_of_a_picture_is_one(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "notes.png").write_text("text")
     for text in (f"see {photo}", photo.name, str(tmp_path / "notes.png"), "", "\0", "~nobody/x"):
         assert pasted_path(text) is None, text
+    for text in ("file://[abc", "file://[x]", "file://[", "file:///%00"):
+        assert pasted_path(text) is None, text
 
 
 def test_it_is_drawn_in_half_blocks(photo: Path) -> None:

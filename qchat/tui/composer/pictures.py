@@ -71,16 +71,20 @@ def pasted_path(text: str) -> Path | None:
     text = text.strip()
     if not text or len(text) > _MAX_PATH or "\n" in text or "\0" in text:
         return None
-    if text.startswith("file://"):
-        text = unquote(urlsplit(text).path)
-    elif text[0] in "'\"" and text[-1] == text[0]:
-        text = text[1:-1]
-    else:
-        text = re.sub(r"\\(.)", r"\1", text)
-    if not text.startswith(("/", "~/")):
-        return None
     try:
+        text = _unquoted(text)
+        if not text.startswith(("/", "~/")):
+            return None
         path = Path(text).expanduser()
         return path if is_picture(path) else None
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError):  # no home folder; no URL, no path
         return None
+
+
+def _unquoted(text: str) -> str:
+    """Return a path without its quotes. Raises `ValueError` for what is no URL."""
+    if text.startswith("file://"):
+        return unquote(urlsplit(text).path)
+    if text[0] in "'\"" and text[-1] == text[0]:
+        return text[1:-1]
+    return re.sub(r"\\(.)", r"\1", text)
