@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from ...console import format_size
 from ...errors import UsageError
 from ...i18n import _
+from ...sanitize import clean
 from .attachments import read_bytes
 
 LIMIT: Final = 5 * 2**20
@@ -66,14 +67,14 @@ def pasted_path(text: str) -> Path | None:
     """Return the picture whose absolute path was pasted, as terminals write a file dropped on them.
 
     That is a path in quotes, with backslashes before blanks, or a ``file:`` URL; None for any other
-    text.
+    text, and for a name that would do something to the terminal.
     """
     text = text.strip()
     if not text or len(text) > _MAX_PATH or "\n" in text or "\0" in text:
         return None
     try:
         text = _unquoted(text)
-        if not text.startswith(("/", "~/")):
+        if not text.startswith(("/", "~/")) or clean(text) != text or "\n" in text:
             return None
         path = Path(text).expanduser()
         return path if is_picture(path) else None
