@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from qchat.tui.markdown.palette import NO_COLOR
 from qchat.tui.transcript.pictures import MAX_ROWS, picture_lines
 
 from ..faults import Running, running
-from .chat_app import answered, chat, texts, toasts, window
+from .chat_app import answered, chat, texts, toasts, type_in, window
 from .screens import screen
 from .waiting import wait_until
 
@@ -146,6 +147,34 @@ async def test_a_pasted_picture_is_sent_stored_and_drawn(
         assert last is not None
         parts = opened.for_api(last.id)[0]["content"]
         assert parts[1]["image_url"]["url"].startswith("data:image/png")
+
+
+async def test_a_picture_of_the_clipboard_is_a_private_file_until_it_is_stored(
+    tmp_path: Path, server: Running, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, data = tmp_path / "home", photo.read_bytes()
+    monkeypatch.setenv("QCHAT_HOME", str(home))
+    monkeypatch.setattr("qchat.tui.clipboard.read_picture", lambda: data)
+    old = home / "state" / "clipboard" / "old.png"
+    old.parent.mkdir(mode=0o700, parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    with chat(tmp_path / "store", server.base_url) as app:
+        async with app.run_test(size=(80, 30)) as pilot:
+            await wait_until(lambda: app.conversation.is_open)
+            await type_in(app, "/picture")
+            await wait_until(lambda: "[@clipboard" in app.composer.text)
+            (file,) = old.parent.iterdir()
+            assert file.read_bytes() == data and file.stat().st_mode & 0o777 == 0o600
+            await pilot.press(*"what", "enter")
+            await answered(app, 2)
+            await wait_until(lambda: "PNG 64×32" in screen(app))
+            assert list(old.parent.iterdir()) == []
+            monkeypatch.setattr("qchat.tui.clipboard.read_picture", lambda: b"text")
+            await type_in(app, "/picture")
+            await wait_until(lambda: "is not a PNG" in toasts(app))
+            assert list(old.parent.iterdir()) == [] and app.composer.text == ""
+    assert photo.exists()
 
 
 async def test_a_text_only_model_is_told_of_before_anything_is_sent(
