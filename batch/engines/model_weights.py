@@ -10,17 +10,20 @@ from ...engine.runtime.this_machine import detect_for_vllm
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import UsageError
 from ...i18n import _
+from .compute_limit import ComputeLimit, compute_limit
 from .engine_request import EngineRequest
 
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
     """The weights of a model: `source` is their folder or their id on the hub. Where that comes
-    from a recipe, `note` says so, and `options` are vLLM's, by name, that the recipe gives."""
+    from a recipe, `note` says so, and `options` are vLLM's, by name, that the recipe gives.
+    `compute` is what this machine can compute of the model at most, where that is known."""
 
     source: str
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    compute: ComputeLimit | None = None
 
 
 def weights_of(name: str) -> ModelWeights:
@@ -44,7 +47,7 @@ def weights_on_this_machine(name: str, options: EngineRequest) -> ModelWeights:
     """
     match = _recipe_of(name)
     if match is None:
-        return _own_weights(name)
+        return _own_weights(name, options)
     machine, _why = detect_for_vllm()
     gpus = options.tensor_parallel_size
     if gpus is None and machine.gpus and not options.engine_args:
@@ -65,7 +68,14 @@ def weights_on_this_machine(name: str, options: EngineRequest) -> ModelWeights:
         variant.model,
         match.recipe.vllm_options(variant),
         _note(name, variant.model, variant.precision),
+        compute_limit(match.recipe, variant, machine, _arguments(options)),
     )
+
+
+def _arguments(options: EngineRequest) -> dict[str, str]:
+    tensor = options.tensor_parallel_size
+    given = {} if tensor is None else {"tensor_parallel_size": str(tensor)}
+    return {**given, **dict(options.engine_args)}
 
 
 def _recipe_of(name: str) -> RecipeMatch | None:
@@ -75,7 +85,7 @@ def _recipe_of(name: str) -> RecipeMatch | None:
     return find_recipe(name)
 
 
-def _own_weights(name: str) -> ModelWeights:
+def _own_weights(name: str, options: EngineRequest) -> ModelWeights:
     try:
         locate_model(name)
     except UsageError as error:
@@ -84,7 +94,12 @@ def _own_weights(name: str) -> ModelWeights:
             raise
         text = _("{error} Or did you mean {names}?")
         raise UsageError(text.format(error=error, names=_(" or ").join(nearest))) from None
-    return ModelWeights(name)
+    match = find_recipe(name) if "/" in name else None
+    if match is None or match.variant is None:
+        return ModelWeights(name)
+    machine, _why = detect_for_vllm()
+    limit = compute_limit(match.recipe, match.variant, machine, _arguments(options))
+    return ModelWeights(name, compute=limit)
 
 
 def _note(name: str, model: str, precision: str) -> str:

@@ -26,6 +26,7 @@ from .server_file import is_toml, read_servers
 from .servers import ServerPool
 
 if TYPE_CHECKING:
+    from .compute_limit import ComputeLimit
     from .model_weights import ModelWeights  # with the recipes
 
 FLEET = 64
@@ -43,7 +44,8 @@ class EngineSelection:
     the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
     the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
     this process is not started yet, nor is a cluster, which has a `start_message` to show
-    meanwhile; the sessions with servers are open.
+    meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
+    that is known.
     """
 
     engine: Engine
@@ -56,6 +58,7 @@ class EngineSelection:
     log: Path | None = None
     continues: bool = False
     start_message: str | None = None
+    compute: "ComputeLimit | None" = None
 
     @property
     def needs_start(self) -> bool:
@@ -295,6 +298,7 @@ def _offline(
         make_engine=make_engine,
         log=log if options.in_process else None,
         continues=True,
+        compute=weights.compute,
     )
 
 

@@ -147,3 +147,26 @@ async def test_options_without_an_effect_are_named(select: Callable[..., Any], e
     ]
     _selection, messages = await select(engine=engine, low_priority=4)
     assert messages.warnings == ["--low-priority has no effect: no server is asked."]
+
+
+H100 = Machine((Gpu(0, "NVIDIA H100 80GB HBM3", 81_559, 81_000, (9, 0)),), 900_000, 800_000, 64)
+
+
+def test_what_the_hardware_can_is_known_for_bf16_on_known_gpus(
+    machine: Callable[[Machine], None],
+) -> None:
+    request = EngineRequest(engine="offline", tensor_parallel_size=2)
+    machine(Machine(H100.gpus * 2, 900_000, 800_000, 64))
+    for name in ("Qwen3-8B", "Qwen/Qwen3-8B"):
+        limit = weights_on_this_machine(name, request).compute
+        assert limit is not None and (limit.gpu, limit.gpus) == ("NVIDIA H100 80GB HBM3", 2)
+        # 2 x 989e12 FLOP a second, over 2 x 8.2e9 a token.
+        assert limit.tokens_per_second == pytest.approx(2 * 989e12 / (2 * limit.active_b * 1e9))
+        assert 8 < limit.active_b < 8.5
+    assert weights_on_this_machine("Qwen/Qwen3-8B-FP8", request).compute is None
+    tuned = EngineRequest(engine="offline", engine_args=(("quantization", "fp8"),))
+    assert weights_on_this_machine("Qwen3-8B", tuned).compute is None
+    machine(gpu(80_000))
+    assert weights_on_this_machine("Qwen3-8B", EngineRequest()).compute is None
+    machine(CPU)
+    assert weights_on_this_machine("Qwen/Qwen3-8B", EngineRequest()).compute is None
