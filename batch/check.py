@@ -18,6 +18,7 @@ from ..i18n import _, plural
 from ..json_types import JsonObject
 from ..sanitize import clean
 from ..settings import Settings
+from .engines.model_weights import weights_of
 from .inputs.discovery import InputFile, expand_inputs
 from .inputs.images import without_image_data
 from .inputs.row_defaults import OwnModel
@@ -118,7 +119,7 @@ def _counter(model: str | None, report: CheckReport) -> TokenCounter | None:
         report.no_tokens = _("give --model for exact token counts")
         return None
     try:
-        return TokenCounter.load(str(locate_model(model)))
+        return TokenCounter.load(str(locate_model(weights_of(model).source)))
     except QchatError as error:
         report.no_tokens = str(error)
         return None

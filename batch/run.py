@@ -316,6 +316,7 @@ class _Run:
                 self._inputs,
                 self._defaults,
                 engine=selection.kind,
+                compute=None if selection.compute is None else selection.compute.as_json(),
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,
