@@ -81,6 +81,11 @@ class EngineSelection:
     continues: bool = False
     start_message: str | None = None
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether `engine` must be started before it is asked."""
+        return self.make_engine is not None or self.start_message is not None
+
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """A copy whose engines are each wrapped in another."""
         make = self.make_engine

@@ -41,6 +41,15 @@ class OutputFiles:
             results.with_name(f"{stem}.retry.jsonl"),
         )
 
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All files that a run may write, whether they are there or not."""
+        table = () if self.table is None else (self.table,)
+        return (
+            *(self.results, self.errors, self.manifest, self.lock),
+            *(self.damaged, self.removed, self.retry, votes_file(self.results), *table),
+        )
+
 
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
     """Return the files for these inputs and ``-o``. Raises `UsageError` if ``-o`` is needed."""

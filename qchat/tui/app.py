@@ -33,6 +33,7 @@ from .themes import OWN_THEMES
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 from .window import StateChanged
+from .without_text import WithoutText
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -213,15 +214,21 @@ class ChatApp(AskingApp, inherit_bindings=False):
         """Do what was chosen."""
         self.state_view.choose(event.choice)
 
+    async def on_event(self, event: events.Event) -> None:
+        """Let the composer have what is written elsewhere."""
+        focused = self.focused if isinstance(event, events.Key | events.Paste) else None
+        if isinstance(focused, WithoutText) and focused.is_text(event):
+            self.screen.set_focus(self.composer)  # at once: the next key may be in the queue
+        await super().on_event(event)
+
     def on_composer_below(self) -> None:
         """Choose from the welcome screen."""
-        if self.parts.is_made("welcome") and self.parts.welcome.display:
+        if self.parts.is_made("welcome") and self.parts.welcome.display and not self.composer.text:
             self.parts.welcome.focus()
 
-    def on_welcome_left(self, event: "Welcome.Left") -> None:
-        """Write."""
+    def on_welcome_left(self) -> None:
+        """Go back to the composer."""
         self.composer.focus()
-        self.composer.put(event.typed)
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit to the new size."""
@@ -384,7 +391,7 @@ class ChatApp(AskingApp, inherit_bindings=False):
             self.push_screen(HelpScreen(self.keymap.help_text()))
 
     def _choose_theme(self, name: str) -> None:
-        """Use another theme, without a name the next one. Raises `UsageError`."""
+        """Use another theme; without a name, show the list of them. Raises `UsageError`."""
         current = self.theme
         self._themes.choose(name, current, self._set_theme, lambda: self._set_theme(current))
 

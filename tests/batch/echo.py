@@ -40,11 +40,11 @@ class Echo:
 
 
 @contextmanager
-def echoing(engine: Echo | None = None) -> Iterator[None]:
-    """Use `engine` for every run."""
+def echoing(engine: Echo | None = None, start_message: str | None = None) -> Iterator[None]:
+    """Use `engine` for every run; with a message, it is to be started first."""
 
     async def select(*_args: object) -> EngineSelection:
-        return EngineSelection(engine or Echo(), "http", "m", "")
+        return EngineSelection(engine or Echo(), "http", "m", "", start_message=start_message)
 
     original = running.select_engine
     running.select_engine = select  # type: ignore[assignment]

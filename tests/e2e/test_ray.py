@@ -61,7 +61,10 @@ def test_a_node_with_a_replica_is_killed(tmp_path: Path) -> None:
     lines = Counter(row["_qchat"]["line"] for row in results)
     assert lines == dict.fromkeys(range(1, ROWS + 1), 1)
     assert all(row["output"] == ANSWERS[row["prompt"]] for row in results)
-    assert [pid for pid in alive(family) if _is_of_the_run(pid)] == []
+    deadline = time.monotonic() + 30  # what was killed may take a moment to give its memory back
+    while left := [pid for pid in alive(family) if _is_of_the_run(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def _is_of_the_run(pid: int) -> bool:

@@ -93,13 +93,15 @@ class ChipTextArea(TextArea, inherit_bindings=False):
             return self.chips.attach_picture(path, name)
         return self.chips.attach(path, name, limit)
 
-    def put_picture(self, path: Path, name: str) -> None:
-        """Insert a chip for a picture at the cursor, or say why it can't be attached."""
+    def put_picture(self, path: Path, name: str) -> bool:
+        """Insert a chip for a picture at the cursor; False where it can't be attached, said why."""
+        self.focus()
         try:
             self.put(self.chips.attach_picture(path, name).label + " ")
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
-        self.focus()
+            return False
+        return True
 
     def unfold(self) -> None:
         """Replace a chip of a paste by its text: the chip at the cursor, else the last."""

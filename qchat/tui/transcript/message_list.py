@@ -18,6 +18,7 @@ from textual.widget import Widget
 from ...i18n import _
 from ..column import text_column
 from ..markdown import DARK
+from ..without_text import WithoutText
 from .layout import Layout, Position
 from .message import Block, Message
 from .stream_buffer import StreamBuffer
@@ -28,7 +29,7 @@ FLUSH_SECONDS: Final = 0.04
 _WHEEL_LINES: Final = 3
 
 
-class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
+class MessageListView(WithoutText, ScrollView, can_focus=True, inherit_bindings=False):
     """The messages of which the visible lines are drawn, and the scroll position.
 
     `auto_scroll` keeps the end in view as text arrives. `has_unseen_below` says that text arrived
