@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -19,6 +20,7 @@ from .actions.table import ACTIONS
 from .asking_app import AskingApp
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
+from .column import ColumnResized
 from .composer.chip_text_area import ChipTextArea
 from .composer.chips import paste_note
 from .composer.composer import Composer
@@ -202,8 +204,8 @@ class ChatApp(AskingApp, inherit_bindings=False):
     def _fit_height(self, rows: int) -> None:
         self.screen_stack[0].set_class(rows < LOW, "-low")
 
-    @on(Transcript.Resized)
-    def _align(self, event: Transcript.Resized) -> None:
+    @on(ColumnResized)
+    def _align(self, event: ColumnResized) -> None:
         self.state_view.fit(event.width)
 
     @on(events.DescendantFocus)
@@ -392,8 +394,5 @@ class ChatApp(AskingApp, inherit_bindings=False):
 
     def _choose_theme(self, name: str) -> None:
         """Use another theme; without a name, show the list of them. Raises `UsageError`."""
-        current = self.theme
-        self._themes.choose(name, current, self._set_theme, lambda: self._set_theme(current))
-
-    def _set_theme(self, name: str) -> None:
-        self.theme = name
+        use = partial(setattr, self, "theme")
+        self._themes.choose(name, self.theme, use, partial(use, self.theme))

@@ -7,6 +7,7 @@ from rich.text import Text
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
@@ -170,6 +171,12 @@ class ChipTextArea(TextArea, inherit_bindings=False):
         return super()._delete_via_keyboard(
             self._move_outside(start, forward=False), self._move_outside(end, forward=True)
         )
+
+    def render_line(self, y: int) -> Strip:
+        """Render a row; none where the window has no room for it, as while it is being resized."""
+        if not self.content_size.width:
+            return Strip.blank(self.size.width)  # the placeholder can't be wrapped there
+        return super().render_line(y)
 
     def get_line(self, line_index: int) -> Text:
         """Return a line with its chips highlighted."""

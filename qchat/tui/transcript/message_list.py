@@ -9,14 +9,13 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
-from textual.message import Message as Event
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
 from ...i18n import _
-from ..column import text_column
+from ..column import post_width, text_column
 from ..markdown import DARK
 from ..without_text import WithoutText
 from .layout import Layout, Position
@@ -52,13 +51,6 @@ class MessageListView(WithoutText, ScrollView, can_focus=True, inherit_bindings=
         scrollbar-color: $surface-lighten-2;
     }
     """
-
-    class Resized(Event):
-        """The widget has another width."""
-
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.width = width
 
     def __init__(self, *, id: str | None = None, copy_key: str = "") -> None:
         """`copy_key` is named at code blocks."""
@@ -274,7 +266,7 @@ class MessageListView(WithoutText, ScrollView, can_focus=True, inherit_bindings=
         """Lay out for another size."""
         self._drawn_size = self.size
         self._drawn.clear()
-        self.post_message(self.Resized(self.size.width))
+        post_width(self)
         self._reflow()
         self._update_view(content_changed=False)
 

@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from ...i18n import _
 from ...sanitize import one_line
-from ..column import text_column
+from ..column import post_width, text_column
 from ..markdown import Palette
 from ..markdown.line import Line, Span, make_line
 from ..transcript.theme_palette import palette_of
@@ -195,6 +195,7 @@ class Welcome(WithoutText, Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """Arrange for another size."""
+        post_width(self)
         self._arrange()
 
     def on_focus(self) -> None:
