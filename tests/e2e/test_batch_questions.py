@@ -62,6 +62,7 @@ def test_the_demo_model_through_a_server(tmp_path: Path, demo_server: Server) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the model is made first, and vLLM starts three times
 def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     """Labels, calibration, choices and a schema, with a model that knows English."""
     model = smollm2()
