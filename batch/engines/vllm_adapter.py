@@ -220,8 +220,8 @@ def _prompt_characters(body: JsonObject) -> int:
 
 def render_in_loop(engine: Any) -> None:
     """Render all prompts of `engine`'s renderer in the calling thread, from now on and in the tasks
-    that this one starts. Raises `AttributeError` where this vLLM renders in another way."""
-    _render_inline(engine)
+    that this one starts, as fast as this vLLM lets us."""
+    _optimize(engine)
     _renders_inline.set(True)
 
 

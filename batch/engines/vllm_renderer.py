@@ -6,7 +6,6 @@ line for each: what the renderer is, or a result for each request. vLLM's own ou
 """
 
 import asyncio
-import contextlib
 import gc
 import inspect
 import os
@@ -42,6 +41,9 @@ class Renderer:
     def __init__(self, online_renderer: Any, context: int) -> None:
         self.context = context
         self._renderer = online_renderer
+        self._options: JsonObject = {}
+        if "skip_mm_cache" in inspect.signature(online_renderer.render_chat).parameters:
+            self._options["skip_mm_cache"] = True  # an engine would share the cache of pictures
 
     @classmethod
     async def create(cls, model: str, options: vllm_startup.Options) -> "Renderer":
@@ -62,8 +64,7 @@ class Renderer:
         state = State()
         await load("init_render_app_state")(config, state, arguments)
         context, model_config.max_model_len = model_config.max_model_len, _NO_LIMIT
-        with contextlib.suppress(AttributeError):
-            adapter.render_in_loop(SimpleNamespace(renderer=state.online_renderer.renderer))
+        adapter.render_in_loop(SimpleNamespace(renderer=state.online_renderer.renderer))
         return cls(state.online_renderer, context)
 
     async def render(self, requests: Sequence[tuple[str, JsonObject, bool]]) -> list[JsonObject]:
@@ -88,21 +89,14 @@ class Renderer:
     async def _inputs(self, endpoint: str, body: JsonObject) -> Any:
         if endpoint == RESPONSES:
             request = load("ResponsesRequest").model_validate(body)
-            result = await _call(self._renderer.render_responses, request)
+            result = await self._renderer.render_responses(request, **self._options)
             return [result.engine_input] if hasattr(result, "engine_input") else result
         if endpoint == COMPLETIONS:
             request = load("CompletionRequest").model_validate(body)
-            return await _call(self._renderer.render_completion, request)
+            return await self._renderer.render_completion(request, **self._options)
         request = load("ChatCompletionRequest").model_validate(body)
-        result = await _call(self._renderer.render_chat, request)
+        result = await self._renderer.render_chat(request, **self._options)
         return result[1] if isinstance(result, tuple) else result
-
-
-async def _call(method: Any, request: Any) -> Any:
-    """Render without the cache of pictures, which an engine would share."""
-    if "skip_mm_cache" in inspect.signature(method).parameters:
-        return await method(request, skip_mm_cache=True)
-    return await method(request)
 
 
 def _token_ids(engine_input: Any) -> Sequence[int]:
