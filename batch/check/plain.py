@@ -73,10 +73,10 @@ def is_plain(request: Request) -> bool:
     )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return a model's config; empty where it has none."""
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return a model's config, or that of its tokenizer; empty where it has none."""
     try:
-        config = orjson.loads((folder / "config.json").read_bytes())
+        config = orjson.loads((folder / name).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
     return config if isinstance(config, dict) else {}

@@ -27,12 +27,15 @@ class TokenCounter:
         """Load the tokenizer of a model in a folder or in the hub's cache. Raises `UsageError`."""
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         try:
-            from transformers import AutoTokenizer
+            import transformers
         except ImportError:
             text = _("Exact token counts need vLLM (or transformers) in this environment.")
             raise UsageError(text) from None
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            # The automatic choice imports torch and 2,500 more modules: 6 s instead of 1 s.
+            name = "PreTrainedTokenizerFast" if _is_of_its_file(Path(folder)) else "AutoTokenizer"
+            tokenizer_class = getattr(transformers, name)
+            tokenizer = tokenizer_class.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # transformers raises many types
             text = _("The tokenizer of {model} can't be loaded: {reason}.")
             reason = str(error).strip().partition("\n")[0][:200].rstrip(".")
@@ -100,6 +103,21 @@ class TokenCounter:
             return list(map(len, backend.encode_batch_fast(texts, add_special_tokens=special)))
         encoded = self.tokenizer(texts, add_special_tokens=special, return_attention_mask=False)
         return [len(ids) for ids in encoded["input_ids"]]
+
+
+_TRUSTED = ("llama", "qwen3")
+"""Models for which transformers believes a tokenizer's config."""
+
+
+def _is_of_its_file(folder: Path) -> bool:
+    """Whether transformers would take the tokenizer as ``tokenizer.json`` has it."""
+    config = read_config(folder, "tokenizer_config.json")
+    return (
+        config.get("tokenizer_class") == "PreTrainedTokenizerFast"
+        and "auto_map" not in config
+        and read_config(folder).get("model_type") in _TRUSTED
+        and (folder / "tokenizer.json").is_file()
+    )
 
 
 def _options(body: JsonObject) -> JsonObject:
