@@ -1,7 +1,7 @@
 """`qchat batch --check`: what a run would ask, before a model is loaded or a server is asked."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -15,11 +15,14 @@ import uvloop
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import Exit, QchatError
 from ...i18n import _
+from ...json_types import JsonObject
 from ...sanitize import clean
 from ...settings import Settings
 from ...signals import Interrupted, raise_on_signal, terminate_after
 from ..background import WorkCounter, run_in_thread
+from ..engines.model_weights import weights_of
 from ..inputs.discovery import InputFile, expand_inputs, total_size
+from ..inputs.images import without_image_data
 from ..inputs.row_defaults import OwnModel
 from ..inputs.rows import InvalidRow
 from ..inputs.scan import iter_rows, refuse_missing_columns
@@ -35,8 +38,8 @@ from .counting import PromptCounter, Result
 from .probe import Sample, probe
 from .report import SHOWN_REQUESTS, CheckReport, DuplicateFinder, report_lines
 
-CHUNK = 512
-"""Rows whose tokens are counted at once."""
+CHUNK, CHUNK_CHARACTERS = 512, 4 << 20
+"""Rows whose tokens are counted at once; fewer where their messages have large parts, as images."""
 
 
 def check(job: BatchJob, settings: Settings, probe_rows: int | None = None) -> Exit:
@@ -70,7 +73,7 @@ async def _check(
     names = ", ".join(item.name for item in inputs)
     with display.working(_("Reading {names}").format(names=names), counter) as tick:
         report = await run_in_thread(checker.read, counter, tick)
-    requests = (report.rows - report.bad) * job.defaults.samples
+    requests = (report.rows - report.bad) * report.samples
     if probe_rows is not None and requests:
         if job.defaults.questions is not None:
             requests *= job.defaults.questions.requests_per_row
@@ -107,7 +110,7 @@ class _Checker:
         self._model = model
         self._sample = sample
         self._say = say
-        self._report = CheckReport()
+        self._report = CheckReport(samples=job.defaults.samples)
         self._duplicates = DuplicateFinder()
         self._prompts: PromptCounter | None = None
         self._shown: dict[tuple[int, int], dict[str, Any]] = {}
@@ -128,7 +131,7 @@ class _Checker:
             try:
                 counting: Future[list[Result]] | None = None
                 requests: list[Request] = []
-                while chunk := list(islice(rows, CHUNK)):
+                while chunk := _chunk(rows):
                     some = self._requests(chunk)
                     texts = [] if prompts is None else prompts.render(some)
                     self._take(requests, counting)
@@ -160,7 +163,9 @@ class _Checker:
             for name, value in self._job.engine.engine_args
         }
         try:
-            model = str(locate_model(self._model))
+            weights = weights_of(self._model)
+            model = str(locate_model(weights.source))
+            options = {**weights.options, **options}
             return PromptCounter.load(model, options, new_log(self._settings, "check"), self._say)
         except QchatError as error:
             self._report.no_tokens = str(error)
@@ -186,7 +191,7 @@ class _Checker:
         report = self._report
         for row in requests[: SHOWN_REQUESTS - len(report.requests)]:
             place = self._place(row.file, row.line)
-            request = {"place": place, "endpoint": row.endpoint, "body": row.body}
+            request = {"place": place, "endpoint": row.endpoint, "body": _shown_body(row.body)}
             report.requests.append(request)
             self._shown[row.file, row.line] = request
 
@@ -218,3 +223,32 @@ class _Checker:
 
     def _place(self, file: int, line: int) -> str:
         return _("{file} line {line}").format(file=self._inputs[file].name, line=line)
+
+
+def _chunk(rows: Iterator[Request | InvalidRow]) -> list[Request | InvalidRow]:
+    """Take the next rows; empty at the end."""
+    chunk: list[Request | InvalidRow] = []
+    size = 0
+    for row in islice(rows, CHUNK):
+        chunk.append(row)
+        if isinstance(row, Request):
+            size += sum(map(_characters, row.body.get("messages", ())))
+        if size > CHUNK_CHARACTERS:
+            break
+    return chunk
+
+
+def _characters(message: JsonObject) -> int:
+    """Return the length of a message's images, where it has parts."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return 0
+    images = (part.get("image_url") for part in content if isinstance(part, dict))
+    return sum(len(str(image.get("url"))) for image in images if isinstance(image, dict))
+
+
+def _shown_body(body: JsonObject) -> JsonObject:
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    return {**body, "messages": [without_image_data(message) for message in messages]}

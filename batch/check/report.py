@@ -24,9 +24,11 @@ Place = Callable[[int, int], str]
 @dataclass(slots=True)
 class CheckReport:
     """What was read. `tokens` are those of all prompts, `too_long` the rows that do not fit into
-    `context` tokens with their `max_tokens`; both stay empty without a tokenizer."""
+    `context` tokens with their `max_tokens`; both stay empty without a tokenizer. Each row is asked
+    `samples` times; all other counts are of rows."""
 
     rows: int = 0
+    samples: int = 1
     kinds: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[str] = field(default_factory=Counter)
     parameters: Counter[str] = field(default_factory=Counter)
@@ -139,6 +141,10 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
     yield plural(
         "{n} row, {bad} not a request.", "{n} rows, {bad} not requests.", report.rows
     ).format(n=report.rows, bad=report.bad)
+    if report.samples > 1:
+        text = _("Samples of each row: {n} ({all:,} answers)")
+        all_answers = report.samples * (report.rows - report.bad)
+        yield text.format(n=report.samples, all=all_answers)
     yield from (f"  {problem}" for problem in report.problems)
     if (more := report.bad - len(report.problems)) > 0:
         yield _("  and {n} more").format(n=more)
