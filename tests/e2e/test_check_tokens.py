@@ -1,9 +1,12 @@
 """`--check` counts the tokens that vLLM reads, by the `prompt_token_ids` of its engine."""
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from qchat.batch.inputs.endpoints import RESPONSES
 from qchat.batch.request import CHAT, COMPLETIONS, Request, RowKind
 
 from qchat import demo
+from qchat.processes import alive, process_family
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
@@ -210,3 +214,28 @@ async def test_embeddings_and_scores(tmp_path: Path) -> None:
     assert {one["index"] for one in ranking} == {0, 1}
     assert ranking[0]["index"] == 1  # the very text of the query
     assert ranking[0]["relevance_score"] > ranking[1]["relevance_score"]
+
+
+async def test_ctrl_c_while_the_renderer_loads(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": PARTS}]}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    process = subprocess.Popen(  # noqa: ASYNC220  nothing else runs in this loop
+        [sys.executable, "-m", "qchat", "batch", "in.jsonl", "--model", "demo", "--check"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "QCHAT_HOME": str(tmp_path / "home"), "QCHAT_LANG": "en"},
+        cwd=tmp_path,
+    )
+    assert process.stderr is not None
+    shown = iter(process.stderr.readline, "")
+    assert any("Loading vLLM's renderer" in line for line in shown)
+    deadline = time.monotonic() + 60
+    while not (family := set(process_family([process.pid])) - {process.pid}):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert "Traceback" not in err
+    assert alive(family) == []
