@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -10,7 +10,6 @@ from ... import cli_options as options
 from ...errors import Exit
 from ...help_groups import GroupedCommand
 from ...i18n import _
-from ...sampling import Sampling
 from .options import BenchOptions, OutputFiles
 
 
@@ -34,7 +33,8 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     groups={
         **options.SERVER_GROUP,
         _("Load"): (
-            *("concurrency", "rate", "sweep", "duration", "requests", "warm_up", "timeout"),
+            *("concurrency", "rate", "burstiness", "ramp_up_strategy", "ramp_up_start_rps"),
+            *("ramp_up_end_rps", "sweep", "duration", "requests", "warm_up", "timeout"),
         ),
         _("Requests"): ("dataset", "input_len", "output_len", "endpoint"),
         _("Results"): (*("goodput", "json_file", "json_format", "csv_file", "plot", "compare"),),
@@ -44,8 +44,9 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         """Measure the latency, the throughput and the errors of an OpenAI-compatible server.
 
         --concurrency keeps N requests in flight (closed loop). --rate sends X requests per second
-        with Poisson arrivals (open loop); latencies count from the scheduled time of a request.
-        --sweep doubles the concurrency until the throughput stops rising. The default is
+        with Poisson arrivals, or more even or bursty ones (open loop), --ramp-up-start-rps and
+        --ramp-up-end-rps at a rate that changes; latencies count from the scheduled time of a
+        request. --sweep doubles the concurrency until the throughput stops rising. The default is
         --concurrency 1,8,64.
 
         Ctrl-C ends the benchmark and prints what was measured. Exit code 1: some requests failed,
@@ -58,6 +59,8 @@ Examples:
   qchat bench
   qchat bench --base-url http://127.0.0.1:8000 --concurrency 8 --duration 60s
   qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
+  qchat bench --rate 10 --burstiness inf                       (one each 100 ms)
+  qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
   qchat bench --compare a.json b.json
@@ -68,7 +71,37 @@ Examples:
 @click.option(
     "--concurrency", callback=_numbers, metavar="N,…", help=_("Number of requests in flight.")
 )
-@click.option("--rate", callback=_numbers, metavar="X,…", help=_("Request rate, per second."))
+@click.option(
+    "--rate",
+    "--request-rate",
+    "rate",
+    callback=_numbers,
+    metavar="X,…",
+    help=_("Request rate, per second."),
+)
+@click.option(
+    "--burstiness",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help=_("Of the arrivals: 1 is Poisson, less is burstier, more is more even, inf is constant."),
+)
+@click.option(
+    "--ramp-up-strategy",
+    type=click.Choice(["linear", "exponential"]),
+    help=_("How the request rate goes from its start to its end (linear)."),
+)
+@click.option(
+    "--ramp-up-start-rps",
+    type=click.FloatRange(0, 100_000),
+    metavar="X",
+    help=_("Request rate at the start, per second, instead of --rate."),
+)
+@click.option(
+    "--ramp-up-end-rps",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    metavar="X",
+    help=_("Request rate at the end of --duration."),
+)
 @click.option("--sweep", is_flag=True, help=_("Concurrency 1, 2, 4, … until saturation."))
 @click.option(
     "--duration",
@@ -159,31 +192,14 @@ Examples:
 )
 @options.sampling_options
 def bench(
-    server: str | None,
-    base_url: str | None,
-    api_key_env: str | None,
-    model: str | None,
-    concurrency: tuple[int, ...],
-    rate: tuple[float, ...],
-    sweep: bool,
-    duration: float,
-    requests: int | None,
-    warm_up: float,
-    dataset: Path | None,
-    input_len: int | None,
-    output_len: int | None,
-    endpoint: Literal["chat", "completions"],
-    goodput: tuple[str, ...],
-    arguments: tuple[str, ...],
-    timeout: float,
     json_file: str | None,
     json_format: str,
     csv_file: str | None,
     plot: Path | None,
     compare: tuple[Path, Path] | None,
-    sampling: Sampling,
+    **values: Any,
 ) -> int:
-    """Measure and print. Raises `QchatError`."""
+    """Measure and print; `values` are the fields of `BenchOptions`. Raises `QchatError`."""
     if compare is not None:
         from ...sanitize import clean
         from .compare import compare as compare_results
@@ -191,27 +207,7 @@ def bench(
 
         click.echo(clean(compare_results(*map(read_result, compare))))
         return Exit.OK
-    bench_options = BenchOptions(
-        server=server,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        model=model,
-        concurrency=concurrency,
-        rate=rate,
-        sweep=sweep,
-        duration=duration,
-        requests=requests,
-        warm_up=warm_up,
-        dataset=dataset,
-        input_len=input_len,
-        output_len=output_len,
-        endpoint=endpoint,
-        goodput=goodput,
-        arguments=arguments,
-        timeout=timeout,
-        sampling=sampling,
-    )
-    return _measure(bench_options, OutputFiles(json_file, csv_file, plot, json_format))
+    return _measure(BenchOptions(**values), OutputFiles(json_file, csv_file, plot, json_format))
 
 
 def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:

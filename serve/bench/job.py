@@ -8,7 +8,8 @@ from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
 from .client import CHAT, COMPLETIONS
-from .load import ClosedLoop, Load, LoadSettings, OpenLoop
+from .load import LoadSettings
+from .load_shapes import ClosedLoop, Load, OpenLoop, Ramp
 from .metrics import GoodputLimits
 from .options import BenchOptions
 from .prompts import read_dataset
@@ -73,16 +74,39 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
 
 def _loads(options: BenchOptions) -> tuple[Load, ...]:
     """The loads; none for a sweep."""
-    kinds = {"concurrency": options.concurrency, "rate": options.rate, "sweep": options.sweep}
+    has_ramp = options.ramp_up_start_rps is not None or options.ramp_up_end_rps is not None
+    kinds = {
+        "concurrency": options.concurrency,
+        "rate": options.rate,
+        "ramp-up-start-rps": has_ramp,
+        "sweep": options.sweep,
+    }
     selected = [name for name, value in kinds.items() if value]
     if len(selected) > 1:
         text = _("Give --{one} or --{other}, not both.")
         raise UsageError(text.format(one=selected[0], other=selected[1]))
+    if options.burstiness is not None and not (options.rate or has_ramp):
+        raise UsageError(_("--burstiness is for --rate and for ramps; give one of them."))
+    if options.ramp_up_strategy is not None and not has_ramp:
+        raise UsageError(_("A ramp needs --ramp-up-start-rps and --ramp-up-end-rps."))
+    burstiness = 1.0 if options.burstiness is None else options.burstiness
     if options.sweep:
         return ()
+    if has_ramp:
+        return (_ramp(options, burstiness),)
     if options.rate:
-        return tuple(map(OpenLoop, options.rate))
+        return tuple(OpenLoop(rate, burstiness) for rate in options.rate)
     return tuple(map(ClosedLoop, options.concurrency or DEFAULT_CONCURRENCIES))
+
+
+def _ramp(options: BenchOptions, burstiness: float) -> Ramp:
+    start, end = options.ramp_up_start_rps, options.ramp_up_end_rps
+    if start is None or end is None:
+        raise UsageError(_("A ramp needs --ramp-up-start-rps and --ramp-up-end-rps."))
+    strategy = options.ramp_up_strategy or "linear"
+    if strategy == "exponential" and start <= 0:
+        raise UsageError(_("An exponential ramp can't start at 0; give --ramp-up-start-rps 0.1."))
+    return Ramp(start, end, strategy, burstiness)
 
 
 def _parse_goodput(items: tuple[str, ...]) -> GoodputLimits | None:

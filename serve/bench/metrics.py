@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...i18n import _
 from ...json_types import JsonObject
 from .client import RequestRecord
-from .load import ClosedLoop, Measurement
+from .load import Measurement
 
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES: Mapping[str, str] = {
@@ -72,11 +72,7 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
     invalid_reasons = _invalid_reasons(client, latencies)
     load = measurement.load
     return {
-        "load": (
-            {"kind": "closed", "concurrency": load.concurrency}
-            if isinstance(load, ClosedLoop)
-            else {"kind": "open", "rate": load.rate}
-        ),
+        "load": load.to_json(),
         "name": load.name,
         "seconds": seconds,
         "total_requests": len(in_window),

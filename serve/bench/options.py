@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...sampling import Sampling
+from .load_shapes import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class OutputFiles:
 class BenchOptions:
     """The options, unchecked against one another. Times are in seconds, lengths in tokens.
 
-    At most one of `concurrency`, `rate` and `sweep` makes sense; without any, `build_job` chooses.
+    At most one of `concurrency`, `rate`, a ramp and `sweep` makes sense; without any, `build_job`
+    chooses.
     `goodput` holds the words ``NAME:MS`` of --goodput, `arguments` those after it.
     """
 
@@ -32,6 +34,10 @@ class BenchOptions:
     model: str | None
     concurrency: tuple[int, ...]
     rate: tuple[float, ...]
+    burstiness: float | None
+    ramp_up_strategy: Strategy | None
+    ramp_up_start_rps: float | None
+    ramp_up_end_rps: float | None
     sweep: bool
     duration: float
     requests: int | None

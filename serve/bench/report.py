@@ -14,7 +14,8 @@ from ...i18n import _, sentence_gap
 from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
-from .load import Load, LoadSettings
+from .load import LoadSettings
+from .load_shapes import Load
 from .metrics import LATENCIES, PERCENTILES, RATES
 from .run import ProgressReporter
 

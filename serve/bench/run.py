@@ -16,7 +16,8 @@ from ...processes import raise_file_limit
 from ...sampling import Sampling
 from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
-from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
+from .load import LoadSettings, Measurement, measure
+from .load_shapes import ClosedLoop, Load
 from .metrics import GoodputLimits, compute_metrics
 from .prompts import RequestTemplate, Row, random_prompts, requests_from_rows, requests_from_texts
 

@@ -251,6 +251,18 @@ def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["--rate", "fast"], "such as 0.5,10"),
         (["--rate", "1", "--concurrency", "1"], "--concurrency or --rate, not both"),
         (["--rate", "1", "--sweep"], "--rate or --sweep, not both"),
+        (["--burstiness", "2"], "--burstiness is for --rate and for ramps"),
+        (["--rate", "1", "--burstiness", "0"], "x>0"),
+        (["--ramp-up-start-rps", "1"], "needs --ramp-up-start-rps and --ramp-up-end-rps"),
+        (["--ramp-up-strategy", "linear"], "needs --ramp-up-start-rps and --ramp-up-end-rps"),
+        (["--ramp-up-end-rps", "1", "--rate", "1"], "--rate or --ramp-up-start-rps, not both"),
+        (
+            [
+                *("--ramp-up-strategy", "exponential", "--ramp-up-start-rps", "0"),
+                *("--ramp-up-end-rps", "1"),
+            ],
+            "can't start at 0",
+        ),
         (["--duration", "soon"], "90s, 10m"),
         (["--duration", "0"], "must be above 0"),
         (["--goodput", "speed:3"], "'speed' is none of"),
