@@ -36,7 +36,10 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
             *("concurrency", "rate", "burstiness", "ramp_up_strategy", "ramp_up_start_rps"),
             *("ramp_up_end_rps", "sweep", "duration", "requests", "warm_up", "timeout"),
         ),
-        _("Requests"): ("dataset", "input_len", "output_len", "endpoint"),
+        _("Requests"): (
+            *("dataset", "dataset_name", "input_len", "output_len", "prefix_len", "num_prefixes"),
+            *("turns", "endpoint"),
+        ),
         _("Results"): (*("goodput", "json_file", "json_format", "csv_file", "plot", "compare"),),
         **options.SAMPLING_GROUP,
     },
@@ -63,6 +66,8 @@ Examples:
   qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
+  qchat bench --dataset ShareGPT_V3_unfiltered_cleaned_split.json --rate 4
+  qchat bench --turns 5 --prefix-len 1000 --num-prefixes 4 --concurrency 16
   qchat bench --compare a.json b.json
 """
     ),
@@ -127,9 +132,19 @@ Examples:
 )
 @click.option(
     "--dataset",
+    "--dataset-path",
+    "dataset",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=_("Prompts from a JSONL file, in the formats of qchat batch, instead of random ones."),
+    help=_(
+        "Prompts from a file instead of random ones: JSONL in the formats of qchat batch, or the "
+        "recorded conversations of a ShareGPT file."
+    ),
+)
+@click.option(
+    "--dataset-name",
+    type=click.Choice(["random", "sharegpt", "custom"]),
+    help=_("What the prompts are; custom is JSONL (default: by the file's content)."),
 )
 @click.option(
     "--input-len",
@@ -141,7 +156,28 @@ Examples:
     "--output-len",
     type=click.IntRange(1),
     metavar="N",
-    help=_("Tokens of every response, EOS ignored (128; with --dataset: not set)."),
+    help=_(
+        "Tokens of every response, EOS ignored (128; with --dataset: not set, with ShareGPT those "
+        "of the recorded answer)."
+    ),
+)
+@click.option(
+    "--prefix-len",
+    type=click.IntRange(1),
+    metavar="N",
+    help=_("Tokens before those of --input-len that random prompts share."),
+)
+@click.option(
+    "--num-prefixes",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help=_("Share so many different prefixes (1)."),
+)
+@click.option(
+    "--turns",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=_("Ask in conversations of N turns; each request has the answers before it (1)."),
 )
 @click.option(
     "--endpoint",
@@ -228,5 +264,5 @@ def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:
     with restored_signals():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run_bench(job, ConsoleProgress(sys.stderr)))
-        output.write_results(files, bench_options.dataset, job, result)
+        output.write_results(files, job, result)
     return result.exit_code

@@ -8,12 +8,15 @@ from ...errors import UsageError
 from ...i18n import _
 from ...settings import Settings
 from .client import CHAT, COMPLETIONS
+from .dataset_rows import read_rows
 from .load import LoadSettings
 from .load_shapes import ClosedLoop, Load, OpenLoop, Ramp
 from .metrics import GoodputLimits
 from .options import BenchOptions
-from .prompts import read_dataset
+from .prompt_plans import PromptPlan, RandomPlan, RecordedPlan, RowsPlan
+from .prompts import PrefixShape
 from .run import BenchJob
+from .sharegpt import is_sharegpt, read_sharegpt
 
 DEFAULT_INPUT_LEN, DEFAULT_OUTPUT_LEN = 256, 128
 DEFAULT_CONCURRENCIES = (1, 8, 64)
@@ -25,8 +28,7 @@ _ALIASES = {"e2e": "latency", "e2el": "latency"}  # `vllm bench serve` calls it 
 def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
     """Check the options, read the dataset and resolve the server. Raises `QchatError`."""
     sampling = options.sampling
-    if options.dataset is not None and options.input_len is not None:
-        raise UsageError(_("--input-len is for random texts; with --dataset leave it out."))
+    plan = _prompt_plan(options)
     if options.output_len is not None and sampling.max_tokens is not None:
         raise UsageError(_("Give --output-len or --max-tokens, not both."))
     if options.duration <= 0 or options.timeout <= 0:
@@ -35,7 +37,6 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
     if output_len is None and options.dataset is None and sampling.max_tokens is None:
         output_len = DEFAULT_OUTPUT_LEN
     path = CHAT if options.endpoint == "chat" else COMPLETIONS
-    rows = [] if options.dataset is None else read_dataset(options.dataset, path)
     if options.arguments and not options.goodput:
         raise _unexpected(options.arguments[0])
     goodput_limits = _parse_goodput((*options.goodput, *options.arguments))
@@ -64,12 +65,44 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
             seed=seed,
         ),
         sampling=sampling,
-        rows=rows,
-        input_len=options.input_len or DEFAULT_INPUT_LEN,
+        plan=plan,
         output_len=output_len,
         goodput_limits=goodput_limits,
         timeout=options.timeout,
     )
+
+
+def _prompt_plan(options: BenchOptions) -> PromptPlan:
+    """What to ask; a dataset is read. Raises `UsageError`."""
+    dataset, name = options.dataset, options.dataset_name
+    turns = options.turns or 1
+    if turns > 1 and options.endpoint != "chat":
+        raise UsageError(_("--turns needs --endpoint chat: completions have no conversations."))
+    if dataset is None:
+        if name not in (None, "random"):
+            text = _("--dataset-name {name} needs the file: --dataset FILE.")
+            raise UsageError(text.format(name=name))
+        if options.num_prefixes is not None and options.prefix_len is None:
+            raise UsageError(_("--num-prefixes needs --prefix-len, the tokens of each prefix."))
+        prefix = PrefixShape(options.prefix_len or 0, options.num_prefixes or 1)
+        return RandomPlan(options.input_len or DEFAULT_INPUT_LEN, prefix, turns)
+    if options.input_len is not None:
+        raise UsageError(_("--input-len is for random texts; with --dataset leave it out."))
+    if options.prefix_len is not None or options.num_prefixes is not None:
+        raise UsageError(_("--prefix-len is for random texts; with --dataset leave it out."))
+    if name == "random":
+        raise UsageError(_("--dataset-name random takes no --dataset."))
+    try:
+        recorded = name == "sharegpt" or (name is None and is_sharegpt(dataset))
+    except OSError as e:
+        text = _("Can't read {file}: {why}.")
+        raise UsageError(text.format(file=dataset, why=_(e.strerror))) from e
+    if recorded:
+        return RecordedPlan(str(dataset), read_sharegpt(dataset), turns)
+    if turns > 1:
+        raise UsageError(_("--turns is for random texts and ShareGPT files; rows have no turns."))
+    path = CHAT if options.endpoint == "chat" else COMPLETIONS
+    return RowsPlan(str(dataset), read_rows(dataset, path))
 
 
 def _loads(options: BenchOptions) -> tuple[Load, ...]:

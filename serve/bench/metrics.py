@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,6 +84,7 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         **_rates(measurement, measurement.start, measurement.end),
         "prompt_tokens": sum(record.prompt_tokens for record in completed),
         "output_tokens": sum(record.completion_tokens for record in completed),
+        "cached_tokens": _cached_tokens(completed),
         "tokens_counted_by": _token_source(completed),
         **latencies,
         "goodput": (
@@ -92,6 +93,7 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         "client": client,
         "valid": not invalid_reasons,
         "why_invalid": invalid_reasons,
+        "turns": _turns(completed),
         "slices": _slices(measurement, completed),
     }
 
@@ -211,6 +213,37 @@ def _errors(in_window: Sequence[RequestRecord]) -> JsonObject:
 
 def _token_source(completed: Sequence[RequestRecord]) -> str:
     return "server" if all(record.has_usage for record in completed) else "chunks"
+
+
+def _cached_tokens(completed: Sequence[RequestRecord]) -> int | None:
+    """The prompts' tokens that the server had already; None where it does not say."""
+    cached = [record.cached_tokens for record in completed if record.cached_tokens is not None]
+    return sum(cached) if cached else None
+
+
+def _turns(completed: Sequence[RequestRecord]) -> list[JsonObject]:
+    """What the turns of conversations had, one after the other; nothing for single questions."""
+    by_turn: dict[int, list[RequestRecord]] = defaultdict(list)
+    for record in completed:
+        by_turn[record.turn].append(record)
+    if max(by_turn, default=1) == 1:
+        return []
+    turns = []
+    for turn, records in sorted(by_turn.items()):
+        latencies = [_request_latencies(record) for record in records]
+        tokens = sum(record.prompt_tokens for record in records)
+        turns.append(
+            {
+                "turn": turn,
+                "answered": len(records),
+                "mean_prompt_tokens": tokens / len(records),
+                "ttft_ms": stats(one["ttft"] for one in latencies if one["ttft"] is not None),
+                "latency_ms": stats(
+                    one["latency"] for one in latencies if one["latency"] is not None
+                ),
+            }
+        )
+    return turns
 
 
 def _client(measurement: Measurement) -> JsonObject:

@@ -7,6 +7,8 @@ from typing import Literal
 from ...sampling import Sampling
 from .load_shapes import Strategy
 
+DatasetName = Literal["random", "sharegpt", "custom"]
+
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
@@ -43,7 +45,11 @@ class BenchOptions:
     requests: int | None
     warm_up: float
     dataset: Path | None
+    dataset_name: DatasetName | None
     input_len: int | None
+    prefix_len: int | None
+    num_prefixes: int | None
+    turns: int | None
     output_len: int | None
     endpoint: Literal["chat", "completions"]
     goodput: tuple[str, ...]

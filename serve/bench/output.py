@@ -53,9 +53,7 @@ def _check_file(file: Path) -> None:
         raise UsageError(_("{file} can't be written.").format(file=file))
 
 
-def write_results(
-    files: OutputFiles, dataset: Path | None, job: BenchJob, result: BenchResult
-) -> None:
+def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> None:
     """Write the files first, since a reader of standard output may close it early; then the report.
 
     Raises `UsageError` for the first file that can't be written, after all the others.
@@ -65,7 +63,7 @@ def write_results(
         return
     to_json = to_vllm_json if files.json_format == "vllm" else report.to_json
     texts = [
-        (files.json, to_json(_metadata(dataset, job, result), phases)),
+        (files.json, to_json(_metadata(job, result), phases)),
         (files.csv, report.to_csv(phases)),
     ]
     failed: list[tuple[str, OSError]] = []
@@ -90,7 +88,7 @@ def write_results(
         raise UsageError(text) from error
 
 
-def _metadata(dataset: Path | None, job: BenchJob, result: BenchResult) -> dict[str, Any]:
+def _metadata(job: BenchJob, result: BenchResult) -> dict[str, Any]:
     """What was measured and how, for the JSON file."""
     load = job.load_settings
     return {
@@ -105,8 +103,7 @@ def _metadata(dataset: Path | None, job: BenchJob, result: BenchResult) -> dict[
         "settings": {
             "model": result.model,
             "endpoint": job.path,
-            "dataset": None if dataset is None else str(dataset),
-            "input_len": None if job.rows else job.input_len,
+            **job.plan.to_json(),
             "output_len": job.output_len,
             "sampling": dataclasses.asdict(job.sampling),
             "duration": load.duration if load.max_requests is None else None,

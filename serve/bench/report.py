@@ -117,7 +117,20 @@ def _metrics(phase: JsonObject) -> list[str]:
         if short:
             label = _("{name} ({text})").format(name=name.upper(), text=description)
         rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
-    return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
+    metrics = table(rows, right=range(1, len(STATS) + 1))
+    return [metrics, _turns(phase), _throughput(phase), _client(phase)]
+
+
+def _turns(phase: JsonObject) -> str:
+    if not phase["turns"]:
+        return ""
+    head = (_("turn"), _("answered"), _("prompt tokens"), "TTFT p50", "TTFT p99")
+    rows: list[tuple[str, ...]] = [(*head, _("latency p50"))]
+    for turn in phase["turns"]:
+        numbers = (turn["mean_prompt_tokens"], turn["ttft_ms"]["p50"], turn["ttft_ms"]["p99"])
+        values = map(_number, (*numbers, turn["latency_ms"]["p50"]))
+        rows.append((str(turn["turn"]), f"{turn['answered']:,}", *values))
+    return table(rows, right=range(len(rows[0])))
 
 
 def _throughput(phase: JsonObject) -> str:
@@ -133,6 +146,9 @@ def _throughput(phase: JsonObject) -> str:
             prompt=_number(phase["prompt_tokens"] / phase["answered"]),
             output=_number(phase["output_tokens"] / phase["answered"]),
         )
+    if phase["cached_tokens"] is not None and phase["prompt_tokens"]:
+        cached = _("{share:.0%} of the prompt tokens were cached")
+        text += _("; ") + cached.format(share=phase["cached_tokens"] / phase["prompt_tokens"])
     if phase["answered"] and phase["tokens_counted_by"] == "chunks":
         text += sentence_gap() + _("(the server reports no usage: each chunk counts as a token)")
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -19,7 +19,8 @@ from .client import BenchClient, BenchRequest, RequestRecord, clock
 from .load import LoadSettings, Measurement, measure
 from .load_shapes import ClosedLoop, Load
 from .metrics import GoodputLimits, compute_metrics
-from .prompts import RequestTemplate, Row, random_prompts, requests_from_rows, requests_from_texts
+from .prompt_plans import PreparedPrompts, PromptPlan, prepare_prompts
+from .prompts import RequestTemplate
 
 T = TypeVar("T")
 
@@ -35,10 +36,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class BenchJob:
-    """What to measure. Lengths are in tokens.
-
-    Without `loads` it is a sweep; without `rows`, prompts are random texts of `input_len`.
-    """
+    """What to measure. Lengths are in tokens. Without `loads` it is a sweep."""
 
     endpoint: Endpoint
     model: str | None
@@ -46,8 +44,7 @@ class BenchJob:
     loads: tuple[Load, ...]
     load_settings: LoadSettings
     sampling: Sampling
-    rows: Sequence[Row]
-    input_len: int
+    plan: PromptPlan
     output_len: int | None
     goodput_limits: GoodputLimits | None
     timeout: float
@@ -121,12 +118,12 @@ async def run_bench(job: BenchJob, progress: ProgressReporter) -> BenchResult:
     stop = StopSignal()
     with stop.handled():
         async with BenchClient(job.endpoint, job.timeout) as client:
-            requests = await stop.cancel_on_signal(_prepare(job, client, result, progress.note))
-            if requests is not None:
+            prompts = await stop.cancel_on_signal(_prepare(job, client, result, progress.note))
+            if prompts is not None:
                 gc.collect()
                 gc.freeze()  # objects made so far are not scanned during the measurement
                 try:
-                    await _run_loads(job, client, requests, result, progress, stop)
+                    await _run_loads(job, client, prompts, result, progress, stop)
                 finally:
                     gc.unfreeze()
         if stop.event.is_set():
@@ -138,23 +135,18 @@ async def run_bench(job: BenchJob, progress: ProgressReporter) -> BenchResult:
 
 async def _prepare(
     job: BenchJob, client: BenchClient, result: BenchResult, note: Callable[[str], None]
-) -> Iterator[BenchRequest]:
+) -> PreparedPrompts:
     names = await client.models() if job.model is None else [job.model]
     result.model = single_model(names, job.endpoint.base_url)
     template = RequestTemplate(job.path, result.model, job.sampling, job.output_len)
     template, notes = await probe_parameters(client, template)
-    if job.rows:
-        requests = requests_from_rows(job.rows, template)
-        notes.append(_("{n} rows, sent in turn.").format(n=len(job.rows)))
-    else:
-        seed = job.load_settings.seed
-        texts, about = await random_prompts(client, template, job.input_len, seed)
-        requests = requests_from_texts(texts, template)
-        notes.append(about)
     for text in notes:
         note(text)
-    result.notes += notes
-    return requests
+    prompts = await prepare_prompts(client, template, job.plan, job.load_settings.seed)
+    for text in prompts.notes:
+        note(text)
+    result.notes += [*notes, *prompts.notes]
+    return prompts
 
 
 async def probe_parameters(
@@ -192,7 +184,7 @@ async def probe_parameters(
 async def _run_loads(
     job: BenchJob,
     client: BenchClient,
-    requests: Iterator[BenchRequest],
+    prompts: PreparedPrompts,
     result: BenchResult,
     progress: ProgressReporter,
     stop: StopSignal,
@@ -203,6 +195,7 @@ async def _run_loads(
         nonlocal sent
         sent += 1
         record = await client.send(request, scheduled_at)
+        prompts.source.finished(request, record)
         progress.request_finished(record)
         return record
 
@@ -210,7 +203,7 @@ async def _run_loads(
         connections = load.concurrency if isinstance(load, ClosedLoop) else 65_000
         settings = replace(job.load_settings, max_in_flight=raise_file_limit(connections))
         progress.load_started(load, settings)
-        measurement = await measure(send, requests, load, settings, stop.event)
+        measurement = await measure(send, prompts.source, load, settings, stop.event)
         phase = compute_metrics(measurement, job.goodput_limits)
         result.phases.append(phase)
         progress.load_finished(phase)
@@ -221,9 +214,9 @@ async def _run_loads(
     if result.server_lost:
         result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
         progress.note(result.notes[-1])
-    if job.rows and sent > len(job.rows):
+    if prompts.different is not None and sent > prompts.different:
         text = _("Each row was sent {n:.1f} times: later ones hit the server's prefix cache.")
-        result.notes.append(text.format(n=sent / len(job.rows)))
+        result.notes.append(text.format(n=sent / prompts.different))
         progress.note(result.notes[-1])
 
 
