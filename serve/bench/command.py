@@ -28,13 +28,27 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return numbers
 
 
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Parse ``0.99``, ``99`` or ``99%``."""
+    if value is None:
+        return None
+    number = value.removesuffix("%")
+    share = float(number) if number.replace(".", "", 1).isdecimal() else 0.0
+    if share > 1 or value.endswith("%"):
+        share /= 100
+    if not 0 < share <= 1:
+        raise click.BadParameter(_("write a share such as 99% or 0.95."))
+    return share
+
+
 @click.command(
     cls=GroupedCommand,
     groups={
         **options.SERVER_GROUP,
         _("Load"): (
             *("concurrency", "rate", "burstiness", "ramp_up_strategy", "ramp_up_start_rps"),
-            *("ramp_up_end_rps", "sweep", "duration", "requests", "warm_up", "timeout"),
+            *("ramp_up_end_rps", "sweep", "search", "search_share", "duration", "requests"),
+            *("warm_up", "timeout"),
         ),
         _("Requests"): (
             *("dataset", "dataset_name", "input_len", "output_len", "prefix_len", "num_prefixes"),
@@ -49,8 +63,8 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         --concurrency keeps N requests in flight (closed loop). --rate sends X requests per second
         with Poisson arrivals, or more even or bursty ones (open loop), --ramp-up-start-rps and
         --ramp-up-end-rps at a rate that changes; latencies count from the scheduled time of a
-        request. --sweep doubles the concurrency until the throughput stops rising. The default is
-        --concurrency 1,8,64.
+        request. --sweep doubles the concurrency until the throughput stops rising; --search finds
+        the highest load that keeps the limits of --goodput. The default is --concurrency 1,8,64.
 
         Ctrl-C ends the benchmark and prints what was measured. Exit code 1: some requests failed,
         or the client was the bottleneck.
@@ -64,6 +78,7 @@ Examples:
   qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
   qchat bench --rate 10 --burstiness inf                       (one each 100 ms)
   qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
+  qchat bench --search rate --goodput ttft:300 tpot:40
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
   qchat bench --dataset ShareGPT_V3_unfiltered_cleaned_split.json --rate 4
@@ -108,6 +123,17 @@ Examples:
     help=_("Request rate at the end of --duration."),
 )
 @click.option("--sweep", is_flag=True, help=_("Concurrency 1, 2, 4, … until saturation."))
+@click.option(
+    "--search",
+    type=click.Choice(["rate", "concurrency"]),
+    help=_("Find the highest rate or concurrency that keeps the limits of --goodput."),
+)
+@click.option(
+    "--search-share",
+    callback=_share,
+    metavar="SHARE",
+    help=_("The share of requests that must be within the limits (99%)."),
+)
 @click.option(
     "--duration",
     callback=options.time_span,

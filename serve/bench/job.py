@@ -16,6 +16,7 @@ from .options import BenchOptions
 from .prompt_plans import PromptPlan, RandomPlan, RecordedPlan, RowsPlan
 from .prompts import PrefixShape
 from .run import BenchJob
+from .search import SHARE, GoodputSearch
 from .sharegpt import is_sharegpt, read_sharegpt
 
 DEFAULT_INPUT_LEN, DEFAULT_OUTPUT_LEN = 256, 128
@@ -40,7 +41,13 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
     if options.arguments and not options.goodput:
         raise _unexpected(options.arguments[0])
     goodput_limits = _parse_goodput((*options.goodput, *options.arguments))
-    loads = _loads(options)
+    search = _search(options) if options.search is not None else None
+    if options.search_share is not None and search is None:
+        raise UsageError(_("--search-share is for --search."))
+    if search is not None and goodput_limits is None:
+        text = _("--search needs the limits to keep: --goodput ttft:200 tpot:50.")
+        raise UsageError(text)
+    loads = () if search is not None else _loads(options)
     endpoint = endpoints.resolve(
         settings,
         server=options.server,
@@ -69,6 +76,7 @@ def build_job(options: BenchOptions, settings: Settings) -> BenchJob:
         output_len=output_len,
         goodput_limits=goodput_limits,
         timeout=options.timeout,
+        search=search,
     )
 
 
@@ -105,9 +113,40 @@ def _prompt_plan(options: BenchOptions) -> PromptPlan:
     return RowsPlan(str(dataset), read_rows(dataset, path))
 
 
+def _search(options: BenchOptions) -> GoodputSearch:
+    """The search; it starts at the --rate or --concurrency. Raises `UsageError`."""
+    assert options.search is not None
+    others = {
+        "sweep": options.sweep,
+        "ramp-up-start-rps": _has_ramp(options),
+        "rate": options.rate and options.search != "rate",
+        "concurrency": options.concurrency and options.search != "concurrency",
+    }
+    for name, value in others.items():
+        if value:
+            text = _("Give --{one} or --{other}, not both.")
+            raise UsageError(text.format(one=f"search {options.search}", other=name))
+    if options.burstiness is not None and options.search != "rate":
+        raise UsageError(_("--burstiness is for --rate and for ramps; give one of them."))
+    starts = options.rate or options.concurrency or (1.0,)
+    if len(starts) > 1:
+        text = _("--search {kind} starts at one value of --{kind}; {n} are given.")
+        raise UsageError(text.format(kind=options.search, n=len(starts)))
+    return GoodputSearch(
+        options.search,
+        float(starts[0]),
+        1.0 if options.burstiness is None else options.burstiness,
+        SHARE if options.search_share is None else options.search_share,
+    )
+
+
+def _has_ramp(options: BenchOptions) -> bool:
+    return options.ramp_up_start_rps is not None or options.ramp_up_end_rps is not None
+
+
 def _loads(options: BenchOptions) -> tuple[Load, ...]:
     """The loads; none for a sweep."""
-    has_ramp = options.ramp_up_start_rps is not None or options.ramp_up_end_rps is not None
+    has_ramp = _has_ramp(options)
     kinds = {
         "concurrency": options.concurrency,
         "rate": options.rate,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ...sampling import Sampling
 from .load_shapes import Strategy
+from .search import SearchKind
 
 DatasetName = Literal["random", "sharegpt", "custom"]
 
@@ -41,6 +42,8 @@ class BenchOptions:
     ramp_up_start_rps: float | None
     ramp_up_end_rps: float | None
     sweep: bool
+    search: SearchKind | None
+    search_share: float | None
     duration: float
     requests: int | None
     warm_up: float

@@ -79,7 +79,7 @@ def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> Non
         except OSError as e:
             failed.append((str(files.plot), e))
     to_stdout = [text for file, text in texts if file == "-"]
-    click.echo(report.format_report(phases), err=bool(to_stdout))
+    click.echo(report.format_report(phases, result.search), err=bool(to_stdout))
     for text in to_stdout:
         click.echo(text, nl=False)
     if failed:
@@ -98,6 +98,7 @@ def _metadata(job: BenchJob, result: BenchResult) -> dict[str, Any]:
         "server": job.endpoint.base_url,
         "client_machine": {"system": platform.platform(), "cpus": os.cpu_count()},
         "notes": result.notes,
+        **({} if result.search is None else {"search": result.search}),
         "complete": not result.server_lost
         and result.exit_code not in (Exit.INTERRUPTED, Exit.TERMINATED),
         "settings": {

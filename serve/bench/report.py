@@ -18,6 +18,7 @@ from .load import LoadSettings
 from .load_shapes import Load
 from .metrics import LATENCIES, PERCENTILES, RATES
 from .run import ProgressReporter
+from .search import best_phase
 
 STATS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
 
@@ -73,13 +74,60 @@ class ConsoleProgress(ProgressReporter):
             click.echo("\r\x1b[2K", file=self._stream, nl=False)
 
 
-def format_report(phases: Sequence[JsonObject]) -> str:
-    """Format the metrics of all loads, with bar charts for several loads."""
+def format_report(phases: Sequence[JsonObject], search: JsonObject | None = None) -> str:
+    """Format the metrics of all loads, with bar charts for several loads; of a search only those
+    of the load that it found."""
+    if search is not None:
+        best = best_phase(search, phases)
+        parts = ["" if best is None else _phase(best), _trials(search, phases), _outcome(search)]
+        return "\n\n".join(part for part in parts if part)
     parts = [_phase(phase) for phase in phases]
     completed = [phase for phase in phases if phase["answered"]]
     if len(completed) > 1:
         parts += [_bars(completed), _best(completed)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
+    """The loads of a search, the lowest first."""
+    head = (_("load"), _("within limits"), _("goodput/s"), _("tokens/s"), "TTFT p99", "TPOT p99")
+    rows: list[tuple[str, ...]] = [(*head, "")]
+    tried = sorted(
+        zip(search["trials"], phases, strict=True), key=lambda pair: float(pair[0]["value"])
+    )
+    for trial, phase in tried:
+        rows.append(
+            (
+                phase["name"],
+                f"{trial['share']:.1%}",
+                _number(phase["goodput"]["qps"]),
+                _number(phase["output_tokens_per_second"]),
+                _number(phase["ttft_ms"].get("p99")),
+                _number(phase["tpot_ms"].get("p99")),
+                (_("kept") if trial["kept"] else _("not kept"))
+                + ("" if phase["valid"] else _(", client late")),
+            )
+        )
+    return table(rows, right=range(1, 6))
+
+
+def _outcome(search: JsonObject) -> str:
+    """One sentence: what a search found."""
+    unit = _("{n:g} a second") if search["kind"] == "rate" else _("{n:g} at a time")
+    kept, failed = search["highest_kept"], search["lowest_failed"]
+    if kept is None:
+        text = _("No load keeps the limits for {share:.1%} of the requests; not even {lowest}.")
+        return text.format(share=search["share"], lowest=unit.format(n=failed or 0))
+    text = _("The highest load that keeps the limits for {share:.1%} of the requests: {load}.")
+    outcome = text.format(share=search["share"], load=unit.format(n=kept))
+    if failed is not None:
+        text = _("{load} does not.")
+        outcome += sentence_gap() + text.format(load=unit.format(n=failed))
+    if not search["complete"]:
+        outcome += sentence_gap() + _("The search was cut short.")
+    elif failed is None:
+        outcome += sentence_gap() + _("A higher one was not tried.")
+    return outcome
 
 
 def _phase(phase: JsonObject) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from .load_shapes import ClosedLoop, Load
 from .metrics import GoodputLimits, compute_metrics
 from .prompt_plans import PreparedPrompts, PromptPlan, prepare_prompts
 from .prompts import RequestTemplate
+from .search import GoodputSearch, best_phase, search_result, trial_note
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class BenchJob:
-    """What to measure. Lengths are in tokens. Without `loads` it is a sweep."""
+    """What to measure. Lengths are in tokens. Without `loads` it is a search, or a sweep."""
 
     endpoint: Endpoint
     model: str | None
@@ -48,18 +49,20 @@ class BenchJob:
     output_len: int | None
     goodput_limits: GoodputLimits | None
     timeout: float
+    search: GoodputSearch | None = None
 
 
 @dataclass(slots=True)
 class BenchResult:
-    """The `compute_metrics` of each load in `phases`, the exit code, and whether the server was
-    lost."""
+    """The `compute_metrics` of each load in `phases`, the exit code, whether the server was lost,
+    and the `search_result` of a search."""
 
     model: str
     notes: list[str]
     phases: list[JsonObject]
     exit_code: Exit = Exit.OK
     server_lost: bool = False
+    search: JsonObject | None = None
 
 
 class StopSignal:
@@ -199,7 +202,11 @@ async def _run_loads(
         progress.request_finished(record)
         return record
 
-    for load in job.loads or sweep(result.phases):
+    search = job.search
+    loads: Iterable[Load] = job.loads or sweep(result.phases)
+    if search is not None:
+        loads = search.loads(result.phases)
+    for load in loads:
         connections = load.concurrency if isinstance(load, ClosedLoop) else 65_000
         settings = replace(job.load_settings, max_in_flight=raise_file_limit(connections))
         progress.load_started(load, settings)
@@ -207,10 +214,15 @@ async def _run_loads(
         phase = compute_metrics(measurement, job.goodput_limits)
         result.phases.append(phase)
         progress.load_finished(phase)
-        result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
+        if search is not None and not measurement.stopped:
+            progress.note(trial_note(load.name, search.trial(phase), search.share))
+        if search is None or measurement.server_lost:
+            result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
         result.server_lost = measurement.server_lost
         if measurement.server_lost or measurement.stopped:
             break
+    if search is not None:
+        _conclude_search(search, result)
     if result.server_lost:
         result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
         progress.note(result.notes[-1])
@@ -218,6 +230,16 @@ async def _run_loads(
         text = _("Each row was sent {n:.1f} times: later ones hit the server's prefix cache.")
         result.notes.append(text.format(n=sent / prompts.different))
         progress.note(result.notes[-1])
+
+
+def _conclude_search(search: GoodputSearch, result: BenchResult) -> None:
+    """Requests that fail under too much load are what a search looks for; only those of the load
+    that it found are a failure of the server."""
+    result.search = search_result(search, result.phases)
+    best = best_phase(result.search, result.phases)
+    if best is None or best["failed"]:
+        answered = any(phase["answered"] for phase in result.phases)
+        result.exit_code = max(result.exit_code, Exit.ROWS_FAILED if answered else Exit.ENGINE)
 
 
 def _server_lost_message(name: str, loads: int, result: BenchResult) -> str:
