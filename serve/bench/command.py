@@ -231,10 +231,13 @@ Examples:
 )
 @click.option(
     "--json-format",
-    type=click.Choice(["qchat", "vllm"]),
+    type=click.Choice(["qchat", "vllm", "guidellm"]),
     default="qchat",
     show_default=True,
-    help=_("The keys of --json; vllm: those of vllm bench serve, a line for each load."),
+    help=_(
+        "The form of --json; vllm: the keys of vllm bench serve, a line for each load; guidellm: a "
+        "report of GuideLLM."
+    ),
 )
 @click.option(
     "--csv", "csv_file", metavar="FILE", help=_("Write a line for each load; - is standard output.")

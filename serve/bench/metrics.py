@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ...i18n import _
 from ...json_types import JsonObject
 from .client import RequestRecord
+from .distributions import distribution, percentile, timeline
 from .load import Measurement
 
 PERCENTILES = (50, 90, 95, 99)
@@ -65,10 +66,8 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
     completed = [record for record in in_window if record.failure is None]
     per_request = [_request_latencies(record) for record in completed]
     client = _client(measurement)
-    latencies = {
-        f"{name}_ms": stats(values)
-        for name, values in _values_by_latency(completed, per_request).items()
-    }
+    by_latency = _values_by_latency(completed, per_request)
+    latencies = {f"{name}_ms": stats(values) for name, values in by_latency.items()}
     invalid_reasons = _invalid_reasons(client, latencies)
     load = measurement.load
     return {
@@ -95,6 +94,8 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         "why_invalid": invalid_reasons,
         "turns": _turns(completed),
         "slices": _slices(measurement, completed),
+        "timeline": timeline(measurement.records, measurement.start, measurement.end),
+        "distributions": _distributions(completed, by_latency),
     }
 
 
@@ -107,14 +108,6 @@ def stats(values: Iterable[float]) -> JsonObject:
     mean = math.fsum(ordered) / len(ordered)
     variance = math.fsum((value - mean) ** 2 for value in ordered) / len(ordered)
     return {"mean": mean, "std": math.sqrt(variance), **percentiles}
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """A percentile of sorted values, linearly interpolated as by numpy's default."""
-    position = (len(ordered) - 1) * percent / 100
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def _request_latencies(record: RequestRecord) -> dict[str, float | None]:
@@ -142,6 +135,27 @@ def _values_by_latency(
         itl.extend(record.itl)
     itl_ms = [1000 * seconds for seconds in itl]
     return {name: itl_ms if name == "itl" else values(name) for name in LATENCIES}
+
+
+def _distributions(
+    completed: Sequence[RequestRecord], by_latency: Mapping[str, Iterable[float]]
+) -> JsonObject:
+    """The curves of the latencies, and of what requests had in tokens."""
+    curves = {f"{name}_ms": distribution(values) for name, values in by_latency.items()}
+    prompt = [float(record.prompt_tokens) for record in completed]
+    output = [float(record.completion_tokens) for record in completed]
+    per_token = [
+        1000 * (record.last_token_at - record.scheduled_at) / record.completion_tokens
+        for record in completed
+        if record.completion_tokens
+    ]
+    return {
+        **curves,
+        "latency_per_token_ms": distribution(per_token),
+        "prompt_tokens": distribution(prompt),
+        "output_tokens": distribution(output),
+        "total_tokens": distribution(map(sum, zip(prompt, output, strict=True))),
+    }
 
 
 def _rates(measurement: Measurement, start: float, end: float) -> JsonObject:

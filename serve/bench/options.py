@@ -13,8 +13,8 @@ DatasetName = Literal["random", "sharegpt", "custom"]
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """Where the results are written; ``-`` is standard output. `json_format` is ``qchat`` or
-    ``vllm``."""
+    """Where the results are written; ``-`` is standard output. `json_format` is ``qchat``,
+    ``vllm`` or ``guidellm``."""
 
     json: str | None = None
     csv: str | None = None

@@ -13,6 +13,7 @@ from ... import __version__
 from ...errors import Exit, UsageError
 from ...i18n import _
 from . import compare, plot, report
+from .guidellm_format import to_guidellm_json
 from .options import OutputFiles
 from .run import BenchJob, BenchResult
 from .vllm_format import to_vllm_json
@@ -61,7 +62,8 @@ def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> Non
     phases = result.phases
     if not phases:
         return
-    to_json = to_vllm_json if files.json_format == "vllm" else report.to_json
+    formats = {"qchat": report.to_json, "vllm": to_vllm_json, "guidellm": to_guidellm_json}
+    to_json = formats[files.json_format]
     texts = [
         (files.json, to_json(_metadata(job, result), phases)),
         (files.csv, report.to_csv(phases)),
