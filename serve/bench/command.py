@@ -54,7 +54,9 @@ def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
             *("dataset", "dataset_name", "input_len", "output_len", "prefix_len", "num_prefixes"),
             *("turns", "endpoint"),
         ),
-        _("Results"): (*("goodput", "json_file", "json_format", "csv_file", "plot", "compare"),),
+        _("Results"): (
+            *("goodput", "json_file", "json_format", "csv_file", "report", "plot", "compare"),
+        ),
         **options.SAMPLING_GROUP,
     },
     help=_(
@@ -78,7 +80,7 @@ Examples:
   qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
   qchat bench --rate 10 --burstiness inf                       (one each 100 ms)
   qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
-  qchat bench --search rate --goodput ttft:300 tpot:40
+  qchat bench --search rate --goodput ttft:300 tpot:40 --report a.html
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
   qchat bench --dataset ShareGPT_V3_unfiltered_cleaned_split.json --rate 4
@@ -243,6 +245,14 @@ Examples:
     "--csv", "csv_file", metavar="FILE", help=_("Write a line for each load; - is standard output.")
 )
 @click.option(
+    "--report",
+    "--html",
+    "report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help=_("Write one page with all figures and their curves."),
+)
+@click.option(
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -260,6 +270,7 @@ def bench(
     json_file: str | None,
     json_format: str,
     csv_file: str | None,
+    report: Path | None,
     plot: Path | None,
     compare: tuple[Path, Path] | None,
     **values: Any,
@@ -272,7 +283,8 @@ def bench(
 
         click.echo(clean(compare_results(*map(read_result, compare))))
         return Exit.OK
-    return _measure(BenchOptions(**values), OutputFiles(json_file, csv_file, plot, json_format))
+    files = OutputFiles(json_file, csv_file, plot, report, json_format)
+    return _measure(BenchOptions(**values), files)
 
 
 def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:

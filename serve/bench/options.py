@@ -19,6 +19,7 @@ class OutputFiles:
     json: str | None = None
     csv: str | None = None
     plot: Path | None = None
+    page: Path | None = None
     json_format: str = "qchat"
 
 

@@ -11,6 +11,7 @@ import click
 
 from ... import __version__
 from ...errors import Exit, UsageError
+from ...html.file_names import check_report
 from ...i18n import _
 from . import compare, plot, report
 from .guidellm_format import to_guidellm_json
@@ -29,6 +30,7 @@ def check_files(files: OutputFiles, dataset: Path | None) -> None:
         "--json": files.json,
         "--csv": files.csv,
         "--plot": None if files.plot is None else str(files.plot),
+        "--report": None if files.page is None else str(files.page),
     }
     by_path: dict[str, str] = {}
     for option, file in options.items():
@@ -44,6 +46,8 @@ def check_files(files: OutputFiles, dataset: Path | None) -> None:
             _check_file(Path(file))
     if files.plot is not None:
         plot.check_path(files.plot)
+    if files.page is not None:
+        check_report(str(files.page))
 
 
 def _check_file(file: Path) -> None:
@@ -64,8 +68,9 @@ def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> Non
         return
     formats = {"qchat": report.to_json, "vllm": to_vllm_json, "guidellm": to_guidellm_json}
     to_json = formats[files.json_format]
+    metadata = _metadata(job, result)
     texts = [
-        (files.json, to_json(_metadata(job, result), phases)),
+        (files.json, to_json(metadata, phases)),
         (files.csv, report.to_csv(phases)),
     ]
     failed: list[tuple[str, OSError]] = []
@@ -80,6 +85,13 @@ def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> Non
             plot.draw(files.plot, f"{result.model}  {job.endpoint.base_url}", phases)
         except OSError as e:
             failed.append((str(files.plot), e))
+    if files.page is not None:
+        from .page import page
+
+        try:
+            files.page.write_bytes(page(metadata, phases))
+        except OSError as e:
+            failed.append((str(files.page), e))
     to_stdout = [text for file, text in texts if file == "-"]
     click.echo(report.format_report(phases, result.search), err=bool(to_stdout))
     for text in to_stdout:

@@ -79,7 +79,11 @@ def format_report(phases: Sequence[JsonObject], search: JsonObject | None = None
     of the load that it found."""
     if search is not None:
         best = best_phase(search, phases)
-        parts = ["" if best is None else _phase(best), _trials(search, phases), _outcome(search)]
+        parts = [
+            "" if best is None else _phase(best),
+            _trials(search, phases),
+            search_outcome(search),
+        ]
         return "\n\n".join(part for part in parts if part)
     parts = [_phase(phase) for phase in phases]
     completed = [phase for phase in phases if phase["answered"]]
@@ -100,10 +104,10 @@ def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
             (
                 phase["name"],
                 f"{trial['share']:.1%}",
-                _number(phase["goodput"]["qps"]),
-                _number(phase["output_tokens_per_second"]),
-                _number(phase["ttft_ms"].get("p99")),
-                _number(phase["tpot_ms"].get("p99")),
+                format_number(phase["goodput"]["qps"]),
+                format_number(phase["output_tokens_per_second"]),
+                format_number(phase["ttft_ms"].get("p99")),
+                format_number(phase["tpot_ms"].get("p99")),
                 (_("kept") if trial["kept"] else _("not kept"))
                 + ("" if phase["valid"] else _(", client late")),
             )
@@ -111,7 +115,7 @@ def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
     return table(rows, right=range(1, 6))
 
 
-def _outcome(search: JsonObject) -> str:
+def search_outcome(search: JsonObject) -> str:
     """One sentence: what a search found."""
     unit = _("{n:g} a second") if search["kind"] == "rate" else _("{n:g} at a time")
     kept, failed = search["highest_kept"], search["lowest_failed"]
@@ -138,8 +142,8 @@ def _phase(phase: JsonObject) -> str:
         name=phase["name"],
         seconds=phase["seconds"],
         total=phase["total_requests"],
-        qps=_number(phase["qps"]),
-        mean=_number(phase["mean_latency_ms"]),
+        qps=format_number(phase["qps"]),
+        mean=format_number(phase["mean_latency_ms"]),
         failed=phase["failed"],
     )
     lines = [head, *_metrics(phase)] if phase["answered"] else [head]
@@ -164,7 +168,7 @@ def _metrics(phase: JsonObject) -> list[str]:
         label = description
         if short:
             label = _("{name} ({text})").format(name=name.upper(), text=description)
-        rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
+        rows.append((label, *(format_number(values.get(stat)) for stat in STATS)))
     metrics = table(rows, right=range(1, len(STATS) + 1))
     return [metrics, _turns(phase), _throughput(phase), _client(phase)]
 
@@ -176,23 +180,23 @@ def _turns(phase: JsonObject) -> str:
     rows: list[tuple[str, ...]] = [(*head, _("latency p50"))]
     for turn in phase["turns"]:
         numbers = (turn["mean_prompt_tokens"], turn["ttft_ms"]["p50"], turn["ttft_ms"]["p99"])
-        values = map(_number, (*numbers, turn["latency_ms"]["p50"]))
+        values = map(format_number, (*numbers, turn["latency_ms"]["p50"]))
         rows.append((str(turn["turn"]), f"{turn['answered']:,}", *values))
     return table(rows, right=range(len(rows[0])))
 
 
 def _throughput(phase: JsonObject) -> str:
     text = _("tokens/s: {output} output, {prompt} prompt; requests sent per second: {sent}").format(
-        output=_number(phase["output_tokens_per_second"]),
-        prompt=_number(phase["prompt_tokens_per_second"]),
-        sent=_number(phase["sent_per_second"]),
+        output=format_number(phase["output_tokens_per_second"]),
+        prompt=format_number(phase["prompt_tokens_per_second"]),
+        sent=format_number(phase["sent_per_second"]),
     )
     if phase["load"]["kind"] == "open":
         text += sentence_gap() + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
         text += _("; ") + _("tokens per request: {prompt} prompt, {output} output").format(
-            prompt=_number(phase["prompt_tokens"] / phase["answered"]),
-            output=_number(phase["output_tokens"] / phase["answered"]),
+            prompt=format_number(phase["prompt_tokens"] / phase["answered"]),
+            output=format_number(phase["output_tokens"] / phase["answered"]),
         )
     if phase["cached_tokens"] is not None and phase["prompt_tokens"]:
         cached = _("{share:.0%} of the prompt tokens were cached")
@@ -202,7 +206,7 @@ def _throughput(phase: JsonObject) -> str:
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:
         goodput = _("goodput: {qps} requests per second, {share:.1%} of the requests")
         text += "\n" + goodput.format(
-            qps=_number(phase["goodput"]["qps"]), share=phase["goodput"]["share"]
+            qps=format_number(phase["goodput"]["qps"]), share=phase["goodput"]["share"]
         )
     return text
 
@@ -213,7 +217,7 @@ def _client(phase: JsonObject) -> str:
         return ""
     lag = client["lag_ms"].get("p99")
     text = _("client: {cpu:.0%} of a core, event loop late by {lag} ms (p99)")
-    return text.format(cpu=client["cpu"], lag=_number(lag))
+    return text.format(cpu=client["cpu"], lag=format_number(lag))
 
 
 def _bars(phases: Sequence[JsonObject]) -> str:
@@ -232,23 +236,26 @@ def bars(names: Sequence[str], values: Sequence[float]) -> str:
     rows = []
     for name, value in zip(names, values, strict=True):
         eighths = round(8 * _WIDTH * value / largest)
-        rows.append((name, _number(value), "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip()))
+        rows.append(
+            (name, format_number(value), "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip())
+        )
     return table(rows, right=(1,))
 
 
 def _best(phases: Sequence[JsonObject]) -> str:
     best = max(phases, key=lambda phase: float(phase["output_tokens_per_second"]))
     text = _("Most tokens: {name}, {n} per second.")
-    lines = [text.format(name=best["name"], n=_number(best["output_tokens_per_second"]))]
+    lines = [text.format(name=best["name"], n=format_number(best["output_tokens_per_second"]))]
     with_goodput = [phase for phase in phases if phase["goodput"] is not None]
     if with_goodput:
         best = max(with_goodput, key=lambda phase: float(phase["goodput"]["qps"]))
         text = _("Most goodput: {name}, {n} per second.")
-        lines.append(text.format(name=best["name"], n=_number(best["goodput"]["qps"])))
+        lines.append(text.format(name=best["name"], n=format_number(best["goodput"]["qps"])))
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
+    """Format a figure in three digits or more; a missing one is a dash."""
     if value is None:
         return "-"
     if abs(value) >= 100:
