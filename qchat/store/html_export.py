@@ -18,6 +18,7 @@ from .formatting import date
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
 
     from .records import StoredConversation, StoredMessage
     from .store import Store
@@ -42,6 +43,8 @@ pre { background: var(--code); border-radius: .5rem; padding: .875rem 1rem; over
 pre code { padding: 0; background: none; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 th, td { text-align: left; padding: .35rem .75rem; border-bottom: 1px solid var(--line); }
+.align-center { text-align: center; }
+.align-right { text-align: right; }
 blockquote { margin: 0; padding-left: 1rem; border-left: 3px solid var(--line); }
 img { max-width: 100%; border-radius: .5rem; }
 a { color: var(--accent); }
@@ -124,4 +127,13 @@ def _parser() -> "MarkdownIt":
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.disable("image")  # it would be fetched from another host
+    parser.core.ruler.push("align_classes", _use_classes)
     return parser
+
+
+def _use_classes(state: "StateCore") -> None:
+    """Align the columns of tables by classes: the page's policy forbids styles of an element."""
+    for token in state.tokens:
+        style = token.attrs.pop("style", None)
+        if style is not None:
+            token.attrs["class"] = str(style).replace("text-align:", "align-")

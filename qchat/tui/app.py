@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import events, on
@@ -19,6 +20,7 @@ from .actions.table import ACTIONS
 from .asking_app import AskingApp
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
+from .column import ColumnResized
 from .composer.chip_text_area import ChipTextArea
 from .composer.chips import paste_note
 from .composer.composer import Composer
@@ -33,6 +35,7 @@ from .themes import OWN_THEMES
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 from .window import StateChanged
+from .without_text import WithoutText
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -201,8 +204,8 @@ class ChatApp(AskingApp, inherit_bindings=False):
     def _fit_height(self, rows: int) -> None:
         self.screen_stack[0].set_class(rows < LOW, "-low")
 
-    @on(Transcript.Resized)
-    def _align(self, event: Transcript.Resized) -> None:
+    @on(ColumnResized)
+    def _align(self, event: ColumnResized) -> None:
         self.state_view.fit(event.width)
 
     @on(events.DescendantFocus)
@@ -213,15 +216,21 @@ class ChatApp(AskingApp, inherit_bindings=False):
         """Do what was chosen."""
         self.state_view.choose(event.choice)
 
+    async def on_event(self, event: events.Event) -> None:
+        """Let the composer have what is written elsewhere."""
+        focused = self.focused if isinstance(event, events.Key | events.Paste) else None
+        if isinstance(focused, WithoutText) and focused.is_text(event):
+            self.screen.set_focus(self.composer)  # at once: the next key may be in the queue
+        await super().on_event(event)
+
     def on_composer_below(self) -> None:
         """Choose from the welcome screen."""
-        if self.parts.is_made("welcome") and self.parts.welcome.display:
+        if self.parts.is_made("welcome") and self.parts.welcome.display and not self.composer.text:
             self.parts.welcome.focus()
 
-    def on_welcome_left(self, event: "Welcome.Left") -> None:
-        """Write."""
+    def on_welcome_left(self) -> None:
+        """Go back to the composer."""
         self.composer.focus()
-        self.composer.put(event.typed)
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit to the new size."""
@@ -384,9 +393,6 @@ class ChatApp(AskingApp, inherit_bindings=False):
             self.push_screen(HelpScreen(self.keymap.help_text()))
 
     def _choose_theme(self, name: str) -> None:
-        """Use another theme, without a name the next one. Raises `UsageError`."""
-        current = self.theme
-        self._themes.choose(name, current, self._set_theme, lambda: self._set_theme(current))
-
-    def _set_theme(self, name: str) -> None:
-        self.theme = name
+        """Use another theme; without a name, show the list of them. Raises `UsageError`."""
+        use = partial(setattr, self, "theme")
+        self._themes.choose(name, self.theme, use, partial(use, self.theme))

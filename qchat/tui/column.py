@@ -2,6 +2,9 @@
 
 from typing import Final, NamedTuple
 
+from textual.message import Message
+from textual.widget import Widget
+
 MAX_TEXT_CELLS: Final = 100
 """Cells of a line of text; longer lines are hard to read."""
 MARGIN: Final = 2
@@ -22,3 +25,17 @@ def text_column(width: int) -> Column:
         return Column(0, max(1, width))
     text = min(MAX_TEXT_CELLS, width - 2 * MARGIN)
     return Column((width - text) // 2, text)
+
+
+class ColumnResized(Message):
+    """The widget that shows the conversation, or what stands in its place, has another width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+
+def post_width(widget: Widget) -> None:
+    """Post a `ColumnResized`, unless the widget is hidden: another one has its place then."""
+    if widget.display and widget.size.width:
+        widget.post_message(ColumnResized(widget.size.width))

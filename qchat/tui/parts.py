@@ -215,8 +215,11 @@ class ChatParts:
         )
 
     def exit_notes(self) -> Iterable[str]:
-        """Sentences for the terminal after the end: servers that keep running."""
-        return self.server_actions.exit_notes() if self.is_made("server_actions") else ()
+        """Sentences for the terminal after the end: servers and batches that keep running."""
+        if self.is_made("server_actions"):
+            yield from self.server_actions.exit_notes()
+        if self.is_made("batch_actions"):
+            yield from self.batch_actions.exit_notes()
 
     def is_made(self, name: str) -> bool:
         """Whether a part that is made at its first use exists."""

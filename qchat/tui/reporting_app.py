@@ -10,7 +10,7 @@ from textual.notifications import SeverityLevel
 
 from ..errors import QchatError
 from ..i18n import _
-from ..sanitize import one_line
+from ..sanitize import clean, one_line
 from ..tasks import run_supervised
 
 _log = logging.getLogger(__name__)
@@ -57,9 +57,24 @@ class ReportingApp(App[int], inherit_bindings=False):
 
     def say(self, text: str, *, error: bool = False, seconds: float = 4) -> None:
         """Show a sentence in the corner for some seconds; never the same one twice at a time."""
+        text = clean(text)
         if not any(note.message == text and not note.has_expired for note in self._notifications):
             severity: SeverityLevel = "error" if error else "information"
             self.notify(text, severity=severity, markup=False, timeout=seconds)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a sentence in the corner; it may name files and models, whatever their names."""
+        super().notify(
+            clean(message), title=title, severity=severity, timeout=timeout, markup=markup
+        )
 
     async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
         try:

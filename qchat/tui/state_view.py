@@ -36,7 +36,7 @@ class StateView:
     # -- the column ------------------------------------------------------------------------
 
     def fit(self, width: int) -> None:
-        """Align the composer and what belongs to it with a transcript of `width` cells."""
+        """Align the composer and what belongs to it with a column in `width` cells."""
         margin = text_column(width).margin
         if margin != self._margin:
             self._margin = margin

@@ -47,26 +47,30 @@ def is_dark(reply: str) -> bool | None:
 
 
 class ReplyFilter:
-    """Takes replies out of the input, however it is cut into reads."""
+    """Takes the reply out of the input, however it is cut into reads; whatever comes after it is
+    left as it is."""
 
     def __init__(self) -> None:
-        self.replies: list[str] = []
+        self.reply: str | None = None
         self._held = ""
         self._held_since = 0.0
         self._ended_in_escape = False
         self._escape_is_typed = False  # that of what is held back
 
     def feed(self, data: str, now: float) -> str:
-        """Return the input without replies; the beginning of one is held back."""
+        """Return the input without the reply; the beginning of one is held back."""
+        if self.reply is not None:
+            return data
         # An Escape at the end of the last read was passed on, as a key.
         if self._ended_in_escape and data and "]11;".startswith(data[:4]):
             self._held, self._escape_is_typed = "\x1b", True
         data = self._held + data
         typed, self._held = self._escape_is_typed, ""
-        rest = _REPLY.sub(self._take, data)
-        if typed and rest == data and not _BEGINNING.fullmatch(rest):
-            rest = rest[1:]  # it was no reply
-        data = rest
+        rest = _REPLY.sub(self._take, data, count=1)
+        if self.reply is not None:
+            return rest
+        if typed and not _BEGINNING.fullmatch(data):
+            data = data[1:]  # it was no reply
         beginning = _BEGINNING.search(data)
         if beginning is not None and len(beginning[0]) > 1:  # Escape alone is a key
             self._held, self._held_since = beginning[0], now
@@ -86,12 +90,12 @@ class ReplyFilter:
         return ""
 
     def _take(self, match: "re.Match[str]") -> str:
-        self.replies.append(match[1])
+        self.reply = match[1]
         return ""
 
 
 class BackgroundQuestion:
-    """The question, and its reply, which is taken out of the terminal's input."""
+    """The question, asked once, and its reply, which is taken out of the terminal's input."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None
@@ -103,16 +107,15 @@ class BackgroundQuestion:
         return QUERY
 
     def feed(self, data: str) -> tuple[str, list[Message]]:
-        """Return the input without replies, and what they report."""
+        """Return the input without the reply, and what that reports."""
         if self._asked_at is None:
             return data, []
         now = time.monotonic()
         text = self._filter.expired(now)
         if data:
             text += self._filter.feed(data, now)
-        reports: list[Message] = []
-        while self._filter.replies:
-            dark = is_dark(self._filter.replies.pop(0))
-            if dark is not None:
-                reports.append(BackgroundReported(dark, now - self._asked_at))
-        return text, reports
+        if self._filter.reply is None:
+            return text, []
+        dark, seconds = is_dark(self._filter.reply), now - self._asked_at
+        self._asked_at = None  # what looks like another reply is none
+        return text, [BackgroundReported(dark, seconds)] if dark is not None else []

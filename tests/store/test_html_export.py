@@ -59,7 +59,7 @@ def _export(store: Store) -> str:
     store.messages.finish(
         answer.id,
         MessageState.STOPPED,
-        "\n\n".join([*HOSTILE, "| a | b |\n|---|---|\n| **1** | `<i>` |"]),
+        "\n\n".join([*HOSTILE, "| a | b | c |\n|---|:-:|--:|\n| **1** | `<i>` | 2 |"]),
         HOSTILE[0],
     )
     return "".join(export_conversations(store, [made.id], "html", reasoning=True))
@@ -88,3 +88,12 @@ def test_it_is_whole(text: str) -> None:
     assert "<strong>1</strong>" in text and "&lt;i&gt;" in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "(stopped here)" in text and "<summary>Thought</summary>" in text
+
+
+def test_columns_are_aligned_by_what_the_policy_allows(text: str) -> None:
+    page = Page(text)
+    assert not [attributes for _name, attributes in page.tags if "style" in attributes]
+    cells = [attributes.get("class") for name, attributes in page.tags if name in ("th", "td")]
+    assert cells == [None, "align-center", "align-right"] * 2
+    for name in ("align-center", "align-right"):
+        assert f".{name} {{ text-align" in text

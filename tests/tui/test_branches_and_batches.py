@@ -1,6 +1,8 @@
 """Branches as a tree, prompts with variables, and a batch from the chat."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from qchat.api.endpoint import Endpoint, Secret
 from qchat.message_state import MessageState
 from qchat.prompt_variables import filled, variables
+from qchat.running_batches import running_batches
 from qchat.store import open_store
 from qchat.tui.chat.batch_process import BatchProcess, batch_arguments, progress_lines
 from qchat.tui.chat.branches import branch_rows
@@ -16,6 +19,7 @@ from qchat.tui.screens.batch_panel import BatchPanel
 
 from ..faults import Running, running
 from .chat_app import NOWHERE, chat, texts, toasts, type_in
+from .pty_chat import pty_chat
 from .screens import screen
 from .waiting import wait_until
 
@@ -115,3 +119,21 @@ async def test_its_progress_is_shown(
             await wait_until(lambda: "The batch of q.jsonl is done" in toasts(app), 60)
             await pilot.press("escape")
             await wait_until(lambda: not isinstance(app.screen, BatchPanel))
+
+
+async def test_one_that_runs_on_is_told_of_at_the_end(tmp_path: Path, server: Running) -> None:
+    home, results = tmp_path / "home", tmp_path / "q.results.jsonl"
+    rows = [f'"{n} [[answer:rate=8;length=30]]"\n' for n in range(30)]
+    (tmp_path / "q.jsonl").write_text("".join(rows))
+    with pty_chat(home, "--base-url", server.base_url, size=(24, 100)) as chat:
+        chat.wait_for(b"sk anything; / for commands")
+        chat.send(f"/batch {tmp_path / 'q.jsonl'}\r".encode())
+        chat.wait_for(b" in flight")
+        chat.send(b"\x11")
+        assert chat.end() == 0
+        note = chat.output.decode()
+    assert "The batch of q.jsonl keeps running" in note and f"--pause {results}" in note
+    (batch,) = running_batches(home / "state")
+    await wait_until(lambda: results.exists() and len(results.read_text().splitlines()) >= 20)
+    os.kill(batch.pid, signal.SIGINT)
+    await wait_until(lambda: not list(running_batches(home / "state")))

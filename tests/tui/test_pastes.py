@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual._xterm_parser import XTermParser
 
 from qchat.tui.composer.chips import estimated_tokens, paste_note
 from qchat.tui.paste_parser import PasteParser
+from qchat.tui.terminal_background import BackgroundQuestion, BackgroundReported
 
 from ..faults import running
 from .chat_app import toasts, window
@@ -39,6 +41,7 @@ def keys_and_pastes(parser: PasteParser, *pieces: str) -> list[str]:
         ([f"{START}text\x1b", "[201", "~d"], ["paste:text", "d"]),
         ([START, "\x1b[20", "1~", "e"], ["paste:", "e"]),
         ([f"{START}\x1b[20", "0~", f" {END}"], ["paste:\x1b[200~ "]),
+        ([f"\x1b{START}x{END}y"], ["escape", "paste:x", "y"]),
         ([f"\x1b[A{START}\x1b[A{END}\x1b[B"], ["up", "paste:\x1b[A", "down"]),
     ],
 )
@@ -50,11 +53,49 @@ def test_any_chunks_give_the_same() -> None:
     text = f"ab{START}" + "line 中文 \x1b[20 \x1b\n" * 40 + f"{END}cd{START}x{END}"
     whole = keys_and_pastes(PasteParser(), text)
     for size in range(1, 30):
-        if size < len(START):
-            continue  # a terminal sends the mark of the beginning at once
-        pieces = [text[:8], *(text[at : at + size] for at in range(8, len(text), size))]
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
         parts = keys_and_pastes(PasteParser(), *pieces)
         assert "".join(parts).replace("paste:", "") == "".join(whole).replace("paste:", ""), size
+
+
+@pytest.mark.parametrize("cut", range(1, len(START)))
+def test_a_paste_whose_mark_is_cut_takes_no_longer(cut: int) -> None:
+    parser = PasteParser()
+    assert keys_and_pastes(parser, "a" + START[:cut]) == ["a"]
+    text = "\x1b[200~ of a paste in a paste \x1b[A" * 10_000
+    began = time.process_time()
+    assert keys_and_pastes(parser, f"{START[cut:]}{text}{END}b") == [f"paste:{text}", "b"]
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("typed", ["\x1b", "\x1b[", "\x1b[2", "\x1b[200", "\x1b\x1b", "\x1b[A\x1b"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_only_begins_like_a_paste_is_typed(typed: str, at_once: bool) -> None:
+    pieces = [typed] if at_once else list(typed)
+    ours, textuals = PasteParser(), XTermParser()
+    keys = keys_and_pastes(ours, *pieces)
+    expected = [event for piece in pieces for event in textuals.feed(piece)]
+
+    def are_typed() -> bool:
+        expected.extend(textuals.tick())
+        keys.extend(event.key for event in ours.tick() if isinstance(event, events.Key))
+        return expected != [] and keys == [e.key for e in expected if isinstance(e, events.Key)]
+
+    await wait_until(are_typed)
+    assert keys_and_pastes(ours, f"{START}x{END}y")[-2:] == ["paste:x", "y"]
+
+
+def test_nothing_is_taken_out_of_a_paste() -> None:
+    reply = "\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\"
+    background = BackgroundQuestion()
+    background.ask()
+    parser = PasteParser(background)
+    assert keys_and_pastes(parser, f"{START}a{reply}b{END}c") == [f"paste:a{reply}b", "c"]
+    assert keys_and_pastes(parser, f"{START}\x1b]11;", f"rgb:x\x07{END}") == [
+        "paste:\x1b]11;rgb:x\x07"
+    ]
+    assert [type(event) for event in parser.feed(reply)] == [BackgroundReported]
+    assert keys_and_pastes(parser, f"{START}{reply}{END}") == [f"paste:{reply}"]
 
 
 def test_five_megabytes_take_no_time() -> None:

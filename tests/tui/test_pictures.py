@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from PIL import Image
 from textual import events
 
 from qchat.errors import UsageError
+from qchat.sanitize import one_line
 from qchat.store import open_store
+from qchat.tui.composer.chips import Chips
 from qchat.tui.composer.pictures import LIMIT, pasted_path, picture_type, picture_url
 from qchat.tui.markdown import DARK
 from qchat.tui.markdown.palette import NO_COLOR
 from qchat.tui.transcript.pictures import MAX_ROWS, picture_lines
 
 from ..faults import Running, running
-from .chat_app import answered, chat, texts, toasts
+from .chat_app import answered, chat, texts, toasts, type_in, window
 from .screens import screen
 from .waiting import wait_until
 
@@ -56,6 +59,35 @@ def test_only_the_path_of_a_picture_is_one(tmp_path: Path, photo: Path) -> None:
     (tmp_path / "notes.png").write_text("text")
     for text in (f"see {photo}", photo.name, str(tmp_path / "notes.png"), "", "\0", "~nobody/x"):
         assert pasted_path(text) is None, text
+    for text in ("file://[abc", "file://[x]", "file://[", "file:///%00"):
+        assert pasted_path(text) is None, text
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x1b]0;evil\x07b.png", "a\nb.png", "a\u202eb.png", "a\x9bb.png"]
+)
+def test_a_name_that_a_terminal_would_obey_is_no_pasted_path(
+    tmp_path: Path, photo: Path, name: str
+) -> None:
+    path = photo.rename(tmp_path / name)
+    assert pasted_path(path.as_uri()) is None
+    assert pasted_path(f"'{path}'") is None
+    chip = Chips().attach_picture(path, path.name)
+    assert chip.label.startswith("[@a") and chip.label == one_line(chip.label)
+
+
+def test_a_name_with_rare_blanks_is_a_pasted_path(tmp_path: Path, photo: Path) -> None:
+    path = photo.rename(tmp_path / "Screenshot 3.45\u202fPM.png")  # as macOS names them
+    assert pasted_path(path.as_uri()) == path
+
+
+async def test_what_is_said_of_a_file_is_no_command_for_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b]0;evil\x07b.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(LIMIT))
+    async with window(tmp_path / "store") as (app, _pilot):
+        app.composer.put_picture(path, path.name)
+        await wait_until(lambda: "is larger than" in toasts(app))
+        assert "\x1b" not in toasts(app) and "ab.png" in toasts(app)
 
 
 def test_it_is_drawn_in_half_blocks(photo: Path) -> None:
@@ -115,6 +147,34 @@ async def test_a_pasted_picture_is_sent_stored_and_drawn(
         assert last is not None
         parts = opened.for_api(last.id)[0]["content"]
         assert parts[1]["image_url"]["url"].startswith("data:image/png")
+
+
+async def test_a_picture_of_the_clipboard_is_a_private_file_until_it_is_stored(
+    tmp_path: Path, server: Running, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, data = tmp_path / "home", photo.read_bytes()
+    monkeypatch.setenv("QCHAT_HOME", str(home))
+    monkeypatch.setattr("qchat.tui.clipboard.read_picture", lambda: data)
+    old = home / "state" / "clipboard" / "old.png"
+    old.parent.mkdir(mode=0o700, parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    with chat(tmp_path / "store", server.base_url) as app:
+        async with app.run_test(size=(80, 30)) as pilot:
+            await wait_until(lambda: app.conversation.is_open)
+            await type_in(app, "/picture")
+            await wait_until(lambda: "[@clipboard" in app.composer.text)
+            (file,) = old.parent.iterdir()
+            assert file.read_bytes() == data and file.stat().st_mode & 0o777 == 0o600
+            await pilot.press(*"what", "enter")
+            await answered(app, 2)
+            await wait_until(lambda: "PNG 64×32" in screen(app))
+            assert list(old.parent.iterdir()) == []
+            monkeypatch.setattr("qchat.tui.clipboard.read_picture", lambda: b"text")
+            await type_in(app, "/picture")
+            await wait_until(lambda: "is not a PNG" in toasts(app))
+            assert list(old.parent.iterdir()) == [] and app.composer.text == ""
+    assert photo.exists()
 
 
 async def test_a_text_only_model_is_told_of_before_anything_is_sent(

@@ -122,6 +122,21 @@ async def test_the_first_screen(tmp_path: Path, size: tuple[int, int]) -> None:
             await assert_screen(app, f"first-{size[0]}x{size[1]}")
 
 
+async def test_the_first_screen_in_another_window(tmp_path: Path) -> None:
+    with running(models=["Qwen3-8B"]) as server, open_store(tmp_path) as store:
+        lab = Endpoint(server.base_url, name="lab")
+        app = ChatApp(lambda: store, LaunchOptions(lab, None, Sampling(), None, False, ""))
+        async with app.run_test(size=(40, 24)) as pilot:
+            await wait_until(lambda: "Try" in screen(app))
+            for width, height in ((200, 40), (120, 24), (40, 24)):
+                await pilot.resize_terminal(width, height)
+                await assert_screen(app, f"first-{width}x{height}")
+            for width in (200, 7, 6, 5, 1, 40):  # in some there is no room for the composer
+                await pilot.resize_terminal(width, 24)
+                await pilot.pause()
+            await assert_screen(app, "first-40x24")
+
+
 async def test_search_palette_and_help(store_folder: Path) -> None:
     with chat(store_folder, NOWHERE, go_on=True) as app:
         async with app.run_test(size=(80, 24)) as pilot:

@@ -12,7 +12,7 @@ from rich.style import Style
 from qchat.settings import THEME_NAMES, Settings, load
 from qchat.tui.markdown.code import highlight
 from qchat.tui.markdown.contrast import contrast_ratio
-from qchat.tui.terminal_background import ReplyFilter, is_dark
+from qchat.tui.terminal_background import BackgroundQuestion, ReplyFilter, is_dark
 from qchat.tui.theme_switcher import ThemeSwitcher
 from qchat.tui.themes import THEMES
 from qchat.tui.transcript.theme_palette import palette_of
@@ -80,7 +80,7 @@ def test_a_reply_is_taken_out_wherever_it_is_cut(
     for cut in (*cuts, len(text)):
         typed += replies.feed(text[last:cut], 0.0) if cut > last else ""
         last = cut
-    assert replies.replies == ["rgb:1e1e/2020/2222"]
+    assert replies.reply == "rgb:1e1e/2020/2222"
     assert typed.replace("\x1b", "") == before + after
 
 
@@ -93,6 +93,15 @@ def test_half_a_reply_is_never_typed_and_a_key_always() -> None:
     assert replies.expired(3.0) == "\x1b]"
     assert replies.feed("\x1b", 4.0) == "\x1b"
     assert replies.feed("\x1b[A\x1b[<0;3;4M", 5.0) == "\x1b[A\x1b[<0;3;4M"
+
+
+def test_only_one_reply_is_taken_out() -> None:
+    question = BackgroundQuestion()
+    assert question.feed(REPLY) == (REPLY, [])  # nothing was asked
+    question.ask()
+    text, reports = question.feed(f"a{REPLY}b{REPLY}c")
+    assert text == f"ab{REPLY}c" and len(reports) == 1
+    assert question.feed(f"{REPLY}\x1b]11;") == (f"{REPLY}\x1b]11;", [])
 
 
 def settings(home: Path) -> Settings:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 
 from qchat.tui.app import ChatApp
 from qchat.tui.markdown import DARK
@@ -47,6 +48,10 @@ def test_it_fits(width: int, rows: int) -> None:
         assert len(shown) <= rows
 
 
+def _key(character: str) -> str:
+    return {" ": "space", "'": "apostrophe"}.get(character, character)
+
+
 async def ready(app: ChatApp, text: str) -> None:
     await wait_until(lambda: text in screen(app))
 
@@ -67,6 +72,43 @@ async def test_an_example_is_put_into_the_composer_and_not_sent(
             app.parts.welcome.focus()
             await pilot.press("a", "b")
             await wait_until(lambda: app.composer.text == "ab")
+
+
+async def test_what_is_written_or_pasted_on_it_goes_to_the_composer(
+    tmp_path: Path, server: Running
+) -> None:
+    filled(tmp_path, "earlier")
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)) as pilot:
+            await ready(app, "4  earlier")
+            await pilot.press("down")
+            await wait_until(lambda: app.parts.welcome.has_focus)
+            for character in "at 4 or 1 o'clock":  # faster than anything is handled
+                app.post_message(events.Key(_key(character), character))
+            await wait_until(lambda: app.composer.text == "at 4 or 1 o'clock")
+            await pilot.pause()
+            assert app.composer.has_focus and texts(app) == []
+            app.composer.text = ""
+            app.parts.welcome.focus()
+            await wait_until(lambda: app.parts.welcome.has_focus)
+            app.post_message(events.Paste("4 words from elsewhere"))
+            app.post_message(events.Key("exclamation_mark", "!"))
+            await wait_until(lambda: app.composer.text == "4 words from elsewhere!")
+            assert app.composer.has_focus
+
+
+async def test_a_paste_in_the_transcript_goes_to_the_composer(
+    tmp_path: Path, server: Running
+) -> None:
+    with chat(tmp_path, server.base_url) as app:
+        async with app.run_test(size=(80, 24)):
+            await ready(app, "Try")
+            await type_in(app, "hello")
+            await ready(app, "echo: hello")
+            app.transcript.focus()
+            await wait_until(lambda: app.transcript.has_focus)
+            app.post_message(events.Paste("more"))
+            await wait_until(lambda: app.composer.text == "more")
 
 
 async def test_it_goes_with_the_first_question_and_comes_with_a_new_conversation(

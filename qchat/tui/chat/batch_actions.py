@@ -1,9 +1,13 @@
 """From the chat to a batch: the settings of a conversation over a file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import UsageError
 from ...i18n import _
+from ...locations import Paths
+from ...running_batches import running_batches
+from ...sanitize import one_line
 from ..screens.batch_panel import BatchPanel
 from ..threads import run_in_daemon_thread
 from ..window import Window
@@ -35,7 +39,7 @@ class BatchActions:
         arguments = batch_arguments(
             str(path), current.endpoint, current.model, current.system, current.request_parameters()
         )
-        self._file = path.name
+        self._file = one_line(path.name)
         self._process = BatchProcess(arguments, current.endpoint)
         self._window.spawn(self._wait(self._process))
         self._show(self._process)
@@ -57,7 +61,16 @@ class BatchActions:
             text.format(file=self._file, last=last, code=code).strip(), error=code > 1, seconds=10
         )
 
-    def stop(self) -> None:
-        """Interrupt what runs: the window closes."""
-        if self._process is not None:
-            self._process.stop()
+    def exit_notes(self) -> Iterator[str]:
+        """Sentences for the end of the chat: the batch that keeps running."""
+        process = self._process
+        if process is None or process.exit_code is not None:
+            return
+        state = Paths.find().state
+        batch = next((one for one in running_batches(state) if one.pid == process.pid), None)
+        if batch is None:
+            text = _("The batch of {file} keeps running. To stop it: kill -INT {pid}")
+            yield text.format(file=self._file, pid=process.pid)
+            return
+        text = _("The batch of {file} keeps running: {state}")
+        yield text.format(file=self._file, state=batch.summary())

@@ -64,6 +64,11 @@ class BatchProcess:
             raise EngineError(text.format(why=e.strerror)) from e
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code, None while it runs."""
         return self._process.poll()

@@ -21,6 +21,7 @@ from ..transcript.message import Message
 from ..transcript.transcript import Transcript
 from ..window import StateChanged, Window
 from .active_settings import ActiveSettings
+from .clipboard_pictures import remove_pictures
 from .drafts import Drafts, QueuedMessage
 from .events import AnswerCompleted, AnswerEnded, RequestStarted
 from .pending_answers import PendingAnswers
@@ -235,6 +236,7 @@ class Conversation:
         except Exception:
             self.drafts.queue.insert(0, question)  # what was written is never lost
             raise
+        remove_pictures(question.draft.chips)
         if self.id is None:
             if (saving := self.repository.save_draft(None, "")) is not None:
                 self._window.follow(saving)  # what was written meanwhile is saved with this one

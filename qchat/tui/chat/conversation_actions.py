@@ -1,7 +1,6 @@
 """Actions on whole conversations."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
@@ -114,16 +113,14 @@ class ConversationActions:
 
     async def paste_picture(self) -> None:
         """Attach the picture on the clipboard."""
-        import tempfile
-
         from ..clipboard import read_picture
+        from .clipboard_pictures import write_picture
 
         if not self._composer.takes_pictures:
             raise UsageError(_("Pictures can't be attached here."))
-        data = await run_in_daemon_thread(read_picture)
-        with tempfile.NamedTemporaryFile(prefix="qchat-", suffix=".png", delete=False) as file:
-            file.write(data)
-        self._composer.put_picture(Path(file.name), _("clipboard"))
+        path = await run_in_daemon_thread(lambda: write_picture(read_picture()))
+        if not self._composer.put_picture(path, _("clipboard")):
+            path.unlink(missing_ok=True)
 
     async def open_editor(self) -> None:
         """Edit the draft in the external editor, in the conversation that was opened last."""

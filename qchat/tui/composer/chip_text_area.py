@@ -7,6 +7,7 @@ from rich.text import Text
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, Location, Selection
 
@@ -93,13 +94,15 @@ class ChipTextArea(TextArea, inherit_bindings=False):
             return self.chips.attach_picture(path, name)
         return self.chips.attach(path, name, limit)
 
-    def put_picture(self, path: Path, name: str) -> None:
-        """Insert a chip for a picture at the cursor, or say why it can't be attached."""
+    def put_picture(self, path: Path, name: str) -> bool:
+        """Insert a chip for a picture at the cursor; False where it can't be attached, said why."""
+        self.focus()
         try:
             self.put(self.chips.attach_picture(path, name).label + " ")
         except UsageError as e:
             self.notify(str(e), severity="error", markup=False, timeout=10)
-        self.focus()
+            return False
+        return True
 
     def unfold(self) -> None:
         """Replace a chip of a paste by its text: the chip at the cursor, else the last."""
@@ -168,6 +171,12 @@ class ChipTextArea(TextArea, inherit_bindings=False):
         return super()._delete_via_keyboard(
             self._move_outside(start, forward=False), self._move_outside(end, forward=True)
         )
+
+    def render_line(self, y: int) -> Strip:
+        """Render a row; none where the window has no room for it, as while it is being resized."""
+        if not self.content_size.width:
+            return Strip.blank(self.size.width)  # the placeholder can't be wrapped there
+        return super().render_line(y)
 
     def get_line(self, line_index: int) -> Text:
         """Return a line with its chips highlighted."""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ...console import format_size
 from ...i18n import _
+from ...sanitize import one_line
 from .attachments import read_text
 from .pictures import picture_size
 
@@ -98,6 +99,7 @@ class Chips:
         return self._add(Chip(label, path=str(path), name=name, is_picture=True))
 
     def _unique_label(self, name: str) -> str:
+        name = one_line(name)  # a file may have any name
         label, number = f"[{name}]", 1
         while label in self._by_label:
             number += 1

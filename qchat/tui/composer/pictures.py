@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from ...console import format_size
 from ...errors import UsageError
 from ...i18n import _
+from ...sanitize import clean
 from .attachments import read_bytes
 
 LIMIT: Final = 5 * 2**20
@@ -66,21 +67,25 @@ def pasted_path(text: str) -> Path | None:
     """Return the picture whose absolute path was pasted, as terminals write a file dropped on them.
 
     That is a path in quotes, with backslashes before blanks, or a ``file:`` URL; None for any other
-    text.
+    text, and for a name that would do something to the terminal.
     """
     text = text.strip()
     if not text or len(text) > _MAX_PATH or "\n" in text or "\0" in text:
         return None
-    if text.startswith("file://"):
-        text = unquote(urlsplit(text).path)
-    elif text[0] in "'\"" and text[-1] == text[0]:
-        text = text[1:-1]
-    else:
-        text = re.sub(r"\\(.)", r"\1", text)
-    if not text.startswith(("/", "~/")):
-        return None
     try:
+        text = _unquoted(text)
+        if not text.startswith(("/", "~/")) or clean(text) != text or "\n" in text:
+            return None
         path = Path(text).expanduser()
         return path if is_picture(path) else None
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError):  # no home folder; no URL, no path
         return None
+
+
+def _unquoted(text: str) -> str:
+    """Return a path without its quotes. Raises `ValueError` for what is no URL."""
+    if text.startswith("file://"):
+        return unquote(urlsplit(text).path)
+    if text[0] in "'\"" and text[-1] == text[0]:
+        return text[1:-1]
+    return re.sub(r"\\(.)", r"\1", text)

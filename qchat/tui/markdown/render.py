@@ -61,11 +61,6 @@ class Renderer:
             lines.insert(0, Line(()))
         return lines
 
-    def wrap_plain(self, text: str, style: Style | None = None) -> list[Line]:
-        """Wrap text that is not Markdown, such as what a person typed."""
-        spans = [(text.expandtabs(4), style)]
-        return [make_line(line_spans, soft=soft) for line_spans, soft in wrap(spans, self.width)]
-
     def _lines(
         self, piece: Piece, width: int, references: References, depth: int
     ) -> Iterator[Line]:

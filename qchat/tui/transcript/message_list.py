@@ -9,15 +9,15 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
-from textual.message import Message as Event
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
 from ...i18n import _
-from ..column import text_column
+from ..column import post_width, text_column
 from ..markdown import DARK
+from ..without_text import WithoutText
 from .layout import Layout, Position
 from .message import Block, Message
 from .stream_buffer import StreamBuffer
@@ -28,7 +28,7 @@ FLUSH_SECONDS: Final = 0.04
 _WHEEL_LINES: Final = 3
 
 
-class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
+class MessageListView(WithoutText, ScrollView, can_focus=True, inherit_bindings=False):
     """The messages of which the visible lines are drawn, and the scroll position.
 
     `auto_scroll` keeps the end in view as text arrives. `has_unseen_below` says that text arrived
@@ -51,13 +51,6 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         scrollbar-color: $surface-lighten-2;
     }
     """
-
-    class Resized(Event):
-        """The widget has another width."""
-
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.width = width
 
     def __init__(self, *, id: str | None = None, copy_key: str = "") -> None:
         """`copy_key` is named at code blocks."""
@@ -273,7 +266,7 @@ class MessageListView(ScrollView, can_focus=True, inherit_bindings=False):
         """Lay out for another size."""
         self._drawn_size = self.size
         self._drawn.clear()
-        self.post_message(self.Resized(self.size.width))
+        post_width(self)
         self._reflow()
         self._update_view(content_changed=False)
 

@@ -34,8 +34,8 @@ class StreamBuffer:
 
     def truncate(self, count: int) -> None:
         """Forget what is pending of all but the first `count` messages."""
-        for index in [i for i in self._pending if i >= count]:
-            del self._pending[index]
+        for index in [i for i in self._sanitizers if i >= count]:
+            self.end(index)
 
     def clear(self) -> None:
         """Forget everything."""

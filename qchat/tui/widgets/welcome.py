@@ -14,10 +14,11 @@ from textual.widget import Widget
 
 from ...i18n import _
 from ...sanitize import one_line
-from ..column import text_column
+from ..column import post_width, text_column
 from ..markdown import Palette
 from ..markdown.line import Line, Span, make_line
 from ..transcript.theme_palette import palette_of
+from ..without_text import WithoutText
 
 _MAX_CHOICES: Final = 9  # each has a digit
 
@@ -129,7 +130,7 @@ def _choice_line(
     return make_line([(title, style), (detail, palette.dim)], lead)
 
 
-class Welcome(Widget, can_focus=True):
+class Welcome(WithoutText, Widget, can_focus=True):
     """The screen of an empty conversation; its choices have digits while it has the focus."""
 
     FOCUS_ON_CLICK = False  # as the transcript
@@ -150,11 +151,7 @@ class Welcome(Widget, can_focus=True):
             self.choice = choice
 
     class Left(Message):
-        """The focus is to go back to the composer, with what was `typed`."""
-
-        def __init__(self, typed: str = "") -> None:
-            super().__init__()
-            self.typed = typed
+        """The focus is to go back to the composer."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -198,6 +195,7 @@ class Welcome(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """Arrange for another size."""
+        post_width(self)
         self._arrange()
 
     def on_focus(self) -> None:
@@ -239,11 +237,12 @@ class Welcome(Widget, can_focus=True):
         """Go back to the composer."""
         self.post_message(self.Left())
 
-    def on_key(self, event: events.Key) -> None:
-        """Who types writes a question; digits choose."""
-        if event.is_printable and event.character and not event.character.isdigit():
-            event.stop()
-            self.post_message(self.Left(event.character))
+    def is_text(self, event: events.Event) -> bool:
+        """Whether an event begins a question; the digits of choices choose."""
+        if not isinstance(event, events.Key):
+            return super().is_text(event)
+        digits = {str(number + 1) for number in self._shown_choices()}
+        return event.is_printable and event.character not in digits
 
     def on_click(self, event: events.Click) -> None:
         """Choose what is under the mouse."""
