@@ -78,8 +78,10 @@ def by_size(phases: Sequence[JsonObject]) -> list[JsonObject]:
 def search_chart(search: JsonObject, phases: Sequence[JsonObject]) -> Html:
     """The share within the limits and the goodput over the loads that were tried."""
     tried = sorted(
-        zip(search["trials"], phases, strict=True), key=lambda pair: float(pair[0]["value"])
+        zip(search["trials"], phases, strict=False), key=lambda pair: float(pair[0]["value"])
     )
+    if not tried:
+        return Html("")
     values = [trial["value"] for trial, _phase in tried]
     axis = log_axis(values[0], values[-1]) if len(tried) > 1 else linear_axis(0, 2 * values[0])
     names = [phase["name"] for _trial, phase in tried]

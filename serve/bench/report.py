@@ -97,7 +97,7 @@ def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
     head = (_("load"), _("within limits"), _("goodput/s"), _("tokens/s"), "TTFT p99", "TPOT p99")
     rows: list[tuple[str, ...]] = [(*head, "")]
     tried = sorted(
-        zip(search["trials"], phases, strict=True), key=lambda pair: float(pair[0]["value"])
+        zip(search["trials"], phases, strict=False), key=lambda pair: float(pair[0]["value"])
     )
     for trial, phase in tried:
         rows.append(
@@ -119,6 +119,8 @@ def search_outcome(search: JsonObject) -> str:
     """One sentence: what a search found."""
     unit = _("{n:g} a second") if search["kind"] == "rate" else _("{n:g} at a time")
     kept, failed = search["highest_kept"], search["lowest_failed"]
+    if not search["trials"]:
+        return _("The search was cut short.")
     if kept is None:
         text = _("No load keeps the limits for {share:.1%} of the requests; not even {lowest}.")
         return text.format(share=search["share"], lowest=unit.format(n=failed or 0))

@@ -222,7 +222,7 @@ async def _run_loads(
         if measurement.server_lost or measurement.stopped:
             break
     if search is not None:
-        _conclude_search(search, result)
+        _conclude_search(search, result, interrupted=measurement.stopped)
     if result.server_lost:
         result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
         progress.note(result.notes[-1])
@@ -232,10 +232,10 @@ async def _run_loads(
         progress.note(result.notes[-1])
 
 
-def _conclude_search(search: GoodputSearch, result: BenchResult) -> None:
+def _conclude_search(search: GoodputSearch, result: BenchResult, *, interrupted: bool) -> None:
     """Requests that fail under too much load are what a search looks for; only those of the load
     that it found are a failure of the server."""
-    result.search = search_result(search, result.phases)
+    result.search = search_result(search, result.phases, interrupted=interrupted)
     best = best_phase(result.search, result.phases)
     if best is None or best["failed"]:
         answered = any(phase["answered"] for phase in result.phases)

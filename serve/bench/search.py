@@ -96,10 +96,13 @@ def highest_kept(trials: Sequence[Trial]) -> float | None:
     return max(kept, default=None)
 
 
-def search_result(search: GoodputSearch, phases: Sequence[JsonObject]) -> JsonObject:
+def search_result(
+    search: GoodputSearch, phases: Sequence[JsonObject], *, interrupted: bool = False
+) -> JsonObject:
     """The outcome as the results have it: the highest load that was kept, the lowest that was not,
-    and all that were tried, in order."""
-    trials = [search.trial(phase) for phase in phases]
+    and all that were tried, in order. A phase that was `interrupted`, the last one, says nothing.
+    """
+    trials = [search.trial(phase) for phase in (phases[:-1] if interrupted else phases)]
     return {
         "kind": search.kind,
         "share": search.share,
@@ -108,13 +111,13 @@ def search_result(search: GoodputSearch, phases: Sequence[JsonObject]) -> JsonOb
         "trials": [
             {"value": trial.value, "share": trial.share, "kept": trial.kept} for trial in trials
         ],
-        "complete": bool(trials) and next_value(search, trials) is None,
+        "complete": bool(trials) and not interrupted and next_value(search, trials) is None,
     }
 
 
 def best_phase(search: JsonObject, phases: Sequence[JsonObject]) -> JsonObject | None:
     """The phase of the highest load that was kept."""
-    for trial, phase in zip(search["trials"], phases, strict=True):
+    for trial, phase in zip(search["trials"], phases, strict=False):
         if trial["kept"] and trial["value"] == search["highest_kept"]:
             return phase
     return None

@@ -78,6 +78,9 @@ def test_a_search_has_its_chart_and_its_sentence() -> None:
     assert "keeps the limits for 99.0% of the requests: 2 a second" in parsed.text
     assert parsed.elements.count("svg") == 2 + 4 + 3 * 4
     assert "4 a second: 40.0%" in parsed.texts["title"]
+    cut_short = search_result(search, phases[:1], interrupted=True)
+    parsed = Page(page(metadata(search=cut_short), phases[:1]))
+    assert "The search was cut short." in parsed.text
 
 
 @pytest.mark.parametrize("load", [OpenLoop(3.0, 0.5), Ramp(1, 9)])

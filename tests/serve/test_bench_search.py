@@ -117,6 +117,16 @@ def test_what_a_search_did_not_find(shares: list[float], sentence: str) -> None:
     assert sentence in text and ("client late" in text) == (0.5 in shares)
 
 
+def test_a_load_that_was_interrupted_says_nothing() -> None:
+    phases = [phase(ClosedLoop(2**n), share) for n, share in enumerate([1.0, 1.0, None])]
+    result = search_result(CONCURRENCY, phases, interrupted=True)
+    assert (result["highest_kept"], result["lowest_failed"], result["complete"]) == (2, None, False)
+    text = format_report(phases, result)
+    assert "2 at a time. The search was cut short." in text and "4 at a time" not in text
+    nothing = search_result(CONCURRENCY, phases[:1], interrupted=True)
+    assert format_report(phases[:1], nothing).endswith("The search was cut short.")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QCHAT_HOME", str(tmp_path))
