@@ -5,19 +5,21 @@
 The server is the demo model's, started for this. All ask for completions: random prompts of 64
 tokens and answers of 32, so many requests, in a closed loop or at a constant rate. They run one
 after the other, in turn another one first, and the median of the rounds' ratios counts. Two runs of
-the same client differ, and on a busy machine by more than the target, so `qchat bench` runs twice in
-a round: its ratio to itself says what the other ratios are worth. Unlike `tests.bench.loadgen`,
+the same client differ, and on a busy machine by more than the target, so `qchat bench` runs twice
+in a round: its ratio to itself says what the other ratios are worth. Unlike `tests.bench.loadgen`,
 nothing of the others is changed. GuideLLM stands in the environment that QCHAT_TEST_CLIENTS names
 (`requirements/clients.txt`); without it, it is left out.
 """
 
+import asyncio
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def run(line: list[str], folder: Path) -> None:
     """Run a client, quietly."""
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "QCHAT_HOME": str(folder)}
     done = subprocess.run(line, capture_output=True, text=True, timeout=900, env=environ)
-    if done.returncode not in (0, 1):
+    if done.returncode not in ((0, 1) if "qchat" in line else (0,)):  # 1: the client was late
         raise SystemExit(f"{line[:4]} failed:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
 
 
@@ -60,24 +62,75 @@ def qchat(url: str, load: str, requests: int, folder: Path) -> Figures:
     return dict(zip(NAMES, values, strict=True))
 
 
-def vllm(url: str, load: str, requests: int, folder: Path) -> Figures:
-    """Those of `vllm bench serve`."""
-    number, _space, kind = load.partition(" ")
-    options = ["--request-rate", number, "--burstiness", "inf"]
-    if kind == "at a time":
-        options = ["--max-concurrency", number]
-    line = [str(Path(sys.executable).with_name("vllm")), "bench", "serve", "--base-url", url]
-    line += ["--model", "demo", "--tokenizer", str(demo.path()), "--dataset-name", "random"]
-    line += ["--random-input-len", str(INPUT), "--random-output-len", str(OUTPUT)]
-    line += ["--num-prompts", str(requests), "--ignore-eos", "--temperature", "0"]
-    line += ["--percentile-metrics", "ttft,tpot,itl,e2el", "--disable-tqdm", "--save-result"]
-    line += ["--result-dir", str(folder), "--result-filename", "v.json"]
-    run([*line, *options], folder)
-    result: dict[str, Any] = json.loads((folder / "v.json").read_text())
-    assert result["completed"] == requests
-    names = ("request_throughput", "output_throughput", "mean_ttft_ms", "mean_tpot_ms")
-    values = (result[name] for name in (*names, "mean_e2el_ms"))
-    return dict(zip(NAMES, values, strict=True))
+def vllm_client() -> None:
+    """Runs `vllm bench serve` for each line on stdin, a list of its arguments; it is imported once.
+
+    Its entry point proper needs the metadata of a package `vllm`, which a build of one's own lacks.
+    """
+    from vllm.benchmarks import serve
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = FlexibleArgumentParser()
+    serve.add_cli_args(parser)
+    print("READY", flush=True)
+    for line in sys.stdin:
+        asyncio.run(serve.main_async(parser.parse_args(json.loads(line))))
+        print("READY", flush=True)
+
+
+class Vllm:
+    """`vllm bench serve`, as a process."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line == "READY\n":
+                return
+        raise SystemExit("vllm bench serve ended")
+
+    def __call__(self, url: str, load: str, requests: int, folder: Path) -> Figures:
+        """Its figures."""
+        number, _space, kind = load.partition(" ")
+        line = ["--request-rate", number, "--burstiness", "inf"]
+        if kind == "at a time":
+            line = ["--max-concurrency", number]
+        line += ["--base-url", url, "--dataset-name", "random", "--disable-tqdm", "--save-result"]
+        line += ["--model", "demo", "--tokenizer", str(demo.path()), "--ignore-eos"]
+        line += ["--random-input-len", str(INPUT), "--random-output-len", str(OUTPUT)]
+        line += ["--num-prompts", str(requests), "--temperature", "0"]
+        line += ["--percentile-metrics", "ttft,tpot,itl,e2el"]
+        line += ["--result-dir", str(folder), "--result-filename", "v.json"]
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(line) + "\n")
+        self._process.stdin.flush()
+        self._wait()
+        result: dict[str, Any] = json.loads((folder / "v.json").read_text())
+        assert result["completed"] == requests
+        names = ("request_throughput", "output_throughput", "mean_ttft_ms", "mean_tpot_ms")
+        values = (result[name] for name in (*names, "mean_e2el_ms"))
+        return dict(zip(NAMES, values, strict=True))
+
+
+@contextmanager
+def vllm_process(log: Path) -> Iterator[Vllm]:
+    """Start it, and end it."""
+    line = [sys.executable, "-m", "tests.bench.rivals", "vllm"]
+    with (
+        log.open("w") as log_file,
+        subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, text=True
+        ) as process,
+    ):
+        try:
+            yield Vllm(process)
+        finally:
+            if process.poll() is not None:
+                print(log.read_text()[-2000:], file=sys.stderr)
+            process.kill()
 
 
 def guidellm(python: Path, url: str, load: str, requests: int, folder: Path) -> Figures:
@@ -108,15 +161,19 @@ def guidellm(python: Path, url: str, load: str, requests: int, folder: Path) -> 
 
 def main(rounds: int, requests: int, loads: tuple[str, ...]) -> int:
     """Measure and print."""
-    clients: dict[str, Callable[[str, str, int, Path], Figures]] = {"qchat": qchat, "vllm": vllm}
+    clients: dict[str, Callable[[str, str, int, Path], Figures]] = {"qchat": qchat}
     folder = os.environ.get("QCHAT_TEST_CLIENTS")
     if folder and (python := Path(folder) / "bin/python").with_name("guidellm").exists():
         clients["guidellm"] = lambda *args: guidellm(python, *args)
     else:
         print("QCHAT_TEST_CLIENTS names no environment with guidellm: it is left out", flush=True)
-    clients["qchat again"] = qchat
     results = list[figures.Figure]()
-    with tempfile.TemporaryDirectory() as name, server(Path(name) / "vllm.log") as url:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server(Path(name) / "vllm.log") as url,
+        vllm_process(Path(name) / "bench.log") as vllm,
+    ):
+        clients |= {"vllm": vllm, "qchat again": qchat}
         for load in loads:
             clients["qchat"](url, load, max(requests // 4, 4), Path(name))  # warms the server
             taken: dict[str, list[Figures]] = {who: [] for who in clients}
@@ -151,6 +208,9 @@ def compare(load: str, taken: dict[str, list[Figures]]) -> list[figures.Figure]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["vllm"]:
+        vllm_client()
+        sys.exit(0)
     numbers = [int(word) for word in sys.argv[1:3]]
     rounds, requests = numbers + [5, 150][len(numbers) :]
     sys.exit(main(rounds, requests, tuple(sys.argv[3:]) or LOADS))
