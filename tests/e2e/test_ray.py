@@ -15,7 +15,7 @@ from qchat import demo
 from qchat.processes import alive, process_family
 from tests.batch.ray.cluster import cluster
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2400), pytest.mark.slow]
 
 ROWS = 3000
 ANSWERS = {

@@ -218,6 +218,7 @@ def test_wrong_types_count_as_absent() -> None:
             parse_config({**values, "text_config": {**inner, name: value}})  # raises nothing
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_reads_the_same_from_the_configs() -> None:
     """The demo model's heads, context and head size, as vLLM's own classes give them."""
