@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError
+from ..html.file_names import check_report
 from ..i18n import _
 from ..sampling import Sampling
 from ..settings import Settings
@@ -25,7 +26,6 @@ from .options.input_options import InputOptions
 from .options.look_options import LookOptions
 from .options.question_options import QuestionOptions
 from .options.run_options import RunOptions
-from .report.names import check_report
 from .request import CHAT, COMPLETIONS
 from .scheduler import RetryRule
 

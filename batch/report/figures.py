@@ -3,14 +3,14 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from ...html.charts import Bar, Tick, bar_chart, log_ticks, share_bar, short_number
+from ...html.markup import Html, join, tag
 from ...i18n import _
 from ..engines.compute_limit import ComputeLimit
 from ..histogram import LogHistogram
 from ..run_stats import duration
-from .charts import Bar, Tick, bar_chart, share_bar, short_number
-from .html import Html, join, tag
 from .reading import RunReport
 from .timeline import active_seconds
 
@@ -119,27 +119,12 @@ def _histogram(label: str, values: LogHistogram, text_of: Callable[[float], str]
         share = n / values.count
         title = text.format(low=text_of(low), high=text_of(high), n=n, share=share)
         bars.append(Bar(place(low), place(high), n, title))
-    ticks = [Tick(place(value), text_of(value)) for value in _tick_values(10**lowest, 10**highest)]
+    ticks = [Tick(place(value), text_of(value)) for value in log_ticks(10**lowest, 10**highest)]
     known = values.quantiles()
     text = _("median {p50}, mean {mean}, 95% at most {p95}, 99% at most {p99}, longest {max}")
     line = text.format(**{name: text_of(value) for name, value in known.items()})
     note = tag("p", line, class_="soft")
     return join([tag("h3", label), bar_chart(bars, ticks, label), note])
-
-
-def _tick_values(low: float, high: float) -> Iterator[float]:
-    """Yield round numbers between two: powers of ten, and 2 and 5 times them where they are few."""
-    decades = math.log10(high / low)
-    steps = (1.0,) if decades > 4 else (1.0, 3.0) if decades > 2 else (1.0, 2.0, 5.0)
-    if decades < 0.3:
-        yield low
-        yield high
-        return
-    for exponent in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
-        for step in steps:
-            value = step * 10.0**exponent
-            if low * 0.999 <= value <= high * 1.001:
-                yield value
 
 
 def _endings(report: RunReport) -> Html:

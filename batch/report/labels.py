@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...html.markup import Child, Html, join, tag
 from ...i18n import _
 from .charts import calibration_chart
-from .html import Child, Html, join, tag
 from .reading import RunReport
 
 MAX_QUESTIONS, MAX_LABELS = 30, 20

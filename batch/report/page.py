@@ -1,18 +1,17 @@
 """The page: one HTML file that asks for nothing else."""
 
-import base64
-import hashlib
 import time
 from collections.abc import Iterator
 
 from ... import __version__
+from ...html.document import document, heading, tile
+from ...html.markup import Child, Html, join, tag
 from ...i18n import _
 from ..inputs.samples import split_key
 from ..quality import INVALID, Quality
 from ..run_stats import duration
 from .assets import SCRIPT, STYLE
 from .figures import figures
-from .html import Child, Html, join, tag
 from .labels import labels
 from .probabilities import probabilities
 from .reading import RunReport
@@ -47,29 +46,8 @@ def _page(report: RunReport, limit: int) -> Html:
         sample_rows(report, limit),
         _settings(report),
     ]
-    policy = (
-        f"default-src 'none'; style-src {_source(STYLE)}; script-src {_source(SCRIPT)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", _("Report: {name}").format(name=report.name)),
-        tag("style", Html(STYLE)),
-    )
-    body = tag("body", tag("main", sections), tag("script", Html(SCRIPT)))
-    # The language of the texts of the page itself; those of rows have any.
-    html = tag("html", head, body, lang=_("en"))
-    return Html(f"<!doctype html>\n{html}\n")
-
-
-def _source(content: str) -> str:
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    title = _("Report: {name}").format(name=report.name)
+    return document(title, sections, style=STYLE, script=SCRIPT)
 
 
 def _head(report: RunReport) -> Html:
@@ -84,9 +62,7 @@ def _head(report: RunReport) -> Html:
         }
         parts += [states.get(manifest.state, manifest.state), manifest.engine]
         parts.append(f"{manifest.created} – {manifest.updated}")
-    button = tag("button", _("Light or dark"), id="theme", type="button", hidden=True)
-    line = tag("p", " · ".join(filter(None, parts)), class_="soft")
-    return join([tag("div", tag("h1", report.name), button, class_="top"), line])
+    return heading(report.name, " · ".join(filter(None, parts)))
 
 
 def _tiles(report: RunReport) -> Html:
@@ -121,10 +97,7 @@ def _tile_list(report: RunReport) -> Iterator[Html]:
 
 
 def _tile(value: int | str, label: str, *, bad: bool = False) -> Html:
-    value = f"{value:,}" if isinstance(value, int) else value
-    return tag(
-        "div", tag("b", value, class_="bad" if bad else None), tag("span", label), class_="tile"
-    )
+    return tile(f"{value:,}" if isinstance(value, int) else value, label, bad=bad)
 
 
 def _settings(report: RunReport) -> Html:

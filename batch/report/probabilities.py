@@ -1,9 +1,9 @@
 """How sure the model was: the questions of `--ask`, and the labels against those of a person."""
 
+from ...html.charts import Bar, Tick, bar_chart
+from ...html.markup import Html, join, tag
 from ...i18n import _
-from .charts import Bar, Tick, bar_chart
 from .figures import count_table
-from .html import Html, join, tag
 from .questions import BINS, QuestionSummary
 from .reading import RunReport
 from .rows import sample_row

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from ...html.markup import Child, Html, join, tag
 from ...i18n import _
 from ..run_stats import duration
-from .html import Child, Html, join, tag
 from .reading import RunReport, Sample
 
 

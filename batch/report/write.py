@@ -7,11 +7,11 @@ import click
 
 from ...errors import EngineError, Exit, UsageError
 from ...files import replacing
+from ...html.file_names import check_report
 from ...i18n import _
 from ..background import WorkCounter
 from ..journal.manifest import load_manifest
 from ..journal.output_files import OutputFiles, files_of_run, resolve_link
-from .names import check_report
 from .page import page
 from .prompts import add_prompts
 from .reading import read_run

@@ -15,7 +15,7 @@ from ... import __version__
 from ...api.aiohttp_errors import failure_from_exception
 from ...api.endpoint import Endpoint, retry_after
 from ...api.error_messages import explain_failure, without_key
-from ...errors import Code, EngineError, Failure, UsageError, from_status
+from ...errors import Code, EngineError, Failure, QchatError, UsageError, from_status
 from ...i18n import _
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -31,10 +31,16 @@ clock = time.perf_counter
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """A request ready to be sent: an OpenAI `path` such as ``/v1/completions`` and a JSON body."""
+    """A request ready to be sent: an OpenAI `path` such as ``/v1/completions`` and a JSON body.
+
+    `turn` is its number in a conversation, from 1 on, and `conversation` the number of that; where
+    there is one, the answer's text is kept, for the next turn.
+    """
 
     path: str
     body: bytes
+    turn: int = 1
+    conversation: int | None = None
 
 
 @dataclass(slots=True)
@@ -57,6 +63,9 @@ class RequestRecord:
     has_usage: bool = False  # False: the server sent none, completion_tokens counts chunks
     failure: Failure | None = None
     first_visible_at: float = 0.0
+    cached_tokens: int | None = None  # of the prompt's, where the server says so
+    turn: int = 1
+    text: list[str] | None = None  # the pieces of the answer, where they are needed
 
     @property
     def tpot(self) -> float | None:
@@ -100,6 +109,19 @@ class BenchClient:
             raise self.to_exception(Failure(Code.BAD_RESPONSE, text))
         return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model]
 
+    async def context_length(self, model: str) -> int | None:
+        """The most tokens of a prompt and its answer, where the server says it (vLLM's do)."""
+        try:
+            response = await self.json("GET", self.endpoint.url("/v1/models"))
+        except QchatError:
+            return None
+        data = response.get("data") if isinstance(response, dict) else None
+        for card in data if isinstance(data, list) else ():
+            if isinstance(card, dict) and card.get("id") == model:
+                length = card.get("max_model_len")
+                return length if isinstance(length, int) else None
+        return None
+
     async def json(self, method: str, url: str, body: Any = None) -> Any:
         """Send a request that is not streamed and decode its JSON response.
 
@@ -130,7 +152,8 @@ class BenchClient:
 
     async def send(self, request: BenchRequest, scheduled_at: float) -> RequestRecord:
         """Send one request and read the stream; a failed request is recorded, never raised."""
-        record = RequestRecord(scheduled_at, clock())
+        record = RequestRecord(scheduled_at, clock(), turn=request.turn)
+        record.text = None if request.conversation is None else []
         try:
             async with self._session.post(
                 self.endpoint.url(request.path),
@@ -198,6 +221,8 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
                 finished = finished or choice.get("finish_reason") is not None
                 if not record.first_visible_at and visible.begins(choice):
                     record.first_visible_at = now
+                if record.text is not None:
+                    record.text.append(_text_of(choice))
                 if _has_token(choice):
                     chunks += 1
                     if chunks == 1:
@@ -211,6 +236,9 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
                 record.prompt_tokens = prompt if isinstance(prompt, int) else 0
                 record.completion_tokens = usage["completion_tokens"]
                 record.has_usage = True
+                details = usage.get("prompt_tokens_details")
+                cached = details.get("cached_tokens") if isinstance(details, dict) else None
+                record.cached_tokens = cached if isinstance(cached, int) else None
     if not record.has_usage:
         record.completion_tokens = chunks
     if not has_events:
@@ -220,6 +248,12 @@ async def read_stream(content: aiohttp.StreamReader, record: RequestRecord) -> F
     if not chunks:
         return Failure(Code.BAD_RESPONSE, _("The response is empty."))
     return None
+
+
+def _text_of(choice: dict[str, Any]) -> str:
+    delta = choice.get("delta")
+    text = choice.get("text") if delta is None else delta.get("content")
+    return text if isinstance(text, str) else ""
 
 
 class _VisibleText:
@@ -234,10 +268,9 @@ class _VisibleText:
     def begins(self, choice: dict[str, Any]) -> bool:
         """Whether this chunk has the first text of the answer, or a tool call."""
         delta = choice.get("delta")
-        text = choice.get("text") if delta is None else delta.get("content")
         if delta is not None and delta.get("tool_calls"):
             return True
-        if not isinstance(text, str) or not text:
+        if not (text := _text_of(choice)):
             return False
         self._text += text
         start = self._text.lstrip()

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import click
 
@@ -10,7 +10,6 @@ from ... import cli_options as options
 from ...errors import Exit
 from ...help_groups import GroupedCommand
 from ...i18n import _
-from ...sampling import Sampling
 from .options import BenchOptions, OutputFiles
 
 
@@ -29,24 +28,45 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return numbers
 
 
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Parse ``0.99``, ``99`` or ``99%``."""
+    if value is None:
+        return None
+    number = value.removesuffix("%")
+    share = float(number) if number.replace(".", "", 1).isdecimal() else 0.0
+    if share > 1 or value.endswith("%"):
+        share /= 100
+    if not 0 < share <= 1:
+        raise click.BadParameter(_("write a share such as 99% or 0.95."))
+    return share
+
+
 @click.command(
     cls=GroupedCommand,
     groups={
         **options.SERVER_GROUP,
         _("Load"): (
-            *("concurrency", "rate", "sweep", "duration", "requests", "warm_up", "timeout"),
+            *("concurrency", "rate", "burstiness", "ramp_up_strategy", "ramp_up_start_rps"),
+            *("ramp_up_end_rps", "sweep", "search", "search_share", "duration", "requests"),
+            *("warm_up", "timeout"),
         ),
-        _("Requests"): ("dataset", "input_len", "output_len", "endpoint"),
-        _("Results"): (*("goodput", "json_file", "json_format", "csv_file", "plot", "compare"),),
+        _("Requests"): (
+            *("dataset", "dataset_name", "input_len", "output_len", "prefix_len", "num_prefixes"),
+            *("turns", "endpoint"),
+        ),
+        _("Results"): (
+            *("goodput", "json_file", "json_format", "csv_file", "report", "plot", "compare"),
+        ),
         **options.SAMPLING_GROUP,
     },
     help=_(
         """Measure the latency, the throughput and the errors of an OpenAI-compatible server.
 
         --concurrency keeps N requests in flight (closed loop). --rate sends X requests per second
-        with Poisson arrivals (open loop); latencies count from the scheduled time of a request.
-        --sweep doubles the concurrency until the throughput stops rising. The default is
-        --concurrency 1,8,64.
+        with Poisson arrivals, or more even or bursty ones (open loop), --ramp-up-start-rps and
+        --ramp-up-end-rps at a rate that changes; latencies count from the scheduled time of a
+        request. --sweep doubles the concurrency until the throughput stops rising; --search finds
+        the highest load that keeps the limits of --goodput. The default is --concurrency 1,8,64.
 
         Ctrl-C ends the benchmark and prints what was measured. Exit code 1: some requests failed,
         or the client was the bottleneck.
@@ -58,8 +78,13 @@ Examples:
   qchat bench
   qchat bench --base-url http://127.0.0.1:8000 --concurrency 8 --duration 60s
   qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
+  qchat bench --rate 10 --burstiness inf                       (one each 100 ms)
+  qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
+  qchat bench --search rate --goodput ttft:300 tpot:40 --report a.html
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json
   qchat bench --dataset questions.jsonl --concurrency 32 --requests 1000
+  qchat bench --dataset ShareGPT_V3_unfiltered_cleaned_split.json --rate 4
+  qchat bench --turns 5 --prefix-len 1000 --num-prefixes 4 --concurrency 16
   qchat bench --compare a.json b.json
 """
     ),
@@ -68,8 +93,49 @@ Examples:
 @click.option(
     "--concurrency", callback=_numbers, metavar="N,…", help=_("Number of requests in flight.")
 )
-@click.option("--rate", callback=_numbers, metavar="X,…", help=_("Request rate, per second."))
+@click.option(
+    "--rate",
+    "--request-rate",
+    "rate",
+    callback=_numbers,
+    metavar="X,…",
+    help=_("Request rate, per second."),
+)
+@click.option(
+    "--burstiness",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help=_("Of the arrivals: 1 is Poisson, less is burstier, more is more even, inf is constant."),
+)
+@click.option(
+    "--ramp-up-strategy",
+    type=click.Choice(["linear", "exponential"]),
+    help=_("How the request rate goes from its start to its end (linear)."),
+)
+@click.option(
+    "--ramp-up-start-rps",
+    type=click.FloatRange(0, 100_000),
+    metavar="X",
+    help=_("Request rate at the start, per second, instead of --rate."),
+)
+@click.option(
+    "--ramp-up-end-rps",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    metavar="X",
+    help=_("Request rate at the end of --duration."),
+)
 @click.option("--sweep", is_flag=True, help=_("Concurrency 1, 2, 4, … until saturation."))
+@click.option(
+    "--search",
+    type=click.Choice(["rate", "concurrency"]),
+    help=_("Find the highest rate or concurrency that keeps the limits of --goodput."),
+)
+@click.option(
+    "--search-share",
+    callback=_share,
+    metavar="SHARE",
+    help=_("The share of requests that must be within the limits (99%)."),
+)
 @click.option(
     "--duration",
     callback=options.time_span,
@@ -94,9 +160,19 @@ Examples:
 )
 @click.option(
     "--dataset",
+    "--dataset-path",
+    "dataset",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=_("Prompts from a JSONL file, in the formats of qchat batch, instead of random ones."),
+    help=_(
+        "Prompts from a file instead of random ones: JSONL in the formats of qchat batch, or the "
+        "recorded conversations of a ShareGPT file."
+    ),
+)
+@click.option(
+    "--dataset-name",
+    type=click.Choice(["random", "sharegpt", "custom"]),
+    help=_("What the prompts are; custom is JSONL (default: by the file's content)."),
 )
 @click.option(
     "--input-len",
@@ -108,7 +184,28 @@ Examples:
     "--output-len",
     type=click.IntRange(1),
     metavar="N",
-    help=_("Tokens of every response, EOS ignored (128; with --dataset: not set)."),
+    help=_(
+        "Tokens of every response, EOS ignored (128; with --dataset: not set, with ShareGPT those "
+        "of the recorded answer)."
+    ),
+)
+@click.option(
+    "--prefix-len",
+    type=click.IntRange(1),
+    metavar="N",
+    help=_("Tokens before those of --input-len that random prompts share."),
+)
+@click.option(
+    "--num-prefixes",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help=_("Share so many different prefixes (1)."),
+)
+@click.option(
+    "--turns",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=_("Ask in conversations of N turns; each request has the answers before it (1)."),
 )
 @click.option(
     "--endpoint",
@@ -136,13 +233,24 @@ Examples:
 )
 @click.option(
     "--json-format",
-    type=click.Choice(["qchat", "vllm"]),
+    type=click.Choice(["qchat", "vllm", "guidellm"]),
     default="qchat",
     show_default=True,
-    help=_("The keys of --json; vllm: those of vllm bench serve, a line for each load."),
+    help=_(
+        "The form of --json; vllm: the keys of vllm bench serve, a line for each load; guidellm: a "
+        "report of GuideLLM."
+    ),
 )
 @click.option(
     "--csv", "csv_file", metavar="FILE", help=_("Write a line for each load; - is standard output.")
+)
+@click.option(
+    "--report",
+    "--html",
+    "report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help=_("Write one page with all figures and their curves."),
 )
 @click.option(
     "--plot",
@@ -159,31 +267,15 @@ Examples:
 )
 @options.sampling_options
 def bench(
-    server: str | None,
-    base_url: str | None,
-    api_key_env: str | None,
-    model: str | None,
-    concurrency: tuple[int, ...],
-    rate: tuple[float, ...],
-    sweep: bool,
-    duration: float,
-    requests: int | None,
-    warm_up: float,
-    dataset: Path | None,
-    input_len: int | None,
-    output_len: int | None,
-    endpoint: Literal["chat", "completions"],
-    goodput: tuple[str, ...],
-    arguments: tuple[str, ...],
-    timeout: float,
     json_file: str | None,
     json_format: str,
     csv_file: str | None,
+    report: Path | None,
     plot: Path | None,
     compare: tuple[Path, Path] | None,
-    sampling: Sampling,
+    **values: Any,
 ) -> int:
-    """Measure and print. Raises `QchatError`."""
+    """Measure and print; `values` are the fields of `BenchOptions`. Raises `QchatError`."""
     if compare is not None:
         from ...sanitize import clean
         from .compare import compare as compare_results
@@ -191,27 +283,8 @@ def bench(
 
         click.echo(clean(compare_results(*map(read_result, compare))))
         return Exit.OK
-    bench_options = BenchOptions(
-        server=server,
-        base_url=base_url,
-        api_key_env=api_key_env,
-        model=model,
-        concurrency=concurrency,
-        rate=rate,
-        sweep=sweep,
-        duration=duration,
-        requests=requests,
-        warm_up=warm_up,
-        dataset=dataset,
-        input_len=input_len,
-        output_len=output_len,
-        endpoint=endpoint,
-        goodput=goodput,
-        arguments=arguments,
-        timeout=timeout,
-        sampling=sampling,
-    )
-    return _measure(bench_options, OutputFiles(json_file, csv_file, plot, json_format))
+    files = OutputFiles(json_file, csv_file, plot, report, json_format)
+    return _measure(BenchOptions(**values), files)
 
 
 def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:
@@ -232,5 +305,5 @@ def _measure(bench_options: BenchOptions, files: OutputFiles) -> int:
     with restored_signals():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(run_bench(job, ConsoleProgress(sys.stderr)))
-        output.write_results(files, bench_options.dataset, job, result)
+        output.write_results(files, job, result)
     return result.exit_code

@@ -1,10 +1,9 @@
-"""The load generator: closed loop (constant concurrency) and open loop (Poisson arrivals at a
-constant request rate). It returns a measurement window and the records of the requests around it.
+"""The load generator: sends requests in the shape of a load, and returns a measurement window with
+the records of the requests around it.
 """
 
 import asyncio
 import contextlib
-import random
 import time
 from array import array
 from collections.abc import Callable, Coroutine, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from ...errors import Code, Failure
 from ...i18n import _
 from .client import BenchRequest, RequestRecord, clock
+from .load_shapes import ClosedLoop, Load, OpenLoop, Ramp, arrival_times
 
 LAG_INTERVAL = 0.02
 """Seconds between two samples of the event loop's lag."""
@@ -24,33 +24,6 @@ MAX_BACKOFF = 1.0
 _CONNECTION_FAILURES = {Code.UNREACHABLE, Code.DISCONNECTED}
 
 SendRequest = Callable[[BenchRequest, float], Coroutine[Any, Any, RequestRecord]]
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedLoop:
-    """A constant number of requests in flight: the next is sent when one has finished."""
-
-    concurrency: int
-
-    @property
-    def name(self) -> str:
-        """The label in reports."""
-        return _("{n} at a time").format(n=self.concurrency)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLoop:
-    """Poisson arrivals at `rate` requests per second, independent of how fast responses come."""
-
-    rate: float
-
-    @property
-    def name(self) -> str:
-        """The label in reports."""
-        return _("{rate:g} a second").format(rate=self.rate)
-
-
-Load = ClosedLoop | OpenLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +85,8 @@ async def measure(
         return await _LoadRun(send, requests, load, settings, stop).run()
     if settings.warm_up:
         warm_up = replace(settings, max_requests=None, duration=settings.warm_up, warm_up=0.0)
-        warm = await _LoadRun(send, requests, load, warm_up, stop).run()
+        warm = await _LoadRun(send, requests, load.warm_up, warm_up, stop).run()
+        warm.load = load
         if warm.stopped or warm.server_lost:
             warm.start = warm.end  # an empty window
             return warm
@@ -169,7 +143,7 @@ class _LoadRun:
                     for _n in range(load.concurrency):
                         group.create_task(self._worker())
                 else:
-                    await self._open_loop(load.rate, group)
+                    await self._open_loop(load, group)
 
     async def _worker(self) -> None:
         failures = 0
@@ -179,12 +153,18 @@ class _LoadRun:
             if failures:
                 await asyncio.sleep(min(MAX_BACKOFF, 0.025 * 2 ** min(failures, 16)))
 
-    async def _open_loop(self, rate: float, group: asyncio.TaskGroup) -> None:
-        rng = random.Random(self._settings.seed)  # noqa: S311 - the same arrivals for a seed
-        scheduled_at = clock()
-        while True:
-            scheduled_at += rng.expovariate(rate)
-            await asyncio.sleep(max(0.0, min(scheduled_at, self.measurement.end) - clock()))
+    async def _open_loop(self, load: OpenLoop | Ramp, group: asyncio.TaskGroup) -> None:
+        settings, window = self._settings, self.measurement
+        arrivals = arrival_times(
+            load,
+            settings.seed,
+            warm_up=settings.warm_up,
+            duration=settings.duration,
+            requests=settings.max_requests,
+        )
+        for seconds in arrivals:
+            scheduled_at = window.start + seconds
+            await asyncio.sleep(max(0.0, min(scheduled_at, window.end) - clock()))
             if not self._admit(scheduled_at):
                 break
             group.create_task(self._send(scheduled_at))
@@ -231,7 +211,8 @@ class _LoadRun:
     @property
     def _max_connection_failures(self) -> int:
         load = self.measurement.load
-        return 10 + 2 * (load.concurrency if isinstance(load, ClosedLoop) else int(load.rate))
+        rate = load.concurrency if isinstance(load, ClosedLoop) else int(load.peak_rate)
+        return 10 + 2 * rate
 
     async def _sample_client(self) -> None:
         window = self.measurement

@@ -2,14 +2,15 @@
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...i18n import _
 from ...json_types import JsonObject
 from .client import RequestRecord
-from .load import ClosedLoop, Measurement
+from .distributions import distribution, percentile, timeline
+from .load import Measurement
 
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES: Mapping[str, str] = {
@@ -65,18 +66,12 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
     completed = [record for record in in_window if record.failure is None]
     per_request = [_request_latencies(record) for record in completed]
     client = _client(measurement)
-    latencies = {
-        f"{name}_ms": stats(values)
-        for name, values in _values_by_latency(completed, per_request).items()
-    }
+    by_latency = _values_by_latency(completed, per_request)
+    latencies = {f"{name}_ms": stats(values) for name, values in by_latency.items()}
     invalid_reasons = _invalid_reasons(client, latencies)
     load = measurement.load
     return {
-        "load": (
-            {"kind": "closed", "concurrency": load.concurrency}
-            if isinstance(load, ClosedLoop)
-            else {"kind": "open", "rate": load.rate}
-        ),
+        "load": load.to_json(),
         "name": load.name,
         "seconds": seconds,
         "total_requests": len(in_window),
@@ -88,6 +83,7 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         **_rates(measurement, measurement.start, measurement.end),
         "prompt_tokens": sum(record.prompt_tokens for record in completed),
         "output_tokens": sum(record.completion_tokens for record in completed),
+        "cached_tokens": _cached_tokens(completed),
         "tokens_counted_by": _token_source(completed),
         **latencies,
         "goodput": (
@@ -96,7 +92,10 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         "client": client,
         "valid": not invalid_reasons,
         "why_invalid": invalid_reasons,
+        "turns": _turns(completed),
         "slices": _slices(measurement, completed),
+        "timeline": timeline(measurement.records, measurement.start, measurement.end),
+        "distributions": _distributions(completed, by_latency),
     }
 
 
@@ -109,14 +108,6 @@ def stats(values: Iterable[float]) -> JsonObject:
     mean = math.fsum(ordered) / len(ordered)
     variance = math.fsum((value - mean) ** 2 for value in ordered) / len(ordered)
     return {"mean": mean, "std": math.sqrt(variance), **percentiles}
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """A percentile of sorted values, linearly interpolated as by numpy's default."""
-    position = (len(ordered) - 1) * percent / 100
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def _request_latencies(record: RequestRecord) -> dict[str, float | None]:
@@ -144,6 +135,27 @@ def _values_by_latency(
         itl.extend(record.itl)
     itl_ms = [1000 * seconds for seconds in itl]
     return {name: itl_ms if name == "itl" else values(name) for name in LATENCIES}
+
+
+def _distributions(
+    completed: Sequence[RequestRecord], by_latency: Mapping[str, Iterable[float]]
+) -> JsonObject:
+    """The curves of the latencies, and of what requests had in tokens."""
+    curves = {f"{name}_ms": distribution(values) for name, values in by_latency.items()}
+    prompt = [float(record.prompt_tokens) for record in completed]
+    output = [float(record.completion_tokens) for record in completed]
+    per_token = [
+        1000 * (record.last_token_at - record.scheduled_at) / record.completion_tokens
+        for record in completed
+        if record.completion_tokens
+    ]
+    return {
+        **curves,
+        "latency_per_token_ms": distribution(per_token),
+        "prompt_tokens": distribution(prompt),
+        "output_tokens": distribution(output),
+        "total_tokens": distribution(map(sum, zip(prompt, output, strict=True))),
+    }
 
 
 def _rates(measurement: Measurement, start: float, end: float) -> JsonObject:
@@ -215,6 +227,37 @@ def _errors(in_window: Sequence[RequestRecord]) -> JsonObject:
 
 def _token_source(completed: Sequence[RequestRecord]) -> str:
     return "server" if all(record.has_usage for record in completed) else "chunks"
+
+
+def _cached_tokens(completed: Sequence[RequestRecord]) -> int | None:
+    """The prompts' tokens that the server had already; None where it does not say."""
+    cached = [record.cached_tokens for record in completed if record.cached_tokens is not None]
+    return sum(cached) if cached else None
+
+
+def _turns(completed: Sequence[RequestRecord]) -> list[JsonObject]:
+    """What the turns of conversations had, one after the other; nothing for single questions."""
+    by_turn: dict[int, list[RequestRecord]] = defaultdict(list)
+    for record in completed:
+        by_turn[record.turn].append(record)
+    if max(by_turn, default=1) == 1:
+        return []
+    turns = []
+    for turn, records in sorted(by_turn.items()):
+        latencies = [_request_latencies(record) for record in records]
+        tokens = sum(record.prompt_tokens for record in records)
+        turns.append(
+            {
+                "turn": turn,
+                "answered": len(records),
+                "mean_prompt_tokens": tokens / len(records),
+                "ttft_ms": stats(one["ttft"] for one in latencies if one["ttft"] is not None),
+                "latency_ms": stats(
+                    one["latency"] for one in latencies if one["latency"] is not None
+                ),
+            }
+        )
+    return turns
 
 
 def _client(measurement: Measurement) -> JsonObject:

@@ -5,16 +5,21 @@ from pathlib import Path
 from typing import Literal
 
 from ...sampling import Sampling
+from .load_shapes import Strategy
+from .search import SearchKind
+
+DatasetName = Literal["random", "sharegpt", "custom"]
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """Where the results are written; ``-`` is standard output. `json_format` is ``qchat`` or
-    ``vllm``."""
+    """Where the results are written; ``-`` is standard output. `json_format` is ``qchat``,
+    ``vllm`` or ``guidellm``."""
 
     json: str | None = None
     csv: str | None = None
     plot: Path | None = None
+    page: Path | None = None
     json_format: str = "qchat"
 
 
@@ -22,7 +27,8 @@ class OutputFiles:
 class BenchOptions:
     """The options, unchecked against one another. Times are in seconds, lengths in tokens.
 
-    At most one of `concurrency`, `rate` and `sweep` makes sense; without any, `build_job` chooses.
+    At most one of `concurrency`, `rate`, a ramp and `sweep` makes sense; without any, `build_job`
+    chooses.
     `goodput` holds the words ``NAME:MS`` of --goodput, `arguments` those after it.
     """
 
@@ -32,12 +38,22 @@ class BenchOptions:
     model: str | None
     concurrency: tuple[int, ...]
     rate: tuple[float, ...]
+    burstiness: float | None
+    ramp_up_strategy: Strategy | None
+    ramp_up_start_rps: float | None
+    ramp_up_end_rps: float | None
     sweep: bool
+    search: SearchKind | None
+    search_share: float | None
     duration: float
     requests: int | None
     warm_up: float
     dataset: Path | None
+    dataset_name: DatasetName | None
     input_len: int | None
+    prefix_len: int | None
+    num_prefixes: int | None
+    turns: int | None
     output_len: int | None
     endpoint: Literal["chat", "completions"]
     goodput: tuple[str, ...]

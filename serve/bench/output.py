@@ -11,8 +11,10 @@ import click
 
 from ... import __version__
 from ...errors import Exit, UsageError
+from ...html.file_names import check_report
 from ...i18n import _
 from . import compare, plot, report
+from .guidellm_format import to_guidellm_json
 from .options import OutputFiles
 from .run import BenchJob, BenchResult
 from .vllm_format import to_vllm_json
@@ -28,6 +30,7 @@ def check_files(files: OutputFiles, dataset: Path | None) -> None:
         "--json": files.json,
         "--csv": files.csv,
         "--plot": None if files.plot is None else str(files.plot),
+        "--report": None if files.page is None else str(files.page),
     }
     by_path: dict[str, str] = {}
     for option, file in options.items():
@@ -43,6 +46,8 @@ def check_files(files: OutputFiles, dataset: Path | None) -> None:
             _check_file(Path(file))
     if files.plot is not None:
         plot.check_path(files.plot)
+    if files.page is not None:
+        check_report(str(files.page))
 
 
 def _check_file(file: Path) -> None:
@@ -53,9 +58,7 @@ def _check_file(file: Path) -> None:
         raise UsageError(_("{file} can't be written.").format(file=file))
 
 
-def write_results(
-    files: OutputFiles, dataset: Path | None, job: BenchJob, result: BenchResult
-) -> None:
+def write_results(files: OutputFiles, job: BenchJob, result: BenchResult) -> None:
     """Write the files first, since a reader of standard output may close it early; then the report.
 
     Raises `UsageError` for the first file that can't be written, after all the others.
@@ -63,9 +66,11 @@ def write_results(
     phases = result.phases
     if not phases:
         return
-    to_json = to_vllm_json if files.json_format == "vllm" else report.to_json
+    formats = {"qchat": report.to_json, "vllm": to_vllm_json, "guidellm": to_guidellm_json}
+    to_json = formats[files.json_format]
+    metadata = _metadata(job, result)
     texts = [
-        (files.json, to_json(_metadata(dataset, job, result), phases)),
+        (files.json, to_json(metadata, phases)),
         (files.csv, report.to_csv(phases)),
     ]
     failed: list[tuple[str, OSError]] = []
@@ -80,8 +85,15 @@ def write_results(
             plot.draw(files.plot, f"{result.model}  {job.endpoint.base_url}", phases)
         except OSError as e:
             failed.append((str(files.plot), e))
+    if files.page is not None:
+        from .page import page
+
+        try:
+            files.page.write_bytes(page(metadata, phases))
+        except OSError as e:
+            failed.append((str(files.page), e))
     to_stdout = [text for file, text in texts if file == "-"]
-    click.echo(report.format_report(phases), err=bool(to_stdout))
+    click.echo(report.format_report(phases, result.search), err=bool(to_stdout))
     for text in to_stdout:
         click.echo(text, nl=False)
     if failed:
@@ -90,7 +102,7 @@ def write_results(
         raise UsageError(text) from error
 
 
-def _metadata(dataset: Path | None, job: BenchJob, result: BenchResult) -> dict[str, Any]:
+def _metadata(job: BenchJob, result: BenchResult) -> dict[str, Any]:
     """What was measured and how, for the JSON file."""
     load = job.load_settings
     return {
@@ -100,13 +112,13 @@ def _metadata(dataset: Path | None, job: BenchJob, result: BenchResult) -> dict[
         "server": job.endpoint.base_url,
         "client_machine": {"system": platform.platform(), "cpus": os.cpu_count()},
         "notes": result.notes,
+        **({} if result.search is None else {"search": result.search}),
         "complete": not result.server_lost
         and result.exit_code not in (Exit.INTERRUPTED, Exit.TERMINATED),
         "settings": {
             "model": result.model,
             "endpoint": job.path,
-            "dataset": None if dataset is None else str(dataset),
-            "input_len": None if job.rows else job.input_len,
+            **job.plan.to_json(),
             "output_len": job.output_len,
             "sampling": dataclasses.asdict(job.sampling),
             "duration": load.duration if load.max_requests is None else None,

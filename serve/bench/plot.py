@@ -83,5 +83,7 @@ def _draw(path: Path, title: str, phases: Sequence[JsonObject], *, translated: b
 
 
 def _plain_name(load: JsonObject) -> str:
-    """Return the label of a load in figures: ``8``, or ``2.5/s``."""
+    """Return the label of a load in figures: ``8``, ``2.5/s`` or ``1-20/s``."""
+    if load["kind"] == "ramp":
+        return f"{load['start']:g}-{load['end']:g}/s"
     return f"{load['rate']:g}/s" if load["kind"] == "open" else str(load["concurrency"])

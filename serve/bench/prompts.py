@@ -1,23 +1,17 @@
-"""The prompts of a benchmark: rows of a dataset, or random texts of a given number of tokens."""
+"""Bodies of requests, and random texts of a given number of tokens, counted by the server."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import orjson
 
 from ...errors import Code, EngineError, Failure, UsageError
-from ...i18n import _
+from ...i18n import _, plural
 from ...json_types import JsonObject
-from ...request_schema import CHAT_PARAMETERS
 from ...sampling import Sampling
-from .client import CHAT, COMPLETIONS, BenchClient, BenchRequest
-
-Row = tuple[str, JsonObject]  # an OpenAI path, and the body for it without model and stream
+from .client import COMPLETIONS, BenchClient, BenchRequest
 
 _VOCABULARY = """
 time year people way day man thing woman life child world school state family student group
@@ -48,6 +42,10 @@ class RequestTemplate:
 
     def build(self, path: str, body: JsonObject) -> BenchRequest:
         """Build a request from a body with its messages or prompt and its own parameters."""
+        return BenchRequest(path, self.encode(body))
+
+    def encode(self, body: JsonObject) -> bytes:
+        """Complete a body as `build` does."""
         complete = self.sampling.fill(body)
         complete["model"] = self.model
         complete["stream"] = True
@@ -58,74 +56,37 @@ class RequestTemplate:
             complete["max_tokens"] = self.output_tokens
             if "ignore_eos" in self.optional_parameters:
                 complete["ignore_eos"] = True
-        return BenchRequest(path, orjson.dumps(complete))
+        return orjson.dumps(complete)
 
     def from_text(self, text: str) -> BenchRequest:
         """Build a request with one text as its prompt."""
-        return self.build(self.path, _prompt_body(text, self.path))
+        return self.build(self.path, prompt_body(text, self.path))
 
 
-def read_dataset(path: Path, endpoint: str) -> list[Row]:
-    """Read the rows of a JSONL file; those with only a text are sent to `endpoint`.
-
-    A line is an OpenAI batch line, ``{"messages": […]}``, ``{"prompt": "…"}`` or a JSON string;
-    sampling parameters beside these are used. Raises `UsageError` naming file and line.
-    """
-    import jsonlines
-
-    rows = []
-    try:
-        with path.open("rb") as file:
-            # Line by line, for jsonlines' own errors don't say which of the lines they mean.
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    value = jsonlines.Reader([line], loads=orjson.loads).read(allow_none=True)
-                    rows.append(_row(value, endpoint))
-                except ValueError as e:
-                    text = _("{file}, line {n}: {why}.")
-                    why = _("not valid JSON") if isinstance(e, jsonlines.InvalidLineError) else e
-                    raise UsageError(text.format(file=path, n=number, why=why)) from e
-    except OSError as e:
-        raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=_(e.strerror))) from e
-    if not rows:
-        raise UsageError(_("{file} has no lines.").format(file=path))
-    return rows
-
-
-def _row(value: Any, endpoint: str) -> Row:
-    """Parse a line. Raises `ValueError` with a phrase that says why not."""
-    if isinstance(value, str):
-        return endpoint, _prompt_body(value, endpoint)
-    if not isinstance(value, dict):
-        raise ValueError(_("neither an object nor text"))
-    if isinstance(value.get("body"), dict):
-        path = value.get("url")
-        if path not in (CHAT, COMPLETIONS):
-            text = _("the url must be {chat} or {completions}, which can stream")
-            raise ValueError(text.format(chat=CHAT, completions=COMPLETIONS))
-        return path, value["body"]
-    parameters = {key: value[key] for key in CHAT_PARAMETERS & value.keys()}
-    if isinstance(value.get("messages"), list):
-        return CHAT, {**parameters, "messages": value["messages"]}
-    if isinstance(value.get("prompt"), str):
-        return endpoint, {**parameters, **_prompt_body(value["prompt"], endpoint)}
-    raise ValueError(_("no body, messages or prompt in it"))
-
-
-def _prompt_body(text: str, endpoint: str) -> JsonObject:
+def prompt_body(text: str, endpoint: str) -> JsonObject:
     if endpoint == COMPLETIONS:
         return {"prompt": text}
     return {"messages": [{"role": "user", "content": text}]}
 
 
+@dataclass(frozen=True, slots=True)
+class PrefixShape:
+    """So many different beginnings, of so many tokens each, that prompts share."""
+
+    tokens: int = 0
+    number: int = 1
+
+
+NO_PREFIX = PrefixShape()
+
+
 @dataclass(slots=True)
 class RandomPrompts:
-    """Texts of random words with different beginnings, so that no prefix cache applies.
+    """Texts of random words with different beginnings, so that no prefix cache applies; or, with
+    `prefix`, with beginnings that several share.
 
     `token_counts` are the tokens of each word, `tokens` those of all words of a text, without the
-    chat template and `first_word`.
+    chat template, `first_word` and the prefix.
     """
 
     tokens: int
@@ -135,44 +96,66 @@ class RandomPrompts:
     )
     first_word: str = "Text:"
     filler: str = " a"
+    prefix: PrefixShape = NO_PREFIX
 
     def generate(self) -> Iterator[str]:
         """Yield texts without end."""
         rng = random.Random(self.seed)  # noqa: S311 - the same texts for a seed
         vocabulary = list(self.token_counts)
+        number = self.prefix.number if self.prefix.tokens else 1
+        prefixes = [self._words(self.prefix.tokens, vocabulary, rng) for _n in range(number)]
         while True:
-            remaining, text = self.tokens, [self.first_word]
-            while remaining > 0:
-                word = rng.choice(vocabulary)
-                if self.token_counts[word] > remaining:
-                    text.append(self.filler * remaining)
-                    break
-                text.append(word)
-                remaining -= self.token_counts[word]
-            yield "".join(text)
+            prefix = rng.choice(prefixes) if number > 1 else prefixes[0]
+            yield self.first_word + prefix + self._words(self.tokens, vocabulary, rng)
+
+    def _words(self, tokens: int, vocabulary: Sequence[str], rng: random.Random) -> str:
+        words = list[str]()
+        while tokens > 0:
+            word = rng.choice(vocabulary)
+            if self.token_counts[word] > tokens:
+                words.append(self.filler * tokens)
+                break
+            words.append(word)
+            tokens -= self.token_counts[word]
+        return "".join(words)
 
 
 async def random_prompts(
-    client: BenchClient, template: RequestTemplate, tokens: int, seed: int
-) -> tuple[RandomPrompts, str]:
-    """Prompts of `tokens` tokens each, chat template included, and a note on how they are counted.
+    client: BenchClient,
+    template: RequestTemplate,
+    tokens: int,
+    seed: int,
+    prefix: PrefixShape = PrefixShape(),
+) -> tuple[RandomPrompts, list[str]]:
+    """Prompts of `tokens` tokens each, chat template included, after those of their prefix; and
+    notes on how they are counted.
 
     The server's /tokenize counts them; without it, words are counted. Raises `UsageError` if the
     template alone is longer.
     """
-    count = _TokenCounter(client, template)
+    count = TokenCounter(client, template)
     try:
-        return await _exact_length(count, tokens, seed)
+        texts, note = await _exact_length(count, tokens, seed, prefix)
     except EngineError:
-        note = _(
+        text = _(
             "The server does not count tokens (/tokenize): prompts are of {n} words; their tokens "
             "are reported below."
         )
-        return RandomPrompts(tokens - 1, seed), note.format(n=tokens)
+        texts = RandomPrompts(tokens - 1, seed, prefix=prefix)
+        note = text.format(n=tokens + prefix.tokens)
+    notes = [note]
+    if prefix.tokens:
+        text = plural(
+            "All begin with the same {tokens} tokens.",
+            "Each begins with one of {n} prefixes of {tokens} tokens.",
+            prefix.number,
+        )
+        notes.append(text.format(n=prefix.number, tokens=prefix.tokens))
+    return texts, notes
 
 
 async def _exact_length(
-    count: "_TokenCounter", tokens: int, seed: int
+    count: "TokenCounter", tokens: int, seed: int, prefix: PrefixShape
 ) -> tuple[RandomPrompts, str]:
     first = RandomPrompts(0).first_word
     try:
@@ -192,13 +175,14 @@ async def _exact_length(
         if await count(first + " time" + candidate * 8) == overhead + token_counts[" time"] + 8:
             filler = candidate
             break
-    texts = RandomPrompts(tokens - overhead, seed, token_counts, filler=filler)
+    texts = RandomPrompts(tokens - overhead, seed, token_counts, filler=filler, prefix=prefix)
     note = _("Prompts of {n} tokens, chat template included, counted by the server.")
     return texts, note.format(n=await count(next(texts.generate())))
 
 
-class _TokenCounter:
-    """Counts the tokens of a text by the server's /tokenize."""
+class TokenCounter:
+    """Counts the tokens of a text by the server's /tokenize. Raises `EngineError` or
+    `UsageError`."""
 
     def __init__(self, client: BenchClient, template: RequestTemplate) -> None:
         self._client = client
@@ -206,23 +190,20 @@ class _TokenCounter:
         self._template = template
 
     async def __call__(self, text: str) -> int:
+        """Count a prompt, with the chat template around it."""
         body = orjson.loads(self._template.from_text(text).body)
         keys = ("model", "prompt", "messages", "chat_template_kwargs")
-        response = await self._client.json(
-            "POST", self._url, {k: body[k] for k in keys if k in body}
-        )
+        return await self._count({key: body[key] for key in keys if key in body})
+
+    async def bare(self, text: str) -> int:
+        """Count a text alone."""
+        prompt = {"prompt": text, "add_special_tokens": False}
+        return await self._count({"model": self._template.model, **prompt})
+
+    async def _count(self, body: JsonObject) -> int:
+        response = await self._client.json("POST", self._url, body)
         count = response.get("count") if isinstance(response, dict) else None
         if not isinstance(count, int):
             text = _("/tokenize returned no count")
             raise self._client.to_exception(Failure(Code.BAD_RESPONSE, text))
         return count
-
-
-def requests_from_texts(texts: RandomPrompts, template: RequestTemplate) -> Iterator[BenchRequest]:
-    """Yield requests with these texts, without end."""
-    return map(template.from_text, texts.generate())
-
-
-def requests_from_rows(rows: Sequence[Row], template: RequestTemplate) -> Iterator[BenchRequest]:
-    """Yield requests of these rows, repeated without end."""
-    return itertools.cycle([template.build(path, body) for path, body in rows])

@@ -14,9 +14,11 @@ from ...i18n import _, sentence_gap
 from ...json_types import JsonObject
 from ...sanitize import one_line
 from .client import RequestRecord
-from .load import Load, LoadSettings
+from .load import LoadSettings
+from .load_shapes import Load
 from .metrics import LATENCIES, PERCENTILES, RATES
 from .run import ProgressReporter
+from .search import best_phase
 
 STATS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
 
@@ -72,13 +74,66 @@ class ConsoleProgress(ProgressReporter):
             click.echo("\r\x1b[2K", file=self._stream, nl=False)
 
 
-def format_report(phases: Sequence[JsonObject]) -> str:
-    """Format the metrics of all loads, with bar charts for several loads."""
+def format_report(phases: Sequence[JsonObject], search: JsonObject | None = None) -> str:
+    """Format the metrics of all loads, with bar charts for several loads; of a search only those
+    of the load that it found."""
+    if search is not None:
+        best = best_phase(search, phases)
+        parts = [
+            "" if best is None else _phase(best),
+            _trials(search, phases),
+            search_outcome(search),
+        ]
+        return "\n\n".join(part for part in parts if part)
     parts = [_phase(phase) for phase in phases]
     completed = [phase for phase in phases if phase["answered"]]
     if len(completed) > 1:
         parts += [_bars(completed), _best(completed)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _trials(search: JsonObject, phases: Sequence[JsonObject]) -> str:
+    """The loads of a search, the lowest first."""
+    head = (_("load"), _("within limits"), _("goodput/s"), _("tokens/s"), "TTFT p99", "TPOT p99")
+    rows: list[tuple[str, ...]] = [(*head, "")]
+    tried = sorted(
+        zip(search["trials"], phases, strict=False), key=lambda pair: float(pair[0]["value"])
+    )
+    for trial, phase in tried:
+        rows.append(
+            (
+                phase["name"],
+                f"{trial['share']:.1%}",
+                format_number(phase["goodput"]["qps"]),
+                format_number(phase["output_tokens_per_second"]),
+                format_number(phase["ttft_ms"].get("p99")),
+                format_number(phase["tpot_ms"].get("p99")),
+                (_("kept") if trial["kept"] else _("not kept"))
+                + ("" if phase["valid"] else _(", client late")),
+            )
+        )
+    return table(rows, right=range(1, 6))
+
+
+def search_outcome(search: JsonObject) -> str:
+    """One sentence: what a search found."""
+    unit = _("{n:g} a second") if search["kind"] == "rate" else _("{n:g} at a time")
+    kept, failed = search["highest_kept"], search["lowest_failed"]
+    if not search["trials"]:
+        return _("The search was cut short.")
+    if kept is None:
+        text = _("No load keeps the limits for {share:.1%} of the requests; not even {lowest}.")
+        return text.format(share=search["share"], lowest=unit.format(n=failed or 0))
+    text = _("The highest load that keeps the limits for {share:.1%} of the requests: {load}.")
+    outcome = text.format(share=search["share"], load=unit.format(n=kept))
+    if failed is not None:
+        text = _("{load} does not.")
+        outcome += sentence_gap() + text.format(load=unit.format(n=failed))
+    if not search["complete"]:
+        outcome += sentence_gap() + _("The search was cut short.")
+    elif failed is None:
+        outcome += sentence_gap() + _("A higher one was not tried.")
+    return outcome
 
 
 def _phase(phase: JsonObject) -> str:
@@ -89,8 +144,8 @@ def _phase(phase: JsonObject) -> str:
         name=phase["name"],
         seconds=phase["seconds"],
         total=phase["total_requests"],
-        qps=_number(phase["qps"]),
-        mean=_number(phase["mean_latency_ms"]),
+        qps=format_number(phase["qps"]),
+        mean=format_number(phase["mean_latency_ms"]),
         failed=phase["failed"],
     )
     lines = [head, *_metrics(phase)] if phase["answered"] else [head]
@@ -115,29 +170,45 @@ def _metrics(phase: JsonObject) -> list[str]:
         label = description
         if short:
             label = _("{name} ({text})").format(name=name.upper(), text=description)
-        rows.append((label, *(_number(values.get(stat)) for stat in STATS)))
-    return [table(rows, right=range(1, len(STATS) + 1)), _throughput(phase), _client(phase)]
+        rows.append((label, *(format_number(values.get(stat)) for stat in STATS)))
+    metrics = table(rows, right=range(1, len(STATS) + 1))
+    return [metrics, _turns(phase), _throughput(phase), _client(phase)]
+
+
+def _turns(phase: JsonObject) -> str:
+    if not phase["turns"]:
+        return ""
+    head = (_("turn"), _("answered"), _("prompt tokens"), "TTFT p50", "TTFT p99")
+    rows: list[tuple[str, ...]] = [(*head, _("latency p50"))]
+    for turn in phase["turns"]:
+        numbers = (turn["mean_prompt_tokens"], turn["ttft_ms"]["p50"], turn["ttft_ms"]["p99"])
+        values = map(format_number, (*numbers, turn["latency_ms"]["p50"]))
+        rows.append((str(turn["turn"]), f"{turn['answered']:,}", *values))
+    return table(rows, right=range(len(rows[0])))
 
 
 def _throughput(phase: JsonObject) -> str:
     text = _("tokens/s: {output} output, {prompt} prompt; requests sent per second: {sent}").format(
-        output=_number(phase["output_tokens_per_second"]),
-        prompt=_number(phase["prompt_tokens_per_second"]),
-        sent=_number(phase["sent_per_second"]),
+        output=format_number(phase["output_tokens_per_second"]),
+        prompt=format_number(phase["prompt_tokens_per_second"]),
+        sent=format_number(phase["sent_per_second"]),
     )
     if phase["load"]["kind"] == "open":
         text += sentence_gap() + _("of {rate:g} scheduled").format(rate=phase["load"]["rate"])
     if phase["answered"]:
         text += _("; ") + _("tokens per request: {prompt} prompt, {output} output").format(
-            prompt=_number(phase["prompt_tokens"] / phase["answered"]),
-            output=_number(phase["output_tokens"] / phase["answered"]),
+            prompt=format_number(phase["prompt_tokens"] / phase["answered"]),
+            output=format_number(phase["output_tokens"] / phase["answered"]),
         )
+    if phase["cached_tokens"] is not None and phase["prompt_tokens"]:
+        cached = _("{share:.0%} of the prompt tokens were cached")
+        text += _("; ") + cached.format(share=phase["cached_tokens"] / phase["prompt_tokens"])
     if phase["answered"] and phase["tokens_counted_by"] == "chunks":
         text += sentence_gap() + _("(the server reports no usage: each chunk counts as a token)")
     if phase["goodput"] is not None and phase["goodput"]["share"] is not None:
         goodput = _("goodput: {qps} requests per second, {share:.1%} of the requests")
         text += "\n" + goodput.format(
-            qps=_number(phase["goodput"]["qps"]), share=phase["goodput"]["share"]
+            qps=format_number(phase["goodput"]["qps"]), share=phase["goodput"]["share"]
         )
     return text
 
@@ -148,7 +219,7 @@ def _client(phase: JsonObject) -> str:
         return ""
     lag = client["lag_ms"].get("p99")
     text = _("client: {cpu:.0%} of a core, event loop late by {lag} ms (p99)")
-    return text.format(cpu=client["cpu"], lag=_number(lag))
+    return text.format(cpu=client["cpu"], lag=format_number(lag))
 
 
 def _bars(phases: Sequence[JsonObject]) -> str:
@@ -167,23 +238,26 @@ def bars(names: Sequence[str], values: Sequence[float]) -> str:
     rows = []
     for name, value in zip(names, values, strict=True):
         eighths = round(8 * _WIDTH * value / largest)
-        rows.append((name, _number(value), "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip()))
+        rows.append(
+            (name, format_number(value), "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip())
+        )
     return table(rows, right=(1,))
 
 
 def _best(phases: Sequence[JsonObject]) -> str:
     best = max(phases, key=lambda phase: float(phase["output_tokens_per_second"]))
     text = _("Most tokens: {name}, {n} per second.")
-    lines = [text.format(name=best["name"], n=_number(best["output_tokens_per_second"]))]
+    lines = [text.format(name=best["name"], n=format_number(best["output_tokens_per_second"]))]
     with_goodput = [phase for phase in phases if phase["goodput"] is not None]
     if with_goodput:
         best = max(with_goodput, key=lambda phase: float(phase["goodput"]["qps"]))
         text = _("Most goodput: {name}, {n} per second.")
-        lines.append(text.format(name=best["name"], n=_number(best["goodput"]["qps"])))
+        lines.append(text.format(name=best["name"], n=format_number(best["goodput"]["qps"])))
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
+    """Format a figure in three digits or more; a missing one is a dash."""
     if value is None:
         return "-"
     if abs(value) >= 100:

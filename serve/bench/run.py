@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -16,9 +16,12 @@ from ...processes import raise_file_limit
 from ...sampling import Sampling
 from ...signals import exit_code, handle_signals, ignore_signals
 from .client import BenchClient, BenchRequest, RequestRecord, clock
-from .load import ClosedLoop, Load, LoadSettings, Measurement, measure
+from .load import LoadSettings, Measurement, measure
+from .load_shapes import ClosedLoop, Load
 from .metrics import GoodputLimits, compute_metrics
-from .prompts import RequestTemplate, Row, random_prompts, requests_from_rows, requests_from_texts
+from .prompt_plans import PreparedPrompts, PromptPlan, prepare_prompts
+from .prompts import RequestTemplate
+from .search import GoodputSearch, best_phase, search_result, trial_note
 
 T = TypeVar("T")
 
@@ -34,10 +37,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class BenchJob:
-    """What to measure. Lengths are in tokens.
-
-    Without `loads` it is a sweep; without `rows`, prompts are random texts of `input_len`.
-    """
+    """What to measure. Lengths are in tokens. Without `loads` it is a search, or a sweep."""
 
     endpoint: Endpoint
     model: str | None
@@ -45,23 +45,24 @@ class BenchJob:
     loads: tuple[Load, ...]
     load_settings: LoadSettings
     sampling: Sampling
-    rows: Sequence[Row]
-    input_len: int
+    plan: PromptPlan
     output_len: int | None
     goodput_limits: GoodputLimits | None
     timeout: float
+    search: GoodputSearch | None = None
 
 
 @dataclass(slots=True)
 class BenchResult:
-    """The `compute_metrics` of each load in `phases`, the exit code, and whether the server was
-    lost."""
+    """The `compute_metrics` of each load in `phases`, the exit code, whether the server was lost,
+    and the `search_result` of a search."""
 
     model: str
     notes: list[str]
     phases: list[JsonObject]
     exit_code: Exit = Exit.OK
     server_lost: bool = False
+    search: JsonObject | None = None
 
 
 class StopSignal:
@@ -120,12 +121,12 @@ async def run_bench(job: BenchJob, progress: ProgressReporter) -> BenchResult:
     stop = StopSignal()
     with stop.handled():
         async with BenchClient(job.endpoint, job.timeout) as client:
-            requests = await stop.cancel_on_signal(_prepare(job, client, result, progress.note))
-            if requests is not None:
+            prompts = await stop.cancel_on_signal(_prepare(job, client, result, progress.note))
+            if prompts is not None:
                 gc.collect()
                 gc.freeze()  # objects made so far are not scanned during the measurement
                 try:
-                    await _run_loads(job, client, requests, result, progress, stop)
+                    await _run_loads(job, client, prompts, result, progress, stop)
                 finally:
                     gc.unfreeze()
         if stop.event.is_set():
@@ -137,23 +138,18 @@ async def run_bench(job: BenchJob, progress: ProgressReporter) -> BenchResult:
 
 async def _prepare(
     job: BenchJob, client: BenchClient, result: BenchResult, note: Callable[[str], None]
-) -> Iterator[BenchRequest]:
+) -> PreparedPrompts:
     names = await client.models() if job.model is None else [job.model]
     result.model = single_model(names, job.endpoint.base_url)
     template = RequestTemplate(job.path, result.model, job.sampling, job.output_len)
     template, notes = await probe_parameters(client, template)
-    if job.rows:
-        requests = requests_from_rows(job.rows, template)
-        notes.append(_("{n} rows, sent in turn.").format(n=len(job.rows)))
-    else:
-        seed = job.load_settings.seed
-        texts, about = await random_prompts(client, template, job.input_len, seed)
-        requests = requests_from_texts(texts, template)
-        notes.append(about)
     for text in notes:
         note(text)
-    result.notes += notes
-    return requests
+    prompts = await prepare_prompts(client, template, job.plan, job.load_settings.seed)
+    for text in prompts.notes:
+        note(text)
+    result.notes += [*notes, *prompts.notes]
+    return prompts
 
 
 async def probe_parameters(
@@ -191,7 +187,7 @@ async def probe_parameters(
 async def _run_loads(
     job: BenchJob,
     client: BenchClient,
-    requests: Iterator[BenchRequest],
+    prompts: PreparedPrompts,
     result: BenchResult,
     progress: ProgressReporter,
     stop: StopSignal,
@@ -202,28 +198,48 @@ async def _run_loads(
         nonlocal sent
         sent += 1
         record = await client.send(request, scheduled_at)
+        prompts.source.finished(request, record)
         progress.request_finished(record)
         return record
 
-    for load in job.loads or sweep(result.phases):
+    search = job.search
+    loads: Iterable[Load] = job.loads or sweep(result.phases)
+    if search is not None:
+        loads = search.loads(result.phases)
+    for load in loads:
         connections = load.concurrency if isinstance(load, ClosedLoop) else 65_000
         settings = replace(job.load_settings, max_in_flight=raise_file_limit(connections))
         progress.load_started(load, settings)
-        measurement = await measure(send, requests, load, settings, stop.event)
+        measurement = await measure(send, prompts.source, load, settings, stop.event)
         phase = compute_metrics(measurement, job.goodput_limits)
         result.phases.append(phase)
         progress.load_finished(phase)
-        result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
+        if search is not None and not measurement.stopped:
+            progress.note(trial_note(load.name, search.trial(phase), search.share))
+        if search is None or measurement.server_lost:
+            result.exit_code = max(result.exit_code, load_exit_code(measurement, phase))
         result.server_lost = measurement.server_lost
         if measurement.server_lost or measurement.stopped:
             break
+    if search is not None:
+        _conclude_search(search, result, interrupted=measurement.stopped)
     if result.server_lost:
         result.notes.append(_server_lost_message(result.phases[-1]["name"], len(job.loads), result))
         progress.note(result.notes[-1])
-    if job.rows and sent > len(job.rows):
+    if prompts.different is not None and sent > prompts.different:
         text = _("Each row was sent {n:.1f} times: later ones hit the server's prefix cache.")
-        result.notes.append(text.format(n=sent / len(job.rows)))
+        result.notes.append(text.format(n=sent / prompts.different))
         progress.note(result.notes[-1])
+
+
+def _conclude_search(search: GoodputSearch, result: BenchResult, *, interrupted: bool) -> None:
+    """Requests that fail under too much load are what a search looks for; only those of the load
+    that it found are a failure of the server."""
+    result.search = search_result(search, result.phases, interrupted=interrupted)
+    best = best_phase(result.search, result.phases)
+    if best is None or best["failed"]:
+        answered = any(phase["answered"] for phase in result.phases)
+        result.exit_code = max(result.exit_code, Exit.ROWS_FAILED if answered else Exit.ENGINE)
 
 
 def _server_lost_message(name: str, loads: int, result: BenchResult) -> str:

@@ -29,7 +29,6 @@ def to_vllm_json(metadata: Mapping[str, Any], phases: Sequence[JsonObject]) -> s
 def _result(metadata: Mapping[str, Any], phase: JsonObject) -> JsonObject:
     settings = metadata["settings"]
     load, seconds = phase["load"], phase["seconds"]
-    is_open = load["kind"] == "open"
     backend = "openai-chat" if settings["endpoint"] == CHAT else "openai"
     total = phase["prompt_tokens_per_second"] + phase["output_tokens_per_second"]
     goodput = phase["goodput"]
@@ -41,9 +40,9 @@ def _result(metadata: Mapping[str, Any], phase: JsonObject) -> JsonObject:
         "model_id": settings["model"],
         "tokenizer_id": settings["model"],
         "num_prompts": phase["total_requests"],
-        "request_rate": load["rate"] if is_open else "inf",
-        "burstiness": 1.0,
-        "max_concurrency": None if is_open else load["concurrency"],
+        "request_rate": load.get("rate", "inf"),
+        "burstiness": load.get("burstiness", 1.0),
+        "max_concurrency": load.get("concurrency"),
         "duration": seconds,
         "completed": phase["answered"],
         "failed": phase["failed"],
@@ -54,6 +53,12 @@ def _result(metadata: Mapping[str, Any], phase: JsonObject) -> JsonObject:
         "output_throughput": phase["output_tokens_per_second"],
         "total_token_throughput": total,
     }
+    if load["kind"] == "ramp":
+        result |= {
+            "ramp_up_strategy": load["strategy"],
+            "ramp_up_start_rps": load["start"],
+            "ramp_up_end_rps": load["end"],
+        }
     for name, ours in _LATENCIES.items():
         values = phase[ours]
         result[f"mean_{name}_ms"] = values.get("mean")

@@ -30,6 +30,7 @@ BENCHES = {
     "whole": "whole runs, start included, against `vllm run-batch`",
     "first_hour": "from a clone to answers and to a chat; the base install",
     "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
+    "rivals": "`qchat bench` beside `vllm bench serve` and GuideLLM, one after the other",
     "access": "the access layer of `qchat serve` against the same vLLM without it",
     "serve": "`qchat serve` against vLLM by hand until it is ready; `qchat status` and `stop`",
     "polite": "live requests beside a batch with --low-priority, against without it",

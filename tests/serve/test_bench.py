@@ -82,6 +82,54 @@ def test_open_loop_as_csv(capsys: pytest.CaptureFixture[str]) -> None:
     assert "of 40 scheduled" in err  # the report makes way for the CSV
 
 
+def test_conversations_are_measured_by_turn(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = home / "a.json"
+    arguments = ["--turns", "3", "--concurrency", "1", "--requests", "12", "--warm-up", "0"]
+    with faults.running(answers="length=4") as server:
+        assert cli.run(bench(server, *arguments, "--json", str(file))) in MEASURED
+        attempts = [record for record in server.log.records if record.attempt][1:]
+    assert (
+        sorted(len(record.body["messages"]) for record in attempts) == [1] * 4 + [3] * 4 + [5] * 4
+    )
+    answers = {
+        record.body["messages"][-2]["content"] for record in attempts if record.body["messages"][1:]
+    }
+    assert all(answer.startswith("echo:") for answer in answers)
+    (phase,) = phases(file)
+    assert [(turn["turn"], turn["answered"]) for turn in phase["turns"]] == [(1, 4), (2, 4), (3, 4)]
+    assert json.loads(file.read_text())["settings"]["turns"] == 3
+    assert "turn  answered" in capsys.readouterr().out
+
+
+def test_a_sharegpt_file_is_asked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dataset := home / "sharegpt.json").write_text(
+        json.dumps(
+            [
+                {
+                    "conversations": [
+                        {"from": "human", "value": f"q{n}"},
+                        {"from": "gpt", "value": "a"},
+                    ]
+                }
+                for n in range(3)
+            ]
+        )
+    )
+    file = home / "a.json"
+    line = ["--dataset", str(dataset), "--concurrency", "1", "--requests", "4", "--warm-up", "0"]
+    with faults.running(answers="length=4") as server:
+        arguments = ["bench", "--base-url", server.url, *line, "--json", str(file)]
+        assert cli.run(arguments) in MEASURED
+        attempts = [record for record in server.log.records if record.attempt][1:]
+        dataset.write_text('[{"conversations": []}')
+        assert cli.run(arguments) == 2
+    prompts = [record.prompt for record in attempts]
+    assert sorted(prompts[:3]) == ["q0", "q1", "q2"] and prompts[3] == prompts[0]
+    err = capsys.readouterr().err
+    assert "3 of 3 recorded conversations" in err and "sent 1.3 times" in err
+    assert "sharegpt.json, line 1, column 23: not valid JSON" in err
+
+
 def test_errors_are_counted_by_cause(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faulty = [
         *("500", "503", "429", "reset", "cut_stream", "half_line", "200_garbage", "200_empty"),
@@ -251,6 +299,18 @@ def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["--rate", "fast"], "such as 0.5,10"),
         (["--rate", "1", "--concurrency", "1"], "--concurrency or --rate, not both"),
         (["--rate", "1", "--sweep"], "--rate or --sweep, not both"),
+        (["--burstiness", "2"], "--burstiness is for --rate and for ramps"),
+        (["--rate", "1", "--burstiness", "0"], "x>0"),
+        (["--ramp-up-start-rps", "1"], "needs --ramp-up-start-rps and --ramp-up-end-rps"),
+        (["--ramp-up-strategy", "linear"], "needs --ramp-up-start-rps and --ramp-up-end-rps"),
+        (["--ramp-up-end-rps", "1", "--rate", "1"], "--rate or --ramp-up-start-rps, not both"),
+        (
+            [
+                *("--ramp-up-strategy", "exponential", "--ramp-up-start-rps", "0"),
+                *("--ramp-up-end-rps", "1"),
+            ],
+            "can't start at 0",
+        ),
         (["--duration", "soon"], "90s, 10m"),
         (["--duration", "0"], "must be above 0"),
         (["--goodput", "speed:3"], "'speed' is none of"),
@@ -264,6 +324,12 @@ def test_comparing_two_files(home: Path, capsys: pytest.CaptureFixture[str]) -> 
         (["--json", "a.svg", "--plot", "./a.svg"], "--json and --plot name the same file"),
         (["--dataset", "/no/such.jsonl"], "Can't read /no/such.jsonl"),
         (["--dataset", "x", "--input-len", "3"], "--input-len is for random texts"),
+        (["--dataset", "x", "--prefix-len", "3"], "--prefix-len is for random texts"),
+        (["--dataset", "x", "--dataset-name", "random"], "takes no --dataset"),
+        (["--dataset-name", "sharegpt"], "needs the file: --dataset FILE"),
+        (["--dataset-path", "/no/x", "--dataset-name", "sharegpt"], "Can't read /no/x"),
+        (["--num-prefixes", "3"], "--num-prefixes needs --prefix-len"),
+        (["--turns", "3", "--endpoint", "completions"], "--turns needs --endpoint chat"),
         (["--output-len", "3", "--max-tokens", "3"], "not both"),
         (["--json", "/no/such/folder/a.json"], "There is no folder"),
         (["--plot", "a.gif"], ".png or .svg"),

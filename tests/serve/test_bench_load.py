@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from qchat.serve.bench.client import CHAT, BenchRequest, RequestRecord, clock
-from qchat.serve.bench.load import ClosedLoop, Load, LoadSettings, Measurement, OpenLoop, measure
+from qchat.serve.bench.load import LoadSettings, Measurement, measure
+from qchat.serve.bench.load_shapes import CONSTANT, ClosedLoop, Load, OpenLoop, Ramp
 from qchat.serve.bench.metrics import compute_metrics
 
 from qchat.errors import Code, Failure
@@ -67,6 +68,17 @@ async def test_arrivals_are_poisson_and_the_same_for_a_seed() -> None:
     assert mean == pytest.approx(1 / 20_000, rel=0.15)
     # For an exponential distribution the deviation equals the mean.
     assert (sum((gap - mean) ** 2 for gap in one) / len(one)) ** 0.5 == pytest.approx(mean, rel=0.2)
+
+
+@pytest.mark.parametrize("max_requests", [None, 20])
+async def test_a_ramp_grows_within_the_window(max_requests: int | None) -> None:
+    ramp = Ramp(20, 180, burstiness=CONSTANT)
+    settings = LoadSettings(0.2, 0.1, max_requests=max_requests)
+    measurement = await run(SlowServer(0), ramp, settings)
+    times = [record.scheduled_at - measurement.start for record in measurement.in_window]
+    assert len(times) == pytest.approx(20, abs=1)  # a mean of 100 a second
+    assert times[-1] == pytest.approx(0.2, abs=0.02)
+    assert sum(time < 0.1 for time in times) < 8  # where a constant rate has 10
 
 
 async def test_a_closed_loop_keeps_so_many_in_flight() -> None:

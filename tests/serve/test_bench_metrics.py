@@ -9,8 +9,10 @@ import pytest
 from qchat.serve.bench import compare as bench_compare
 from qchat.serve.bench import report as bench_report
 from qchat.serve.bench.client import RequestRecord
-from qchat.serve.bench.load import ClosedLoop, Load, Measurement, OpenLoop
-from qchat.serve.bench.metrics import GoodputLimits, compute_metrics, percentile, stats
+from qchat.serve.bench.distributions import percentile
+from qchat.serve.bench.load import Measurement
+from qchat.serve.bench.load_shapes import ClosedLoop, Load, OpenLoop
+from qchat.serve.bench.metrics import GoodputLimits, compute_metrics, stats
 
 from qchat.errors import Code, Failure, UsageError
 

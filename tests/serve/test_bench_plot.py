@@ -12,7 +12,7 @@ PROGRAM = """
 import sys, warnings
 from pathlib import Path
 from qchat.serve.bench import plot
-from qchat.serve.bench.load import ClosedLoop, OpenLoop
+from qchat.serve.bench.load_shapes import ClosedLoop, OpenLoop
 warnings.simplefilter("error")
 if sys.argv[2] == "without fonts":
     plot.CHINESE_FONTS = ()

@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 from qchat.serve.bench import prompts as bench_prompts
 from qchat.serve.bench.client import CHAT, COMPLETIONS, BenchClient
-from qchat.serve.bench.prompts import RandomPrompts, RequestTemplate
+from qchat.serve.bench.dataset_rows import read_rows
+from qchat.serve.bench.prompts import PrefixShape, RandomPrompts, RequestTemplate
+from qchat.serve.bench.sources import from_rows
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, Failure, UsageError
@@ -29,7 +31,7 @@ def test_a_body_has_the_options_of_the_template(tmp_path: Path) -> None:
         {"custom_id": "x", "url": COMPLETIONS, "body": {"prompt": "d", "model": "other"}},
     ]
     file.write_text("\n\n".join(map(json.dumps, rows)))
-    requests = bench_prompts.requests_from_rows(bench_prompts.read_dataset(file, CHAT), TEMPLATE)
+    requests = from_rows(read_rows(file, CHAT), TEMPLATE)
     bodies = [json.loads(request.body) for request in itertools.islice(requests, 4)]
     for body in bodies:
         assert (body["model"], body["stream"], body["max_tokens"]) == ("m", True, 9)
@@ -59,22 +61,24 @@ def test_a_bad_line_is_named(line: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text(f'"fine"\n\n{line}\n')
     with pytest.raises(UsageError, match=f"line 3: .*{message}"):
-        bench_prompts.read_dataset(file, CHAT)
+        read_rows(file, CHAT)
     file.write_text("\n")
     with pytest.raises(UsageError, match="has no lines"):
-        bench_prompts.read_dataset(file, CHAT)
+        read_rows(file, CHAT)
 
 
 async def test_random_texts_have_the_requested_tokens_and_different_beginnings() -> None:
     server = cast(BenchClient, TokenizeClient())
-    texts, note = await bench_prompts.random_prompts(server, TEMPLATE, 50, seed=1)
+    texts, notes = await bench_prompts.random_prompts(server, TEMPLATE, 50, seed=1)
     generated = list(itertools.islice(texts.generate(), 30))
     for text in generated:
         response = await server.json(
             "POST", "http://127.0.0.1:9/tokenize", {"messages": [{"content": text}]}
         )
         assert response == {"count": 50}
-    assert "50 tokens" in note and len({text[:20] for text in generated}) > 25
+    assert (
+        "50 tokens" in notes[0] and len(notes) == 1 and len({text[:20] for text in generated}) > 25
+    )
     with pytest.raises(UsageError, match="has 7 tokens"):
         await bench_prompts.random_prompts(server, TEMPLATE, 6, seed=1)
 
@@ -86,9 +90,26 @@ async def test_a_tokenizer_that_rejects_is_like_none(code: Code) -> None:
             raise self.to_exception(Failure(code, "no such field", 400))
 
     server = Refusing(Endpoint("http://127.0.0.1:9/v1"), 5)
-    texts, note = await bench_prompts.random_prompts(server, TEMPLATE, 9, seed=1)
-    assert "of 9 words" in note and len(next(texts.generate()).split()) == 9
+    texts, notes = await bench_prompts.random_prompts(server, TEMPLATE, 9, seed=1)
+    assert "of 9 words" in notes[0] and len(next(texts.generate()).split()) == 9
 
 
 def test_without_a_tokenizer_random_texts_count_words() -> None:
     assert len(next(RandomPrompts(tokens=9).generate()).split()) == 10
+
+
+async def test_prompts_share_prefixes_before_their_own_tokens() -> None:
+    server = cast(BenchClient, TokenizeClient())
+    shape = PrefixShape(30, 3)
+    texts, notes = await bench_prompts.random_prompts(server, TEMPLATE, 50, 1, shape)
+    generated = list(itertools.islice(texts.generate(), 60))
+    for text in generated:
+        response = await server.json(
+            "POST", "http://127.0.0.1:9/tokenize", {"messages": [{"content": text}]}
+        )
+        assert response == {"count": 80}
+    # 30 tokens are 60 characters at least: all that begin alike go on alike so far.
+    beginnings = {text[:20] for text in generated}
+    assert len(beginnings) == len({text[:60] for text in generated}) == 3
+    assert len(set(generated)) == 60
+    assert "one of 3 prefixes of 30 tokens" in notes[1]

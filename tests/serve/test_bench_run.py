@@ -4,7 +4,8 @@ from typing import Any, cast
 
 import pytest
 from qchat.serve.bench.client import CHAT, BenchClient
-from qchat.serve.bench.load import ClosedLoop, Measurement
+from qchat.serve.bench.load import Measurement
+from qchat.serve.bench.load_shapes import ClosedLoop
 from qchat.serve.bench.prompts import RequestTemplate
 from qchat.serve.bench.run import load_exit_code, probe_parameters, sweep
 

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 from qchat.serve.bench.client import RequestRecord, read_stream
-from qchat.serve.bench.load import ClosedLoop, Measurement, OpenLoop
+from qchat.serve.bench.load import Measurement
+from qchat.serve.bench.load_shapes import ClosedLoop, OpenLoop, Ramp
 from qchat.serve.bench.metrics import GoodputLimits, compute_metrics
 from qchat.serve.bench.vllm_format import to_vllm_json
 
@@ -112,4 +113,8 @@ def test_vllms_form() -> None:
     assert closed["std_ttft_ms"] == pytest.approx(100)
     assert closed["median_e2el_ms"] == pytest.approx(600)
     assert closed["mean_tpot_ms"] == pytest.approx(100)
+    assert (closed["burstiness"], "ramp_up_strategy" in closed) == (1.0, False)
+    ramp = json.loads(to_vllm_json(metadata, [{**phases[0], "load": Ramp(1, 9).to_json()}]))
+    assert (ramp["ramp_up_strategy"], ramp["ramp_up_start_rps"]) == ("linear", 1)
+    assert (ramp["ramp_up_end_rps"], ramp["max_concurrency"]) == (9, None)
     assert {"p99_ttft_ms", "p99_tpot_ms", "p99_itl_ms", "p99_e2el_ms"} <= closed.keys()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from ...sanitize import clean
+from ..sanitize import clean
 
 
 class Html(str):

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from ...errors import UsageError
-from ...i18n import _
+from ..errors import UsageError
+from ..i18n import _
 
 ENDINGS = (".html", ".htm")
 
