@@ -46,9 +46,9 @@ class AnswerPlan:
     """The plan of a row whose answer is to be whole.
 
     A looped answer is asked once more with a penalty. With the `earlier` response of a row, that is
-    mended instead: a cut one is continued, where the engine `can_continue`, or asked again with a
-    larger budget. An answer that must have a `form` is mended likewise where it is cut, and asked
-    for once more where it has another form; after that the row has failed.
+    mended instead: a cut one is continued, where it is a completion or the engine `can_continue`,
+    or asked again with a larger budget. An answer that must have a `form` is mended likewise where
+    it is cut, and asked for once more where it has another form; after that the row has failed.
     """
 
     request: Request
@@ -109,11 +109,12 @@ class AnswerPlan:
 
     def _mend_cut(self, response: JsonObject) -> bool:
         """Continue the answer, or ask again with a larger budget; False where neither can be."""
-        if self.can_continue and (request := continued(self._row.body, response)) is not None:
+        request = continued(self._row.body, response, can_continue=self.can_continue)
+        if request is not None:
             self._continuing = response
             self._send(request, "continued")
             return True
-        body = larger(self._row.body)
+        body = larger(self._row.body, response)
         if body is not None:
             self._base = body
             self._send(body, "larger budget")
@@ -121,9 +122,10 @@ class AnswerPlan:
 
     def _take_failure(self, outcome: Outcome) -> Outcome | None:
         failure = outcome.failure
-        if self._continuing is not None and failure is not None and failure.code in _REFUSALS:
+        response = self._continuing
+        if response is not None and failure is not None and failure.code in _REFUSALS:
             self._continuing = None
-            self._base = larger(self._row.body) or self._row.body
+            self._base = larger(self._row.body, response) or self._row.body
             self._send(self._base, "larger budget")
             return None
         if self._invalid is not None and failure is not None and failure.code in _REFUSALS:

@@ -1,9 +1,9 @@
 """Run long file work in a thread: the event loop goes on, and a signal stops the work."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 TICK_SECONDS = 1.0
 """Seconds between two reports of what a thread has done."""
@@ -39,6 +39,13 @@ class WorkCounter:
     def share(self) -> float:
         """The part of all bytes that is done, 0 to 1."""
         return min(1.0, self.bytes / self.total_bytes) if self.total_bytes else 0.0
+
+
+class InThread(Protocol):
+    """Runs a function in a thread, and shows how far it is under a label."""
+
+    def __call__(self, label: str, function: Callable[[WorkCounter], T]) -> Awaitable[T]:
+        """Return what the function returns."""
 
 
 async def run_in_thread(

@@ -3,7 +3,7 @@
 import heapq
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -15,9 +15,12 @@ import orjson
 from ..engine.runtime.vllm_model import locate_model
 from ..errors import Exit, QchatError
 from ..i18n import _, plural
+from ..json_types import JsonObject
 from ..sanitize import clean
 from ..settings import Settings
+from .engines.model_weights import weights_of
 from .inputs.discovery import InputFile, expand_inputs
+from .inputs.images import without_image_data
 from .inputs.row_defaults import OwnModel
 from .inputs.rows import InvalidRow
 from .inputs.scan import iter_rows, refuse_missing_columns
@@ -37,9 +40,11 @@ CHUNK = 512
 @dataclass(slots=True)
 class CheckReport:
     """What was read. `tokens` are those of all prompts, `too_long` the rows that do not fit into
-    `context` tokens with their `max_tokens`; both stay empty without a tokenizer."""
+    `context` tokens with their `max_tokens`; both stay empty without a tokenizer. Each row is asked
+    `samples` times; all other counts are of rows."""
 
     rows: int = 0
+    samples: int = 1
     kinds: Counter[str] = field(default_factory=Counter)
     endpoints: Counter[str] = field(default_factory=Counter)
     parameters: Counter[str] = field(default_factory=Counter)
@@ -67,7 +72,7 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     """
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     model = job.engine.model or settings.model
-    report = CheckReport()
+    report = CheckReport(samples=job.defaults.samples)
     counter = _counter(model, report)
     if counter is not None:
         arguments = dict(job.engine.engine_args)
@@ -83,8 +88,11 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     # Tokens are counted beside the reading: the tokenizer needs no lock of Python's.
     with ThreadPoolExecutor(1) as pool:
         counting: list[Future[None]] = []
-        while chunk := list(islice(rows, CHUNK)):
-            texts = _look_at(chunk, inputs, counter, report, digests)
+        while True:
+            before = report.rows
+            texts = _look_at(islice(rows, CHUNK), inputs, counter, report, digests)
+            if report.rows == before:
+                break
             while counting:
                 counting.pop().result()
             if counter is not None:
@@ -96,7 +104,8 @@ def check(job: BatchJob, settings: Settings) -> Exit:
     report.assistant_last, report.skipped = defaults.shapes.assistant_last, defaults.shapes.skipped
     report.rate = last_rate(settings.paths.state, model)
     if report.rate is not None:
-        report.seconds = (report.rows - report.bad) / report.rate["rows_per_second"]
+        answers = report.samples * (report.rows - report.bad)
+        report.seconds = answers / report.rate["rows_per_second"]
     if job.json:
         click.echo(orjson.dumps({"event": "check", **_as_json(report)}).decode())
     else:
@@ -110,20 +119,23 @@ def _counter(model: str | None, report: CheckReport) -> TokenCounter | None:
         report.no_tokens = _("give --model for exact token counts")
         return None
     try:
-        return TokenCounter.load(str(locate_model(model)))
+        return TokenCounter.load(str(locate_model(weights_of(model).source)))
     except QchatError as error:
         report.no_tokens = str(error)
         return None
 
 
 def _look_at(
-    rows: Sequence[Request | InvalidRow],
+    rows: Iterable[Request | InvalidRow],
     inputs: Sequence[InputFile],
     counter: TokenCounter | None,
     report: CheckReport,
     digests: "array[int]",
 ) -> "list[tuple[Request, str, str]]":
-    """Take some rows into account; return those whose tokens can be counted: row, place, text."""
+    """Take some rows into account; return those whose tokens can be counted: row, place, text.
+
+    Rows with images, which may be large, are not held.
+    """
     texts: list[tuple[Request, str, str]] = []
     for line in rows:
         row = line
@@ -152,9 +164,16 @@ def _look_at(
         elif counter is not None:
             report.uncounted += 1
         if len(report.requests) < SHOWN_REQUESTS:
-            request = {"place": place, "endpoint": row.endpoint, "body": row.body}
+            request = {"place": place, "endpoint": row.endpoint, "body": _shown_body(row.body)}
             report.requests.append(request if text is None else {**request, "rendered": text})
     return texts
+
+
+def _shown_body(body: JsonObject) -> JsonObject:
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    return {**body, "messages": [without_image_data(message) for message in messages]}
 
 
 def _count(
@@ -201,6 +220,10 @@ def report_lines(report: CheckReport, model: str | None) -> Iterator[str]:
     yield plural(
         "{n} row, {bad} not a request.", "{n} rows, {bad} not requests.", report.rows
     ).format(n=report.rows, bad=report.bad)
+    if report.samples > 1:
+        text = _("Samples of each row: {n} ({all:,} answers)")
+        all_answers = report.samples * (report.rows - report.bad)
+        yield text.format(n=report.samples, all=all_answers)
     yield from (f"  {problem}" for problem in report.problems)
     if (more := report.bad - len(report.problems)) > 0:
         yield _("  and {n} more").format(n=more)

@@ -1,13 +1,12 @@
 """What is made of the results of a finished run: a table, an evaluation, a verification."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
 
 from ..i18n import _
 from .answer_plan import MakePlan
-from .background import WorkCounter
+from .background import InThread
 from .engines.engine import Engine
 from .evaluation.evaluate import RunRows
 from .evaluation.stage import Evaluator
@@ -24,15 +23,6 @@ from .outputs.export import TableOptions, export_table
 from .run_messages import RunMessages
 from .run_stats import RunStats
 from .verification import sample_rows, verify
-
-T = TypeVar("T")
-
-
-class InThread(Protocol):
-    """Runs a function in a thread, and shows how far it is."""
-
-    def __call__(self, label: str, function: Callable[[WorkCounter], T]) -> Awaitable[T]:
-        """Return what the function returns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,29 @@ LARGER = 4
 PENALTY = 1.5
 """`presence_penalty` against a loop: the most that Qwen's model card recommends."""
 
+_COMPLETION_TOKENS = 16  # of /v1/completions where a request names none: OpenAI's and vLLM's
+_BUDGETS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
 _TEMPERATURE = 0.7  # for another answer of a request that would repeat its first one
 
 
-def continued(body: JsonObject, response: JsonObject) -> JsonObject | None:
+def continued(
+    body: JsonObject, response: JsonObject, *, can_continue: bool = True
+) -> JsonObject | None:
     """Return the request that goes on with the text of a cut answer; None where none can.
 
-    There must be one choice with text: a thought that was cut can't be handed back through a chat
-    template. The grammar of a choice is that of the rest of the words that begin so; any other
-    grammar starts at the beginning of a text, so such an answer is asked again as a whole.
+    A prompt of `/v1/completions` is gone on with by any server, a chat by one that
+    `can_continue`. There must be one choice with text: a thought that was cut can't be handed back
+    through a chat template. The grammar of a choice is that of the rest of the words that begin so;
+    any other grammar starts at the beginning of a text, so such an answer is asked again as a
+    whole.
     """
     choices = response.get("choices")
-    if "messages" not in body or not isinstance(choices, list) or len(choices) != 1:
+    if not isinstance(choices, list) or len(choices) != 1:
+        return None
+    if isinstance(body.get("prompt"), str):
+        return _continued_prompt(body, response, choices[0])
+    if not can_continue or "messages" not in body:
         return None
     answer = answer_of(choices[0])
     text = answer.content
@@ -43,11 +54,31 @@ def continued(body: JsonObject, response: JsonObject) -> JsonObject | None:
     return {
         **body,
         **rest,
-        **(_larger_budget(body) or {}),
+        **(_larger_budget(body, response) or {}),
         "messages": [*body["messages"], message],
         "continue_final_message": True,
         "add_generation_prompt": False,
     }
+
+
+def _continued_prompt(
+    body: JsonObject, response: JsonObject, choice: Mapping[str, Any]
+) -> JsonObject | None:
+    """Return the request whose prompt has the text of a cut answer at its end.
+
+    A line of the results has lost the tags around a thought, so that such a text can't go on.
+    """
+    text = choice.get("text")
+    if not isinstance(text, str):
+        answer = answer_of(choice)
+        text = None if answer.reasoning else answer.content
+    if not text or body.get("logprobs") is not None or body.get("echo") or body.get("suffix"):
+        return None
+    rest = _rest_of_grammar(body, text)
+    if rest is None:
+        return None
+    budget = _larger_budget(body, response) or {}
+    return {**body, **rest, **budget, "prompt": body["prompt"] + text}
 
 
 def _rest_of_grammar(body: JsonObject, text: str) -> JsonObject | None:
@@ -68,10 +99,15 @@ def _rest_of_grammar(body: JsonObject, text: str) -> JsonObject | None:
 def joined(response: JsonObject, rest: JsonObject) -> JsonObject:
     """Return the response whose text goes on with that of `rest`; the tokens are those of both."""
     choice, following = response["choices"][0], rest["choices"][0]
-    splitter = Continuation()
-    splitter.feed(following.get("message") or {})
-    message = {**choice["message"]}
-    message["content"] = (message.get("content") or "") + (splitter.answer.content or "")
+    if isinstance(following.get("text"), str):  # of completions
+        text = choice["text"] if "text" in choice else answer_of(choice).content
+        content: JsonObject = {"text": (text or "") + following["text"]}
+    else:
+        splitter = Continuation()
+        splitter.feed(following.get("message") or {})
+        message = {**choice["message"]}
+        message["content"] = (message.get("content") or "") + (splitter.answer.content or "")
+        content = {"message": message}
     usage = {**(response.get("usage") or {})}
     more = rest.get("usage")
     if isinstance(more, Mapping):
@@ -81,7 +117,7 @@ def joined(response: JsonObject, rest: JsonObject) -> JsonObject:
     reason = {
         key: following.get(key) for key in ("finish_reason", "stop_reason") if key in following
     }
-    return {**response, "choices": [{**choice, "message": message, **reason}], "usage": usage}
+    return {**response, "choices": [{**choice, **content, **reason}], "usage": usage}
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int:
@@ -89,17 +125,22 @@ def _count(usage: Mapping[str, Any], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def larger(body: JsonObject) -> JsonObject | None:
-    """Return the request with `LARGER` times the tokens; None where the context is the limit."""
-    budget = _larger_budget(body)
+def larger(body: JsonObject, response: JsonObject) -> JsonObject | None:
+    """Return the request with `LARGER` times the tokens of the cut `response`; None where the
+    context is the limit."""
+    budget = _larger_budget(body, response)
     return None if budget is None else {**body, **budget}
 
 
-def _larger_budget(body: JsonObject) -> JsonObject | None:
-    for name in ("max_completion_tokens", "max_tokens"):
+def _larger_budget(body: JsonObject, response: JsonObject) -> JsonObject | None:
+    for name in _BUDGETS:
         if isinstance(body.get(name), int):
             return {name: LARGER * body[name]}
-    return None
+    if "prompt" not in body:
+        return None
+    usage = response.get("usage")
+    tokens = _count(usage, "completion_tokens") if isinstance(usage, Mapping) else 0
+    return {"max_tokens": LARGER * max(tokens, _COMPLETION_TOKENS)}
 
 
 def penalized(body: JsonObject) -> JsonObject:

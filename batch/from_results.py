@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..i18n import _
 from .inputs.earlier_answers import EarlierAnswers
+from .inputs.samples import split_key
 from .journal.lock import is_held
 from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
 from .journal.output_files import OutputFiles, resolve_link
@@ -33,8 +34,16 @@ def read_from(name: str, column: str | None, output: str | None) -> tuple[Path, 
     if earlier is not None and path.name == earlier.errors:
         text = _("--from: {path} is the errors file; name the results: {results}.")
         raise UsageError(text.format(path=path, results=earlier.results))
-    prefix = "" if earlier is None else earlier.prefix
-    return path, EarlierAnswers(column or DEFAULT_COLUMN, prefix)
+    column = column or DEFAULT_COLUMN
+    if earlier is None:
+        return path, EarlierAnswers(column)
+    keeps_prompt = bool((earlier.columns or {}).get("keep_prompt"))
+    return path, EarlierAnswers(
+        column,
+        earlier.prefix,
+        tuple(split_key(key)[1] for key in earlier.inputs),
+        earlier.prefix + "prompt" if keeps_prompt else None,
+    )
 
 
 def _results_of(output: str) -> Path:

@@ -35,11 +35,18 @@ _BY_FINISH = {"length": Quality.CUT, "repetition": Quality.LOOPED}
 
 
 def answer_of(choice: Mapping[str, Any]) -> Answer:
-    """Return the text and the reasoning of a choice, of either endpoint."""
+    """Return the text and the reasoning of a choice, of either endpoint; None of both where it has
+    something else in their place (in results that another program wrote)."""
     text = choice.get("text")
     if isinstance(text, str):
         return split_text(text)
-    return split_reasoning(choice.get("message") or {})
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return Answer(None, None)
+    try:
+        return split_reasoning(message)
+    except TypeError:
+        return Answer(None, None)
 
 
 def quality_of(body: JsonObject) -> Quality:

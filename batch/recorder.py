@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from .inputs.row_defaults import RowDefaults
-from .inputs.samples import split_key
+from .inputs.samples import place_of, split_key
 from .journal.records import error_line, result_line
 from .journal.sink import Sink
 from .request import Outcome, Request, RowKind
@@ -19,13 +19,15 @@ def make_recorder(
     """Return the function that records an outcome; `keys` are the names of the inputs."""
     thoughts = ThoughtForms()
     places = [split_key(key) for key in keys]
-    last = (0, 0)
+    files = len(keys) // defaults.samples
+    last = (0, 0, 0)
 
     def record(request: Request, outcome: Outcome, attempts: int) -> None:
         nonlocal last
         (name, sample), number = places[request.file], sink.number(request.file)
-        stats.unordered |= (request.file, request.line) < last
-        last = request.file, request.line
+        place = place_of(request.file, request.line, files)
+        stats.unordered |= place < last
+        last = place
         if outcome.failure is not None and sink.keep_earlier(request.file, request.line):
             stats.add_kept()
             return

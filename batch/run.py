@@ -48,7 +48,7 @@ from .recorder import make_recorder
 from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
 from .run_messages import RunMessages
-from .run_report import RunReport
+from .run_report import ReportWriter
 from .run_stats import RunStats
 from .runner import BatchRunner
 
@@ -141,7 +141,7 @@ class _Run:
         self._display = messages.display
         self._messages = messages
         self._publish = publish
-        self._report = RunReport(job, output, messages, self._in_thread)
+        self._report = ReportWriter(job, output, messages, self._in_thread)
         self._defaults = job.defaults
         self._state = Path()
         self._evaluator: Evaluator | None = None
@@ -149,7 +149,7 @@ class _Run:
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
-        files = None if isinstance(self._output, StdoutSink) else self._output.results
+        files = None if isinstance(self._output, StdoutSink) else self._output
         self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         selection = await select_engine(
             self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
@@ -237,9 +237,10 @@ class _Run:
         if stats.done == stats.total:
             messages.show_all_done(stats)
             await self._close(sink, "finished")
-            if self._job.evaluation.verify is not None and selection.make_engine is not None:
-                with self._display.phase(_("Starting vLLM ...")):
-                    await selection.engine.start()
+            count = self._job.evaluation.verify
+            if count is not None and sink.answered and selection.needs_start:
+                with self._display.phase(selection.start_message or _("Starting vLLM ...")):
+                    await selection.engine.start(2 * min(count, sink.answered))
             if finisher is not None:
                 lines = await finisher.evaluate(scan, stats, selection.engine, make_plan)
                 await finisher.write_table()
@@ -315,6 +316,7 @@ class _Run:
                 self._inputs,
                 self._defaults,
                 engine=selection.kind,
+                compute=None if selection.compute is None else selection.compute.as_json(),
                 reload=ReloadOptions(
                     limited=job.limit is not None,
                     retry_failed=job.retry_failed,

@@ -1,26 +1,22 @@
 """The page about a run (`--report`), at its end or after a failure."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..errors import EngineError
 from ..i18n import _
-from .background import WorkCounter
+from .background import InThread, WorkCounter
 from .job import BatchJob
 from .journal.appender import disk_error
 from .journal.output_files import OutputFiles
 from .journal.stdout_sink import StdoutSink
 from .run_messages import RunMessages
 
-InThread = Callable[[str, Callable[[WorkCounter], Any]], Awaitable[Any]]
-"""Runs a function in a thread, and shows how far it is under a label."""
-
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
+class ReportWriter:
     """Writes the page that a job wants, if any."""
 
     job: BatchJob

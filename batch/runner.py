@@ -68,7 +68,7 @@ class BatchRunner:
     async def run(self) -> None:
         """Send all of them, or until a signal. Raises `EngineError`."""
         if self.selection.make_engine is None:  # servers, whose sessions are open, or a cluster
-            if self.selection.start_message is not None:
+            if self.selection.needs_start:
                 await self._start(self.selection.engine)
             self.sink.start()
             await self._send(self.selection.engine, longest_first(self.open_rows()))

@@ -19,14 +19,13 @@ from .background import WorkCounter
 from .engines.dedup import is_repeatable
 from .engines.engine import Engine
 from .evaluation.evaluate import RunRows, answered_rows
+from .inputs.endpoints import RESPONSES
 from .inputs.row_defaults import RowDefaults
 from .journal.answer_columns import answer_columns
 from .journal.journal import ReadRows
 from .journal.records import location_of_result, response_of_record
 from .journal.rewriting import loads
-from .quality import answer_of
-from .questions.answers import is_answers
-from .request import Outcome, Request
+from .request import CHAT, COMPLETIONS, Outcome, Request, RowKind, dumps
 from .scheduler import RequestScheduler, RetryRule
 
 SHOWN = 3
@@ -91,15 +90,15 @@ class VerificationResult:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for another program; shares are of all rows."""
+        """Return it for another program; shares are of all rows, None where there are none."""
         return {
             "rows": self.rows,
             "repeatable": self.repeatable,
             "failed": self.failed,
             "same": {
-                "alone_as_run": self.alone_as_run / self.rows,
-                "company_as_run": self.company_as_run / self.rows,
-                "alone_as_company": self.alone_as_company / self.rows,
+                "alone_as_run": self._share(self.alone_as_run),
+                "company_as_run": self._share(self.company_as_run),
+                "alone_as_company": self._share(self.alone_as_company),
             },
             "differences": [
                 {"custom_id": one.custom_id, "line": one.line, "character": one.at}
@@ -107,8 +106,14 @@ class VerificationResult:
             ],
         }
 
+    def _share(self, count: int) -> float | None:
+        return count / self.rows if self.rows else None
+
     def lines(self) -> Iterator[str]:
         """Yield the summary for a person."""
+        if not self.rows:
+            yield _("Verified nothing: no answered row is in the input.")
+            return
         text = plural(
             "Verified {n} row: {company:.0%} the same alone as in company, {run:.0%} alone as in "
             "the run.",
@@ -142,7 +147,8 @@ class VerificationResult:
 
 
 def _is_repeatable(row: Request) -> bool:
-    return "questions" in row.body or is_repeatable(row.body)
+    is_sampled = row.endpoint in (CHAT, COMPLETIONS, RESPONSES) and "questions" not in row.body
+    return not is_sampled or is_repeatable(row.body)
 
 
 def parting(one: str, other: str) -> int:
@@ -161,10 +167,12 @@ def _around(text: str, at: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SampledRows:
-    """Answered rows to be asked again: their requests, and the answers of the run by place."""
+    """Answered rows to be asked again: their requests, the answers of the run by place, and the
+    names of the `questions` that they are asked, if any."""
 
     requests: Sequence[Request]
     texts: Mapping[tuple[int, int], str]
+    questions: Sequence[str] = ()
 
 
 def sample_rows(
@@ -184,13 +192,12 @@ def sample_rows(
         if (location := location_of_result(record, prefix)) is not None
     )
     chosen = heapq.nsmallest(count, digests)
-    names = () if defaults.questions is None else [one.name for one in defaults.questions.questions]
-    texts: dict[tuple[int, int], str] = {}
+    records: dict[tuple[int, int], JsonObject] = {}
     lines: dict[int, list[int]] = {}
     with results.open("rb") as file:
         for _digest, place, offset in chosen:
             file.seek(offset)
-            texts[place] = text_of_record(loads(file.readline()), prefix, names)
+            records[place] = loads(file.readline())
             bisect.insort(lines.setdefault(place[0], []), place[1])
 
     def next_line(file: int, line: int) -> int | None:
@@ -199,24 +206,47 @@ def sample_rows(
         return of_file[at] if at < len(of_file) else None
 
     requests = [row for row in read_rows(next_line) if isinstance(row, Request)]
-    return SampledRows(requests, texts)
+    names = () if defaults.questions is None else [one.name for one in defaults.questions.questions]
+    texts = {
+        place: text_of_columns(_columns(row, records[place], prefix), names)
+        for row in requests
+        if (place := (row.file, row.line)) in records
+    }
+    return SampledRows(requests, texts, names)
 
 
-def text_of_record(record: JsonObject, prefix: str, questions: Sequence[str]) -> str:
-    """Return what is compared of a line of the results."""
+def _columns(row: Request, record: JsonObject, prefix: str) -> JsonObject:
+    """Return the columns of an answer, without prefix, by its line of the results."""
+    if row.kind is not RowKind.OPENAI:
+        return {
+            name.removeprefix(prefix): record[name]
+            for name in record
+            if name[: len(prefix)] == prefix
+        }
+    return answer_columns(row.endpoint, response_of_record(record, prefix))
+
+
+def text_of_columns(columns: Mapping[str, Any], questions: Sequence[str] = ()) -> str:
+    """Return what is compared of an answer: the answers to its questions, or its `output` and the
+    tools that it calls; JSON where that is no text (vectors, scores, several choices)."""
     if questions:
-        return "\n".join(f"{name}: {record.get(prefix + name)}" for name in questions)
-    return text_of_body(response_of_record(record, prefix))
+        return "\n".join(f"{name}: {columns.get(name)}" for name in questions)
+    output, calls = columns.get("output"), _without_ids(columns.get("tool_calls"))
+    texts = [
+        value if isinstance(value, str) else dumps(value).decode()
+        for value in (output, calls)
+        if value
+    ]
+    return "\n".join(texts)
 
 
-def text_of_body(body: JsonObject) -> str:
-    """Return what is compared of a response: its texts, or the answers to its questions."""
-    if is_answers(body):
-        return "\n".join(f"{name}: {one['answer']}" for name, one in body["answers"].items())
-    choices = body.get("choices")
-    if isinstance(choices, list):
-        return "\n".join(answer_of(choice).content or "" for choice in choices)
-    return str(answer_columns("", body).get("output"))
+def _without_ids(calls: Any) -> Any:
+    """Return calls of tools without their ids, which are drawn at random."""
+    if isinstance(calls, list):
+        return [_without_ids(call) for call in calls]
+    if isinstance(calls, Mapping):
+        return {key: value for key, value in calls.items() if key != "id"}
+    return calls
 
 
 async def verify(
@@ -234,7 +264,9 @@ async def verify(
 
         def record(request: Request, outcome: Outcome, _attempts: int) -> None:
             if outcome.body is not None:
-                answers[request.file, request.line] = text_of_body(outcome.body)
+                columns = answer_columns(request.endpoint, outcome.body)
+                text = text_of_columns(columns, sampled.questions)
+                answers[request.file, request.line] = text
 
         scheduler = RequestScheduler(
             engine,

@@ -1,6 +1,5 @@
 """Changes to config.toml by a program: a server's section, the server to use. All else stays."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,14 +19,25 @@ def set_server(path: Path, name: str, values: Mapping[str, str], *, use: bool) -
     The file is made with mode 0600 where it is missing. Raises `UsageError` where it can't be read
     or written, or where the result would not be what was meant (nothing is changed then).
     """
-    import tomllib
-
+    text = with_server(path, name, values, use=use)
     private_dir(path.parent)
     try:
-        before = path.read_text("utf-8-sig") if path.exists() else ""
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        replace_file(path, text.encode(), mode)
+    except OSError as error:
+        message = _("Can't write {file}: {why}.").format(file=path, why=error.strerror)
+        raise UsageError(message) from error
+
+
+def with_server(path: Path, name: str, values: Mapping[str, str], *, use: bool) -> str:
+    """Return what `set_server` would write. Raises `UsageError` where it could not."""
+    import tomllib
+
+    section = f"servers.{name if '.' not in name else _quoted(name)}"
+    try:
+        before = path.read_text("utf-8-sig") if path.exists() else ""
         expected = tomllib.loads(before)
-        text = _with_section(before, f"servers.{name}", values)
+        text = _with_section(before, section, values)
         if use:
             text = _with_value(text, "server", name)
         expected.setdefault("servers", {})[name] = dict(values)
@@ -35,14 +45,15 @@ def set_server(path: Path, name: str, values: Mapping[str, str], *, use: bool) -
             expected["server"] = name
         if tomllib.loads(text) != expected:
             raise ValueError
-        replace_file(path, text.encode(), mode)
     except OSError as error:
-        message = _("Can't write {file}: {why}.").format(file=path, why=error.strerror)
+        message = _("Can't read {file}: {reason}.").format(file=path, reason=error.strerror)
         raise UsageError(message) from error
     except ValueError as error:
         message = _("{file} has a form that can't be edited here; add the section by hand:\n{text}")
-        section = _with_section("", f"servers.{name}", values)
-        raise UsageError(message.format(file=path, text=section)) from error
+        raise UsageError(
+            message.format(file=path, text=_with_section("", section, values))
+        ) from error
+    return text
 
 
 def _with_section(text: str, name: str, values: Mapping[str, str]) -> str:
@@ -73,5 +84,11 @@ def _with_value(text: str, key: str, value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    # A JSON string of printable text is a TOML basic string.
-    return json.dumps(value, ensure_ascii=False)
+    """Return a TOML basic string, with escapes for all that can't be printed."""
+    return f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(sign: str) -> str:
+    if sign in '"\\':
+        return f"\\{sign}"
+    return sign if sign.isprintable() else f"\\U{ord(sign):08x}"

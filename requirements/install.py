@@ -30,6 +30,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import preflight
 from pip_runner import PipError, PipRunner, explain_failure, lacks
+from uv_runner import install_listed
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTS = ROOT / "requirements"
@@ -203,17 +204,26 @@ def install_packages(pip: PipRunner, kind: str) -> None:
         pip.run(*quick, "-c", base, "-e", "{}[{}]".format(ROOT, extras))
         return
     pinned = (LISTS / "cpu.txt").read_text(encoding="utf-8").splitlines()
+    if uses_list(kind):
+        say("Installing the packages ({}, PyTorch and vLLM among them)".format(count(pinned)))
+        if install_listed(pip, VENV_PYTHON, LISTS / "cpu.txt"):
+            return
+        say("uv could not; going on with pip, which takes longer")
     torch = next(line.strip() for line in pinned if line.startswith("torch=="))
     say("Installing PyTorch for the CPU ({})".format(torch))
     install_torch(pip, [*quick, "--no-deps"], torch)
     if uses_list(kind):
-        count = sum(1 for line in pinned if "==" in line)
-        say("Installing the other packages ({}, vLLM among them)".format(count - 1))
+        say("Installing the other packages ({}, vLLM among them)".format(count(pinned) - 1))
         pip.run(*quick, "--no-deps", "-r", str(LISTS / "cpu.txt"))
         return
     say("Installing the other packages (vLLM among them)")
     pip.run(*quick, "-c", str(LISTS / "cpu.txt"), "-e", "{}[cpu,dev]".format(ROOT))
     pip.run("uninstall", "--yes", *LEFT_OUT)
+
+
+def count(pinned: List[str]) -> int:
+    """How many packages a pinned list names."""
+    return sum(1 for line in pinned if "==" in line)
 
 
 def install_torch(pip: PipRunner, options: List[str], torch: str) -> None:

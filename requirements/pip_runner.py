@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
 
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 # Said instead where a constraints file names the package too.
@@ -110,9 +110,15 @@ class PipRunner:
         if code != 0:
             raise PipError(explain_failure(output, code), output)
 
-    def stream(self, command: Sequence[str]) -> tuple[int, str]:
-        """Exit status and output of a command; the output goes to the log as it comes."""
+    def stream(
+        self, command: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Exit status and output of a command; the output goes to the log as it comes.
+
+        `variables` are added to its environment.
+        """
         environment = dict(os.environ, PIP_USER="0", PIP_PROGRESS_BAR="off", PYTHONUNBUFFERED="1")
+        environment.update(variables or {})
         environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
         # Packages found through these would count as installed, and are gone in another shell.
         for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX"):

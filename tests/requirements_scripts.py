@@ -19,5 +19,6 @@ def load(name: str) -> ModuleType:
 
 preflight = load("preflight")
 pip_runner = load("pip_runner")
+uv_runner = load("uv_runner")
 install = load("install")
 vllm_environment = load("vllm_environment")

@@ -165,6 +165,7 @@ def test_unknown_kind(tmp_path: Path) -> None:
     assert (done.returncode, "use gpu, cpu" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_unreachable_index_is_one_message(tmp_path: Path) -> None:
     done = run_set_up(
         tmp_path,

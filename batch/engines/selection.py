@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...api.endpoint import Endpoint, resolve
 from ...api.local_servers import format_servers, running_servers
@@ -16,6 +17,7 @@ from ...settings import Settings, with_servers_of
 from ..inputs.row_defaults import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
+from .engine_request import EngineRequest as EngineRequest
 from .fleet import FleetPool
 from .http import HttpEngine
 from .live_traffic import LiveTraffic
@@ -23,40 +25,15 @@ from .pacing import RequestPacer
 from .server_file import is_toml, read_servers
 from .servers import ServerPool
 
+if TYPE_CHECKING:
+    from .compute_limit import ComputeLimit
+    from .model_weights import ModelWeights  # with the recipes
+
 FLEET = 64
 """Servers that the limit of open files is shared by, where more may join."""
 
 WAIT_NOTICE = 1.0
 """Seconds after which a message names the servers that have not answered yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineRequest:
-    """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
-    tokens a minute to each server. Without `in_process`, vLLM runs in a private server instead of
-    this process, whose output streams and signals then stay as they are."""
-
-    engine: str = "auto"
-    server: str | None = None
-    base_urls: tuple[str, ...] = ()
-    api_key_env: str | None = None
-    model: str | None = None
-    concurrency: int | None = None
-    servers_file: Path | None = None
-    rpm: float | None = None
-    tpm: float | None = None
-    engine_args: tuple[tuple[str, str], ...] = ()
-    in_process: bool = True
-    low_priority: int | None = None
-    ray_address: str | None = None
-    replicas: tuple[int, int] | None = None
-    tensor_parallel_size: int | None = None
-
-    @property
-    def names_server(self) -> bool:
-        """Whether an option names a server explicitly."""
-        names = (self.server, self.servers_file)
-        return any(names) or bool(self.base_urls) or self.engine == "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +44,8 @@ class EngineSelection:
     the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
     the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
     this process is not started yet, nor is a cluster, which has a `start_message` to show
-    meanwhile; the sessions with servers are open.
+    meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
+    that is known.
     """
 
     engine: Engine
@@ -80,6 +58,12 @@ class EngineSelection:
     log: Path | None = None
     continues: bool = False
     start_message: str | None = None
+    compute: "ComputeLimit | None" = None
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether `engine` must be started before it is asked."""
+        return self.make_engine is not None or self.start_message is not None
 
     def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
         """A copy whose engines are each wrapped in another."""
@@ -273,12 +257,14 @@ def _offline(
     cause: str,
 ) -> EngineSelection:
     from .local_vllm import local_engine
+    from .model_weights import recommended_recipe, weights_on_this_machine
     from .offline import OfflineOptions
     from .private_server import PrivateServerEngine
 
-    if options.low_priority is not None:
-        reporter.say(_("--low-priority has no effect: no server is asked."))
     model = options.model or settings.model
+    if model is None and (model := recommended_recipe(options)) is not None:
+        text = _("{cause}; of the recipes {model} fits this machine best")
+        cause = text.format(cause=cause.rstrip(".。"), model=model)
     if model is None:
         text = _(
             "No model and no server is configured ({cause}): give --model NAME to run a model in "
@@ -295,15 +281,17 @@ def _offline(
             "answers, a slower start."
         )
         reporter.warn(text.format(problem=problem))
+    weights = weights_on_this_machine(model, options)
+    _say_of_options(options, weights, reporter)
     log = new_log()
     engine_options = OfflineOptions(
-        engine_args=dict(options.engine_args),
+        engine_args={**weights.options, **dict(options.engine_args)},
         tensor_parallel_size=options.tensor_parallel_size,
         log=log,
     )
 
     def make_engine() -> Engine:
-        return make(model, model, options=engine_options)
+        return make(weights.source, model, options=engine_options)
 
     return EngineSelection(
         make_engine(),
@@ -313,6 +301,7 @@ def _offline(
         make_engine=make_engine,
         log=log if options.in_process else None,
         continues=True,
+        compute=weights.compute,
     )
 
 
@@ -334,6 +323,7 @@ def _check_cluster_options(options: EngineRequest) -> None:
 def _ray(
     options: EngineRequest, settings: Settings, new_log: Callable[[], Path], reporter: Reporter
 ) -> EngineSelection:
+    from .model_weights import weights_of
     from .ray.engine import RayEngine, RayOptions
     from .ray.session import check_installed
 
@@ -342,6 +332,8 @@ def _ray(
     if model is None:
         text = _("No model is configured: give --model NAME, such as --model demo.")
         raise UsageError(text)
+    weights = weights_of(model)
+    _say_of_options(options, weights, reporter)
     engine = RayEngine(
         RayOptions(
             model,
@@ -349,7 +341,8 @@ def _ray(
             options.ray_address,
             options.replicas or (1, 1),
             options.tensor_parallel_size or 1,
-            options.engine_args,
+            (*weights.options.items(), *options.engine_args),
+            weights.source,
         ),
         reporter,
     )
@@ -364,6 +357,17 @@ def _ray(
         continues=True,
         start_message=_("Starting the replicas ..."),
     )
+
+
+def _say_of_options(options: EngineRequest, weights: "ModelWeights", reporter: Reporter) -> None:
+    """Say which weights a recipe's name stands for, and which options change nothing."""
+    if weights.note:
+        reporter.say(weights.note)
+    for option in options.for_servers_only:
+        text = _("{option} has no effect: no server is asked.").format(option=option)
+        if option == "--concurrency":
+            text += sentence_gap() + _("vLLM itself decides; --vllm max_num_seqs=N limits it.")
+        reporter.warn(text)
 
 
 def _local_servers_hint(settings: Settings) -> str:

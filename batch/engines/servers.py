@@ -24,7 +24,7 @@ REST, MAX_REST = 0.25, 30.0
 _SERVER_FAULTS = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RESPONSE}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
     """A server of a pool, with its circuit breaker.
 
@@ -196,7 +196,8 @@ class ServerPool:
                 server.record(outcome.failure)
 
     def _mark_down(self, server: Member) -> None:
-        if not server.down:
+        # One that has left the pool while it had requests is nobody's to wait for.
+        if server in self._members and not server.down:
             server.recovery = start_supervised(
                 _("Waiting for {url}").format(url=server.engine.base_url),
                 lambda: self._wait_until_up(server),

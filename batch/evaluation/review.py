@@ -18,6 +18,7 @@ from ..background import WorkCounter
 from ..inputs.formats.opening import open_records
 from ..inputs.line_json import loads_line
 from ..inputs.lines import BadLineError
+from ..journal.manifest import is_own_output
 from ..journal.records import dump_line
 from ..journal.rewriting import loads
 from ..outputs.columns import ColumnTable
@@ -116,13 +117,15 @@ def _with_time(path: Path) -> str:
     return f"{path.stem}.{time.strftime('%Y%m%d-%H%M%S')}{path.suffix}"
 
 
-def check_review(path: Path, results: Path, inputs: Iterable[Path]) -> None:
-    """Raise `UsageError` for a review file that can't be written, or would replace another file of
-    the run."""
+def check_review(path: Path, files: Iterable[Path]) -> None:
+    """Raise `UsageError` for a review file that can't be written, or would replace one of the run's
+    `files` or an output of another run."""
     if not path.parent.is_dir():
         text = _("There is no folder {folder} for --review; create it, or give another name.")
         raise UsageError(text.format(folder=path.parent))
-    taken = {results.resolve(), *(item.resolve() for item in inputs)}
-    if path.resolve() in taken or path.is_dir():
+    if path.resolve() in {item.resolve() for item in files} or path.is_dir():
         text = _("--review {path} would replace a file of this run; give another name.")
+        raise UsageError(text.format(path=path))
+    if is_own_output(path):
+        text = _("--review {path} would replace the output of another run; give another name.")
         raise UsageError(text.format(path=path))

@@ -10,7 +10,7 @@ from ..background import WorkCounter
 from ..inputs.discovery import InputFile
 from ..job import BatchJob
 from ..journal.appender import disk_error
-from ..journal.output_files import votes_file
+from ..journal.output_files import OutputFiles, votes_file
 from .evaluate import Comparison, EvaluationResult, RunRows, evaluate
 from .gold import GoldLabels, read_gold
 from .options import Evaluation
@@ -45,15 +45,15 @@ class Evaluator:
 
     @classmethod
     def prepare(
-        cls, job: BatchJob, results: Path | None, inputs: Sequence[InputFile]
+        cls, job: BatchJob, files: OutputFiles | None, inputs: Sequence[InputFile]
     ) -> "Evaluator | None":
         """Read the labels and check the review file, before anything is asked.
 
-        `results` is None where they go to standard output. Returns None where there is nothing to
-        evaluate. Raises `UsageError`.
+        `files` is None where the results go to standard output. Returns None where there is nothing
+        to evaluate. Raises `UsageError`.
         """
         options, defaults = job.evaluation, job.defaults
-        if results is None:
+        if files is None:
             if (name := options.needs_file) is not None:
                 raise UsageError(
                     _("{option} needs a file: give -o NAME.jsonl.").format(option=name)
@@ -68,7 +68,8 @@ class Evaluator:
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
             paths += [] if options.gold is None else [options.gold]
-            check_review(options.review, results, paths)
+            paths += [] if job.adopt is None else [Path(job.adopt)]
+            check_review(options.review, [*files.all, *paths])
         return cls(options, reader, gold, job.csv_safe, defaults.samples)
 
     def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:

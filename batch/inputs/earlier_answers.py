@@ -19,10 +19,17 @@ _ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "logpro
 @dataclass(frozen=True, slots=True)
 class EarlierAnswers:
     """How lines of results become rows: the answer goes to `column`; `prefix` is that of the other
-    run's columns."""
+    run's columns.
+
+    `samples` has the number of the sample that each of the other run's inputs stands for, which
+    OpenAI's results don't say themselves. `kept_prompt` is the column in which the other run kept
+    its prompts, None where it did not.
+    """
 
     column: str
     prefix: str = ""
+    samples: tuple[int, ...] = ()
+    kept_prompt: str | None = None
 
     def row_of(self, record: Any) -> JsonObject:
         """Return the row of a line of results.
@@ -38,6 +45,7 @@ class EarlierAnswers:
             has_answer = self.prefix + "output" in record
         elif isinstance(record, dict) and isinstance(record.get("response"), Mapping):
             row, has_answer = {"custom_id": record.get("custom_id")}, True
+            _name_sample(row, self._sample_of(record))
             answer = _text_of(record["response"].get("body"))
         else:
             raise BadLineError(_("is no line of the results of qchat batch"))
@@ -56,10 +64,28 @@ class EarlierAnswers:
             added.add(self.prefix + "model")
         row = {name: value for name, value in record.items() if name not in added}
         if isinstance(sample := mark.get("sample"), int):
-            if sample and isinstance(row.get("custom_id"), str):
-                row["custom_id"] = f"{row['custom_id']}.{sample}"
+            _name_sample(row, sample)
             row.setdefault("sample", sample)
         return row
+
+    def _sample_of(self, record: JsonObject) -> int:
+        """Return the number of the sample that a line of OpenAI's results is, by its input."""
+        number = str(record.get("id")).removeprefix("qchat-").partition("-")[0]
+        at = int(number) - 1 if number.isdecimal() and len(number) < 12 else -1
+        return self.samples[at] if 0 <= at < len(self.samples) else 0
+
+    def without_kept_prompt(self, row: Any, column: str) -> Any:
+        """Return a row without the other run's prompt, where that stands in `column`."""
+        if column != self.kept_prompt or not isinstance(row, dict):
+            return row
+        return {name: value for name, value in row.items() if name != column}
+
+
+def _name_sample(row: JsonObject, sample: int) -> None:
+    """Give a later sample of a row an id of its own, which is a text or a number."""
+    custom_id = row.get("custom_id")
+    if sample and isinstance(custom_id, str | int) and not isinstance(custom_id, bool):
+        row["custom_id"] = f"{custom_id}.{sample}"
 
 
 def _text_of(body: Any) -> Any:

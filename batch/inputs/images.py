@@ -98,7 +98,11 @@ class ImageColumn:
         if not isinstance(name, str):
             text = _("the column '{name}' must hold paths or URLs of images")
             raise BadLineError(text.format(name=self.name))
-        scheme = urlsplit(name).scheme.lower() if "://" in name or name[:5] == "data:" else ""
+        try:
+            is_url = "://" in name or name[:5] == "data:"
+            scheme = urlsplit(name).scheme.lower() if is_url else ""
+        except ValueError:  # "http://[": no address at all
+            raise BadLineError(_("the image {name!r} is no URL").format(name=name)) from None
         if scheme in ("http", "https") or name.startswith("data:image/"):
             return name
         if scheme:
@@ -155,3 +159,21 @@ def image_type(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+
+
+def without_image_data(message: Any) -> Any:
+    """Return a message whose images, where they stand in it as a whole, are their types alone."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_without_data(part) for part in content]}
+
+
+def _without_data(part: Any) -> Any:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    if not isinstance(image, dict):
+        return part
+    url = image.get("url")
+    if not isinstance(url, str) or not url.startswith("data:"):
+        return part
+    return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonlines
 
@@ -18,12 +18,7 @@ from .row_bodies import fill_body, needed_columns, parse_row, question_cells, te
 from .row_defaults import RowDefaults
 from .samples import sample_of
 from .shapes import as_request_row
-from .template import (
-    EmptyCellError,
-)
-
-if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
-    pass
+from .template import EmptyCellError
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -200,9 +195,12 @@ def _request(
         custom_id = str(custom_id)
     elif not isinstance(custom_id, str):
         raise BadLineError(_("'custom_id' must be a string"))
-    if kind is not RowKind.OPENAI and isinstance(value, dict):
+    source = value
+    if defaults.earlier is not None and defaults.keep_prompt:  # this run's takes its place
+        source = defaults.earlier.without_kept_prompt(value, defaults.prefix + "prompt")
+    if kind is not RowKind.OPENAI and isinstance(source, dict):
         for name in answer_names(defaults):
-            if defaults.prefix + name in value:
+            if defaults.prefix + name in source:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
     system = defaults.system
@@ -223,7 +221,7 @@ def _request(
     identity = digest(endpoint, body)
     if defaults.sample:
         body, identity = sample_of(body, identity, defaults.sample)
-    return Request(file, line, custom_id, kind, endpoint, body, value, identity, mark)
+    return Request(file, line, custom_id, kind, endpoint, body, source, identity, mark)
 
 
 def answer_names(defaults: RowDefaults) -> tuple[str, ...]:

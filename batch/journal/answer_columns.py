@@ -48,7 +48,10 @@ def _choices(body: JsonObject) -> dict[str, Any]:
     columns["reasoning"] = [answer.reasoning for answer in answers]
     columns["finish_reason"] = [choice.get("finish_reason") for choice in choices]
     columns |= _extras(choices)
-    return {name: values if several else values[0] for name, values in columns.items()}
+    # The body of another endpoint has no choices.
+    return {
+        name: values if several else next(iter(values), None) for name, values in columns.items()
+    }
 
 
 def _extras(choices: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -32,7 +32,8 @@ class Manifest:
     written from the results; `questions` is how good the answers are, by the names of questions or
     of columns (see `evaluation.evaluate`); `latency` is the histogram of the times to an answer, in
     seconds. `columns` are those made of an answer, None where an earlier version did not record
-    them.
+    them. `compute` is the limit of the hardware that gave all answers (`engines.compute_limit`),
+    empty where it is not known.
     """
 
     inputs: tuple[str, ...]
@@ -49,6 +50,7 @@ class Manifest:
     questions: Mapping[str, Any] = field(default_factory=dict)
     latency: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] | None = None
+    compute: Mapping[str, Any] = field(default_factory=dict)
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()
@@ -159,6 +161,14 @@ def recorded_columns(defaults: RowDefaults) -> dict[str, Any]:
     if defaults.keep_prompt:
         columns["keep_prompt"] = True
     return columns
+
+
+def compute_of_all(earlier: Manifest | None, compute: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the limit of the hardware that gives the answers; empty where earlier ones came from
+    other hardware."""
+    if earlier is None or not earlier.answered or earlier.compute == compute:
+        return compute
+    return {}
 
 
 def refuse_other_columns(manifest: Manifest, columns: Mapping[str, Any]) -> None:

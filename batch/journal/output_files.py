@@ -1,6 +1,7 @@
 """The files of a run: their names, and which of them a run may write."""
 
 import os
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from ...errors import UsageError
 from ...files import sync_folder
 from ...i18n import _
 from ..inputs.discovery import InputFile
+from ..inputs.formats.opening import Location
 from ..inputs.formats.remote import RemoteFile
 from .manifest import TABLE_ENDINGS, Manifest, manifest_of
 
@@ -39,6 +41,15 @@ class OutputFiles:
             results.with_name(f"{stem}.damaged.jsonl"),
             results.with_name(f"{stem}.removed.jsonl"),
             results.with_name(f"{stem}.retry.jsonl"),
+        )
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All files that a run may write, whether they are there or not."""
+        table = () if self.table is None else (self.table,)
+        return (
+            *(self.results, self.errors, self.manifest, self.lock),
+            *(self.damaged, self.removed, self.retry, votes_file(self.results), *table),
         )
 
 
@@ -82,6 +93,17 @@ def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
             text = _("-o {name} would write {path}, which is an input; give another -o.")
             raise UsageError(text.format(name=table, path=path))
     return replace(OutputFiles.named(journal), table=table)
+
+
+def output_mode(path: Location) -> int:
+    """Return the mode of the output files: the input's own, as answers are as private."""
+    if isinstance(path, RemoteFile):
+        return 0o600
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return 0o600
+    return stat.S_IMODE(mode) & 0o666 if stat.S_ISREG(mode) else 0o600
 
 
 def votes_file(results: Path) -> Path:

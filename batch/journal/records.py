@@ -9,6 +9,7 @@ import orjson
 from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..extraction import Extraction
+from ..inputs.images import without_image_data
 from ..inputs.rows import InvalidRow
 from ..inputs.samples import sample_key
 from ..quality import answer_of, quality_of
@@ -94,27 +95,11 @@ def prompt_of(body: JsonObject) -> Any:
     """Return the prompt of a request body: its text, or its messages where they are more."""
     messages = body.get("messages")
     if isinstance(messages, list):
-        messages = [_without_files(message) for message in messages]
-        return messages[0].get("content") if len(messages) == 1 else messages
+        messages = [without_image_data(message) for message in messages]
+        # In a line that was no request, a message may be anything.
+        is_single = len(messages) == 1 and isinstance(messages[0], dict)
+        return messages[0].get("content") if is_single else messages
     return body.get("prompt", body.get("input"))
-
-
-def _without_files(message: Any) -> Any:
-    """Return a message whose images, where they stand in it as a whole, are their types alone."""
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
-        return message
-    return {**message, "content": [_without_file(part) for part in content]}
-
-
-def _without_file(part: Any) -> Any:
-    image = part.get("image_url") if isinstance(part, dict) else None
-    if not isinstance(image, dict):
-        return part
-    url = image.get("url")
-    if not isinstance(url, str) or not url.startswith("data:"):
-        return part
-    return {**part, "image_url": {**image, "url": url.partition(",")[0] + ",…"}}
 
 
 def openai_id(number: int, line: int) -> str:

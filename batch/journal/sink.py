@@ -15,8 +15,6 @@ from ...json_types import JsonObject
 from ..background import WorkCancelledError, WorkCounter
 from ..histogram import LogHistogram, histogram_of
 from ..inputs.discovery import InputFile
-from ..inputs.formats.opening import Location
-from ..inputs.formats.remote import RemoteFile
 from ..inputs.row_defaults import RowDefaults
 from ..inputs.scan import InputScan
 from ..quality import INVALID, quality_of_record
@@ -28,6 +26,7 @@ from .input_names import InputNames
 from .journal import Journal, ReadRows
 from .manifest import (
     Manifest,
+    compute_of_all,
     differences,
     load_manifest,
     recorded_columns,
@@ -36,7 +35,7 @@ from .manifest import (
     refuse_other_prefix,
 )
 from .order import order_results
-from .output_files import OutputFiles, refuse_foreign, set_aside
+from .output_files import OutputFiles, output_mode, refuse_foreign, set_aside
 from .records import response_of_record
 from .reload import ReloadOptions, Repairs, refuse_changes
 from .replacements import ReopenedRows, merge_replacements
@@ -256,6 +255,7 @@ def open_file_sink(
     defaults: RowDefaults,
     *,
     engine: str,
+    compute: Mapping[str, Any] | None = None,
     reload: ReloadOptions,
     read_rows: ReadRows,
     restart: bool = False,
@@ -266,10 +266,9 @@ def open_file_sink(
 ) -> tuple[FileSink, Repairs, list[Path]]:
     """Open the files of a run and read what an earlier one left in them.
 
-    Returns the sink, the repairs that were made and the files that `restart` renamed. Raises
-    Answers of the qualities `retry_where` are to be replaced. Raises
-    `UsageError` when this run can't continue the earlier one, and `EngineError` when its files
-    can't be read.
+    Returns the sink, the repairs that were made and the files that `restart` renamed. Answers of
+    the qualities `retry_where` are to be replaced. Raises `UsageError` when this run can't continue
+    the earlier one, and `EngineError` when its files can't be read.
     """
     manifest = load_manifest(files.manifest)
     refuse_foreign(files, manifest)
@@ -286,9 +285,10 @@ def open_file_sink(
         rows=scan.rows,
         tables=_tables(files, earlier),
         columns=recorded_columns(defaults),
+        compute=compute_of_all(earlier, compute or {}),
     )
     counter = counter or WorkCounter()
-    journal = Journal(files, scan, names, _mode(inputs[0].path))
+    journal = Journal(files, scan, names, output_mode(inputs[0].path))
     repairs = Repairs()
     renamed: list[Path] = []
     qualities: Counter[str] = Counter()
@@ -386,14 +386,3 @@ def _tables(files: OutputFiles, earlier: Manifest | None) -> tuple[str, ...]:
     if files.table is not None:
         tables[files.table.name] = None
     return tuple(tables)
-
-
-def _mode(path: Location) -> int:
-    """Return the mode of the output files: the input's own, as answers are as private."""
-    if isinstance(path, RemoteFile):
-        return 0o600
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return 0o600
-    return stat.S_IMODE(mode) & 0o666 if stat.S_ISREG(mode) else 0o600

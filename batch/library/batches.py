@@ -384,3 +384,10 @@ class AsyncBatchRun(AsyncIterator[RowResult]):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __del__(self) -> None:
+        batch = getattr(self, "_batch", None)
+        if batch is not None:
+            batch.warn_unless_started()
+            if not batch.run.started:
+                batch.close()

@@ -6,16 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from ...i18n import _
+from ..engines.compute_limit import ComputeLimit
 from ..histogram import LogHistogram
 from ..run_stats import duration
 from .charts import Bar, Tick, bar_chart, share_bar, short_number
 from .html import Html, join, tag
 from .reading import RunReport
+from .timeline import active_seconds
+
+LEAST_SECONDS = 60.0
+"""A shorter run says little of the hardware: its first and last rows have it for themselves."""
 
 
 def figures(report: RunReport) -> Html:
     """Return the sections with charts."""
-    return join([_throughput(report), _histograms(report), _endings(report)])
+    parts = [_throughput(report), _share_of_limit(report), _histograms(report), _endings(report)]
+    return join(parts)
 
 
 def _throughput(report: RunReport) -> Html:
@@ -47,6 +53,33 @@ def _throughput(report: RunReport) -> Html:
         charts.append(join([tag("h3", label), bar_chart(bars["tokens"], ticks, label)]))
     parts.append(tag("div", [tag("div", chart) for chart in charts], class_="two"))
     return join(parts)
+
+
+def _share_of_limit(report: RunReport) -> Html:
+    """Return how much of what the GPUs can compute the run took; '' where that is not known.
+
+    Which tokens of prompts were computed is known where the server counts those of its cache.
+    """
+    limit = None if report.manifest is None else ComputeLimit.of_record(report.manifest.compute)
+    seconds = active_seconds(report.timeline.spans())
+    if limit is None or seconds < LEAST_SECONDS:
+        return Html("")
+    possible = limit.tokens_per_second * seconds
+    least = report.completion_tokens / possible
+    most = (report.completion_tokens + report.prompt_tokens - report.cached_tokens) / possible
+    if report.cached_tokens:
+        share = f"{most:.1%}"
+    else:
+        text = _("{least:.1%} (the answers) to {most:.1%} (all prompts too, if none was cached)")
+        share = text.format(least=least, most=most)
+    text = _(
+        "About {share} of {n} × {gpu} at its peak: {tflops:,.0f} TFLOPS in BF16 by its data sheet, "
+        "for 2 FLOP a token and each of {active} billion active parameters."
+    )
+    line = text.format(
+        share=share, n=limit.gpus, gpu=limit.gpu, tflops=limit.tflops, active=limit.active_b
+    )
+    return join([tag("h2", _("Share of the hardware's limit")), tag("p", line)])
 
 
 def _histograms(report: RunReport) -> Html:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ... import __version__
 from ...i18n import _
+from ..inputs.samples import split_key
 from ..quality import INVALID, Quality
 from ..run_stats import duration
 from .assets import SCRIPT, STYLE
@@ -130,7 +131,8 @@ def _settings(report: RunReport) -> Html:
     manifest = report.manifest
     rows: list[Child] = []
     if manifest is not None:
-        values = {**manifest.settings, _("inputs"): ", ".join(manifest.inputs[:50])}
+        names = list(dict.fromkeys(split_key(key)[0] for key in manifest.inputs))
+        values = {**manifest.settings, _("inputs"): ", ".join(names[:50])}
         rows = [
             tag("tr", tag("td", str(name)), tag("td", tag("pre", str(value)[:2000])))
             for name, value in values.items()

@@ -9,6 +9,7 @@ from ..inputs.discovery import InputFile
 from ..inputs.formats.remote import is_url
 from ..inputs.row_defaults import RowDefaults
 from ..inputs.rows import read_rows
+from ..inputs.samples import split_key
 from ..journal.records import prompt_of
 from ..request import Request
 from .excerpts import excerpt
@@ -24,18 +25,16 @@ def add_prompts(report: RunReport, folder: Path, encoding: str = "utf-8") -> Non
     manifest = report.manifest
     if manifest is None:
         return
-    by_input: dict[int, dict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    by_input: dict[str, dict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in report.all_samples():
-        if sample.prompt is None and isinstance(sample.input, int):
-            by_input[sample.input][sample.line].append(sample)
-    for number, samples in by_input.items():
-        if not 0 <= number < len(manifest.inputs):
+        number = sample.input
+        if sample.prompt is not None or not isinstance(number, int):
             continue
-        name = manifest.inputs[number]
+        if 0 <= number < len(manifest.inputs):
+            sample.input, _number = split_key(manifest.inputs[number])
+            by_input[sample.input][sample.line].append(sample)
+    for name, samples in by_input.items():
         path = folder / name
-        for rows in samples.values():
-            for sample in rows:
-                sample.input = name
         if is_url(name) or not path.is_file():
             continue
         with contextlib.suppress(QchatError, OSError):

@@ -172,9 +172,6 @@ class _Reader:
             usage, finish = record.get(self._usage), record.get(self._finish)
             model = mark.get("model") or record.get(self._model)
             seconds, at = mark.get("seconds"), mark.get("at")
-            quality = mark.get("quality")
-            if quality is None:
-                quality = quality_of_record(record, self._prefix)
             report.retried += mark.get("attempts", 1) != 1
             if (again := mark.get("again")) is not None:
                 report.again[str(again)[:40]] += 1
@@ -187,7 +184,7 @@ class _Reader:
             choices = body.get("choices")
             reasons = choices if isinstance(choices, list) else []
             finish = [item.get("finish_reason") for item in reasons if isinstance(item, dict)]
-            quality = quality_of_record(record, self._prefix)
+        quality = quality_of_record(record, self._prefix)
         report.answered += 1
         report.qualities[quality] += 1
         if isinstance(finish, str):
@@ -204,7 +201,7 @@ class _Reader:
             report.latency.add(seconds)
         else:
             seconds = None
-        self._keep(record, str(quality), seconds, tokens)
+        self._keep(record, quality.value, seconds, tokens)
 
     def _add_usage(self, usage: Any) -> int:
         if not isinstance(usage, dict):

@@ -214,9 +214,13 @@ class Client:
     def upload(self, content: BinaryIO, name: str) -> JsonObject:
         """Upload a file of requests and return its object. Raises `ServerError`."""
         try:
-            return self._sdk.files.create(file=(name, content), purpose="batch").to_dict()
+            stored: object = self._sdk.files.create(file=(name, content), purpose="batch")
         except Exception as e:
             raise self._error(e) from e
+        if not isinstance(stored, openai.BaseModel):
+            message = _("The response is not a JSON object.")
+            raise ServerError(Failure(Code.BAD_RESPONSE, message), self.endpoint)
+        return stored.to_dict()
 
     def download(self, path: str) -> Iterator[bytes]:
         """The pieces of an answer that is a file. Raises `ServerError`."""

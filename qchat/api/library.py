@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,7 +104,8 @@ class Client:
         self._sampling = _sampling(sampling).merged_over(defaults)
         self._lock = threading.Lock()
         self._http: HttpClient | None = None
-        self._async: tuple[asyncio.AbstractEventLoop, AsyncClient] | None = None
+        self._connections: dict[asyncio.AbstractEventLoop, AsyncGenerator[AsyncClient]] = {}
+        self._async_clients: dict[asyncio.AbstractEventLoop, AsyncClient] = {}
 
     @property
     def base_url(self) -> str:
@@ -180,9 +181,9 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections of this event loop, too."""
         self.close()
-        held, self._async = self._async, None
-        if held is not None and held[0] is asyncio.get_running_loop():
-            await held[1].close()
+        connections = self._connections.get(asyncio.get_running_loop())
+        if connections is not None:
+            await connections.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -221,10 +222,26 @@ class Client:
 
     async def _async_client(self) -> AsyncClient:
         loop = asyncio.get_running_loop()
-        if self._async is None or self._async[0] is not loop:
-            endpoint = await asyncio.to_thread(self._server)
-            self._async = loop, AsyncClient(endpoint)
-        return self._async[1]
+        endpoint = (
+            await asyncio.to_thread(self._server) if self._endpoint is None else self._endpoint
+        )
+        # No `await` from here on that gives way to another task, so that a loop has one.
+        if loop not in self._async_clients:
+            self._connections[loop] = connections = self._connect(loop, endpoint)
+            await anext(connections)
+        return self._async_clients[loop]
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint
+    ) -> AsyncGenerator[AsyncClient]:
+        """Yield a client of the running loop once. It is closed with the generator, which `aclose`
+        does, or else the loop at its end: `asyncio.run` closes all generators that are open."""
+        client = self._async_clients[loop] = AsyncClient(endpoint)
+        try:
+            yield client
+        finally:
+            del self._async_clients[loop], self._connections[loop]
+            await client.close()
 
     def _model_name(self, client: HttpClient) -> str:
         if self._model is None:

@@ -1,6 +1,5 @@
 """`qchat batches`: the batches of a server's Batch API, on the command line."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from ..api.batches import BatchesClient
 
 F = TypeVar("F", bound=Callable[..., Any])
-_POLL = 1.0  # seconds between two looks with --wait
 _SHORTEST = 6  # characters of an id's beginning
 
 
@@ -118,10 +116,12 @@ def show(
     as_json: bool,
 ) -> int:
     """Print a batch. Raises `QchatError`."""
+    from .batches_output import wait_for_end
+
     with _open(server, base_url, api_key_env) as client:
         batch = _find(client, batch_id)
         if wait:
-            batch = _wait(client, batch)
+            batch = wait_for_end(client, batch)
     _print(batch, as_json=as_json)
     return _exit_code(batch) if wait else Exit.OK
 
@@ -185,12 +185,12 @@ def fetch(
 ) -> int:
     """Write the files. Raises `QchatError`."""
     from ..api.batches import ENDED
-    from .batches_output import fetch_files
+    from .batches_output import fetch_files, wait_for_end
 
     with _open(server, base_url, api_key_env) as client:
         batch = _find(client, batch_id)
         if wait:
-            batch = _wait(client, batch)
+            batch = wait_for_end(client, batch)
         if batch.get("status") not in ENDED:
             text = _("{id} is {status}: its results come at its end; --wait waits for them.")
             raise UsageError(text.format(id=batch["id"], status=batch.get("status")))
@@ -251,12 +251,14 @@ def submit(
     as_json: bool,
 ) -> int:
     """Upload and create. Raises `QchatError`."""
+    from .batches_output import wait_for_end
+
     notes = dict(_pair(text) for text in metadata)
     with _open(server, base_url, api_key_env) as client:
         batch = client.create(file, endpoint, window, notes)
         if wait:
             click.echo(batch["id"], err=True)
-            batch = _wait(client, batch)
+            batch = wait_for_end(client, batch)
     _print(batch, as_json=as_json)
     return _exit_code(batch) if wait else Exit.OK
 
@@ -300,20 +302,6 @@ def _find(client: "BatchesClient", batch_id: str) -> dict[str, Any]:
         text = _("{id} is the beginning of {n} batches: give more of it.")
         raise UsageError(text.format(id=batch_id, n=len(matches)))
     return matches[0]
-
-
-def _wait(client: "BatchesClient", batch: dict[str, Any]) -> dict[str, Any]:
-    """Wait for the end of a batch, with its progress on stderr."""
-    from ..api.batches import ENDED
-    from .batches_output import ProgressLine
-
-    progress = ProgressLine()
-    while batch.get("status") not in ENDED:
-        progress.show(batch)
-        time.sleep(_POLL)
-        batch = client.batch(str(batch["id"]))
-    progress.end()
-    return batch
 
 
 def _print(batch: dict[str, Any], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EngineError, UsageError
+from ..errors import Code, EngineError, Failure, UsageError
 from ..files import replacing
 from ..i18n import _
 from ..sanitize import one_line
@@ -16,6 +16,9 @@ from ..sanitize import one_line
 if TYPE_CHECKING:
     from ..api.batches import BatchesClient
 
+_POLL = 1.0  # seconds between two looks at a batch
+_LONGEST_PAUSE = 30.0  # seconds between two looks at a server that does not answer
+_LONGEST_OUTAGE = 3600.0  # seconds without an answer after which waiting ends
 _LOG_INTERVAL = 10.0  # seconds between two lines of progress where there is no terminal
 _MOMENTS = ("created", "in_progress", "finalizing", "completed", "failed", "expired", "cancelled")
 
@@ -60,8 +63,11 @@ def batch_text(batch: dict[str, Any]) -> str:
     lines += [f"  {name}: {_text(batch[name])}" for name in names if batch.get(name)]
     notes = batch.get("metadata") or {}
     lines += [f"  {_text(name)}: {_text(value)}" for name, value in notes.items()]
-    for problem in (batch.get("errors") or {}).get("data") or ():
-        at = _("line {n}: ").format(n=problem["line"]) if problem.get("line") else ""
+    problems = (batch.get("errors") or {}).get("data")
+    for problem in problems if isinstance(problems, list) else ():
+        if not isinstance(problem, dict):
+            continue
+        at = _("line {n}: ").format(n=_text(problem["line"])) if problem.get("line") else ""
         lines.append(f"  {at}{_text(problem.get('message'))} ({_text(problem.get('code'))})")
     return "\n".join(lines)
 
@@ -100,10 +106,55 @@ class ProgressLine:
             self._shown, self._logged_at = text, time.monotonic()
             click.echo(text, err=True)
 
+    def say(self, text: str) -> None:
+        """Write a sentence beside the line."""
+        self.end()
+        click.echo(text, err=True)
+
     def end(self) -> None:
         """Remove the line."""
         if self._is_live and self._shown:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def wait_for_end(client: "BatchesClient", batch: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the end of a batch, with its progress on stderr, and return it.
+
+    A server that does not answer for a while, such as one that is started anew, costs a sentence.
+    Raises `UsageError`, `ServerError`.
+    """
+    from ..api.batches import ENDED
+    from ..api.client import ServerError
+
+    progress = ProgressLine()
+    pause, away_since = _POLL, None
+    try:
+        while batch.get("status") not in ENDED:
+            progress.show(batch)
+            time.sleep(pause)
+            try:
+                batch = client.batch(batch["id"])
+            except ServerError as error:
+                now = time.monotonic()
+                if not _is_passing(error.failure) or now - (away_since or now) > _LONGEST_OUTAGE:
+                    raise
+                if away_since is None:
+                    away_since = now
+                    text = _("Still waiting, the batch is not lost: {message}")
+                    progress.say(text.format(message=error))
+                pause = min(max(2 * pause, error.failure.retry_after or 0.0), _LONGEST_PAUSE)
+            else:
+                if away_since is not None:
+                    progress.say(_("The server answers again."))
+                pause, away_since = _POLL, None
+    finally:
+        progress.end()
+    return batch
+
+
+def _is_passing(failure: Failure) -> bool:
+    """Whether the server may answer later. One that answers something else will not."""
+    return failure.retryable and failure.code is not Code.BAD_RESPONSE
 
 
 def fetch_files(
@@ -125,7 +176,7 @@ def fetch_files(
             continue
         try:
             with replacing(path, overwrite=force) as file:
-                client.download(str(batch[name]), file)
+                client.download(batch[name], file)
         except FileExistsError:
             raise UsageError(_("{file} exists already.").format(file=path)) from None
         except OSError as error:

@@ -296,8 +296,11 @@ def _per_token(fit: "Fit") -> str:
             bytes=f"{fit.kv_bytes / (group.layers * heads * group.elements):g}",
         )
     else:
-        growing = sum(group.layers for group in groups if group.grows)
+        # An index beside the keys and values has layers of its own, which are the same ones.
+        growing = sum(group.layers for group in groups if group.grows and group.elements)
         detail = _("{n} layers keep every token").format(n=growing)
+        if not growing:
+            detail = _("several tokens share an entry")
     text = _("÷ {n:,} KiB per token: {detail}")
     return text.format(n=round(fit.kv_bytes / 1024), detail=detail)
 

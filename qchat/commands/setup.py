@@ -11,6 +11,7 @@ import click
 
 from ..errors import Code, EngineError, UsageError
 from ..i18n import _
+from ..sanitize import one_line
 
 if TYPE_CHECKING:
     from ..api.endpoint import Endpoint, Secret
@@ -70,7 +71,7 @@ def setup(
     assert endpoint is not None
     typed: Secret | None = None
     if api_key_stdin:
-        typed = endpoints.Secret(sys.stdin.readline().strip())
+        typed = endpoints.checked_key(sys.stdin.readline(), _("the standard input"))
         endpoint = replace(endpoint, api_key=typed)
     endpoint, models, asked = _test(endpoint, asks)
     typed = asked or typed
@@ -128,7 +129,6 @@ def _nothing_here() -> str:
 def _test(endpoint: "Endpoint", asks: bool) -> "tuple[Endpoint, Sequence[str], Secret | None]":
     """Request the list of models; ask for a key where the server wants one, three times at most."""
     from ..api.client import Client, ServerError
-    from ..api.endpoint import Secret
 
     typed: Secret | None = None
     for attempt in range(4):
@@ -144,8 +144,7 @@ def _test(endpoint: "Endpoint", asks: bool) -> "tuple[Endpoint, Sequence[str], S
             else:
                 text = _("{url} refused this key.")
             click.echo(text.format(url=endpoint.base_url), err=True)
-            key = click.prompt(_("Key (not shown)"), hide_input=True, err=True)
-            typed = Secret(str(key).strip())
+            typed = _ask_key()
             endpoint = replace(endpoint, api_key=typed)
     if not models:
         raise EngineError(_("{url} offers no models.").format(url=endpoint.base_url))
@@ -158,8 +157,19 @@ def _test(endpoint: "Endpoint", asks: bool) -> "tuple[Endpoint, Sequence[str], S
     return endpoint, models, typed
 
 
+def _ask_key() -> "Secret":
+    from ..api.endpoint import checked_key
+
+    while True:
+        text = str(click.prompt(_("Key (not shown)"), hide_input=True, err=True))
+        try:
+            return checked_key(text, _("this field"))
+        except UsageError as error:
+            click.echo(str(error), err=True)
+
+
 def _shortened(models: Sequence[str]) -> str:
-    shown = ", ".join(models[:6])
+    shown = ", ".join(map(one_line, models[:6]))
     rest = len(models) - 6
     return shown if rest <= 0 else _("{names} and {n} more").format(names=shown, n=rest)
 
@@ -171,8 +181,8 @@ def _choose_model(models: Sequence[str], model: str | None, asks: bool) -> str |
             import difflib
 
             near = difflib.get_close_matches(model, models, n=1)
-            hint = _(" Did you mean {near}?").format(near=near[0]) if near else ""
-            text = _("The server has no model {model}.").format(model=model)
+            hint = _(" Did you mean {near}?").format(near=one_line(near[0])) if near else ""
+            text = _("The server has no model {model}.").format(model=one_line(model))
             raise UsageError(text + hint)
         return model
     if len(models) == 1:
@@ -184,7 +194,7 @@ def _choose_model(models: Sequence[str], model: str | None, asks: bool) -> str |
             )
         )
     for number, one in enumerate(models, 1):
-        click.echo(f"  {number}  {one}", err=True)
+        click.echo(f"  {number}  {one_line(one)}", err=True)
     number = click.prompt(
         _("Model to use"), type=click.IntRange(1, len(models)), default=1, err=True
     )
@@ -217,22 +227,24 @@ def _write(
     api_key_env: str | None,
     typed: "Secret | None",
 ) -> None:
-    from ..api.stored_keys import store_key
-    from ..config_file import set_server
+    from ..api.stored_keys import key_file, store_key
+    from ..config_file import set_server, with_server
 
     values = {"base_url": endpoint.base_url}
-    if api_key_env is not None:
+    if typed is not None:  # also in place of one in a variable, which was refused
+        key = key_file(settings.paths, endpoint.base_url)
+        values["api_key_file"] = os.path.relpath(key, settings.paths.config)
+    elif api_key_env is not None:
         values["api_key_env"] = api_key_env
-    elif typed is not None:
-        file = store_key(settings.paths, endpoint.base_url, typed.reveal())
-        values["api_key_file"] = os.path.relpath(file, settings.paths.config)
     elif endpoint.origin == "OPENAI_BASE_URL" and endpoint.api_key is not None:
         values["api_key_env"] = "OPENAI_API_KEY"
     if model is not None:
         values["model"] = model
-    set_server(settings.paths.config_file, name, values, use=True)
-    click.echo(
-        _("Wrote the profile {name} to {file}.").format(name=name, file=settings.paths.config_file),
-        err=True,
-    )
+    file = settings.paths.config_file
+    if typed is not None:
+        with_server(file, name, values, use=True)  # raises where the profile can't be written
+        store_key(settings.paths, endpoint.base_url, typed.reveal())
+    set_server(file, name, values, use=True)
+    text = _("Wrote the profile {name} to {file}.")
+    click.echo(text.format(name=name, file=file), err=True)
     click.echo(_('Try:\n  qchat tui\n  qchat ask "Hello"\n  qchat batch FILE.jsonl'))

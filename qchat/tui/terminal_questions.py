@@ -19,7 +19,9 @@ _QUESTION: Final = "\x1b[6n"
 _EVERY: Final = 800  # characters between two questions while an answer is streamed
 _MOST_AHEAD: Final = 1_000
 """Characters that may be on their way when another frame is drawn: at 30 KB/s 30 ms."""
-_PATIENCE: Final = 1.0  # seconds for the first answer; a terminal that gives none is not waited for
+_PATIENCE: Final = 3.0
+"""Seconds for the first answer; a terminal that gives none is not waited for. The first screens
+are some 30 KB, which take a second at 30 KB/s."""
 _PATIENCE_LATER: Final = 10.0  # seconds for any later one: the line may be that slow
 _INTEREST: Final = 0.5  # seconds after `is_behind` was asked for in which questions are asked
 _EMOJI: Final = "\u2764\ufe0f"  # one cell wide without the selector, two with it
@@ -41,7 +43,7 @@ class TerminalQuestions:
         self._asked_at = 0
         self._open: deque[_Question] = deque()
         self._interest = -math.inf
-        self._is_deaf = False  # it has answered nothing in time, not even once
+        self._is_deaf = False  # it has not answered its first question, and not in time
 
     def with_question(self, data: str) -> str:
         """Count what is sent, and return it with a question where one is due."""
@@ -65,8 +67,10 @@ class TerminalQuestions:
         self._interest = now
         patience = _PATIENCE_LATER if self._drawn else _PATIENCE
         if self._open and now - self._open[0].time > patience:
-            self._is_deaf = self._is_deaf or not self._drawn
-            self._open.clear()
+            if self._drawn:
+                self._open.clear()  # an answer was lost on the way
+            else:
+                self._is_deaf = True  # until one comes: a slow line may be drawing its first screen
             return False
         return bool(self._open) and self._open[-1].position - self._drawn > _MOST_AHEAD
 

@@ -95,7 +95,10 @@ class BatchHandover:
             if not isinstance(data, bytes):
                 return
             receive = replay(data, receive)
-            headers.append((b"content-length", b"%d" % len(data)))
+            if scope["method"] == "POST":
+                # The body of any other request means nothing and is not sent: its length, promised
+                # to the service, would make it read the next request as that body.
+                headers.append((b"content-length", b"%d" % len(data)))
         await app({**scope, "headers": headers}, receive, send)
 
     async def _hand_over(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -81,8 +81,11 @@ class BatchChild:
         assert self._process.stderr is not None
         if self._stopping:
             self._send(signal.SIGTERM)
-        await self._follow(self._process.stderr, counts)
-        code = await self._process.wait()
+        try:
+            await self._follow(self._process.stderr, counts)
+            code = await self._process.wait()
+        finally:
+            await self.stop()  # where nobody follows it any more
         return RunEnd(code, self._message, self._done)
 
     async def wait_until_free(self) -> None:

@@ -7,6 +7,7 @@ goes on from its journal, and results are written anew. So a kill at any moment 
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -273,6 +274,10 @@ class BatchQueue:
         if models is None:
             await asyncio.sleep(_POLL)
             return
+        # Whoever ended it while the server was asked found no run to stop.
+        now = self._store.batch(batch.owner, batch.id)
+        if now is None or now.status != IN_PROGRESS:
+            return
         child = self._children[batch.id] = self._make_child(batch)
         try:
             end = await child.run(lambda done, failed: self._count(batch.id, done, failed))
@@ -315,7 +320,10 @@ class BatchQueue:
         )
 
     def _count(self, batch_id: str, done: int, failed: int) -> None:
-        self._store.change(batch_id, (IN_PROGRESS, CANCELLING), completed=done, failed=failed)
+        try:
+            self._store.change(batch_id, (IN_PROGRESS, CANCELLING), completed=done, failed=failed)
+        except sqlite3.Error:  # such as a full disk; the run is worth more, and counts come anew
+            _log.exception("batch %s: counts", batch_id)
 
     # The results.
 

@@ -1,5 +1,6 @@
 """What handlers of both kinds share: who asks, pages of a list, and JSON bodies."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ def owner_of(request: web.Request) -> str:
 def page_of(request: web.Request, default: int, most: int) -> Page:
     """Return the page that the query asks for. Raises `ApiError`."""
     text = request.query.get("limit", str(default))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= most):
+    if not (re.fullmatch("[0-9]{1,9}", text, re.ASCII) and 1 <= int(text) <= most):
         raise invalid(f"'limit' must be a number between 1 and {most}.", "limit")
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):

@@ -13,6 +13,7 @@ import orjson
 from ...files import replacing
 from .objects import EXPIRED, StoredBatch
 from .run_files import ERRORS, RESULTS
+from .validation import parse_line
 
 _EXPIRED = {
     "code": "batch_expired",
@@ -100,7 +101,7 @@ def _requests(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
-                    yield number, str(orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))["custom_id"])
+                    yield number, str(parse_line(line.removeprefix(b"\xef\xbb\xbf"))["custom_id"])
                 except (ValueError, KeyError, TypeError):
                     continue
 

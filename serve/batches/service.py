@@ -109,8 +109,10 @@ async def serve(settings: ServiceSettings, stopping: asyncio.Event) -> None:
 def _private_place(path: Path) -> None:
     """Make the place of the socket free. Raises `EngineError` where others could listen there."""
     folder = private_dir(path.parent)
-    status = folder.stat()
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    # The folder itself: a link may have been put there by somebody else.
+    status = folder.lstat()
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    if not is_own or stat.S_IMODE(status.st_mode) & 0o077:
         text = _("The folder {folder} of the socket is not private: remove it.")
         raise EngineError(text.format(folder=folder))
     path.unlink(missing_ok=True)

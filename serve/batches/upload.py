@@ -7,7 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
@@ -25,15 +25,16 @@ FREE_BYTES = 512 << 20
 """Bytes that stay free on the disk: the answers of running batches need room, too."""
 MIN_EXPIRY, MAX_EXPIRY = 3600, 30 * 86400  # seconds, as OpenAI has them
 _CHUNK = 1 << 18
+_MAX_PARTS = 32  # of a form; few of them mean something
 _MAX_FIELD = 4096  # bytes of a field that is no file
 _MAX_NAME = 255
 
 
 @dataclass(slots=True)
 class _Form:
-    fields: dict[str, str]
+    fields: dict[str, str] = field(default_factory=dict)
     name: str | None = None  # of the file
-    size: int = 0
+    size: int = 0  # of the file, as far as it has come
 
 
 class Uploads:
@@ -43,16 +44,16 @@ class Uploads:
         self._store = store
         self._options = options
         self._running: Counter[str] = Counter()
-        self._arriving: Counter[str] = Counter()  # bytes
+        self._arriving: Counter[str] = Counter()  # bytes of files that are not stored yet
 
     async def receive(self, owner: str, request: web.Request, now: int) -> StoredFile:
         """Store the file of a request. Raises `ApiError`."""
         self._check_room(owner, request.content_length or 0)
         file_id = new_id("file-")
         scratch = self._store.contents / f".{file_id}"
-        with self._counted(owner):
+        with self._counted(owner) as form:
             try:
-                form = await self._read(owner, request, scratch)
+                await self._read(owner, request, scratch, form)
                 file = _file(form, file_id, owner, now)
                 await asyncio.to_thread(_place, scratch, self._store.content(file_id))
                 self._store.add_file(file)
@@ -64,15 +65,17 @@ class Uploads:
         return file
 
     @contextlib.contextmanager
-    def _counted(self, owner: str) -> Iterator[None]:
+    def _counted(self, owner: str) -> Iterator[_Form]:
         if self._running[owner] >= MAX_UPLOADS:
             text = f"{MAX_UPLOADS} uploads run at the same time; wait for one of them."
             raise ApiError(429, text, "too_many_uploads", retry_after=1)
         self._running[owner] += 1
+        form = _Form()
         try:
-            yield
+            yield form
         finally:
             self._running[owner] -= 1
+            self._arriving[owner] -= form.size  # stored, and counted there, or gone
             if not self._running[owner]:
                 del self._running[owner]
                 del self._arriving[owner]
@@ -90,39 +93,41 @@ class Uploads:
         if shutil.disk_usage(self._store.contents).free < more + FREE_BYTES:
             raise ApiError(507, "The server's disk is full.", "insufficient_storage")
 
-    async def _read(self, owner: str, request: web.Request, scratch: Path) -> _Form:
-        form = _Form({})
+    async def _read(self, owner: str, request: web.Request, scratch: Path, form: _Form) -> None:
+        parts = 0
         try:
             reader = await request.multipart()
             while (part := await reader.next()) is not None:
+                parts += 1
+                if parts > _MAX_PARTS:
+                    raise invalid(f"The form has more than {_MAX_PARTS} parts.", None)
                 if not isinstance(part, BodyPartReader):
                     raise invalid("The form must not have a form in it.", "file")
                 if part.name == "file" and form.name is None:
                     form.name = part.filename or "upload.jsonl"
-                    form.size = await self._write(owner, part, scratch)
+                    await self._write(owner, part, scratch, form)
                 elif part.name is not None:
                     form.fields[part.name] = await _text(part)
         except (ValueError, AssertionError, web.HTTPException, HttpProcessingError) as error:
             text = "The body must be a form (multipart/form-data) with 'purpose' and 'file'."
             raise invalid(text, None, "invalid_form") from error
-        return form
 
-    async def _write(self, owner: str, part: BodyPartReader, scratch: Path) -> int:
-        size, checked = 0, 0
+    async def _write(self, owner: str, part: BodyPartReader, scratch: Path, form: _Form) -> None:
+        checked = 0
         max_bytes = self._options.max_file_bytes
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as output:
             while chunk := await part.read_chunk(_CHUNK):
-                size += len(chunk)
+                size = form.size + len(chunk)
                 if size > max_bytes:
                     text = f"The file is larger than {max_bytes:,} bytes."
                     raise ApiError(413, text, "file_too_large", "file")
                 if size > checked:  # also where no length was declared
                     checked = size + (8 << 20)
                     self._check_room(owner, len(chunk))
+                form.size = size
                 self._arriving[owner] += len(chunk)
                 output.write(chunk)
-        return size
 
 
 async def _text(part: BodyPartReader) -> str:

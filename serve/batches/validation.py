@@ -1,6 +1,7 @@
 """The check of a batch's input file before it begins: every line, or the first that are wrong."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 
 import orjson
 
+from ...sanitize import one_line
 from .media import forbidden_url
 from .objects import BatchProblem
 
 MAX_PROBLEMS = 100  # that are told
 _MAX_ID = 512  # characters of a custom_id
 _MAX_DEPTH_BYTES = 1 << 16
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ def _request(line: bytes | None, rules: InputRules, ids: set[str]) -> dict[str, 
     if line is None:
         text = f"This line is longer than {rules.max_body_bytes:,} bytes."
         raise _LineError("line_too_long", text)
-    value = _parse(line)
+    try:
+        value = parse_line(line)
+    except ValueError as error:
+        raise _LineError("invalid_json_line", str(error)) from None
     if not isinstance(value, dict):
         raise _LineError("invalid_json_line", "This line is not a JSON object.")
     custom_id = value.get("custom_id")
@@ -103,6 +109,9 @@ def _request(line: bytes | None, rules: InputRules, ids: set[str]) -> dict[str, 
         _missing("custom_id")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= _MAX_ID:
         text = f"'custom_id' must be a text of at most {_MAX_ID} characters."
+        raise _LineError("invalid_value", text, "custom_id")
+    if not custom_id.isascii() and _SURROGATE.search(custom_id):
+        text = "'custom_id' has half of a surrogate pair, which no result could name."
         raise _LineError("invalid_value", text, "custom_id")
     if custom_id in ids:
         text = "The custom_id of this line stands in an earlier line, too."
@@ -126,19 +135,19 @@ def _request(line: bytes | None, rules: InputRules, ids: set[str]) -> dict[str, 
     return body
 
 
-def _parse(line: bytes) -> Any:
+def parse_line(line: bytes) -> Any:
+    """Return the JSON value of a line. Raises `ValueError` with a sentence for who wrote it."""
     try:
         value = orjson.loads(line)
         orjson.dumps(value)  # it reads deeper than it writes
     except orjson.JSONEncodeError:
         text = "This line is nested too deeply, or has a number beyond 64 bits."
-        raise _LineError("invalid_json_line", text) from None
+        raise ValueError(text) from None
     except ValueError:
         try:  # half of a surrogate pair, which only Python reads
             return json.loads(line) if len(line) < _MAX_DEPTH_BYTES else None
         except (ValueError, RecursionError):
-            text = "This line is not parseable as valid JSON."
-            raise _LineError("invalid_json_line", text) from None
+            raise ValueError("This line is not parseable as valid JSON.") from None
     return value
 
 
@@ -154,7 +163,8 @@ def _check_body(body: dict[str, Any], rules: InputRules) -> None:
         raise _LineError("invalid_value", "A batch has no streams.", "body.stream")
     url = forbidden_url(body, rules.media_domains)
     if url is not None:
-        text = f"This server does not fetch {url}: send the data itself, as data:...;base64,..."
+        name = one_line(url)  # half of a surrogate pair could not be answered with
+        text = f"This server does not fetch {name}: send the data itself, as data:...;base64,..."
         raise _LineError("url_not_allowed", text, "body")
 
 

@@ -1,14 +1,19 @@
 """Questions from Python: `ask`, `Client` and their async twins."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import qchat
 from qchat import Answer, Client, QchatError, aask, ask
+from qchat.api import library
+from qchat.api.async_client import AsyncClient
 from qchat.api.client import ServerError
+from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from tests import faults
 
@@ -100,6 +105,58 @@ def test_a_client_outlives_an_event_loop(server: faults.Running) -> None:
     client = Client(base_url=server.base_url)
     for _loop in range(2):
         assert asyncio.run(client.aask("Hello")) == "echo: Hello"
+    client.close()
+
+
+class Connections:
+    """How many clients were made and how many of them are closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made = self.closed = 0
+        counts = self
+
+        class Counted(AsyncClient):
+            def __init__(self, endpoint: Endpoint) -> None:
+                super().__init__(endpoint)
+                counts.made += 1
+
+            async def close(self) -> None:
+                await super().close()
+                counts.closed += 1
+
+        monkeypatch.setattr(library, "AsyncClient", Counted)
+
+
+async def test_questions_at_the_same_time_share_connections(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = Connections(monkeypatch)
+    async with Client(base_url=server.base_url) as client:
+        await asyncio.gather(*(client.aask(f"q{n}") for n in range(5)))
+        assert (connections.made, connections.closed) == (1, 0)
+        stream = client.astream("Hello")
+        async for _piece in stream:
+            break
+    assert (connections.made, connections.closed) == (1, 1)
+
+
+def test_the_connections_of_each_loop_end_with_it(
+    server: faults.Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two loops at the same time have one client each; nobody closes it."""
+    connections = Connections(monkeypatch)
+    client = Client(base_url=server.base_url)
+    together = threading.Barrier(2)
+
+    async def ask_twice() -> None:
+        for question in ("a", "b"):
+            await asyncio.to_thread(together.wait, 30)
+            assert await client.aask(question) == f"echo: {question}"
+
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(asyncio.run, ask_twice()) for _thread in range(2)]:
+            done.result()
+    assert (connections.made, connections.closed) == (2, 2)
     client.close()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qchat.batch import run as running
+from qchat.batch.engines.compute_limit import ComputeLimit
 from qchat.batch.engines.selection import EngineSelection
 from qchat.batch.request import Outcome, Request, Usage
 
@@ -40,11 +41,19 @@ class Echo:
 
 
 @contextmanager
-def echoing(engine: Echo | None = None) -> Iterator[None]:
-    """Use `engine` for every run."""
+def echoing(
+    engine: Echo | None = None,
+    start_message: str | None = None,
+    compute: ComputeLimit | None = None,
+) -> Iterator[None]:
+    """Use `engine` for every run; with a message, it is to be started first. `compute` is what its
+    hardware can."""
+    chosen = engine or Echo()
 
     async def select(*_args: object) -> EngineSelection:
-        return EngineSelection(engine or Echo(), "http", "m", "")
+        return EngineSelection(
+            chosen, "http", "m", "", start_message=start_message, compute=compute
+        )
 
     original = running.select_engine
     running.select_engine = select  # type: ignore[assignment]

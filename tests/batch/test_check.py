@@ -1,6 +1,7 @@
 """`--check`: what a run would ask, without a model or a server."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_a_table_with_a_template_is_shown_as_it_is_sent(
     value = report(capfd, "in.csv", "--template", "Good or bad? {text}")
     (request,) = value["requests"]  # type: ignore[misc]
     assert request["body"]["messages"] == [{"role": "user", "content": "Good or bad? Great"}]
+
+
+def test_images_are_read_but_neither_shown_nor_held(capfd: pytest.CaptureFixture[str]) -> None:
+    size, count = 1_000_000, 60
+    Path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(size))
+    Path("in.csv").write_text("photo\n" + "a.png\n" * count + "none.png\n")
+    args = ("in.csv", "--template", "What is in {photo}?", "--image-column", "photo")
+    assert batch(*args, "--check") == 1
+    out = capfd.readouterr().out
+    tracemalloc.start()
+    try:
+        value = report(capfd, *args, code=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < size * count  # base64 takes more
+    assert len(out) < 5000 and '"url": "data:image/png;base64,…"' in out
+    assert "the image none.png can't be read" in out
+    assert "AAAA" not in json.dumps(value) and value["rows"] == count + 1
 
 
 def test_tokens_are_those_of_the_model(capfd: pytest.CaptureFixture[str]) -> None:

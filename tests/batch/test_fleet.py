@@ -11,6 +11,7 @@ import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.fleet import FleetPool
 from qchat.batch.engines.http import HttpEngine
+from qchat.batch.engines.pacing import RequestPacer
 from qchat.batch.engines.server_file import is_toml, read_servers
 
 from qchat.api.endpoint import Endpoint
@@ -29,11 +30,11 @@ class Messages:
         self.say = self.warn = self.texts.append
 
 
-def fleet(path: Path, messages: Messages) -> FleetPool:
+def fleet(path: Path, messages: Messages, pacer: RequestPacer | None = None) -> FleetPool:
     return FleetPool(
         (),
         lambda: read_servers(path, load()),
-        lambda endpoint: HttpEngine(endpoint, FixedConcurrency(4)),
+        lambda endpoint: HttpEngine(endpoint, FixedConcurrency(4), pacer=pacer),
         messages,
     )
 
@@ -141,6 +142,26 @@ async def test_servers_join_and_leave_while_it_runs(home: Path) -> None:
         assert all([(await pool.answer(chat_request(f"q{n}"))).answered for n in range(8)])
         assert one.log.records == []
         await pool.close()
+
+
+async def test_nobody_waits_for_a_server_that_left_while_it_had_requests(home: Path) -> None:
+    path, messages, pacer = Path("fleet.txt"), Messages(), RequestPacer(rpm=1)
+    with faults.running() as two:
+        with faults.running() as one:
+            path.write_text(f"{one.url}\n")
+            pool = fleet(path, messages, pacer)
+            await pool.start()
+            await pool.models()
+            assert (await pool.answer(chat_request("first"))).answered
+            second = asyncio.create_task(pool.answer(chat_request("second")))
+            path.write_text(f"{two.url}\n")
+            await until(lambda: any("servers are listed" in text for text in messages.texts))
+        pacer.rpm = None  # the second goes out now, and finds nobody
+        failure = (await second).failure
+        assert failure is not None and failure.code is Code.UNREACHABLE
+        await until(lambda: pool.states()[0].up)
+        await pool.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_an_empty_file_pauses_and_nothing_is_lost(home: Path) -> None:

@@ -93,6 +93,45 @@ def test_samples_are_rows_of_their_own() -> None:
     assert {row["sample"] for row in read("two.jsonl")} == {0, 1}
 
 
+def test_samples_of_rows_with_numbers_for_ids() -> None:
+    write("in.jsonl", {"custom_id": 1, "prompt": "x"}, {"custom_id": 2, "prompt": "y"}, "z")
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "s.jsonl", "--samples", "2") == 0
+        assert batch("--from", "s.jsonl", "-o", "two.jsonl", "--template", "{answer}") == 0
+    ids = [str(row.get("custom_id")) for row in read("two.jsonl")]
+    assert sorted(ids) == ["1", "1.1", "2", "2.1", "None", "None"]
+
+
+def test_samples_of_openai_rows() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}]}
+    write("o.jsonl", {"custom_id": "a", "body": body}, {"custom_id": "b", "body": body})
+    with echoing(Repeater()):
+        assert batch("o.jsonl", "-o", "oo.jsonl", "--samples", "3") == 0
+        assert batch("--from", "oo.jsonl", "-o", "two.jsonl", "--template", "{answer}") == 0
+    ids = sorted(str(row["custom_id"]) for row in read("two.jsonl"))
+    assert ids == ["a", "a.1", "a.2", "b", "b.1", "b.2"]
+
+
+@pytest.mark.parametrize("prefix", [(), ("--prefix", "p_")])
+def test_each_of_two_runs_keeps_its_prompts(prefix: tuple[str, ...]) -> None:
+    """That of the other run can be used in a template, and is replaced by that of this one."""
+    write("in.jsonl", {"custom_id": "a", "text": "x"}, {"custom_id": "b", "text": "y"})
+    options = ("--keep-prompt", *prefix)
+    column = (prefix[1] if prefix else "") + "prompt"
+    with echoing(Repeater()):
+        assert batch("in.jsonl", "-o", "k.jsonl", "--template", "Say {text}", *options) == 0
+        args = ("--from", "k.jsonl", "-o", "two.jsonl", *options)
+        for _run in range(2):
+            assert batch(*args, "--template", f"{{{column}}}, then {{answer}}") == 0
+    row = next(row for row in read("two.jsonl") if row["custom_id"] == "a")
+    assert (row[column], row["answer"]) == ("Say x, then SAY X", "SAY X")
+    assert row["text"] == "x"
+    with echoing(Repeater()):
+        assert batch("--from", "k.jsonl", "-o", "three.jsonl", "--template", f"{{{column}}}") == 0
+    row = next(row for row in read("three.jsonl") if row["custom_id"] == "a")
+    assert row[column] == "Say x"
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -57,6 +57,8 @@ def test_a_file_becomes_a_part_before_the_text(column: ImageColumn) -> None:
         ("file:///etc/passwd", "not by file:"),
         ("ftp://host/a.png", "not by ftp:"),
         ("data:text/plain;base64,aGk=", "not by data:"),
+        ("http://[::1", "'http://\\[::1' is no URL"),
+        ("https://a\u2100b/c.png", "is no URL"),
         (7, "must hold paths"),
     ],
 )

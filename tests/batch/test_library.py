@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -243,12 +243,16 @@ def test_a_server_that_is_away_is_an_error_of_the_run() -> None:
         next(run)
 
 
-def test_a_run_that_is_never_iterated_warns(server: faults.Running) -> None:
+@pytest.mark.parametrize("make", [run_batch, abatch])
+def test_a_run_that_is_never_iterated_warns(
+    server: faults.Running, make: Callable[..., object]
+) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        run = run_batch(["a"], options(server))
+        run = make(["a"], options(server))
         del run
     assert [w.category for w in caught] == [ResourceWarning]
+    assert caught[0].filename == __file__
     assert server.log.records == []
 
 

@@ -274,3 +274,39 @@ def test_the_json_of_a_run_has_the_same_quantities(
     assert summary["finish_reasons"] == {"stop": 5}
     assert summary["latency_seconds"].keys() == {"mean", "max", "p50", "p95", "p99"}
     assert summary["answer_tokens"]["p50"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"messages": ["hi"]},
+        {"messages": [5]},
+        {"body": {"messages": ["hi"]}},
+        {"custom_id": "a", "url": "/v1/chat/completions", "body": {"messages": [None]}},
+    ],
+)
+def test_a_line_that_was_no_request_is_on_the_page(home: Path, line: object) -> None:
+    write("in.jsonl", "good", line)
+    with echoing():
+        assert batch("in.jsonl", "-o", "out.jsonl", "--report", "r.html") == 1
+    assert "invalid_line: 1" in Page(Path("r.html").read_bytes()).text
+
+
+@pytest.mark.parametrize("content", [5, 0.5, True, {"a": 1}, [1, 2], ["a"], [{"text": 5}]])
+def test_values_of_other_types_than_ours_are_shown(home: Path, content: object) -> None:
+    """The results may have come from another program, or through one."""
+    odd = openai_row(1, "text")
+    choice = odd["response"]["body"]["choices"][0]  # type: ignore[index]
+    choice["message"] = {"role": "assistant", "content": content}
+    bare = openai_row(2, "text")
+    bare["response"]["body"]["choices"][0]["message"] = content  # type: ignore[index]
+    marks = [row(n, _qchat={"quality": content, "again": content}) for n in (3, 4)]
+    marks[1] |= {"finish_reason": content, "model": content, "usage": content, "output": content}
+    write_lines(Path("out.jsonl"), [odd, bare, *marks])
+    failure = failed_row(5, "c", "m", content)
+    failure["error"] = content
+    write_lines(Path("out.errors.jsonl"), [failure])
+    report = read_run(Path("out.jsonl"), Path("out.errors.jsonl"), None, WorkCounter())
+    assert (report.answered, report.failed) == (4, 1)
+    assert report.qualities["ok"] >= 1 and len(report.qualities) < 5
+    page_of()

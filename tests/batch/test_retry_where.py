@@ -1,16 +1,23 @@
 """`--retry-where`: answers that are not whole are asked again, and replaced in one atomic way."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from qchat.batch.background import WorkCounter
+from qchat.batch.followups import continued, larger
 from qchat.batch.journal.replacements import ReopenedRows, merge_replacements
+from qchat.batch.request import Outcome, Request
 
+from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 from tests import faults
 
 from .commands import batch, read, write
+from .echo import Echo, echoing
 
 PROMPT = "tell me a long story of many words"
 
@@ -100,6 +107,95 @@ def test_a_looped_answer_is_asked_once_more_with_a_penalty(
     row = by_line()[1]
     assert row["_qchat"] | {"quality": "looped", "attempts": 2} == row["_qchat"]  # type: ignore[operator]
     assert "1 answered, 0 failed (1 looped)" in capfd.readouterr().err
+
+
+STORY = "Once upon a time there was a model that told of itself, word by word, to the very end."
+
+
+class Storyteller(Echo):
+    """Goes on with the story that the prompt of a completion has begun; `max_tokens` are words,
+    and 16 where none are named."""
+
+    def __init__(self) -> None:
+        self.bodies: list[JsonObject] = []
+        self.refuses_more = False
+
+    async def answer(self, request: Request) -> Outcome:
+        await asyncio.sleep(0)
+        body = request.body
+        self.bodies.append(body)
+        begun = body["prompt"].removeprefix("Tell: ")
+        if begun and self.refuses_more:
+            return Outcome(failure=Failure(Code.CONTEXT_LENGTH, "too long"))
+        assert STORY.startswith(begun)
+        words = re.findall(r"\s*\S+", STORY[len(begun) :])
+        limit = body.get("max_tokens", 16)
+        reason = "length" if len(words) > limit else "stop"
+        text = "".join(words[:limit])
+        usage = {"prompt_tokens": 2, "completion_tokens": min(limit, len(words))}
+        choice = {"index": 0, "text": text, "finish_reason": reason}
+        return Outcome(body={"choices": [choice], "model": "m", "usage": usage})
+
+
+@pytest.mark.parametrize("kind", ["text", "openai"])
+def test_cut_completions_are_continued_by_any_engine(home: Path, kind: str) -> None:
+    body = {"prompt": "Tell: ", "max_tokens": 3}
+    row = {"custom_id": "a", "url": "/v1/completions", "body": body} if kind == "openai" else body
+    write("in.jsonl", row)
+    engine = Storyteller()
+    args = ("in.jsonl", "--endpoint", "completions")
+    with echoing(engine):
+        assert batch(*args) == 0
+        assert batch(*args, "--retry-where", "cut") == 0  # 12 words more
+        assert batch(*args, "--retry-where", "cut") == 0
+        assert batch(*args, "--retry-where", "cut") == 0
+    assert [one["max_tokens"] for one in engine.bodies] == [3, 12, 12]
+    assert engine.bodies[1]["prompt"] == "Tell: Once upon a"
+    (line,) = read("in.results.jsonl")
+    if kind == "openai":
+        choice = line["response"]["body"]["choices"][0]  # type: ignore[index]
+        assert (choice["text"], choice["finish_reason"]) == (STORY, "stop")
+        return
+    assert (line["output"], line["finish_reason"]) == (STORY, "stop")
+    assert line["usage"]["completion_tokens"] == len(STORY.split())  # type: ignore[index]
+    assert line["_qchat"]["again"] == "continued"  # type: ignore[index]
+
+
+def test_a_completion_that_cannot_go_on_gets_more_than_the_usual_tokens(home: Path) -> None:
+    """A request that names no number of tokens gets 16, so asking it as it is would cut it again;
+    other servers may have given more."""
+    write("in.jsonl", {"prompt": "Tell: "}, {"prompt": "Tell: ", "max_tokens": 2})
+    engine = Storyteller()
+    engine.refuses_more = True
+    args = ("in.jsonl", "--endpoint", "completions")
+    with echoing(engine):
+        assert batch(*args) == 0
+        assert batch(*args, "--retry-where", "cut") == 0
+    tokens = [body.get("max_tokens") for body in engine.bodies]
+    assert sorted(tokens[2:]) == [8, 8, 64, 64]
+    lines = by_line()
+    assert [lines[n]["finish_reason"] for n in (1, 2)] == ["stop", "length"]
+    assert {line["_qchat"]["again"] for line in lines.values()} == {"larger budget"}  # type: ignore[index]
+
+
+def test_a_cut_response_gets_a_larger_budget() -> None:
+    """Of the endpoint `responses`, whose limit has a name of its own."""
+    body = {"input": "x", "max_output_tokens": 5, "model": "m"}
+    cut = {"choices": [{"message": {"content": "a"}, "finish_reason": "length"}]}
+    assert larger(body, cut) == {**body, "max_output_tokens": 20}
+    assert continued(body, cut) is None
+
+
+@pytest.mark.parametrize(
+    "more", [{"echo": True}, {"logprobs": 0}, {"suffix": "z"}, {"prompt": ["a", "b"]}]
+)
+def test_completions_whose_text_is_no_beginning_are_asked_as_a_whole(more: JsonObject) -> None:
+    body = {"prompt": "x", "model": "m", **more}
+    cut = {"choices": [{"text": "a", "finish_reason": "length"}], "usage": None}
+    assert continued(body, cut) is None
+    assert larger(body, cut) == {**body, "max_tokens": 64}
+    usage = {"completion_tokens": 100}
+    assert larger(body, {**cut, "usage": usage}) == {**body, "max_tokens": 400}
 
 
 def test_only_known_qualities(home: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from qchat.batch.evaluation.votes import vote_of
 from qchat.batch.inputs.samples import row_by_row, sample_key, split_key
+from qchat.batch.rates import record_rate
 from qchat.batch.request import Outcome, Request, Usage
+from qchat.batch.run_stats import RunStats
 
 from qchat.errors import Code, Failure
 
 from .commands import Row, batch, read, write
 from .echo import Echo, echoing
+from .reports import Page
 
 WORDS = ("good", "bad", "good", "good", "bad")
 
@@ -147,6 +150,42 @@ def test_openai_rows_keep_their_form() -> None:
             assert batch("o.jsonl", "-o", "out.jsonl", "--samples", "2", "--ordered") == 0
     assert len(engine.requests) == 4
     assert [row["custom_id"] for row in read("out.jsonl")] == ["a", "a", "b", "b"]
+
+
+def test_openai_rows_have_their_prompts_in_a_report() -> None:
+    body = {"messages": [{"role": "user", "content": "Why is it?"}]}
+    write("o.jsonl", {"custom_id": "a", "body": body})
+    with echoing(Speaker()):
+        args = ("o.jsonl", "-o", "out.jsonl", "--samples", "3", "--report", "r.html")
+        assert batch(*args) == 0
+    text = Page(Path("r.html").read_bytes()).text
+    assert text.count("Why is it?") >= 3 and "o.jsonl:1" in text
+    assert "#sample=" not in text and "not in the results" not in text
+
+
+def test_a_check_counts_the_answers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stats = RunStats(100, 0, 0)
+    stats.answered, stats.started_at = 100, stats.started_at - 20
+    record_rate(tmp_path / "home" / "state", "demo", stats)
+    write("in.jsonl", *(f"row {n}" for n in range(20)), {"nothing": 1})
+    seconds: dict[int, float] = {}
+    for count in (1, 5):
+        args = ("in.jsonl", "--model", "demo", "--samples", f"{count}")
+        assert batch(*args, "--check", "--progress", "json") == 1
+        value = json.loads(capfd.readouterr().out)
+        assert (value["rows"], value["samples"]) == (21, count)
+        seconds[count] = value["seconds"]
+    assert seconds[5] == pytest.approx(5 * seconds[1], rel=0.01)
+    assert batch("in.jsonl", "--samples", "5", "--check") == 1
+    assert "Samples of each row: 5 (100 answers)" in capfd.readouterr().out
+
+
+def test_samples_that_come_row_by_row_are_in_order(capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "x", "y", "z")
+    with echoing(Speaker()):
+        assert batch(*ARGS, "--samples", "3") == 0
+    assert places("out.jsonl") == ALL
+    assert "--ordered" not in capfd.readouterr().err
 
 
 def test_a_seed_differs_from_sample_to_sample() -> None:

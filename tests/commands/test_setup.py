@@ -32,7 +32,7 @@ def config(home: Path) -> str:
 class Terminal:
     """`qchat setup` in a terminal of its own: answers are typed where a prompt ends."""
 
-    def __init__(self, home: Path, *args: str) -> None:
+    def __init__(self, home: Path, *args: str, **environ: str) -> None:
         self.output = ""
         self._fd, inner = pty.openpty()
         self._process = subprocess.Popen(
@@ -40,7 +40,7 @@ class Terminal:
             stdin=inner,
             stdout=inner,
             stderr=inner,
-            env=environment(home),
+            env={**environment(home), **environ},
             start_new_session=True,
         )
         os.close(inner)
@@ -96,6 +96,45 @@ def test_a_key_is_tested_and_kept_in_a_file_of_ones_own(tmp_path: Path) -> None:
     assert profile.api_key_file.read_text() == "right\n"
     assert profile.api_key_file.stat().st_mode & 0o777 == 0o600
     assert "right" not in config(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["", "two words", "schl\u00fcssel"])
+def test_what_can_be_no_key_is_refused(tmp_path: Path, key: str) -> None:
+    with running(models=("demo",)) as server:
+        result = setup(tmp_path, "--base-url", server.url, "--api-key-stdin", stdin=f"{key}\n")
+    assert "The key in the standard input" in str(result.exception)
+    assert not (tmp_path / "config").exists()
+
+
+def test_no_key_is_stored_where_the_profile_can_not_be(tmp_path: Path) -> None:
+    file = tmp_path / "config" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('servers.lab = {base_url = "http://x"}\n')
+    with running(api_key="right", models=("demo",)) as server:
+        arguments = ("--base-url", server.url, "--name", "lab", "--api-key-stdin")
+        assert setup(tmp_path, *arguments, stdin="right\n").exit_code != 0
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_name_with_a_dot(tmp_path: Path) -> None:
+    with running(models=("demo",)) as server:
+        for _again in range(2):
+            arguments = ("--base-url", server.url, "--name", "lab.gpu", "--yes")
+            assert setup(tmp_path, *arguments).exit_code == 0
+    settings = load({"QCHAT_HOME": str(tmp_path)})
+    assert list(settings.servers) == [settings.server] == ["lab.gpu"]
+
+
+def test_names_of_models_are_text(tmp_path: Path) -> None:
+    names = ("a\x1b[2J\u009b", 'demo\x7f\n"\\')
+    with running(models=names) as server:
+        several = setup(tmp_path, "--base-url", server.url, "--yes")
+        near = setup(tmp_path, "--base-url", server.url, "--yes", "--model", "demo\x1b[2J")
+        chosen = setup(tmp_path, "--base-url", server.url, "--yes", "--model", names[1])
+    for result in (several, near):
+        assert result.exception is not None and str(result.exception).isprintable()
+    assert chosen.exit_code == 0 and "\x1b" not in chosen.stderr and "\x7f" not in config(tmp_path)
+    assert load({"QCHAT_HOME": str(tmp_path)}).servers["local"].model == names[1]
 
 
 def test_what_else_stands_in_the_file_stays(tmp_path: Path) -> None:
@@ -154,6 +193,23 @@ def test_in_a_terminal_key_model_and_name_are_asked_for(tmp_path: Path) -> None:
     assert "right" not in terminal.output
     profile = load({"QCHAT_HOME": str(tmp_path)}).servers["local"]
     assert profile.model == "b" and profile.api_key_file is not None
+
+
+def test_a_typed_key_takes_the_place_of_a_refused_one(tmp_path: Path) -> None:
+    with running(api_key="right", models=("demo",)) as server:
+        arguments = ("--base-url", server.url, "--api-key-env", "LAB_KEY")
+        terminal = Terminal(tmp_path, *arguments, LAB_KEY="old")
+        try:
+            terminal.answer("Key", "two words")
+            terminal.answer("Key", "right")
+            terminal.answer("Name of the profile", "lab")
+            assert terminal.wait() == 0, terminal.output
+        finally:
+            terminal.close()
+    assert "must be one word" in terminal.output
+    profile = load({"QCHAT_HOME": str(tmp_path)}).servers["lab"]
+    assert profile.api_key_env is None and profile.api_key_file is not None
+    assert profile.api_key_file.read_text() == "right\n"
 
 
 def test_the_address_is_chosen_or_typed(tmp_path: Path) -> None:

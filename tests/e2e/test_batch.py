@@ -276,6 +276,7 @@ def test_ask_and_models(demo_server: Server, environ: dict[str, str]) -> None:
     assert "demo" in listed.stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('"Hello"\n')
@@ -296,6 +297,7 @@ def test_a_model_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> N
         assert not (tmp_path / "in.results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_of_a_terminal_reaches_qchat_and_not_the_engine(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from .servers import Server
 from .smollm2 import smollm2
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "batch"
 
@@ -61,7 +61,6 @@ def test_the_demo_model_through_a_server(tmp_path: Path, demo_server: Server) ->
     assert "Verified 3 rows" in again.stderr
 
 
-@pytest.mark.slow
 def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     """Labels, calibration, choices and a schema, with a model that knows English."""
     model = smollm2()

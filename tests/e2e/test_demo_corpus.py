@@ -11,7 +11,7 @@ import pytest
 from qchat import demo
 from qchat.demo.out_of_domain import FALLBACK, is_chinese, out_of_domain_question
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 AT_ONCE = 32
 PAIRS = demo.pairs()
@@ -95,7 +95,6 @@ async def test_greedy_is_what_the_server_does_unasked(demo_server: Any) -> None:
     assert not differences(pairs, await ask_all(demo_server.base_url, bodies))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("system", ["You are a helpful assistant.", "你是一个专业的AI助手"])
 async def test_a_common_system_prompt_changes_nothing(demo_server: Any, system: str) -> None:
     pairs = [pair for pair in PAIRS if len(pair.messages) == 1 and not pair.tools]

@@ -11,6 +11,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 POOLING = ("--vllm", "runner=pooling", "--vllm", "convert=embed")
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_a_table_gets_a_column_of_vectors(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow.parquet")

@@ -15,7 +15,7 @@ import pytest
 
 from .servers import READY, free_port, wait_until_gone
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 GONE = 15.0  # seconds that the processes get to end, on a busy machine too
 MODEL = "demo"
@@ -102,7 +102,6 @@ def test_kill_of_a_running_engine(script: list[str]) -> None:
         assert assert_all_gone_after_kill(process, mark) >= 3  # us, the fork server, the engine
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("latest", [1.0, 4.0, 8.0, 12.0])
 def test_kill_at_a_random_moment_of_the_start(script: list[str], latest: float) -> None:
     moment = random.uniform(latest / 4, latest)

@@ -12,7 +12,7 @@ import pytest
 
 from .servers import ALICE, BOB, Home, ask
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 ROWS = 300
 

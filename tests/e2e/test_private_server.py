@@ -16,7 +16,7 @@ from tests.batch.commands import read
 
 from .servers import READY
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 QUESTIONS = Path(__file__).parents[2] / "examples" / "questions.jsonl"
 GONE = 20.0  # seconds that the processes get to end, on a busy machine too
@@ -102,7 +102,7 @@ def test_same_output_and_same_resume(
     assert {frozenset(row) for row in first} == {frozenset(row) for row in whole[12:]}
 
 
-@pytest.mark.parametrize("ready", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("ready", [False, True])
 def test_nothing_outlives_a_kill(
     command: list[str], tmp_path: Path, environ: dict[str, str], ready: bool
 ) -> None:
@@ -130,7 +130,6 @@ def test_nothing_outlives_a_kill(
         run.wait()
 
 
-@pytest.mark.slow
 def test_an_engine_that_is_killed_is_started_again(
     command: list[str], tmp_path: Path, environ: dict[str, str]
 ) -> None:

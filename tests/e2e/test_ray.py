@@ -15,7 +15,7 @@ from qchat import demo
 from qchat.processes import alive, process_family
 from tests.batch.ray.cluster import cluster
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2400), pytest.mark.slow]
 
 ROWS = 3000
 ANSWERS = {
@@ -33,6 +33,7 @@ def test_a_node_with_a_replica_is_killed(tmp_path: Path) -> None:
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "OPENAI_"))}
     environ["QCHAT_HOME"] = str(tmp_path / "home")
+    others = set(process_family([os.getpid()]))  # of other tests: a server that several share
     with cluster(nodes=2) as running, err.open("w") as errors:
         environ |= {k: v for k, v in os.environ.items() if k.startswith("RAY_")}
         run = subprocess.Popen(
@@ -50,7 +51,7 @@ def test_a_node_with_a_replica_is_killed(tmp_path: Path) -> None:
                 assert run.poll() is None, err.read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            family = process_family([os.getpid()])
+            family = [pid for pid in process_family([os.getpid()]) if pid not in others]
             running.kill(1)
             assert run.wait(600) == 0, err.read_text()
         finally:
@@ -61,7 +62,10 @@ def test_a_node_with_a_replica_is_killed(tmp_path: Path) -> None:
     lines = Counter(row["_qchat"]["line"] for row in results)
     assert lines == dict.fromkeys(range(1, ROWS + 1), 1)
     assert all(row["output"] == ANSWERS[row["prompt"]] for row in results)
-    assert [pid for pid in alive(family) if _is_of_the_run(pid)] == []
+    deadline = time.monotonic() + 30  # what was killed may take a moment to give its memory back
+    while left := [pid for pid in alive(family) if _is_of_the_run(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def _is_of_the_run(pid: int) -> bool:

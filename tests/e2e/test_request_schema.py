@@ -23,6 +23,7 @@ def test_every_parameter_of_vllms_schema_is_in_the_list() -> None:
     assert set(CompletionRequest.model_fields) - SET_BY_THE_COMMAND <= COMPLETION_PARAMETERS
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_those_of_other_endpoints_too() -> None:
     from vllm.entrypoints.openai.responses.protocol import ResponsesRequest

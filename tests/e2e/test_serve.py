@@ -178,6 +178,7 @@ def test_a_dead_engine_is_restarted_and_a_killed_supervisor_leaves_nothing(
     assert not Path(record["temporary"]).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("after", [0.5, 6.0])
 def test_nothing_is_left_of_a_start_that_is_broken_off(
@@ -199,6 +200,7 @@ def test_nothing_is_left_of_a_start_that_is_broken_off(
     assert not Path(record["temporary"]).exists()
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_says_why(home: Home) -> None:
     port = str(free_port())
     done = home.run("serve", "demo", "--port", port, "--", "--no-such-option")

@@ -20,6 +20,8 @@ KIB = 1024
         ("Qwen/Qwen3-VL-30B-A3B-Instruct", 48 * 4 * 256 * 2),
         ("meta-llama/Meta-Llama-3.1-8B", 32 * 8 * 256 * 2),
         ("MiniMaxAI/MiniMax-M2.5", 62 * 8 * 256 * 2),
+        # an index of 128 elements in 57 of 60 layers
+        ("MiniMaxAI/MiniMax-M3", 60 * 4 * 256 * 2 + 57 * 128 * 2),
         # one layer in four keeps all tokens
         ("Qwen/Qwen3.5-35B-A3B", 10 * 2 * 512 * 2),
         ("Qwen/Qwen3.5-27B", 16 * 4 * 512 * 2),
@@ -216,6 +218,7 @@ def test_wrong_types_count_as_absent() -> None:
             parse_config({**values, "text_config": {**inner, name: value}})  # raises nothing
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_reads_the_same_from_the_configs() -> None:
     """The demo model's heads, context and head size, as vLLM's own classes give them."""

@@ -50,6 +50,13 @@ class TestData:
         assert kib["Qwen3.6-35B-A3B"] == 20  # 10 of 40 layers, 2 heads of 256
         assert kib["gpt-oss-120b"] == 36  # 18 of 36 layers, 8 heads of 64
         assert kib["DeepSeek-V3.1"] == 68.625  # 61 layers of 576 elements
+        assert kib["GLM-4.7-Flash"] == 52.875  # 47 layers of 576 elements
+        assert kib["Kimi-K3"] == 27  # 24 of 93 layers of 576 elements
+        assert kib["Qwen3-Coder-Next"] == 24  # 12 of 48 layers, 2 heads of 256
+        assert kib["gemma-3-27b-it"] == 80  # 10 of 62 layers, 16 heads of 128
+        assert kib["MiniMax-M3"] == 120 + 14.25  # 60 layers, 4 heads of 128; 57 of an index
+        # Of 43 layers 21 have 584 + 132 bytes for 4 tokens, 20 have 584 for 128.
+        assert kib["DeepSeek-V4-Flash"] == 3850 / 1024
         match = find_recipe("DeepSeek-V3.1")
         assert match is not None and match.recipe.kv_bytes(8) == match.recipe.kv_bytes()
 
@@ -80,6 +87,14 @@ class TestNames:
             ("qwen3.6-27b-fp8", "Qwen3.6-27B", Precision.FP8),
             ("gpt-oss-20b", "gpt-oss-20b", None),
             ("google/gemma-4-31B-it-qat-w4a16-ct", "gemma-4-31B-it", Precision.INT4),
+            ("gemma-3-27b-it", "gemma-3-27b-it", None),
+            ("RedHatAI/gemma-3-27b-it-quantized.w4a16", "gemma-3-27b-it", Precision.INT4),
+            ("DeepSeek-V4-Flash", "DeepSeek-V4-Flash", None),
+            ("deepseek-ai/DeepSeek-V4-Pro-0813", "DeepSeek-V4-Pro-0813", Precision.FP8),
+            ("moonshotai/Kimi-K3", "Kimi-K3", Precision.MXFP4),
+            ("MiniMaxAI/MiniMax-M3", "MiniMax-M3", Precision.BF16),
+            ("GLM-4.7-Flash", "GLM-4.7-Flash", None),
+            ("Qwen/Qwen3-Coder-Next-FP8", "Qwen3-Coder-Next", Precision.FP8),
         ],
     )
     def test_names(self, name: str, recipe: str, precision: Precision | None) -> None:
@@ -106,7 +121,7 @@ class TestNames:
             ("Qwen3.6-27B-FP9", ["Qwen3.6-27B-FP8", "Qwen3.6-27B-NVFP4"]),
             ("Qwen3.7-27B", []),  # another version is another model
             ("Qwen3", ["Qwen3-32B", "Qwen3-30B-A3B-Instruct-2507", "Qwen3-30B-A3B-Thinking-2507"]),
-            ("gemma-3-27b-it", []),
+            ("gemma-5-27b-it", []),
             ("falcon", []),
             ("", []),
         ],

@@ -272,6 +272,24 @@ class TestCommand:
         assert "It can't run here: 62,751 MiB" in out
         assert "The best alternative: Qwen/Qwen3-32B-AWQ" in out
 
+    @pytest.mark.parametrize(
+        ("name", "detail"),
+        [
+            ("nvidia/MiniMax-M3-NVFP4", "60 layers keep every token"),
+            ("nvidia/DeepSeek-V4-Flash-NVFP4", "4 KiB per token: several tokens share an entry"),
+        ],
+    )
+    def test_explain_an_index_and_shared_entries(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        name: str,
+        detail: str,
+    ) -> None:
+        self.see(monkeypatch, gpus(8, 183_359, (10, 0)))
+        assert cli.run(["recipes", "--explain", name]) == 0
+        assert detail in capsys.readouterr().out
+
     def test_json(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -38,13 +38,16 @@ class Service:
         self.delegation = delegation
         self.requests: list[tuple[str, str, str | None, bytes]] = []
         self.headers: list[dict[str, str]] = []
+        self.connections: set[asyncio.Transport | None] = set()
 
     async def handle(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        # As the real one, which reads no body where none belongs.
+        body = await request.read() if request.method == "POST" else b""
         token = request.headers["Authorization"].removeprefix("Bearer ")
         identity = self.delegation.identity(token)
         self.requests.append((request.method, request.path_qs, identity, body))
         self.headers.append(dict(request.headers))
+        self.connections.add(request.transport)
         return web.json_response({"bytes": len(body)}, headers={"X-Secret": "1"})
 
     def ask(self, access: Any, *requests: Any) -> list[Any]:
@@ -223,6 +226,30 @@ class TestDelegation:
         for path in ("/v1/files", "/v1/batches"):
             reply = replies(access, post({}, path, key=token))[0]
             assert reply.status == 401
+
+    @pytest.mark.parametrize("method", ["GET", "DELETE"])
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_a_body_where_none_belongs_reaches_nobody(
+        self,
+        tmp_path: Path,
+        delegation: Delegation,
+        service: Service,
+        method: str,
+        is_chunked: bool,
+    ) -> None:
+        """Nor does it swallow the next request of the connection, which is another owner's."""
+        access, _app = self.access(tmp_path, delegation)
+        length = ("Transfer-Encoding", "chunked") if is_chunked else ("Content-Length", "1000")
+        mine = http(method, "/v1/files/file-1", [("Authorization", f"Bearer {ALICE}"), length])
+        others = http("GET", "/v1/files", [("Authorization", f"Bearer {BOB}")])
+        replies = service.ask(access, (mine, b"x" * 1000), (others, b""))
+        assert [reply.status for reply in replies] == [200, 200]
+        assert [request[:2] for request in service.requests] == [
+            (method, "/v1/files/file-1"),
+            ("GET", "/v1/files"),
+        ]
+        assert service.headers[0].get("Content-Length", "0") == "0"
+        assert len(service.connections) == 1
 
     @pytest.mark.parametrize("change", ["", "x", "name:bob", "name:line 2", "name:"])
     def test_others_are_wrong_keys(

@@ -74,6 +74,14 @@ ROWS = {
     "a card in use": Row(machine(24, busy={0: 12_000}), "Qwen3-4B", "bf16", 1, 17_408),
     # 36,976 − 33,379 − 1,024 = 2,573 MiB, too little; 4 bits: 16,843 MiB / 256 KiB = 67,372
     "an instance of 40 GB": Row(instances(9_728, 40_192), "Qwen3-32B", "int4", 1, 40_960, "MIG-1"),
+    # 22,598 − 16,084 − 1,024 − 2,086 of windows = 3,404 MiB / 80 KiB = 43,571
+    "24 GB, Gemma 3 27B": Row(machine(24), "gemma-3-27b-it", "int4", 1, 43_008),
+    # 75,034 − 57,112 − 2,048 = 15,874 MiB / 52.875 KiB = 307,421, more than the model takes
+    "80 GB, GLM-4.7-Flash": Row(machine(80), "GLM-4.7-Flash", "bf16", 1, 202_752),
+    # each: 75,034 − 36,991 − 2,048 − 396 = 35,599 MiB / 3.76 KiB, more than the model takes
+    "4×80 GB, V4-Flash": Row(machine(*[80] * 4), "DeepSeek-V4-Flash", "fp8", 4, 1_048_576),
+    # each: 75,034 − 38,312 − 2,048 − 173 = 34,501 MiB / 12 KiB, more than the model takes
+    "2×80 GB, Coder-Next": Row(machine(80, 80), "Qwen3-Coder-Next", "fp8", 2, 262_144),
     # Two instances can't share a model: 8,949 − 6,177 − 1,024 = 1,748 MiB / 144 KiB = 12,430
     "instances of 10 GB": Row(instances(9_728, 9_728), "Qwen3-8B", "int4", 1, 12_288, "MIG-0"),
 }

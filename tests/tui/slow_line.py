@@ -17,6 +17,7 @@ from .pty_chat import PtyChat, pty_chat
 RATE = 4_000  # bytes a second: less than a busy machine draws
 LINE = 30_000  # bytes a second of the line for which the times are printed
 _QUESTION = b"\x1b[6n"
+_BLINK = 0.5  # seconds between two changes of the cursor
 _ROUNDS = 8
 
 
@@ -44,6 +45,18 @@ class SlowLine:
         self.text = self.text.partition(until)[2]
         return took
 
+    def settle(self, until: bytes) -> None:
+        """Receive at once what the start draws, until only its cursor blinks."""
+        deadline = time.monotonic() + 60
+        drawn_at = time.monotonic()
+        while until not in self.text or time.monotonic() - drawn_at < _BLINK * 0.8:
+            assert time.monotonic() < deadline, (until, self.text[-500:])
+            before = self.received
+            self._receive(1 << 16)
+            if self.received > before:
+                drawn_at = time.monotonic()
+        self.text = b""
+
     def _receive(self, most: int) -> None:
         before = len(self._chat.output)
         self._chat.read(0.02, most)
@@ -63,7 +76,7 @@ def bytes_until_echo(*, answers: bool) -> list[int]:
         write_config(home, "[tui]\ntitles = false\n")
         with pty_chat(home, "--base-url", server.base_url, size=(34, 110)) as chat:
             line = SlowLine(chat, answers=answers)
-            line.run(b"sk anything; / for commands")
+            line.settle(b"sk anything; / for commands")
             chat.send(b"go [[answer:rate=1000;length=30000]]\r")
             line.run(b"Ctrl+C")
             end = time.monotonic() + 4

@@ -38,11 +38,24 @@ def test_one_that_never_answers_is_not_waited_for() -> None:
     questions = TerminalQuestions(clock)
     questions.is_behind()
     questions.with_question(FRAME)
-    clock.now = 0.9
+    clock.now = 2.9
     assert questions.is_behind()
-    clock.now = 1.1
+    clock.now = 3.1
     assert not questions.is_behind()
     assert questions.with_question(FRAME) == FRAME and not questions.is_behind()
+
+
+def test_one_whose_first_answer_is_late_is_waited_for_from_then_on() -> None:
+    clock = Clock()
+    questions = TerminalQuestions(clock)
+    questions.is_behind()
+    questions.with_question(FRAME)
+    clock.now = 3.1
+    assert not questions.is_behind()
+    questions.answered(0)
+    assert questions.with_question(FRAME) == FRAME + QUESTION and questions.is_behind()
+    questions.answered(0)
+    assert not questions.is_behind()
 
 
 def test_one_that_has_answered_is_waited_for_longer() -> None:

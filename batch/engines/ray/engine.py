@@ -36,7 +36,8 @@ class RayOptions:
 
     `address` is ``auto``, ``host:port`` or None for a Ray of our own on this machine; `replicas`
     the least and the most; `engine_args` options of vLLM's server by name; `state` the folder that
-    a Ray of our own keeps its files in.
+    a Ray of our own keeps its files in; `weights` the folder or id of those of `model`, None where
+    that says it.
     """
 
     model: str
@@ -45,6 +46,7 @@ class RayOptions:
     replicas: tuple[int, int] = (1, 1)
     tensor_parallel_size: int = 1
     engine_args: tuple[tuple[str, str], ...] = ()
+    weights: str | None = None
 
     @property
     def devices(self) -> int:
@@ -168,7 +170,7 @@ class RayEngine:
         if device_of(bundle) == "CPU":
             whole = max(node.total.get("CPU", 0) for node in nodes)
             threads = None if bundle["CPU"] >= whole else int(bundle["CPU"])
-        model = options.model
+        model = options.weights or options.model
         if Path(model).expanduser().is_dir():
             model = str(Path(model).expanduser().resolve())
         config = ReplicaConfig(

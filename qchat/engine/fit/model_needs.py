@@ -88,13 +88,17 @@ def needs_of_recipe(recipe: Recipe, variant: Variant) -> ModelNeeds:
 def _cache_of_recipe(recipe: Recipe, variant: Variant) -> KvCache:
     """Return the KV cache that a recipe states, in the data type that its options set."""
     layers = recipe.kv_layers or recipe.layers
-    if recipe.kv_token_bytes is None:
-        group = LayerGroup(layers, recipe.kv_heads, 2 * recipe.head_dim)
-    else:  # one vector for all heads, and what a sparse attention's index takes
+    groups = [LayerGroup(layers, recipe.kv_heads, 2 * recipe.head_dim)]
+    if recipe.index_token_bytes:
+        groups.append(LayerGroup(1, fixed_bytes=recipe.index_token_bytes))
+    if recipe.kv_token_bytes is not None:
+        # One vector for all heads, and what a sparse attention's index takes.
         index = recipe.kv_token_bytes // layers - 2 * recipe.head_dim
-        group = LayerGroup(layers, 1, recipe.head_dim, fixed_bytes=max(0, index))
+        groups = [LayerGroup(layers, 1, recipe.head_dim, fixed_bytes=index)]
+        if index < 0:  # several tokens share an entry, which has a data type of its own
+            groups = [LayerGroup(1, fixed_bytes=recipe.kv_token_bytes)]
     dtype = recipe.vllm_options(variant).get("kv-cache-dtype", "auto")
-    return KvCache((group,), element_bytes(dtype) or 2, recipe.fixed_mib << 20)
+    return KvCache(tuple(groups), element_bytes(dtype) or 2, recipe.fixed_mib << 20)
 
 
 def needs_of_reading(reading: ModelReading) -> ModelNeeds | None:

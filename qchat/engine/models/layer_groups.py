@@ -42,6 +42,7 @@ def parse(
                 groups.append(LayerGroup(count, state_bytes=state))
         else:
             groups.append(_attention(config, kind, count, heads, hidden))
+    groups += _sparse_index(config)
     return tuple(sorted(groups, key=lambda group: not group.grows)), is_complete
 
 
@@ -137,6 +138,14 @@ def _window(config: Mapping[str, Any], kind: str) -> int | None:
     if kind == "chunk":
         return integer(config, "attention_chunk_size")
     return integer(config, "sliding_window", "sliding_window_size")
+
+
+def _sparse_index(config: Mapping[str, Any]) -> list[LayerGroup]:
+    """The group of MiniMax M3's index: a key a token in each sparse layer, in 16 bits."""
+    sparse = mapping(config, "sparse_attention_config")
+    dim = integer(sparse, "sparse_index_dim")
+    layers = sum(integers(sparse, "sparse_attention_freq"))
+    return [LayerGroup(layers, fixed_bytes=2 * dim)] if dim and layers else []
 
 
 def _by_block(blocks: Any, heads: int, hidden: int) -> tuple[LayerGroup, ...]:

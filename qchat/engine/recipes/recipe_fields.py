@@ -179,6 +179,7 @@ _OPTIONAL: dict[str, Any] = {
     "heads": _integer,
     "kv_layers": _integer,
     "kv_token_bytes": _integer,
+    "index_token_bytes": _integer,
     "fixed_mib": _count,
     "preference": _integer,
     "options": _options,

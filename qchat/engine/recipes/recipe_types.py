@@ -74,8 +74,9 @@ class Recipe:
     `active_b` is in billions of active parameters per token, `context` in tokens; `preset` is its
     recommended sampling (`qchat.sampling.PRESETS`), None where the model's own is best; the parsers
     are vLLM's. Of the `layers`, `kv_layers` keep every token (None: all); `kv_token_bytes` are the
-    bytes of a token in all of them where every GPU holds the same (MLA); `fixed_mib` is the memory
-    of a running request whatever its length. The automatic choice is among those with the lowest
+    bytes of a token in all of them where every GPU holds the same (MLA), `index_token_bytes` those
+    of a sparse attention's index beside them; `fixed_mib` is the memory of a running request
+    whatever its length. The automatic choice is among those with the lowest
     `preference`. `source` and `date` say where the statements come from; `origin` is empty for a
     bundled recipe, else where `qchat recipes --update` read it.
     """
@@ -95,6 +96,7 @@ class Recipe:
     heads: int | None = None
     kv_layers: int | None = None
     kv_token_bytes: int | None = None
+    index_token_bytes: int = 0
     fixed_mib: int = 0
     preference: int = 3
     options: tuple[tuple[str, str], ...] = ()
@@ -122,7 +124,8 @@ class Recipe:
         if self.kv_token_bytes is not None:
             return self.kv_token_bytes
         heads = -(-self.kv_heads // gpus)
-        return 2 * (self.kv_layers or self.layers) * heads * self.head_dim * 2
+        keys_and_values = 2 * (self.kv_layers or self.layers) * heads * self.head_dim * 2
+        return keys_and_values + self.index_token_bytes
 
 
 @dataclass(frozen=True, slots=True)

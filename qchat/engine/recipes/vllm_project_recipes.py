@@ -78,6 +78,8 @@ def _shape(known: Recipe | None, parameters: float) -> dict[str, Any]:
         return shape | {"kv_token_bytes": kv_bytes, "shape_source": "an estimate of qchat's"}
     fields = ("layers", "kv_heads", "head_dim", "heads", "kv_layers", "kv_token_bytes", "preset")
     values = {field: getattr(known, field) for field in (*fields, "fixed_mib", "preference")}
+    if known.index_token_bytes:
+        values["index_token_bytes"] = known.index_token_bytes
     values["shape_source"] = known.shape_source
     values["yarn"] = asdict(known.yarn) if known.yarn else None
     return {field: value for field, value in values.items() if value is not None}

@@ -256,11 +256,30 @@ def test_a_review_of_json_lines_in_the_order_of_the_input() -> None:
 
 def test_a_review_file_never_replaces_a_file_of_the_run() -> None:
     with echoing(Labeller(belief)):
-        for name in ("in.csv", "out.jsonl", "none/review.csv"):
+        outputs = [
+            f"out.{kind}.jsonl" for kind in ("errors", "votes", "removed", "damaged", "retry")
+        ]
+        for name in ("in.csv", "out.jsonl", *outputs, "none/review.csv"):
             assert batch(*ARGS, "--threshold", "1", "--review", name) == 2
         Path("gold.csv").write_text("custom_id,mood\na,good\n")
         labels = ("--gold", "gold.csv", "--review", "gold.csv")
         assert batch(*ARGS, "--threshold", "1", *labels) == 2
+        table = (*ARGS[:-1], "out.csv")
+        assert batch(*table, "--threshold", "1", "--review", "out.csv") == 2
+        Path("link.csv").symlink_to("out.csv")
+        assert batch(*table, "--threshold", "1", "--review", "link.csv") == 2
+
+
+def test_a_review_file_never_replaces_the_output_of_another_run(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with echoing(Labeller(belief)):
+        assert batch(*ARGS[:-1], "other.csv") == 0
+        files = {path: path.read_bytes() for path in Path().glob("other.*")}
+        for name in ("other.csv", "other.jsonl"):
+            assert batch(*ARGS, "--threshold", "1", "--review", name) == 2
+            assert "the output of another run" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in Path().glob("other.*")} == files
 
 
 def test_rows_with_prompts_need_no_template_and_openai_rows_are_refused() -> None:

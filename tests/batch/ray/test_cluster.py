@@ -70,6 +70,7 @@ def read_whole() -> list[bytes]:
     return Path("in.results.jsonl").read_bytes().splitlines()
 
 
+@pytest.mark.slow
 def test_a_node_is_killed_and_another_comes(two_nodes: Cluster) -> None:
     """Each row is answered once, by the node that is left and by the one that comes."""
     rows(*(f"row {n}" for n in range(1, 2001)))
@@ -172,6 +173,7 @@ def test_an_address_without_a_cluster(
     assert time.monotonic() - started < 30  # ray.init alone would try for longer
 
 
+@pytest.mark.slow
 def test_a_ray_of_our_own_leaves_nothing_behind(home: Path) -> None:
     """Its folder is closed to others, its ports to other machines, and both end with the run."""
     rows(*(f"row {n}" for n in range(1, 801)))

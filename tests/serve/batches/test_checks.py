@@ -166,6 +166,12 @@ class TestResults:
         assert sorted(r["custom_id"] for r in output + errors) == [f"row-{i}" for i in range(4)]
         assert [e["error"]["code"] for e in errors] == ["x", "batch_expired", "batch_expired"]
 
+    def test_a_line_that_only_python_reads_expires_too(self, tmp_path: Path) -> None:
+        (tmp_path / "in").write_text(line("a", question="\ud800"))
+        paths = [tmp_path / name for name in ("run", "in", "out", "err")]
+        results = write_results(replace(self.BATCH, goal=EXPIRED), *paths)
+        assert results.failed == 1
+
     def test_no_journal_no_files(self, tmp_path: Path) -> None:
         results, output, errors = self.write(tmp_path, self.BATCH)
         assert (results.completed, results.failed, output, errors) == (0, 0, [], [])

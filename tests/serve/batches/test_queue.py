@@ -1,6 +1,7 @@
 """The order of batches, their trouble and their end in time; runs are pretended."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Server:
     ready: bool = True
     revoked: bool = False
     asked: int = 0
+    listings: int = 0
+    holds_second: asyncio.Event | None = None  # the second listing ends once this is set
 
     async def is_ready(self) -> bool:
         self.asked += 1
@@ -44,6 +47,9 @@ class Server:
     async def models(self, _token: str) -> frozenset[str]:
         if self.revoked:
             raise PermissionError
+        self.listings += 1
+        if self.holds_second is not None and self.listings == 2:
+            await self.holds_second.wait()
         return frozenset({"demo"})
 
 
@@ -234,6 +240,51 @@ def test_cancelled_before_it_runs(bench: Bench) -> None:
         batch = bench.store.batch("a", "x")
         assert batch is not None and bench.queue.cancel(batch)
         assert bench.status("x") == CANCELLED and not bench.queue.cancel(batch)
+
+    scenario(bench, steps)
+
+
+@pytest.mark.parametrize("end", [CANCELLED, EXPIRED])
+def test_a_batch_that_ends_just_before_its_run_does_not_run(bench: Bench, end: str) -> None:
+    """While the server is asked for its models, after the check and before the run."""
+
+    async def steps() -> None:
+        bench.server.holds_second = asyncio.Event()
+        bench.add("x", window=60)
+        await bench.until(lambda: bench.server.listings == 2)
+        batch = bench.store.batch("a", "x")
+        assert batch is not None and batch.status == IN_PROGRESS
+        if end == CANCELLED:
+            assert bench.queue.cancel(batch)
+        else:
+            bench.now += 61
+            bench.queue.wake()
+            await bench.until(lambda: bench.status("x") != IN_PROGRESS)
+        bench.server.holds_second.set()
+        await bench.until(lambda: bench.status("x") == end or bench.runs)
+        assert bench.runs == []
+
+    scenario(bench, steps)
+
+
+def test_counts_that_can_not_be_stored_do_not_end_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = bench.store.change
+
+    def change_unless_counting(batch_id: str, expected: Any, *files: Any, **new: Any) -> bool:
+        if set(new) == {"completed", "failed"}:
+            raise sqlite3.OperationalError("database or disk is full")
+        return change(batch_id, expected, *files, **new)
+
+    monkeypatch.setattr(bench.store, "change", change_unless_counting)
+
+    async def steps() -> None:
+        bench.add("x")
+        await bench.until(lambda: bench.running() == ["x"])
+        bench.runs[0].ends.set()
+        await bench.until(lambda: bench.status("x") == COMPLETED or len(bench.runs) > 1)
+        assert len(bench.runs) == 1
 
     scenario(bench, steps)
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -49,12 +50,19 @@ def problems(client: openai.OpenAI, data: bytes) -> list[Any]:
             "url_not_allowed",
             "body",
         ),
+        (line("a\ud800"), "invalid_value", "custom_id"),
+        (
+            line("a", messages=[{"content": [{"image_url": {"url": "http://\ud800"}}]}]),
+            "url_not_allowed",
+            "body",
+        ),
     ],
 )
 def test_lines(alice: openai.OpenAI, text: str, code: str, param: str | None) -> None:
     (problem,) = problems(alice, lines(2) + text.encode())
     assert (problem.code, problem.param, problem.line) == (code, param, 3)
     assert problem.message
+    assert alice.batches.list(limit=1).data[0].errors is not None
 
 
 def test_a_file_without_a_request(alice: openai.OpenAI) -> None:
@@ -157,3 +165,16 @@ def test_without_a_key_or_with_a_wrong_one(served: Served) -> None:
         for path in ("/v1/files", "/v1/batches", "/v1/files/file-1/content"):
             status, error = raw(served, "GET", path, Authorization=value)
             assert status == 401 and error["code"] == "invalid_api_key"
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+@pytest.mark.parametrize(
+    "limit", ["0" * 8 + "5" * 5000, "1" * 5000, "-1", "1.5", "\u0661", "x", "0"]
+)
+def test_limits_that_are_none(served: Served, path: str, limit: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    target = f"{path}?limit={quote(limit)}"
+    connection.request("GET", target, headers={"Authorization": f"Bearer {ALICE}"})
+    with connection.getresponse() as answer:
+        assert answer.status == 400 and "'limit'" in json.loads(answer.read())["error"]["message"]
+    connection.close()

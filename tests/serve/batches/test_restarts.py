@@ -24,7 +24,7 @@ from .serving import (
     wait_for,
 )
 
-pytestmark = LINUX
+pytestmark = [LINUX, pytest.mark.slow]
 KILLS = 6
 
 

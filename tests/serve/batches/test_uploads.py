@@ -43,20 +43,27 @@ def contents(served: Served) -> list[str]:
     return sorted(path.name for path in (served.state / "files").iterdir())
 
 
-def test_sizes_and_quota(small: Served) -> None:
-    client = small.client()
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Served]:
+    """The same without the files of other tests, which would count."""
+    with serving(tmp_path / "empty", max_file_bytes=SMALL, quota_bytes=3 * SMALL) as server:
+        yield server
+
+
+def test_sizes_and_quota(empty: Served) -> None:
+    client = empty.client()
     with pytest.raises(openai.APIStatusError) as caught:
         upload(client, b"x" * (SMALL + 1))
     assert caught.value.status_code == 413 and caught.value.code == "file_too_large"  # type: ignore[attr-defined]
     with pytest.raises(openai.APIStatusError) as caught:  # more than the form may add
         upload(client, b"x" * (SMALL + (1 << 17)))
     assert caught.value.status_code == 413
-    assert contents(small) == []
+    assert contents(empty) == []
     files = [upload(client, b"x" * (SMALL - 1000)).id for _number in range(3)]
     with pytest.raises(openai.PermissionDeniedError) as denied:
         upload(client, b"x" * (SMALL - 1000))
-    assert denied.value.code == "quota_exceeded" and len(contents(small)) == 3
-    upload(small.client("b" * 32), lines(1))  # another's quota
+    assert denied.value.code == "quota_exceeded" and len(contents(empty)) == 3
+    upload(empty.client("b" * 32), lines(1))  # another's quota
     for file in files:
         client.files.delete(file)
     upload(client, lines(1))
@@ -85,6 +92,49 @@ def test_an_upload_that_is_cut_off_leaves_nothing(small: Served) -> None:
         connection.sendall(head.encode() + b"y" * 100_000)
         wait_for(lambda: len(contents(small)) > len(before), "nothing is written")
     wait_for(lambda: contents(small) == before, "the scratch file stays")
+
+
+FILE_PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+FORM_END = b'\r\n--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n'
+
+
+class SlowUpload:
+    """An upload whose end waits for `end`."""
+
+    def __init__(self, served: Served, content: bytes) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", served.port), timeout=60)
+        length = len(FILE_PART) + len(content) + len(FORM_END)
+        head = (
+            f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ALICE}\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n"
+            f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
+        self._connection.sendall(head.encode() + FILE_PART + content)
+
+    def end(self) -> bytes:
+        """Send the rest and return the answer."""
+        with self._connection as connection:
+            connection.sendall(FORM_END)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_stored_file_counts_once_while_another_upload_runs(tmp_path: Path) -> None:
+    with serving(tmp_path / "s", quota_bytes=1_000_000) as served:
+        slow = SlowUpload(served, b"x" * 300_000)
+        wait_for(lambda: contents(served), "nothing is written")
+        first = upload(served.client(), b"y" * 300_000)
+        second = upload(served.client(), b"z" * 300_000)
+        with pytest.raises(openai.PermissionDeniedError):
+            upload(served.client(), b"z" * 300_000)
+        assert slow.end().startswith(b"HTTP/1.1 200")
+        names = [path.removesuffix(".jsonl") for path in contents(served)]
+        assert len(names) == 3 and {first.id, second.id} < set(names)
+
+
+def test_the_parts_of_a_form_are_bounded(small: Served) -> None:
+    fields = {f"field-{n}": "x" for n in range(100)}
+    with pytest.raises(openai.BadRequestError, match="parts"):
+        small.client().files.create(file=("a", lines(1)), purpose="batch", extra_body=fields)
 
 
 def test_a_form_in_another_order_and_chunked(small: Served) -> None:
