@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...engine.fit.fitting import FitRequest, best_fit, fit_variant
-from ...engine.recipes.catalog import RecipeMatch, find_recipe, nearest_recipes
+from ...engine.fit.fitting import FitRequest, best_fit, fit_variant, rank_fits
+from ...engine.recipes.catalog import RecipeMatch, find_recipe, load_recipes, nearest_recipes
 from ...engine.runtime.this_machine import detect_for_vllm
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import UsageError
@@ -70,6 +70,19 @@ def weights_on_this_machine(name: str, options: EngineRequest) -> ModelWeights:
         _note(name, variant.model, variant.precision),
         compute_limit(match.recipe, variant, machine, _arguments(options)),
     )
+
+
+def recommended_recipe(options: EngineRequest) -> str | None:
+    """Return the recipe for a run that names no model: the first that fits the GPUs of this
+    machine comfortably. None without GPUs: a CPU answers rows of any real model so slowly that
+    nobody should get one, and its download, unasked.
+    """
+    machine, _why = detect_for_vllm()
+    if not machine.gpus:
+        return None
+    request = FitRequest(gpus=options.tensor_parallel_size or 1)
+    best = rank_fits(load_recipes(), machine, request)[0]
+    return best.name if best.fits and best.name != "demo" else None
 
 
 def _arguments(options: EngineRequest) -> dict[str, str]:

@@ -257,11 +257,14 @@ def _offline(
     cause: str,
 ) -> EngineSelection:
     from .local_vllm import local_engine
-    from .model_weights import weights_on_this_machine
+    from .model_weights import recommended_recipe, weights_on_this_machine
     from .offline import OfflineOptions
     from .private_server import PrivateServerEngine
 
     model = options.model or settings.model
+    if model is None and (model := recommended_recipe(options)) is not None:
+        text = _("{cause}; of the recipes {model} fits this machine best")
+        cause = text.format(cause=cause.rstrip(".。"), model=model)
     if model is None:
         text = _(
             "No model and no server is configured ({cause}): give --model NAME to run a model in "

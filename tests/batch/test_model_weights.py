@@ -15,6 +15,7 @@ from qchat.batch.engines.ray.engine import RayOptions
 from qchat.batch.engines.selection import EngineRequest, EngineSelection, select_engine
 
 from qchat.engine.machine.hardware import Gpu, Machine
+from qchat.engine.recipes.catalog import find_recipe
 from qchat.errors import UsageError
 from qchat.settings import load
 
@@ -117,7 +118,7 @@ def select(
         messages = Messages()
         settings = load({"QCHAT_HOME": str(tmp_path)})
         log = tmp_path / "log"
-        request = EngineRequest(model="Qwen3-32B", **options)
+        request = EngineRequest(**{"model": "Qwen3-32B", **options})
         return await select_engine(request, settings, lambda: log, messages), messages
 
     return selected
@@ -134,6 +135,22 @@ async def test_rows_name_the_model_as_the_person_does(select: Callable[..., Any]
     assert (options.weights, options.model) == ("Qwen/Qwen3-32B", "Qwen3-32B")
     assert messages.lines == ["Qwen3-32B is Qwen/Qwen3-32B (bf16) on the model hub."]
     assert not messages.warnings
+
+
+async def test_without_model_and_server_the_best_recipe_for_the_gpu_is_run(
+    select: Callable[..., Any], machine: Callable[[Machine], None]
+) -> None:
+    selection, messages = await select(engine="auto", model=None)
+    assert find_recipe(selection.engine.name) is not None
+    assert selection.model == selection.engine.name
+    assert f"of the recipes {selection.model} fits this machine best" in selection.reason
+    assert selection.engine.source in messages.lines[0]
+    machine(gpu(1_000))
+    with pytest.raises(UsageError, match="give --model NAME"):
+        await select(engine="auto", model=None)
+    machine(CPU)
+    with pytest.raises(UsageError, match="give --model NAME"):
+        await select(engine="auto", model=None)
 
 
 @pytest.mark.parametrize("engine", ["offline", "ray"])

@@ -28,6 +28,7 @@ BENCHES = {
     "offline --model generated --rows 400 --rounds 5": "the same with a model of 60M parameters",
     "ray": "one Ray replica against the offline engine; the driver's CPU with 100 replicas",
     "whole": "whole runs, start included, against `vllm run-batch`",
+    "first_hour": "from a clone to answers and to a chat; the base install",
     "loadgen": "`qchat bench` against `vllm bench serve` on the same real server",
     "access": "the access layer of `qchat serve` against the same vLLM without it",
     "serve": "`qchat serve` against vLLM by hand until it is ready; `qchat status` and `stop`",
