@@ -28,7 +28,8 @@ class WorkCounter:
         """Count one row of `size` bytes. Raises `WorkCancelledError` when the work shall end."""
         self.rows += 1
         self.bytes += size
-        self.check()
+        if self.cancelled:
+            raise WorkCancelledError
 
     def check(self) -> None:
         """Raise `WorkCancelledError` when the work shall end."""

@@ -40,6 +40,7 @@ Examples:
   qchat batch in.csv --template 'Good? {text}' --choice yes,no -o out.csv
   qchat batch in.csv --ask questions.yaml --gold labels.csv --model demo
   qchat batch in.parquet --template 'Good or bad? {text}' --check
+  qchat batch in.jsonl --model demo --check --probe 200
   qchat batch big.jsonl --base-url http://gpu1:8000 --detach
   qchat batch --status big.results.jsonl
   qchat batch --pause big.results.jsonl
@@ -103,10 +104,12 @@ def batch(
     job = job_of(
         inputs, settings, rows, engine, system, sampling, form, questions, run_options, look
     )
+    if look.probe is not None and not look.check:
+        raise click.UsageError(_("Give --probe N with --check."))
     if look.check:
-        from .check import check as check_inputs
+        from .check.command import check as check_inputs
 
-        sys.exit(check_inputs(job, settings))
+        sys.exit(check_inputs(job, settings, look.probe))
     if run_options.detach:
         arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
         sys.exit(start_detached(job, settings, arguments))

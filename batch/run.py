@@ -293,7 +293,8 @@ class _Run:
             lines = await finisher.evaluate(scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
         self._say_all(lines)
-        record_rate(self._state, model or self._defaults.fallback_model, stats)
+        if self._hooks.records_rate:
+            record_rate(self._state, model or self._defaults.fallback_model, stats)
         if finisher is not None:
             await finisher.write_table()
         if self._job.dedup:

@@ -20,12 +20,14 @@ run records into."""
 @dataclass(frozen=True, slots=True)
 class RunHooks:
     """How a run is told to stop, and who watches what it records. Without `takes_signals` the run
-    is a part of another program, and `pause` stops it."""
+    is a part of another program, and `pause` stops it. `records_rate`: later estimates go by the
+    run's rate."""
 
     on_stop: OnStop = call_on_signal
     watch: WatchSink = lambda sink, _stats: sink
     takes_signals: bool = True
     pause: Callable[[], None] = lambda: None
+    records_rate: bool = True
 
 
 CLI_HOOKS = RunHooks()

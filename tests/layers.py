@@ -18,6 +18,7 @@ FORBIDDEN = {
 VLLM_ALLOWED = frozenset(
     {
         "batch/engines/vllm_adapter.py",
+        "batch/engines/vllm_renderer.py",
         "qchat/engine/runtime/vllm_model.py",
         "qchat/engine/runtime/vllm_startup.py",
         "serve/launcher.py",
@@ -107,6 +108,7 @@ BATCH = Layers(
         ("journal", "engines"),
         ("scheduler", "runner"),  # and what they and `run` use: every module that is named nowhere
         ("run",),
+        ("check",),
         ("command",),
         ("library",),
     ),

@@ -218,6 +218,13 @@ def _prompt_characters(body: JsonObject) -> int:
     return sum(len(text) if isinstance(text, str) else SHORT + 1 for text in texts)
 
 
+def render_in_loop(engine: Any) -> None:
+    """Render all prompts of `engine`'s renderer in the calling thread, from now on and in the tasks
+    that this one starts, as fast as this vLLM lets us."""
+    _optimize(engine)
+    _renders_inline.set(True)
+
+
 def _render_inline(engine: Any) -> None:
     """Render short prompts in the calling thread, others in vLLM's thread pool.
 

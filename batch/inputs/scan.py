@@ -270,7 +270,12 @@ def iter_open_rows(
 def short_digest(digest: str, *, openai: bool) -> int:
     """Return 62 bits of a digest, and a bit for the form of the answer's line: an answer in one
     form does not hold what a line in the other one needs. Never one of the marks."""
-    return int(digest[:16], 16) & ~3 | 2 | openai
+    return shortened(int(digest[:16], 16), openai=openai)
+
+
+def shortened(digest: int, *, openai: bool) -> int:
+    """Return the short digest of the first 64 bits of a digest."""
+    return digest & ~3 | 2 | openai
 
 
 def refuse_missing_columns(defaults: RowDefaults, good: int) -> None:

@@ -69,12 +69,18 @@ class EarlierLines:
         matcher: RowMatcher,
         counter: WorkCounter,
         decide: Callable[[RowLocation], Fate | None] = lambda _location: None,
+        *,
+        mark: str | None = None,
     ) -> None:
         """Match every line by the rules of `matcher`; `decide` gets each line before that, and may
-        decide without a row. Raises `OSError` and `WorkCancelledError`."""
+        decide without a row. With `mark`, lines with a mark of that name whose row stands where it
+        stood don't get there. Raises `OSError` and `WorkCancelledError`."""
+        fates, keep, is_unmoved = self.fates, int(Fate.KEEP), matcher.is_unmoved
         for number, (offset, value) in enumerate(parsed_lines(self.path, counter)):
+            fates.append(keep)
+            if mark is not None and is_unmoved(value, mark):
+                continue
             location = self._locate(value)
-            self.fates.append(Fate.KEEP)
             if location is None:
                 self.fates[number] = Fate.DAMAGED
             elif (fate := decide(location)) is not None:

@@ -34,6 +34,10 @@ class InputNames:
         """Return the number of this run's input in `recorded`."""
         return self._numbers[self.keys[file]]
 
+    def number_here(self, key: str) -> int | None:
+        """Return the number in this run of the input with a key; None where there is none."""
+        return self._files.get(key)
+
     def key_of(self, location: RowLocation) -> str | None:
         """Return the key of a location's input; None for one that no run has had."""
         if isinstance(location.file, str):

@@ -96,7 +96,7 @@ class Journal:
         self, lines: EarlierLines, options: ReloadOptions, repairs: Repairs, counter: WorkCounter
     ) -> Repairs:
         matcher = RowMatcher(self._scan, self._states, self._names, ANSWERED, counter)
-        lines.match(matcher, counter)
+        lines.match(matcher, counter, mark=f"{options.prefix}_qchat")
         self.answered = lines.count(Fate.KEEP, Fate.PLACE, Fate.CONTENT)
         edited = left_out = 0
         blocked = array("I")

@@ -16,14 +16,14 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..background import WorkCounter
 from ..inputs.key_index import KeyIndex
 from ..inputs.row_ids import id_hash
-from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest
+from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest, shortened
 from .input_names import InputNames
-from .records import RowLocation
+from .records import RowLocation, unmoved_mark
 
 OPEN, ANSWERED, FAILED, BLANK = 0, 1, 2, 3
 """State of a line, one byte each: that of its row, or that it has none."""
@@ -97,6 +97,24 @@ class RowMatcher:
         self._shift = 0
         self._index: KeyIndex | None = None
         self._rule: object = None
+
+    def is_unmoved(self, value: Any, mark: str) -> bool:
+        """Whether a parsed line of the results, with its `mark`, is that of the row at its place by
+        the first rule; that row is matched then. False says nothing: `first` decides."""
+        known = unmoved_mark(value, mark)
+        if known is None:
+            return False
+        name, line, digest, fingerprint = known
+        file, at = self._names.number_here(name), line - 1
+        if file is None or not self._is_open(file, at):
+            return False
+        scan = self._scan
+        if scan.digests[file][at] != shortened(digest, openai=False):
+            return False
+        if scan.fingerprints[file][at] != fingerprint:
+            return False
+        self._states.by_file[file][at] = self._state
+        return True
 
     def first(self, location: RowLocation) -> Matched | None:
         """Match a line with a row that it would be written for again, the place aside."""

@@ -311,6 +311,24 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
     return location if _is_valid(location, need_digest=True) else None
 
 
+def unmoved_mark(value: Any, name: str) -> tuple[str, int, int, int] | None:
+    """Return (file, line, 64 bits of the digest, fingerprint) by the mark `name` of a usual line of
+    the results file; None for any other line, of which `location_of_result` may tell more.
+
+    What a resume does for each line: no more than the comparison with the row needs.
+    """
+    try:
+        mark = value[name]
+        digest, file, line = mark["digest"], mark["file"], mark["line"]
+        if type(file) is not str or type(line) is not int or "sample" in mark:
+            return None
+        if _DIGEST.fullmatch(digest) is None:
+            return None
+        return file, line, int(digest[:16], 16), int(mark["source"], 16)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation | None:
     """Return the row of a parsed line of the errors file; None when it has none.
 

@@ -24,6 +24,7 @@ GROUPS = {
         "limit",
         "allow_duplicates",
         "check",
+        "probe",
     ),
     _("Who answers"): (
         "engine",

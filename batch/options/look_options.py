@@ -39,6 +39,15 @@ _OPTIONS = (
         ),
     ),
     click.option(
+        "--probe",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=_(
+            "With --check: ask N of the rows for real, for an estimate of the time; their answers "
+            "are not kept. A few hundred fill the engine; fewer estimate too long a time."
+        ),
+    ),
+    click.option(
         "--report",
         metavar="FILE.html",
         help=_(
@@ -63,6 +72,7 @@ class LookOptions:
     status: str | None
     pause: str | None
     check: bool
+    probe: int | None
     report: str | None
     of: str | None
     quiet: bool

@@ -172,7 +172,7 @@ class ChatApp(AskingApp, inherit_bindings=False):
         self.supervise(_("Watching the server"), self.parts.monitor.run)
         self.supervise(_("Saving the conversation"), self._save_periodically)
         if self._start.question:
-            self.conversation.send(self._start.question)
+            self.parts.submission.ask(self._start.question)
         elif self._submitted_early:
             self.composer.send()
 

@@ -189,6 +189,7 @@ class ChatParts:
             self._is_blocked,
             prompt_names=lambda: self.settings_actions.prompt_names(),
             use_prompt=lambda name, then: self.settings_actions.use_prompt(name, then),
+            begin_conversation=lambda send, cancel: self.settings_actions.begin(send, cancel),
         )
 
     def _commands(self) -> Sequence[CommandEntry]:

@@ -5,6 +5,7 @@ read. Here a paste is cut out of the input as a whole, and everything else is le
 """
 
 import os
+import re
 import selectors
 import time
 from codecs import getincrementaldecoder
@@ -20,6 +21,9 @@ from .terminal_background import BackgroundQuestion
 
 _START: Final = "\x1b[200~"
 _END: Final = "\x1b[201~"
+_ESCAPE: Final = "\x1b"
+_before_escape = re.compile(r"(?=\x1b)")
+_is_alt_key = re.compile(r"\x1b[^\x1b]").fullmatch
 _READ: Final = 1 << 16
 _TICK: Final = 0.1  # seconds
 
@@ -34,6 +38,7 @@ class PasteParser:
         self._paste: list[str] | None = None  # the paste so far, None outside of one
         self._beginning = ""  # the end of the input so far, where it may begin a paste's mark
         self._beginning_time = 0.0
+        self._sequence = ""  # the first characters since the last Escape
         self._is_escape_out = False  # the beginning's Escape was handed on: it may be a key
 
     def feed(self, data: str) -> Iterator[Message]:
@@ -86,8 +91,20 @@ class PasteParser:
     def _parse(self, text: str) -> Iterator[Message]:
         text, reports = self._background.feed(text)
         yield from reports
-        if text:  # for the parser no text is the end
-            yield from self._parser.feed(text)
+        for piece in filter(None, _before_escape.split(text)):  # for the parser no text is the end
+            if piece[0] == _ESCAPE and _is_alt_key(self._sequence):
+                yield from self._end_sequence()
+            self._sequence = (piece if piece[0] == _ESCAPE else self._sequence + piece)[:3]
+            yield from self._parser.feed(piece)
+
+    def _end_sequence(self) -> Iterator[Message]:
+        """Yield the key of a sequence that the parser would wait for the rest of.
+
+        With Escape, such as that of a terminal's answer, it would take Alt+E for ^ and E.
+        """
+        if self._parser._timeout_time is not None:
+            self._parser._timeout_time = 0.0
+        yield from self._parser.tick()
 
     def tick(self) -> Iterator[Message]:
         """Yield the events that only waiting decides, such as an Escape key."""

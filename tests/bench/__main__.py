@@ -18,6 +18,7 @@ BENCHES = {
     "journal": "reading results back on resume",
     "resume": "resuming 1M rows, the input as it was, edited and shuffled",
     "report": "the page of a run of 1M rows: seconds, memory and size",
+    "check": "`--check` of short rows: rows/s with exact token counts, memory",
     "formats": "reading CSV, Parquet and zst against JSON lines at 1M rows",
     "store": "searching 100,000 messages, opening a conversation of 10,000",
     "memory": "peak memory and resume at 1k, 100k and 1M rows",

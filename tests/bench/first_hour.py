@@ -23,6 +23,7 @@ from pathlib import Path
 from struct import pack
 from termios import TIOCSWINSZ
 
+from ..e2e.servers import free_port
 from . import figures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ def _megabytes(folder: Path) -> float:
 def _chat(clone: Path, environ: dict[str, str]) -> None:
     """A server, and a chat in a terminal that has an answer from it."""
     qchat = str(clone / ".venv/bin/qchat")
-    _run([qchat, "serve", "demo", "--detach", "--port", "0"], environ)
+    _run([qchat, "serve", "demo", "--detach", "--port", str(free_port())], environ)
     try:
         _wait_for_answer([qchat, "tui", "hello"], environ)
     finally:

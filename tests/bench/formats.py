@@ -17,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import figures
+
+TARGET = 1.10
 NAMES = ("in.jsonl", "in.csv", "in.parquet", "in.jsonl.zst")
 
 
@@ -66,13 +69,8 @@ def cpu_seconds(path: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
-    if len(sys.argv) > 1 and not sys.argv[1].isdecimal():
-        run(Path(sys.argv[1]))
-        return
-    count, rounds = (int(text) for text in (*sys.argv[1:], "1000000", "5")[:2])
-    if len(sys.argv) == 2:
-        rounds = 5
+def main(count: int, rounds: int) -> int:
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder, count)
@@ -81,10 +79,19 @@ def main() -> None:
             for name in NAMES:
                 seconds[name].append(cpu_seconds(folder / name))
     base = statistics.median(seconds["in.jsonl"])
+    made = []
     for name, values in seconds.items():
         middle = statistics.median(values)
         print(f"{name:14} {middle:7.1f} s  {middle / base:.2f}")
+        if name != NAMES[0]:
+            label = f"{name.partition('.')[2]} over JSON lines, {count:,} rows"
+            made.append(figures.Figure(label, middle / base, TARGET, less=True))
+    return figures.end(made)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1 and not sys.argv[1].isdecimal():
+        run(Path(sys.argv[1]))
+        sys.exit(0)
+    numbers = [int(text) for text in sys.argv[1:]]
+    sys.exit(main(*numbers, *(1_000_000, 5)[len(numbers) :]))

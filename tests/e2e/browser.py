@@ -65,8 +65,12 @@ class Tab:
             self.hosts.add(params["response"].get("remoteIPAddress", ""))
         elif told.get("method") == "Network.requestWillBeSent":
             self.urls.append(params["request"]["url"])
-        elif told.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+        elif told.get("method") == "Runtime.exceptionThrown":
             self.failed.append(str(params))
+        elif told.get("method") == "Log.entryAdded":
+            entry = params["entry"]  # the status of a response is no failure of the page
+            if entry["level"] == "error" and entry["source"] != "network":
+                self.failed.append(str(entry))
         return told
 
     async def evaluate(self, expression: str) -> Any:

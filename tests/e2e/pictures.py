@@ -60,11 +60,15 @@ def keep(app: ChatApp, name: str) -> None:
 
 
 def write(svg: str, name: str) -> None:
-    """Write a picture that loads no font from another host."""
+    """Write a picture."""
+    (FOLDER / f"{name}.svg").write_text(self_contained(svg), encoding="utf-8")
+
+
+def self_contained(svg: str) -> str:
+    """Return a picture that loads no font from another host."""
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S)
     svg = re.sub(r'textLength="[^"]*"([^>]*)>([^<]*)<', _measured, svg)
-    svg = svg.replace("Fira Code, monospace", FONT)
-    (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
+    return svg.replace("Fira Code, monospace", FONT)
 
 
 def _measured(found: re.Match[str]) -> str:
@@ -152,7 +156,12 @@ def batch(folder: Path) -> None:
 
 def terminal_lines(arguments: list[str], folder: Path) -> list[Text]:
     """What a Python program leaves on a terminal of `BATCH_SIZE`, line by line."""
-    columns, rows = BATCH_SIZE
+    return lines_of(b"".join(terminal_output(arguments, folder, BATCH_SIZE)))
+
+
+def terminal_output(arguments: list[str], folder: Path, size: tuple[int, int]) -> list[bytes]:
+    """What a Python program writes on a terminal of some columns and rows, as it comes."""
+    columns, rows = size
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (rows, columns))
     environ = {**os.environ, "TERM": "xterm", "QCHAT_HOME": str(folder / "home")}
@@ -160,14 +169,19 @@ def terminal_lines(arguments: list[str], folder: Path) -> list[Text]:
         [sys.executable, *arguments], cwd=folder, env=environ, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        output = b""
+        output: list[bytes] = []
         while True:
             try:
-                output += os.read(ours, 65536)
+                output.append(os.read(ours, 65536))
             except OSError:  # Linux reports the end of a terminal as EIO
                 break
     os.close(ours)
-    assert process.returncode == 0, output.decode()
+    assert process.returncode == 0, b"".join(output).decode()
+    return output
+
+
+def lines_of(output: bytes) -> list[Text]:
+    """The lines of a terminal after this output, whose progress wrote over itself."""
     lines: list[Text] = []
     for line in output.decode().replace("\r\n", "\n").removesuffix("\n").split("\n"):
         # Progress writes over itself, after a carriage return or one line up; it is not kept.

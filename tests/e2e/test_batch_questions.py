@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "batch"
 
 
-def batch(home: Path, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def batch(
+    home: Path, *args: str, check: bool = True, seconds: float = 280
+) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("QCHAT_", "OPENAI_"))}
     return subprocess.run(
         [sys.executable, "-m", "qchat", "batch", *args],
@@ -26,7 +29,7 @@ def batch(home: Path, *args: str, check: bool = True) -> subprocess.CompletedPro
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=seconds,
         check=check,
     )
 
@@ -61,6 +64,7 @@ def test_the_demo_model_through_a_server(tmp_path: Path, demo_server: Server) ->
     assert "Verified 3 rows" in again.stderr
 
 
+@pytest.mark.timeout(900)  # the model is made first, and vLLM starts three times
 def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     """Labels, calibration, choices and a schema, with a model that knows English."""
     model = smollm2()
@@ -69,7 +73,8 @@ def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     labels = str(EXAMPLES / "review_labels.csv")
     options = ("--gold", labels, "--threshold", "0.9", "--review", "review.csv")
-    done = batch(tmp_path, *ASK, "-o", str(out), "--model", str(model), *options)
+    run = partial(batch, tmp_path, seconds=420)  # 135M parameters are slow on a busy machine
+    done = run(*ASK, "-o", str(out), "--model", str(model), *options)
     rows = read(out.with_suffix(".jsonl"))
     check_probabilities(rows)
     assert "mood: accuracy" in done.stderr and "(8 rows)" in done.stderr
@@ -79,5 +84,5 @@ def test_a_model_of_real_language_offline(tmp_path: Path) -> None:
     template = ("--template", "Extract the order as JSON: {mail}", "--temperature", "0")
     orders = tmp_path / "orders.jsonl"
     args = (str(EXAMPLES / "orders.csv"), "-o", str(orders), "--model", str(model))
-    batch(tmp_path, *args, *schema, *template, "--max-tokens", "300")
+    run(*args, *schema, *template, "--max-tokens", "300")
     assert all(isinstance(row["who"], str) for row in read(orders))

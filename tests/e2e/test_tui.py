@@ -113,8 +113,9 @@ def test_search_and_jump(terminal: Terminal) -> None:
         terminal.keys("图谱")
         terminal.wait_for("echo: About")  # the title, the answer, the question
         terminal.keys("Down", "Enter")
-        screen = terminal.wait_for("›")
-        assert "echo: About 知识图谱" in screen and "Something else" not in screen
+        terminal.wait_until_gone("Search all conversations")
+        terminal.wait_until_gone("Something else")
+        assert "echo: About 知识图谱" in terminal.screen()
         terminal.keys("C-q")
         terminal.gone()
 

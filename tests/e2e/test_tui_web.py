@@ -65,7 +65,8 @@ async def test_a_question_in_the_browser_is_answered(
         await tab.call("Page.reload")  # goes on with the conversation
         await tab.wait(lambda: "echo: hello page" in tab.received)
         assert tab.hosts <= {"127.0.0.1", ""}
-        assert not tab.failed
+        # The page's own policy stops the font of another host, and the browser says so.
+        assert not [entry for entry in tab.failed if "fonts.googleapis.com" not in entry]
         chats = below(process)
         assert chats
         process.send_signal(signal.SIGINT)

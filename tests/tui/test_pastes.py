@@ -85,6 +85,15 @@ async def test_what_only_begins_like_a_paste_is_typed(typed: str, at_once: bool)
     assert keys_and_pastes(ours, f"{START}x{END}y")[-2:] == ["paste:x", "y"]
 
 
+@pytest.mark.parametrize(
+    "pieces", [["\x1be\x1b[3;4R"], ["\x1be", "\x1b[3;4R"], ["\x1b", "e", "\x1b[3;4R"]]
+)
+def test_an_alt_key_right_before_an_answer_of_the_terminal(pieces: list[str]) -> None:
+    assert keys_and_pastes(PasteParser(), *pieces, "\x1bx\x1b[A", "y") == [
+        *("alt+e", "alt+x", "up", "y")
+    ]
+
+
 def test_nothing_is_taken_out_of_a_paste() -> None:
     reply = "\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\"
     background = BackgroundQuestion()

@@ -1,23 +1,26 @@
 """CSV and TSV: records of cells under a header, each a row of strings."""
 
+import codecs
 import csv
+import io
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 import orjson
 
 from ....errors import UsageError
 from ....i18n import _
-from ..lines import MAX_LINE, BadLineError, LineSource, NextLine
+from ..lines import MAX_LINE, BadLineError, NextLine
 from .source import SequentialSource
 
 DELIMITERS = ",\t;|"
 
 _SAMPLE = 64  # records that decide on a delimiter
+_BLOCK = 1 << 18  # bytes that are read at once
+_EXCERPT = 2000  # bytes of a line that are shown
 
 
 def delimited(
-    file: BinaryIO, name: str, delimiter: str, encoding: str, next_line: NextLine | None
+    file: io.BufferedReader, name: str, delimiter: str, encoding: str, next_line: NextLine | None
 ) -> SequentialSource[list[str]]:
     """Return the records of a CSV file; the place of one is the line in which it begins.
 
@@ -43,7 +46,7 @@ def delimited(
             raise BadLineError(
                 text.format(n=len(cells), columns=len(columns)), delimiter.join(cells)[:2000]
             )
-        return orjson.dumps(dict(zip(columns, cells, strict=True)))
+        return orjson.dumps(dict(zip(columns, cells, strict=False)))
 
     return SequentialSource(_records(reader, lines), encode, next_line, columns=columns)
 
@@ -83,29 +86,76 @@ def _columns(header: Sequence[str], name: str) -> tuple[str, ...]:
 class _Lines(Iterator[str]):
     """The lines of a file as text, blank ones and newlines inside cells included.
 
-    An error leaves it at the next line, so that reading can go on.
+    `number` is that of the last line, from 1, and `offset` how many bytes are read. Whole blocks
+    are decoded and split at once; only those with a line that can't be used go line by line. An
+    error leaves this at the next line, so that reading can go on.
     """
 
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._source = LineSource(file, encoding, blank=True)
-
-    @property
-    def number(self) -> int:
-        return self._source.number
-
-    @property
-    def offset(self) -> int:
-        return self._source.offset
+    def __init__(self, file: io.BufferedReader, encoding: str) -> None:
+        self.number = 0
+        self.offset = 0
+        self._file = file
+        self._encoding = "utf-8" if encoding.lower().replace("-", "") == "utf8" else encoding
+        self._texts: Iterator[str] = iter(())
+        self._lines: Iterator[bytes | BadLineError] = iter(())
 
     def __next__(self) -> str:
-        line = next(self._source)
-        if isinstance(line, str):
+        line = next(self._texts, None)
+        if line is not None:
+            self.number += 1
             return line
+        for raw in self._lines:
+            self.number += 1
+            if isinstance(raw, BadLineError):
+                raise raw
+            return self._decode(raw)
+        self._read_block()
+        return next(self)
+
+    def _read_block(self) -> None:
+        """Read whole lines. Raises `StopIteration` at the end of the file."""
+        block = self._file.read1(_BLOCK)
+        if not block:
+            raise StopIteration
+        self.offset += len(block)
+        overlong = None
+        if not block.endswith(b"\n"):
+            rest = self._file.readline(MAX_LINE)
+            self.offset += len(rest)
+            if len(rest) == MAX_LINE and not rest.endswith(b"\n"):
+                overlong, rest = self._overlong(block + rest[:_EXCERPT]), b""
+                block = block[: block.rfind(b"\n") + 1]
+            block += rest
+        if not self.number:
+            block = block.removeprefix(codecs.BOM_UTF8)
+        if overlong is None:
+            try:
+                # It splits at newlines alone, unlike `splitlines`.
+                self._texts = io.StringIO(block.decode(self._encoding), newline="\n")
+                return
+            except UnicodeDecodeError:
+                pass
+        lines: list[bytes | BadLineError] = list(io.BytesIO(block))
+        self._lines = iter(lines if overlong is None else [*lines, overlong])
+
+    def _overlong(self, block: bytes) -> BadLineError:
+        """Skip the rest of a line that is too long."""
+        while (piece := self._file.readline(_BLOCK)) and not piece.endswith(b"\n"):
+            self.offset += len(piece)
+        self.offset += len(piece)
+        text = _("longer than {n} MiB; split it or shorten it")
+        begin = block[block.rfind(b"\n") + 1 :][:_EXCERPT]
+        return BadLineError(text.format(n=MAX_LINE >> 20), begin.decode("utf-8", "replace"))
+
+    def _decode(self, raw: bytes) -> str:
         try:
-            return line.decode()
+            return raw.decode(self._encoding)
         except UnicodeDecodeError as error:
-            text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
-            raise BadLineError(text.format(at=error.start + 1)) from None
+            text = _("not valid {encoding} at byte {at}; is another --encoding right?")
+            if self._encoding == "utf-8":
+                text = _("not valid UTF-8 at byte {at}; give --encoding, such as gb18030")
+            message = text.format(encoding=self._encoding, at=error.start + 1)
+            raise BadLineError(message, raw[:_EXCERPT].decode("utf-8", "replace")) from None
 
 
 def find_delimiter(head: str) -> str | None:

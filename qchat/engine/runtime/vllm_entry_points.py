@@ -117,6 +117,17 @@ _TABLE = (
         _OFFLINE,
         members=("from_cli_args", "create_engine_config"),
     ),
+    # For `--check` alone, which does without where one is missing.
+    EntryPoint("VllmConfig", ("vllm.config",), frozenset()),
+    EntryPoint(
+        "init_render_app_state",
+        (
+            "vllm.entrypoints.launchers.render.app_state",  # 0.29
+            "vllm.entrypoints.openai.api_server",
+        ),
+        frozenset(),
+    ),
+    EntryPoint("ResponsesRequest", ("vllm.entrypoints.openai.responses.protocol",), frozenset()),
     EntryPoint("UsageContext", ("vllm.usage.usage_lib",), _OFFLINE, members=("LLM_CLASS",)),
     EntryPoint(
         "AsyncLLM",

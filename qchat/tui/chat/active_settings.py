@@ -43,6 +43,11 @@ class ActiveSettings:
         """The context length of the current model in tokens, where the server reports it."""
         return self._monitor.context_limit(self.current.model)
 
+    @property
+    def configured_prompt(self) -> str | None:
+        """The configured system prompt, where no other one takes its place in new conversations."""
+        return None if self._defaults.system else self._defaults.prompt
+
     def load(
         self, repository: "ConversationRepository", loaded: "LoadedConversation", *, first: bool
     ) -> None:

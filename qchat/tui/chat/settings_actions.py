@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ... import parameters
@@ -10,7 +11,7 @@ from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
 from ...errors import UsageError
 from ...i18n import _
-from ...prompt_variables import filled, variables
+from ...prompt_variables import automatic_values, filled, variables
 from ...sampling import PRESETS
 from ...sanitize import clean, one_line
 from ...settings import Settings
@@ -183,19 +184,52 @@ class SettingsActions:
         Where it has variables, their values are asked for before. Raises `UsageError`.
         """
         text = clean(self._prompts.read(name))
-        names = variables(text)
-        if not names:
+
+        def use(text: str) -> None:
             self._apply_text(name, text)
             then()
+
+        self._fill(name, text, use)
+
+    def begin(self, send: Callable[[], None], cancel: Callable[[], None]) -> None:
+        """Fill in the configured prompt of a conversation that begins, and call `send`.
+
+        Where values are asked for and not given, `cancel` is called instead.
+        """
+        prompt = self._active.configured_prompt
+        if not prompt or self._current.system != prompt:
+            send()
+            return
+
+        def use(text: str) -> None:
+            self._apply(replace(self._current, system=text))
+            send()
+
+        name = self._settings.tui.system_prompt if self._settings is not None else ""
+        self._fill(name, prompt, use, cancel)
+
+    def _fill(
+        self,
+        name: str,
+        text: str,
+        use: Callable[[str], None],
+        cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `use` with the text of the prompt `name` once its variables have values."""
+        values = automatic_values(datetime.now(), self._monitor.model_name(self._current.model))
+        names = [name for name in variables(text) if name not in values]
+        if not names:
+            use(filled(text, values))
             return
         from ..screens.prompt_variables import PromptVariables
 
-        def use(values: dict[str, str] | None) -> None:
-            if values is not None:
-                self._apply_text(name, filled(text, values))
-                then()
+        def end(answers: dict[str, str] | None) -> None:
+            if answers is None:
+                cancel()
+            else:
+                use(filled(text, {**values, **answers}))
 
-        self._window.push_screen(PromptVariables(name, names), use)
+        self._window.push_screen(PromptVariables(name, names), end)
 
     def _apply_text(self, name: str, text: str) -> None:
         message = _("System prompt: {name}").format(name=name)

@@ -27,11 +27,13 @@ class Submission:
         *,
         prompt_names: Callable[[], Collection[str]],
         use_prompt: Callable[[str, Callable[[], None]], None],
+        begin_conversation: Callable[[Callable[[], None], Callable[[], None]], None],
     ) -> None:
         """`is_blocked` tells, and says, that nothing can be sent during a pending answer.
 
         `prompt_names` are those of the system prompts, `use_prompt` uses one or raises
-        `UsageError`."""
+        `UsageError`. `begin_conversation` calls the first function it gets before the first
+        question is sent, or the second where it is not to be sent."""
         self._window = window
         self._conversation = conversation
         self._composer = composer
@@ -40,6 +42,7 @@ class Submission:
         self._is_blocked = is_blocked
         self._prompt_names = prompt_names
         self._use_prompt = use_prompt
+        self._begin_conversation = begin_conversation
         self._unknown_command = ""
 
     def submit(self, text: str, typed: str) -> None:
@@ -109,5 +112,22 @@ class Submission:
             self._composer.take()
             self._conversation.drafts.enqueue(text, draft)
         elif not self._is_blocked():
-            self._composer.take()
-            self._conversation.send(text, draft)
+
+            def send() -> None:
+                self._composer.take()
+                self._conversation.send(text, draft)
+
+            self._begin(send, lambda: None)
+
+    def ask(self, question: str) -> None:
+        """Send a question that is not from the composer; where it can't be, it is put there."""
+        self._begin(
+            lambda: self._conversation.send(question),
+            lambda: self._conversation.drafts.restore(Draft(question)),
+        )
+
+    def _begin(self, send: Callable[[], None], cancel: Callable[[], None]) -> None:
+        if self._conversation.id is None:
+            self._begin_conversation(send, cancel)
+        else:
+            send()

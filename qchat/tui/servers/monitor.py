@@ -72,6 +72,11 @@ class ServerMonitor:
         """The context length of a model in tokens, where the server reports it."""
         return None if self.result is None else self.result.context(model)
 
+    def model_name(self, model: str | None) -> str | None:
+        """The name of a model; of the server's only one for None, where that is known."""
+        models = self.result.models if self.result is not None else ()
+        return models[0].name if model is None and len(models) == 1 else model
+
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
