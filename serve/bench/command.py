@@ -1,5 +1,6 @@
 """The command `qchat bench`."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
         example = "1,8,64" if is_integer else "0.5,10"
         raise click.BadParameter(_("write numbers above 0, such as {n}.").format(n=example))
     return numbers
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``nan``, which is in every range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter(_("write numbers above 0, such as {n}.").format(n="0.5"))
+    return value
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -103,7 +111,8 @@ Examples:
 )
 @click.option(
     "--burstiness",
-    type=click.FloatRange(0, min_open=True),
+    callback=_number,
+    type=click.FloatRange(0.01),
     metavar="X",
     help=_("Of the arrivals: 1 is Poisson, less is burstier, more is more even, inf is constant."),
 )
@@ -114,12 +123,14 @@ Examples:
 )
 @click.option(
     "--ramp-up-start-rps",
+    callback=_number,
     type=click.FloatRange(0, 100_000),
     metavar="X",
     help=_("Request rate at the start, per second, instead of --rate."),
 )
 @click.option(
     "--ramp-up-end-rps",
+    callback=_number,
     type=click.FloatRange(0, 100_000, min_open=True),
     metavar="X",
     help=_("Request rate at the end of --duration."),
