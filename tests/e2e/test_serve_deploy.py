@@ -177,7 +177,7 @@ def test_doctor_and_the_script_find_nothing_wrong(served: tuple[Home, int, Path]
         "chat",
         "stream",
     ]
-    script = Path(process_tree.__file__).with_name("deploy") / "check-service.sh"
+    script = Path(process_tree.__file__).parents[1] / "deploy" / "check-service.sh"
     arguments = ["sh", str(script), "-k", str(file), f"http://localhost:{port}"]
     checked = subprocess.run(
         arguments, env=home.environ, capture_output=True, text=True, timeout=60
