@@ -86,7 +86,7 @@ Examples:
   qchat bench
   qchat bench --base-url http://127.0.0.1:8000 --concurrency 8 --duration 60s
   qchat bench --rate 2,5,10 --goodput ttft:200 tpot:50 --plot a.svg
-  qchat bench --rate 10 --burstiness inf                       (one each 100 ms)
+  qchat bench --rate 10 --burstiness inf          (one each 100 ms)
   qchat bench --ramp-up-start-rps 1 --ramp-up-end-rps 20 --duration 2m
   qchat bench --search rate --goodput ttft:300 tpot:40 --report a.html
   qchat bench --sweep --input-len 1000 --output-len 200 --json a.json

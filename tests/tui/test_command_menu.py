@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from qchat.api.endpoint import Endpoint
 from qchat.sampling import Sampling
@@ -103,6 +104,18 @@ async def test_enter_completes_first_and_runs_what_is_whole(tmp_path: Path) -> N
         assert app.composer.text == "/help" and not isinstance(app.screen, HelpScreen)
         await pilot.press("enter")
         await wait_until(lambda: isinstance(app.screen, HelpScreen))
+        assert app.composer.text == ""
+
+
+async def test_keys_faster_than_the_menu_run_what_they_say(tmp_path: Path) -> None:
+    """They arrive in one read, while the menu still lists what a slash may become."""
+    async with window(tmp_path) as (app, pilot):
+        await pilot.press("/")
+        await wait_until(lambda: menu(app))
+        for key in (*"theme", "space", *"nord", "enter"):
+            character = {"space": " ", "enter": "\r"}.get(key, key)
+            app.composer.post_message(events.Key(key, character))
+        await wait_until(lambda: app.theme == "nord")
         assert app.composer.text == ""
 
 

@@ -143,14 +143,20 @@ class CompletingTextArea(ChipTextArea):
                 self._replace_command(highlighted.completion)
 
     def _accept_by_enter(self) -> bool:
-        """Accept the highlighted option; a command that is typed in full is left to be run."""
+        """Accept the highlighted option; a command that is typed in full is left to be run.
+
+        The options may be those of a text that keys in the queue have gone beyond: with an argument
+        typed after a command there is nothing to complete.
+        """
         typed = self._typed_command()
         if typed is not None:  # the list may lag behind keys that arrive together
             self._show_commands(f"/{typed}")
         highlighted = self._highlighted
         if isinstance(highlighted, PathCandidate):
+            if self._current_mention() is None:
+                return False  # the path has ended since
             self._accept_path(highlighted)
-        elif highlighted is None or highlighted.name == typed:
+        elif highlighted is None or typed is None or highlighted.name == typed:
             return False
         else:
             self._replace_command(highlighted.completion)
