@@ -17,6 +17,16 @@ from qchat.processes import kill_processes, process_family
 
 from .servers import ALICE, BOB, READY, STOP, Home, Server, free_port, wait_until_gone
 
+PATIENCE = 1200
+"""Seconds for a test of the real vLLM: some start an engine three times, each for up to `READY`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of the real vLLM their time."""
+    for item in items:
+        if item.get_closest_marker("vllm") and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE))
+
 
 def _is_ready(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -15,7 +15,7 @@ import pytest
 from qchat import demo
 from qchat.processes import process_family
 
-from .servers import Server, wait_until_gone
+from .servers import READY, Server, wait_until_gone
 
 pytestmark = pytest.mark.vllm
 
@@ -60,7 +60,7 @@ def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, st
     args = command("batch", str(source), "-o", str(out), "--model", "demo")
     first = subprocess.Popen(args, env=environ, cwd=tmp_path, stderr=subprocess.PIPE)
     try:
-        end = time.monotonic() + 200
+        end = time.monotonic() + READY
         while not (out.exists() and out.stat().st_size > 5_000):
             assert first.poll() is None, first.communicate()
             assert time.monotonic() < end, "no answers"
@@ -74,7 +74,7 @@ def test_the_questions_of_the_demo_offline(tmp_path: Path, environ: dict[str, st
     before = len(out.read_bytes().splitlines())
     assert 0 < before < len(questions)
 
-    second = subprocess.run(args, env=environ, cwd=tmp_path, capture_output=True, timeout=250)
+    second = subprocess.run(args, env=environ, cwd=tmp_path, capture_output=True, timeout=2 * READY)
     assert second.returncode == 0, second.stderr.decode()
     assert b"rows are done already" in second.stderr
     assert second.stdout == b""
@@ -104,7 +104,7 @@ def answering(tmp_path: Path, environ: dict[str, str]) -> tuple["subprocess.Pope
 
 def wait_for_growth(run: "subprocess.Popen[bytes]", out: Path) -> None:
     """Wait for an answer more than there are."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + READY
     size = out.stat().st_size if out.exists() else 0
     while not (out.exists() and out.stat().st_size > size):
         assert run.poll() is None and time.monotonic() < end, run.communicate()
@@ -119,7 +119,7 @@ def test_two_signals_give_up_rows_that_stay_open(tmp_path: Path, environ: dict[s
     assert run.stderr is not None
     assert any(b"Stopping" in line for line in run.stderr)
     run.send_signal(signal.SIGINT)
-    _out, stderr = run.communicate(timeout=60)
+    _out, stderr = run.communicate(timeout=READY)
     assert run.returncode == 130, stderr
     assert b"to resume:" in stderr and b"Traceback" not in stderr
     assert wait_until_gone(members, 15) == []
@@ -151,7 +151,7 @@ def test_an_engine_that_dies_is_started_again_once(tmp_path: Path, environ: dict
     second = engine_of(run, after=first)
     wait_for_growth(run, out)
     os.kill(second, signal.SIGKILL)
-    _out, stderr = run.communicate(timeout=60)
+    _out, stderr = run.communicate(timeout=READY)
     assert run.returncode == 3, stderr
     assert stderr.count(b"Starting it again.") == 1
     assert b"to resume:" in stderr and b"Traceback" not in stderr
@@ -195,7 +195,7 @@ def test_a_row_that_kills_the_engine_is_set_aside(tmp_path: Path, environ: dict[
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     vllm = ["--vllm", "logits_processors=poisonous:Poison"]
     args = command("batch", str(source), "-o", str(out), "--model", "demo", *vllm)
-    done = subprocess.run(args, env=environ, capture_output=True, timeout=240)
+    done = subprocess.run(args, env=environ, capture_output=True, timeout=3 * READY)
     stderr = done.stderr.decode()
     assert done.returncode == 1, stderr
     assert "Traceback" not in stderr
@@ -215,7 +215,7 @@ def test_through_a_server_and_again(
     out = tmp_path / "out.jsonl"
     args = command("batch", str(QUESTIONS), "-o", str(out), "--base-url", demo_server.base_url)
     for text in (b"24 answered, 0 failed", b"All 24 rows are done already"):
-        done = subprocess.run(args, env=environ, capture_output=True, timeout=120)
+        done = subprocess.run(args, env=environ, capture_output=True, timeout=READY)
         assert done.returncode == 0, done.stderr.decode()
         assert text in done.stderr
     rows = read(out)
@@ -236,7 +236,7 @@ def test_what_the_real_server_refuses_is_recorded(
     ]
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     args = command("batch", str(source), "--base-url", demo_server.base_url)
-    done = subprocess.run(args, env=environ, capture_output=True, timeout=120)
+    done = subprocess.run(args, env=environ, capture_output=True, timeout=READY)
     assert done.returncode == 1, done.stderr.decode()
     rows = {row["_qchat"]["line"]: row for row in read(tmp_path / "in.results.jsonl")}  # type: ignore[index]
     assert sorted(rows) == [1, 4]  # type: ignore[type-var]
@@ -255,7 +255,7 @@ def test_ask_and_models(demo_server: Server, environ: dict[str, str]) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=READY,
         stdin=subprocess.DEVNULL,
     )
     assert asked.stdout == ANSWERS["写一首关于春天的诗"] + "\n", asked.stderr
@@ -264,14 +264,14 @@ def test_ask_and_models(demo_server: Server, environ: dict[str, str]) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=READY,
         input="Hello",
     )
     answer = json.loads(piped.stdout)
     assert answer["content"] == ANSWERS["Hello"]
     assert answer["usage"]["completion_tokens"] > 3
     listed = subprocess.run(
-        command("models", *server), env=environ, capture_output=True, text=True, timeout=60
+        command("models", *server), env=environ, capture_output=True, text=True, timeout=READY
     )
     assert "demo" in listed.stdout
 
@@ -288,7 +288,7 @@ def test_a_model_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> N
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=2 * READY,
         )
         assert done.returncode == code, done.stderr
         assert model.removeprefix("./") in done.stderr
@@ -304,7 +304,7 @@ def test_ctrl_c_of_a_terminal_reaches_qchat_and_not_the_engine(
     """A terminal signals the whole group: rows in flight end, and none is cut short."""
     run, out = answering(tmp_path, environ)
     os.killpg(run.pid, signal.SIGINT)
-    _out, stderr = run.communicate(timeout=60)
+    _out, stderr = run.communicate(timeout=READY)
     assert run.returncode == 130, stderr
     rows = read(out)
     assert rows and {row["finish_reason"] for row in rows} <= {"stop", "length"}

@@ -25,6 +25,8 @@ from qchat.batch.request import CHAT, COMPLETIONS, Request, RowKind
 from qchat import demo
 from qchat.processes import alive, process_family
 
+from .servers import READY
+
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
 ASKED = {"role": "user", "content": "What is the weather in Paris?"}
@@ -195,7 +197,7 @@ async def test_embeddings_and_scores(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=280,
+            timeout=2 * READY,
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
@@ -235,7 +237,7 @@ async def test_ctrl_c_while_the_renderer_loads(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=READY)
     assert (process.returncode, out) == (130, ""), err
     assert "Traceback" not in err
     assert alive(family) == []

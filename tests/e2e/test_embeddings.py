@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .servers import READY
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POOLING = ("--vllm", "runner=pooling", "--vllm", "convert=embed")
 
@@ -20,7 +22,9 @@ def test_a_table_gets_a_column_of_vectors(tmp_path: Path) -> None:
     command += ["--endpoint", "embeddings", "--template", "{text}", "-o", str(table)]
     command += ["--model", "demo", *POOLING]
     environment = {**os.environ, "QCHAT_HOME": str(tmp_path / "home")}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+    run = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=2 * READY
+    )
     assert run.returncode == 0, run.stderr
     rows = pyarrow.read_table(table).to_pylist()
     assert [row["topic"] for row in rows] == ["orders", "orders", "account", "account"]

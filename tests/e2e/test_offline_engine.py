@@ -20,6 +20,8 @@ from qchat import demo
 from qchat.errors import Code, UsageError
 from qchat.processes import alive, process_family
 
+from .servers import READY
+
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
 
 MODEL = "demo"
@@ -222,7 +224,7 @@ async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
         env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hub")},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=2 * READY,
     )
     assert done.returncode == 0, done.stderr
     hub, option, context, cache, weights = json.loads(done.stdout)
@@ -280,7 +282,7 @@ async def test_without_the_patches_rows_are_answered_all_the_same(tmp_path: Path
         [sys.executable, str(program), str(log)],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=2 * READY,
     )
     assert done.returncode == 0, done.stderr
     body = json.loads(done.stdout)

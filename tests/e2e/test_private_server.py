@@ -81,7 +81,7 @@ def test_same_output_and_same_resume(
     source.write_text("\n".join(rows[:12]) + "\n")
     arguments = [str(source), "-o", str(out)]
     done = subprocess.run(
-        [*command, *arguments], env=environ, capture_output=True, text=True, timeout=READY
+        [*command, *arguments], env=environ, capture_output=True, text=True, timeout=2 * READY
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("lacks what qchat uses of it: vllm.x.no_such_name") == 1
@@ -93,7 +93,7 @@ def test_same_output_and_same_resume(
     offline = [sys.executable, "-m", "qchat", "batch", "--model", "demo", "--engine", "offline"]
     first = read(str(out))
     done = subprocess.run(
-        [*offline, *arguments], env=environ, capture_output=True, text=True, timeout=READY
+        [*offline, *arguments], env=environ, capture_output=True, text=True, timeout=2 * READY
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(rows)} answered, 0 failed. {len(rows) - 12} in " in done.stderr
