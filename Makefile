@@ -51,7 +51,7 @@ demo: setup
 
 # ARGS comes last: another -m in it replaces the one here.
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not needs_tool" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not needs_tool" $(ARGS)
 
 test-all: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

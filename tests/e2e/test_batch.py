@@ -205,7 +205,9 @@ def test_a_row_that_kills_the_engine_is_set_aside(tmp_path: Path, environ: dict[
     assert row["custom_id"] == "r17"
     error = row["error"]
     assert isinstance(error, dict)
-    assert (error["code"], error["retryable"], row["attempts"]) == ("poison", False, 2)
+    mark = row["_qchat"]
+    assert isinstance(mark, dict)
+    assert (error["code"], mark["retryable"], mark["attempts"]) == ("poison", False, 2)
     assert "a row that no engine survives" in error["message"]
 
 

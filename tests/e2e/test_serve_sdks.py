@@ -17,7 +17,7 @@ from tests import tools
 
 from .servers import ALICE, Home
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = pytest.mark.vllm
 
 HELLO = next(pair.content.strip() for pair in demo.pairs() if pair.id == "guide-hello")
 QUESTION = json.dumps(
