@@ -50,6 +50,7 @@ demo: setup
 	exit $$code
 
 # ARGS comes last: another -m in it replaces the one here.
+# Three workers on two cores: most tests wait for a process, a timer or a server.
 test: setup
 	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not needs_tool" $(ARGS)
 
