@@ -9,7 +9,7 @@ from qchat import cli
 
 from .servers import Server
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])

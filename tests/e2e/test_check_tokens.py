@@ -27,7 +27,7 @@ from qchat.processes import alive, process_family
 
 from .servers import READY
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 ASKED = {"role": "user", "content": "What is the weather in Paris?"}
 TOOL = {

@@ -14,7 +14,7 @@ from qchat.serve.access.keys import MIN_LENGTH
 
 from .servers import ALICE, BOB, Home, ask
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 CROWD = "c" * MIN_LENGTH
 LONG = {
