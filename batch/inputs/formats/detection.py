@@ -112,8 +112,11 @@ def _object_format(text: str) -> InputFormat:
     try:
         _value, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
-        # A bad first line, unless it is the beginning of an object and nothing more.
-        opens = line.rstrip() == "{" and not _has_object(text)
+        # A bad first line, unless it is the beginning of an object and nothing more: a name comes
+        # then, with its value.
+        after = next((one for one in _lines(rest) if one), "")
+        opens = line.rstrip() == "{" and after[:1] in ('"', "}") and not _is_json(after)
+        opens = opens and not _has_object(text)
         return InputFormat.JSON_VALUES if opens else InputFormat.JSON_LINES
     return InputFormat.JSON_VALUES if end > len(line) else InputFormat.JSON_LINES
 
