@@ -15,7 +15,7 @@ ANSWERS := examples/questions.results.jsonl
 
 help: ## show this list
 	@echo "make demo      the bundled model answers $(QUESTIONS), on this machine"
-	@echo "make test      the tests that need no other program, in random order (9 min)"
+	@echo "make test      the tests that need no other program, in random order (11 min)"
 	@echo "make test-all  all tests, those that run nginx, Prometheus, a browser or npm too (20 min)"
 	@echo "make test-vllm VERSION=0.30.0   the tests that run vLLM, with that version of it"
 	@echo "make soak      the long forms of tests: 200 kills, 10,000 rows, 50 servers, nodes of a Ray"
@@ -56,7 +56,7 @@ test: setup
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not needs_tool" $(ARGS)
 
 test-all: setup
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The environment is made once, in build/; the result goes into the table of docs/vllm-versions.md.
 test-vllm: setup
