@@ -110,7 +110,8 @@ class Supervisor:
             cause, exit_code = Cause(""), 0
             if ending in (Ending.EXITED, Ending.STALLED):
                 cause, exit_code = self._end_of_failed(ending, witness, ready=ready)
-                if ready and exit_code == 0 and was_shut_down(self._log, self._log_offset):
+                by_another = ready and exit_code == 0 and ending is Ending.EXITED
+                if by_another and was_shut_down(self._log, self._log_offset):
                     self._write_log(_("vLLM was shut down by another process."))
                     return self._stopped()
                 if is_wake and not ready and self._door is not None:

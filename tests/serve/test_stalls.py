@@ -66,6 +66,26 @@ def test_a_stall_is_said_and_ended_by_a_restart(
 
 
 @LINUX
+def test_the_shutdown_that_vllm_logs_when_a_stall_is_ended_is_our_own(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int
+) -> None:
+    """It is told to end before it is killed, and may have the time to say so."""
+
+    def log_shutdown() -> None:
+        with registry.log("demo").open("a") as log:
+            log.write("(APIServer pid=1) INFO API server: shutdown triggered\n")
+
+    threads = [
+        act_when(lambda: state(registry) == records.STALLED, log_shutdown),
+        signal_when(lambda: is_back(registry)),
+    ]
+    assert run(registry, gauged_plan(tmp_path, unused_port, "stuck,idle", SOON)) == Exit.TERMINATED
+    for thread in threads:
+        thread.join()
+    assert len(times(tmp_path, "starts")) == 2
+
+
+@LINUX
 def test_a_stall_that_ends_by_itself(
     tmp_path: Path, registry: ServerRegistry, unused_port: int
 ) -> None:
