@@ -134,7 +134,7 @@ def test_an_engine_that_is_killed_is_started_again(
     command: list[str], tmp_path: Path, environ: dict[str, str]
 ) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    rows = [{"prompt": f"Count to {n}.", "max_tokens": 100} for n in range(400)]
+    rows = [{"prompt": f"Count to {n}.", "max_tokens": 100} for n in range(4000)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with (tmp_path / "stderr").open("w+") as stderr:
         run = subprocess.Popen(

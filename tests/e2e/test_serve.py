@@ -195,7 +195,10 @@ def test_nothing_is_left_of_a_start_that_is_broken_off(
     assert process.stderr is not None
     process.stderr.close()
     assert wait_until_gone(members, 20) == []
-    assert process_tree.members(None, record["mark"]) == []
+    deadline = time.monotonic() + 20  # what was forked just then ends with its parent
+    while left := process_tree.members(None, record["mark"]):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
     assert json.loads(home.run("status", "--json").stdout)["servers"] == []
     assert not Path(record["temporary"]).exists()
 
