@@ -40,6 +40,8 @@ _LOST_CODES = frozenset(
     {Code.UNREACHABLE, Code.DISCONNECTED, Code.SERVER_ERROR, Code.OVERLOADED, Code.NO_PROGRESS}
 )
 _KILLED_ENGINE = re.compile(r"Failed core proc\(s\): \{[^}]*: -9\b")
+_DEAD_ENGINE = "engine core exited unexpectedly"
+"""What vLLM logs of an engine that ends while it serves, without its exit code."""
 
 
 class PrivateServerEngine:
@@ -199,17 +201,18 @@ class PrivateServerEngine:
         """Wait for the end of the server, and say why it ended."""
         assert self._process is not None
         await asyncio.to_thread(self._process.wait)
-        if self._engine_was_killed():
+        cause = self._cause()
+        if self._engine_was_killed(silent=cause is None):
             killed = _("vLLM's engine was killed (out of memory, most of the time).")
             return Failure(Code.ENGINE_KILLED, killed)
-        cause = self._cause()
         if cause is None:
             return Failure(Code.ENGINE_DEAD, _("vLLM's engine has stopped."))
         return Failure(
             Code.ENGINE_DEAD, _("vLLM's engine has stopped: {cause}").format(cause=cause)
         )
 
-    def _engine_was_killed(self) -> bool:
+    def _engine_was_killed(self, *, silent: bool) -> bool:
+        """`silent` says that the log has no error: an engine that fails by itself logs one."""
         assert self._process is not None
         if self._process.returncode == -9:
             return True
@@ -217,7 +220,8 @@ class PrivateServerEngine:
             return False
         with contextlib.suppress(OSError), self._options.log.open("rb") as log:
             log.seek(self._log_start)
-            return _KILLED_ENGINE.search(log.read().decode("utf-8", "replace")) is not None
+            text = log.read().decode("utf-8", "replace")
+            return bool(_KILLED_ENGINE.search(text)) or (silent and _DEAD_ENGINE in text)
         return False
 
     def _cause(self) -> str | None:

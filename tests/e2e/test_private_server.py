@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from qchat.processes import process_family
 from tests.batch.commands import read
 
 from .servers import READY
@@ -134,7 +135,7 @@ def test_an_engine_that_is_killed_is_started_again(
     command: list[str], tmp_path: Path, environ: dict[str, str]
 ) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    rows = [{"prompt": f"Count to {n}.", "max_tokens": 100} for n in range(4000)]
+    rows = [{"prompt": f"Count to {n}.", "max_tokens": 100} for n in range(800)]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with (tmp_path / "stderr").open("w+") as stderr:
         run = subprocess.Popen(
@@ -149,7 +150,9 @@ def test_an_engine_that_is_killed_is_started_again(
             while not (out.exists() and out.stat().st_size):
                 assert run.poll() is None and time.monotonic() < deadline
                 time.sleep(0.1)
-            (engine,) = (pid for pid in marked(environ) if b"EngineCore" in read_command(pid))
+            # Its title lies over its environment, and so over the mark.
+            family = process_family([run.pid])
+            (engine,) = (pid for pid in family if b"EngineCore" in read_command(pid))
             os.kill(engine, signal.SIGKILL)
             assert run.wait(READY) == 0
         finally:

@@ -108,7 +108,8 @@ def test_the_cause_of_a_killed_engine_is_not_what_a_client_wrote(clean_home: Hom
 
 
 @pytest.mark.skipif(
-    not os.access(MEMORY_GROUPS / "cgroup.procs", os.W_OK), reason="control groups are not ours"
+    not os.access(MEMORY_GROUPS / "cgroup.procs", os.W_OK),
+    reason="needs a memory control group (v1) of our own",
 )
 def test_the_kernels_record_of_an_engine_without_memory(clean_home: Home) -> None:
     home = clean_home
