@@ -3,7 +3,6 @@
 rows -> scheduler -> engine -> journal -> progress; this file only connects them.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import uvloop
-
 from ..errors import EngineError, Exit, QchatError, UsageError, sentence
 from ..i18n import _
 from ..running_batches import BatchEntry
 from ..settings import Settings
-from ..signals import Interrupted, exit_code, raise_on_signal, terminate_after
+from ..signals import exit_code
 from .background import WorkCounter, run_in_thread
 from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
@@ -37,16 +34,16 @@ from .journal.output_files import OutputFiles, check_folder, name_outputs, refus
 from .journal.reload import ReloadOptions
 from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
 from .journal.stdout_sink import StalledError, StdoutSink
-from .message_stream import open_message_stream
 from .open_rows import open_rows
 from .planning import notes, planner
-from .progress import JsonProgress, ProgressDisplay
+from .progress import ProgressDisplay
 from .publishing import publish_run
 from .quality import INVALID
 from .rates import record_rate
 from .recorder import make_recorder
 from .run_hooks import CLI_HOOKS, RunHooks
 from .run_logs import new_log
+from .run_loop import run_in_loop
 from .run_messages import RunMessages
 from .run_report import ReportWriter
 from .run_stats import RunStats
@@ -69,20 +66,12 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
     if not job.is_stage:
         refuse_own_output(inputs)
-    # A copy of stderr: while vLLM runs in this process, descriptors 1 and 2 go to a log file (see
-    # engine_log.redirect_output).
-    with (
-        open_message_stream(2) as stderr,
-        raise_on_signal(),
-        terminate_after(job.time_limit),
-    ):
-        display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(run_async(job, settings, inputs, display, command))
-        except Interrupted as stop:  # while rows are asked, `BatchRunner` handles signals
-            display.warn(_("Interrupted. Run the same command again to resume."))
-            return stop.exit_code
+    # While rows are asked, `BatchRunner` handles signals.
+    return run_in_loop(
+        job,
+        _("Interrupted. Run the same command again to resume."),
+        lambda display: run_async(job, settings, inputs, display, command),
+    )
 
 
 async def run_async(

@@ -1,6 +1,5 @@
 """`qchat batch --check`: what a run would ask, before a model is loaded or a server is asked."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any
 
 import click
 import orjson
-import uvloop
 
 from ...engine.runtime.vllm_model import locate_model
 from ...errors import Exit, QchatError
@@ -18,7 +16,6 @@ from ...i18n import _
 from ...json_types import JsonObject
 from ...sanitize import clean
 from ...settings import Settings
-from ...signals import Interrupted, raise_on_signal, terminate_after
 from ..background import WorkCounter, run_in_thread
 from ..engines.model_weights import weights_of
 from ..inputs.discovery import InputFile, expand_inputs, total_size
@@ -28,12 +25,12 @@ from ..inputs.rows import InvalidRow
 from ..inputs.scan import iter_rows, refuse_missing_columns
 from ..job import BatchJob
 from ..journal.manifest import is_own_output
-from ..message_stream import open_message_stream
-from ..progress import JsonProgress, ProgressDisplay
+from ..progress import ProgressDisplay
 from ..questions.plan import EngineTraits, QuestionPlan
 from ..rates import last_rate
 from ..request import Request
 from ..run_logs import new_log
+from ..run_loop import run_in_loop
 from .counting import PromptCounter, Result
 from .probe import Sample, probe
 from .report import SHOWN_REQUESTS, CheckReport, DuplicateFinder, report_lines
@@ -48,18 +45,11 @@ def check(job: BatchJob, settings: Settings, probe_rows: int | None = None) -> E
     With `probe_rows`, ask so many of the rows, for the estimate of the time. Raises `UsageError`
     and, with a probe, `EngineError` as the run itself would.
     """
-    with (
-        open_message_stream(2) as stderr,
-        raise_on_signal(),
-        terminate_after(job.time_limit),
-    ):
-        display = JsonProgress(stderr) if job.json else ProgressDisplay(stderr, quiet=job.quiet)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_check(job, settings, display, probe_rows))
-        except Interrupted as stop:
-            display.warn(_("Interrupted."))
-            return stop.exit_code
+    return run_in_loop(
+        job,
+        _("Interrupted."),
+        lambda display: _check(job, settings, display, probe_rows),
+    )
 
 
 async def _check(
