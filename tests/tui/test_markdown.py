@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -64,6 +64,7 @@ def rendered_text(text: str, width: int = 80) -> list[str]:
     return [line.text.rstrip() for line in at_once(text, width)]
 
 
+@example("# # # # # \u200d\\(# # # \\)", 12)  # a joiner where another style begins
 @given(_TEXTS, _WIDTHS)
 def test_no_line_is_wider_than_the_width(text: str, width: int) -> None:
     for line in at_once(text, width):

@@ -29,6 +29,7 @@ _token = re.compile(
     f"(?:[{_CLOSING_PUNCTUATION}{_COMBINING}]|[\"'](?=[{_CLOSING_PUNCTUATION}]))*"
     f"|[^ \t{_CJK}]+[{_CLOSING_PUNCTUATION}{_COMBINING}]*|."
 ).finditer
+_JOINER: Final = "\u200d"  # between two emoji; Rich takes any character after it for a part of one
 _MEASURE_CHARS: Final = (
     4096  # characters; a longer run is cut in pieces of this before it is measured
 )
@@ -94,6 +95,7 @@ def wrap(spans: Sequence[Span], columns: int) -> list[tuple[list[Span], str | No
     The separator is the white space that the wrap dropped, None where the line ended in the source
     (a newline in a span, or the end).
     """
+    spans = _apart(spans)
     text = "".join(part for part, _style in spans)
     lines: list[tuple[list[Span], str | None]] = []
     slicer = _SpanSlicer(spans)
@@ -103,6 +105,13 @@ def wrap(spans: Sequence[Span], columns: int) -> list[tuple[list[Span], str | No
             lines.append((slicer.slice(offset + start, offset + end), separator))
         offset += len(paragraph) + 1
     return lines
+
+
+def _apart(spans: Sequence[Span]) -> Sequence[Span]:
+    """Return the spans without joiners between two of them: each is drawn, and measured, alone."""
+    if not any(text.endswith(_JOINER) for text, _style in spans[:-1]):
+        return spans
+    return [(text.rstrip(_JOINER), style) for text, style in spans[:-1]] + [spans[-1]]
 
 
 class _SpanSlicer:
