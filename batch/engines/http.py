@@ -22,7 +22,7 @@ from ...api.aiohttp_errors import failure_from_exception
 from ...api.endpoint import Endpoint, retry_after
 from ...api.error_messages import explain_failure, without_key
 from ...errors import Code, EngineError, Failure, Scope, from_status
-from ...i18n import _
+from ...i18n import _, plural
 from ...json_types import JsonObject
 from ...tasks import start_supervised
 from ..request import CHAT, Outcome, Request, dumps, usage_of
@@ -120,7 +120,7 @@ class HttpEngine:
         """What answers."""
         if not isinstance(self._concurrency, FixedConcurrency):
             return self._endpoint.base_url
-        text = _("{url}, {n} requests at a time")
+        text = plural("{url}, {n} request at a time", "{url}, {n} requests at a time", self.window)
         return text.format(url=self._endpoint.base_url, n=self.window)
 
     def states(self) -> tuple[EngineState]:

@@ -74,8 +74,10 @@ class EarlierLines:
     ) -> None:
         """Match every line by the rules of `matcher`; `decide` gets each line before that, and may
         decide without a row. With `mark`, lines with a mark of that name whose row stands where it
-        stood don't get there. Raises `OSError` and `WorkCancelledError`."""
+        stood don't get there. Lines of inputs that are not here come last: they take what no line
+        of an input here has a claim on. Raises `OSError` and `WorkCancelledError`."""
         fates, keep, is_unmoved = self.fates, int(Fate.KEEP), matcher.is_unmoved
+        elsewhere = array("Q")
         for number, (offset, value) in enumerate(parsed_lines(self.path, counter)):
             fates.append(keep)
             if mark is not None and is_unmoved(value, mark):
@@ -85,32 +87,43 @@ class EarlierLines:
                 self.fates[number] = Fate.DAMAGED
             elif (fate := decide(location)) is not None:
                 self.fates[number] = fate
+            elif not matcher.is_of_input_here(location):
+                self.fates[number] = Fate.UNMATCHED
+                elsewhere.extend((number, offset))
             elif not self._set(number, matcher.first(location)):
                 self._unmatched.extend((number, offset))
         for rule in (matcher.by_id, matcher.at_place, matcher.by_digest):
-            self._match_rest(rule, counter)
+            self._unmatched = self._match_rest(self._unmatched, rule, counter)
+        for rule in (matcher.first, matcher.by_id, matcher.by_digest):
+            elsewhere = self._match_rest(elsewhere, rule, counter)
+        self._unmatched.extend(elsewhere)
 
     def _match_rest(
-        self, rule: Callable[[RowLocation], Matched | None], counter: WorkCounter
-    ) -> None:
+        self,
+        unmatched: "array[int]",
+        rule: Callable[[RowLocation], Matched | None],
+        counter: WorkCounter,
+    ) -> "array[int]":
         rest = array("Q")
-        for number, offset, location in self._iter_unmatched(counter):
+        for number, offset, location in self._iter_lines(unmatched, counter):
             if not self._set(number, rule(location)):
                 rest.extend((number, offset))
-        self._unmatched = rest
+        return rest
 
     def unmatched(self, counter: WorkCounter) -> Iterator[tuple[int, RowLocation]]:
         """Yield number and location of each line without a row."""
-        for number, _offset, location in self._iter_unmatched(counter):
+        for number, _offset, location in self._iter_lines(self._unmatched, counter):
             yield number, location
 
-    def _iter_unmatched(self, counter: WorkCounter) -> Iterator[tuple[int, int, RowLocation]]:
-        if not self._unmatched:
+    def _iter_lines(
+        self, numbers_and_offsets: "array[int]", counter: WorkCounter
+    ) -> Iterator[tuple[int, int, RowLocation]]:
+        if not numbers_and_offsets:
             return
         with self.path.open("rb", buffering=1 << 16) as file:
-            for at in range(0, len(self._unmatched), 2):
+            for at in range(0, len(numbers_and_offsets), 2):
                 counter.check()
-                number, offset = self._unmatched[at], self._unmatched[at + 1]
+                number, offset = numbers_and_offsets[at], numbers_and_offsets[at + 1]
                 file.seek(offset)
                 location = self._locate(orjson.loads(file.readline()))
                 assert location is not None

@@ -6,9 +6,10 @@ Rows and lines are multisets: k equal rows take k lines. A line is matched with 
 2. that has the same request and the same custom_id,
 3. that has the same request, if there is one at the line's old place, then any,
 
-where the second rule comes to a line after all others have had the first one, and so on. Lines
-whose row stands where it stood are the rule, and take no more than a comparison. For the others an
-index is made, of 8 bytes a row, one at a time.
+where the second rule comes to a line after all others have had the first one, and so on. Lines of
+inputs that are not here come after all others: without a row, their answers stay where they are,
+and another line's may not. Lines whose row stands where it stood are the rule, and take no more
+than a comparison. For the others an index is made, of 8 bytes a row, one at a time.
 """
 
 import enum
@@ -97,6 +98,10 @@ class RowMatcher:
         self._shift = 0
         self._index: KeyIndex | None = None
         self._rule: object = None
+
+    def is_of_input_here(self, location: RowLocation) -> bool:
+        """Whether the input that the line names is one of this run."""
+        return self._names.file_of(location) is not None
 
     def is_unmoved(self, value: Any, mark: str) -> bool:
         """Whether a parsed line of the results, with its `mark`, is that of the row at its place by

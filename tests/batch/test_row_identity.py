@@ -164,6 +164,30 @@ def test_inputs_are_renamed_added_and_left_out(
     assert not Path("out.removed.jsonl").exists()
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "z.jsonl"])
+def test_an_answer_of_an_input_left_out_takes_no_row_from_another_answer(
+    server: faults.Running, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Whichever of two equal answers stands first in the results."""
+    other = "z.jsonl" if name == "a.jsonl" else "a.jsonl"
+    args = ("-o", "out.jsonl", "--base-url", server.url, "--concurrency", "1")
+    write("a.jsonl", "x")
+    write("z.jsonl", "x", "y")
+    assert batch("a.jsonl", "z.jsonl", *args) == 0
+    before = Path("out.jsonl").read_bytes()
+    capfd.readouterr()
+    assert batch(name, *args) == 0
+    left = "2 answers to rows of other inputs stay in"
+    if name == "z.jsonl":
+        left = "1 answer to a row of another input stays in"
+    assert left in capfd.readouterr().err
+    assert Path("out.jsonl").read_bytes() == before
+    shutil.move(other, "renamed.jsonl")
+    assert batch(name, "renamed.jsonl", *args) == 0
+    assert sum(server.log.attempts.values()) == 3
+    assert not Path("out.damaged.jsonl").exists() and not Path("out.removed.jsonl").exists()
+
+
 def test_a_limit_removes_nothing(server: faults.Running) -> None:
     url = ("--base-url", server.url)
     write("in.jsonl", "a", "b", "c")
