@@ -28,6 +28,7 @@ DISTRIBUTION = "qchat-vllm"
 FORMER_DISTRIBUTION = "qchat"
 """Our name before 0.2.0, and that of another project on PyPI."""
 
+_ORIGIN = "direct_url.json"  # written by installers that know where a package came from
 _PLUGINS = "vllm.general_plugins"
 
 
@@ -47,7 +48,11 @@ def own_distribution(path: Sequence[str] | None = None) -> Distribution | None:
     A distribution under the former name is ours if it registers our plugin for vLLM.
     """
     named = [*_named(DISTRIBUTION, path), *_named(FORMER_DISTRIBUTION, path)]
-    return next((one for one in named if _is_ours(one)), None)
+    ours = [one for one in named if _is_ours(one)]
+    # What setuptools writes beside the sources is no installation, and comes first in the path
+    # where Python runs there.
+    ours.sort(key=lambda one: one.read_text(_ORIGIN) is None)
+    return ours[0] if ours else None
 
 
 def other_distribution(path: Sequence[str] | None = None) -> Distribution | None:
@@ -78,7 +83,7 @@ def install_source(path: Sequence[str] | None = None) -> InstallSource:
     """Where this installation came from, by the ``direct_url.json`` that pip and uv write (PEP
     610). Without one it is the folder of a source checkout, if this runs from one."""
     distribution = own_distribution(path)
-    text = None if distribution is None else distribution.read_text("direct_url.json")
+    text = None if distribution is None else distribution.read_text(_ORIGIN)
     try:
         record = json.loads(text) if text else {}
         source = _source(record)

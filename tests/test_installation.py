@@ -54,6 +54,19 @@ class TestOwnDistribution:
         assert own is not None and own.version == "0.2.0"
         assert other is not None and other.version == "0.1.0"
 
+    def test_a_build_beside_the_sources_comes_after_the_installation(
+        self, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
+        write_distribution(site, "qchat-vllm", "0.2.0", direct_url=record)
+        build = tmp_path / "sources"
+        (build / "qchat_vllm.egg-info").mkdir(parents=True)
+        text = "Metadata-Version: 2.1\nName: qchat-vllm\nVersion: 0.1.9\n"
+        (build / "qchat_vllm.egg-info" / "PKG-INFO").write_text(text)
+        monkeypatch.setattr(sys, "path", [str(build), str(site)])
+        assert (own := own_distribution()) is not None and own.version == "0.2.0"
+        assert install_source().folder == tmp_path
+
     def test_what_an_interrupted_installation_left_is_none(self, site: Path) -> None:
         for name in ("qchat-0.1.0", "qchat_vllm-0.1.9"):
             (site / f"{name}.dist-info").mkdir()
