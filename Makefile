@@ -64,7 +64,7 @@ test-vllm: setup
 	@build/vllm-$(VERSION)/bin/python -m tests.vllm_versions.run $(ARGS)
 
 soak: setup
-	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_ray.py tests/soak/soak_serve.py tests/soak/soak_batches.py $(ARGS)
+	@$(BIN)/python -m pytest tests/soak/soak_batch.py tests/soak/soak_ray.py tests/soak/soak_serve.py tests/soak/soak_systemd.py tests/soak/soak_batches.py $(ARGS)
 	@for version in $(SOAK_VERSIONS); do $(MAKE) test-vllm VERSION=$$version ARGS= || exit; done
 
 lint: setup

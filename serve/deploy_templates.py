@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..i18n import LANGUAGES, _, language
+from . import deploy_language
 from .access import batch_routes, denials, routes
 from .access.batch_handover import MAX_FORM_BYTES
 from .planning.batch_options import BatchOptions
@@ -30,7 +31,7 @@ _ROUTER_JOB = """\
       - targets: ["127.0.0.1:29000"]
 """
 _FILES = """\
-    # Files of the Batch API are large: each piece is passed on as it comes.
+    # {comment}
     location = /v1/files {{
         if ($qchat_allowed = 0) {{
             return 404;
@@ -50,6 +51,13 @@ _FILES = """\
         proxy_next_upstream off;
     }}
 """
+_UNIT_VARIABLES = ("${QCHAT_KEYS}", "${CREDENTIALS_DIRECTORY}")
+# By root, into a folder of root's: in one of the service's own, it could have a link lie in wait.
+# The owner of the service's folder is its user, which systemd may have made for this run.
+_COPY_KEYS = (
+    "umask 077; d=/run/%N-keys; mkdir -p $$d; chmod 711 $$d; "
+    'install -m 400 -o "$$(stat -Lc %%u /run/%N)" "{keys}" $$d/new; mv -f $$d/new $$d/keys'
+)
 _RENAMED = {"README.router.md": "README.md", "compose/env": "compose/.env"}
 _ROUTER_ONLY = {"README.router.md", "vllm-router.service"}
 _SERVER_ONLY = {"README.md", "qchat.service"}
@@ -112,7 +120,7 @@ def render(deployment: Deployment) -> dict[str, str]:
             continue
         if not _is_for(name, deployment):
             continue
-        text = _in_language(path).read_text("utf-8")
+        text = deploy_language.translate(name, _in_language(path).read_text("utf-8"), _)
         texts[_RENAMED.get(name, name)] = fill(text, values)
         if name in _ALSO_IN_COMPOSE and not deployment.deploy.workers:
             texts[_COMPOSE + name] = fill(text, container_values)
@@ -181,10 +189,10 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "exec": unit_line(
             [
                 *(sys.executable, "-m", "qchat"),
-                *deployment.serve_command(plan.model, plan.host, "${CREDENTIALS_DIRECTORY}/keys"),
+                *deployment.serve_command(plan.model, plan.host, "${QCHAT_KEYS}/keys"),
             ]
         ),
-        "keys_unit": str(deployment.keys).replace("%", "%%"),
+        "copy_keys": _copy_keys(deployment.keys),
         "patience": f"{supervisor.STOP_TIMEOUT + plan.shutdown_timeout:.0f}",
         "stop": str(_STOP_SECONDS + int(plan.shutdown_timeout)),
         "protect_home": "read-only" if in_a_home(model) else "yes",
@@ -208,7 +216,8 @@ def _files_location(batches: BatchOptions | None) -> str:
     come; nothing without the Batch API."""
     if batches is None:
         return ""
-    return _FILES.format(most_bytes=batches.max_file_bytes + MAX_FORM_BYTES)
+    comment = _("Files of the Batch API are large: each piece is passed on as it comes.")
+    return _FILES.format(comment=comment, most_bytes=batches.max_file_bytes + MAX_FORM_BYTES)
 
 
 def allowed(origins: bool, more: Iterable[tuple[str, str]] = (), *, batches: bool = False) -> str:
@@ -228,11 +237,11 @@ def allowed(origins: bool, more: Iterable[tuple[str, str]] = (), *, batches: boo
 
 
 def unit_line(arguments: list[str]) -> str:
-    """Return a command for ExecStart=, quoted for systemd, which expands only
-    ``${CREDENTIALS_DIRECTORY}`` at the beginning of an argument."""
+    """Return a command for ExecStart=, quoted for systemd, which expands only a folder of keys,
+    ``${QCHAT_KEYS}`` or ``${CREDENTIALS_DIRECTORY}``, at the beginning of an argument."""
     quoted = []
     for argument in arguments:
-        variable = "${CREDENTIALS_DIRECTORY}"
+        variable = next((one for one in _UNIT_VARIABLES if argument.startswith(one)), "")
         rest = argument.removeprefix(variable)
         text = rest.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
         text = text.replace("\n", "\\n").replace("\t", "\\t")
@@ -240,6 +249,10 @@ def unit_line(arguments: list[str]) -> str:
         is_plain = re.fullmatch(r"[A-Za-z0-9_@%+=:,./${}-]+", text)
         quoted.append(text if is_plain else f'"{text}"')
     return " ".join(quoted)
+
+
+def _copy_keys(keys: Path) -> str:
+    return f"/bin/sh -ec '{_COPY_KEYS.format(keys=str(keys).replace('%', '%%'))}'"
 
 
 def yaml(value: str | list[str]) -> str:

@@ -272,6 +272,13 @@ class KeyRing:
         if version == self._version:
             return
         self._version = version
+        if version is not None and not version[-1]:
+            text = _(
+                "%s was replaced by a file that this container does not see: restart it, and "
+                "change the file in place next time."
+            )
+            log.warning(text, self._path)
+            return
         try:
             self._file_keys = _parse(_text(self._path), str(self._path))
         except UsageError as error:
@@ -284,11 +291,15 @@ class KeyRing:
 
 
 def _file_version(path: Path | None) -> tuple[int, ...] | None:
-    """Return a value that changes when the file does; None where there is none."""
+    """Return a value that changes when the file does; None where there is none.
+
+    The last number is that of the file's names: 0 where it was mounted by itself and another one
+    has taken its place since.
+    """
     if path is None:
         return None
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode, status.st_nlink

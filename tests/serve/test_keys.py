@@ -185,6 +185,20 @@ def test_an_edit_takes_effect_and_an_invalid_one_does_not(
     assert not any(ALICE in text or BOB in text for text in caplog.messages)
 
 
+def test_a_file_that_was_replaced_outside_the_container_is_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mounted by itself, it is the old file for ever, which has no name any more."""
+    path = key_file(tmp_path, f"alice {ALICE}\n")
+    with path.open() as file:
+        mounted = Path(f"/proc/self/fd/{file.fileno()}")
+        ring = KeyRing(mounted, None, Clock())
+        path.unlink()
+        key_file(tmp_path, f"bob {BOB}\n")
+        assert ring.owner(ALICE) == "alice" and ring.owner(BOB) is None
+    assert len(caplog.messages) == 1 and "was replaced" in caplog.messages[0]
+
+
 def test_both_a_file_and_the_variable(tmp_path: Path) -> None:
     ring = KeyRing(key_file(tmp_path, ALICE), from_variable({keys.VARIABLE: BOB}), Clock())
     assert ring.owner(ALICE) and ring.owner(BOB) and ring.owner("x") is None

@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po, write_po
+from qchat.serve import deploy_language
+from qchat.serve.deploy_templates import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("qchat", "batch", "serve")
@@ -44,6 +46,11 @@ def template() -> Catalog:
     for name, path in _sources():
         for text in texts_of(path.read_text("utf-8")):
             catalogue.add(text, locations=[(name, None)])
+    for path in sorted(TEMPLATES.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            name = path.relative_to(ROOT).as_posix()
+            for text in deploy_language.texts(name, path.read_text("utf-8")):
+                catalogue.add(text, locations=[(name, None)])
     return catalogue
 
 
