@@ -15,12 +15,16 @@ from qchat.sanitize import clean
 from qchat.tui.markdown import Renderer, Splitter, plain_lines, split_text
 from qchat.tui.markdown.palette import DARK
 
-EXAMPLES: list[tuple[str, str]] = [
-    (markdown, html)
-    for markdown, html in json.loads(
-        (Path(__file__).parent / "data" / "commonmark-0.31.2.json").read_text(encoding="utf-8")
-    )
-]
+DATA = Path(__file__).parent / "data"
+
+
+def examples(name: str) -> list[tuple[str, str]]:
+    """Pairs of Markdown and HTML."""
+    return [(markdown, html) for markdown, html in json.loads((DATA / name).read_text("utf-8"))]
+
+
+EXAMPLES = examples("commonmark-0.31.2.json")
+GFM = examples("gfm-0.29.json")
 
 DIFFERENT = {
     134,  # a fence is one at any indentation: models indent whole answers
@@ -86,9 +90,14 @@ def test_the_text_of_the_examples_is_drawn_in_order() -> None:
     assert different == DIFFERENT
 
 
+@pytest.mark.parametrize(("markdown", "html"), GFM)
+def test_the_text_of_githubs_examples_is_drawn_in_order(markdown: str, html: str) -> None:
+    assert is_in_order(text_of(html), without_space("\n".join(plain_lines(markdown, 200))))
+
+
 @pytest.mark.parametrize("step", [1, 7])
 def test_a_stream_is_drawn_as_the_whole(step: int) -> None:
-    for number, (markdown, _html) in enumerate(EXAMPLES, start=1):
+    for number, (markdown, _html) in enumerate(EXAMPLES + GFM, start=1):
         renderer = Renderer(DARK, 60)
         whole = [renderer.lines(piece) for piece in split_text(markdown)]
         splitter = Splitter()
