@@ -6,7 +6,6 @@ arranged.
 """
 
 import asyncio
-import contextlib
 import gc
 import logging
 import multiprocessing
@@ -216,8 +215,12 @@ class OfflineEngine:
         running = process_family(_engine_processes())
         if engine is not None:
             shutdown = self._thread.call(lambda: engine.shutdown(timeout=_SHUTDOWN_TIMEOUT / 2))
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(asyncio.wrap_future(shutdown), _SHUTDOWN_TIMEOUT)
+            except TimeoutError:
+                pass
+            except Exception:  # vLLM's: a process of its own may be gone when it looks at it
+                _log.warning("vLLM's own end failed; what is left of it is killed", exc_info=True)
         await asyncio.to_thread(kill_processes, running)
         vllm_startup.stop_fork_server()
         self._thread.stop()

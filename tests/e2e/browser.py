@@ -103,6 +103,7 @@ class Tab:
         at = {"x": 300, "y": 200, "button": "left", "clickCount": 1}
         await self.call("Input.dispatchMouseEvent", type="mousePressed", **at)
         await self.call("Input.dispatchMouseEvent", type="mouseReleased", **at)
+        await self.wait_for("document.activeElement instanceof HTMLTextAreaElement")
 
     async def enter(self) -> None:
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}

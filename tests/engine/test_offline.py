@@ -1,11 +1,13 @@
 """The offline engine's options and log; its answers are tested on the real vLLM."""
 
+import logging
 import multiprocessing
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
@@ -66,3 +68,21 @@ class TestOptions:
         with pytest.raises(UsageError, match="There is no folder"):
             engine.prewarm()
         assert multiprocessing.active_children() == []
+
+
+class _FailingEngine:
+    """An engine whose own end fails, as vLLM's does where a process is gone when it looks at it."""
+
+    def shutdown(self, timeout: float) -> None:
+        raise psutil.NoSuchProcess(1)
+
+
+async def test_an_end_of_vllm_that_fails_does_not_fail_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "vllm.qchat")
+    monkeypatch.setattr(logging.getLogger("vllm.qchat"), "handlers", [caplog.handler])
+    engine = OfflineEngine("demo", "demo")
+    monkeypatch.setattr(engine, "_engine", _FailingEngine())
+    await engine.close()
+    assert "NoSuchProcess" in caplog.text
