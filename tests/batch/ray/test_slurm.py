@@ -13,6 +13,8 @@ import pytest
 
 from qchat.processes import alive, kill_processes, process_family
 
+pytestmark = pytest.mark.needs_tool("bash")
+
 SCRIPT = Path(__file__).parents[3] / "examples" / "slurm" / "qchat-ray.sbatch"
 
 # `ray start --head` listens as Ray does; each stand-in writes its arguments into the file `calls`.
