@@ -5,6 +5,7 @@ but neither before closing nor after opening punctuation. No rich here: it costs
 (`qchat.tui.markdown.wrap` has its graphemes).
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -17,10 +18,16 @@ _CLOSING: Final = "、。，．：；？！）］｝〕〉》」』】〗’”�
 _OPENING: Final = "（［｛〔〈《「『【〖‘“"
 # Spaces; a wide character with its punctuation; a word with its own; what is left. Options and
 # paths have hyphens, so that none breaks at one.
-_pieces = re.compile(
+_PIECE: Final = (
     f" +|[{_OPENING}]*[{_WIDE}][{_CLOSING}]*|[{_OPENING}]*[^ {_WIDE}{_OPENING}]+[{_CLOSING}]*|."
-).findall
+)
 _escape = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    """Compiled when it is first needed: it takes 5 ms, and most commands wrap nothing."""
+    return re.compile(_PIECE)
 
 
 def width(text: str) -> int:
@@ -46,7 +53,7 @@ def pad(text: str, columns: int) -> str:
 def wrap(text: str, columns: int) -> Iterator[str]:
     """Yield the lines of one paragraph, each of at most `columns`; longer words are cut."""
     line, used, gap = "", 0, ""
-    for piece in _pieces(text):
+    for piece in _pattern().findall(text):
         if piece.isspace():
             gap = piece
             continue

@@ -7,6 +7,7 @@ input, nothing was started · 3 engine or server unusable or lost (also a fault 
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -96,6 +97,7 @@ class LazyGroup(click.Group):
             return None
         module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
+        gc.enable()  # `__main__` disabled it for the imports
         assert isinstance(command, click.Command)
         _accept_debug(command)
         if _COMPLETE_VARIABLE in os.environ:

@@ -190,10 +190,11 @@ class ChatApp(AskingApp, inherit_bindings=False):
 
     async def _mount_rest(self) -> None:
         screen = self.screen_stack[0]
-        await screen.mount(self.parts.sidebar, before=0)
-        await self.parts.sidebar.start()
-        await screen.mount(self.parts.welcome, before=self.transcript)
-        await self.state_view.open_welcome()
+        with self.batch_update():  # drawn once
+            await screen.mount(self.parts.sidebar, before=0)
+            await self.parts.sidebar.start()
+            await screen.mount(self.parts.welcome, before=self.transcript)
+            await self.state_view.open_welcome()
 
     def on_background_reported(self, event: "BackgroundReported") -> None:
         """Use the theme for the terminal's background, unless the reply is late."""
@@ -218,9 +219,10 @@ class ChatApp(AskingApp, inherit_bindings=False):
 
     async def on_event(self, event: events.Event) -> None:
         """Let the composer have what is written elsewhere."""
-        focused = self.focused if isinstance(event, events.Key | events.Paste) else None
-        if isinstance(focused, WithoutText) and focused.is_text(event):
-            self.screen.set_focus(self.composer)  # at once: the next key may be in the queue
+        if isinstance(event, events.Key | events.Paste):
+            await self.conversation.input_hold.wait()
+            if isinstance(self.focused, WithoutText) and self.focused.is_text(event):
+                self.screen.set_focus(self.composer)  # at once: the next key may be in the queue
         await super().on_event(event)
 
     def on_composer_below(self) -> None:

@@ -191,3 +191,29 @@ def test_lm_eval(
     (report,) = (tmp_path / "out").rglob("results_*.json")
     results = json.loads(report.read_text())["results"]["hello"]
     assert "exact_match,none" in results or "acc,none" in results, results
+
+
+def test_guidellm(served: tuple[Home, int, Path], tmp_path: Path) -> None:
+    """Two streams at a time of chat requests, with prompts of its own; the key in a variable."""
+    python = python_with("guidellm")
+    report = tmp_path / "report.json"
+    url = f"http://127.0.0.1:{served[1]}"
+    done = run(
+        [
+            *(str(Path(python).with_name("guidellm")), "run", "--disable-console"),
+            *("--profile", "kind=concurrent,streams=2"),
+            *("--constraint", "kind=max_requests,count=6"),
+            *("--data", "kind=synthetic_text,prompt_tokens=40,output_tokens=8"),
+            *("--tokenizer", f"kind=hf_auto,model={demo.path()}"),
+            *("--output", f"kind=json,path={report}"),
+        ],
+        served[1],
+        GUIDELLM__BACKEND=json.dumps(
+            {"kind": "openai_http", "target": url, "model": "Qwen3-32B", "api_key": ALICE}
+        ),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (benchmark,) = json.loads(report.read_text())["benchmarks"]
+    totals = benchmark["metrics"]["request_totals"]
+    assert totals["successful"] == 6 and not totals["errored"], totals
+    assert ALICE not in done.stdout + done.stderr + report.read_text()

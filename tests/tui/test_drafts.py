@@ -1,9 +1,11 @@
 """Drafts of several conversations: a slow or failing store, earlier questions, a hurry."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from qchat.store import open_store
 
@@ -40,6 +42,26 @@ async def test_what_was_typed_while_a_first_question_was_stored_is_no_draft_else
         await wait_until(lambda: app.conversation.id is None)
         assert app.composer.text == ""
     assert drafts(tmp_path) == ["next", ""]
+
+
+async def test_keys_right_after_a_new_conversation_are_for_it(tmp_path: Path) -> None:
+    """However many come in one read, and however long it takes: up to a second."""
+    (one,) = filled(tmp_path, "one")
+    async with window(tmp_path, go_on=True) as (app, pilot):
+        await pilot.press(*"draft")
+        with blocked_store(app):
+            for key in ("ctrl+n", "h", "i"):
+                app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await asyncio.sleep(0.1)
+            assert app.composer.text == "draft"
+        await wait_until(lambda: app.composer.text == "hi")
+        assert app.conversation.id is None
+        with blocked_store(app):
+            app.spawn(app.conversation.show(one))
+            app.post_message(events.Key("!", "!"))
+            await wait_until(lambda: app.composer.text == "hi!")  # it takes longer
+        await wait_until(lambda: app.composer.text == "draft")
+    assert drafts(tmp_path) == ["draft", "hi!"]
 
 
 # -- drafts and earlier questions ----------------------------------------------------------

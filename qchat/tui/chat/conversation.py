@@ -4,11 +4,10 @@ A pending answer continues in its own conversation when another one is opened.
 """
 
 import asyncio
-from asyncio import Future
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError, QchatError
 from ...i18n import _
@@ -24,6 +23,7 @@ from .active_settings import ActiveSettings
 from .clipboard_pictures import remove_pictures
 from .drafts import Drafts, QueuedMessage
 from .events import AnswerCompleted, AnswerEnded, RequestStarted
+from .input_hold import InputHold
 from .pending_answers import PendingAnswers
 from .pictures import pictures_to_send
 
@@ -62,6 +62,7 @@ class Conversation:
         self.unanswered = False
         self.drafts = drafts
         self.lock = asyncio.Lock()
+        self.input_hold = InputHold()
         self._repository: ConversationRepository | None = None
         self._answers = PendingAnswers(window, transcript, self._answer_finished)
         self._sending = 0
@@ -108,14 +109,19 @@ class Conversation:
         self.drafts.restore(loaded.draft)
         self.drafts.set_edited(loaded.edited)
 
-    async def show(
+    def show(
         self, conversation: str | None, message: int | None = None, terms: Sequence[str] = ()
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Show another conversation, None for a new one; drafts stay with theirs.
 
         With a `message`, show its branch and scroll to the first of the `terms` in it. Raises
-        `StoreError`; the conversation that is shown then stays.
+        `StoreError`; the conversation that is shown then stays. Input is held from the call on.
         """
+        return self.input_hold.until_done(self._show_other(conversation, message, terms))
+
+    async def _show_other(
+        self, conversation: str | None, message: int | None, terms: Sequence[str]
+    ) -> None:
         if conversation == self.id and message is None:
             return
         async with self.lock:
@@ -390,5 +396,5 @@ class Conversation:
             self._repository.close()
             self._repository = None
 
-    def _save_draft(self) -> "Future[object] | None":
+    def _save_draft(self) -> "asyncio.Future[object] | None":
         return self.repository.save_draft(self.id, self.drafts.current().dumped())

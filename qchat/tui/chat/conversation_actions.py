@@ -1,7 +1,7 @@
 """Actions on whole conversations."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
 from ...i18n import _
@@ -55,10 +55,10 @@ class ConversationActions:
             raise UsageError(_("This conversation is empty; send a message first."))
         return self._conversation.id
 
-    async def new(self) -> None:
-        """Show a new conversation."""
-        await self._conversation.show(None)
+    def new(self) -> Coroutine[Any, Any, None]:
+        """Show a new conversation, for what is typed from now on."""
         self._composer.focus()
+        return self._conversation.show(None)
 
     def toggle_list(self) -> None:
         """Show, focus or hide the sidebar."""

@@ -4,6 +4,7 @@ Lines break at spaces and between Chinese, Japanese and Korean characters, but n
 closing nor after opening punctuation. A word longer than a line is cut.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -24,11 +25,11 @@ _CLOSING_PUNCTUATION: Final = (
 )
 _OPENING_PUNCTUATION: Final = "（［｛〔〈《「『【〖‘“" + r"(\[{"
 _COMBINING: Final = "\u0300-\u036f\u200d\u20d0-\u20f0\u3099\u309a\ufe00-\ufe0f"
-_token = re.compile(
+_TOKEN: Final = (
     f"[ \t]+|(?:[{_OPENING_PUNCTUATION}]|[\"'](?=[{_CJK}]))*[{_CJK}][{_COMBINING}]*"
     f"(?:[{_CLOSING_PUNCTUATION}{_COMBINING}]|[\"'](?=[{_CLOSING_PUNCTUATION}]))*"
     f"|[^ \t{_CJK}]+[{_CLOSING_PUNCTUATION}{_COMBINING}]*|."
-).finditer
+)
 _JOINER: Final = "\u200d"  # between two emoji; Rich takes any character after it for a part of one
 _MEASURE_CHARS: Final = (
     4096  # characters; a longer run is cut in pieces of this before it is measured
@@ -36,6 +37,13 @@ _MEASURE_CHARS: Final = (
 
 LineBreak = tuple[int, int, str | None]
 """Start, end, and the white space dropped between this line and the next (None at the end)."""
+
+
+@functools.cache
+def _token() -> re.Pattern[str]:
+    """Compiled when it is first needed: it takes 4 ms, and nothing is wrapped before the first
+    paint."""
+    return re.compile(_TOKEN)
 
 
 def line_breaks(text: str, columns: int) -> list[LineBreak]:
@@ -49,7 +57,7 @@ def _break_line(text: str, columns: int) -> Iterator[LineBreak]:
     start = end = line_cells = (
         0  # the line so far is text[start:end]; spaces wait between end and here
     )
-    for match in _token(text):
+    for match in _token().finditer(text):
         token = match[0]
         if token[0] in " \t":
             continue
