@@ -194,13 +194,16 @@ def test_lm_eval(
 
 
 def test_guidellm(served: tuple[Home, int, Path], tmp_path: Path) -> None:
-    """Two streams at a time of chat requests, with prompts of its own; the key in a variable."""
+    """Two streams at a time of chat requests, with prompts of its own; the key in a file."""
     python = python_with("guidellm")
-    report = tmp_path / "report.json"
+    report, scenario = tmp_path / "report.json", tmp_path / "scenario.json"
     url = f"http://127.0.0.1:{served[1]}"
+    backend = {"kind": "openai_http", "target": url, "model": "Qwen3-32B", "api_key": ALICE}
+    scenario.write_text(json.dumps({"spec": {"backend": backend}}))
     done = run(
         [
             *(str(Path(python).with_name("guidellm")), "run", "--disable-console"),
+            *("--config", str(scenario)),
             *("--profile", "kind=concurrent,streams=2"),
             *("--constraint", "kind=max_requests,count=6"),
             *("--data", "kind=synthetic_text,prompt_tokens=40,output_tokens=8"),
@@ -208,9 +211,6 @@ def test_guidellm(served: tuple[Home, int, Path], tmp_path: Path) -> None:
             *("--output", f"kind=json,path={report}"),
         ],
         served[1],
-        GUIDELLM__BACKEND=json.dumps(
-            {"kind": "openai_http", "target": url, "model": "Qwen3-32B", "api_key": ALICE}
-        ),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (benchmark,) = json.loads(report.read_text())["benchmarks"]
