@@ -68,6 +68,7 @@ print(len({answer.content for answer in model.batch([Q] * 8)}))
 """,
     "litellm": """
 import litellm
+litellm.suppress_debug_info = True  # it prints a list of providers before some failures of its own
 options = dict(api_key=K, messages=Q, temperature=0, num_retries=0)
 reply = litellm.completion("hosted_vllm/Qwen3-32B", api_base=U + "/v1", **THINK_NOT, **options)
 print(reply.choices[0].message.content.strip())
@@ -177,7 +178,9 @@ def test_lm_eval(
     (tmp_path / "hello.yaml").write_text(task, "utf-8")
     url = f"http://127.0.0.1:{served[1]}{path}"
     options = f"model=Qwen3-32B,base_url={url},num_concurrent=2,max_retries=1"
-    options += ",eos_string=<|im_end|>" if is_chat else ",tokenizer_backend=remote"
+    options += (
+        ",eos_string=<|im_end|>" if is_chat else f",tokenizer_backend=remote,auth_token={ALICE}"
+    )
     done = run(
         [
             *(python, "-m", "lm_eval", "--model", model, "--model_args", options),
