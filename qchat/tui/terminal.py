@@ -43,12 +43,16 @@ def suspend(app: App[Any]) -> None:
     """
     if not _has_shell():
         raise UsageError(_("There is no shell to return to: qchat was not started by one."))
+    # Textual's handler of SIGCONT can run after `app.suspend` has ended, and would start a second
+    # reader of keys. Ignored, the signal still continues the process.
+    handler = signal.signal(signal.SIGCONT, signal.SIG_IGN)
     try:
         with app.batch_update(), app.suspend():
             os.killpg(os.getpgrp(), signal.SIGSTOP)
     except SuspendNotSupported:
         raise UsageError(_("qchat can't be suspended here: it needs a terminal.")) from None
     finally:
+        signal.signal(signal.SIGCONT, handler)
         redraw(app)
 
 

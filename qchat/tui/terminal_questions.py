@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from textual.driver import Driver
 
@@ -96,7 +96,8 @@ class TerminalQuestions:
 def asking_driver(
     base: type[Driver], questions: TerminalQuestions, background: BackgroundQuestion
 ) -> type[Driver]:
-    """Return a driver that counts what it sends, asks, and reads pastes of any size.
+    """Return a driver that counts what it sends, asks, reads pastes of any size, and goes on with
+    one reader of its input after a stop.
 
     Other drivers than Linux's are returned unchanged.
     """
@@ -109,4 +110,14 @@ def asking_driver(
     def run_input_thread(self: Driver) -> None:
         read_input(self, background)
 
-    return type("AskingDriver", (base,), {"write": write, "run_input_thread": run_input_thread})
+    def start_application_mode(self: Any) -> None:
+        # After a SIGSTOP from elsewhere, SIGCONT starts what runs. Two readers would take keys from
+        # each other, and the one that waits for the next key would keep the window open.
+        reader = getattr(self, "_key_thread", None)
+        if reader is not None and reader.is_alive():
+            self.suspend_application_mode()
+            self._app.call_later(self._app.refresh, layout=True)
+        base.start_application_mode(self)
+
+    overridden = (write, run_input_thread, start_application_mode)
+    return type("AskingDriver", (base,), {method.__name__: method for method in overridden})

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ..faults import Running, running
@@ -46,9 +47,31 @@ def test_ctrl_z_gives_the_shell_and_fg_the_whole_screen(
     terminal.wait_for("from the shell")
 
 
+def test_a_chat_that_was_stopped_from_outside_reads_its_keys_once(
+    terminal: Terminal, server: Running
+) -> None:
+    terminal.shell("--base-url", server.base_url)
+    terminal.wait_for("tokens of context")
+    (chat,) = psutil.Process(terminal.pid()).children()
+    for round_ in ("one", "two"):
+        chat.suspend()
+        terminal.wait_for("Stopped")
+        terminal.keys(f"clear; echo shell {round_}", "Enter")
+        terminal.wait_for(f"shell {round_}")
+        terminal.keys("fg", "Enter")
+        terminal.wait_for("Show me the quadratic formula")  # all of it is drawn
+        terminal.keys(f"draft {round_} ")
+        terminal.wait_for(f"draft {round_}")
+    assert terminal.screen().count("draft one draft two") == 1
+    terminal.keys("C-q")
+    chat.wait(10)
+    terminal.keys("echo the shell re''ads", "Enter")
+    terminal.wait_for("the shell reads")
+
+
 def test_a_key_draws_over_what_another_program_wrote(terminal: Terminal, server: Running) -> None:
     terminal.shell("--base-url", server.base_url)
-    terminal.wait_for("sk anything; / for commands")
+    terminal.wait_for("tokens of context")  # nothing more is drawn by itself then
     tty = terminal.tmux("display-message", "-p", "#{pane_tty}").strip()
     Path(tty).write_text("\x1b[5;1HNOISE FROM ELSEWHERE\r\n\x1b[12;1HMORE OF IT")
     terminal.wait_for("MORE OF IT")
