@@ -190,10 +190,11 @@ class ChatApp(AskingApp, inherit_bindings=False):
 
     async def _mount_rest(self) -> None:
         screen = self.screen_stack[0]
-        await screen.mount(self.parts.sidebar, before=0)
-        await self.parts.sidebar.start()
-        await screen.mount(self.parts.welcome, before=self.transcript)
-        await self.state_view.open_welcome()
+        with self.batch_update():  # drawn once
+            await screen.mount(self.parts.sidebar, before=0)
+            await self.parts.sidebar.start()
+            await screen.mount(self.parts.welcome, before=self.transcript)
+            await self.state_view.open_welcome()
 
     def on_background_reported(self, event: "BackgroundReported") -> None:
         """Use the theme for the terminal's background, unless the reply is late."""
