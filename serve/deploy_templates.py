@@ -51,7 +51,7 @@ _FILES = """\
         proxy_next_upstream off;
     }}
 """
-_UNIT_VARIABLES = ("${QCHAT_KEYS}", "${CREDENTIALS_DIRECTORY}")
+_UNIT_KEYS = "${QCHAT_KEYS}"  # a folder that the unit names
 # By root, into a folder of root's: in one of the service's own, it could have a link lie in wait.
 # The owner of the service's folder is its user, which systemd may have made for this run.
 _COPY_KEYS = (
@@ -189,7 +189,7 @@ def _values(deployment: Deployment) -> dict[str, str]:
         "exec": unit_line(
             [
                 *(sys.executable, "-m", "qchat"),
-                *deployment.serve_command(plan.model, plan.host, "${QCHAT_KEYS}/keys"),
+                *deployment.serve_command(plan.model, plan.host, f"{_UNIT_KEYS}/keys"),
             ]
         ),
         "copy_keys": _copy_keys(deployment.keys),
@@ -237,15 +237,14 @@ def allowed(origins: bool, more: Iterable[tuple[str, str]] = (), *, batches: boo
 
 
 def unit_line(arguments: list[str]) -> str:
-    """Return a command for ExecStart=, quoted for systemd, which expands only a folder of keys,
-    ``${QCHAT_KEYS}`` or ``${CREDENTIALS_DIRECTORY}``, at the beginning of an argument."""
+    """Return a command for ExecStart=, quoted for systemd, which expands only ``${QCHAT_KEYS}`` at
+    the beginning of an argument."""
     quoted = []
     for argument in arguments:
-        variable = next((one for one in _UNIT_VARIABLES if argument.startswith(one)), "")
-        rest = argument.removeprefix(variable)
+        rest = argument.removeprefix(_UNIT_KEYS)
         text = rest.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
         text = text.replace("\n", "\\n").replace("\t", "\\t")
-        text = (variable if argument != rest else "") + text
+        text = (_UNIT_KEYS if argument != rest else "") + text
         is_plain = re.fullmatch(r"[A-Za-z0-9_@%+=:,./${}-]+", text)
         quoted.append(text if is_plain else f'"{text}"')
     return " ".join(quoted)

@@ -277,7 +277,7 @@ def test_home_directories_behind_symlinks(monkeypatch: pytest.MonkeyPatch) -> No
         (["a", "b c"], 'a "b c"'),
         (['{"x": 1}'], '"{\\"x\\": 1}"'),
         (["100%", "$HOME", "a\\b"], '100%% $$HOME "a\\\\b"'),
-        (["${CREDENTIALS_DIRECTORY}/keys"], "${CREDENTIALS_DIRECTORY}/keys"),
+        (["${QCHAT_KEYS}/keys"], "${QCHAT_KEYS}/keys"),
         (["${OTHER}", ""], '$${OTHER} ""'),
     ],
 )
