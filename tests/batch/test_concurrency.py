@@ -167,7 +167,8 @@ def test_a_run_finds_what_a_server_can_take(slots: int) -> None:
         assert batch("in.jsonl", "--base-url", server.url, *limit) == 0
         once_each("in.results.jsonl", 300 if limit else 3000)
         if slots == 8:
-            assert server.log.max_in_flight == INITIAL_LIMIT
+            # On a busy machine the first answers come before the last of the first requests left.
+            assert 10 * slots < server.log.max_in_flight <= INITIAL_LIMIT
         else:
             assert slots < server.log.max_in_flight < 3 * slots
 

@@ -86,12 +86,13 @@ def _drawn(data: bytes, width: int) -> tuple[tuple[int, int], list[Line]] | None
 
 def _lines(image: "Image") -> list[Line]:
     columns, rows = image.size
-    pixels = list(image.getdata())
+    pixels = image.tobytes()  # four bytes for each pixel
 
     def color(x: int, y: int) -> str | None:
         if y >= rows:
             return None
-        red, green, blue, opacity = pixels[y * columns + x]
+        start = 4 * (y * columns + x)
+        red, green, blue, opacity = pixels[start : start + 4]
         return f"#{red:02x}{green:02x}{blue:02x}" if opacity >= 128 else None
 
     lines = []
