@@ -52,6 +52,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
 
 
+def _restored_environment() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+# A vLLM that is started in this process sets variables of its own, and children inherit them.
+# Twice: what a module's fixture sets is kept for the tests of the module.
+environment_of_module = pytest.fixture(autouse=True, scope="module")(_restored_environment)
+environment_of_test = pytest.fixture(autouse=True)(_restored_environment)
+
+
 @pytest.fixture(autouse=True)
 def forget_entry_points() -> Iterator[None]:
     """Forget the names of vLLM that a test has looked up: its vLLM may have been a stand-in."""
