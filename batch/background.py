@@ -57,14 +57,16 @@ async def run_in_thread(
     `on_tick` is called once a second meanwhile. When this is cancelled, the function is told so by
     its counter, and is waited for: it may hold files that others get next.
     """
-    # Not asyncio.to_thread: that is a task of its own, which the end of the loop would cancel.
-    future = asyncio.get_running_loop().run_in_executor(None, function, counter)
+    future: asyncio.Future[T] | None = None
     try:
+        # Not asyncio.to_thread: that is a task of its own, which the end of the loop would cancel.
+        future = asyncio.get_running_loop().run_in_executor(None, function, counter)
         while not (await asyncio.wait({future}, timeout=TICK_SECONDS))[0]:
             on_tick()
     except BaseException:
         counter.cancelled = True
-        await asyncio.wait({future})
-        future.exception()  # the cancellation is told, not what it led to
+        if future is not None:  # a signal may have come before it was: the loop's end waits for it
+            await asyncio.wait({future})
+            future.exception()  # the cancellation is told, not what it led to
         raise
     return future.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 from qchat.batch import background
@@ -61,3 +62,32 @@ async def test_cancelled_work_is_waited_for() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["ended"]
+
+
+async def test_work_hears_of_a_signal_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler may raise in the main thread before that has the future of the thread."""
+
+    class SignalError(BaseException):
+        pass
+
+    loop = asyncio.get_running_loop()
+    start, ended = loop.run_in_executor, threading.Event()
+
+    def start_and_raise(*arguments: Any) -> None:
+        start(*arguments)
+        raise SignalError
+
+    def work(counter: WorkCounter) -> None:
+        try:
+            while not ended.wait(0.001):
+                counter.check()
+        except WorkCancelledError:
+            ended.set()
+
+    monkeypatch.setattr(loop, "run_in_executor", start_and_raise)
+    try:
+        with pytest.raises(SignalError):
+            await run_in_thread(work, WorkCounter(), lambda: None)
+        assert await start(None, ended.wait, 20)
+    finally:
+        ended.set()
