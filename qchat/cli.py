@@ -12,14 +12,16 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from . import __version__, click_language, help_format
 from .errors import Exit, QchatError
 from .i18n import _, sentence_gap
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 click_language.install()  # before the first command is made: it takes click's words
 help_format.install()
@@ -97,6 +99,7 @@ class LazyGroup(click.Group):
             return None
         module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
+        gc.freeze()  # what imports made is not looked at again
         gc.enable()  # `__main__` disabled it for the imports
         assert isinstance(command, click.Command)
         _accept_debug(command)
@@ -137,7 +140,9 @@ class LazyGroup(click.Group):
         with formatter.section(_("Commands")):
             formatter.write_dl([(name, line) for name, (_where, line) in COMMANDS.items()])
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
         commands = [
             CompletionItem(name, help=line)
             for name, (_where, line) in COMMANDS.items()

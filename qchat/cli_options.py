@@ -5,7 +5,6 @@ and `sampling_options`, which passes one `Sampling` to the command. `time_span` 
 """
 
 import functools
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -92,6 +91,8 @@ def time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 def _json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any]:
     if value is None:
         return {}
+    import json
+
     try:
         parsed = json.loads(value, parse_constant=_no_constant)
     except RecursionError:

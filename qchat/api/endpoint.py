@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..i18n import _
 from ..settings import ServerProfile, Settings
 from .proxy import is_loopback, proxy_for
-from .stored_keys import key_file
+from .stored_keys import stored_key_file
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_URL = "http://127.0.0.1:8000/v1"  # vLLM's default
@@ -113,8 +113,8 @@ def resolve(
 
 def local_endpoint(settings: Settings) -> Endpoint:
     """vLLM's default address on this machine, to try if nothing is configured."""
-    typed = key_file(settings.paths, LOCAL_URL)
-    key = _key_from_file(typed) if typed.exists() else None
+    typed = stored_key_file(settings.paths, LOCAL_URL)
+    key = _key_from_file(typed) if typed is not None else None
     return Endpoint(LOCAL_URL, key, model=settings.model, origin="default")
 
 
@@ -186,8 +186,8 @@ def _key(
         return _key_from_variable(environ, section.api_key_env, place)
     if section is not None and section.api_key_file is not None:
         return _key_from_file(section.api_key_file)
-    typed = key_file(settings.paths, base_url)
-    if typed.exists():
+    typed = stored_key_file(settings.paths, base_url)
+    if typed is not None:
         return _key_from_file(typed)
     # OpenAI's key goes to OpenAI, or where OPENAI_BASE_URL sends it; never to another server.
     if "OPENAI_API_KEY" in environ and (origin == "OPENAI_BASE_URL" or _is_openai(base_url)):

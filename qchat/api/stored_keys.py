@@ -4,7 +4,6 @@ A key belongs to one base URL, to the letter, and is sent nowhere else. The file
 person the server; the digest in it tells apart what the name can't.
 """
 
-import hashlib
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,14 +13,25 @@ from ..files import replace_file
 from ..i18n import _
 from ..settings import Paths, private_dir
 
+_FOLDER = "keys"
 _DIGEST = 12  # hexadecimal digits: 48 bits
 
 
 def key_file(paths: Paths, base_url: str) -> Path:
     """Return where the key of a server is kept, whether there is one or not."""
+    import hashlib  # slow to load: OpenSSL
+
     host = re.sub(r"[^a-z0-9.-]+", "_", urlsplit(base_url).netloc.lower())[:60]
     digest = hashlib.sha256(base_url.encode()).hexdigest()[:_DIGEST]
-    return paths.config / "keys" / f"{host}-{digest}.key"
+    return paths.config / _FOLDER / f"{host}-{digest}.key"
+
+
+def stored_key_file(paths: Paths, base_url: str) -> Path | None:
+    """Return the file of the key that was typed for a server, None where there is none."""
+    if not (paths.config / _FOLDER).exists():
+        return None
+    file = key_file(paths, base_url)
+    return file if file.exists() else None
 
 
 def store_key(paths: Paths, base_url: str, key: str) -> Path:

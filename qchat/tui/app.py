@@ -3,13 +3,11 @@
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.filter import LineFilter, NoColor
 
 from ..errors import Exit, QchatError
 from ..i18n import _, sentence_gap
@@ -17,7 +15,6 @@ from .action_handlers import ActionHandler, action_handlers
 from .actions.action import Action
 from .actions.keymap import Keymap
 from .actions.table import ACTIONS
-from .asking_app import AskingApp
 from .attention import Attention
 from .chat.events import AnswerCompleted, AnswerEnded, RequestStarted
 from .column import ColumnResized
@@ -30,8 +27,7 @@ from .parts import ChatParts, import_for_first_answer
 from .servers.monitor import ServerMonitor
 from .state_view import LOW, StateView
 from .terminal import redraw, suspend
-from .theme_switcher import ThemeSwitcher
-from .themes import OWN_THEMES
+from .themed_app import ThemedApp
 from .threads import run_in_daemon_thread
 from .transcript.transcript import Transcript
 from .window import StateChanged
@@ -40,14 +36,13 @@ from .without_text import WithoutText
 if TYPE_CHECKING:
     from ..store import Store
     from .chat.titles import TitleGenerator
-    from .terminal_background import BackgroundReported
     from .widgets.sidebar import Sidebar
     from .widgets.welcome import Welcome
 
 _CHECKPOINT_SECONDS = 1.0
 
 
-class ChatApp(AskingApp, inherit_bindings=False):
+class ChatApp(ThemedApp, inherit_bindings=False):
     """The window: shows one conversation at a time.
 
     `parts` are what it is made of.
@@ -92,7 +87,7 @@ class ChatApp(AskingApp, inherit_bindings=False):
             "suspend": ActionHandler(lambda _: suspend(self)),
             "redraw": ActionHandler(lambda _: redraw(self)),
             "palette": ActionHandler(lambda _: self._show_palette()),
-            "theme": ActionHandler(self._choose_theme),
+            "theme": ActionHandler(self.choose_theme),
             "help": ActionHandler(lambda _: self._toggle_help()),
         }
         self._collector = GarbageCollection()
@@ -100,12 +95,7 @@ class ChatApp(AskingApp, inherit_bindings=False):
             self.write_sequence, lambda: self.app_focus, os.environ, enabled=start.tui.notify
         )
         self._submitted_early = False
-        for theme in OWN_THEMES.values():
-            self.register_theme(theme)
-        self._themes = ThemeSwitcher(self, start.settings, start.tui.theme, no_color=self.no_color)
-        self.theme = self._themes.first
-        self._variables = self.get_css_variables()
-        self.stylesheet.set_variables(self._variables)
+        self.use_first_theme(start.settings, start.tui.theme)
         for binding in self.keymap.bindings():
             self._bindings.bind(binding.key, binding.action, priority=True)
 
@@ -122,17 +112,6 @@ class ChatApp(AskingApp, inherit_bindings=False):
     def use_emoji_width(self, cells: int) -> None:
         """Draw such emoji as wide as the terminal does."""
         self.transcript.set_narrow_emoji(cells == 1)
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Remove colours where the theme has none."""
-        return [NoColor()] if self.theme == "no-color" else super().get_line_filters()
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Parse the styles again for another theme; the first one's need not be."""
-        variables = self.get_css_variables()
-        if variables != self._variables:
-            self._variables = variables
-            super().refresh_css(animate)
 
     # -- opening and closing ---------------------------------------------------------------
 
@@ -195,12 +174,6 @@ class ChatApp(AskingApp, inherit_bindings=False):
             await self.parts.sidebar.start()
             await screen.mount(self.parts.welcome, before=self.transcript)
             await self.state_view.open_welcome()
-
-    def on_background_reported(self, event: "BackgroundReported") -> None:
-        """Use the theme for the terminal's background, unless the reply is late."""
-        theme = self._themes.background_reported(event.dark)
-        if theme is not None and event.is_in_time:
-            self.theme = theme
 
     def _fit_height(self, rows: int) -> None:
         self.screen_stack[0].set_class(rows < LOW, "-low")
@@ -393,8 +366,3 @@ class ChatApp(AskingApp, inherit_bindings=False):
             self.pop_screen()
         elif len(self.screen_stack) == 1:
             self.push_screen(HelpScreen(self.keymap.help_text()))
-
-    def _choose_theme(self, name: str) -> None:
-        """Use another theme; without a name, show the list of them. Raises `UsageError`."""
-        use = partial(setattr, self, "theme")
-        self._themes.choose(name, self.theme, use, partial(use, self.theme))

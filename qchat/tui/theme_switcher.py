@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..files import replacing
 from ..i18n import _
 from .themes import THEMES, first_theme, theme_named
 
@@ -89,6 +88,8 @@ class ThemeSwitcher:
 
 
 def _write_private(path: Path, value: str) -> None:
+    from ..files import replacing
+
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replacing(path, overwrite=True) as file:
         file.write(f"{value}\n".encode())

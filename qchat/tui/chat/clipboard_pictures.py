@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +20,8 @@ _MAX_AGE: Final = 30 * 86_400
 
 def write_picture(data: bytes) -> Path:
     """Write a picture to a file that only its owner can read. Raises `UsageError`."""
+    import secrets  # slow to load: OpenSSL
+
     folder = private_dir(_folder())
     for path in folder.iterdir():
         with contextlib.suppress(OSError):

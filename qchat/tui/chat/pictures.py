@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...i18n import _
-from ..composer.pictures import MAX_PICTURES, picture_url
 from ..threads import run_in_daemon_thread
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ async def pictures_to_send(
     """
     from pathlib import Path
 
+    from ..composer.pictures import MAX_PICTURES
+
     paths = list(dict.fromkeys(Path(chip.path) for chip in draft.chips if chip.is_picture))
     if not paths:
         return ()
@@ -35,6 +36,7 @@ async def pictures_to_send(
 
 def _read(paths: "list[Path]", endpoint: "Endpoint", model: str | None) -> tuple[str, ...]:
     from ...api.vision import reads_pictures
+    from ..composer.pictures import picture_url
 
     pictures = tuple(picture_url(path) for path in paths)
     if reads_pictures(endpoint, model) is False:

@@ -17,7 +17,6 @@ from ..actions.field_keys import COMPOSER_KEYS, field_bindings
 from ..markdown.graphemes import grapheme_end, grapheme_start
 from .chips import Chip, Chips, Draft, folded, is_large
 from .line_input import run_key_bindings
-from .pictures import is_picture, pasted_path
 
 _CHIP_STYLE: Final = "reverse"
 
@@ -75,6 +74,8 @@ class ChipTextArea(TextArea, inherit_bindings=False):
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Insert a small text as text, a large one as a chip."""
+        from .pictures import pasted_path
+
         event.stop()
         event.prevent_default()
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
@@ -90,6 +91,8 @@ class ChipTextArea(TextArea, inherit_bindings=False):
 
     def attach(self, path: Path, name: str, limit: int) -> Chip:
         """Add a chip for a file, a picture or a text of `limit` bytes. Raises `UsageError`."""
+        from .pictures import is_picture
+
         if self.takes_pictures and is_picture(path):
             return self.chips.attach_picture(path, name)
         return self.chips.attach(path, name, limit)

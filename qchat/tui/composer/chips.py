@@ -4,17 +4,13 @@ A chip is its label in the text, such as ``[pasted 212 lines]``; its content is 
 text and replaces the label when the question is sent.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...console import format_size
 from ...i18n import _
 from ...sanitize import one_line
-from .attachments import read_text
-from .pictures import picture_size
 
 LARGE_LINES: Final = 10
 LARGE_CHARS: Final = 1_000
@@ -49,6 +45,8 @@ class Draft(NamedTuple):
         """Serialize for the store; a draft that is only text is that text."""
         if not self.chips and self.edits is None and not self.text.startswith(_MARKER):
             return self.text
+        import json
+
         chips = [chip._asdict() for chip in self.chips]
         data = {"text": self.text, "chips": chips, "edits": self.edits}
         return _MARKER + json.dumps(data, ensure_ascii=False)
@@ -58,6 +56,8 @@ class Draft(NamedTuple):
         """Deserialize what `dumped` returned; anything else is taken as text."""
         if not stored.startswith(_MARKER):
             return cls(stored)
+        import json
+
         try:
             data = json.loads(stored[len(_MARKER) :])
             chips = tuple(Chip(**chip) for chip in data["chips"])
@@ -86,6 +86,9 @@ class Chips:
 
         Raises `UsageError` as `read_text` does; `limit` is in bytes.
         """
+        from ...console import format_size
+        from .attachments import read_text
+
         size = len(read_text(path, limit).encode())
         label = self._unique_label(f"@{name} {format_size(size)}")
         return self._add(Chip(label, path=str(path), name=name))
@@ -95,6 +98,9 @@ class Chips:
 
         Raises `UsageError` as `picture_size` does.
         """
+        from ...console import format_size
+        from .pictures import picture_size
+
         label = self._unique_label(f"@{name} {format_size(picture_size(path))}")
         return self._add(Chip(label, path=str(path), name=name, is_picture=True))
 
@@ -126,6 +132,8 @@ class Chips:
         Only a chip attaches a file, since the user sees it: a pasted text may contain any path.
         Raises `UsageError` for a file that can't be read or has more than `limit` bytes.
         """
+        from .attachments import read_text
+
         files: dict[str, str] = {}
         parts: list[str] = []
         position = 0
@@ -157,6 +165,8 @@ def paste_note(text: str, used: int, limit: int | None) -> tuple[str, bool]:
     `used` are the tokens of the conversation so far, `limit` is the model's context, None where it
     is not known.
     """
+    from ...console import format_size
+
     size, tokens = format_size(len(text.encode("utf-8", "replace"))), estimated_tokens(text)
     if limit is None:
         note = _("Pasted {size}, about {tokens:,} tokens.")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.style import Style
 
-from ...console import format_size
 from ...sanitize import one_line
 from ..markdown import Line, Palette
 from ..markdown.line import Span, make_line
@@ -42,6 +41,8 @@ def picture_lines(url: str, width: int, palette: Palette) -> list[Line]:
     Only the caption is drawn without colours, without Pillow, and for what is no picture or on
     another host: nothing is fetched.
     """
+    from ...console import format_size
+
     data = _data(url)
     if data is None:
         return [make_line([("▣ " + one_line(url[:80]), palette.dim)])]

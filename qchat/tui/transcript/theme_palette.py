@@ -6,7 +6,6 @@ from textual.color import Color
 from textual.theme import Theme
 
 from ..markdown import DARK, Palette
-from ..markdown.contrast import readable
 from ..markdown.palette import HIGH_CONTRAST, LIGHT, NO_COLOR, make_palette
 
 _PALETTES: Final = {
@@ -40,6 +39,8 @@ _cache: Final[dict[str, Palette]] = {}  # themes can't be hashed
 
 def _derived(theme: Theme) -> Palette:
     """Make a palette of a theme's colours, each readable on the theme's background."""
+    from ..markdown.contrast import readable
+
     background = Color.parse(theme.background or ("#121212" if theme.dark else "#fafafa"))
     foreground = Color.parse(theme.foreground or ("#e0e0e0" if theme.dark else "#202020"))
     code_background = background.blend(foreground, 0.07)

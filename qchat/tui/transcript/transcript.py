@@ -9,11 +9,9 @@ from textual.message import Message as Event
 from textual.timer import Timer
 
 from ...i18n import _
-from .find import code_block_text, find_code_block, find_text, starts_code_block
 from .layout import Position
 from .message import Section
 from .message_list import MessageListView
-from .selection import selected_text, word_span
 
 
 class Transcript(MessageListView):
@@ -92,6 +90,8 @@ class Transcript(MessageListView):
 
     def go_to_message(self, key: int, terms: Sequence[str] = ()) -> None:
         """Go to the message of this id in the store, at the first line with one of the words."""
+        from .find import find_text
+
         index = next((i for i, message in enumerate(self.messages) if message.id == key), None)
         if index is not None:
             block, line = find_text(self._layout, index, terms)
@@ -100,6 +100,8 @@ class Transcript(MessageListView):
 
     def action_code(self, step: int) -> None:
         """Go to the next (`step` 1) or previous (-1) code block."""
+        from .find import find_code_block
+
         top = self._top_position()
         if top is None:
             return
@@ -113,6 +115,8 @@ class Transcript(MessageListView):
 
     def action_copy_code(self) -> None:
         """Copy the code block at the cursor, else the last one that begins above the bottom."""
+        from .find import code_block_text, find_code_block, starts_code_block
+
         position = self._bottom_position()
         if position is None:
             return
@@ -201,7 +205,11 @@ class Transcript(MessageListView):
     @property
     def selected(self) -> str:
         """The selected text, or ''."""
-        return selected_text(self._layout, *self.selection) if self.selection else ""
+        if not self.selection:
+            return ""
+        from .selection import selected_text
+
+        return selected_text(self._layout, *self.selection)
 
     def _position_at(self, x: int, y: int) -> Position | None:
         if not self._layout.messages:
@@ -275,6 +283,8 @@ class Transcript(MessageListView):
         if block.section is Section.THOUGHT_HEADER:
             self.toggle_thought(position.message)
         elif event.chain == 2 and line is not None:
+            from .selection import word_span
+
             left, right = word_span(line, position.cell)
             self.selection = (position._replace(cell=left), position._replace(cell=right))
         elif event.chain >= 3 and block.lines:
