@@ -4,12 +4,12 @@ The last layer is the commands' own; this module reads the other three and says 
 where it came from.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .errors import UsageError
@@ -83,8 +83,7 @@ class ServerProfile(NamedTuple):
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TuiSettings:
+class TuiSettings(NamedTuple):
     """The `[tui]` section; `TUI_KEYS` says what each is for.
 
     `keys` is `[tui.keys]` as written, the keys of an action by its name;
@@ -96,7 +95,7 @@ class TuiSettings:
     theme: str = "auto"
     titles: bool = True
     notify: bool = True
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = MappingProxyType({})
     system_prompt: str = ""
 
 
@@ -158,6 +157,8 @@ def _refuse_mistyped_variables(environ: Mapping[str, str]) -> None:
     # Others may well keep a key in QCHAT_LAB_KEY: only what is nearly a known name is refused.
     for name in environ:
         if name.startswith("QCHAT_") and name not in _VARIABLES:
+            import difflib
+
             near = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0.9)
             if near:
                 raise UsageError(
@@ -332,6 +333,8 @@ class _ConfigFile(NamedTuple):
             if key == "api_key":
                 hint = _("a key never stands here; use api_key_env or api_key_file")
                 raise self.error((*at, key), hint)
+            import difflib
+
             near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
             text = _("unknown key {key!r}").format(key=key)
             if near:

@@ -61,8 +61,7 @@ class DefaultSettings(NamedTuple):
     detected: Mapping[str, Endpoint] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSettings:
+class RequestSettings(NamedTuple):
     """Server, model, system prompt and sampling of a conversation.
 
     `own` holds the values set for it; `plain`: it uses no preset, whatever is configured. `model`
@@ -108,9 +107,8 @@ class RequestSettings:
         if not first:
             return settings
         if defaults.chosen:
-            settings = replace(settings, endpoint=defaults.endpoint, model=defaults.endpoint.model)
-        return replace(
-            settings,
+            settings = settings._replace(endpoint=defaults.endpoint, model=defaults.endpoint.model)
+        return settings._replace(
             model=defaults.model or settings.model,
             system=defaults.system or settings.system,
             own=defaults.options.merged_over(settings.own),
@@ -161,15 +159,15 @@ class RequestSettings:
     def with_value(self, name: str, value: Any) -> "RequestSettings":
         """With another value; None resets it. Raises `UsageError` for an invalid one."""
         extra = _without(self.own.extra, name)
-        return replace(self, own=replace(self.own, extra=extra, **{name: value}))
+        return self._replace(own=replace(self.own, extra=extra, **{name: value}))
 
     def with_preset(self, name: str | None) -> "RequestSettings":
         """With another preset; None is none at all. Raises `UsageError` for an unknown one."""
-        return replace(self, own=replace(self.own, preset=name), plain=name is None)
+        return self._replace(own=replace(self.own, preset=name), plain=name is None)
 
     def without_preset(self) -> "RequestSettings":
         """Back to the configuration's preset, if it has one."""
-        return replace(self, own=replace(self.own, preset=None), plain=False)
+        return self._replace(own=replace(self.own, preset=None), plain=False)
 
     def with_text(self, name: str, text: str) -> "RequestSettings":
         """With a value parsed from text. Raises `UsageError`."""
@@ -182,7 +180,7 @@ class RequestSettings:
 
     def reset(self) -> "RequestSettings":
         """Without values of its own."""
-        return replace(self, own=Sampling(), plain=False)
+        return self._replace(own=Sampling(), plain=False)
 
     def request_parameters(self) -> JsonObject:
         """The parameters of the next request, as stored with the answer."""

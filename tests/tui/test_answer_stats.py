@@ -33,7 +33,7 @@ def test_a_stored_answer_has_the_figures_that_it_had() -> None:
     )
     live = message_from_result(END, MessageState.COMPLETE, 0.25, hints=KeyHints("R", "G"))
     assert "10.0 tok/s" in live.note and live.thought_tokens == 7
-    assert message_from_stored(stored) == replace(live, id=4)
+    assert message_from_stored(stored) == live._replace(id=4)
     bare = replace(stored, timings={}, usage={}, finish_reason=None)
     assert message_from_stored(bare).note == "demo"
     odd = replace(stored, timings={"total_seconds": "long", "first_token_seconds": []})

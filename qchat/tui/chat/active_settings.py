@@ -1,6 +1,5 @@
 """The settings of the conversation that is shown, and those with which new ones begin."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ...errors import UsageError
@@ -102,19 +101,19 @@ class ActiveSettings:
     def set_server(self, endpoint: "Endpoint", model: str | None) -> None:
         """Use this server and model here and in new conversations of this window."""
         self._remember(endpoint)
-        self._initial = replace(self._initial, endpoint=endpoint, model=model)
-        self._unsaved = replace(self._unsaved, endpoint=endpoint, model=model)
-        self.apply(replace(self.current, endpoint=endpoint, model=model))
+        self._initial = self._initial._replace(endpoint=endpoint, model=model)
+        self._unsaved = self._unsaved._replace(endpoint=endpoint, model=model)
+        self.apply(self.current._replace(endpoint=endpoint, model=model))
 
     def replace_endpoint(self, before: "Endpoint", endpoint: "Endpoint") -> None:
         """Use `endpoint` wherever `before` is used: the server itself or its key was detected."""
         self._remember(endpoint)
         if self._initial.endpoint == before:
-            self._initial = replace(self._initial, endpoint=endpoint)
+            self._initial = self._initial._replace(endpoint=endpoint)
         if self._unsaved.endpoint == before:
-            self._unsaved = replace(self._unsaved, endpoint=endpoint)
+            self._unsaved = self._unsaved._replace(endpoint=endpoint)
         if self.current.endpoint == before:
-            self.current = replace(self.current, endpoint=endpoint)
+            self.current = self.current._replace(endpoint=endpoint)
         self._monitor.set_endpoint(self.current.endpoint)
 
     def _remember(self, endpoint: "Endpoint") -> None:

@@ -6,7 +6,6 @@ A pending answer continues in its own conversation when another one is opened.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import EngineError, QchatError
@@ -250,7 +249,7 @@ class Conversation:
             self.title = one_line(question.text)
             self._settings.conversation_created(self.id, settings)
         message = Message("user", question.text, id=stored.id, version=version)
-        self._transcript.append(replace(message, pictures=pictures))
+        self._transcript.append(message._replace(pictures=pictures))
         self._notify()
 
     # -- requesting answers ----------------------------------------------------------------
@@ -275,7 +274,7 @@ class Conversation:
         started = await self.repository.begin_answer(self.id, question, self._settings.current)
         transcript.truncate(count)
         message = Message("assistant", state=MessageState.STREAMING, id=started.answer)
-        index = transcript.append(replace(message, version=started.version))
+        index = transcript.append(message._replace(version=started.version))
         self._start(self.id, started, index)
 
     async def continue_answer(self, answer: int) -> None:
@@ -342,7 +341,7 @@ class Conversation:
         seconds = answer.reasoning_seconds(result)
         message = message_from_result(result, state, seconds, hints=self._key_hints)
         self._transcript.flush()
-        self._transcript.replace(index, replace(message, id=answer.id, version=answer.version))
+        self._transcript.replace(index, message._replace(id=answer.id, version=answer.version))
 
     def _send_next(self, state: MessageState) -> None:
         """Send the first queued message if the answer is complete, else unqueue all."""

@@ -1,7 +1,6 @@
 """An answer that is being generated: drawn where its conversation is shown, stored anyway."""
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...api.reasoning import ContentDelta, Event, ReasoningDelta, Reclassified
@@ -72,7 +71,7 @@ class PendingAnswer:
             elif isinstance(event, ReasoningDelta):
                 transcript.stream(self.index, reasoning=event.text)
             elif isinstance(event, Reclassified):
-                message = replace(self.message(), text="", reasoning=event.reasoning)
+                message = self.message()._replace(text="", reasoning=event.reasoning)
                 transcript.replace(self.index, message)
         if self.request_thread.first_content is not None and not self._has_content:
             self._has_content = True
@@ -87,7 +86,7 @@ class PendingAnswer:
         if self.index is not None and self.request_thread.reasoning:
             message = transcript.messages[self.index]
             seconds = end - self.request_thread.started
-            transcript.annotate(self.index, replace(message, thought_seconds=seconds))
+            transcript.annotate(self.index, message._replace(thought_seconds=seconds))
 
     def reasoning_seconds(self, result: AnswerResult) -> float | None:
         """Seconds of reasoning before the content began; None without reasoning."""

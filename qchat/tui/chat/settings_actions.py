@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +113,7 @@ class SettingsActions:
 
     def _apply_parameters(self, settings: RequestSettings) -> None:
         # The server may have changed while the screen was open.
-        self._apply(replace(self._current, own=settings.own, plain=settings.plain))
+        self._apply(self._current._replace(own=settings.own, plain=settings.plain))
 
     async def set(self, assignment: str) -> None:
         """Set one: ``NAME VALUE``; no value, or ``default``, resets it."""
@@ -165,7 +164,7 @@ class SettingsActions:
     async def system(self, name: str) -> None:
         """Use the system prompt of this name, or ``none``; without a name, open the picker."""
         if name == _NONE:
-            self._apply(replace(self._current, system=None), _("No system prompt."))
+            self._apply(self._current._replace(system=None), _("No system prompt."))
         elif name:
             self.use_prompt(name)
         else:
@@ -202,7 +201,7 @@ class SettingsActions:
             return
 
         def use(text: str) -> None:
-            self._apply(replace(self._current, system=text))
+            self._apply(self._current._replace(system=text))
             send()
 
         name = self._settings.tui.system_prompt if self._settings is not None else ""
@@ -233,7 +232,7 @@ class SettingsActions:
 
     def _apply_text(self, name: str, text: str) -> None:
         message = _("System prompt: {name}").format(name=name)
-        self._apply(replace(self._current, system=text), message)
+        self._apply(self._current._replace(system=text), message)
 
     def _prompt_selected(self, choice: "PromptChoice | None") -> None:
         if choice is not None:
@@ -260,7 +259,7 @@ class SettingsActions:
         except UsageError as e:
             message = _("{why} This conversation uses the text nevertheless.")
             self._window.say(message.format(why=e), error=True, seconds=10)
-            self._apply(replace(self._current, system=clean(text)))
+            self._apply(self._current._replace(system=clean(text)))
 
 
 def _preset_values(name: str) -> str:

@@ -1,7 +1,7 @@
 """The result of an answer, its figures, and how it is drawn once it has ended."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...errors import is_too_long
@@ -121,7 +121,7 @@ def message_from_stored(
     message = message_from_result(
         result, stored.state, _seconds(stored, "reasoning_seconds"), hints=hints
     )
-    return replace(message, id=stored.id, version=version)
+    return message._replace(id=stored.id, version=version)
 
 
 def _seconds(stored: "Stored", name: str) -> float | None:

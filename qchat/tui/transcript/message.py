@@ -2,9 +2,9 @@
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...i18n import _
 from ...message_state import MessageState
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ..markdown.references import References
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as the transcript shows it. Its texts are sanitized by `MessageView`.
 
     `note` is a line of figures below an answer, `error` a sentence for the user. `thought_seconds`
@@ -172,8 +171,7 @@ class MessageView:
         """Append to a streaming answer; the texts must be sanitized."""
         self.split(width)
         has_answer = bool(self.message.text.strip())
-        self.message = replace(
-            self.message,
+        self.message = self.message._replace(
             text=self.message.text + text,
             reasoning=self.message.reasoning + reasoning,
         )
@@ -358,7 +356,7 @@ class MessageView:
 
 
 def _sanitize(message: Message) -> Message:
-    return replace(message, text=clean(message.text), reasoning=clean(message.reasoning))
+    return message._replace(text=clean(message.text), reasoning=clean(message.reasoning))
 
 
 def _plain_block(section: Section, text: str, width: int) -> Block:
