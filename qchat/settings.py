@@ -7,7 +7,6 @@ where it came from.
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -99,8 +98,7 @@ class TuiSettings(NamedTuple):
     system_prompt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the configuration and the environment say; None means "not set"."""
 
     paths: Paths
@@ -108,10 +106,14 @@ class Settings:
     model: str | None = None
     preset: str | None = None
     language: str | None = None
-    servers: Mapping[str, ServerProfile] = field(default_factory=dict)
-    tui: TuiSettings = field(default_factory=TuiSettings)
-    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold keys
+    servers: Mapping[str, ServerProfile] = MappingProxyType({})
+    tui: TuiSettings = TuiSettings()
+    origins: Mapping[str, str] = MappingProxyType({})
+    environ: Mapping[str, str] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        """Without the environment, which may hold keys."""
+        return f"Settings(paths={self.paths!r}, server={self.server!r}, model={self.model!r})"
 
     def where(self, key: str) -> str:
         """Where a value came from: ``default``, ``FILE:LINE`` or the variable's name.
@@ -194,7 +196,7 @@ def with_servers_of(settings: Settings, path: Path) -> Settings:
         for name in servers
         for key in sections[name]
     }
-    return replace(settings, servers=servers, origins={**settings.origins, **places})
+    return settings._replace(servers=servers, origins={**settings.origins, **places})
 
 
 def _tui(file: "_ConfigFile") -> TuiSettings:

@@ -47,7 +47,7 @@ def running_servers(settings: Settings) -> Iterator[LocalServer]:
         if record.get("state") != _READY or not isinstance(url, str):
             continue
         server = configured_server(
-            replace(settings, servers={name: _server(name, url, record.get("key"))}), name
+            settings._replace(servers={name: _server(name, url, record.get("key"))}), name
         )
         if server.endpoint is not None:  # conversations store the address: a name may disappear
             server = LocalServer(name, replace(server.endpoint, name=None, origin="option"))
