@@ -9,6 +9,7 @@ from textual import events
 from textual.app import App, ComposeResult
 
 from qchat.settings import TuiSettings
+from qchat.tui.composer import composer
 from qchat.tui.composer.chips import Draft
 from qchat.tui.composer.completion_list import CompletionList
 from qchat.tui.composer.composer import Composer
@@ -329,3 +330,14 @@ async def test_bindings_that_textual_renamed_cost_only_the_order(
     assert [record.message for record in caplog.records] == [
         "keys may be handled out of order: no _bindings"
     ]
+
+
+async def test_the_cursor_rests_where_nothing_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each blink is sent over the line."""
+    monkeypatch.setattr(composer, "BLINK_SECONDS", 0.2)
+    desk = Desk()
+    async with desk.run_test() as pilot:
+        await wait_until(lambda: not desk.field.cursor_blink)
+        await pilot.press("a")
+        assert desk.field.cursor_blink and desk.field.text == "a"
+        await wait_until(lambda: not desk.field.cursor_blink)

@@ -1,5 +1,6 @@
 """The composer: sending and history."""
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -21,6 +22,9 @@ from .completion import CompletingTextArea
 from .history import History
 from .prompt_mark import with_prompt_mark
 
+BLINK_SECONDS: Final = 10.0
+"""Without a key for so long, the cursor stops to blink: each blink is sent over the line, 270 bytes
+twice a second."""
 _BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracketed paste
 _ENTER_DELAY: Final = 0.03  # seconds
 
@@ -119,11 +123,20 @@ class Composer(CompletingTextArea):
         """Render the field with its prompt mark."""
         return with_prompt_mark(self, super().render_lines(crop), crop)
 
+    def on_mount(self) -> None:
+        """Let the cursor rest where nothing is typed."""
+        self.set_interval(BLINK_SECONDS / 2, self._rest_cursor)
+
+    def _rest_cursor(self) -> None:
+        if time.monotonic() - self._last_key > BLINK_SECONDS:
+            self.cursor_blink = False
+
     # -- keys ------------------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
         burst = not self._brackets_pastes and event.time - self._last_key < _BURST_INTERVAL
         self._last_key = event.time
+        self.cursor_blink = True
         if self._pending_enter is not None:
             # Another key followed at once: the Enter was a newline within a paste.
             self._pending_enter.stop()
