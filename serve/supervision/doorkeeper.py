@@ -100,7 +100,9 @@ class Doorkeeper:
         self._call(self._refuse, time.monotonic() + seconds)
 
     def close(self) -> None:
-        """Close all connections and the listening socket."""
+        """Close all connections and the listening socket; again, it does nothing."""
+        if not self._thread.is_alive():  # nobody would call anything any more
+            return
         self._call(self._close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)

@@ -193,3 +193,4 @@ def test_the_address_is_closed_in_the_end(door: Door) -> None:
     held.close()
     with pytest.raises(OSError, match="refused"):
         door.connect()
+    door.keeper.close()  # at once
