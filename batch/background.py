@@ -1,12 +1,15 @@
 """Run long file work in a thread: the event loop goes on, and a signal stops the work."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 TICK_SECONDS = 1.0
 """Seconds between two reports of what a thread has done."""
+
+_LOST_SECONDS = 0.1  # between two looks at work whose end the loop may not be told of
 
 T = TypeVar("T")
 
@@ -58,15 +61,27 @@ async def run_in_thread(
     its counter, and is waited for: it may hold files that others get next.
     """
     future: asyncio.Future[T] | None = None
+    ended = threading.Event()
+
+    def work() -> T:
+        try:
+            return function(counter)
+        finally:
+            ended.set()
+
     try:
         # Not asyncio.to_thread: that is a task of its own, which the end of the loop would cancel.
-        future = asyncio.get_running_loop().run_in_executor(None, function, counter)
+        future = asyncio.get_running_loop().run_in_executor(None, work)
         while not (await asyncio.wait({future}, timeout=TICK_SECONDS))[0]:
             on_tick()
     except BaseException:
         counter.cancelled = True
         if future is not None:  # a signal may have come before it was: the loop's end waits for it
-            await asyncio.wait({future})
-            future.exception()  # the cancellation is told, not what it led to
+            # Not for the future alone: the signal may have been raised in the very callback that
+            # was to tell it the result, and it would never hear of it.
+            while not future.done() and not ended.is_set():
+                await asyncio.wait({future}, timeout=_LOST_SECONDS)
+            if future.done():
+                future.exception()  # the cancellation is told, not what it led to
         raise
     return future.result()

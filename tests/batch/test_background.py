@@ -91,3 +91,29 @@ async def test_work_hears_of_a_signal_at_its_start(monkeypatch: pytest.MonkeyPat
         assert await start(None, ended.wait, 20)
     finally:
         ended.set()
+
+
+async def test_the_end_of_work_is_seen_though_the_loop_was_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal that is raised in the callback with the result loses that."""
+    loop = asyncio.get_running_loop()
+    start, started, ended = loop.run_in_executor, threading.Event(), threading.Event()
+
+    def start_and_lose(*arguments: Any) -> "asyncio.Future[None]":
+        start(*arguments)
+        return loop.create_future()
+
+    def work(counter: WorkCounter) -> None:
+        started.set()
+        while not counter.cancelled:
+            ended.wait(0.001)
+        ended.set()
+
+    monkeypatch.setattr(loop, "run_in_executor", start_and_lose)
+    task = asyncio.create_task(run_in_thread(work, WorkCounter(), lambda: None))
+    assert await start(None, started.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    assert ended.is_set()
