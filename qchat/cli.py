@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 click_language.install()  # before the first command is made: it takes click's words
 help_format.install()
 
-_HELP_NAMES = ["-h", "--help"]
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 # name: (module:attribute, the line in `qchat --help`)
@@ -100,10 +99,11 @@ class LazyGroup(click.Group):
             return None
         module, _colon, attribute = COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
-        gc.freeze()  # what imports made is not looked at again
-        gc.enable()  # `__main__` disabled it for the imports
+        if not gc.isenabled():  # `__main__` disabled it for the imports
+            gc.freeze()  # what they made is not looked at again
+            gc.enable()
         assert isinstance(command, click.Command)
-        _add_common_options(command)
+        _accept_debug(command)
         if _COMPLETE_VARIABLE in os.environ:
             importlib.import_module(_CANDIDATES).add(command)
         return command
@@ -159,22 +159,20 @@ def _debug_option() -> click.Option:
     )
 
 
-def _add_common_options(command: click.Command) -> None:
-    """`--debug` works after the command's name, too; `run` looks for it. A command keeps the help
-    option of its first context, whoever makes that: it gets this one."""
-    command.get_help_option(click.Context(command, help_option_names=_HELP_NAMES))
+def _accept_debug(command: click.Command) -> None:
+    """`--debug` works after the command's name, too; `run` looks for it."""
     if not any(p.name == "debug" for p in command.params):
         command.params.append(_debug_option())
     if isinstance(command, click.Group):
         for sub in command.commands.values():
-            _add_common_options(sub)
+            _accept_debug(sub)
 
 
 @click.group(
     cls=LazyGroup,
     params=[_debug_option()],
     invoke_without_command=True,
-    context_settings={"help_option_names": _HELP_NAMES},
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=_("Chat, bulk answers and a server for open models on vLLM."),
     epilog=_(
         """\b

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -38,19 +37,6 @@ def every_command() -> dict[str, click.Command]:
         if isinstance(command, click.Group):
             commands |= {f"{name} {sub}": c for sub, c in command.commands.items()}
     return commands
-
-
-def test_the_first_context_of_a_command_does_not_decide_its_help(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = click.Command("new", help="Something new.")
-    module = SimpleNamespace(new=command)
-    monkeypatch.setitem(cli.COMMANDS, "new", ("new_module:new", "Something new."))
-    monkeypatch.setitem(sys.modules, "new_module", module)
-    assert cli.main.get_command(click.Context(cli.main), "new") is command
-    command.get_help_option(click.Context(command))
-    assert cli.run(["new", "-h"]) == 0
-    assert "Something new." in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

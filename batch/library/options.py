@@ -139,7 +139,8 @@ def _command_defaults() -> dict[str, Any]:
     """The parameters of the command where nothing is given, by name."""
     from ..command import batch
 
-    return dict(batch.make_context("batch", ["-"]).params)
+    # Without names for help: a command keeps the help option of the first context that has some.
+    return dict(batch.make_context("batch", ["-"], help_option_names=[]).params)
 
 
 _SAME_NAME = (

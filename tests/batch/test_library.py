@@ -278,3 +278,17 @@ def test_importing_it_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_command_has_all_its_help_after_a_run_from_python() -> None:
+    program = """
+import sys, warnings
+from qchat import cli
+from qchat.batch import BatchOptions, run_batch
+warnings.simplefilter("ignore")
+run_batch(["a"], BatchOptions(base_url="http://127.0.0.1:9"))
+sys.exit(cli.run(["batch", "-h"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "-h, --help" in done.stdout
