@@ -1,6 +1,8 @@
 """Work in a thread: results, errors, ticks, and the end of cancelled work."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -117,3 +119,32 @@ async def test_the_end_of_work_is_seen_though_the_loop_was_not_told(
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 20)
     assert ended.is_set()
+
+
+def test_signals_as_work_ends_leave_no_run_waiting() -> None:
+    """The handler raises wherever the loop is, also in the callback that has the result."""
+    program = """
+import asyncio, os, random, signal, time
+import uvloop
+from qchat.batch.background import WorkCounter, run_in_thread
+from qchat.signals import raise_on_signal
+
+def work(_counter):
+    time.sleep(0.002)
+    os.kill(os.getpid(), signal.SIGINT)
+    end = time.perf_counter() + random.random() / 2000
+    while time.perf_counter() < end:
+        pass
+
+async def main():
+    await run_in_thread(work, WorkCounter(), lambda: None)
+    await asyncio.sleep(0.01)
+
+for _run in range(150):
+    try:
+        with raise_on_signal(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except KeyboardInterrupt:
+        pass
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
