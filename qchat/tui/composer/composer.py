@@ -23,8 +23,8 @@ from .history import History
 from .prompt_mark import with_prompt_mark
 
 BLINK_SECONDS: Final = 10.0
-"""Without a key for so long, the cursor stops to blink: each blink is sent over the line, 270 bytes
-twice a second."""
+"""Seconds without a key after which the cursor stops blinking: each blink is sent over the line,
+270 bytes twice a second."""
 _BURST_INTERVAL: Final = 0.01  # seconds; faster keys are a paste without bracketed paste
 _ENTER_DELAY: Final = 0.03  # seconds
 

@@ -161,7 +161,7 @@ class PickListScreen(ModalScreen[Result | None], Generic[Result]):
 
         Abstract: what a pick means is each screen's own.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # not abc's: Textual's widgets have a metaclass of their own
 
     def action_move(self, step: int) -> None:
         """Move the highlight by some items."""

@@ -140,7 +140,7 @@ class VirtualList(ScrollView, Generic[T], can_focus=True, inherit_bindings=False
 
         Abstract: each list draws its own kind of items.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # not abc's: Textual's widgets have a metaclass of their own
 
     def look(self, number: int) -> Style:
         """Return the style of an item: the highlighted one is reversed or bold."""

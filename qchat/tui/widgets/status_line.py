@@ -63,7 +63,7 @@ class EdgeLine(Static):
 
     def line(self) -> Content:
         """Return the whole line. Abstract: each line has its own left side."""
-        raise NotImplementedError
+        raise NotImplementedError  # not abc's: Textual's widgets have a metaclass of their own
 
 
 class TitleBar(EdgeLine):
