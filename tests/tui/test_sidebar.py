@@ -4,11 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+from textual.strip import Strip
 
 from qchat.store import StoredConversation, open_store
 from qchat.tui.screens.confirmation import Confirmation
 from qchat.tui.widgets import sidebar
 from qchat.tui.widgets.sidebar import headings
+from qchat.tui.window import StateChanged
 
 from .chat_app import NOWHERE, chat, filled, keymap, listed, texts
 from .screens import screen
@@ -246,3 +248,32 @@ async def test_tiny_windows(tmp_path: Path, size: tuple[int, int]) -> None:
                 await pilot.press(key)
                 await pilot.press("x", "escape")
             await wait_until(lambda: len(app.screen_stack) == 1)
+
+
+async def test_what_stays_as_it_was_is_not_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is drawn is sent over the line, and the server is looked at every few seconds."""
+    one, _two = filled(tmp_path, "one", "two")
+    drawn: list[int] = []
+    render_line = sidebar.ConversationList.render_line
+
+    def render(self: sidebar.ConversationList, y: int) -> Strip:
+        drawn.append(y)
+        return render_line(self, y)
+
+    with chat(tmp_path, NOWHERE, go_on=True) as app:
+        async with app.run_test(size=(120, 24)) as pilot:
+            await wait_until(lambda: listed(app) == ["two", "one"])
+            await pilot.pause()
+            monkeypatch.setattr(sidebar.ConversationList, "render_line", render)
+            app.post_message(StateChanged())
+            await app.parts.sidebar.read()
+            await pilot.pause()
+            assert drawn == []
+            await app.conversation.show(one)
+            await wait_until(lambda: drawn)
+            await pilot.pause()
+            drawn.clear()
+            app.parts.sidebar.list.put(app.parts.sidebar.list.items[1:], {})
+            await wait_until(lambda: drawn)

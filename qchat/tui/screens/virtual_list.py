@@ -59,6 +59,7 @@ class VirtualList(ScrollView, Generic[T], can_focus=True, inherit_bindings=False
         self.items: list[T] = []
         self.at = 0
         self.empty = ""
+        self._drawn_empty = ""
         self._rows: list[tuple[str, int, int]] = []  # a heading, or '', an item and its line
         self._first_rows: list[int] = []  # the first row of each item
 
@@ -69,6 +70,7 @@ class VirtualList(ScrollView, Generic[T], can_focus=True, inherit_bindings=False
 
     def put(self, items: Sequence[T], headings: Mapping[int, str], at: int = 0) -> None:
         """Replace the items, with headings by the index of the item that each precedes."""
+        before = (self.items, self._rows, self.at)
         self.items = list(items)
         self._rows = []
         self._first_rows = []
@@ -80,7 +82,9 @@ class VirtualList(ScrollView, Generic[T], can_focus=True, inherit_bindings=False
         self.virtual_size = Size(0, len(self._rows))
         self.at = max(0, min(at, len(self.items) - 1))
         self._scroll_to_highlighted()
-        self.refresh()
+        if (self.items, self._rows, self.at, self.empty) != (*before, self._drawn_empty):
+            self._drawn_empty = self.empty
+            self.refresh()  # what is drawn again is sent again
 
     def choose(self, at: int) -> None:
         """Highlight an item, and scroll to it."""

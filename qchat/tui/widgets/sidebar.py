@@ -204,6 +204,7 @@ class Sidebar(Vertical):
         self._renaming = ""
         self._changes = -1
         self._stale = True
+        self._marks: tuple[str | None, ...] = ()
         self._wake = asyncio.Event()
         self._started = self._toggle_pending = False
         self._docked = True  # shown beside the transcript, where there is room
@@ -303,7 +304,13 @@ class Sidebar(Vertical):
     def state_changed(self) -> None:
         """The store, or which conversation is shown, was changed by this window."""
         self._stale = True
-        self.list.refresh()
+        marks = (
+            self._source.current(),
+            *(item.id for item in self.list.items if self._source.is_answering(item.id)),
+        )
+        if marks != self._marks:  # what is drawn again is sent again
+            self._marks = marks
+            self.list.refresh()
 
     async def _follow(self) -> None:
         """Read the list anew whenever the store changes, until cancelled."""
