@@ -1,7 +1,9 @@
 """The chat against a server that misbehaves on order, with a real store."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.events import Paste
@@ -10,7 +12,7 @@ from qchat.api.endpoint import Endpoint
 from qchat.errors import UsageError
 from qchat.message_state import MessageState
 from qchat.sampling import Sampling
-from qchat.store import Store, open_store
+from qchat.store import MessageTable, Store, StoredMessage, open_store
 from qchat.tui.actions.table import ACTIONS
 from qchat.tui.app import ChatApp
 from qchat.tui.launch import LaunchOptions
@@ -101,6 +103,22 @@ async def test_a_failure_is_a_sentence_and_can_be_retried(tmp_path: Path, server
                 lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
             )
             assert texts(app)[1].startswith("echo: q")
+    assert [row[3] for row in stored(tmp_path)] == [MessageState.COMPLETE] * 2
+
+
+async def test_a_window_that_ends_by_itself_stores_what_has_come(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = MessageTable.finish
+
+    def slowly(table: MessageTable, *args: Any, **options: Any) -> StoredMessage:
+        time.sleep(0.5)
+        return finish(table, *args, **options)
+
+    monkeypatch.setattr(MessageTable, "finish", slowly)
+    with chat(tmp_path, server.base_url, question="q") as app:
+        async with app.run_test(size=(80, 24)):
+            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
     assert [row[3] for row in stored(tmp_path)] == [MessageState.COMPLETE] * 2
 
 

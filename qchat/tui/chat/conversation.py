@@ -233,8 +233,7 @@ class Conversation:
         messages, settings = self._transcript.messages, self._settings.current
         parent = messages[-1].id if messages else None
         try:
-            endpoint, model = settings.endpoint, settings.model
-            pictures = await pictures_to_send(question.draft, endpoint, model)
+            pictures = await pictures_to_send(question.draft, settings.endpoint, settings.model)
             stored, version = await self.repository.add_question(
                 self.id, parent, question.text, settings, pictures
             )
@@ -282,8 +281,7 @@ class Conversation:
         assert self.id is not None
         await self._monitor.wait_for_key(unless=self._stop_requested)
         started = await self.repository.resume_answer(self.id, answer)
-        index = len(self._transcript.messages) - 1
-        self._start(self.id, started, index)
+        self._start(self.id, started, len(self._transcript.messages) - 1)
 
     def _start(self, conversation: str, started: "StartedAnswer", index: int) -> None:
         from .pending_answer import PendingAnswer
@@ -369,8 +367,11 @@ class Conversation:
         self._answers.stop_all()
 
     def abandon(self) -> None:
-        """Close the connections; nothing more is drawn."""
+        """Close the connections; what is being stored is waited for, nothing more is drawn."""
         self._answers.abandon()
+        if self._repository is not None:
+            self._repository.close()
+            self._repository = None
 
     def checkpoint(self) -> None:
         """Store what has arrived and what is being written; called every second."""
