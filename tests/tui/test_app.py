@@ -118,7 +118,9 @@ async def test_a_window_that_ends_by_itself_stores_what_has_come(
     monkeypatch.setattr(MessageTable, "finish", slowly)
     with chat(tmp_path, server.base_url, question="q") as app:
         async with app.run_test(size=(80, 24)):
-            await wait_until(lambda: last_state(app) is MessageState.COMPLETE)
+            await wait_until(
+                lambda: last_state(app) is MessageState.COMPLETE and len(texts(app)) == 2
+            )
     assert [row[3] for row in stored(tmp_path)] == [MessageState.COMPLETE] * 2
 
 
