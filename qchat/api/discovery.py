@@ -24,11 +24,10 @@ def find_servers(settings: Settings) -> Iterator[tuple[Endpoint, str]]:
     """Yield servers with what is known of each: that of ``OPENAI_BASE_URL``, those that `qchat
     serve` runs, and what listens at the usual ports of this machine. Each address comes once."""
     seen: set[str] = set()
-    if settings.environ.get("OPENAI_BASE_URL"):
-        named = endpoints.resolve(settings, base_url=settings.environ["OPENAI_BASE_URL"])
-        if named is not None:
-            seen.add(named.base_url)
-            yield named, "OPENAI_BASE_URL"
+    named = endpoints.environment_endpoint(settings)
+    if named is not None:
+        seen.add(named.base_url)
+        yield named, "OPENAI_BASE_URL"
     for server in running_servers(settings):
         if server.endpoint is not None and server.endpoint.base_url not in seen:
             seen.add(server.endpoint.base_url)

@@ -102,13 +102,22 @@ def resolve(
         return _endpoint(
             settings, section.base_url, origin, origin, section=section, api_key_env=api_key_env
         )
-    variable = "OPENAI_BASE_URL"
-    if settings.environ.get(variable):
-        url = settings.environ[variable]
-        return _endpoint(settings, url, variable, variable, api_key_env=api_key_env)
-    if api_key_env is not None:
+    named = environment_endpoint(settings, api_key_env)
+    if named is None and api_key_env is not None:
         raise UsageError(_("--api-key-env needs a server: give --base-url or --server."))
-    return None
+    return named
+
+
+def environment_endpoint(settings: Settings, api_key_env: str | None = None) -> Endpoint | None:
+    """The server of ``OPENAI_BASE_URL``, with ``OPENAI_API_KEY``; None where it is not set.
+
+    Raises `UsageError`.
+    """
+    variable = "OPENAI_BASE_URL"
+    url = settings.environ.get(variable)
+    if not url:
+        return None
+    return _endpoint(settings, url, variable, variable, api_key_env=api_key_env)
 
 
 def local_endpoint(settings: Settings) -> Endpoint:

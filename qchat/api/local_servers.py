@@ -5,8 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ..errors import EngineError, QchatError, UsageError
 from ..i18n import _
@@ -19,6 +21,7 @@ QCHAT: Final = (sys.executable, "-P", "-m", "qchat")
 """The command line that runs qchat in a subprocess."""
 
 _STATUS_SECONDS: Final = 20.0
+_PROBE_SECONDS: Final = 2.0
 _READY: Final = "ready"
 
 
@@ -42,16 +45,19 @@ def configured_server(settings: Settings, name: str) -> LocalServer:
 
 def running_servers(settings: Settings) -> Iterator[LocalServer]:
     """Yield the ready servers that `qchat serve` started, by `qchat status`."""
+    for profile in running_profiles():
+        server = configured_server(settings._replace(servers={profile.name: profile}), profile.name)
+        if server.endpoint is not None:  # conversations store the address: a name may disappear
+            server = LocalServer(profile.name, replace(server.endpoint, name=None, origin="option"))
+        yield server
+
+
+def running_profiles() -> Iterator[ServerProfile]:
+    """Yield the ready servers that `qchat serve` started, each with where its key is."""
     for record in _records():
         name, url = str(record.get("name")), record.get("url")
-        if record.get("state") != _READY or not isinstance(url, str):
-            continue
-        server = configured_server(
-            settings._replace(servers={name: _server(name, url, record.get("key"))}), name
-        )
-        if server.endpoint is not None:  # conversations store the address: a name may disappear
-            server = LocalServer(name, replace(server.endpoint, name=None, origin="option"))
-        yield server
+        if record.get("state") == _READY and isinstance(url, str):
+            yield _server(name, url, record.get("key"))
 
 
 def local_server(settings: Settings) -> Endpoint:
@@ -59,7 +65,8 @@ def local_server(settings: Settings) -> Endpoint:
     that runs here. Raises `EngineError` without any, `UsageError` for several."""
     default = endpoints.local_endpoint(settings)
     if endpoints.answers(default):
-        return default
+        keyless = default.api_key is None and _wants_key(default)
+        return (endpoint_with_key(settings, default) if keyless else None) or default
     servers = list(running_servers(settings))
     if not servers:
         from .error_messages import no_server
@@ -71,6 +78,31 @@ def local_server(settings: Settings) -> Endpoint:
     if servers[0].endpoint is None:
         raise UsageError(servers[0].trouble)
     return servers[0].endpoint
+
+
+def endpoint_with_key(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
+    """The endpoint with its API key, where `qchat serve` runs it on this machine; else None."""
+    if not endpoint.is_local:
+        return None
+    running = (one.endpoint for one in running_servers(settings) if one.endpoint is not None)
+    keys = (one.api_key for one in running if one.base_url == endpoint.base_url and one.api_key)
+    key = next(keys, None)
+    return None if key is None else replace(endpoint, api_key=key)
+
+
+def _wants_key(endpoint: Endpoint) -> bool:
+    """Whether the server at the default address refuses a request without a key."""
+    from http.client import HTTPConnection, HTTPException
+
+    parts = urlsplit(endpoint.base_url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_PROBE_SECONDS)
+    try:
+        connection.request("GET", f"{parts.path}/models")
+        return connection.getresponse().status == HTTPStatus.UNAUTHORIZED
+    except (OSError, HTTPException):
+        return False  # the request itself will tell
+    finally:
+        connection.close()
 
 
 def only_running_server(settings: Settings) -> Endpoint | None:

@@ -15,7 +15,7 @@ from ..sanitize import one_line
 
 if TYPE_CHECKING:
     from ..api.endpoint import Endpoint, Secret
-    from ..settings import Settings
+    from ..settings import ServerProfile, Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -67,8 +67,14 @@ def setup(
     settings = settings_.load()
     if base_url is None:
         base_url = _choose_address(settings, asks)
-    endpoint = endpoints.resolve(settings, base_url=base_url, api_key_env=api_key_env)
+    endpoint = endpoints.environment_endpoint(settings, api_key_env)
+    if endpoint is None or endpoint.base_url != base_url:  # else with OPENAI_API_KEY
+        endpoint = endpoints.resolve(settings, base_url=base_url, api_key_env=api_key_env)
     assert endpoint is not None
+    own = None if api_key_stdin or endpoint.api_key is not None else _own_server(endpoint)
+    if own is not None:
+        with_own = endpoints.resolve(settings._replace(servers={own.name: own}), server=own.name)
+        endpoint = replace(endpoint, api_key=with_own.api_key if with_own else None)
     typed: Secret | None = None
     if api_key_stdin:
         typed = endpoints.checked_key(sys.stdin.readline(), _("the standard input"))
@@ -77,7 +83,25 @@ def setup(
     typed = asked or typed
     model = _choose_model(models, model, asks)
     name = name or _profile_name(endpoint, settings, asks)
-    _write(settings, endpoint, name, model, api_key_env, typed)
+    _write(settings, endpoint, name, model, api_key_env, typed, own)
+
+
+def _own_server(endpoint: "Endpoint") -> "ServerProfile | None":
+    """Return the server with a key that `qchat serve` runs at this address; None for others."""
+    from ..api.endpoint import normalise
+    from ..api.local_servers import running_profiles
+
+    if not endpoint.is_local:
+        return None
+    return next(
+        (
+            profile
+            for profile in running_profiles()
+            if (profile.api_key_env or profile.api_key_file)
+            and normalise(profile.base_url, _("Address")) == endpoint.base_url
+        ),
+        None,
+    )
 
 
 def _choose_address(settings: "Settings", asks: bool) -> str:
@@ -226,6 +250,7 @@ def _write(
     model: str | None,
     api_key_env: str | None,
     typed: "Secret | None",
+    own: "ServerProfile | None",
 ) -> None:
     from ..api.stored_keys import key_file, store_key
     from ..config_file import set_server, with_server
@@ -238,6 +263,10 @@ def _write(
         values["api_key_env"] = api_key_env
     elif endpoint.origin == "OPENAI_BASE_URL" and endpoint.api_key is not None:
         values["api_key_env"] = "OPENAI_API_KEY"
+    elif own is not None and own.api_key_env is not None:
+        values["api_key_env"] = own.api_key_env
+    elif own is not None:
+        values["api_key_file"] = str(own.api_key_file)
     if model is not None:
         values["model"] = model
     file = settings.paths.config_file

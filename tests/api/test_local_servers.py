@@ -95,6 +95,19 @@ def test_what_answers_at_the_usual_address_comes_first(
     assert local_server(settings).origin == "default"
 
 
+def test_its_own_key_goes_to_the_one_at_the_usual_address(
+    settings: Settings, serves: Serves, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 32)
+    key.chmod(0o600)
+    with faults(api_key="k" * 32) as closed:
+        monkeypatch.setattr(endpoint_module, "LOCAL_URL", closed.base_url)
+        assert local_server(settings).api_key is None  # not one of qchat's: the answer will tell
+        serves("closed", closed.url, key=str(key))
+        assert local_server(settings).api_key == endpoint_module.Secret("k" * 32)
+
+
 class Silent:
     """A reporter without a screen."""
 

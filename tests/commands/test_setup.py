@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from qchat.serve.registry.records import READY, ServerRecord, ServerRegistry
 
 from qchat import cli
+from qchat.api.client import ServerError
+from qchat.errors import Code
 from qchat.settings import load
 
 from ..faults import running
@@ -96,6 +99,37 @@ def test_a_key_is_tested_and_kept_in_a_file_of_ones_own(tmp_path: Path) -> None:
     assert profile.api_key_file.read_text() == "right\n"
     assert profile.api_key_file.stat().st_mode & 0o777 == 0o600
     assert "right" not in config(tmp_path)
+
+
+def test_the_key_of_the_environment_goes_to_the_address_of_the_environment(tmp_path: Path) -> None:
+    with running(api_key="right", models=("demo",)) as server:
+        environ = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "right"}
+        result = setup(tmp_path, "--yes", **environ)
+        assert result.exit_code == 0, result.output
+        assert 'api_key_env = "OPENAI_API_KEY"' in config(tmp_path)
+    with running(api_key="right", models=("demo",)) as other:
+        result = setup(tmp_path, "--base-url", other.base_url, "--yes", **environ)
+    assert isinstance(result.exception, ServerError)
+    assert result.exception.failure.code is Code.UNAUTHORIZED  # the key was not sent there
+
+
+def test_the_key_of_a_server_that_qchat_runs_here_is_found(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k" * 32)
+    key.chmod(0o600)
+    paths = load({"QCHAT_HOME": str(tmp_path)}).paths
+    with running(api_key="k" * 32, models=("demo",)) as server:
+        registry = ServerRegistry(paths)
+        port = int(server.url.rpartition(":")[2])
+        record = ServerRecord(
+            "demo", "demo", "demo", server.url, "127.0.0.1", port, str(key), READY, time.time(),
+            0, "", "", "",
+        )  # fmt: skip
+        with registry.acquire("demo"):
+            registry.write(record)
+            result = setup(tmp_path, "--base-url", server.url, "--yes")
+    assert result.exit_code == 0, result.output
+    assert f'api_key_file = "{key}"' in config(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schl\u00fcssel"])

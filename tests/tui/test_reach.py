@@ -118,7 +118,7 @@ async def test_a_question_waits_for_the_api_key_of_a_local_server(
         go.wait(20)
         return replace(endpoint, api_key=Secret("right" * 8))
 
-    monkeypatch.setattr("qchat.tui.servers.prober.endpoint_with_key", endpoint_with_key)
+    monkeypatch.setattr("qchat.api.local_servers.endpoint_with_key", endpoint_with_key)
     with running(api_key="right" * 8) as server, running() as other, open_store(tmp_path) as store:
         url = other.base_url if case == "other server" else server.base_url
         start = LaunchOptions(

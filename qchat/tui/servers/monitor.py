@@ -167,8 +167,7 @@ class ServerMonitor:
 
     async def _resolve(self, endpoint: "Endpoint", result: "ProbeResult") -> "Endpoint | None":
         """A better endpoint that `qchat serve` runs here: with the API key, or the only one."""
-        from ...api.local_servers import only_running_server
-        from .prober import endpoint_with_key
+        from ...api.local_servers import endpoint_with_key, only_running_server
 
         settings = self._settings
         if settings is None:

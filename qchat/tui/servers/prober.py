@@ -6,12 +6,12 @@ All functions block on a network or a process: call them from a thread.
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api import endpoint as endpoints
 from ...api.endpoint import Endpoint
-from ...api.local_servers import LocalServer, configured_server, running_servers
+from ...api.local_servers import LocalServer, configured_server
 from ...i18n import _
 from ...settings import Settings
 from ..request_settings import MissingServer
@@ -144,13 +144,3 @@ def configured_servers(settings: Settings) -> Iterator[LocalServer]:
     """The servers of the configuration file."""
     for name in settings.servers:
         yield configured_server(settings, name)
-
-
-def endpoint_with_key(settings: Settings, endpoint: Endpoint) -> Endpoint | None:
-    """The endpoint with its API key, where `qchat serve` runs it on this machine; else None."""
-    if not endpoint.is_local:
-        return None
-    running = (one.endpoint for one in running_servers(settings) if one.endpoint is not None)
-    keys = (one.api_key for one in running if one.base_url == endpoint.base_url and one.api_key)
-    key = next(keys, None)
-    return None if key is None else replace(endpoint, api_key=key)
