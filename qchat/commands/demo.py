@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from ..errors import Exit, UsageError
 from ..i18n import _
+from ..signals import handle_signals
 
 _SHOWN = 3  # answers
 
@@ -47,7 +50,7 @@ def demo(folder: str) -> None:
         message = _("Can't write {file}: {why}.").format(file=questions, why=error.strerror)
         raise UsageError(message) from error
     click.echo(_("$ qchat batch {file} --model demo").format(file=questions), err=True)
-    code = subprocess.run([*QCHAT, "batch", str(questions), "--model", "demo"]).returncode
+    code = _run([*QCHAT, "batch", str(questions), "--model", "demo"])
     if code not in (Exit.OK, Exit.ROWS_FAILED):
         sys.exit(code)
     _show_answers(place / "questions.results.jsonl")
@@ -60,6 +63,25 @@ def demo(folder: str) -> None:
         ).format(results=place / "questions.results.jsonl")
     )
     sys.exit(code)
+
+
+def _run(line: Sequence[str]) -> int:
+    """Run a command to its end and return its exit code; a signal to stop is for the command."""
+    process: subprocess.Popen[bytes] | None = None
+    received = 0
+
+    def forward(signum: int) -> None:
+        nonlocal received
+        received = signum
+        # Ctrl-C reaches the command from the terminal, which counts a second one.
+        if process is not None and not (signum == signal.SIGINT and sys.stdin.isatty()):
+            process.send_signal(signum)
+
+    with handle_signals(forward):
+        process = subprocess.Popen(line)
+        if received:
+            process.send_signal(received)
+        return process.wait()
 
 
 def _show_answers(results: Path) -> None:

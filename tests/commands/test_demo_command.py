@@ -1,5 +1,9 @@
 """`qchat demo`: its questions, and what it says where vLLM is missing."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,3 +27,28 @@ def test_without_vllm_it_leads_to_an_installation_or_a_server(
     result = CliRunner().invoke(cli.main, ["demo", str(tmp_path / "demo")])
     assert isinstance(result.exception, UsageError)
     assert "qchat setup" in str(result.exception) and not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_stop_is_left_to_the_batch(tmp_path: Path, signum: signal.Signals) -> None:
+    ready, done = tmp_path / "ready", tmp_path / "done"
+    program = (
+        "import os, pathlib, signal, sys, time\n"
+        "def drain(number, frame):\n"
+        "    time.sleep(0.5)\n"
+        f"    pathlib.Path({str(done)!r}).touch()\n"
+        "    sys.exit(5)\n"
+        f"signal.signal({int(signum)}, drain)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(60)\n"
+    )
+    runner = (
+        "import sys; from qchat.commands.demo import _run\n"
+        f"sys.exit(_run([sys.executable, '-c', {program!r}]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", runner], stdin=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not ready.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signum)
+    assert process.wait(30) == 5 and done.exists()
