@@ -1,5 +1,6 @@
 """The pages of the documentation that are written by hand."""
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,3 +23,8 @@ def pages(*, chinese: bool) -> list[Path]:
 def twin(page: Path) -> Path:
     """Return the Chinese page of an English one."""
     return page.with_name(page.name.removesuffix(".md") + ".zh.md")
+
+
+def without_comments(text: str) -> str:
+    """Return what a reader sees: a page without the marks of its commands."""
+    return re.sub(r"^<!-- .* -->\n", "", text, flags=re.MULTILINE)

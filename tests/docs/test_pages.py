@@ -8,7 +8,7 @@ import pytest
 
 from tests.command_lines import check_command_line, command_lines
 
-from .pages import DOCS, ROOT, pages, twin
+from .pages import DOCS, ROOT, pages, twin, without_comments
 
 _LINK = re.compile(r"\]\(([^):#]+)\)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -57,7 +57,8 @@ def test_every_page_is_there_in_both_languages() -> None:
 
 @every_english_page
 def test_both_languages_have_the_same_sections_and_options(page: Path) -> None:
-    english, chinese = page.read_text("utf-8"), twin(page).read_text("utf-8")
+    english = without_comments(page.read_text("utf-8"))
+    chinese = without_comments(twin(page).read_text("utf-8"))
     assert _HEADING.findall(english) == _HEADING.findall(chinese)
     assert set(_OPTION.findall(english)) == set(_OPTION.findall(chinese))
     assert len(command_lines(english)) == len(command_lines(chinese))
