@@ -316,15 +316,24 @@ def _make_plan(options: "ServeOptions") -> "ServePlan":
 
 def _launcher_note(plan: "ServePlan") -> str:
     """Return what the launcher passes to vLLM besides the arguments of the command."""
-    from ..engine.runtime.vllm_startup import installed_vllm, one_process
-    from .launcher import MIDDLEWARE
-    from .planning.passthrough_args import option_names
+    import os
+    import shlex
 
-    options = ["--middleware", MIDDLEWARE]
-    if one_process(installed_vllm(), option_names(plan.vllm_args)):
-        options += ["--distributed-executor-backend", "uni"]
-    text = _("The launcher adds {options}, and VLLM_NO_USAGE_STATS=1 unless that is set.")
-    return text.format(options=" ".join(options))
+    from ..engine.runtime.vllm_startup import installed_vllm, one_process, variables
+    from .launcher import MIDDLEWARE, ONE_PROCESS, added_options, eager_options
+    from .planning.passthrough_args import option_names, to_arguments
+
+    installed, given = installed_vllm(), option_names(plan.vllm_args)
+    in_one_process = one_process(installed, given)
+    options = added_options(MIDDLEWARE) | (ONE_PROCESS if in_one_process else {})
+    options |= eager_options(installed.cpu, given)
+    environ = {**os.environ, **dict(plan.environment)}
+    new = variables(environ, in_one_process=in_one_process)
+    text = _("The launcher adds {options}, and to the environment {variables}.")
+    return text.format(
+        options=shlex.join(to_arguments(options)),
+        variables=" ".join(f"{name}={shlex.quote(value)}" for name, value in new.items()),
+    )
 
 
 def _check_vllm() -> None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import lifeline
@@ -32,6 +32,23 @@ if __name__ == "__mp_main__":  # in a child that multiprocessing spawned, before
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MIDDLEWARE = "qchat.serve.access.Access"
+
+
+ONE_PROCESS = {"distributed-executor-backend": "uni"}
+"""What is added where one process is engine and worker (see `vllm_startup.one_process`)."""
+
+
+def added_options(middleware: str | None) -> dict[str, str]:
+    """Return the options that vLLM gets besides the plan's, by name."""
+    # Up to 0.31 vLLM lets the pages of every site read its answers.
+    added = {"allowed-origins": "[]"}
+    return added if middleware is None else {**added, "middleware": middleware}
+
+
+def eager_options(cpu: bool, options: Mapping[str, str]) -> dict[str, str]:
+    """Return what is added to `options` so that a start on the CPU compiles nothing."""
+    is_decided = {"enforce-eager", "no-enforce-eager"} & options.keys()
+    return {"enforce-eager": ""} if cpu and not is_decided else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,15 +84,12 @@ def _serve(
     vllm_options = {
         "model": locate_model(options.model),
         "served-model-name": options.served_model_name,
-        # Up to 0.31 vLLM lets the pages of every site read its answers.
-        "allowed-origins": "[]",
+        **added_options(middleware),
     }
     if options.uds is None:
         vllm_options |= {"host": options.host, "port": str(options.port)}
     else:
         vllm_options["uds"] = options.uds
-    if middleware is not None:
-        vllm_options["middleware"] = middleware
     with vllm_startup.socket_folder() as temporary:
         vllm_startup.set_environment(Path(temporary))
         try:
@@ -94,14 +108,13 @@ def _run(
     """Run the API server with vLLM's `options` by name, then `vllm_args`, which win."""
     in_one_process = vllm_startup.one_process(installed, options | option_names(vllm_args))
     if in_one_process:
-        options["distributed-executor-backend"] = "uni"
+        options |= ONE_PROCESS
         vllm_startup.start_fork_server()
     vllm_startup.import_front_end()
     check_hub(options["model"])
     all_options = options | option_names(vllm_args)
     options |= options_for(options["model"], all_options, cpu=installed.cpu)
-    if installed.cpu and not {"enforce-eager", "no-enforce-eager"} & all_options.keys():
-        options["enforce-eager"] = ""
+    options |= eager_options(installed.cpu, all_options)
 
     import uvloop
 

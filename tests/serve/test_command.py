@@ -1,6 +1,8 @@
 """`qchat serve` up to the point where something would be started."""
 
+import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from qchat.serve.planning.plan import ServePlan
 from qchat.serve.supervision import attached
 from qchat.serve.supervision.ready_message import print_ready
 
-from qchat import cli
+from qchat import cli, lifeline
 from qchat.engine.machine.hardware import Machine
 from qchat.engine.runtime import vllm_entry_points, vllm_startup
 from tests import faults
@@ -43,6 +45,33 @@ def test_the_command_alone(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert out.startswith("_QCHAT_ACCESS=")
     assert "-m qchat.serve.launcher --model demo --served-model-name demo" in out
     assert out.endswith(" --max-num-seqs 8\n")
+
+
+def test_what_the_launcher_adds_is_printed_too(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_LOGGING_COLOR", "1")
+    monkeypatch.setenv("VLLM_PLUGINS", "mine")
+    assert cli.run(["serve", "demo", "--print-command"]) == 0
+    note = capsys.readouterr().err.splitlines()[-1]
+    assert "--allowed-origins '[]' --middleware" in note
+    program = (
+        "import json, os; from pathlib import Path\n"
+        "from qchat.engine.runtime import vllm_startup as startup\n"
+        "before = dict(os.environ)\n"
+        "startup.forkserver.ensure_running = lambda: None\n"
+        "startup.set_environment(); startup.start_fork_server()\n"
+        "print(json.dumps({n: v for n, v in os.environ.items() if before.get(n) != v}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+    variables = json.loads(done.stdout)
+    del variables[lifeline.PARENT]  # a number of a process
+    assert variables["VLLM_PLUGINS"] == "mine,qchat_lifeline" and len(variables) > 8
+    for name, value in variables.items():
+        assert f" {name}={shlex.quote(value)}" in note
+    assert "VLLM_LOGGING_COLOR" not in note
 
 
 def test_a_vllm_that_was_not_tested(

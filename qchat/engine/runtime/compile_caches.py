@@ -20,8 +20,19 @@ FOLDERS: Mapping[str, str] = {
     "VLLM_CACHE_ROOT": "vllm",
 }
 """The folder below ours, by the variable that names it."""
+_COMPILED = "compiled"
 _ROOT = 0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that `prepare` sets; nothing is made or checked."""
+    compiled = Paths.find(environ).cache / _COMPILED
+    return {
+        variable: str(compiled / name)
+        for variable, name in FOLDERS.items()
+        if not environ.get(variable)
+    }
 
 
 def prepare(environ: Mapping[str, str]) -> dict[str, str]:
@@ -29,21 +40,20 @@ def prepare(environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises `UsageError` for a folder that another user owns or can write to.
     """
-    variables: dict[str, str] = {}
     for variable, name in FOLDERS.items():
         own_setting = environ.get(variable)
         if own_setting:
             _check(_made(Path(own_setting).expanduser().absolute()), variable)
         else:
-            variables[variable] = str(_own_folder(Paths.find(environ).cache, name))
-    return variables
+            _make_own_folder(Paths.find(environ).cache, name)
+    return variables(environ)
 
 
-def _own_folder(cache: Path, name: str) -> Path:
-    """Return our folder `name` below `cache`, private to this user."""
+def _make_own_folder(cache: Path, name: str) -> None:
+    """Make our folder `name` below `cache`, private to this user."""
     _check(private_dir(cache), "QCHAT_HOME")
     folder = cache
-    for part in ("compiled", name):
+    for part in (_COMPILED, name):
         folder /= part
         _made(folder)
         if folder.is_symlink():
@@ -52,7 +62,6 @@ def _own_folder(cache: Path, name: str) -> Path:
         if folder.stat().st_uid == os.geteuid():
             folder.chmod(0o700)
         _check(folder, "QCHAT_HOME")
-    return folder
 
 
 def _made(folder: Path) -> Path:

@@ -51,6 +51,11 @@ _LONGEST_FOLDER = 60  # characters: a socket's path has 107 at most, and vLLM's 
 _LONGEST_PLACE = 40  # characters: room for the folder's own name in it
 _SHORT_PLACE = Path("/tmp")  # noqa: S108  the folder in it is private
 
+_DEFAULTS = {
+    "VLLM_NO_USAGE_STATS": "1",  # no usage reports by default
+    "VLLM_LOGGING_COLOR": "0",  # the log is a file
+}
+
 Options = Mapping[str, str]
 """Options of vLLM's server: name without dashes → value, "" for an option without one."""
 
@@ -161,12 +166,24 @@ def set_environment(temporary: Path | None = None) -> None:
     `temporary` is the folder for its sockets. Raises `UsageError` for a folder for compiled code
     that another user could write to.
     """
-    os.environ.update(compile_caches.prepare(os.environ))
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # no usage reports by default
-    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")  # the log is a file
+    compile_caches.prepare(os.environ)
+    os.environ.update(variables(os.environ, in_one_process=False))
     if temporary is not None and len(str(temporary)) <= _LONGEST_FOLDER:
         os.environ.setdefault("VLLM_RPC_BASE_PATH", str(temporary))
-    lifeline.arm(os.environ)
+
+
+def variables(environ: Mapping[str, str], *, in_one_process: bool) -> dict[str, str]:
+    """Return what vLLM's processes get besides `environ`, or in place of what is there.
+
+    The folder of its sockets is not among them: it has another name each time. `in_one_process`:
+    see `one_process`.
+    """
+    new = {**environ, **compile_caches.variables(environ)}
+    defaults = _DEFAULTS | (_one_process_environment() if in_one_process else {})
+    for name, value in defaults.items():
+        new.setdefault(name, value)
+    lifeline.arm(new)
+    return {name: value for name, value in new.items() if environ.get(name) != value}
 
 
 def forget_environment(temporary: Path) -> None:
@@ -200,8 +217,7 @@ def start_fork_server() -> None:
     Call it in a thread that outlives the engine: the kernel kills the server with this thread.
     """
     # Before the server starts: OpenMP reads its variables only once, when it is loaded.
-    for name, value in _one_process_environment().items():
-        os.environ.setdefault(name, value)
+    os.environ.update(variables(os.environ, in_one_process=True))
     os.environ[lifeline.PARENT] = str(os.getpid())
     multiprocessing.set_forkserver_preload([f"{__package__}.fork_server"])
     forkserver.ensure_running()
