@@ -6,7 +6,7 @@ thinks), and every answer is checked here again: a server may ignore what it doe
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -138,15 +138,17 @@ class AnswerForm:
 
 
 def read_form(
-    schema: str | None, choices: str | None, regex: str | None, *, any_json: bool
+    schema: str | None, choices: str | Sequence[str] | None, regex: str | None, *, any_json: bool
 ) -> AnswerForm | None:
-    """Return the form that the options give: a schema's file, words with commas, a pattern.
+    """Return the form that the options give: a schema's file, words (a text is split at commas),
+    a pattern.
 
     None where they give none. Raises `UsageError`.
     """
     if schema is None and choices is None and regex is None and not any_json:
         return None
-    words = tuple(word.strip() for word in (choices or "").split(","))
+    listed = choices.split(",") if isinstance(choices, str) else choices or ()
+    words = tuple(word.strip() for word in listed)
     if choices is not None and (len(set(words)) < len(words) or not all(words)):
         raise UsageError(_("--choice needs different words with commas between: good,bad."))
     value = None if schema is None else _read_schema(Path(schema))

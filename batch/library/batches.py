@@ -46,8 +46,9 @@ def run_batch(
     The run is that of `qchat batch`: the same journal, manifest, lock and resume. The same call
     continues a run that was stopped or killed, and yields earlier results first. It takes no
     signals, uses no event loop of the caller's, and writes nothing to stdout; vLLM, where no server
-    is asked, runs in processes of its own. It begins with the first iteration (or `wait`), and
-    stops, to be resumed, when the iteration is left early.
+    is asked, runs in processes of its own. It begins with the first iteration (or `wait`). Leave
+    the iteration early within ``with run_batch(...) as run``, or call `close`: the run is then
+    stopped, to be resumed.
 
     A row that fails is a result with an `error`. Raises `UsageError` for invalid options and inputs
     at once, and while iterating `UsageError` and `EngineError` as the command does (exit codes 2
@@ -309,6 +310,11 @@ class AsyncBatchRun(AsyncIterator[RowResult]):
     def summary(self) -> BatchSummary | None:
         """The counts of the run; None before its end, and where it had no rows."""
         return None if self._batch is None else self._batch.summary
+
+    @property
+    def results(self) -> Path | None:
+        """The results file; None before an async iterable of rows was read."""
+        return None if self._batch is None else self._batch.files.results
 
     def __aiter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,15 +35,18 @@ class BatchOptions:
 
     - Output: `output` is the results file (``NAME.jsonl``, ``.csv``, ``.tsv``, ``.parquet``). Rows
       that a program gives without one are kept in a temporary file, and can't be resumed.
-    - Who answers: `engine` is ``auto``, ``offline`` or ``http``; `server` a profile's name,
-      `base_url` one URL or several, `servers` a file of them, `api_key_env` a variable's name.
-      `concurrency` is in requests in flight for each server, `rpm` and `tpm` in requests and tokens
-      a minute. `low_priority` yields to live requests: True, or the number of requests in flight
-      beside them. `vllm` are engine arguments by name.
+    - Who answers: `engine` is ``auto``, ``offline``, ``http`` or ``ray``; `server` a profile's
+      name, `base_url` one URL or several, `servers` a file of them, `api_key_env` a variable's
+      name. `concurrency` is in requests in flight for each server, `rpm` and `tpm` in requests and
+      tokens a minute. `low_priority` yields to live requests: True, or the number of requests in
+      flight beside them. `vllm` are engine arguments by name; True and False are flags, mappings
+      and lists JSON. `replicas` of Ray's engine are a number, or the least and the most;
+      `ray_address` is that of a cluster, `tensor_parallel_size` in GPUs a model.
     - Sampling: `max_tokens` counts generated tokens, thinking included; `stop` is one text or
       several; `extra_body` holds further keys of the request body.
     - Form: `schema` is a JSON schema, the path of one, or a class with `model_json_schema`
-      (pydantic's); `choice` a sequence of words; `extract` maps new columns to ``$.paths``.
+      (pydantic's); `choice` a sequence of words (a text is split at commas); `extract` maps new
+      columns to ``$.paths``.
     - Run: `wait` and `time_limit` are in seconds; `retry_where` are qualities such as ``cut``.
       `ordered` sorts the results file, and yields the results, in the order of the rows.
     """
@@ -59,6 +63,9 @@ class BatchOptions:
     tpm: float | None = None
     low_priority: bool | int = False
     vllm: Mapping[str, object] = field(default_factory=dict)
+    ray_address: str | None = None
+    replicas: int | tuple[int, int] | None = None
+    tensor_parallel_size: int | None = None
 
     system: str | None = None
     preset: str | None = None
@@ -89,7 +96,7 @@ class BatchOptions:
     allow_duplicates: bool = False
 
     schema: Mapping[str, Any] | PathLike | type | None = None
-    choice: Sequence[str] = ()
+    choice: str | Sequence[str] = ()
     regex: str | None = None
     json_answer: bool = False
     extract: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +119,7 @@ def job_of_options(options: BatchOptions, settings: Settings) -> "BatchJob":
     from ..job_options import job_of
 
     with _schema_file(options.schema) as schema:
-        values = _command_defaults() | _values(options, schema)
+        values = _command_defaults() | _checked(_values(options, schema))
         job = job_of(
             (),
             settings,
@@ -148,7 +155,7 @@ _SAME_NAME = (
     *("template", "jinja", "empty", "keep_prompt", "endpoint", "drop_last_assistant"),
     *("row_params", "encoding", "limit", "allow_duplicates", "regex", "json_answer"),
     *("ordered", "prefix", "csv_safe", "restart", "retry_failed", "accept_changes"),
-    *("dedup", "wait", "time_limit", "low_priority"),
+    *("dedup", "wait", "time_limit", "low_priority", "ray_address", "tensor_parallel_size"),
 )
 _PATHS = {
     "output": "output",
@@ -166,15 +173,53 @@ def _values(options: BatchOptions, schema: str | None) -> dict[str, Any]:
         values[parameter] = None if path is None else str(path)
     urls = options.base_url
     values["base_urls"] = (urls,) if isinstance(urls, str) else tuple(urls or ())
-    values["engine_args"] = tuple(f"{name}={value}" for name, value in options.vllm.items())
+    values["engine_args"] = tuple(starmap(_engine_argument, options.vllm.items()))
     values["schema"] = schema
-    values["choice"] = ",".join(options.choice) or None
+    choice = options.choice
+    values["choice"] = (choice if isinstance(choice, str) else tuple(choice)) or None
     values["extract"] = tuple(f"{name}={path}" for name, path in options.extract.items())
     values["retry_where"] = _qualities(options.retry_where)
     values["low_priority"] = _low_priority(options.low_priority)
-    values["engine"] = _one_of("engine", options.engine, ("auto", "offline", "http"))
+    values["replicas"] = _replicas(options.replicas)
+    values["engine"] = _one_of("engine", options.engine, ("auto", "offline", "http", "ray"))
     values["empty"] = _one_of("empty", options.empty, ("skip", "ask", "error"))
     return values
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values; numbers are those that the command takes. Raises `UsageError`."""
+    import click
+
+    from ..command import batch
+
+    kinds = {one.name: one.type for one in batch.params}
+    kinds |= {"concurrency": click.IntRange(1), "wait": click.FloatRange(0)}
+    kinds["time_limit"] = click.FloatRange(0, min_open=True)
+    for name, value in values.items():
+        kind = kinds[name]
+        if value is not None and isinstance(kind, click.IntRange | click.FloatRange):
+            try:
+                values[name] = kind.convert(value, None, None)
+            except click.BadParameter as error:
+                raise UsageError(f"{name}: {error.message}") from None
+    return values
+
+
+def _engine_argument(name: str, value: object) -> str:
+    """Return an argument as --vllm takes it: a flag has no value, others than numbers are JSON."""
+    if isinstance(value, bool):
+        return f"{name}=" if value else f"no_{name}="
+    text = json.dumps(value) if isinstance(value, Mapping | list | tuple) else str(value)
+    return f"{name}={text}"
+
+
+def _replicas(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    least, most = (value, value) if isinstance(value, int) else value
+    if not 1 <= least <= most:
+        raise UsageError(_("replicas must be a number from 1 on, or the least and the most."))
+    return least, most
 
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> str:

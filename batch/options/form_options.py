@@ -29,10 +29,10 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class FormOptions:
-    """The options of the group "Form"."""
+    """The options of the group "Form". From Python, `choice` may be a tuple of words."""
 
     schema: str | None
-    choice: str | None
+    choice: str | tuple[str, ...] | None
     regex: str | None
     json_answer: bool
     extract: tuple[str, ...]
