@@ -60,6 +60,13 @@ def shortage(nodes: Sequence[Node], bundle: Bundle, demand: Demand) -> str | Non
     device = device_of(bundle)
     each = int(bundle[device])
     has = _has(nodes, device)
+    free = [node.free for node in nodes]
+    if "CPU" in bundle and device == "GPU" and room(free, {device: each}) >= demand.least:
+        text = _(
+            "The cluster's CPUs are in use: it has {has}, and each replica needs one beside its "
+            "GPUs; {fit} would fit now."
+        )
+        return text.format(has=_has(nodes, "CPU"), fit=room(free, bundle))
     largest = max((int(node.total.get(device, 0)) for node in nodes), default=0)
     if largest < each:
         text = _(

@@ -8,6 +8,7 @@ main thread, `ray.init` also leaves the handler of SIGTERM alone.
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -187,10 +188,26 @@ def check_reachable(address: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its name; ends with a full stop."""
+    """The first line of an exception's message, with what follows where it ends in a colon, or the
+    exception's name; ends with a full stop."""
+    versions = _VERSIONS.findall(str(error))
+    if len(versions) == 2:
+        text = _(
+            "it runs Ray {theirs} on Python {python}, and here is Ray {ours} on Python "
+            "{own_python}; install the same versions on all machines."
+        )
+        (theirs, python), (ours, own_python) = versions
+        return text.format(theirs=theirs, python=python, ours=ours, own_python=own_python)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if text.endswith(":"):
+        text = " ".join(lines)[:_LONGEST_REASON]
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+_VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+"""The versions of the cluster and of this process, in Ray's message of a mismatch."""
+_LONGEST_REASON = 300  # characters
 
 
 @contextlib.contextmanager

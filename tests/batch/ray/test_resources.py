@@ -13,6 +13,7 @@ from qchat.batch.engines.ray.resources import (
     room,
     shortage,
 )
+from qchat.batch.engines.ray.session import first_line
 
 from tests.batch.commands import batch, write
 
@@ -85,6 +86,12 @@ def test_a_bundle_lies_within_one_node() -> None:
             "The cluster is in use: it has 1 GPU (0 free) on 1 machine (node-0: 1), and 1 replica "
             "of 1 GPU asks for 1; 0 would fit now.",
         ),
+        (
+            [Node("node-0", {"GPU": 4, "CPU": 8}, {"GPU": 4, "CPU": 1})],
+            Demand(2, 2),
+            "The cluster's CPUs are in use: it has 8 CPUs (1 free) on 1 machine (node-0: 8), and "
+            "each replica needs one beside its GPUs; 1 would fit now.",
+        ),
     ],
 )
 def test_what_can_not_be_had_is_said(
@@ -139,3 +146,16 @@ def test_without_ray_its_install_is_named(
     assert batch("in.jsonl", "--engine", "ray", "--model", "demo") == 2
     err = capfd.readouterr().err
     assert "--engine ray needs Ray; install it: " in err and "[ray]" in err
+
+
+def test_other_versions_in_the_cluster_are_named() -> None:
+    error = RuntimeError(
+        "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.12.1\n"
+        "This process on 127.0.0.1 was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+    )
+    assert first_line(error) == (
+        "it runs Ray 2.50.0 on Python 3.12.1, and here is Ray 2.60.0 on Python 3.11.7; install "
+        "the same versions on all machines."
+    )
+    assert first_line(ValueError("No such thing:\n  a\n  b\n")) == "No such thing: a b."
+    assert first_line(ValueError("One.\nTwo.")) == "One." and first_line(KeyError()) == "KeyError."
