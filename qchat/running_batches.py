@@ -20,6 +20,11 @@ from .i18n import _
 from .locks import FileLock, is_locked, process_start, read_record
 from .settings import Paths, private_dir
 
+FOLDER_VARIABLE: Final = "_QCHAT_RUNNING_BATCHES"
+"""The variable with the folder of the files, for a batch whose state folder is its own."""
+ID_VARIABLE: Final = "_QCHAT_BATCH_ID"
+"""The variable with the id of a batch that a server runs for a client of its Batch API."""
+
 _FOLDER: Final = "batches"
 _PAUSE: Final = ".pause"
 
@@ -29,7 +34,7 @@ class RunningBatch:
     """A batch that runs. `servers` maps their base URLs to the requests in flight there, `claims`
     the same to those that polite batches should take for its own; `results` is its results file,
     "" for standard output. `takes_signals` is False for a batch within another program, which is
-    paused by a file."""
+    paused by a file. `batch_id` is that of the Batch API, if a server runs it."""
 
     pid: int
     results: str
@@ -43,6 +48,7 @@ class RunningBatch:
     is_yielding: bool = False
     takes_signals: bool = True
     command: str = ""
+    batch_id: str = ""
     path: Path = Path()
 
     def summary(self) -> str:
@@ -51,7 +57,10 @@ class RunningBatch:
         line = text.format(done=self.done, total=self.total)
         if self.is_yielding:
             line += ", " + _("yielding to live requests")
-        if self.results:
+        if self.batch_id:
+            cancel = _("cancel it: qchat batches cancel {id}")
+            line += "; " + cancel.format(id=self.batch_id)
+        elif self.results:
             import shlex
 
             pause = _("pause it: qchat batch --pause {results}")
@@ -70,11 +79,12 @@ class BatchEntry:
             "pid": os.getpid(),
             "began": process_start(os.getpid()),
             "start": int(time.time()),
+            "batch_id": os.environ.get(ID_VARIABLE, ""),
         }
 
     def __enter__(self) -> "BatchEntry":
         with contextlib.suppress(Exception):  # a read-only state folder
-            folder = private_dir(self._paths.state / _FOLDER)
+            folder = private_dir(_folder(self._paths.state))
             path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.lock"
             lock = FileLock(path, record=self._record, remove=True)
             lock.acquire()
@@ -110,7 +120,7 @@ class BatchEntry:
 
 def running_batches(state: Path) -> Iterator[RunningBatch]:
     """Yield the batches that run on this machine; remove what killed ones have left."""
-    for path in sorted((state / _FOLDER).glob("*.lock")):
+    for path in sorted(_folder(state).glob("*.lock")):
         try:
             if not is_locked(path):
                 path.unlink(missing_ok=True)
@@ -121,6 +131,15 @@ def running_batches(state: Path) -> Iterator[RunningBatch]:
         batch = _batch_of(read_record(path), path)
         if batch is not None:
             yield batch
+
+
+def _folder(state: Path) -> Path:
+    return Path(os.environ.get(FOLDER_VARIABLE) or state / _FOLDER)
+
+
+def shared_folder(environ: Mapping[str, str]) -> Path:
+    """The folder of the files for whoever has these variables."""
+    return Path(environ.get(FOLDER_VARIABLE) or Paths.find(environ).state / _FOLDER)
 
 
 def batches_at(state: Path, base_url: str) -> list[RunningBatch]:

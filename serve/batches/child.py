@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from ... import lifeline, locks
+from ... import lifeline, locks, running_batches
 from ...errors import Exit
 from ...settings import private_dir
 from .run_files import LOCK, RESULTS
@@ -128,7 +128,14 @@ class BatchChild:
             for name, value in environ.items()
             if not name.startswith(_PRIVATE) and not name.lower().endswith("_proxy")
         }
-        return {**kept, "QCHAT_HOME": str(self._folder / "home"), _KEY: self._key}
+        return {
+            **kept,
+            "QCHAT_HOME": str(self._folder / "home"),
+            # So that the chat, `qchat status` and other polite batches see it.
+            running_batches.FOLDER_VARIABLE: str(running_batches.shared_folder(environ)),
+            running_batches.ID_VARIABLE: self._folder.name,
+            _KEY: self._key,
+        }
 
     async def _follow(self, stream: asyncio.StreamReader, counts: Counts) -> None:
         while True:

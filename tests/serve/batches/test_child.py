@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from qchat.serve.batches.child import BatchChild
 
+from qchat.running_batches import batches_at
+from qchat.settings import Paths
 from tests.serve.supervised import LINUX
 
 pytestmark = LINUX
@@ -50,3 +52,37 @@ def test_a_run_that_nobody_follows_any_more_is_stopped(tmp_path: Path) -> None:
         assert not is_running(pids[0])
 
     asyncio.run(run())
+
+
+ENTERED = """
+import json, os, sys, time
+from qchat.running_batches import BatchEntry
+from qchat.settings import Paths
+with BatchEntry(Paths.find(os.environ)) as entry:
+    entry.write({"results": "out.jsonl", "done": 1, "total": 3, "servers": {"http://a/v1": 1}})
+    event = {"event": "progress", "answered": 1, "failed": 0}
+    print(json.dumps(event), file=sys.stderr, flush=True)
+    time.sleep(3600)
+"""
+
+
+class EnteredRun(BatchChild):
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", ENTERED]
+
+
+def test_a_run_is_seen_by_the_chat_and_by_other_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCHAT_HOME", str(tmp_path / "home"))
+    state = Paths.find(os.environ).state
+    summaries: list[str] = []
+
+    def counts(_answered: int, _failed: int) -> None:
+        summaries.extend(one.summary() for one in batches_at(state, "http://a"))
+        raise sqlite3.OperationalError  # which ends it
+
+    child = EnteredRun(tmp_path / "batch_7", tmp_path / "in.jsonl", "http://127.0.0.1:1/v1", "key")
+    with pytest.raises(sqlite3.OperationalError):
+        asyncio.run(child.run(counts))
+    assert summaries == ["1 of 3 rows; cancel it: qchat batches cancel batch_7"]
