@@ -77,6 +77,7 @@ class BatchQueue:
         self._children: dict[str, BatchChild] = {}
         self._last_start: dict[str, float] = {}  # by owner
         self._faults: Counter[str] = Counter()  # by batch, in a row
+        self._pauses: dict[str, asyncio.Event] = {}  # by batch: what ends a pause early
         self._stops: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -143,7 +144,18 @@ class BatchQueue:
             ):
                 self._stop_child(batch.id)
 
+    async def _pause(self, batch_id: str, seconds: float) -> None:
+        """Wait, for less where the batch is cancelled or its time is over."""
+        event = self._pauses[batch_id] = asyncio.Event()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+        finally:
+            del self._pauses[batch_id]
+
     def _stop_child(self, batch_id: str) -> None:
+        if batch_id in self._pauses:
+            self._pauses[batch_id].set()
         child = self._children.get(batch_id)
         if child is not None:
             task = asyncio.get_running_loop().create_task(child.stop())
@@ -187,7 +199,8 @@ class BatchQueue:
                 # Such as a full disk: again, after longer and longer pauses.
                 _log.exception("batch %s", batch.id)
                 self._faults[batch.id] += 1
-                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0 ** self._faults[batch.id]))
+                pause = min(_LONGEST_PAUSE, 2.0 ** self._faults[batch.id])
+                await self._pause(batch.id, pause)
             else:
                 self._faults.pop(batch.id, None)
             finally:
@@ -303,7 +316,7 @@ class BatchQueue:
         _log.warning("batch %s: run ended with %s: %s", batch.id, end.code, end.message)
         if tries < _MAX_TRIES:
             if self._store.change(batch.id, (IN_PROGRESS,), tries=tries):
-                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**tries))
+                await self._pause(batch.id, min(_LONGEST_PAUSE, 2.0**tries))
             return
         text = end.message or f"The run ended with code {end.code}."
         self._give_up(batch, BatchProblem("run_failed", text))
@@ -361,6 +374,8 @@ class BatchQueue:
             files.append(replace(file, id=batch.error_file_id or "", name=name, bytes=size))
         return {
             "files": files,
+            # One that expires before its check has no total yet.
+            "total": batch.total or results.completed + results.failed,
             "status": batch.goal,
             f"{batch.goal}_at": now,
             "output_file_id": batch.output_file_id if results.completed else None,

@@ -57,6 +57,7 @@ def write_results(
         if batch.goal == EXPIRED:
             for number, custom_id in _requests(input_file):
                 if custom_id not in done:
+                    done.add(custom_id)
                     files.failed += 1
                     record = {
                         "id": f"-{number}",

@@ -2,13 +2,17 @@
 
 The database is the truth: a content without a row is what a crash has left, and is swept. Every
 change is one transaction that is on disk when the call returns.
+
+A file is `deleted` 1 as long as an open batch needs its content, then 2: its id alone is kept for a
+while, since a client that deletes what it lists goes on from there.
 """
 
 import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from ...settings import private_dir
 from .objects import ENDED, OPEN, StoredBatch, StoredFile
 
 _VERSION = 1
+_KEPT_IDS = 10_000  # of deleted files
 _JSON = ("metadata", "errors")
 _FILE = [field.name for field in fields(StoredFile)]
 _BATCH = [field.name for field in fields(StoredBatch)]
@@ -37,6 +42,9 @@ PRAGMA user_version = {_VERSION};
 """
 
 
+_THERE = "NOT deleted AND (expires_at IS NULL OR expires_at > ?)"
+
+
 class StoreVersionError(Exception):
     """The database was written by a later version of qchat."""
 
@@ -54,9 +62,10 @@ class Page:
 class BatchStore:
     """The files and batches of one server, for one process at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Open or create the store in `folder`. Raises `StoreVersionError`, `sqlite3.Error`,
         `OSError`, `UsageError`."""
+        self._clock = clock
         self.folder = private_dir(folder)
         self.contents = private_dir(folder / "files")
         self.runs = private_dir(folder / "runs")
@@ -89,7 +98,8 @@ class BatchStore:
     def file(self, owner: str, file_id: str) -> StoredFile | None:
         """Return a file of an owner; None where there is none."""
         row = self._db.execute(
-            "SELECT * FROM files WHERE owner = ? AND id = ? AND NOT deleted", (owner, file_id)
+            f"SELECT * FROM files WHERE owner = ? AND id = ? AND {_THERE}",
+            (owner, file_id, self._clock()),
         ).fetchone()
         return None if row is None else _file(row)
 
@@ -98,9 +108,9 @@ class BatchStore:
     ) -> tuple[list[StoredFile], bool] | None:
         """Return a part of an owner's files, and whether there are more; None where
         `page.after` is no file of theirs."""
-        where, values = "NOT deleted", []
+        where, values = _THERE, [self._clock()]
         if purpose is not None:
-            where, values = f"{where} AND purpose = ?", [purpose]
+            where, values = f"{where} AND purpose = ?", [*values, purpose]
         rows = self._page("files", owner, page, where, values)
         if rows is None:
             return None
@@ -110,8 +120,8 @@ class BatchStore:
         """Delete a file; its content goes when no open batch needs it. Return whether it was
         there."""
         changed = self._db.execute(
-            "UPDATE files SET deleted = 1 WHERE owner = ? AND id = ? AND NOT deleted",
-            (owner, file_id),
+            f"UPDATE files SET deleted = 1 WHERE owner = ? AND id = ? AND {_THERE}",
+            (owner, file_id, self._clock()),
         ).rowcount
         self.collect()
         return changed > 0
@@ -125,7 +135,9 @@ class BatchStore:
 
     def count_files(self, owner: str) -> int:
         """Return the number of an owner's files."""
-        (n,) = self._db.execute("SELECT count(*) FROM files WHERE owner = ?", (owner,)).fetchone()
+        (n,) = self._db.execute(
+            "SELECT count(*) FROM files WHERE owner = ? AND deleted < 2", (owner,)
+        ).fetchone()
         return int(n)
 
     def expire_files(self, now: int, retention: float) -> None:
@@ -146,19 +158,26 @@ class BatchStore:
     def collect(self) -> None:
         """Remove the contents of deleted files that no open batch needs."""
         rows = self._db.execute(
-            "SELECT id FROM files WHERE deleted AND id NOT IN"
+            "SELECT id FROM files WHERE deleted = 1 AND id NOT IN"
             f" (SELECT input_file_id FROM batches WHERE status IN {_marks(OPEN)})",
             OPEN,
         ).fetchall()
         for row in rows:
             self.content(row["id"]).unlink(missing_ok=True)
-            self._db.execute("DELETE FROM files WHERE id = ?", (row["id"],))
+            self._db.execute(
+                "UPDATE files SET deleted = 2, name = '', bytes = 0 WHERE id = ?", (row["id"],)
+            )
         if rows:
             sync_folder(self.contents)
+            self._db.execute(
+                "DELETE FROM files WHERE deleted = 2 AND seq <= (SELECT seq FROM files"
+                " WHERE deleted = 2 ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+                (_KEPT_IDS,),
+            )
 
     def sweep(self) -> None:
         """Remove contents without a file: uploads that a crash has cut off."""
-        known = {row["id"] for row in self._db.execute("SELECT id FROM files")}
+        known = {row["id"] for row in self._db.execute("SELECT id FROM files WHERE deleted < 2")}
         for path in self.contents.iterdir():
             if path.name.removesuffix(".jsonl") not in known:
                 with contextlib.suppress(OSError):

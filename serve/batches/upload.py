@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
@@ -25,6 +26,8 @@ FREE_BYTES = 512 << 20
 """Bytes that stay free on the disk: the answers of running batches need room, too."""
 MIN_EXPIRY, MAX_EXPIRY = 3600, 30 * 86400  # seconds, as OpenAI has them
 _CHUNK = 1 << 18
+_FORM_BYTES = 16 << 10
+"""Bytes of a request that are not the file's, at most: the length that is declared has them."""
 _MAX_PARTS = 32  # of a form; few of them mean something
 _MAX_FIELD = 4096  # bytes of a field that is no file
 _MAX_NAME = 255
@@ -35,6 +38,7 @@ class _Form:
     fields: dict[str, str] = field(default_factory=dict)
     name: str | None = None  # of the file
     size: int = 0  # of the file, as far as it has come
+    reserved: int = 0  # bytes that the owner's quota has room for
 
 
 class Uploads:
@@ -48,10 +52,11 @@ class Uploads:
 
     async def receive(self, owner: str, request: web.Request, now: int) -> StoredFile:
         """Store the file of a request. Raises `ApiError`."""
-        self._check_room(owner, request.content_length or 0)
+        declared = max(0, (request.content_length or 0) - _FORM_BYTES)
         file_id = new_id("file-")
         scratch = self._store.contents / f".{file_id}"
         with self._counted(owner) as form:
+            self._reserve(owner, form, declared)
             try:
                 await self._read(owner, request, scratch, form)
                 file = _file(form, file_id, owner, now)
@@ -75,10 +80,18 @@ class Uploads:
             yield form
         finally:
             self._running[owner] -= 1
-            self._arriving[owner] -= form.size  # stored, and counted there, or gone
+            self._arriving[owner] -= form.reserved  # stored, and counted there, or gone
             if not self._running[owner]:
                 del self._running[owner]
                 del self._arriving[owner]
+
+    def _reserve(self, owner: str, form: _Form, size: int) -> None:
+        """Have room for a file of `size` bytes, or raise `ApiError`."""
+        more = size - form.reserved
+        if more > 0 or not form.reserved:
+            self._check_room(owner, more)
+            self._arriving[owner] += more
+            form.reserved = size
 
     def _check_room(self, owner: str, more: int) -> None:
         """Raise `ApiError` unless `more` bytes may come: before any of them is written."""
@@ -103,17 +116,17 @@ class Uploads:
                     raise invalid(f"The form has more than {_MAX_PARTS} parts.", None)
                 if not isinstance(part, BodyPartReader):
                     raise invalid("The form must not have a form in it.", "file")
-                if part.name == "file" and form.name is None:
-                    form.name = part.filename or "upload.jsonl"
+                name, filename = _names(part)
+                if name == "file" and form.name is None:
+                    form.name = filename or "upload.jsonl"
                     await self._write(owner, part, scratch, form)
-                elif part.name is not None:
-                    form.fields[part.name] = await _text(part)
+                elif name is not None:
+                    form.fields[name] = await _text(part)
         except (ValueError, AssertionError, web.HTTPException, HttpProcessingError) as error:
             text = "The body must be a form (multipart/form-data) with 'purpose' and 'file'."
             raise invalid(text, None, "invalid_form") from error
 
     async def _write(self, owner: str, part: BodyPartReader, scratch: Path, form: _Form) -> None:
-        checked = 0
         max_bytes = self._options.max_file_bytes
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as output:
@@ -122,12 +135,20 @@ class Uploads:
                 if size > max_bytes:
                     text = f"The file is larger than {max_bytes:,} bytes."
                     raise ApiError(413, text, "file_too_large", "file")
-                if size > checked:  # also where no length was declared
-                    checked = size + (8 << 20)
-                    self._check_room(owner, len(chunk))
+                self._reserve(owner, form, size)  # a length may be left out, or wrong
                 form.size = size
-                self._arriving[owner] += len(chunk)
                 output.write(chunk)
+
+
+def _names(part: BodyPartReader) -> tuple[str | None, str | None]:
+    """Return the name of a part, and that of its file."""
+    if part.name is not None:
+        return part.name, part.filename
+    # aiohttp gives up on a file's name with two semicolons.
+    header = Message()
+    header["Content-Disposition"] = part.headers.get("Content-Disposition", "")
+    name = header.get_param("name", header="Content-Disposition")
+    return (name if isinstance(name, str) else None), header.get_filename()
 
 
 async def _text(part: BodyPartReader) -> str:

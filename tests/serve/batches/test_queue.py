@@ -78,11 +78,11 @@ class Bench:
     """A queue with pretended runs."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        self.store = BatchStore(folder)
+        self.now = 1000.0
+        self.store = BatchStore(folder, lambda: self.now)
         self.server = Server()
         self.runs: list[Run] = []
         self.endings: dict[str, RunEnd] = {}
-        self.now = 1000.0
         settings = ServiceSettings(
             *("demo", "http://127.0.0.1:1", folder, Delegation("s"), BatchOptions(**options)),
             max_body_bytes=1 << 20,
@@ -177,6 +177,20 @@ def test_not_more_than_may_run(bench: Bench) -> None:
     scenario(bench, steps)
 
 
+def test_a_batch_is_cancelled_between_two_runs(bench: Bench) -> None:
+    async def steps() -> None:
+        bench.endings["x"] = RunEnd(3, "The server is gone.", 0)
+        bench.add("x")
+        await bench.until(lambda: (b := bench.store.batch("a", "x")) is not None and b.tries == 1)
+        before = time.monotonic()
+        batch = bench.store.batch("a", "x")
+        assert batch is not None and bench.queue.cancel(batch)
+        await bench.until(lambda: bench.status("x") == CANCELLED)
+        assert time.monotonic() - before < 1.5  # the pause would have taken two seconds more
+
+    scenario(bench, steps)
+
+
 def test_a_run_without_an_answer_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qchat.serve.batches.queue._LONGEST_PAUSE", 0.01)
 
@@ -206,7 +220,7 @@ def test_the_time_is_over(bench: Bench) -> None:
             batch = bench.store.batch("a", name)
             assert batch is not None and batch.error_file_id is not None
             text = bench.store.content(batch.error_file_id).read_text()
-            assert text.count("batch_expired") == 2 and batch.failed == 2
+            assert text.count("batch_expired") == 2 and batch.failed == batch.total == 2
             assert batch.expired_at is not None and batch.finalizing_at is not None
 
     scenario(bench, steps)

@@ -127,3 +127,25 @@ def test_a_later_version_is_refused(store: BatchStore, tmp_path: Path) -> None:
     database.close()
     with pytest.raises(StoreVersionError):
         BatchStore(tmp_path / "batches")
+
+
+def test_a_file_whose_time_is_over_is_gone_at_once(tmp_path: Path) -> None:
+    now = 10.0
+    store = BatchStore(tmp_path / "batches", lambda: now)
+    store.add_file(replace(add_file(store, "x"), id="f", expires_at=100))
+    store.content("f").write_bytes(b"12345")
+    assert store.file("a", "f") is not None
+    now = 100.0
+    assert store.file("a", "f") is None and not store.delete_file("a", "f")
+    listed = store.files("a", Page(10), None)
+    assert listed is not None and [file.id for file in listed[0]] == ["x"]
+
+
+def test_a_list_goes_on_after_a_deleted_file(store: BatchStore) -> None:
+    for name in "abc":
+        add_file(store, name)
+    assert store.delete_file("a", "b") and not store.content("b").exists()
+    after = store.files("a", Page(10, after="b"), None)
+    assert after is not None and [file.id for file in after[0]] == ["a"]
+    assert store.files("other", Page(10, after="b"), None) is None
+    assert store.used_bytes("a") == 10 and store.count_files("a") == 2

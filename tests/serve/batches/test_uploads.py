@@ -1,5 +1,6 @@
 """Files on their way to the disk: sizes, quotas, cut off uploads, memory, permissions."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -15,6 +16,7 @@ from tests.serve.supervised import LINUX
 
 from .serving import (
     ALICE,
+    BOB,
     Served,
     create,
     ended,
@@ -129,6 +131,53 @@ def test_a_stored_file_counts_once_while_another_upload_runs(tmp_path: Path) -> 
         assert slow.end().startswith(b"HTTP/1.1 200")
         names = [path.removesuffix(".jsonl") for path in contents(served)]
         assert len(names) == 3 and {first.id, second.id} < set(names)
+
+
+def chunked_upload(served: Served, data: bytes) -> int:
+    """Upload a file without telling its length; return the status of the answer."""
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+        + data
+        + b"\r\n--x--\r\n"
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    headers = {
+        "Authorization": f"Bearer {ALICE}",
+        "Content-Type": "multipart/form-data; boundary=x",
+    }
+    pieces = (body[i : i + 65536] for i in range(0, len(body), 65536))
+    with contextlib.suppress(OSError):  # it is closed before all is sent
+        connection.request("POST", "/v1/files", pieces, headers, encode_chunked=True)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_no_byte_is_kept_beyond_the_quota(tmp_path: Path) -> None:
+    with serving(tmp_path / "s", quota_bytes=1_000_000) as served:
+        assert chunked_upload(served, b"x" * 5_000_000) == 403 and contents(served) == []
+        assert chunked_upload(served, b"x" * 400_000) == 200
+        upload(served.client(), b"y" * 600_000)  # exactly the rest; the form's bytes do not count
+        with pytest.raises(openai.PermissionDeniedError):
+            upload(served.client(), b"z")
+
+
+def test_a_file_is_deleted_while_files_are_listed(small: Served) -> None:
+    client = small.client(BOB)
+    for _number in range(3):
+        upload(client, lines(1))
+    for file in client.files.list(limit=2):
+        client.files.delete(file.id)
+    assert not client.files.list().data
+
+
+@pytest.mark.parametrize("name", ["a;b;c.jsonl", 'a";b;c;d.jsonl', "问;题;集.jsonl"])
+def test_a_file_may_have_any_name(small: Served, name: str) -> None:
+    client = small.client()
+    file = upload(client, lines(1), name)
+    assert file.filename.endswith(".jsonl") and ";" in file.filename
+    client.files.delete(file.id)
 
 
 def test_the_parts_of_a_form_are_bounded(small: Served) -> None:
