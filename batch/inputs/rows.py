@@ -16,6 +16,7 @@ from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
 from .row_bodies import fill_body, needed_columns, parse_row, question_cells, template_cells
 from .row_defaults import RowDefaults
+from .row_ids import own_id
 from .samples import sample_of
 from .shapes import as_request_row
 from .template import EmptyCellError
@@ -143,11 +144,10 @@ def scan_rows(
                     text.format(path=path, line=source.number, reason=error.message)
                 ) from None
             except BadLineError as error:
-                custom_id = value.get("custom_id") if isinstance(value, dict) else None
                 row = InvalidRow(
                     file,
                     source.number,
-                    custom_id if isinstance(custom_id, str) else None,
+                    own_id(value),
                     error.message,
                     error.raw if value is None else value,
                     mark or fingerprint(error.raw),
@@ -188,13 +188,11 @@ def _request(
     drops = defaults.drop_last_assistant
     shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
-    custom_id = value.get("custom_id") if isinstance(value, dict) else None
+    custom_id = own_id(value)
     if custom_id is None:
+        if isinstance(value, dict) and value.get("custom_id") is not None:
+            raise BadLineError(_("'custom_id' must be a string"))
         custom_id = make_id(file, line)
-    elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
-        custom_id = str(custom_id)
-    elif not isinstance(custom_id, str):
-        raise BadLineError(_("'custom_id' must be a string"))
     source = value
     if defaults.earlier is not None and defaults.keep_prompt:  # this run's takes its place
         source = defaults.earlier.without_kept_prompt(value, defaults.prefix + "prompt")

@@ -10,6 +10,7 @@ from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..extraction import Extraction
 from ..inputs.images import without_image_data
+from ..inputs.row_ids import own_id
 from ..inputs.rows import InvalidRow
 from ..inputs.samples import sample_key
 from ..quality import answer_of, quality_of
@@ -282,8 +283,7 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
-    custom_id = value.get("custom_id")
-    custom_id = custom_id if isinstance(custom_id, str) else None
+    custom_id = own_id(value)
     if isinstance(mark, dict):
         location = RowLocation(
             _file_of(mark),
@@ -341,7 +341,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
     # Versions before 0.2 had one form for all rows, and no `source` in it.
     is_old = "source" not in value
     retryable = value["error"].get("retryable") is True
-    custom_id = value.get("custom_id")
+    custom_id = own_id(value)
     if isinstance(mark, dict):
         retryable = mark.get("retryable") is True
     retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
@@ -353,7 +353,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
         value.get("digest"),
         retryable,
         _fingerprint(value.get("source")),
-        custom_id if isinstance(custom_id, str) else None,
+        custom_id,
         isinstance(mark, dict) or (is_old and isinstance(source, dict) and "body" in source),
     )
     return location if _is_valid(location, need_digest=False) else None

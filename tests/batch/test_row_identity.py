@@ -59,6 +59,20 @@ def test_swapped_ids_of_equal_questions_stay_with_their_answers(server: faults.R
     assert server.log.attempts == {"the same": 4}
 
 
+def test_whole_numbers_are_ids_too(server: faults.Running) -> None:
+    server.set_answers("text=random")
+    url = ("--base-url", server.url)
+    write("in.jsonl", *({"custom_id": n, "prompt": "the same"} for n in (1, 2)))
+    assert batch("in.jsonl", *url) == 0
+    before = {row["custom_id"]: row["output"] for row in read("in.results.jsonl")}
+    bad = {"custom_id": 3, "prompt": 7}
+    write("in.jsonl", *({"custom_id": n, "prompt": "the same", "x": 1} for n in (2, 1)), bad)
+    assert batch("in.jsonl", *url) == 1
+    assert {row["custom_id"]: row["output"] for row in read("in.results.jsonl")} == before
+    assert server.log.attempts == {"the same": 2}
+    assert [row["custom_id"] for row in read("in.results.errors.jsonl")] == ["3"]
+
+
 def test_columns_that_were_added_or_mended_are_written_anew(server: faults.Running) -> None:
     url = ("--base-url", server.url)
     write("in.jsonl", *({"prompt": f"q{n}", "label": n} for n in range(5)))
