@@ -22,7 +22,11 @@ from .shapes import as_request_row
 from .template import EmptyCellError
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
-"""Columns that an answer adds to a line, except `model`, which a row may set itself."""
+"""Columns that an answer adds to a line, and that a row therefore can't have itself."""
+
+YIELDING_COLUMNS = ("model", "logprobs")
+"""Columns of an answer that are parameters of a row, too: a row's own stays as it is, and the
+answer's then stands in `_qchat` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,7 @@ def _request(
 
 
 def answer_names(defaults: RowDefaults) -> tuple[str, ...]:
-    """Return the columns that an answer adds, without prefix, except `model`."""
+    """Return the columns that an answer adds, without prefix, except those that yield."""
     names: tuple[str, ...] = ANSWER_COLUMNS
     if defaults.questions is not None:
         names = ("usage", "_qchat", *defaults.questions.answer_columns)

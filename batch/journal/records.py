@@ -58,7 +58,10 @@ def result_line(
         )
     source = request.source
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
-    for key, value in answer_columns(request.endpoint, body).items():
+    columns = answer_columns(request.endpoint, body)
+    yields = not is_answers(body) and prefix + "logprobs" in row  # the row's own column stays
+    logprobs = columns.pop("logprobs", None) if yields else None
+    for key, value in columns.items():
         row[prefix + key] = value
     if keep_prompt:
         row[prefix + "prompt"] = prompt_of(request.body)
@@ -84,7 +87,9 @@ def result_line(
         mark["again"] = again
     if is_answers(body):
         mark |= mark_of_answers(body)
-    if prefix + "model" in row:  # the row's own column stays as it is
+    if yields:
+        mark["logprobs"] = logprobs
+    if prefix + "model" in row:  # it stays, too
         mark["model"] = body.get("model")
     else:
         row[prefix + "model"] = body.get("model")

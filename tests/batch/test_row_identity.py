@@ -4,11 +4,15 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from qchat.batch.request import Outcome, Request
 
+from qchat.json_types import JsonObject
 from tests import faults
 from tests.batch.commands import Row, batch, once_each, read, write
+from tests.batch.echo import Echo, echoing
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -105,6 +109,48 @@ def test_the_model_of_an_answer_is_never_in_the_place_of_a_column(server: faults
     (row,) = read("in.results.jsonl")
     assert row["model"] == "demo" and "model" not in row["_qchat"]  # type: ignore[operator]
     assert server.log.attempts == {"a": 1}
+
+
+class Probable(Echo):
+    """Answers with log probabilities where a row asks for them."""
+
+    async def answer(self, request: Request) -> Outcome:
+        choice: JsonObject = {"message": {"content": "yes"}, "finish_reason": "stop"}
+        if request.body.get("logprobs"):
+            choice["logprobs"] = PROBABLE
+        return Outcome(body={"choices": [choice], "model": "m"})
+
+
+PROBABLE = {"content": [{"token": "yes", "logprob": -0.1}]}
+
+
+def test_the_log_probabilities_of_an_answer_are_never_in_the_place_of_a_column() -> None:
+    row = {"prompt": "x", "logprobs": True, "top_logprobs": 3}
+    with echoing(Probable()):
+        for columns in (row, {**row, "tag": 1}):
+            write("in.jsonl", columns)
+            assert batch("in.jsonl", "--choice", "yes,no") == 0
+            (line,) = read("in.results.jsonl")
+            assert line == {**line, **columns}
+            assert line["_qchat"]["logprobs"] == PROBABLE  # type: ignore[index]
+        stage = ("--from", "in.results.jsonl", "--column", "first", "-o", "next.jsonl")
+        assert batch(*stage) == 0
+    (line,) = read("next.jsonl")
+    assert line == {**line, **row, "tag": 1, "first": "yes"}
+
+
+def test_log_probabilities_follow_the_column_that_comes_and_goes() -> None:
+    body = ("--extra-body", '{"logprobs": true}')
+    with echoing(Probable()):
+        for columns in ({}, {"logprobs": True}, {}):
+            write("in.jsonl", {"prompt": "x", **columns})
+            assert batch("in.jsonl", *body) == 0
+            (line,) = read("in.results.jsonl")
+            own = columns.get("logprobs")
+            assert line["logprobs"] == (own or PROBABLE)
+            mark: Any = line["_qchat"]
+            assert mark.get("logprobs") == (PROBABLE if own else None)
+            assert ("logprobs" in mark) == bool(own)
 
 
 def test_insertions_and_shuffles_ask_what_is_new(
