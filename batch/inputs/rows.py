@@ -14,7 +14,14 @@ from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
-from .row_bodies import fill_body, needed_columns, parse_row, question_cells, template_cells
+from .row_bodies import (
+    fill_body,
+    is_openai_line,
+    needed_columns,
+    parse_row,
+    question_cells,
+    template_cells,
+)
 from .row_defaults import RowDefaults
 from .row_ids import own_id
 from .samples import sample_of
@@ -31,7 +38,8 @@ answer's then stands in `_qchat` alone."""
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A line that is not a request: its position, what is wrong, and its beginning."""
+    """A line that is not a request: its position, what is wrong, and its beginning. `openai` says
+    that it would have been one in OpenAI's form."""
 
     file: int
     line: int
@@ -39,6 +47,7 @@ class InvalidRow:
     message: str
     source: Any
     fingerprint: int = 0
+    openai: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,7 @@ def scan_rows(
                     error.message,
                     error.raw if value is None else value,
                     mark or fingerprint(error.raw),
+                    is_openai_line(value, defaults),
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")

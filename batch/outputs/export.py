@@ -152,7 +152,8 @@ class _Index:
 
     def _failed_row(self, value: Any) -> JsonObject:
         """Return the row of the table for a line of the errors file."""
-        if "_qchat" in value:  # OpenAI's form
+        location = location_of_error(value)
+        if location is not None and location.openai:
             return {name: value.get(name) for name in OPENAI_COLUMNS}
         error = value.get("error")
         message = error.get("message") if isinstance(error, dict) else error
@@ -161,13 +162,6 @@ class _Index:
             row = {}  # a line that is no row
         else:
             row = dict(source) if isinstance(source, dict) else {"prompt": source}
-        if "body" in row and self.only_openai:
-            return {
-                "id": None,
-                "custom_id": value.get("custom_id"),
-                "response": None,
-                "error": error,
-            }
         return {**row, self.error: message}
 
 

@@ -80,6 +80,40 @@ def test_failed_and_bad_rows_have_their_place_in_the_table(
     assert "2 rows of out.csv have no answer" in capfd.readouterr().err
 
 
+def test_a_column_named_body_is_data_for_a_template() -> None:
+    """In rows that fail too, all of them or some."""
+    args = ("in.csv", "--template", "{body}", "-o", "out.csv")
+    for lines, failing in (("a,b\nc,\n", ""), ("a,b\n", "b")):
+        Path("in.csv").write_text(f"subject,body\n{lines}")
+        with echoing(Backwards(failing)):
+            assert batch(*args, "--restart") == 1
+        rows = rows_of("out.csv")
+        assert list(rows[0]) == ["subject", "body", *ANSWER_COLUMNS]
+        failed = rows[-1]
+        assert failed["subject"] == ("a" if failing else "c") and failed["error"]
+        (error,) = read("out.errors.jsonl")
+        assert error["input"] == {name: failed[name] for name in ("subject", "body")}
+
+
+def test_with_a_template_a_column_body_is_data_for_every_endpoint() -> None:
+    write("in.jsonl", {"body": "b"})
+    with echoing(engine := Asked()):
+        args = ("in.jsonl", "--template", "{body}", "--endpoint", "embeddings")
+        assert batch(*args) == 0
+    assert engine.asked == [("/v1/embeddings", {"input": "b", "model": "m"})]
+
+
+class Asked(Echo):
+    """Remembers the endpoint and body of each request."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    async def answer(self, request: Request) -> Outcome:
+        self.asked.append((request.endpoint, request.body))
+        return Outcome(body={"data": [{"embedding": [0.5]}], "model": "m"})
+
+
 def test_a_rerun_with_nothing_to_do_writes_the_table_again(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
