@@ -31,6 +31,9 @@ from .template import EmptyCellError
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, and that a row therefore can't have itself."""
 
+ERROR_COLUMN = "error"
+"""The column of a table that says what is wrong with a row; `--prefix` is before it, too."""
+
 YIELDING_COLUMNS = ("model", "logprobs")
 """Columns of an answer that are parameters of a row, too: a row's own stays as it is, and the
 answer's then stands in `_qchat` alone."""
@@ -215,6 +218,9 @@ def _request(
             if defaults.prefix + name in source:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
+        if defaults.to_table and (name := defaults.prefix + ERROR_COLUMN) in source:
+            text = _("has a column '{name}', where a table says why a row failed; use --prefix")
+            raise BlockingError(text.format(name=name))
     system = defaults.system
     if defaults.system_template is not None and kind is not RowKind.OPENAI:
         template = defaults.template or defaults.system_template

@@ -11,6 +11,7 @@ from ...errors import Code
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
+from ..inputs.rows import ERROR_COLUMN
 from ..inputs.samples import row_by_row
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result
@@ -104,7 +105,7 @@ class _Index:
         self.table = ColumnTable(prefix)
         self.only_openai = True
         self.failed = 0
-        self.error = prefix + "error"
+        self.error = prefix + ERROR_COLUMN
         self._prefix = prefix
         self._file_of = file_of
         # Twice the offset, plus 2 for a line of the results and 3 for one of the errors; 0: none.

@@ -80,6 +80,17 @@ def test_failed_and_bad_rows_have_their_place_in_the_table(
     assert "2 rows of out.csv have no answer" in capfd.readouterr().err
 
 
+def test_a_column_named_error_is_not_overwritten(capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", {"prompt": "a", "error": "E17"})
+    with echoing(Backwards(failing="a")):
+        assert batch("in.jsonl", "-o", "out.csv") == 2
+        assert "has a column 'error', where a table says why" in capfd.readouterr().err
+        assert batch("in.jsonl", "-o", "out.csv", "--prefix", "a_") == 1
+        assert batch("in.jsonl") == 1
+    (row,) = rows_of("out.csv")
+    assert (row["error"], row["a_error"]) == ("E17", "no such luck")
+
+
 def test_a_column_named_body_is_data_for_a_template() -> None:
     """In rows that fail too, all of them or some."""
     args = ("in.csv", "--template", "{body}", "-o", "out.csv")
