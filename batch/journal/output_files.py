@@ -86,6 +86,7 @@ def files_of_run(path: Path) -> OutputFiles:
 def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
     """Return the files of a run that ends in a table. Raises `UsageError` where the table or its
     journal would replace an input."""
+    table = resolve_link(table)
     journal = resolve_link(table.with_suffix(".jsonl"))
     taken = {item.path.resolve() for item in inputs if isinstance(item.path, Path)}
     for path in (table, journal):
@@ -123,9 +124,10 @@ def resolve_link(path: Path) -> Path:
     if target.is_symlink():
         text = _("{path} is a link that leads nowhere; give another -o.")
         raise UsageError(text.format(path=path))
-    if not target.name.endswith(".jsonl"):
-        text = _("{path} is a link to {target}, which does not end in .jsonl; give another -o.")
-        raise UsageError(text.format(path=path, target=target))
+    ending = path.suffix if path.suffix in TABLE_ENDINGS else ".jsonl"
+    if not target.name.endswith(ending):
+        text = _("{path} is a link to {target}, which does not end in {ending}; give another -o.")
+        raise UsageError(text.format(path=path, target=target, ending=ending))
     return target
 
 

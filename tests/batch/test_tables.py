@@ -158,6 +158,26 @@ def test_only_tables_of_ours_are_replaced(capfd: pytest.CaptureFixture[str]) -> 
     assert Path("out.csv").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_link_to_a_table_stays_a_link(ending: str, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "a")
+    Path("store").mkdir()
+    link = Path(f"link.{ending}")
+    with echoing():
+        assert batch("in.jsonl", "-o", f"store/real.{ending}") == 0
+        link.symlink_to("in.jsonl")
+        assert batch("in.jsonl", "-o", link.name) == 2
+        link.unlink()
+        assert f"/in.jsonl, which does not end in .{ending}; give" in capfd.readouterr().err
+        link.symlink_to(f"store/real.{ending}")
+        before = link.stat().st_mtime_ns
+        assert batch("in.jsonl", "-o", link.name) == 0
+        assert "All 1 rows are done already" in capfd.readouterr().err
+    assert link.is_symlink() and link.stat().st_mtime_ns > before
+    assert not list(Path().glob("link.*json*"))
+    assert batch("--status", link.name) == 0
+
+
 def test_a_byte_order_mark_comes_back() -> None:
     Path("in.csv").write_bytes(b"\xef\xbb\xbfprompt\r\na\r\n")
     with echoing():
