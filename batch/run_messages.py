@@ -39,9 +39,8 @@ class RunMessages:
             self.display.say(text)
         if repairs.damaged:
             text = plural(
-                "{n} damaged line of the results was moved to {path}; its row is asked again.",
-                "{n} damaged lines of the results were moved to {path}; their rows are asked "
-                "again.",
+                "{n} damaged line of the output was moved to {path}; its row is asked again.",
+                "{n} damaged lines of the output were moved to {path}; their rows are asked again.",
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))

@@ -86,6 +86,8 @@ class Journal:
             locate = partial(location_of_error, retry_invalid=options.retry_invalid)
             errors = EarlierLines(self._files.errors, locate)
             self._match_errors(errors, options, counter)
+            damaged = repairs.damaged + errors.count(Fate.DAMAGED)
+            repairs = replace(repairs, damaged=damaged)
         changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
         if changed:
             prepare()
@@ -156,7 +158,7 @@ class Journal:
 
         def decide(location: RowLocation) -> Fate | None:
             if self._names.file_of(location) is None:
-                return Fate.DROPPED if self._names.key_of(location) is None else None
+                return Fate.DAMAGED if self._names.key_of(location) is None else None
             here = matcher.row_at(location)
             if here == ANSWERED and matcher.digest_at(location) == digest_of(location):
                 return Fate.DROPPED  # a crash left it in both files
@@ -169,9 +171,6 @@ class Journal:
         for number, location in lines.unmatched(counter):
             keep = options.limited or self._names.file_of(location) is None
             lines.decide(number, Fate.KEEP if keep else Fate.DROPPED)
-        for number in range(len(lines.fates)):
-            if lines.fates[number] == Fate.DAMAGED:
-                lines.decide(number, Fate.DROPPED)
         self.failed = sum(states.count(FAILED) for states in self._states.by_file)
 
     def _rewrite(
@@ -207,7 +206,7 @@ class Journal:
             for lines in files:
                 of_results = lines.path == self._files.results
                 write = write_result if of_results else write_error
-                rewrite(lines, write, asides if of_results else {}, counter)
+                rewrite(lines, write, asides, counter)
         finally:
             sources.close()
 

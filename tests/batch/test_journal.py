@@ -169,6 +169,22 @@ def test_a_failed_row_that_has_changed_is_open_again(files: OutputFiles) -> None
     assert files.errors.read_bytes() == b""
 
 
+def test_damaged_lines_of_failed_rows_are_moved_too(files: OutputFiles) -> None:
+    reloaded = journal(files, scan_of(3))
+    reloaded.start()
+    for n in (1, 2, 3):
+        reloaded.add_error(0, n, failed_line(request(n), Code.INVALID_REQUEST))
+    reloaded.close()
+    lines = files.errors.read_bytes().splitlines(keepends=True)
+    foreign = lines[2].replace(b'"in.jsonl"', b'"\\u0000.jsonl"')
+    files.errors.write_bytes(lines[0] + b"\0" + lines[1] + foreign)
+    again, repairs = reopened(files, scan_of(3))
+    assert repairs == Repairs(damaged=2)
+    assert files.errors.read_bytes() == lines[0]
+    assert files.damaged.read_bytes() == b"\0" + lines[1] + foreign
+    assert [again.is_open(0, n) for n in (1, 2, 3)] == [False, True, True]
+
+
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:
     row = InvalidRow(0, 1, None, "why", "{", fingerprint("{"))
     bad = scan_of_rows([row, None])
