@@ -105,13 +105,9 @@ class Journal:
         first: tuple[int, int] | None = None
         for number, location in lines.unmatched(counter):
             key, file = self._names.key_of(location), self._names.file_of(location)
-            here = matcher.row_at(location)
-            if key is None or (
-                here == ANSWERED and matcher.digest_at(location) == digest_of(location)
-            ):
+            if key is None or matcher.has_second_answer(location):
                 lines.decide(number, Fate.DAMAGED)  # of no row, or the second answer to one
-                continue
-            if self._is_blocked(matcher, location, options):
+            elif self._is_blocked(matcher, location, options):
                 blocked.append(number)
                 first = min(first or (file or 0, location.line), (file or 0, location.line))
                 lines.decide(number, Fate.REMOVED)
@@ -119,7 +115,7 @@ class Journal:
                 left_out += file is None
                 lines.decide(number, Fate.KEEP)
             else:
-                edited += here == OPEN
+                edited += matcher.row_at(location) == OPEN
                 lines.decide(number, Fate.REMOVED)
         if not options.new_settings and len(blocked) < self.answered:
             for number in blocked:  # other parameters would have changed them all

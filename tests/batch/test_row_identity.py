@@ -261,6 +261,26 @@ def test_a_limit_removes_nothing(server: faults.Running) -> None:
     assert server.log.attempts == dict.fromkeys(("a", "b", "c", "new"), 1)
 
 
+def test_one_of_equal_rows_is_removed_and_no_answer_is_damaged(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Deleted and moved: whatever stands in its place now asks the same."""
+    url = ("--base-url", server.url, "--concurrency", "1")
+    rows = [{"prompt": "x", "k": k} for k in range(4)]
+    for left in (rows[1:], [rows[3], rows[1]], [rows[3], "x", rows[0]]):
+        write("in.jsonl", *rows)
+        assert batch("in.jsonl", *url, "--restart") == 0
+        capfd.readouterr()
+        write("in.jsonl", *left)
+        assert batch("in.jsonl", *url) == 0
+        error = capfd.readouterr().err
+        n = 4 - len(left)
+        assert f"{n} answer" in error and "whose row" in error and "damaged" not in error
+        assert len(read("in.results.removed.jsonl")) == n
+        assert not Path("in.results.damaged.jsonl").exists()
+    assert server.log.attempts == {"x": 12}
+
+
 def test_failed_rows_are_known_by_content_too(server: faults.Running) -> None:
     url = ("--base-url", server.url)
     rows: list[object] = ["a", "b [[fault:400]]", {"no": "request"}, "c [[fault:400]]"]
