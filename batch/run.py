@@ -24,7 +24,7 @@ from .evaluation.stage import Evaluator
 from .finishing import Finisher
 from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
 from .inputs.samples import first_samples, with_samples
-from .inputs.scan import InputScan, iter_open_rows, scan_inputs
+from .inputs.scan import InputScan, iter_open_rows, iter_rows_beyond, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
@@ -309,6 +309,7 @@ class _Run:
                 compute=None if selection.compute is None else selection.compute.as_json(),
                 reload=ReloadOptions(
                     limited=job.limit is not None,
+                    read_beyond=partial(iter_rows_beyond, self._inputs, self._defaults, scan),
                     retry_failed=job.retry_failed,
                     retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 from ..background import WorkCounter
 from ..inputs.key_index import KeyIndex
 from ..inputs.row_ids import id_hash
+from ..inputs.rows import Row
 from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest, shortened
+from ..request import Request, RowKind
 from .input_names import InputNames
 from .records import RowLocation, unmoved_mark
 
@@ -209,6 +211,11 @@ class RowMatcher:
             and self._is_line_of(file, at, location, digest_of(location))
         )
 
+    def is_scanned(self, location: RowLocation) -> bool:
+        """Whether the line's old place is one of those that were scanned."""
+        file = self._names.file_of(location)
+        return file is not None and location.line <= len(self._scan.digests[file])
+
     def digest_at(self, location: RowLocation) -> int:
         """Return the digest of the row at the line's old place, which exists."""
         file = self._names.file_of(location)
@@ -300,3 +307,10 @@ def digest_of(location: RowLocation) -> int:
     if location.digest is None:
         return BAD_ROW
     return short_digest(location.digest, openai=location.openai)
+
+
+def mark_of(row: Row) -> int:
+    """Return what the scan holds of a row: its short digest, or the mark of a bad line."""
+    if not isinstance(row, Request):
+        return BAD_ROW
+    return short_digest(row.digest, openai=row.kind is RowKind.OPENAI)
