@@ -162,6 +162,15 @@ class RunMessages:
             )
             self.display.say(text.format(path=self.files.results))
 
+    def show_left_unordered(self) -> None:
+        """Report that `--ordered` could not sort the results."""
+        assert self.files is not None
+        text = _(
+            "{path} was not put in the order of the input, as it has answers of rows that this run "
+            "leaves out (beyond --limit, or of other inputs); a run over all of them sorts it."
+        )
+        self.display.warn(text.format(path=self.files.results))
+
     def show_table(self, table: TableSummary) -> None:
         """Report what a reader of the table should know."""
         assert self.files is not None

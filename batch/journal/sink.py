@@ -120,6 +120,7 @@ class FileSink:
     ) -> None:
         self._files = files
         self._ordered = ordered
+        self.left_unordered = False
         self.samples = samples
         self._has_manifest = resumed
         self._journal = journal
@@ -188,8 +189,9 @@ class FileSink:
     def close(self, state: str, counter: WorkCounter) -> None:
         """Sync, close, and record the state in the manifest; without a start, write nothing.
 
-        With ``--ordered``, sort the results of a finished run first; the state of a run whose
-        sorting is cancelled is ``interrupted``.
+        With ``--ordered``, sort the results of a finished run first; `left_unordered` says that
+        they have lines of no row of this run, and were not. The state of a run whose sorting is
+        cancelled is ``interrupted``.
         """
         self._journal.close()
         try:
@@ -223,7 +225,9 @@ class FileSink:
         counter.total_bytes = 2 * path.stat().st_size  # read once, written once
         journal, prefix = self._journal, self._manifest.prefix
         try:
-            order_results(path, prefix, journal.file_of, journal.lengths, counter, self.samples)
+            self.left_unordered = not order_results(
+                path, prefix, journal.file_of, journal.lengths, counter, self.samples
+            )
         except OSError as error:
             raise disk_error(path, error) from None
 
