@@ -297,7 +297,9 @@ class _Run:
         files, job = self._output, self._job
         if isinstance(files, StdoutSink):
             return files
-
+        # A row with images is known only with these, which are too much to read for it.
+        has_images = self._defaults.images is not None
+        read_beyond = partial(iter_rows_beyond, self._inputs, self._defaults, scan)
         sink, repairs, renamed = await self._in_thread(
             _("Reading {names}").format(names=files.results.name),
             lambda counter: open_file_sink(
@@ -309,7 +311,7 @@ class _Run:
                 compute=None if selection.compute is None else selection.compute.as_json(),
                 reload=ReloadOptions(
                     limited=job.limit is not None,
-                    read_beyond=partial(iter_rows_beyond, self._inputs, self._defaults, scan),
+                    read_beyond=None if has_images else read_beyond,
                     retry_failed=job.retry_failed,
                     retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
