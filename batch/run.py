@@ -30,9 +30,10 @@ from .job import BatchJob
 from .journal.appender import DiskTroubleError
 from .journal.lock import RunLock
 from .journal.manifest import is_own_output
+from .journal.opening import TakeOver, open_file_sink
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.reload import ReloadOptions
-from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
+from .journal.sink import FileSink, Sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .open_rows import open_rows
 from .planning import notes, planner
