@@ -338,8 +338,10 @@ class _Run:
         await self._in_thread(
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
-        if isinstance(sink, FileSink) and sink.left_unordered:
-            self._messages.show_left_unordered()
+        if isinstance(sink, FileSink):
+            self._messages.show_damaged_retries(sink.damaged_retries)
+            if sink.left_unordered:
+                self._messages.show_left_unordered()
 
     def _finisher(self, sink: Sink) -> Finisher | None:
         """Return what looks at the results at the end; None where they go to standard output."""

@@ -44,6 +44,7 @@ class RunMessages:
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
+        self.show_damaged_retries(repairs.damaged_retries)
         self._show_edits(repairs, files)
         if repairs.copied:
             text = plural(
@@ -52,6 +53,19 @@ class RunMessages:
                 repairs.copied,
             )
             self.display.say(text.format(n=repairs.copied))
+
+    def show_damaged_retries(self, count: int) -> None:
+        """Report answers that were to replace others, and are damaged."""
+        assert self.files is not None
+        if count:
+            text = plural(
+                "{n} damaged line of {name} was moved to {path}; its row keeps its earlier answer.",
+                "{n} damaged lines of {name} were moved to {path}; their rows keep their earlier "
+                "answers.",
+                count,
+            )
+            name, path = self.files.retry.name, self.files.damaged
+            self.display.warn(text.format(n=count, name=name, path=path))
 
     def _show_edits(self, repairs: Repairs, files: OutputFiles) -> None:
         """Report what became of answers because the input is not what it was."""

@@ -6,9 +6,10 @@ loses at most that second).
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from ...errors import EngineError
 from ...files import remove_scratch
@@ -36,6 +37,9 @@ from .rewriting import (
 )
 from .rows_beyond import RowsBeyond
 
+Prepare = Callable[[Sequence[Path]], None]
+"""Has the manifest name side files, before they are written."""
+
 ReadRows = Callable[[NextLine], Iterator[Row]]
 """Reads the rows of the inputs that a function names; see `inputs.scan.iter_open_rows`."""
 
@@ -47,6 +51,7 @@ class Journal:
         self.answered = 0
         self.failed = 0
         self._files = files
+        self._asides = {Fate.REMOVED: files.removed, Fate.DAMAGED: files.damaged}
         self._scan = scan
         self._names = names
         self._states = RowStates(scan)
@@ -59,14 +64,15 @@ class Journal:
         self,
         options: ReloadOptions,
         read_rows: ReadRows,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Prepare = lambda _side_files: None,
         counter: WorkCounter | None = None,
     ) -> Repairs:
         """Read the files of an earlier run, repair what a crash left, follow the edited input.
 
         A torn last line is cut. Lines that belong to no row are moved to ``NAME.damaged.jsonl``,
         answers whose row is gone to ``NAME.removed.jsonl``. Rows that will be asked again are
-        removed from the errors file. `prepare` is called before a file is replaced. Raises
+        removed from the errors file. `prepare` is called before a file is replaced, with those of
+        the two that lines are moved to. Raises
         `OSError`, `EngineError`, and `WorkCancelledError` with each file as it was before or as it
         is to be.
         """
@@ -93,8 +99,13 @@ class Journal:
             repairs = replace(repairs, damaged=damaged)
         changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
         if changed:
-            prepare()
-            self._rewrite(changed, read_rows, options.prefix, counter)
+            asides = {
+                fate: path
+                for fate, path in self._asides.items()
+                if any(lines.count(fate) for lines in changed)
+            }
+            prepare(tuple(asides.values()))
+            self._rewrite(changed, asides, read_rows, options.prefix, counter)
         return repairs
 
     def _match_results(
@@ -197,6 +208,7 @@ class Journal:
     def _rewrite(
         self,
         files: Sequence[EarlierLines],
+        asides: Mapping[Fate, Path],
         read_rows: ReadRows,
         prefix: str,
         counter: WorkCounter,
@@ -223,7 +235,6 @@ class Journal:
                 row = sources.at(position) if fate is Fate.CONTENT else None
                 return error_of_source(line, row, self.place(position))
 
-            asides = {Fate.REMOVED: self._files.removed, Fate.DAMAGED: self._files.damaged}
             for lines in files:
                 of_results = lines.path == self._files.results
                 write = write_result if of_results else write_error

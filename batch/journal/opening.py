@@ -31,7 +31,7 @@ from .manifest import (
     refuse_other_columns,
     refuse_other_prefix,
 )
-from .output_files import OutputFiles, output_mode, refuse_foreign, set_aside
+from .output_files import OutputFiles, output_mode, own_side_files, refuse_foreign, set_aside
 from .reload import ReloadOptions, Repairs, refuse_changes
 from .replacements import ReopenedRows, merge_replacements
 from .sink import FileSink
@@ -82,6 +82,7 @@ def open_file_sink(
         prefix=defaults.prefix,
         rows=scan.rows,
         tables=_tables(files, earlier),
+        side_files=(),
         columns=recorded_columns(defaults),
         compute=compute_of_all(earlier, compute or {}),
     )
@@ -97,19 +98,27 @@ def open_file_sink(
         elif earlier is not None:
             refuse_other_prefix(earlier, defaults.prefix)
             refuse_other_columns(earlier, recorded_columns(defaults))
-            merge_replacements(files.results, files.retry, counter)
+            own_files = own_side_files(files, earlier)
+            named = replace(earlier, inputs=names.recorded, side_files=own_files)
+
+            def prepare(side_files: Sequence[Path]) -> None:
+                # Lines may name new inputs before this run has a manifest.
+                nonlocal named
+                named = named.naming(side_files).save(files.manifest)
+
+            damaged_retries = merge_replacements(files, prepare, counter)
             paths = (files.results, files.errors)
             counter.total_bytes = sum(path.stat().st_size for path in paths if path.exists())
             changes = differences(earlier.settings, new.settings)
             options = replace(reload, prefix=earlier.prefix, new_settings=bool(changes))
-
-            def prepare() -> None:  # lines may name new inputs before this run has a manifest
-                replace(earlier, inputs=names.recorded).save(files.manifest)
-
             repairs = journal.load(options, read_rows, prepare, counter)
+            repairs = replace(repairs, damaged_retries=damaged_retries)
             if not reload.accept_changes:
                 refuse_changes(repairs, changes)
-            new = replace(new, created=earlier.created, latency=earlier.latency)
+            own_files = own_side_files(files, named)
+            new = replace(
+                new, created=earlier.created, latency=earlier.latency, side_files=own_files
+            )
             rows = journal.answered, journal.failed
             qualities = earlier_qualities(files, earlier, rows, journal.has, counter)
             reopened = _reopen(journal, files, retry_where, earlier.prefix, counter)

@@ -10,7 +10,8 @@ from ..inputs.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What `Journal.load` repaired: torn bytes, damaged lines, and what an edited input changed.
+    """What was repaired: torn bytes, damaged lines, also those of answers that were to replace
+    others (`damaged_retries`), and what an edited input changed.
 
     `moved` answers have a row at another place, `rewritten` ones a row of which what they repeat
     has changed. `removed` ones have no row any more; in the place of `edited` of them stands
@@ -22,6 +23,7 @@ class Repairs:
 
     torn: int = 0
     damaged: int = 0
+    damaged_retries: int = 0
     moved: int = 0
     rewritten: int = 0
     removed: int = 0

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from ...json_types import JsonObject
@@ -11,7 +13,7 @@ from .appender import disk_error
 from .journal import Journal
 from .manifest import Manifest
 from .order import order_results
-from .output_files import OutputFiles
+from .output_files import OutputFiles, own_side_files
 from .records import response_of_record
 from .replacements import ReopenedRows, merge_replacements
 
@@ -87,6 +89,7 @@ class FileSink:
         self._files = files
         self._ordered = ordered
         self.left_unordered = False
+        self.damaged_retries = 0
         self.samples = samples
         self._has_manifest = resumed
         self._journal = journal
@@ -149,13 +152,16 @@ class FileSink:
     def start(self) -> None:
         """Save the manifest, then open the files that it names: a crash in between is harmless."""
         self._has_manifest = True
+        if self._reopened is not None:
+            self._manifest = self._manifest.naming([self._files.retry])
         self._save_state("running")
         self._journal.start()
 
     def close(self, state: str, counter: WorkCounter) -> None:
         """Sync, close, and record the state in the manifest; without a start, write nothing.
 
-        With ``--ordered``, sort the results of a finished run first; `left_unordered` says that
+        Merge answers that replace earlier ones; `damaged_retries` of them could not be. With
+        ``--ordered``, sort the results of a finished run first; `left_unordered` says that
         they have lines of no row of this run, and were not. The state of a run whose sorting is
         cancelled is ``interrupted``.
         """
@@ -173,16 +179,21 @@ class FileSink:
 
     def record_questions(self, questions: Mapping[str, Any]) -> None:
         """Keep in the manifest how good the answers are. Raises `DiskTroubleError`."""
-        try:
-            self._manifest = self._manifest.save(self._files.manifest, questions=dict(questions))
-        except OSError as error:
-            raise disk_error(self._files.manifest, error) from None
+        self._save(questions=dict(questions))
+
+    def name_side_files(self, paths: Sequence[Path]) -> None:
+        """Have the manifest name files, before they are written. Raises `DiskTroubleError`."""
+        self._manifest = self._manifest.naming(paths)
+        self._save()
 
     def _merge(self, counter: WorkCounter) -> None:
+        files = self._files
         try:
-            merge_replacements(self._files.results, self._files.retry, counter)
+            self.damaged_retries = merge_replacements(files, self.name_side_files, counter)
         except OSError as error:
-            raise disk_error(self._files.results, error) from None
+            raise disk_error(files.results, error) from None
+        own_files = own_side_files(files, self._manifest)  # one of them is gone
+        self._manifest = replace(self._manifest, side_files=own_files)
 
     def _order(self, counter: WorkCounter) -> None:
         path = self._files.results
@@ -204,15 +215,16 @@ class FileSink:
     def _save_state(self, state: str) -> None:
         if not self._has_manifest:
             return
-        path = self._files.manifest
+        self._save(
+            state=state,
+            answered=self.answered + len(self._reopened or ()),
+            failed=self.failed,
+            qualities=dict(self.qualities + self._still_open()),
+            latency=self.latency.as_json(),
+        )
+
+    def _save(self, **changes: Any) -> None:
         try:
-            self._manifest = self._manifest.save(
-                path,
-                state=state,
-                answered=self.answered + len(self._reopened or ()),
-                failed=self.failed,
-                qualities=dict(self.qualities + self._still_open()),
-                latency=self.latency.as_json(),
-            )
+            self._manifest = self._manifest.save(self._files.manifest, **changes)
         except OSError as error:
-            raise disk_error(path, error) from None
+            raise disk_error(self._files.manifest, error) from None

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ def test_damaged_lines_are_moved_and_their_rows_open(files: OutputFiles) -> None
     assert files.results.read_bytes() == lines[0] + lines[2]
     assert files.damaged.read_bytes() == b"\0\0\0\n" + b'{"prompt": "q2"}\n' + twice
     assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
+
+
+def test_the_files_that_lines_are_moved_to_are_named_before(files: OutputFiles) -> None:
+    fill(files, scan_of(2), [1, 2])
+    files.results.write_bytes(b"damaged\n" + files.results.read_bytes())
+    named: list[tuple[Path, bool]] = []
+
+    def prepare(paths: Sequence[Path]) -> None:
+        named.extend((path, path.exists()) for path in paths)
+
+    for count in (2, 1):
+        journal(files, scan_of(count)).load(ReloadOptions(), reader_of([]), prepare)
+    assert named == [(files.damaged, False), (files.removed, False)]
 
 
 def test_the_answers_of_rows_that_are_gone_are_moved(files: OutputFiles) -> None:

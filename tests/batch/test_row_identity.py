@@ -326,6 +326,32 @@ def test_one_of_equal_rows_is_removed_and_no_answer_is_damaged(
     assert server.log.attempts == {"x": 12}
 
 
+@pytest.mark.parametrize("kind", ["removed", "damaged", "retry", "votes"])
+def test_a_side_file_of_someone_else_is_left_alone(
+    server: faults.Running, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = ("in.jsonl", "--base-url", server.url)
+    write("in.jsonl", "a", "b")
+    assert batch(*url) == 0
+    write("in.jsonl", "b")
+    results = Path("in.results.jsonl")
+    results.write_bytes(b"damaged\n" + results.read_bytes())
+    before = results.read_bytes()
+    foreign = Path(f"in.results.{kind}.jsonl")
+    foreign.write_text("someone else's")
+    for option in ("--ordered", "--restart"):
+        assert batch(*url, option) == 2
+        assert f"{foreign} exists and is not an output of qchat" in capfd.readouterr().err
+        assert (foreign.read_text(), results.read_bytes()) == ("someone else's", before)
+    foreign.unlink()
+    for _again in range(2):
+        assert batch(*url) == 0
+        manifest = json.loads(Path("in.results.manifest.json").read_text())
+        assert manifest["side_files"] == ["in.results.damaged.jsonl", "in.results.removed.jsonl"]
+    assert batch(*url, "--restart") == 0
+    assert json.loads(Path("in.results.manifest.json").read_text())["side_files"] == []
+
+
 def test_failed_rows_are_known_by_content_too(server: faults.Running) -> None:
     url = ("--base-url", server.url)
     rows: list[object] = ["a", "b [[fault:400]]", {"no": "request"}, "c [[fault:400]]"]
