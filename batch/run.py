@@ -22,14 +22,14 @@ from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
 from .finishing import Finisher
-from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .input_files import inputs_of
+from .inputs.discovery import InputFile, total_size, with_keys
 from .inputs.samples import first_samples, with_samples
 from .inputs.scan import InputScan, iter_open_rows, iter_rows_beyond, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
 from .journal.lock import RunLock
-from .journal.manifest import is_own_output
 from .journal.opening import TakeOver, open_file_sink
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.reload import ReloadOptions
@@ -64,7 +64,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     if job.report is not None and job.output == "-":
         raise UsageError(_("--report needs the results in a file: give -o NAME.jsonl."))
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    inputs = inputs_of(job)
     if not job.is_stage:
         refuse_own_output(inputs)
     # While rows are asked, `BatchRunner` handles signals.
