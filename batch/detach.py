@@ -12,10 +12,9 @@ import click
 from ..errors import Exit, UsageError
 from ..i18n import _
 from ..settings import Settings
-from .inputs.discovery import expand_inputs
+from .input_files import inputs_of
 from .job import BatchJob
 from .journal.lock import holder_of
-from .journal.manifest import is_own_output
 from .journal.output_files import name_outputs
 from .run_logs import new_log
 
@@ -74,6 +73,6 @@ def start_detached(job: BatchJob, settings: Settings, arguments: Sequence[str]) 
         raise UsageError(
             _("--detach needs files: it can neither read standard input nor write -o -.")
         )
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    inputs = inputs_of(job)
     files = name_outputs(inputs, job.output)
     return detach(arguments, files.lock, files.results, new_log(settings, "detached"))

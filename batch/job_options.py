@@ -20,6 +20,7 @@ from .inputs.row_defaults import RowDefaults
 from .inputs.template import EmptyRule
 from .inputs.template_options import TemplateOptions, row_template, system_template
 from .job import BatchJob
+from .journal.manifest import TABLE_ENDINGS
 from .options.engine_options import EngineOptions
 from .options.form_options import FormOptions
 from .options.input_options import InputOptions
@@ -112,6 +113,7 @@ def _row_defaults(
         images=ImageColumn.of_options(rows.image_column, rows.media_root),
         form=read_form(form.schema, form.choice, form.regex, any_json=form.json_answer),
         extract=tuple(Extraction.parse(text) for text in form.extract),
+        to_table=run.output is not None and Path(run.output).suffix in TABLE_ENDINGS,
     )
     if defaults.form is not None and defaults.endpoint not in (None, CHAT, COMPLETIONS):
         text = _("--schema, --choice, --regex and --json-answer are for chat and completions.")

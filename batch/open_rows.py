@@ -10,7 +10,7 @@ from .inputs.row_defaults import RowDefaults
 from .inputs.rows import InvalidRow, Row
 from .inputs.samples import split_key
 from .inputs.scan import BAD_ROW, InputScan, iter_open_rows
-from .journal.journal import mark_of
+from .journal.matching import mark_of
 from .journal.records import error_line
 from .journal.sink import Sink
 from .request import Outcome, Request

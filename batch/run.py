@@ -22,17 +22,18 @@ from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
 from .finishing import Finisher
-from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .input_files import inputs_of
+from .inputs.discovery import InputFile, total_size, with_keys
 from .inputs.samples import first_samples, with_samples
-from .inputs.scan import InputScan, iter_open_rows, scan_inputs
+from .inputs.scan import InputScan, iter_open_rows, iter_rows_beyond, scan_inputs
 from .inputs.scan_cache import ScanCache
 from .job import BatchJob
 from .journal.appender import DiskTroubleError
 from .journal.lock import RunLock
-from .journal.manifest import is_own_output
+from .journal.opening import TakeOver, open_file_sink
 from .journal.output_files import OutputFiles, check_folder, name_outputs, refuse_own_output
 from .journal.reload import ReloadOptions
-from .journal.sink import FileSink, Sink, TakeOver, open_file_sink
+from .journal.sink import FileSink, Sink
 from .journal.stdout_sink import StalledError, StdoutSink
 from .open_rows import open_rows
 from .planning import notes, planner
@@ -63,7 +64,7 @@ def run(job: BatchJob, settings: Settings, command: Sequence[str]) -> Exit:
         raise UsageError(_("--adopt needs a file: give -o NAME.jsonl."))
     if job.report is not None and job.output == "-":
         raise UsageError(_("--report needs the results in a file: give -o NAME.jsonl."))
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    inputs = inputs_of(job)
     if not job.is_stage:
         refuse_own_output(inputs)
     # While rows are asked, `BatchRunner` handles signals.
@@ -297,7 +298,9 @@ class _Run:
         files, job = self._output, self._job
         if isinstance(files, StdoutSink):
             return files
-
+        # A row with images is known only with these, which are too much to read for it.
+        has_images = self._defaults.images is not None
+        read_beyond = partial(iter_rows_beyond, self._inputs, self._defaults, scan)
         sink, repairs, renamed = await self._in_thread(
             _("Reading {names}").format(names=files.results.name),
             lambda counter: open_file_sink(
@@ -309,6 +312,7 @@ class _Run:
                 compute=None if selection.compute is None else selection.compute.as_json(),
                 reload=ReloadOptions(
                     limited=job.limit is not None,
+                    read_beyond=None if has_images else read_beyond,
                     retry_failed=job.retry_failed,
                     retry_invalid=INVALID in job.retry_where,
                     accept_changes=job.accept_changes,
@@ -334,6 +338,10 @@ class _Run:
         await self._in_thread(
             text.format(name=self._output.results.name), partial(sink.close, state)
         )
+        if isinstance(sink, FileSink):
+            self._messages.show_damaged_retries(sink.damaged_retries)
+            if sink.left_unordered:
+                self._messages.show_left_unordered()
 
     def _finisher(self, sink: Sink) -> Finisher | None:
         """Return what looks at the results at the end; None where they go to standard output."""

@@ -39,12 +39,12 @@ class RunMessages:
             self.display.say(text)
         if repairs.damaged:
             text = plural(
-                "{n} damaged line of the results was moved to {path}; its row is asked again.",
-                "{n} damaged lines of the results were moved to {path}; their rows are asked "
-                "again.",
+                "{n} damaged line of the output was moved to {path}; its row is asked again.",
+                "{n} damaged lines of the output were moved to {path}; their rows are asked again.",
                 repairs.damaged,
             )
             self.display.warn(text.format(n=repairs.damaged, path=files.damaged))
+        self.show_damaged_retries(repairs.damaged_retries)
         self._show_edits(repairs, files)
         if repairs.copied:
             text = plural(
@@ -53,6 +53,19 @@ class RunMessages:
                 repairs.copied,
             )
             self.display.say(text.format(n=repairs.copied))
+
+    def show_damaged_retries(self, count: int) -> None:
+        """Report answers that were to replace others, and are damaged."""
+        assert self.files is not None
+        if count:
+            text = plural(
+                "{n} damaged line of {name} was moved to {path}; its row keeps its earlier answer.",
+                "{n} damaged lines of {name} were moved to {path}; their rows keep their earlier "
+                "answers.",
+                count,
+            )
+            name, path = self.files.retry.name, self.files.damaged
+            self.display.warn(text.format(n=count, name=name, path=path))
 
     def _show_edits(self, repairs: Repairs, files: OutputFiles) -> None:
         """Report what became of answers because the input is not what it was."""
@@ -162,6 +175,15 @@ class RunMessages:
                 "names the line of each, and --ordered sorts them."
             )
             self.display.say(text.format(path=self.files.results))
+
+    def show_left_unordered(self) -> None:
+        """Report that `--ordered` could not sort the results."""
+        assert self.files is not None
+        text = _(
+            "{path} was not put in the order of the input, as it has answers of rows that this run "
+            "leaves out (beyond --limit, or of other inputs); a run over all of them sorts it."
+        )
+        self.display.warn(text.format(path=self.files.results))
 
     def show_table(self, table: TableSummary) -> None:
         """Report what a reader of the table should know."""

@@ -18,13 +18,13 @@ from ...sanitize import clean
 from ...settings import Settings
 from ..background import WorkCounter, run_in_thread
 from ..engines.model_weights import weights_of
-from ..inputs.discovery import InputFile, expand_inputs, total_size
+from ..input_files import inputs_of
+from ..inputs.discovery import InputFile, total_size
 from ..inputs.images import without_image_data
 from ..inputs.row_defaults import OwnModel
 from ..inputs.rows import InvalidRow
 from ..inputs.scan import iter_rows, refuse_missing_columns
 from ..job import BatchJob
-from ..journal.manifest import is_own_output
 from ..progress import ProgressDisplay
 from ..questions.plan import EngineTraits, QuestionPlan
 from ..rates import last_rate
@@ -55,7 +55,7 @@ def check(job: BatchJob, settings: Settings, probe_rows: int | None = None) -> E
 async def _check(
     job: BatchJob, settings: Settings, display: ProgressDisplay, probe_rows: int | None
 ) -> Exit:
-    inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    inputs = inputs_of(job)
     model = job.engine.model or settings.model
     sample = Sample(probe_rows or 0)
     checker = _Checker(job, settings, inputs, model, sample, display.say)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...json_types import JsonObject
 from ..inputs.row_defaults import RowDefaults
-from ..inputs.rows import answer_names
+from ..inputs.rows import YIELDING_COLUMNS, answer_names
 from ..journal.answer_columns import answer_columns
 from ..outputs.cells import as_text
 from ..questions.types import QuestionType
@@ -44,7 +44,7 @@ class AnswerReader:
     @classmethod
     def of(cls, defaults: RowDefaults) -> "AnswerReader":
         """Return the reader for a run."""
-        added = frozenset(defaults.prefix + name for name in (*answer_names(defaults), "logprobs"))
+        added = frozenset(defaults.prefix + name for name in answer_names(defaults))
         if (asked := defaults.questions) is not None:
             types = {question.name: question.type for question in asked.questions}
             options = {question.name: question.options for question in asked.questions}
@@ -72,8 +72,9 @@ class AnswerReader:
     def own_columns(self, record: JsonObject) -> JsonObject:
         """Return the columns of a line of the results that came from its row."""
         mark = record.get(self.prefix + "_qchat")
-        has_model = isinstance(mark, Mapping) and "model" in mark
-        added = self.added if has_model else self.added | {self.prefix + "model"}
+        mark = mark if isinstance(mark, Mapping) else {}
+        yielding = ("model",) if self.types else YIELDING_COLUMNS
+        added = self.added | {self.prefix + name for name in yielding if name not in mark}
         return {name: value for name, value in record.items() if name not in added}
 
     def is_incomplete(self, record: JsonObject) -> bool:

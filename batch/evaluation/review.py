@@ -5,6 +5,7 @@ label, the answer (NAME_answer), its probability and those of all options. Fille
 gold file.
 """
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,24 @@ def _columns(name: str, prediction: Prediction) -> JsonObject:
 
 def _with_time(path: Path) -> str:
     return f"{path.stem}.{time.strftime('%Y%m%d-%H%M%S')}{path.suffix}"
+
+
+def is_review_of(path: Path, review: Path, names: Sequence[str]) -> bool:
+    """Whether a file is what a run has written to `review`, or has kept of it under another name:
+    then it has answers by some of the `names`, or no rows at all."""
+    kept = rf"{re.escape(review.stem)}\.\d{{8}}-\d{{6}}{re.escape(review.suffix)}"
+    if path.name != review.name and re.fullmatch(kept, path.name) is None:
+        return False
+    try:
+        if path.parent.resolve() != review.parent.resolve():
+            return False
+        if path.stat().st_size <= len("\n"):
+            return True
+        with open_records(path) as source:
+            row = loads_line(next(source))
+    except (BadLineError, UsageError, ValueError, OSError, StopIteration):
+        return False
+    return isinstance(row, dict) and any(f"{name}_answer" in row for name in names)
 
 
 def check_review(path: Path, files: Iterable[Path]) -> None:

@@ -13,7 +13,7 @@ from ...json_types import JsonObject
 from ..quality import answer_of
 from .lines import BadLineError, BlockingError
 
-_ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "logprobs", "_qchat")
+_ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,13 @@ class EarlierAnswers:
         return row
 
     def _own_columns(self, record: JsonObject, mark: Mapping[str, Any]) -> JsonObject:
-        added = {self.prefix + name for name in _ADDED}
+        added: tuple[str, ...] = _ADDED
+        yielding: tuple[str, ...] = ("model", "logprobs")  # they stand in the mark where they do
         if "requests" in mark:  # of --ask, which adds no `output`
-            added = {self.prefix + name for name in ("usage", "_qchat")}
-        if "model" not in mark:
-            added.add(self.prefix + "model")
-        row = {name: value for name, value in record.items() if name not in added}
+            added, yielding = ("usage", "_qchat"), ("model",)
+        added += tuple(name for name in yielding if name not in mark)
+        names = {self.prefix + name for name in added}
+        row = {name: value for name, value in record.items() if name not in names}
         if isinstance(sample := mark.get("sample"), int):
             _name_sample(row, sample)
             row.setdefault("sample", sample)

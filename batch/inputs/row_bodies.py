@@ -16,9 +16,14 @@ if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
     from ..questions.definition import QuestionSet
 
 
+def is_openai_line(value: Any, defaults: RowDefaults) -> bool:
+    """Whether a parsed line is one of OpenAI's batches; with a template, its columns are data."""
+    return defaults.template is None and isinstance(value, dict) and "body" in value
+
+
 def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     """Return kind, endpoint and body of a parsed line. Raises `BadLineError`."""
-    is_openai = isinstance(value, dict) and "body" in value
+    is_openai = is_openai_line(value, defaults)
     if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
@@ -35,7 +40,7 @@ def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObje
         raise BadLineError(
             _("must be an object or a string, not {type}").format(type=type_name(value))
         )
-    if "body" in value:
+    if is_openai:
         kind, endpoint, body = _parse_openai(value)
         defaults.columns.look_at(body, endpoint)
         return kind, endpoint, body

@@ -32,8 +32,8 @@ class RowDefaults:
     parameters are parameters; None means: unless there is a template. `columns` collects them.
     `images` are files that a column names. Answers must have the `form`, unless a row has one of
     its own; `extract` are columns of them. With `questions`, these are asked about each row. With
-    `earlier`, lines are another run's results. Each row has `samples`, of which this is the one
-    with the number `sample`, from 0.
+    `earlier`, lines are another run's results; with `to_table`, a table is made of all. Each row
+    has `samples`, of which this is the one with the number `sample`, from 0.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -56,6 +56,7 @@ class RowDefaults:
     extract: tuple[Extraction, ...] = ()
     questions: "QuestionSet | None" = None
     earlier: EarlierAnswers | None = None
+    to_table: bool = False
     samples: int = 1
     sample: int = 0
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)

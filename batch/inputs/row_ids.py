@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Any
 
 from .discovery import InputFile
 
@@ -46,6 +47,15 @@ class RowIds:
             if count > 1:
                 clashes[file, line] = name
         return RowIds(self.stems, clashes)
+
+
+def own_id(value: Any) -> str | None:
+    """Return the `custom_id` of a parsed line as text, whole numbers too; None where it has none,
+    or one of another type."""
+    custom_id = value.get("custom_id") if isinstance(value, Mapping) else None
+    if isinstance(custom_id, int) and not isinstance(custom_id, bool):
+        return str(custom_id)
+    return custom_id if isinstance(custom_id, str) else None
 
 
 def looks_made(custom_id: str) -> bool:

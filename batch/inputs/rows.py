@@ -14,19 +14,35 @@ from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
-from .row_bodies import fill_body, needed_columns, parse_row, question_cells, template_cells
+from .row_bodies import (
+    fill_body,
+    is_openai_line,
+    needed_columns,
+    parse_row,
+    question_cells,
+    template_cells,
+)
 from .row_defaults import RowDefaults
+from .row_ids import own_id
 from .samples import sample_of
 from .shapes import as_request_row
 from .template import EmptyCellError
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
-"""Columns that an answer adds to a line, except `model`, which a row may set itself."""
+"""Columns that an answer adds to a line, and that a row therefore can't have itself."""
+
+ERROR_COLUMN = "error"
+"""The column of a table that says what is wrong with a row; `--prefix` is before it, too."""
+
+YIELDING_COLUMNS = ("model", "logprobs")
+"""Columns of an answer that are parameters of a row, too: a row's own stays as it is, and the
+answer's then stands in `_qchat` alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A line that is not a request: its position, what is wrong, and its beginning."""
+    """A line that is not a request: its position, what is wrong, and its beginning. `openai` says
+    that it would have been one in OpenAI's form."""
 
     file: int
     line: int
@@ -34,6 +50,7 @@ class InvalidRow:
     message: str
     source: Any
     fingerprint: int = 0
+    openai: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +160,14 @@ def scan_rows(
                     text.format(path=path, line=source.number, reason=error.message)
                 ) from None
             except BadLineError as error:
-                custom_id = value.get("custom_id") if isinstance(value, dict) else None
                 row = InvalidRow(
                     file,
                     source.number,
-                    custom_id if isinstance(custom_id, str) else None,
+                    own_id(value),
                     error.message,
                     error.raw if value is None else value,
                     mark or fingerprint(error.raw),
+                    is_openai_line(value, defaults),
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")
@@ -188,13 +205,11 @@ def _request(
     drops = defaults.drop_last_assistant
     shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
-    custom_id = value.get("custom_id") if isinstance(value, dict) else None
+    custom_id = own_id(value)
     if custom_id is None:
+        if isinstance(value, dict) and value.get("custom_id") is not None:
+            raise BadLineError(_("'custom_id' must be a string"))
         custom_id = make_id(file, line)
-    elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
-        custom_id = str(custom_id)
-    elif not isinstance(custom_id, str):
-        raise BadLineError(_("'custom_id' must be a string"))
     source = value
     if defaults.earlier is not None and defaults.keep_prompt:  # this run's takes its place
         source = defaults.earlier.without_kept_prompt(value, defaults.prefix + "prompt")
@@ -203,6 +218,9 @@ def _request(
             if defaults.prefix + name in source:
                 text = _("has a column '{name}', which the answer would overwrite; use --prefix")
                 raise BlockingError(text.format(name=defaults.prefix + name))
+        if defaults.to_table and (name := defaults.prefix + ERROR_COLUMN) in source:
+            text = _("has a column '{name}', where a table says why a row failed; use --prefix")
+            raise BlockingError(text.format(name=name))
     system = defaults.system
     if defaults.system_template is not None and kind is not RowKind.OPENAI:
         template = defaults.template or defaults.system_template
@@ -225,7 +243,7 @@ def _request(
 
 
 def answer_names(defaults: RowDefaults) -> tuple[str, ...]:
-    """Return the columns that an answer adds, without prefix, except `model`."""
+    """Return the columns that an answer adds, without prefix, except those that yield."""
     names: tuple[str, ...] = ANSWER_COLUMNS
     if defaults.questions is not None:
         names = ("usage", "_qchat", *defaults.questions.answer_columns)

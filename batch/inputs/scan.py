@@ -14,10 +14,12 @@ from .discovery import InputFile
 from .key_index import KeyIndex
 from .known_lines import KnownLines
 from .lines import LineIndex
+from .parameters import ParameterColumns
 from .row_defaults import RowDefaults
 from .row_ids import RowIds, id_hash, looks_made, stems_of
 from .rows import InvalidRow, KnownRow, Recognize, Row, read_rows, scan_rows
 from .samples import first_samples
+from .shapes import ShapeCounts
 
 NO_ROW, BAD_ROW = 0, 1
 """Marks in `InputScan.digests` for a blank line and for a line that is not a request."""
@@ -265,6 +267,17 @@ def iter_open_rows(
     for file in range(files):
         samples = map(read, range(file, len(inputs), files))
         yield from heapq.merge(*samples, key=lambda row: row.line)
+
+
+def iter_rows_beyond(
+    inputs: Sequence[InputFile], defaults: RowDefaults, scan: InputScan
+) -> Iterator[Row]:
+    """Yield the rows that a limit has left out of a scan; nothing is counted of them."""
+    apart = replace(defaults, shapes=ShapeCounts(), columns=ParameterColumns())
+    for file, item in enumerate(inputs):
+        after = len(scan.digests[file]) + 1
+        next_line = partial(max, after)
+        yield from read_rows(item.path, file, _of_sample(apart, item), next_line=next_line)
 
 
 def short_digest(digest: str, *, openai: bool) -> int:

@@ -6,9 +6,10 @@ loses at most that second).
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from ...errors import EngineError
 from ...files import remove_scratch
@@ -16,12 +17,12 @@ from ...i18n import _
 from ..background import WorkCounter
 from ..inputs.rows import Row
 from ..inputs.samples import split_key
-from ..inputs.scan import BAD_ROW, InputScan, short_digest
-from ..request import Request, RowKind
+from ..inputs.scan import InputScan
+from ..request import Request
 from .appender import Appender, cut_torn_line, disk_error
 from .earlier_lines import EarlierLines, Fate
 from .input_names import InputNames
-from .matching import ANSWERED, FAILED, OPEN, RowMatcher, RowStates, digest_of
+from .matching import ANSWERED, FAILED, OPEN, RowMatcher, RowStates, digest_of, mark_of
 from .output_files import OutputFiles
 from .records import RowLocation, location_of_error, location_of_result
 from .reload import ReloadOptions, Repairs
@@ -34,6 +35,10 @@ from .rewriting import (
     result_of_source,
     rewrite,
 )
+from .rows_beyond import RowsBeyond
+
+Prepare = Callable[[Sequence[Path]], None]
+"""Has the manifest name side files, before they are written."""
 
 ReadRows = Callable[[NextLine], Iterator[Row]]
 """Reads the rows of the inputs that a function names; see `inputs.scan.iter_open_rows`."""
@@ -46,9 +51,11 @@ class Journal:
         self.answered = 0
         self.failed = 0
         self._files = files
+        self._asides = {Fate.REMOVED: files.removed, Fate.DAMAGED: files.damaged}
         self._scan = scan
         self._names = names
         self._states = RowStates(scan)
+        self._stale: set[RowLocation] = set()
         self._mode = mode
         self._results: Appender | None = None
         self._errors: Appender | None = None
@@ -57,14 +64,15 @@ class Journal:
         self,
         options: ReloadOptions,
         read_rows: ReadRows,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Prepare = lambda _side_files: None,
         counter: WorkCounter | None = None,
     ) -> Repairs:
         """Read the files of an earlier run, repair what a crash left, follow the edited input.
 
         A torn last line is cut. Lines that belong to no row are moved to ``NAME.damaged.jsonl``,
         answers whose row is gone to ``NAME.removed.jsonl``. Rows that will be asked again are
-        removed from the errors file. `prepare` is called before a file is replaced. Raises
+        removed from the errors file. `prepare` is called before a file is replaced, with those of
+        the two that lines are moved to. Raises
         `OSError`, `EngineError`, and `WorkCancelledError` with each file as it was before or as it
         is to be.
         """
@@ -74,28 +82,41 @@ class Journal:
             remove_scratch(path)
             if path.exists():
                 repairs = replace(repairs, torn=repairs.torn + cut_torn_line(path))
+        beyond = RowsBeyond(options.read_beyond, counter) if options.limited else None
         results: EarlierLines | None = None
         if self._files.results.exists():
             locate = partial(location_of_result, prefix=options.prefix)
             results = EarlierLines(self._files.results, locate)
-            repairs = self._match_results(results, options, repairs, counter)
+            repairs = self._match_results(results, options, beyond, repairs, counter)
             if repairs.blocked:
                 return repairs
         errors: EarlierLines | None = None
         if self._files.errors.exists():
             locate = partial(location_of_error, retry_invalid=options.retry_invalid)
             errors = EarlierLines(self._files.errors, locate)
-            self._match_errors(errors, options, counter)
+            self._match_errors(errors, options, beyond, counter)
+            damaged = repairs.damaged + errors.count(Fate.DAMAGED)
+            repairs = replace(repairs, damaged=damaged)
         changed = [lines for lines in (results, errors) if lines is not None and not lines.all_kept]
         if changed:
-            prepare()
-            self._rewrite(changed, read_rows, options.prefix, counter)
+            asides = {
+                fate: path
+                for fate, path in self._asides.items()
+                if any(lines.count(fate) for lines in changed)
+            }
+            prepare(tuple(asides.values()))
+            self._rewrite(changed, asides, read_rows, options.prefix, counter)
         return repairs
 
     def _match_results(
-        self, lines: EarlierLines, options: ReloadOptions, repairs: Repairs, counter: WorkCounter
+        self,
+        lines: EarlierLines,
+        options: ReloadOptions,
+        beyond: RowsBeyond | None,
+        repairs: Repairs,
+        counter: WorkCounter,
     ) -> Repairs:
-        matcher = RowMatcher(self._scan, self._states, self._names, ANSWERED, counter)
+        matcher = self.matcher(counter)
         lines.match(matcher, counter, mark=f"{options.prefix}_qchat")
         self.answered = lines.count(Fate.KEEP, Fate.PLACE, Fate.CONTENT)
         edited = left_out = 0
@@ -103,21 +124,18 @@ class Journal:
         first: tuple[int, int] | None = None
         for number, location in lines.unmatched(counter):
             key, file = self._names.key_of(location), self._names.file_of(location)
-            here = matcher.row_at(location)
-            if key is None or (
-                here == ANSWERED and matcher.digest_at(location) == digest_of(location)
-            ):
+            stays = self._stays(matcher, location, beyond)
+            if key is None or (not stays and matcher.has_second_answer(location)):
                 lines.decide(number, Fate.DAMAGED)  # of no row, or the second answer to one
-                continue
-            if self._is_blocked(matcher, location, options):
+            elif self._is_blocked(matcher, location, options):
                 blocked.append(number)
                 first = min(first or (file or 0, location.line), (file or 0, location.line))
                 lines.decide(number, Fate.REMOVED)
-            elif file is None or options.limited:
+            elif stays:
                 left_out += file is None
                 lines.decide(number, Fate.KEEP)
             else:
-                edited += here == OPEN
+                edited += matcher.row_at(location) == OPEN
                 lines.decide(number, Fate.REMOVED)
         if not options.new_settings and len(blocked) < self.answered:
             for number in blocked:  # other parameters would have changed them all
@@ -137,6 +155,18 @@ class Journal:
             left_out=left_out,
         )
 
+    def _stays(self, matcher: RowMatcher, location: RowLocation, beyond: RowsBeyond | None) -> bool:
+        """Whether a line without a row stays where it is, as its row may be one that this run does
+        not look at. The row at its place is another one then."""
+        if self._names.file_of(location) is None:
+            return True
+        if beyond is None or not matcher.is_scanned(location):
+            return beyond is not None
+        may_be_beyond = beyond.may_have(location)
+        if may_be_beyond:
+            self._stale.add(location._replace(retryable=False))
+        return may_be_beyond
+
     def _is_blocked(
         self, matcher: RowMatcher, location: RowLocation, options: ReloadOptions
     ) -> bool:
@@ -149,14 +179,18 @@ class Journal:
         )
 
     def _match_errors(
-        self, lines: EarlierLines, options: ReloadOptions, counter: WorkCounter
+        self,
+        lines: EarlierLines,
+        options: ReloadOptions,
+        beyond: RowsBeyond | None,
+        counter: WorkCounter,
     ) -> None:
         """Keep one line for each row that failed for good and has not changed."""
         matcher = RowMatcher(self._scan, self._states, self._names, FAILED, counter)
 
         def decide(location: RowLocation) -> Fate | None:
             if self._names.file_of(location) is None:
-                return Fate.DROPPED if self._names.key_of(location) is None else None
+                return Fate.DAMAGED if self._names.key_of(location) is None else None
             here = matcher.row_at(location)
             if here == ANSWERED and matcher.digest_at(location) == digest_of(location):
                 return Fate.DROPPED  # a crash left it in both files
@@ -167,16 +201,14 @@ class Journal:
 
         lines.match(matcher, counter, decide)
         for number, location in lines.unmatched(counter):
-            keep = options.limited or self._names.file_of(location) is None
+            keep = self._stays(matcher, location, beyond)
             lines.decide(number, Fate.KEEP if keep else Fate.DROPPED)
-        for number in range(len(lines.fates)):
-            if lines.fates[number] == Fate.DAMAGED:
-                lines.decide(number, Fate.DROPPED)
         self.failed = sum(states.count(FAILED) for states in self._states.by_file)
 
     def _rewrite(
         self,
         files: Sequence[EarlierLines],
+        asides: Mapping[Fate, Path],
         read_rows: ReadRows,
         prefix: str,
         counter: WorkCounter,
@@ -203,11 +235,10 @@ class Journal:
                 row = sources.at(position) if fate is Fate.CONTENT else None
                 return error_of_source(line, row, self.place(position))
 
-            asides = {Fate.REMOVED: self._files.removed, Fate.DAMAGED: self._files.damaged}
             for lines in files:
                 of_results = lines.path == self._files.results
                 write = write_result if of_results else write_error
-                rewrite(lines, write, asides if of_results else {}, counter)
+                rewrite(lines, write, asides, counter)
         finally:
             sources.close()
 
@@ -273,7 +304,10 @@ class Journal:
         return self._names.number(file)
 
     def file_of(self, location: RowLocation) -> int | None:
-        """Return the number of a location's input in this run; None for another one."""
+        """Return the number of a location's input in this run; None for another one, and for a
+        line that has stayed though another row stands at its place."""
+        if self._stale and location._replace(retryable=False) in self._stale:
+            return None
         return self._names.file_of(location)
 
     def has(self, location: RowLocation) -> bool:
@@ -346,10 +380,3 @@ class Journal:
         for appender in (self._results, self._errors):
             if appender is not None:
                 appender.close()
-
-
-def mark_of(row: Row) -> int:
-    """Return what the scan holds of a row: its short digest, or the mark of a bad line."""
-    if not isinstance(row, Request):
-        return BAD_ROW
-    return short_digest(row.digest, openai=row.kind is RowKind.OPENAI)

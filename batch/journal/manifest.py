@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ class Manifest:
     OpenAI result names its input by its place here. `tables` are the names of tables that were
     written from the results; `questions` is how good the answers are, by the names of questions or
     of columns (see `evaluation.evaluate`); `latency` is the histogram of the times to an answer, in
-    seconds. `columns` are those made of an answer, None where an earlier version did not record
-    them. `compute` is the limit of the hardware that gave all answers (`engines.compute_limit`),
-    empty where it is not known.
+    seconds. `side_files` are the names of the files beside results and errors that runs have
+    written, or were about to; None where an earlier version did not record them. `columns` are
+    those made of an answer, None where an earlier version did not record them. `compute` is the
+    limit of the hardware that gave all answers (`engines.compute_limit`), empty where it is not
+    known.
     """
 
     inputs: tuple[str, ...]
@@ -54,8 +56,14 @@ class Manifest:
     created: str = field(default_factory=lambda: _now())
     updated: str = field(default_factory=lambda: _now())
     tables: tuple[str, ...] = ()
+    side_files: tuple[str, ...] | None = None
     version: str = __version__
     format: int = FORMAT
+
+    def naming(self, paths: Iterable[Path]) -> "Manifest":
+        """Return the manifest with these files among its `side_files`."""
+        names = (*(self.side_files or ()), *(path.name for path in paths))
+        return replace(self, side_files=tuple(dict.fromkeys(names)))
 
     def save(self, path: Path, **changes: Any) -> "Manifest":
         """Write the manifest with `changes`, in one step; return the new one. Raises `OSError`."""
@@ -91,7 +99,9 @@ def load_manifest(path: Path) -> Manifest | None:
         if not isinstance(value, dict) or value.get("format") not in READABLE:
             raise ValueError
         tuples = {"inputs": tuple(value["inputs"]), "tables": tuple(value.get("tables", ()))}
-        return Manifest(**{**value, **tuples, "format": FORMAT})
+        side_files = value.get("side_files")
+        side = {"side_files": None if side_files is None else tuple(side_files)}
+        return Manifest(**{**value, **tuples, **side, "format": FORMAT})
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 from ..background import WorkCounter
 from ..inputs.key_index import KeyIndex
 from ..inputs.row_ids import id_hash
+from ..inputs.rows import Row
 from ..inputs.scan import BAD_ROW, NO_ROW, InputScan, short_digest, shortened
+from ..request import Request, RowKind
 from .input_names import InputNames
 from .records import RowLocation, unmoved_mark
 
@@ -95,6 +97,8 @@ class RowMatcher:
         self._names = names
         self._state = matched_state
         self._counter = counter
+        # Rows that got a line from another place: a byte a row.
+        self._moved_here = tuple(bytearray(len(of_file)) for of_file in states.by_file)
         self._shift = 0
         self._index: KeyIndex | None = None
         self._rule: object = None
@@ -128,10 +132,10 @@ class RowMatcher:
         if file is not None:
             at = location.line - 1
             if self._is_equal(file, at, location, digest):
-                return self._matched(Match.SAME, file, at)
+                return self._matched(Match.SAME, file, at, location)
             # After an insertion or a deletion, the rows behind it have moved alike.
             if self._shift and self._is_equal(file, at + self._shift, location, digest):
-                return self._matched(Match.PLACE, file, at + self._shift)
+                return self._matched(Match.PLACE, file, at + self._shift, location)
         if not location.fingerprint:
             return None
         digests, fingerprints = self._scan.digests, self._scan.fingerprints
@@ -143,7 +147,7 @@ class RowMatcher:
         place = self._states.place(position)
         if place[0] == file:
             self._shift = place[1] - (location.line - 1)
-        return self._matched(Match.PLACE, *place)
+        return self._matched(Match.PLACE, *place, location)
 
     def by_id(self, location: RowLocation) -> Matched | None:
         """Match a line with a row of the same request and custom_id."""
@@ -156,7 +160,7 @@ class RowMatcher:
             return None
         # Nothing else of the row is in a line of OpenAI's.
         kind = Match.PLACE if location.openai else Match.CONTENT
-        return self._matched(kind, *self._states.place(position))
+        return self._matched(kind, *self._states.place(position), location)
 
     def at_place(self, location: RowLocation) -> Matched | None:
         """Match a line with the row at its old place, if that has the same request."""
@@ -165,7 +169,7 @@ class RowMatcher:
             return None
         if self._scan.digests[file][at] != digest_of(location):
             return None
-        return self._matched(Match.CONTENT, file, at)
+        return self._matched(Match.CONTENT, file, at, location)
 
     def by_digest(self, location: RowLocation) -> Matched | None:
         """Match a line with any row of the same request."""
@@ -174,7 +178,7 @@ class RowMatcher:
         position = self._pop(self.by_digest, digest_of(location), _plain(self._scan.digests))
         if position is None:
             return None
-        return self._matched(Match.CONTENT, *self._states.place(position))
+        return self._matched(Match.CONTENT, *self._states.place(position), location)
 
     def has_same_source(self, location: RowLocation) -> bool:
         """Whether an open row has the line's input line, or, of OpenAI's, its custom_id."""
@@ -195,6 +199,23 @@ class RowMatcher:
         state = self._states.by_file[file][at]
         return None if state == BLANK else state
 
+    def has_second_answer(self, location: RowLocation) -> bool:
+        """Whether the line is a second answer to the row at its place, which is as it was and has
+        an answer that was written for it there. Lines of other rows never have one place: where a
+        row's answer came from elsewhere, the line's own row is gone."""
+        file, at = self._names.file_of(location), location.line - 1
+        return (
+            file is not None
+            and self.row_at(location) == self._state
+            and not self._moved_here[file][at]
+            and self._is_line_of(file, at, location, digest_of(location))
+        )
+
+    def is_scanned(self, location: RowLocation) -> bool:
+        """Whether the line's old place is one of those that were scanned."""
+        file = self._names.file_of(location)
+        return file is not None and location.line <= len(self._scan.digests[file])
+
     def digest_at(self, location: RowLocation) -> int:
         """Return the digest of the row at the line's old place, which exists."""
         file = self._names.file_of(location)
@@ -206,8 +227,12 @@ class RowMatcher:
         return 0 <= at < len(states) and states[at] == OPEN
 
     def _is_equal(self, file: int, at: int, location: RowLocation, digest: int) -> bool:
+        return self._is_open(file, at) and self._is_line_of(file, at, location, digest)
+
+    def _is_line_of(self, file: int, at: int, location: RowLocation, digest: int) -> bool:
+        """Whether the line is as one that would be written for a row."""
         scan = self._scan
-        if not self._is_open(file, at) or scan.digests[file][at] != digest:
+        if scan.digests[file][at] != digest:
             return False
         if location.fingerprint:
             return scan.fingerprints[file][at] == location.fingerprint
@@ -220,8 +245,11 @@ class RowMatcher:
             return given == id_hash(location.custom_id)
         return scan.ids.make(file, at + 1) == location.custom_id
 
-    def _matched(self, match: Match, file: int, at: int) -> Matched:
+    def _matched(self, match: Match, file: int, at: int, location: RowLocation) -> Matched:
         self._states.by_file[file][at] = self._state
+        if match is not Match.SAME:
+            is_here = at == location.line - 1 and file == self._names.file_of(location)
+            self._moved_here[file][at] = not is_here
         return Matched(match, self._states.position(file, at))
 
     def _pop(self, rule: object, key: int, keys: "_Keys") -> int | None:
@@ -279,3 +307,10 @@ def digest_of(location: RowLocation) -> int:
     if location.digest is None:
         return BAD_ROW
     return short_digest(location.digest, openai=location.openai)
+
+
+def mark_of(row: Row) -> int:
+    """Return what the scan holds of a row: its short digest, or the mark of a bad line."""
+    if not isinstance(row, Request):
+        return BAD_ROW
+    return short_digest(row.digest, openai=row.kind is RowKind.OPENAI)

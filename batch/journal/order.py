@@ -24,7 +24,8 @@ def order_results(
 
     `file_of` returns the number of a location's input in the run, `lengths` are the lines of each
     input; the table of offsets takes 8 bytes a line. The `samples` of a row stand together. Returns
-    whether any line moved. Raises `OSError` and `WorkCancelledError`; the file is then as it was.
+    whether the lines are in order now; where one belongs to no row of this run, the file is left
+    as it is. Raises `OSError` and `WorkCancelledError`; the file is then as it was.
     """
     offsets = [array("Q", bytes(8 * length)) for length in lengths]
     previous, is_sorted = (-1, 0, 0), True
@@ -33,15 +34,15 @@ def order_results(
         location = location_of_result(value, prefix)
         file = None if location is None else file_of(location)
         if location is None or file is None or location.line > lengths[file]:
-            return False  # a line that belongs to no row of this run: leave the file alone
+            return False
         if offsets[file][location.line - 1]:
-            return False  # so is one of two for one place
+            return False  # one of two for one place
         place = place_of(file, location.line, files)
         is_sorted = is_sorted and previous < place
         previous = place
         offsets[file][location.line - 1] = offset + 1  # 0: the row has no answer
     if is_sorted:
-        return False
+        return True
     with path.open("rb") as old:
         mode = os.fstat(old.fileno()).st_mode & 0o777
         with replacing(path, mode) as new:

@@ -44,13 +44,15 @@ class OutputFiles:
         )
 
     @property
+    def side(self) -> tuple[Path, ...]:
+        """The files beside results and errors that only some runs write."""
+        return (self.damaged, self.removed, self.retry, votes_file(self.results))
+
+    @property
     def all(self) -> tuple[Path, ...]:
         """All files that a run may write, whether they are there or not."""
         table = () if self.table is None else (self.table,)
-        return (
-            *(self.results, self.errors, self.manifest, self.lock),
-            *(self.damaged, self.removed, self.retry, votes_file(self.results), *table),
-        )
+        return (self.results, self.errors, self.manifest, self.lock, *self.side, *table)
 
 
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
@@ -86,6 +88,7 @@ def files_of_run(path: Path) -> OutputFiles:
 def _with_table(inputs: Sequence[InputFile], table: Path) -> OutputFiles:
     """Return the files of a run that ends in a table. Raises `UsageError` where the table or its
     journal would replace an input."""
+    table = resolve_link(table)
     journal = resolve_link(table.with_suffix(".jsonl"))
     taken = {item.path.resolve() for item in inputs if isinstance(item.path, Path)}
     for path in (table, journal):
@@ -123,9 +126,10 @@ def resolve_link(path: Path) -> Path:
     if target.is_symlink():
         text = _("{path} is a link that leads nowhere; give another -o.")
         raise UsageError(text.format(path=path))
-    if not target.name.endswith(".jsonl"):
-        text = _("{path} is a link to {target}, which does not end in .jsonl; give another -o.")
-        raise UsageError(text.format(path=path, target=target))
+    ending = path.suffix if path.suffix in TABLE_ENDINGS else ".jsonl"
+    if not target.name.endswith(ending):
+        text = _("{path} is a link to {target}, which does not end in {ending}; give another -o.")
+        raise UsageError(text.format(path=path, target=target, ending=ending))
     return target
 
 
@@ -141,10 +145,21 @@ def refuse_own_output(inputs: Sequence[InputFile]) -> None:
             raise UsageError(text.format(name=item.name, manifest=manifest.name))
 
 
+def own_side_files(files: OutputFiles, manifest: Manifest) -> tuple[str, ...]:
+    """Return the names of the side files that are there and that the manifest names, or may have
+    written where it is of a version that recorded none."""
+    names = [path.name for path in files.side if path.exists()]
+    named = manifest.side_files
+    return tuple(name for name in names if named is None or name in named)
+
+
 def refuse_foreign(files: OutputFiles, manifest: Manifest | None) -> None:
     """Raise `UsageError` for an existing output file that the manifest does not name."""
-    names = set() if manifest is None else {manifest.results, manifest.errors, *manifest.tables}
-    for path in (files.results, files.errors, files.table):
+    names: set[str] = set()
+    if manifest is not None:
+        names |= {manifest.results, manifest.errors, *manifest.tables}
+        names.update(own_side_files(files, manifest))
+    for path in (files.results, files.errors, files.table, *files.side):
         if path is not None and path.exists() and path.name not in names:
             text = _(
                 "{path} exists and is not an output of qchat (no manifest names it). "
@@ -157,10 +172,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (
-        *(files.results, files.errors, files.damaged, files.removed, files.retry),
-        *(files.table, votes_file(files.results), files.manifest),
-    ):
+    for path in (files.results, files.errors, *files.side, files.table, files.manifest):
         if path is None or not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

@@ -10,6 +10,7 @@ from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..extraction import Extraction
 from ..inputs.images import without_image_data
+from ..inputs.row_ids import own_id
 from ..inputs.rows import InvalidRow
 from ..inputs.samples import sample_key
 from ..quality import answer_of, quality_of
@@ -57,7 +58,10 @@ def result_line(
         )
     source = request.source
     row: JsonObject = {"prompt": source} if isinstance(source, str) else dict(source)
-    for key, value in answer_columns(request.endpoint, body).items():
+    columns = answer_columns(request.endpoint, body)
+    yields = not is_answers(body) and prefix + "logprobs" in row  # the row's own column stays
+    logprobs = columns.pop("logprobs", None) if yields else None
+    for key, value in columns.items():
         row[prefix + key] = value
     if keep_prompt:
         row[prefix + "prompt"] = prompt_of(request.body)
@@ -83,7 +87,9 @@ def result_line(
         mark["again"] = again
     if is_answers(body):
         mark |= mark_of_answers(body)
-    if prefix + "model" in row:  # the row's own column stays as it is
+    if yields:
+        mark["logprobs"] = logprobs
+    if prefix + "model" in row:  # it stays, too
         mark["model"] = body.get("model")
     else:
         row[prefix + "model"] = body.get("model")
@@ -196,7 +202,7 @@ def _file_of(mark: Mapping[str, Any]) -> str:
 def _is_openai(row: Request | InvalidRow) -> bool:
     if isinstance(row, Request):
         return row.kind is RowKind.OPENAI
-    return isinstance(row.source, dict) and "body" in row.source
+    return row.openai
 
 
 def _openai_error(
@@ -282,8 +288,7 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
-    custom_id = value.get("custom_id")
-    custom_id = custom_id if isinstance(custom_id, str) else None
+    custom_id = own_id(value)
     if isinstance(mark, dict):
         location = RowLocation(
             _file_of(mark),
@@ -341,7 +346,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
     # Versions before 0.2 had one form for all rows, and no `source` in it.
     is_old = "source" not in value
     retryable = value["error"].get("retryable") is True
-    custom_id = value.get("custom_id")
+    custom_id = own_id(value)
     if isinstance(mark, dict):
         retryable = mark.get("retryable") is True
     retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER
@@ -353,7 +358,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
         value.get("digest"),
         retryable,
         _fingerprint(value.get("source")),
-        custom_id if isinstance(custom_id, str) else None,
+        custom_id,
         isinstance(mark, dict) or (is_old and isinstance(source, dict) and "body" in source),
     )
     return location if _is_valid(location, need_digest=False) else None

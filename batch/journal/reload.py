@@ -1,15 +1,17 @@
 """How the files of an earlier run are read, and what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...errors import UsageError
 from ...i18n import _, plural
+from ..inputs.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What `Journal.load` repaired: torn bytes, damaged lines, and what an edited input changed.
+    """What was repaired: torn bytes, damaged lines, also those of answers that were to replace
+    others (`damaged_retries`), and what an edited input changed.
 
     `moved` answers have a row at another place, `rewritten` ones a row of which what they repeat
     has changed. `removed` ones have no row any more; in the place of `edited` of them stands
@@ -21,6 +23,7 @@ class Repairs:
 
     torn: int = 0
     damaged: int = 0
+    damaged_retries: int = 0
     moved: int = 0
     rewritten: int = 0
     removed: int = 0
@@ -36,14 +39,15 @@ class ReloadOptions:
     """How to read the files of an earlier run.
 
     `prefix` is that of its answer columns; `limited` says that there may be rows that were not
-    scanned (`--limit`); `retry_failed` also reopens rows that failed for good, `retry_invalid`
-    those whose answers did not have their form; `new_settings` says that the command line's
-    parameters are others than before; `accept_changes` reopens the rows that are therefore other
-    requests.
+    scanned (`--limit`), which `read_beyond` reads, if it is given; `retry_failed` also reopens rows
+    that failed for good, `retry_invalid` those whose answers did not have their form;
+    `new_settings` says that the command line's parameters are others than before; `accept_changes`
+    reopens the rows that are therefore other requests.
     """
 
     prefix: str = ""
     limited: bool = False
+    read_beyond: Callable[[], Iterator[Row]] | None = None
     retry_failed: bool = False
     retry_invalid: bool = False
     new_settings: bool = False

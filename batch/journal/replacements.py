@@ -8,6 +8,7 @@ answers nor the new ones: merging again what was merged already changes nothing.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,7 +21,10 @@ from ...json_types import JsonObject
 from ..background import WorkCounter
 from ..quality import quality_of_record
 from .appender import Appender, cut_torn_line
+from .journal import Prepare
+from .output_files import OutputFiles
 from .records import RowLocation, location_of_result
+from .rewriting import AsideFile
 
 FileOf = Callable[[RowLocation], int | None]
 
@@ -107,25 +111,52 @@ class ReopenedRows:
             return file.readline()
 
 
-def merge_replacements(results: Path, retry: Path, counter: WorkCounter) -> int:
-    """Put the new lines in the places of the old ones, and remove their file; return their number.
+def merge_replacements(files: OutputFiles, prepare: Prepare, counter: WorkCounter) -> int:
+    """Put the new lines in the places of the old ones, and remove their file.
 
-    Raises `OSError` and `WorkCancelledError`, with the results as they were or as they are to be.
+    Damaged lines are moved to the file of those, after a call of `prepare` with it; their rows keep
+    the old ones. Returns their number. Raises `OSError` and `WorkCancelledError`, with the results
+    as they were or as they are to be.
     """
-    if not retry.exists():
+    if not files.retry.exists():
         return 0
-    cut_torn_line(retry)
+    cut_torn_line(files.retry)
     offsets: dict[str, int] = {}  # the last line for an old one counts
-    with retry.open("rb") as new_lines:
+    damaged: list[bytes] = []
+    with files.retry.open("rb") as new_lines:
         offset = 0
         for line in new_lines:
-            offsets[orjson.loads(line)["replaces"]] = offset
+            match = _replacement(line)
+            if match is None:
+                damaged.append(line)
+            else:
+                offsets[match[1].decode()] = offset
             offset += len(line)
-        if offsets and results.exists():
-            _write_merged(results, offsets, new_lines.fileno(), counter)
-    retry.unlink()
-    sync_folder(retry.parent)
-    return len(offsets)
+        if damaged:
+            prepare((files.damaged,))
+            with AsideFile(files.damaged, files.retry.stat().st_mode & 0o777) as aside:
+                for line in damaged:
+                    aside.append(line)
+        if offsets and files.results.exists():
+            _write_merged(files.results, offsets, new_lines.fileno(), counter)
+    files.retry.unlink()
+    sync_folder(files.retry.parent)
+    return len(damaged)
+
+
+def _replacement(line: bytes) -> re.Match[bytes] | None:
+    """Return (name of the old line, new line) of a line as `ReopenedRows.add` writes it; None for
+    any other."""
+    match = _REPLACEMENT.fullmatch(line)
+    try:
+        if match is not None:
+            orjson.loads(match[2])
+    except orjson.JSONDecodeError:
+        return None
+    return match
+
+
+_REPLACEMENT = re.compile(rb'\{"replaces":"([0-9a-f]{32})","line":(\{.*\})\}\n')
 
 
 def _write_merged(results: Path, offsets: dict[str, int], retry: int, counter: WorkCounter) -> None:
@@ -140,8 +171,9 @@ def _write_merged(results: Path, offsets: dict[str, int], retry: int, counter: W
             offset = offsets.get(_name(line))
             if offset is not None:
                 new_lines.seek(offset)
-                text = new_lines.readline()
-                line = text[text.index(b',"line":') + len(b',"line":') : -2] + b"\n"
+                match = _REPLACEMENT.fullmatch(new_lines.readline())
+                assert match is not None
+                line = match[2] + b"\n"
             new.write(line)
 
 

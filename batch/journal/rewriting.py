@@ -167,7 +167,13 @@ def result_of_source(line: bytes, row: SourceRow, place: NewPlace, prefix: str) 
         **source_mark(row.fingerprint),
     }
     del answer[prefix + "_qchat"]
-    if prefix + "model" in columns:  # the column stays, and the answer's model stands in the mark
+    # A row's own column stays, and the answer's then stands in the mark.
+    logprobs = prefix + "logprobs"
+    if logprobs in columns and "requests" not in mark:
+        mark["logprobs"] = answer.pop(logprobs, mark.get("logprobs"))
+    elif mark.get("logprobs") is not None:
+        answer[logprobs] = mark.pop("logprobs")
+    if prefix + "model" in columns:
         mark["model"] = model
     else:
         mark.pop("model", None)

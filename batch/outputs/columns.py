@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...json_types import JsonObject
-from ..inputs.rows import ANSWER_COLUMNS
+from ..inputs.rows import ANSWER_COLUMNS, YIELDING_COLUMNS
 
 ALWAYS = ("output", "reasoning", "finish_reason", "usage", "model", "_qchat")
 """The answer's columns that a table has even where no row has a value for them."""
@@ -78,7 +78,7 @@ class ColumnTable:
 
         The order is that of the first appearance in the order of the input.
         """
-        own_names = {self.prefix + name for name in (*ANSWER_COLUMNS, "model", "logprobs")}
+        own_names = {self.prefix + name for name in (*ANSWER_COLUMNS, *YIELDING_COLUMNS)}
         names = sorted(self.columns, key=lambda name: (name in own_names, self.columns[name].first))
         types = {name: self.columns[name].type for name in names}
         for name in always:

@@ -11,6 +11,7 @@ from ...errors import Code
 from ...files import replacing
 from ...json_types import JsonObject
 from ..background import WorkCounter
+from ..inputs.rows import ERROR_COLUMN
 from ..inputs.samples import row_by_row
 from ..journal.output_files import OutputFiles
 from ..journal.records import RowLocation, location_of_error, location_of_result
@@ -104,7 +105,7 @@ class _Index:
         self.table = ColumnTable(prefix)
         self.only_openai = True
         self.failed = 0
-        self.error = prefix + "error"
+        self.error = prefix + ERROR_COLUMN
         self._prefix = prefix
         self._file_of = file_of
         # Twice the offset, plus 2 for a line of the results and 3 for one of the errors; 0: none.
@@ -152,7 +153,8 @@ class _Index:
 
     def _failed_row(self, value: Any) -> JsonObject:
         """Return the row of the table for a line of the errors file."""
-        if "_qchat" in value:  # OpenAI's form
+        location = location_of_error(value)
+        if location is not None and location.openai:
             return {name: value.get(name) for name in OPENAI_COLUMNS}
         error = value.get("error")
         message = error.get("message") if isinstance(error, dict) else error
@@ -161,13 +163,6 @@ class _Index:
             row = {}  # a line that is no row
         else:
             row = dict(source) if isinstance(source, dict) else {"prompt": source}
-        if "body" in row and self.only_openai:
-            return {
-                "id": None,
-                "custom_id": value.get("custom_id"),
-                "response": None,
-                "error": error,
-            }
         return {**row, self.error: message}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from ...json_types import JsonObject
-from ..inputs.rows import ANSWER_COLUMNS
+from ..inputs.rows import ANSWER_COLUMNS, YIELDING_COLUMNS
 from ..journal.records import prompt_of
 
 EXCERPT = 1500
@@ -20,7 +20,7 @@ def prompt_of_columns(record: JsonObject, prefix: str) -> Any:
     messages = record.get("messages")
     if isinstance(messages, list):
         return prompt_of({"messages": messages})
-    own = {prefix + name for name in (*ANSWER_COLUMNS, "model", "logprobs")}
+    own = {prefix + name for name in (*ANSWER_COLUMNS, *YIELDING_COLUMNS)}
     return {key: value for key, value in record.items() if key not in own and key != "custom_id"}
 
 

@@ -7,7 +7,7 @@ from qchat.batch.inputs.lines import LineIndex
 from qchat.batch.inputs.row_ids import RowIds, id_hash
 from qchat.batch.inputs.rows import Row
 from qchat.batch.inputs.scan import BAD_ROW, NO_ROW, InputScan
-from qchat.batch.journal.journal import mark_of
+from qchat.batch.journal.matching import mark_of
 from qchat.batch.request import Request
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,19 @@ def test_damaged_lines_are_moved_and_their_rows_open(files: OutputFiles) -> None
     assert [reloaded.is_open(0, n) for n in (1, 2, 3, 4)] == [False, True, False, True]
 
 
+def test_the_files_that_lines_are_moved_to_are_named_before(files: OutputFiles) -> None:
+    fill(files, scan_of(2), [1, 2])
+    files.results.write_bytes(b"damaged\n" + files.results.read_bytes())
+    named: list[tuple[Path, bool]] = []
+
+    def prepare(paths: Sequence[Path]) -> None:
+        named.extend((path, path.exists()) for path in paths)
+
+    for count in (2, 1):
+        journal(files, scan_of(count)).load(ReloadOptions(), reader_of([]), prepare)
+    assert named == [(files.damaged, False), (files.removed, False)]
+
+
 def test_the_answers_of_rows_that_are_gone_are_moved(files: OutputFiles) -> None:
     fill(files, scan_of(3), [1, 2, 3])
     lines = files.results.read_bytes().splitlines(keepends=True)
@@ -167,6 +181,22 @@ def test_a_failed_row_that_has_changed_is_open_again(files: OutputFiles) -> None
     again, _repairs = reopened(files, scan_of(1, text="mended"))
     assert again.is_open(0, 1)
     assert files.errors.read_bytes() == b""
+
+
+def test_damaged_lines_of_failed_rows_are_moved_too(files: OutputFiles) -> None:
+    reloaded = journal(files, scan_of(3))
+    reloaded.start()
+    for n in (1, 2, 3):
+        reloaded.add_error(0, n, failed_line(request(n), Code.INVALID_REQUEST))
+    reloaded.close()
+    lines = files.errors.read_bytes().splitlines(keepends=True)
+    foreign = lines[2].replace(b'"in.jsonl"', b'"\\u0000.jsonl"')
+    files.errors.write_bytes(lines[0] + b"\0" + lines[1] + foreign)
+    again, repairs = reopened(files, scan_of(3))
+    assert repairs == Repairs(damaged=2)
+    assert files.errors.read_bytes() == lines[0]
+    assert files.damaged.read_bytes() == b"\0" + lines[1] + foreign
+    assert [again.is_open(0, n) for n in (1, 2, 3)] == [False, True, True]
 
 
 def test_a_bad_line_stays_recorded_once(files: OutputFiles) -> None:

@@ -92,6 +92,27 @@ def test_only_named_files_are_ours(tmp_path: Path) -> None:
     refuse_foreign(files, MANIFEST)
 
 
+def test_only_named_side_files_are_ours(tmp_path: Path) -> None:
+    files = OutputFiles.named(tmp_path / "out.jsonl")
+    former = MANIFEST  # of a version that did not name them: what is there is its own
+    for path in files.side:
+        ours, others = former.naming([path]), former.naming([files.errors])
+        path.touch()
+        refuse_foreign(files, former)
+        refuse_foreign(files, ours)
+        for manifest in (None, others):
+            with pytest.raises(UsageError, match=f"{path.name} exists and is not an output"):
+                refuse_foreign(files, manifest)
+        path.unlink()
+        saved = ours.save(files.manifest)
+        assert load_manifest(files.manifest) == saved
+    data = json.loads(files.manifest.read_text())
+    del data["side_files"]
+    files.manifest.write_text(json.dumps(data))
+    former_manifest = load_manifest(files.manifest)
+    assert former_manifest is not None and former_manifest.side_files is None
+
+
 def test_a_runs_output_is_no_input(tmp_path: Path) -> None:
     MANIFEST.save(tmp_path / "out.manifest.json")
     for name in ("out.jsonl", "out.errors.jsonl"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from qchat.batch.background import WorkCounter
 from qchat.batch.followups import continued, larger
+from qchat.batch.journal.output_files import OutputFiles
 from qchat.batch.journal.replacements import ReopenedRows, merge_replacements
 from qchat.batch.request import Outcome, Request
 
@@ -222,6 +223,77 @@ def reopened(results: Path) -> ReopenedRows:
     return rows
 
 
+def merge(results: Path) -> int:
+    return merge_replacements(OutputFiles.named(results), lambda _paths: None, WorkCounter())
+
+
+def test_damaged_new_lines_are_set_aside_and_the_old_ones_stay(results: Path) -> None:
+    rows = reopened(results)
+    rows.add((0, 3), line(3, "ok", "better"))
+    rows.add((0, 2), line(2, "ok", "better"))
+    rows.close()
+    files = OutputFiles.named(results)
+    good, other = files.retry.read_bytes().splitlines(keepends=True)
+    bad = [other.replace(b'"line":', b'"lime":', 1), b"[]\n", b"\0\n", other.replace(b"}", b"]", 1)]
+    whole = b"".join([*bad, good])
+    named: list[tuple[Path, ...]] = []
+    before = results.read_bytes()
+    for _crash in range(2):  # before the file is removed
+        files.retry.write_bytes(whole)
+        assert (
+            merge_replacements(files, lambda paths: named.append(tuple(paths)), WorkCounter()) == 4
+        )
+    assert named == [(files.damaged,)] * 2
+    assert files.damaged.read_bytes() == b"".join(bad)
+    assert results.read_bytes() == before.replace(line(3, "cut", "c"), line(3, "ok", "better"))
+    assert not files.retry.exists()
+
+
+def test_a_damaged_new_line_does_not_end_the_next_run(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": PROMPT, "max_tokens": 4})
+    args = ["in.jsonl", "--base-url", server.url]
+    assert batch(*args) == 0
+    Path("in.results.retry.jsonl").write_text("not ours\n")
+    capfd.readouterr()
+    assert batch(*args) == 2
+    assert "in.results.retry.jsonl exists and is not an output" in capfd.readouterr().err
+    assert Path("in.results.retry.jsonl").read_text() == "not ours\n"
+    manifest = json.loads(Path("in.results.manifest.json").read_text())
+    del manifest["side_files"]  # as a former version wrote it
+    Path("in.results.manifest.json").write_text(json.dumps(manifest))
+    assert batch(*args) == 0
+    error = capfd.readouterr().err
+    assert "1 damaged line of in.results.retry.jsonl was moved to in.results.damaged.jsonl" in error
+    assert Path("in.results.damaged.jsonl").read_text() == "not ours\n"
+    assert batch(*args, "--retry-where", "cut") == 0
+    assert by_line()[1]["finish_reason"] == "stop"
+
+
+class Looking(Echo):
+    """Answers too short, and looks at the manifest."""
+
+    def __init__(self) -> None:
+        self.named: list[tuple[list[str], bool]] = []
+
+    async def answer(self, request: Request) -> Outcome:
+        names = json.loads(Path("in.results.manifest.json").read_text())["side_files"]
+        self.named.append((names, Path("in.results.retry.jsonl").exists()))
+        choice = {"message": {"content": "a"}, "finish_reason": "length"}
+        return Outcome(body={"choices": [choice], "model": "m"})
+
+
+def test_the_manifest_names_the_file_of_new_lines_while_it_may_be_there(home: Path) -> None:
+    write("in.jsonl", "a")
+    with echoing(engine := Looking()):
+        assert batch("in.jsonl") == 0
+        assert batch("in.jsonl", "--retry-where", "cut") == 0
+    assert engine.named[0] == ([], False)
+    assert engine.named[1] == (["in.results.retry.jsonl"], False)
+    assert json.loads(Path("in.results.manifest.json").read_text())["side_files"] == []
+
+
 def test_a_crash_before_the_merge_loses_neither_answer(results: Path) -> None:
     before = results.read_bytes()
     rows = reopened(results)
@@ -233,7 +305,7 @@ def test_a_crash_before_the_merge_loses_neither_answer(results: Path) -> None:
     retry = results.with_name("out.retry.jsonl")
     with retry.open("ab") as file:
         file.write(b'{"replaces":"torn')
-    merge_replacements(results, retry, WorkCounter())
+    merge(results)
     assert results.read_bytes() == (
         line(1, "ok", "a") + line(2, "ok", "better") + line(3, "cut", "c")
     )
@@ -248,9 +320,9 @@ def test_merging_twice_changes_nothing(results: Path) -> None:
         rows.close()
     retry = results.with_name("out.retry.jsonl")
     kept = retry.read_bytes()
-    merge_replacements(results, retry, WorkCounter())
+    merge(results)
     merged = results.read_bytes()
     assert b'"two"' in merged and b'"one"' not in merged  # the last one counts
     retry.write_bytes(kept)  # as after a crash between the merge and the removal
-    merge_replacements(results, retry, WorkCounter())
+    merge(results)
     assert results.read_bytes() == merged

@@ -4,11 +4,15 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from qchat.batch.request import Outcome, Request
 
+from qchat.json_types import JsonObject
 from tests import faults
 from tests.batch.commands import Row, batch, once_each, read, write
+from tests.batch.echo import Echo, echoing
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -59,6 +63,20 @@ def test_swapped_ids_of_equal_questions_stay_with_their_answers(server: faults.R
     assert server.log.attempts == {"the same": 4}
 
 
+def test_whole_numbers_are_ids_too(server: faults.Running) -> None:
+    server.set_answers("text=random")
+    url = ("--base-url", server.url)
+    write("in.jsonl", *({"custom_id": n, "prompt": "the same"} for n in (1, 2)))
+    assert batch("in.jsonl", *url) == 0
+    before = {row["custom_id"]: row["output"] for row in read("in.results.jsonl")}
+    bad = {"custom_id": 3, "prompt": 7}
+    write("in.jsonl", *({"custom_id": n, "prompt": "the same", "x": 1} for n in (2, 1)), bad)
+    assert batch("in.jsonl", *url) == 1
+    assert {row["custom_id"]: row["output"] for row in read("in.results.jsonl")} == before
+    assert server.log.attempts == {"the same": 2}
+    assert [row["custom_id"] for row in read("in.results.errors.jsonl")] == ["3"]
+
+
 def test_columns_that_were_added_or_mended_are_written_anew(server: faults.Running) -> None:
     url = ("--base-url", server.url)
     write("in.jsonl", *({"prompt": f"q{n}", "label": n} for n in range(5)))
@@ -91,6 +109,48 @@ def test_the_model_of_an_answer_is_never_in_the_place_of_a_column(server: faults
     (row,) = read("in.results.jsonl")
     assert row["model"] == "demo" and "model" not in row["_qchat"]  # type: ignore[operator]
     assert server.log.attempts == {"a": 1}
+
+
+class Probable(Echo):
+    """Answers with log probabilities where a row asks for them."""
+
+    async def answer(self, request: Request) -> Outcome:
+        choice: JsonObject = {"message": {"content": "yes"}, "finish_reason": "stop"}
+        if request.body.get("logprobs"):
+            choice["logprobs"] = PROBABLE
+        return Outcome(body={"choices": [choice], "model": "m"})
+
+
+PROBABLE = {"content": [{"token": "yes", "logprob": -0.1}]}
+
+
+def test_the_log_probabilities_of_an_answer_are_never_in_the_place_of_a_column() -> None:
+    row = {"prompt": "x", "logprobs": True, "top_logprobs": 3}
+    with echoing(Probable()):
+        for columns in (row, {**row, "tag": 1}):
+            write("in.jsonl", columns)
+            assert batch("in.jsonl", "--choice", "yes,no") == 0
+            (line,) = read("in.results.jsonl")
+            assert line == {**line, **columns}
+            assert line["_qchat"]["logprobs"] == PROBABLE  # type: ignore[index]
+        stage = ("--from", "in.results.jsonl", "--column", "first", "-o", "next.jsonl")
+        assert batch(*stage) == 0
+    (line,) = read("next.jsonl")
+    assert line == {**line, **row, "tag": 1, "first": "yes"}
+
+
+def test_log_probabilities_follow_the_column_that_comes_and_goes() -> None:
+    body = ("--extra-body", '{"logprobs": true}')
+    with echoing(Probable()):
+        for columns in ({}, {"logprobs": True}, {}):
+            write("in.jsonl", {"prompt": "x", **columns})
+            assert batch("in.jsonl", *body) == 0
+            (line,) = read("in.results.jsonl")
+            own = columns.get("logprobs")
+            assert line["logprobs"] == (own or PROBABLE)
+            mark: Any = line["_qchat"]
+            assert mark.get("logprobs") == (PROBABLE if own else None)
+            assert ("logprobs" in mark) == bool(own)
 
 
 def test_insertions_and_shuffles_ask_what_is_new(
@@ -188,17 +248,50 @@ def test_an_answer_of_an_input_left_out_takes_no_row_from_another_answer(
     assert not Path("out.damaged.jsonl").exists() and not Path("out.removed.jsonl").exists()
 
 
-def test_a_limit_removes_nothing(server: faults.Running) -> None:
-    url = ("--base-url", server.url)
-    write("in.jsonl", "a", "b", "c")
-    assert batch("in.jsonl", *url) == 0
-    write("in.jsonl", "new", "a", "b", "c")
-    assert batch("in.jsonl", *url, "--limit", "2") == 0
-    assert not Path("in.results.removed.jsonl").exists()
-    assert len(read("in.results.jsonl")) == 4
-    assert batch("in.jsonl", *url) == 0
-    once_each("in.results.jsonl", 4)
-    assert server.log.attempts == dict.fromkeys(("a", "b", "c", "new"), 1)
+def test_one_of_equal_rows_is_removed_and_no_answer_is_damaged(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Deleted and moved: whatever stands in its place now asks the same."""
+    url = ("--base-url", server.url, "--concurrency", "1")
+    rows = [{"prompt": "x", "k": k} for k in range(4)]
+    for left in (rows[1:], [rows[3], rows[1]], [rows[3], "x", rows[0]]):
+        write("in.jsonl", *rows)
+        assert batch("in.jsonl", *url, "--restart") == 0
+        capfd.readouterr()
+        write("in.jsonl", *left)
+        assert batch("in.jsonl", *url) == 0
+        error = capfd.readouterr().err
+        n = 4 - len(left)
+        assert f"{n} answer" in error and "whose row" in error and "damaged" not in error
+        assert len(read("in.results.removed.jsonl")) == n
+        assert not Path("in.results.damaged.jsonl").exists()
+    assert server.log.attempts == {"x": 12}
+
+
+@pytest.mark.parametrize("kind", ["removed", "damaged", "retry", "votes"])
+def test_a_side_file_of_someone_else_is_left_alone(
+    server: faults.Running, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = ("in.jsonl", "--base-url", server.url)
+    write("in.jsonl", "a", "b")
+    assert batch(*url) == 0
+    write("in.jsonl", "b")
+    results = Path("in.results.jsonl")
+    results.write_bytes(b"damaged\n" + results.read_bytes())
+    before = results.read_bytes()
+    foreign = Path(f"in.results.{kind}.jsonl")
+    foreign.write_text("someone else's")
+    for option in ("--ordered", "--restart"):
+        assert batch(*url, option) == 2
+        assert f"{foreign} exists and is not an output of qchat" in capfd.readouterr().err
+        assert (foreign.read_text(), results.read_bytes()) == ("someone else's", before)
+    foreign.unlink()
+    for _again in range(2):
+        assert batch(*url) == 0
+        manifest = json.loads(Path("in.results.manifest.json").read_text())
+        assert manifest["side_files"] == ["in.results.damaged.jsonl", "in.results.removed.jsonl"]
+    assert batch(*url, "--restart") == 0
+    assert json.loads(Path("in.results.manifest.json").read_text())["side_files"] == []
 
 
 def test_failed_rows_are_known_by_content_too(server: faults.Running) -> None:

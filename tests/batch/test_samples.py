@@ -1,6 +1,7 @@
 """`--samples N` and `--vote`: a line for each sample, exactly once, and the majority."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -235,6 +236,24 @@ def test_the_majority_of_choices(capfd: pytest.CaptureFixture[str]) -> None:
     with echoing(Speaker()):
         assert batch(*ARGS, *options, "--restart") == 0
     assert list(Path().glob("out.2*.votes.jsonl"))
+
+
+def test_the_votes_are_named_before_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(Exception): ...
+
+    def kill(*_args: object) -> None:
+        raise KilledError
+
+    options = ("--samples", "2", "--choice", "good,bad", "--vote")
+    with echoing(Speaker()):
+        with monkeypatch.context() as patch, contextlib.suppress(KilledError):
+            patch.setattr("qchat.batch.evaluation.stage.write_votes", kill)
+            batch(*ARGS, *options)
+        manifest = json.loads(Path("out.manifest.json").read_text())
+        assert manifest["side_files"] == ["out.votes.jsonl"]
+        assert batch(*ARGS, *options) == 0
+        assert batch(*ARGS, *options) == 0
+    assert len(read("out.votes.jsonl")) == 3
 
 
 def test_the_majority_of_extracted_fields() -> None:

@@ -119,6 +119,26 @@ def test_columns_taken_as_parameters_are_named_on_a_resume_too(
             assert "parameters of the requests: temperature" in capfd.readouterr().err
 
 
+def test_results_that_stay_unordered_are_told(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", *[f"row {n}" for n in range(4)])
+    write("more.jsonl", "one more")
+    args = ("-o", "out.jsonl", "--ordered")
+    with echoing():
+        assert batch("in.jsonl", "more.jsonl", *args) == 0
+        lines = Path("out.jsonl").read_bytes().splitlines(keepends=True)
+        Path("out.jsonl").write_bytes(b"".join(reversed(lines)))
+        assert "not put in the order" not in capfd.readouterr().err
+        for names in (("in.jsonl",), ("in.jsonl", "more.jsonl", "--limit", "3")):
+            assert batch(*names, *args) == 0
+            assert "out.jsonl was not put in the order of the input" in capfd.readouterr().err
+        assert Path("out.jsonl").read_bytes() == b"".join(reversed(lines))
+        assert batch("in.jsonl", "more.jsonl", *args) == 0
+    assert "not put in the order" not in capfd.readouterr().err
+    assert Path("out.jsonl").read_bytes() == b"".join(lines)
+
+
 def test_answers_in_another_order_are_told(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     class Backwards(Echo):
         async def answer(self, request: Request) -> Outcome:

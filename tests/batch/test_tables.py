@@ -80,6 +80,51 @@ def test_failed_and_bad_rows_have_their_place_in_the_table(
     assert "2 rows of out.csv have no answer" in capfd.readouterr().err
 
 
+def test_a_column_named_error_is_not_overwritten(capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", {"prompt": "a", "error": "E17"})
+    with echoing(Backwards(failing="a")):
+        assert batch("in.jsonl", "-o", "out.csv") == 2
+        assert "has a column 'error', where a table says why" in capfd.readouterr().err
+        assert batch("in.jsonl", "-o", "out.csv", "--prefix", "a_") == 1
+        assert batch("in.jsonl") == 1
+    (row,) = rows_of("out.csv")
+    assert (row["error"], row["a_error"]) == ("E17", "no such luck")
+
+
+def test_a_column_named_body_is_data_for_a_template() -> None:
+    """In rows that fail too, all of them or some."""
+    args = ("in.csv", "--template", "{body}", "-o", "out.csv")
+    for lines, failing in (("a,b\nc,\n", ""), ("a,b\n", "b")):
+        Path("in.csv").write_text(f"subject,body\n{lines}")
+        with echoing(Backwards(failing)):
+            assert batch(*args, "--restart") == 1
+        rows = rows_of("out.csv")
+        assert list(rows[0]) == ["subject", "body", *ANSWER_COLUMNS]
+        failed = rows[-1]
+        assert failed["subject"] == ("a" if failing else "c") and failed["error"]
+        (error,) = read("out.errors.jsonl")
+        assert error["input"] == {name: failed[name] for name in ("subject", "body")}
+
+
+def test_with_a_template_a_column_body_is_data_for_every_endpoint() -> None:
+    write("in.jsonl", {"body": "b"})
+    with echoing(engine := Asked()):
+        args = ("in.jsonl", "--template", "{body}", "--endpoint", "embeddings")
+        assert batch(*args) == 0
+    assert engine.asked == [("/v1/embeddings", {"input": "b", "model": "m"})]
+
+
+class Asked(Echo):
+    """Remembers the endpoint and body of each request."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    async def answer(self, request: Request) -> Outcome:
+        self.asked.append((request.endpoint, request.body))
+        return Outcome(body={"data": [{"embedding": [0.5]}], "model": "m"})
+
+
 def test_a_rerun_with_nothing_to_do_writes_the_table_again(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -111,6 +156,26 @@ def test_only_tables_of_ours_are_replaced(capfd: pytest.CaptureFixture[str]) -> 
         assert batch("--status", "new.csv") == 0
         assert "new.jsonl: finished" in capfd.readouterr().out
     assert Path("out.csv").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_link_to_a_table_stays_a_link(ending: str, capfd: pytest.CaptureFixture[str]) -> None:
+    write("in.jsonl", "a")
+    Path("store").mkdir()
+    link = Path(f"link.{ending}")
+    with echoing():
+        assert batch("in.jsonl", "-o", f"store/real.{ending}") == 0
+        link.symlink_to("in.jsonl")
+        assert batch("in.jsonl", "-o", link.name) == 2
+        link.unlink()
+        assert f"/in.jsonl, which does not end in .{ending}; give" in capfd.readouterr().err
+        link.symlink_to(f"store/real.{ending}")
+        before = link.stat().st_mtime_ns
+        assert batch("in.jsonl", "-o", link.name) == 0
+        assert "All 1 rows are done already" in capfd.readouterr().err
+    assert link.is_symlink() and link.stat().st_mtime_ns > before
+    assert not list(Path().glob("link.*json*"))
+    assert batch("--status", link.name) == 0
 
 
 def test_a_byte_order_mark_comes_back() -> None:

@@ -246,6 +246,28 @@ def test_a_labelled_review_file_is_a_gold_file_and_is_kept() -> None:
     assert "a,fine,good," in kept.read_text()
 
 
+@pytest.mark.parametrize("threshold", ["1", "0"])
+def test_a_review_file_among_the_inputs_is_none(
+    threshold: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("d").mkdir()
+    Path("in.csv").rename("d/in.csv")
+    args = ("d/*.csv", "-o", "out.jsonl", "--ask", "q.yaml", "--threshold", threshold)
+    review = Path("d/review.csv")
+    review.write_text("custom_id,review\nz,mine\n")
+    with echoing(Labeller(belief)):
+        assert batch(*args, "--review", str(review)) == 2  # somebody's rows
+        assert "would replace a file of this run" in capfd.readouterr().err
+        review.unlink()
+        for _again in range(3):
+            assert batch(*args, "--review", str(review)) == 0
+            assert batch("d", *args[1:], "--review", str(review), "--check") == 0
+            labelled = review.read_text().replace("a,fine,,", "a,fine,good,")
+            review.write_text(labelled)  # kept under another name
+    assert {row["custom_id"] for row in read("out.jsonl")} == {"a", "b", "c"}
+    assert len(read("out.jsonl")) == 3
+
+
 def test_a_review_of_json_lines_in_the_order_of_the_input() -> None:
     with echoing(Labeller(belief)):
         assert batch(*ARGS, "--threshold", "1", "--review", "review.jsonl") == 0
