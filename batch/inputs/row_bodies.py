@@ -15,6 +15,9 @@ from .template import EmptyRule, RowTemplate, check_cells, missing_everywhere
 if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
     from ..questions.definition import QuestionSet
 
+_STREAMING = {"stream", "stream_options"}
+"""Keys of a body that are left out: an answer comes whole, and vLLM refuses the options alone."""
+
 
 def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     """Return kind, endpoint and body of a parsed line. Raises `BadLineError`."""
@@ -70,7 +73,7 @@ def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
         check_messages(body.get("messages"))
     else:
         check_body(url, body)
-    return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
+    return RowKind.OPENAI, url, {key: body[key] for key in body if key not in _STREAMING}
 
 
 def _parse_columns(
