@@ -13,7 +13,7 @@ from ...errors import EngineError, UsageError
 from ...i18n import _, sentence_gap
 from ...processes import raise_file_limit
 from ...running_batches import batches_at
-from ...settings import Settings, with_servers_of
+from ...settings import Settings
 from ..inputs.row_defaults import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
 from .engine import Engine, Reporter
@@ -22,7 +22,7 @@ from .fleet import FleetPool
 from .http import HttpEngine
 from .live_traffic import LiveTraffic
 from .pacing import RequestPacer
-from .server_file import is_toml, read_servers
+from .server_file import is_toml, read_servers, read_toml
 from .servers import ServerPool
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _endpoints(options: EngineRequest, settings: Settings) -> list[Endpoint]:
     if options.servers_file is not None:
         if options.server is not None or options.base_urls:
             raise UsageError(_("Give --servers, or --server and --base-url, not both."))
-        settings = with_servers_of(settings, options.servers_file)
+        settings = read_toml(options.servers_file, settings)
         named = [
             resolve(settings, server=name, api_key_env=options.api_key_env)
             for name in settings.servers

@@ -67,6 +67,7 @@ def test_lines_are_read_and_bad_ones_are_told(home: Path) -> None:
     [
         ("[servers.a]\nbase_url = 'http://a'\n", True),
         ("# x\nservers.a.base_url = 'http://a'\n", True),
+        ("\ufeff[servers.a]\nbase_url = 'http://a'\n", True),
         ("# x\nhttp://a:8000\n", False),
         ("nonsense\n", False),
         ("", False),
@@ -77,23 +78,60 @@ def test_both_kinds_of_file_are_known(home: Path, text: str, expected: bool) -> 
     assert is_toml(Path("f")) is expected
 
 
-@pytest.mark.parametrize("mode", [0o622, 0o660, 0o602])
-def test_a_file_that_others_can_write_is_refused(
-    home: Path, mode: int, capfd: pytest.CaptureFixture[str]
+def test_a_byte_order_mark_is_no_part_of_the_first_server(home: Path) -> None:
+    Path("fleet.txt").write_text("\ufeffhttp://gpu1:8000\n")
+    assert not is_toml(Path("fleet.txt"))
+    servers = read_servers(Path("fleet.txt"), load())
+    assert [endpoint.base_url for endpoint in servers.endpoints] == ["http://gpu1:8000/v1"]
+    assert servers.problems == []
+
+
+def test_a_file_that_is_too_large_is_refused_not_cut(
+    home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write("in.jsonl", {"prompt": "a"})
-    Path("fleet.txt").write_text("http://127.0.0.1:9\n")
+    Path("fleet.txt").write_text("http://127.0.0.1:9\n" + "#" * (1 << 20))
+    assert batch("in.jsonl", "--servers", "fleet.txt") == 2
+    assert "fleet.txt is larger than 1 MiB" in capfd.readouterr().err
+
+
+_LISTS = ("http://127.0.0.1:9\n", '[servers.a]\nbase_url = "http://127.0.0.1:9"\n')
+
+
+@pytest.mark.parametrize("text", _LISTS)
+@pytest.mark.parametrize("mode", [0o622, 0o660, 0o602])
+def test_a_file_that_others_can_write_is_refused(
+    home: Path, mode: int, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": "a"})
+    Path("fleet.txt").write_text(text)
     Path("fleet.txt").chmod(mode)
     assert batch("in.jsonl", "--servers", "fleet.txt") == 2
     assert "chmod go-w fleet.txt" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_a_file_of_another_user_is_refused(home: Path) -> None:
-    Path("fleet.txt").write_text("http://127.0.0.1:9\n")
+@pytest.mark.parametrize("text", _LISTS)
+def test_a_file_of_another_user_is_refused(
+    home: Path, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": "a"})
+    Path("fleet.txt").write_text(text)
     os.chown("fleet.txt", 12345, 12345)
-    with pytest.raises(UsageError, match="another user"):
-        read_servers(Path("fleet.txt"), load())
+    assert batch("in.jsonl", "--servers", "fleet.txt") == 2
+    assert "another user" in capfd.readouterr().err
+
+
+def test_the_settings_of_the_user_may_be_the_list(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", {"prompt": "a"})
+    config = home.parent / "home" / "config" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(_LISTS[1])
+    config.chmod(0o664)
+    assert batch("in.jsonl", "--servers", str(config), "--wait", "0") == 3
+    assert "can't be reached" in capfd.readouterr().err
 
 
 def test_a_key_goes_only_where_a_profile_or_the_command_line_names_the_server(
