@@ -15,7 +15,7 @@ from qchat.batch.engines.pacing import RequestPacer
 from qchat.batch.engines.server_file import is_toml, origin_of, read_servers
 
 from qchat.api.endpoint import Endpoint
-from qchat.errors import Code, UsageError
+from qchat.errors import Code
 from qchat.settings import load
 from tests import faults
 from tests.batch.chat_request import chat_request
