@@ -164,6 +164,8 @@ class _Run:
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
+            if self._defaults.columns.lacks_model and selection.fallback_error is not None:
+                raise selection.fallback_error
             try:
                 code = await self._ask(scan, selection, stack)
             except EngineError:
