@@ -17,13 +17,14 @@ from ..running_batches import BatchEntry
 from ..settings import Settings
 from ..signals import exit_code
 from .background import WorkCounter, run_in_thread
+from .earlier_run import EarlierRun
 from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
 from .finishing import Finisher
 from .input_files import inputs_of
-from .inputs.discovery import InputFile, total_size, with_keys
+from .inputs.discovery import InputFile, are_empty, total_size, with_keys
 from .inputs.samples import first_samples, with_samples
 from .inputs.scan import InputScan, iter_open_rows, iter_rows_beyond, scan_inputs
 from .inputs.scan_cache import ScanCache
@@ -135,22 +136,31 @@ class _Run:
         self._defaults = job.defaults
         self._state = Path()
         self._evaluator: Evaluator | None = None
+        self._error: EngineError | None = None  # why rows that are open can't be asked
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
         files = None if isinstance(self._output, StdoutSink) else self._output
         self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
-        selection = await select_engine(
-            self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
-        )
+        earlier = EarlierRun.read(self._job, files)
+        log = partial(new_log, settings, "batch")
+        try:
+            if are_empty(self._inputs):
+                selection = earlier.without_engine()
+            else:
+                request = earlier.engine_request
+                selection = await select_engine(request, settings, log, self._display)
+        except EngineError as error:
+            selection = earlier.without_engine(error)
         if self._job.dedup:
             selection = selection.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
             if selection.log is not None:
                 stack.enter_context(redirect_output(selection.log))
             stack.push_async_callback(selection.engine.close)
-            selection.engine.prewarm()
+            if not earlier.may_be_all:
+                selection.engine.prewarm()
             self._defaults = replace(
                 self._defaults,
                 model=selection.model,
@@ -159,12 +169,18 @@ class _Run:
             )
             names = ", ".join(item.name for item in first_samples(self._inputs))
             cache = ScanCache(settings.paths.cache / "plans")
+            parse_all = selection.fallback_error is not None or self._defaults.samples > 1
             scan = await self._in_thread(
-                _("Reading {names}").format(names=names), partial(self._scan, cache)
+                _("Reading {names}").format(names=names), partial(self._scan, cache, parse_all)
             )
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
+            self._error = selection.error
+            if self._error is None and self._defaults.columns.lacks_model:
+                self._error = selection.fallback_error
+            if self._error is not None and not earlier.may_be_all:
+                raise self._error
             try:
                 code = await self._ask(scan, selection, stack)
             except EngineError:
@@ -182,15 +198,15 @@ class _Run:
         with self._display.working(label, counter) as tick:
             return await run_in_thread(function, counter, tick)
 
-    def _scan(self, cache: ScanCache, counter: WorkCounter) -> InputScan:
-        """Scan the input, or load the scan of an earlier run."""
+    def _scan(self, cache: ScanCache, parse_all: bool, counter: WorkCounter) -> InputScan:
+        """Scan the input, or load the scan of an earlier run; of lines that one has parsed it is
+        not known whether they name a model."""
         job = self._job
         key = cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates)
         scan = cache.load(key, self._defaults)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            known_key = key if job.defaults.samples == 1 else None
-            with cache.known_lines(known_key, self._defaults) as known:
+            with cache.known_lines(None if parse_all else key, self._defaults) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,
@@ -216,8 +232,12 @@ class _Run:
             qualities=sink.qualities,
             latency=sink.latency,
         )
+        if self._error is not None and stats.done < stats.total:
+            await self._close(sink, "lost")
+            raise self._error
         watched = self._hooks.watch(sink, stats)
-        self._display.say(selection.reason)
+        if selection.reason:
+            self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)

@@ -180,12 +180,10 @@ def _from_file(file: "_ConfigFile") -> tuple[dict[str, str], dict[str, ServerPro
     return values, {name: _server(file, name) for name in sections}
 
 
-def with_servers_of(settings: Settings, path: Path) -> Settings:
-    """Return the settings with the servers of a file of `[servers.NAME]` sections in place of the
-    configured ones. Raises `UsageError`."""
-    file = _ConfigFile.read(path)
-    if file is None:
-        raise UsageError(_("There is no file {path}.").format(path=path))
+def with_servers_of(settings: Settings, path: Path, raw: bytes) -> Settings:
+    """Return the settings with the servers of a file of `[servers.NAME]` sections, of which `raw`
+    is the content, in place of the configured ones. Raises `UsageError`."""
+    file = _ConfigFile.parse(path, raw)
     file.check_keys((), ("servers",))
     sections = file.table.get("servers", {})
     if not isinstance(sections, dict) or not sections:
@@ -257,6 +255,10 @@ class _ConfigFile(NamedTuple):
         except OSError as e:
             why = _(e.strerror) or str(e)
             raise UsageError(_("Can't read {file}: {why}.").format(file=path, why=why)) from e
+        return cls.parse(path, raw)
+
+    @classmethod
+    def parse(cls, path: Path, raw: bytes) -> "_ConfigFile":
         import tomllib  # not before it is needed: it takes longer than reading the file
 
         try:

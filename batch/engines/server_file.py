@@ -1,8 +1,9 @@
-"""The file of `--servers` with a URL a line, for fleets whose servers come and go.
+"""The file of `--servers`: sections as config.toml has them, or a URL a line, for fleets whose
+servers come and go.
 
-It is read again while a run lasts, so it decides where prompts go: it has to be the person's own
-and writable by nobody else. A key is sent to a server of it only where a profile or the command
-line names that server.
+It decides where prompts go: it has to be the person's own and writable by nobody else. A list of
+URLs is read again while a run lasts, and a key is sent to a server of it only where a profile or
+the command line names that server.
 """
 
 import os
@@ -17,9 +18,10 @@ from ...api.endpoint import Endpoint, normalise, resolve
 from ...api.proxy import proxy_for
 from ...errors import UsageError
 from ...i18n import _
-from ...settings import Settings
+from ...settings import Settings, with_servers_of
 
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20  # twenty thousand servers
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOML_LINE = re.compile(r"\[|[\w.\"'-]+\s*=")
 
 
@@ -36,18 +38,25 @@ def is_toml(path: Path) -> bool:
 
     Raises `UsageError` where it can't be read.
     """
-    for line in _read(path, own=False).splitlines():
+    for line in _text(_read(path, own=False)).splitlines():
         text = line.strip()
         if text and not text.startswith("#"):
             return _TOML_LINE.match(text) is not None
     return False
 
 
+def read_toml(path: Path, settings: Settings) -> Settings:
+    """Return the settings with the servers of a file with sections in place of the configured
+    ones. Raises `UsageError`, also where others could write it; config.toml is read as ever."""
+    own = path.resolve() != settings.paths.config_file.resolve()
+    return with_servers_of(settings, path, _read(path, own=own))
+
+
 def read_servers(path: Path, settings: Settings) -> ServerList:
     """Read the file. Raises `UsageError` where it can't be read or others could write it."""
     endpoints: dict[str, Endpoint] = {}
     problems: list[str] = []
-    for number, line in enumerate(_read(path, own=True).splitlines(), start=1):
+    for number, line in enumerate(_text(_read(path, own=True)).splitlines(), start=1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
@@ -64,12 +73,12 @@ def read_servers(path: Path, settings: Settings) -> ServerList:
     return ServerList(list(endpoints.values()), problems)
 
 
-def _read(path: Path, *, own: bool) -> str:
-    """The text of the file; with `own`, only if nobody else can write it."""
+def _read(path: Path, *, own: bool) -> bytes:
+    """The whole file; with `own`, only if nobody else can write it. Raises `UsageError`."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            data = file.read(_MAX_BYTES)
+            data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise UsageError(_("There is no file {path}.").format(path=path)) from None
     except OSError as error:
@@ -83,7 +92,14 @@ def _read(path: Path, *, own: bool) -> str:
             "Others can write {path}, and so send your prompts anywhere; run: chmod go-w {path}"
         )
         raise UsageError(text.format(path=path))
-    return data.decode("utf-8", "replace")
+    if len(data) > _MAX_BYTES:
+        text = _("{path} is larger than 1 MiB, too large for a list of servers; shorten it.")
+        raise UsageError(text.format(path=path))
+    return data
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8-sig", "replace")
 
 
 def _endpoint(base_url: str, place: str, settings: Settings) -> Endpoint:
@@ -97,7 +113,7 @@ def _endpoint(base_url: str, place: str, settings: Settings) -> Endpoint:
     return Endpoint(base_url, model=settings.model, origin=place, proxy=proxy)
 
 
-def origin_of(base_url: str) -> tuple[str, str]:
-    """Scheme, and host with port: what a key is meant for."""
+def origin_of(base_url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, written or not: what a key is meant for."""
     parts = urlsplit(base_url)
-    return parts.scheme, parts.netloc.lower()
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)

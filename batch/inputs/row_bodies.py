@@ -15,6 +15,9 @@ from .template import EmptyRule, RowTemplate, check_cells, missing_everywhere
 if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
     from ..questions.definition import QuestionSet
 
+_STREAMING = {"stream", "stream_options"}
+"""Keys of a body that are left out: an answer comes whole, and vLLM refuses the options alone."""
+
 
 def is_openai_line(value: Any, defaults: RowDefaults) -> bool:
     """Whether a parsed line is one of OpenAI's batches; with a template, its columns are data."""
@@ -75,7 +78,7 @@ def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
         check_messages(body.get("messages"))
     else:
         check_body(url, body)
-    return RowKind.OPENAI, url, {key: value for key, value in body.items() if key != "stream"}
+    return RowKind.OPENAI, url, {key: body[key] for key in body if key not in _STREAMING}
 
 
 def _parse_columns(
@@ -144,12 +147,14 @@ def fill_body(
         body = defaults.form.fill(body)
     model = body.get("model")
     if isinstance(defaults.model, str):
+        defaults.columns.see_model(model, defaults.model)
         body["model"] = defaults.model
     elif model is None:
         if defaults.fallback_model is None:
             hint = _("one of {names}").format(names=", ".join(defaults.offered))
             text = _("names no model; give --model{hint}")
             raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
+        defaults.columns.lacks_model = True
         body["model"] = defaults.fallback_model
     elif not isinstance(model, str):
         raise BadLineError(_("'model' must be a string, not {type}").format(type=type_name(model)))

@@ -26,7 +26,7 @@ from .row_defaults import RowDefaults
 from .row_ids import RowIds
 from .scan import InputScan
 
-FORMAT = 5
+FORMAT = 6
 """Increment it when a row's digest, the choice of good rows or the file's layout changes."""
 
 MAX_ENTRIES = 8
@@ -169,9 +169,8 @@ class ScanCache:
 
 
 def _restore(header: Mapping[str, Any], defaults: RowDefaults) -> None:
-    columns, shapes = header["columns"], header.get("shapes", {})
-    defaults.columns.taken.update(columns.get("taken", ()))
-    defaults.columns.near_misses.update(columns.get("near_misses", {}))
+    shapes = header.get("shapes", {})
+    defaults.columns.restore(header["columns"])
     defaults.shapes.assistant_last += shapes.get("assistant_last", 0)
     defaults.shapes.skipped += shapes.get("skipped", 0)
 

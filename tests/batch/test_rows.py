@@ -98,7 +98,8 @@ def test_a_row_without_a_model_stops_the_run_where_nothing_names_one(tmp_path: P
 
 
 def test_completions_take_a_prompt_and_no_stream(tmp_path: Path) -> None:
-    body = {"prompt": "Once", "stream": True, "max_tokens": 3}
+    stream = {"stream": True, "stream_options": {"include_usage": True}}
+    body = {"prompt": "Once", **stream, "max_tokens": 3}
     row = one(tmp_path, {"url": COMPLETIONS, "body": body})
     assert row.endpoint == COMPLETIONS
     assert row.body == {"prompt": "Once", "max_tokens": 3, "model": "demo"}
