@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
 
 def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     """Return kind, endpoint and body of a parsed line. Raises `BadLineError`."""
-    is_openai = isinstance(value, dict) and "body" in value
+    is_openai = defaults.template is None and isinstance(value, dict) and "body" in value
     if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:

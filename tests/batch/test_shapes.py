@@ -126,6 +126,16 @@ def test_a_template_fills_the_text_of_an_endpoint(tmp_path: Path) -> None:
     assert result.body == {"input": "query: a", "model": "demo"}
 
 
+@pytest.mark.parametrize("endpoint", ["embeddings", "completions", "responses"])
+def test_a_column_body_is_data_for_a_template(tmp_path: Path, endpoint: str) -> None:
+    template = Template.parse("{subject}: {body}")
+    path = parse_endpoint(endpoint)
+    row = {"subject": "s", "body": "b"}
+    result = request(tmp_path, row, endpoint=path, template=template)
+    assert result.endpoint == path
+    assert "s: b" in result.body.values()
+
+
 def test_what_an_endpoint_needs_is_named(tmp_path: Path) -> None:
     row = parsed(tmp_path, {"query": "a"}, endpoint=parse_endpoint("rerank"))
     assert isinstance(row, InvalidRow)
