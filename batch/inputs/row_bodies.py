@@ -36,7 +36,7 @@ def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObje
             _("must be an object or a string, not {type}").format(type=type_name(value))
         )
     if "body" in value:
-        kind, endpoint, body = _parse_openai(value)
+        kind, endpoint, body = _parse_openai(value, defaults)
         defaults.columns.look_at(body, endpoint)
         return kind, endpoint, body
     if "messages" in value:
@@ -59,11 +59,11 @@ def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObje
     )
 
 
-def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
+def _parse_openai(value: JsonObject, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
         raise BadLineError(_("'body' must be an object, not {type}").format(type=type_name(body)))
-    url = endpoint_of(value.get("url", CHAT))
+    url = endpoint_of(value.get("url", defaults.endpoint or CHAT))
     if value.get("method", "POST") != "POST":
         raise BadLineError(_("'method' must be POST"))
     if url == CHAT:

@@ -185,8 +185,10 @@ def _request(
 ) -> Request:
     if defaults.earlier is not None:
         value = defaults.earlier.row_of(value)
-    drops = defaults.drop_last_assistant
-    shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
+    shaped = value
+    if defaults.template is None:  # a template sees the columns as they are
+        drops = defaults.drop_last_assistant
+        shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
     custom_id = value.get("custom_id") if isinstance(value, dict) else None
     if custom_id is None:
