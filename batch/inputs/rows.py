@@ -9,7 +9,7 @@ import jsonlines
 from ...errors import UsageError
 from ...i18n import _
 from ..background import WorkCounter
-from ..request import CHAT, Request, RowKind, digest, fingerprint
+from ..request import CHAT, Request, RowKind, digest, fingerprint, own_id
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
@@ -143,7 +143,7 @@ def scan_rows(
                     text.format(path=path, line=source.number, reason=error.message)
                 ) from None
             except BadLineError as error:
-                custom_id = value.get("custom_id") if isinstance(value, dict) else None
+                custom_id = own_id(value)
                 row = InvalidRow(
                     file,
                     source.number,
@@ -190,7 +190,7 @@ def _request(
         drops = defaults.drop_last_assistant
         shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
-    custom_id = value.get("custom_id") if isinstance(value, dict) else None
+    custom_id = own_id(value)
     if custom_id is None:
         custom_id = make_id(file, line)
     elif isinstance(custom_id, int) and not isinstance(custom_id, bool):
