@@ -1,6 +1,8 @@
 """Each format gives its rows, in order, again and again, and says where it breaks."""
 
 import bz2
+import datetime
+import decimal
 import gzip
 import json
 import lzma
@@ -14,6 +16,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from qchat.batch.inputs.formats.columnar import encode_row
 from qchat.batch.inputs.formats.json_values import json_values
 from qchat.batch.inputs.formats.opening import check_readable
 
@@ -55,6 +58,15 @@ def written(tmp_path: Path, name: str) -> Path:
     if ending in PACKERS:
         path.write_bytes(PACKERS[ending](path.read_bytes()))
     return path
+
+
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet or as an Arrow file, by the name."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+        return
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
 
 
 NAMES = [
@@ -194,9 +206,6 @@ def test_any_pieces_of_json_give_the_values(
 
 
 def test_typed_columns_become_json(tmp_path: Path) -> None:
-    import datetime
-    import decimal
-
     path = tmp_path / "x.parquet"
     rows = [
         {
@@ -223,6 +232,53 @@ def test_typed_columns_become_json(tmp_path: Path) -> None:
             "none": None,
         }
     ]
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_one_value_that_can_not_be_read_costs_its_row(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    data = pa.array([b"a", b"\xff", b"c"], pa.binary())
+    table = pa.table({"text": pa.Array.from_buffers(pa.string(), 3, data.buffers())})
+    write_arrow(path, table)
+    read = values(path)
+    assert (read[0], read[2]) == ({"text": "a"}, {"text": "c"})
+    assert str(read[1]).startswith("bad: has a value that can't be read")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_times_beyond_those_of_python_become_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    nanoseconds = pa.array([0, 1767323045123456789], pa.timestamp("ns"))
+    table = pa.table(
+        {
+            "when": nanoseconds,
+            "zoned": pa.array([0, 1767323045123456789], pa.timestamp("ns", "Asia/Shanghai")),
+            "utc": pa.array([0, 1767323045123456789], pa.timestamp("ns", "UTC")),
+            "day": pa.array([0, 4_000_000], pa.date32()),
+            "took": pa.array([0, 1_500_000_001], pa.duration("ns")),
+            "inner": pa.StructArray.from_arrays([nanoseconds], ["x"]),
+            "all": pa.ListArray.from_arrays([0, 1, 2], nanoseconds),
+        }
+    )
+    write_arrow(path, table)
+    first, second = values(path)
+    assert (first["when"], first["day"]) == ("1970-01-01T00:00:00", "1970-01-01")
+    assert second == {
+        "when": "2026-01-02T03:04:05.123456789",
+        "zoned": "2026-01-02T11:04:05.123456789+08:00",
+        "utc": "2026-01-02T03:04:05.123456789+00:00",
+        "day": "12921-08-18",
+        "took": 1.500000001,
+        "inner": {"x": "2026-01-02T03:04:05.123456789"},
+        "all": ["2026-01-02T03:04:05.123456789"],
+    }
+
+
+def test_a_time_of_pandas_becomes_text() -> None:
+    class Timestamp(datetime.datetime):
+        """As pandas', which Arrow gives where that is installed."""
+
+    assert encode_row({"when": Timestamp(2026, 1, 2)}) == b'{"when":"2026-01-02T00:00:00"}'
 
 
 def test_a_damaged_row_group_is_named_by_its_place(tmp_path: Path) -> None:
