@@ -223,6 +223,16 @@ def test_a_file_without_permission_is_refused(
         check_readable(tmp_path / "in.jsonl")
 
 
+def test_nan_in_a_line_hides_no_fault_of_it(tmp_path: Path) -> None:
+    for line in (b'{"prompt": "\\ud800"}', b'{"prompt": "\\ud800", "x": NaN}'):
+        assert "surrogate" in why(tmp_path, line)
+    for levels in (700, 100_000):
+        deep = b'{"prompt": "a", "x": NaN, "y": ' + b"[" * levels + b"]" * levels + b"}"
+        assert "nested too deeply" in why(tmp_path, deep)
+    number = one(tmp_path, b'{"prompt": "a", "x": NaN, "y": 12345678901234567890123}')
+    assert number.source == {"prompt": "a", "x": None, "y": 12345678901234567890123}
+
+
 def test_what_could_not_be_written_again_is_a_bad_line(tmp_path: Path) -> None:
     deep = b'{"prompt": "x", "column": ' + b"[" * 300 + b"]" * 300 + b"}"
     assert "nested too deeply" in why(tmp_path, deep)
