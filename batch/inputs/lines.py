@@ -80,6 +80,7 @@ class LineSource(Iterator[str | bytes]):
     """
 
     columns = None
+    text_cells = False
 
     def __init__(
         self,

@@ -122,7 +122,9 @@ def question_cells(
 
 
 def _parameters(value: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
-    return defaults.columns.parameters_of(value, endpoint) if defaults.takes_parameters else {}
+    if not defaults.takes_parameters:
+        return {}
+    return defaults.columns.parameters_of(value, endpoint, text_cells=defaults.text_cells)
 
 
 def fill_body(

@@ -19,6 +19,7 @@ from .row_defaults import RowDefaults
 from .samples import sample_of
 from .shapes import as_request_row
 from .template import EmptyCellError
+from .text_cells import with_structures
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, except `model`, which a row may set itself."""
@@ -111,6 +112,8 @@ def scan_rows(
         defaults = replace(defaults, images=defaults.images.below(path))
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
+        if source.text_cells:
+            defaults = replace(defaults, text_cells=True)
         feed = _NextLine()
         reader = jsonlines.Reader(feed, loads=loads_line)
         while True:
@@ -187,8 +190,10 @@ def _request(
         value = defaults.earlier.row_of(value)
     shaped = value
     if defaults.template is None:  # a template sees the columns as they are
+        if defaults.text_cells:
+            shaped = with_structures(value, defaults.endpoint or CHAT)
         drops = defaults.drop_last_assistant
-        shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
+        shaped = as_request_row(shaped, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
     custom_id = own_id(value)
     if custom_id is None:
