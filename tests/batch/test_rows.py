@@ -1,6 +1,7 @@
 """The reader: every kind of line, every kind of bad line."""
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,10 @@ def test_an_encoding_on_request(tmp_path: Path) -> None:
     gb = RowDefaults(model="demo", encoding="gb18030")
     assert one(tmp_path, '"春天"'.encode("gb18030"), gb).source == "春天"
     assert "not valid gb18030" in why(tmp_path, b'"\xff"', gb)
+    signed = RowDefaults(model="demo", encoding="utf-8-sig")
+    check_encoding(signed.encoding)
+    for data in (b'\xef\xbb\xbf"a"', b'"a"'):
+        assert one(tmp_path, data, signed).source == "a"
     with pytest.raises(UsageError, match="iconv"):
         check_encoding("cp037")
     with pytest.raises(UsageError, match="no encoding 'klingon'"):
@@ -197,9 +202,10 @@ def test_a_file_that_is_no_text_is_refused_before_anything_starts(tmp_path: Path
     cases = {
         b"\x1f\x8b\x08\0": "gzip",
         b"PAR1": "Parquet",
-        b"\0\1\2": "binary",
+        b"\0\1\2": "binary.* convert it to JSON lines",
         b"SQLite format 3\0": "sqlite3 -csv",
         b"PK\x03\x04": "unzip -p",
+        **{pickle.dumps(["a"], protocol): "read_pickle" for protocol in range(2, 6)},
     }
     for data, word in cases.items():
         path = tmp_path / "in.jsonl"

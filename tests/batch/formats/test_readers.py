@@ -6,6 +6,8 @@ import decimal
 import gzip
 import json
 import lzma
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,24 @@ def test_a_file_cut_off_says_so(tmp_path: Path, ending: str) -> None:
     with pytest.raises((OSError, UsageError)) as caught:
         records(path)
     assert "ends early" in (getattr(caught.value, "strerror", None) or str(caught.value))
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_packed_typed_columns_are_refused_with_a_command(
+    tmp_path: Path, ending: str, kind: str
+) -> None:
+    path = tmp_path / f"my x.{kind}.{ending}"
+    write_arrow(tmp_path / f"y.{kind}", pa.Table.from_pylist(TABLE))
+    path.write_bytes(PACKERS[ending]((tmp_path / f"y.{kind}").read_bytes()))
+    with pytest.raises(UsageError, match="unpack it first") as caught:
+        check_readable(path)
+    command = str(caught.value).partition("first: ")[2]
+    assert f"'my x.{kind}'" in command and " -dc " in command
+    if not shutil.which(command.split()[0]):
+        return
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=60)
+    assert values(tmp_path / f"my x.{kind}") == TABLE
 
 
 def test_packed_pieces_follow_one_another(tmp_path: Path) -> None:
