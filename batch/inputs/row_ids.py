@@ -12,12 +12,17 @@ So an id depends on nothing but the row's file and line, unless ids clash.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-from .discovery import InputFile
+from .discovery import ROWS, InputFile
+from .formats.opening import Location
+from .formats.remote import RemoteFile, is_url
+
+_PIPE_KEY = re.compile(rf"stdin|{ROWS}|pipe(\.\d+)?")  # see `with_keys`
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class RowIds:
     def make(self, file: int, line: int) -> str:
         """Return the id of the row at this line (from 1) of the `file`-th input (from 0)."""
         clash = self.clashes.get((file, line)) if self.clashes else None
-        return f"{self.stems[file]}-{line}" if clash is None else clash
+        return made_id(self.stems[file], line) if clash is None else clash
 
     def avoiding(
         self, unnamed: Iterable[tuple[int, int]], is_given: Callable[[str], bool]
@@ -38,7 +43,7 @@ class RowIds:
         """Return the ids when some rows have ids of their own, for the rows `unnamed`."""
         clashes: dict[tuple[int, int], str] = {}
         for file, line in unnamed:
-            name = first = f"{self.stems[file]}-{line}"
+            name = first = made_id(self.stems[file], line)
             count = 1
             while is_given(name):
                 count += 1
@@ -46,6 +51,11 @@ class RowIds:
             if count > 1:
                 clashes[file, line] = name
         return RowIds(self.stems, clashes)
+
+
+def made_id(stem: str, line: int) -> str:
+    """Return the id of a row without one, where it does not clash."""
+    return f"{stem}-{line}"
 
 
 def looks_made(custom_id: str) -> bool:
@@ -77,6 +87,23 @@ def stems_of(inputs: Sequence[InputFile]) -> tuple[str, ...]:
         used.add(name)
         stems[at] = name
     return tuple(stems)
+
+
+def stems_of_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Return the names of the inputs of another run, by their keys in its manifest."""
+    inputs = [InputFile(key, _path_of_key(key), key) for key in keys]
+    return dict(zip(keys, stems_of(inputs), strict=True))
+
+
+def stem_of_key(key: str) -> str:
+    """Return a name for an input that is known by its key alone, and not those beside it."""
+    return str(PurePath(key).with_suffix(""))
+
+
+def _path_of_key(key: str) -> Location:
+    if is_url(key):
+        return RemoteFile(key)
+    return Path("/dev/fd/0" if _PIPE_KEY.fullmatch(key) else key)
 
 
 def _is_pipe(item: InputFile) -> bool:
