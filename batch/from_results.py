@@ -5,6 +5,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..i18n import _
 from .inputs.earlier_answers import EarlierAnswers
+from .inputs.row_ids import stems_of_keys
 from .inputs.samples import split_key
 from .journal.lock import is_held
 from .journal.manifest import TABLE_ENDINGS, load_manifest, manifest_of
@@ -38,10 +39,12 @@ def read_from(name: str, column: str | None, output: str | None) -> tuple[Path, 
     if earlier is None:
         return path, EarlierAnswers(column)
     keeps_prompt = bool((earlier.columns or {}).get("keep_prompt"))
+    keys = [split_key(key) for key in earlier.inputs]
     return path, EarlierAnswers(
         column,
         earlier.prefix,
-        tuple(split_key(key)[1] for key in earlier.inputs),
+        tuple(sample for _key, sample in keys),
+        stems_of_keys([key for key, sample in keys if not sample]),
         earlier.prefix + "prompt" if keeps_prompt else None,
     )
 

@@ -47,7 +47,14 @@ class Request:
     @property
     def names_itself(self) -> bool:
         """Whether the input line has a custom_id, so that none was made from file and line."""
-        return isinstance(self.source, dict) and self.source.get("custom_id") is not None
+        return own_id(self.source) is not None
+
+
+def own_id(row: Any) -> Any:
+    """Return the custom_id of a row as it is in its line; None where it has none or an empty one,
+    as a table's cell may be."""
+    value = row.get("custom_id") if isinstance(row, dict) else None
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 def dumps(value: Any, option: int = 0) -> bytes:

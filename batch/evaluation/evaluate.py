@@ -13,6 +13,7 @@ from ..journal.appender import parsed_lines
 from ..journal.records import RowLocation, location_of_result
 from ..outputs.cells import as_text
 from ..questions.metrics import Judged, QuestionScore, score
+from ..request import own_id
 from .gold import GoldLabels
 from .predictions import AnswerReader, Prediction, least_sure
 
@@ -36,10 +37,9 @@ class RunRows:
 
     def key(self, record: JsonObject, place: tuple[int, int], column: str) -> str:
         """Return what a row is known by: its cell in a column, or the id that was made for it."""
-        value = record.get(column)
-        if value is None and column == "custom_id":
+        if column == "custom_id" and own_id(record) is None:
             return self.ids.make(*place)
-        return as_text(value)
+        return as_text(record.get(column))
 
 
 @dataclass(slots=True)

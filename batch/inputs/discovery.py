@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,13 +57,19 @@ class InputFile:
 
 
 def with_keys(inputs: Sequence[InputFile], folder: Path) -> list[InputFile]:
-    """Return the inputs with their keys, for an output in `folder`."""
+    """Return the inputs with their keys, for an output in `folder`.
+
+    URLs that are equal without their query, which may be a secret, are numbered as they are named.
+    """
     home = folder.resolve()
     keyed: list[InputFile] = []
     pipes = 0
+    urls: Counter[str] = Counter()
     for item in inputs:
         if isinstance(item.path, RemoteFile):
-            key = item.name
+            urls[item.name] += 1
+            count = urls[item.name]
+            key = item.name if count == 1 else f"{item.name}~{count}"
         elif not str(item.path).startswith("/dev/fd/"):
             key = os.path.relpath(item.path.resolve(), home)
         elif item.name in ("stdin", ROWS):

@@ -1,17 +1,20 @@
 """The results of another run as rows: `--from RESULTS --column NAME`.
 
 The answer becomes a column of its own; what else the other run has added is left out, so that
-nothing clashes with what this one adds.
+nothing clashes with what this one adds. A row without an id keeps the one that was made for it
+there: the lines of results stand in the order of the answers, so that their places are no rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...i18n import _
 from ...json_types import JsonObject
 from ..quality import answer_of
+from ..request import own_id
 from .lines import BadLineError, BlockingError
+from .row_ids import made_id, stem_of_key
 
 _ADDED = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 
@@ -22,13 +25,15 @@ class EarlierAnswers:
     run's columns.
 
     `samples` has the number of the sample that each of the other run's inputs stands for, which
-    OpenAI's results don't say themselves. `kept_prompt` is the column in which the other run kept
+    OpenAI's results don't say themselves. `stems` are the beginnings of the ids that were made for
+    its rows, by the inputs' keys. `kept_prompt` is the column in which the other run kept
     its prompts, None where it did not.
     """
 
     column: str
     prefix: str = ""
     samples: tuple[int, ...] = ()
+    stems: Mapping[str, str] = field(default_factory=dict)
     kept_prompt: str | None = None
 
     def row_of(self, record: Any) -> JsonObject:
@@ -64,6 +69,9 @@ class EarlierAnswers:
         added += tuple(name for name in yielding if name not in mark)
         names = {self.prefix + name for name in added}
         row = {name: value for name, value in record.items() if name not in names}
+        file, line = mark.get("file"), mark.get("line")
+        if own_id(row) is None and isinstance(file, str) and isinstance(line, int):
+            row["custom_id"] = made_id(self.stems.get(file) or stem_of_key(file), line)
         if isinstance(sample := mark.get("sample"), int):
             _name_sample(row, sample)
             row.setdefault("sample", sample)

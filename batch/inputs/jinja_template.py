@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from .jinja_columns import ROW, needed_columns
 from .lines import BadLineError
 from .template import MAX_PROMPT, check_length
 
 MAX_POWER = 1000
 """The largest exponent that a template may raise a number to."""
-
-_GUARDS = {"defined", "undefined", "default", "d"}  # tests and filters for columns that may lack
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -78,15 +77,14 @@ class JinjaTemplate:
             raise UsageError(
                 message.format(option=option, line=error.lineno, reason=reason)
             ) from None
-        names = meta.find_undeclared_variables(tree) - environment.globals.keys() - {"row"}
-        return cls(text, frozenset(names - _guarded(tree)), compiled)
+        return cls(text, needed_columns(tree, environment.globals), compiled)
 
     def fill(self, row: Mapping[str, Any]) -> str:
         """Return the text for a row. Raises `BadLineError` where the template fails."""
         pieces: list[str] = []
         length = 0
         try:
-            for piece in self._compiled.generate({"row": row, **row}):
+            for piece in self._compiled.generate({ROW: row, **row}):
                 pieces.append(piece)
                 length += len(piece)
                 if length > MAX_PROMPT:
@@ -100,17 +98,6 @@ class JinjaTemplate:
     def messages(self, row: Mapping[str, Any]) -> list[JsonObject]:
         """Return the text as a user's message."""
         return [{"role": "user", "content": self.fill(row)}]
-
-
-def _guarded(tree: nodes.Template) -> set[str]:
-    """Return the names that the template itself looks after where they are missing."""
-    return {
-        node.node.name
-        for node in tree.find_all((nodes.Test, nodes.Filter))
-        if isinstance(node, nodes.Test | nodes.Filter)
-        and node.name in _GUARDS
-        and isinstance(node.node, nodes.Name)
-    }
 
 
 def _describe(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Read the lines of a file: encodings, blank lines, overlong lines."""
 
+import codecs
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,13 +36,19 @@ class BlockingError(BadLineError):
     """The command is wrong rather than this line: the run must not start."""
 
 
+def plain_encoding(encoding: str) -> str:
+    """Return the encoding to read with: a byte order mark is looked for in any text, so that
+    `utf-8-sig` is UTF-8. Raises `LookupError` for an unknown one."""
+    return "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
+
+
 def check_encoding(encoding: str) -> None:
     """Raise `UsageError` for an unknown encoding, and for one without a newline of one byte.
 
     UTF-16 and UTF-32 are fine: what is read is converted first.
     """
     try:
-        newline = "\n".encode(encoding)
+        newline = "\n".encode(plain_encoding(encoding))
     except (LookupError, UnicodeError):
         text = _("There is no encoding '{name}'; try utf-8, gb18030 or big5.")
         raise UsageError(text.format(name=encoding)) from None
@@ -80,6 +87,7 @@ class LineSource(Iterator[str | bytes]):
     """
 
     columns = None
+    text_cells = False
 
     def __init__(
         self,

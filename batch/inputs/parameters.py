@@ -18,6 +18,7 @@ from ...request_schema import (
 )
 from ..request import CHAT, COMPLETIONS
 from .endpoints import EMBEDDINGS, RERANK, RESPONSES, SCORE, SHAPES
+from .text_cells import parameter_of
 
 _OTHER_NAMES: Mapping[str, str] = {
     "max_new_tokens": "max_tokens",
@@ -70,14 +71,23 @@ class ParameterColumns:
     lacks_model: bool = False
     _known: set[str] = field(default_factory=set)
 
-    def parameters_of(self, row: JsonObject, endpoint: str) -> JsonObject:
-        """Return the parameters in the columns of a row; a null sets none."""
+    def parameters_of(
+        self, row: JsonObject, endpoint: str, *, text_cells: bool = False
+    ) -> JsonObject:
+        """Return the parameters in the columns of a row; a null sets none.
+
+        With `text_cells`, the cells are texts, which become values of the parameters' types.
+        Raises `BadLineError` for one that is none.
+        """
         names = _schema(endpoint) & row.keys()
         for shape in SHAPES[endpoint].needs:  # such as `prompt` of responses: the request itself
             names -= frozenset(shape)
         self.taken |= names
         self.look_at(row, endpoint)
-        return {name: row[name] for name in names if row[name] is not None}
+        values = {name: row[name] for name in names}
+        if text_cells:
+            values = {name: parameter_of(name, cell, endpoint) for name, cell in values.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def look_at(self, keys: Iterable[str], endpoint: str) -> None:
         """Look for names that are no parameters but were meant as such."""

@@ -44,7 +44,7 @@ def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObje
             _("must be an object or a string, not {type}").format(type=type_name(value))
         )
     if is_openai:
-        kind, endpoint, body = _parse_openai(value)
+        kind, endpoint, body = _parse_openai(value, defaults)
         defaults.columns.look_at(body, endpoint)
         return kind, endpoint, body
     if "messages" in value:
@@ -67,11 +67,11 @@ def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObje
     )
 
 
-def _parse_openai(value: JsonObject) -> tuple[RowKind, str, JsonObject]:
+def _parse_openai(value: JsonObject, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     body = value["body"]
     if not isinstance(body, dict):
         raise BadLineError(_("'body' must be an object, not {type}").format(type=type_name(body)))
-    url = endpoint_of(value.get("url", CHAT))
+    url = endpoint_of(value.get("url", defaults.endpoint or CHAT))
     if value.get("method", "POST") != "POST":
         raise BadLineError(_("'method' must be POST"))
     if url == CHAT:
@@ -130,7 +130,9 @@ def question_cells(
 
 
 def _parameters(value: JsonObject, endpoint: str, defaults: RowDefaults) -> JsonObject:
-    return defaults.columns.parameters_of(value, endpoint) if defaults.takes_parameters else {}
+    if not defaults.takes_parameters:
+        return {}
+    return defaults.columns.parameters_of(value, endpoint, text_cells=defaults.text_cells)
 
 
 def fill_body(

@@ -33,7 +33,8 @@ class RowDefaults:
     `images` are files that a column names. Answers must have the `form`, unless a row has one of
     its own; `extract` are columns of them. With `questions`, these are asked about each row. With
     `earlier`, lines are another run's results; with `to_table`, a table is made of all. Each row
-    has `samples`, of which this is the one with the number `sample`, from 0.
+    has `samples`, of which this is the one with the number `sample`, from 0. `text_cells` is set
+    for an input whose cells know no types.
     """
 
     model: str | OwnModel = OwnModel.PER_ROW
@@ -59,6 +60,7 @@ class RowDefaults:
     to_table: bool = False
     samples: int = 1
     sample: int = 0
+    text_cells: bool = False
     columns: ParameterColumns = field(default_factory=ParameterColumns, repr=False, compare=False)
 
     @property

@@ -12,13 +12,19 @@ So an id depends on nothing but the row's file and line, unless ids clash.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
-from .discovery import InputFile
+from ..request import own_id
+from .discovery import ROWS, InputFile
+from .formats.opening import Location
+from .formats.remote import RemoteFile, is_url
+
+_PIPE_KEY = re.compile(rf"stdin|{ROWS}|pipe(\.\d+)?")  # see `with_keys`
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class RowIds:
     def make(self, file: int, line: int) -> str:
         """Return the id of the row at this line (from 1) of the `file`-th input (from 0)."""
         clash = self.clashes.get((file, line)) if self.clashes else None
-        return f"{self.stems[file]}-{line}" if clash is None else clash
+        return made_id(self.stems[file], line) if clash is None else clash
 
     def avoiding(
         self, unnamed: Iterable[tuple[int, int]], is_given: Callable[[str], bool]
@@ -39,7 +45,7 @@ class RowIds:
         """Return the ids when some rows have ids of their own, for the rows `unnamed`."""
         clashes: dict[tuple[int, int], str] = {}
         for file, line in unnamed:
-            name = first = f"{self.stems[file]}-{line}"
+            name = first = made_id(self.stems[file], line)
             count = 1
             while is_given(name):
                 count += 1
@@ -49,13 +55,18 @@ class RowIds:
         return RowIds(self.stems, clashes)
 
 
-def own_id(value: Any) -> str | None:
+def id_text(value: Any) -> str | None:
     """Return the `custom_id` of a parsed line as text, whole numbers too; None where it has none,
     or one of another type."""
-    custom_id = value.get("custom_id") if isinstance(value, Mapping) else None
+    custom_id = own_id(value)
     if isinstance(custom_id, int) and not isinstance(custom_id, bool):
         return str(custom_id)
     return custom_id if isinstance(custom_id, str) else None
+
+
+def made_id(stem: str, line: int) -> str:
+    """Return the id of a row without one, where it does not clash."""
+    return f"{stem}-{line}"
 
 
 def looks_made(custom_id: str) -> bool:
@@ -87,6 +98,23 @@ def stems_of(inputs: Sequence[InputFile]) -> tuple[str, ...]:
         used.add(name)
         stems[at] = name
     return tuple(stems)
+
+
+def stems_of_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Return the names of the inputs of another run, by their keys in its manifest."""
+    inputs = [InputFile(key, _path_of_key(key), key) for key in keys]
+    return dict(zip(keys, stems_of(inputs), strict=True))
+
+
+def stem_of_key(key: str) -> str:
+    """Return a name for an input that is known by its key alone, and not those beside it."""
+    return str(PurePath(key).with_suffix(""))
+
+
+def _path_of_key(key: str) -> Location:
+    if is_url(key):
+        return RemoteFile(key)
+    return Path("/dev/fd/0" if _PIPE_KEY.fullmatch(key) else key)
 
 
 def _is_pipe(item: InputFile) -> bool:

@@ -9,7 +9,7 @@ import jsonlines
 from ...errors import UsageError
 from ...i18n import _
 from ..background import WorkCounter
-from ..request import CHAT, Request, RowKind, digest, fingerprint
+from ..request import CHAT, Request, RowKind, digest, fingerprint, own_id
 from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
@@ -23,10 +23,11 @@ from .row_bodies import (
     template_cells,
 )
 from .row_defaults import RowDefaults
-from .row_ids import own_id
+from .row_ids import id_text
 from .samples import sample_of
 from .shapes import as_request_row
 from .template import EmptyCellError
+from .text_cells import with_structures
 
 ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls", "_qchat")
 """Columns that an answer adds to a line, and that a row therefore can't have itself."""
@@ -128,6 +129,8 @@ def scan_rows(
         defaults = replace(defaults, images=defaults.images.below(path))
     with open_records(path, defaults.encoding, index=index, next_line=next_line) as source:
         _check_columns(source.columns, path, defaults)
+        if source.text_cells:
+            defaults = replace(defaults, text_cells=True)
         feed = _NextLine()
         reader = jsonlines.Reader(feed, loads=loads_line)
         while True:
@@ -163,7 +166,7 @@ def scan_rows(
                 row = InvalidRow(
                     file,
                     source.number,
-                    own_id(value),
+                    id_text(value),
                     error.message,
                     error.raw if value is None else value,
                     mark or fingerprint(error.raw),
@@ -202,12 +205,16 @@ def _request(
 ) -> Request:
     if defaults.earlier is not None:
         value = defaults.earlier.row_of(value)
-    drops = defaults.drop_last_assistant
-    shaped = as_request_row(value, defaults.shapes, drop_last_assistant=drops)
+    shaped = value
+    if defaults.template is None:  # a template sees the columns as they are
+        if defaults.text_cells:
+            shaped = with_structures(value, defaults.endpoint or CHAT)
+        drops = defaults.drop_last_assistant
+        shaped = as_request_row(shaped, defaults.shapes, drop_last_assistant=drops)
     kind, endpoint, body = parse_row(shaped, defaults)
-    custom_id = own_id(value)
+    custom_id = id_text(value)
     if custom_id is None:
-        if isinstance(value, dict) and value.get("custom_id") is not None:
+        if own_id(value) is not None:
             raise BadLineError(_("'custom_id' must be a string"))
         custom_id = make_id(file, line)
     source = value

@@ -3,7 +3,7 @@
 import heapq
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ...errors import UsageError
@@ -73,6 +73,7 @@ class _Columns:
     rows: int = 0
     bad: int = 0
     looks_made: bool = False
+    bad_ids: set[int] = field(default_factory=set)  # of lines that are no requests, if like made
 
     @classmethod
     def empty(cls, count: int) -> "_Columns":
@@ -98,6 +99,8 @@ class _Columns:
             self.bad += 1
             digests.append(BAD_ROW)
             custom_ids.append(0)
+            if row.custom_id is not None and looks_made(row.custom_id):
+                self.bad_ids.add(id_hash(row.custom_id))
         else:
             digests.append(short_digest(row.digest, openai=row.kind is RowKind.OPENAI))
             custom_ids.append(id_hash(row.custom_id) if row.names_itself else 0)
@@ -120,7 +123,7 @@ def scan_inputs(
     """
     columns = _Columns.empty(len(inputs))
     columns.looks_made = known is not None and known.looks_made
-    recognize = None if known is None else known.recognize
+    recognize = None if known is None else partial(_recognize, known)
     for row in _iter_lines(inputs, defaults, limit, columns.indexes, counter, recognize):
         columns.add(row)
     refuse_missing_columns(defaults, columns.rows - columns.bad)
@@ -132,8 +135,8 @@ def scan_inputs(
     given = _IdSet(own_ids) if any(map(any, own_ids)) else None
     if given is not None and not allow_duplicates and given.duplicate is not None:
         _raise_duplicate(first, defaults, limit, given.duplicate, counter)
-    if given is not None and columns.looks_made:
-        ids = ids.avoiding(_unnamed(columns), given.has)
+    if columns.bad_ids or (given is not None and columns.looks_made):
+        ids = ids.avoiding(_unnamed(columns), partial(_is_given, given, columns.bad_ids))
     return InputScan(
         columns.digests,
         columns.indexes,
@@ -158,6 +161,17 @@ def refuse_duplicate_ids(
     duplicate = _IdSet(custom_ids).duplicate
     if duplicate is not None:
         _raise_duplicate(inputs, defaults, limit, duplicate, counter)
+
+
+def _recognize(known: KnownLines, fingerprint: int) -> tuple[int, int] | None:
+    """Recognize a line that was a request; the id of one that was none is in the line alone."""
+    values = known.recognize(fingerprint)
+    return None if values is None or values[0] == BAD_ROW else values
+
+
+def _is_given(given: "_IdSet | None", bad_ids: set[int], custom_id: str) -> bool:
+    """Whether a row, or a line that is no request, has this id."""
+    return id_hash(custom_id) in bad_ids or (given is not None and given.has(custom_id))
 
 
 class _IdSet:

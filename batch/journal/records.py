@@ -10,7 +10,7 @@ from ...errors import Code, Failure
 from ...json_types import JsonObject
 from ..extraction import Extraction
 from ..inputs.images import without_image_data
-from ..inputs.row_ids import own_id
+from ..inputs.row_ids import id_text
 from ..inputs.rows import InvalidRow
 from ..inputs.samples import sample_key
 from ..quality import answer_of, quality_of
@@ -288,7 +288,7 @@ def location_of_result(value: Any, prefix: str) -> RowLocation | None:
         return None
     mark = value.get(prefix + "_qchat")
     response = value.get("response")
-    custom_id = own_id(value)
+    custom_id = id_text(value)
     if isinstance(mark, dict):
         location = RowLocation(
             _file_of(mark),
@@ -346,7 +346,7 @@ def location_of_error(value: Any, *, retry_invalid: bool = False) -> RowLocation
     # Versions before 0.2 had one form for all rows, and no `source` in it.
     is_old = "source" not in value
     retryable = value["error"].get("retryable") is True
-    custom_id = own_id(value)
+    custom_id = id_text(value)
     if isinstance(mark, dict):
         retryable = mark.get("retryable") is True
     retryable |= retry_invalid and value["error"].get("code") == Code.INVALID_ANSWER

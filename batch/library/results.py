@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...json_types import JsonObject
 from ..journal.answer_columns import answer_columns
 from ..quality import quality_of
-from ..request import CHAT, Usage, usage_of
+from ..request import CHAT, Usage, own_id, usage_of
 
 if TYPE_CHECKING:
     from ..run_stats import RunStats
@@ -123,7 +123,7 @@ def summary_of(stats: "RunStats", results: Path | None, errors: Path | None) -> 
 
 def answered_row(record: JsonObject, file: str, line: int, prefix: str) -> RowResult:
     """The result by a line of the results file."""
-    custom_id = _text(record.get("custom_id"))
+    custom_id = _text(own_id(record))
     mark = record.get(prefix + "_qchat")
     if not isinstance(mark, Mapping):  # OpenAI's form
         body = record["response"]["body"]

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from qchat.batch.inputs.row_ids import stems_of_keys
 from qchat.batch.request import Outcome, Request
 
 from .commands import batch, read, write
@@ -99,7 +100,45 @@ def test_samples_of_rows_with_numbers_for_ids() -> None:
         assert batch("in.jsonl", "-o", "s.jsonl", "--samples", "2") == 0
         assert batch("--from", "s.jsonl", "-o", "two.jsonl", "--template", "{answer}") == 0
     ids = [str(row.get("custom_id")) for row in read("two.jsonl")]
-    assert sorted(ids) == ["1", "1.1", "2", "2.1", "None", "None"]
+    assert sorted(ids) == ["1", "1.1", "2", "2.1", "in-3", "in-3.1"]
+
+
+class Backwards(Repeater):
+    """Answers the last rows first."""
+
+    async def answer(self, request: Request) -> Outcome:
+        for _turn in range(3 * (10 - request.line)):
+            await asyncio.sleep(0)
+        return await super().answer(request)
+
+
+def test_rows_without_ids_keep_those_that_were_made_for_them() -> None:
+    """Whatever the order of the answers is."""
+    write("x.jsonl", {"prompt": "a"}, "b", {"custom_id": None, "prompt": "c"})
+    for folder in ("f", "g"):
+        Path(folder).mkdir()
+        write(f"{folder}/x.jsonl", {"prompt": folder}, {"custom_id": f"own {folder}", "prompt": ""})
+    with echoing(Backwards()):
+        assert batch("x.jsonl", "-o", "plain.jsonl") == 0
+        assert batch("f/x.jsonl", "g/x.jsonl", "-o", "several.jsonl") == 1
+    assert [row["prompt"] for row in read("plain.jsonl")] == ["c", "b", "a"]
+    with echoing(Repeater()):
+        for name in ("plain", "several"):
+            args = ("--template", "{prompt}{answer}", "-o", f"{name}.two.jsonl")
+            assert batch("--from", f"{name}.jsonl", *args) == 0
+    ids = {row["custom_id"]: row["output"] for row in read("plain.two.jsonl")}
+    assert ids == {"x-1": "AA", "x-2": "BB", "x-3": "CC"}
+    assert {row["custom_id"] for row in read("several.two.jsonl")} == {"f/x-1", "g/x-1"}
+    with echoing(Repeater()):  # results that were moved away from their manifest
+        Path("plain.jsonl").rename("moved.jsonl")
+        assert batch("--from", "moved.jsonl", *args[:2], "-o", "m.jsonl") == 0
+    assert {row["custom_id"] for row in read("m.jsonl")} == ids.keys()
+
+
+def test_the_names_of_inputs_by_their_keys() -> None:
+    keys = ["a/x.jsonl", "b/x.jsonl", "y.csv.gz", "stdin", "pipe", "pipe.2", "https://h/z.jsonl"]
+    assert list(stems_of_keys(keys).values()) == ["a/x", "b/x", "y", "stdin", "pipe", "pipe.2", "z"]
+    assert stems_of_keys(["rows"]) == {"rows": "pipe"}
 
 
 def test_samples_of_openai_rows() -> None:

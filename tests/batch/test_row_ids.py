@@ -52,6 +52,20 @@ def test_an_id_that_a_row_has_is_left_to_it(tmp_path: Path) -> None:
     ]
 
 
+def test_an_empty_id_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('custom_id,prompt\na,x\n,y\n,z\n" ",w\n')
+    inputs = with_keys([InputFile(str(path), path)], tmp_path)
+    assert ids_of(inputs, scan_inputs(inputs, DEMO)) == ["a", "t-3", "t-4", "t-5"]
+
+
+def test_an_id_that_a_bad_line_has_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"custom_id": "in-2", "prompt": 3}\n"a"\n"b"\n')
+    inputs = with_keys([InputFile(str(path), path)], tmp_path)
+    assert ids_of(inputs, scan_inputs(inputs, DEMO)) == ["in-2~2", "in-3"]
+
+
 IDS = st.none() | st.sampled_from(["a-1", "a-2", "b-1", "a-1~2", "f/a-1", "x"]) | st.text("a-1~2")
 
 
@@ -68,7 +82,7 @@ def test_no_two_rows_have_one_id(
         kept = unique.setdefault(name, [])
         for custom_id in of_file:
             kept.append(None if custom_id in taken else custom_id)
-            taken |= {custom_id} - {None}  # type: ignore[arg-type]
+            taken |= {custom_id} - {None, ""}  # type: ignore[arg-type]
     inputs = written(folder, **unique)
     result = ids_of(inputs, scan_inputs(inputs, DEMO))
     assert len(set(result)) == len(result) == sum(map(len, unique.values()))

@@ -1,6 +1,7 @@
 """The reader: every kind of line, every kind of bad line."""
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,10 @@ def test_an_encoding_on_request(tmp_path: Path) -> None:
     gb = RowDefaults(model="demo", encoding="gb18030")
     assert one(tmp_path, '"春天"'.encode("gb18030"), gb).source == "春天"
     assert "not valid gb18030" in why(tmp_path, b'"\xff"', gb)
+    signed = RowDefaults(model="demo", encoding="utf-8-sig")
+    check_encoding(signed.encoding)
+    for data in (b'\xef\xbb\xbf"a"', b'"a"'):
+        assert one(tmp_path, data, signed).source == "a"
     with pytest.raises(UsageError, match="iconv"):
         check_encoding("cp037")
     with pytest.raises(UsageError, match="no encoding 'klingon'"):
@@ -198,9 +203,10 @@ def test_a_file_that_is_no_text_is_refused_before_anything_starts(tmp_path: Path
     cases = {
         b"\x1f\x8b\x08\0": "gzip",
         b"PAR1": "Parquet",
-        b"\0\1\2": "binary",
+        b"\0\1\2": "binary.* convert it to JSON lines",
         b"SQLite format 3\0": "sqlite3 -csv",
         b"PK\x03\x04": "unzip -p",
+        **{pickle.dumps(["a"], protocol): "read_pickle" for protocol in range(2, 6)},
     }
     for data, word in cases.items():
         path = tmp_path / "in.jsonl"
@@ -222,6 +228,16 @@ def test_a_file_without_permission_is_refused(
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(UsageError, match="No permission to read"):
         check_readable(tmp_path / "in.jsonl")
+
+
+def test_nan_in_a_line_hides_no_fault_of_it(tmp_path: Path) -> None:
+    for line in (b'{"prompt": "\\ud800"}', b'{"prompt": "\\ud800", "x": NaN}'):
+        assert "surrogate" in why(tmp_path, line)
+    for levels in (700, 100_000):
+        deep = b'{"prompt": "a", "x": NaN, "y": ' + b"[" * levels + b"]" * levels + b"}"
+        assert "nested too deeply" in why(tmp_path, deep)
+    number = one(tmp_path, b'{"prompt": "a", "x": NaN, "y": 12345678901234567890123}')
+    assert number.source == {"prompt": "a", "x": None, "y": 12345678901234567890123}
 
 
 def test_what_could_not_be_written_again_is_a_bad_line(tmp_path: Path) -> None:

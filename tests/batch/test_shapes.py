@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from qchat.batch.inputs.endpoints import endpoint_of, parse_endpoint
+from qchat.batch.inputs.jinja_template import JinjaTemplate
 from qchat.batch.inputs.lines import BadLineError
 from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.rows import InvalidRow, read_rows
@@ -57,6 +58,34 @@ def test_conversations_of_data_sets_become_messages(tmp_path: Path, row: Any) ->
     assert dropped.body["messages"] == [USER]
 
 
+@pytest.mark.parametrize(
+    ("row", "template", "text"),
+    [
+        (
+            {"conversations": [{"from": "alien", "value": "a"}]},
+            "{{ conversations[0].value }}",
+            "a",
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+            "{{ conversations[-1].value }}",
+            "b",
+        ),
+        ({"prompt": [USER, ANSWER]}, "{{ prompt[1].content }}", ANSWER["content"]),
+    ],
+)
+def test_a_template_sees_a_conversation_as_it_is(
+    tmp_path: Path, row: Any, template: str, text: str
+) -> None:
+    defaults = RowDefaults(model="demo", template=JinjaTemplate.parse(template, "--template"))
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    (result,) = read_rows(path, 0, defaults)
+    assert isinstance(result, Request), result
+    assert result.body["messages"] == [{"role": "user", "content": text}]
+    assert defaults.shapes.assistant_last == 0
+
+
 def test_a_turn_of_nobody_is_a_bad_line(tmp_path: Path) -> None:
     row = parsed(tmp_path, {"conversations": [{"from": "alien", "value": "x"}]})
     assert isinstance(row, InvalidRow)
@@ -85,6 +114,14 @@ def test_numbers_and_nan_of_tables(tmp_path: Path) -> None:
 )
 def test_urls_as_others_write_them(url: str, endpoint: str) -> None:
     assert endpoint_of(url) == endpoint
+
+
+def test_an_openai_line_without_a_url_goes_where_the_command_line_says(tmp_path: Path) -> None:
+    embeddings = parse_endpoint("embeddings")
+    row = {"custom_id": "a", "body": {"input": "x"}}
+    assert request(tmp_path, row, endpoint=embeddings).endpoint == embeddings
+    chat = {"url": "/v1/chat/completions", "body": {"messages": [USER]}}
+    assert request(tmp_path, chat, endpoint=embeddings).endpoint == "/v1/chat/completions"
 
 
 def test_unknown_endpoints_are_named() -> None:
@@ -124,6 +161,16 @@ def test_a_template_fills_the_text_of_an_endpoint(tmp_path: Path) -> None:
         tmp_path, {"text": "a"}, endpoint=parse_endpoint("embeddings"), template=template
     )
     assert result.body == {"input": "query: a", "model": "demo"}
+
+
+@pytest.mark.parametrize("endpoint", ["embeddings", "completions", "responses"])
+def test_a_column_body_is_data_for_a_template(tmp_path: Path, endpoint: str) -> None:
+    template = Template.parse("{subject}: {body}")
+    path = parse_endpoint(endpoint)
+    row = {"subject": "s", "body": "b"}
+    result = request(tmp_path, row, endpoint=path, template=template)
+    assert result.endpoint == path
+    assert "s: b" in result.body.values()
 
 
 def test_what_an_endpoint_needs_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Any table in, the same table out: `-o x.csv` and `-o x.parquet`, written from the journal."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,13 @@ def test_a_byte_order_mark_comes_back() -> None:
         assert batch("in.csv", "-o", "out.tsv") == 0
     assert Path("out.csv").read_bytes().startswith(b"\xef\xbb\xbfprompt,output")
     assert Path("out.tsv").read_bytes().startswith(b"\xef\xbb\xbfprompt\toutput")
+
+
+def test_a_byte_order_mark_comes_back_from_a_packed_file() -> None:
+    Path("in.csv.gz").write_bytes(gzip.compress(b"\xef\xbb\xbfprompt\r\na\r\n"))
+    with echoing():
+        assert batch("in.csv.gz", "-o", "out.csv") == 0
+    assert Path("out.csv").read_bytes().startswith(b"\xef\xbb\xbfprompt,output")
 
 
 def test_parquet_has_types_and_openai_rows_their_own_columns() -> None:

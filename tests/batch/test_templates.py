@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.batch.inputs.jinja_template import JinjaTemplate
 from qchat.batch.inputs.row_defaults import RowDefaults
 from qchat.batch.inputs.rows import InvalidRow, read_rows
 from qchat.batch.inputs.template import EmptyRule
@@ -128,6 +129,37 @@ def test_a_template_looks_after_columns_that_may_lack(tmp_path: Path) -> None:
     settings = jinja("{{ a }}{% if b is defined %} {{ b }}{% endif %}{{ c | default('!') }}")
     assert text(tmp_path, settings, {"a": "x"}) == "x!"
     assert text(tmp_path, settings, {"a": "x", "b": "y", "c": "?"}) == "x y?"
+
+
+@pytest.mark.parametrize(
+    ("template", "columns"),
+    [
+        ("{{ row['my col'] }} {{ row.a }} {{ row.get('b') }}", {"my col", "a", "b"}),
+        ("{{ row.get('a') | upper }}{{ row.a | trim }}", {"a"}),
+        ("{{ range }} {{ dict }} {{ namespace }}", {"range", "dict", "namespace"}),
+        ("{% set ns = namespace(n=1) %}{% for i in range(3) %}{{ a }}{% endfor %}", {"a"}),
+        ("{{ row['a'] | default('!') }}{% if row.b is defined %}{{ row.b }}{% endif %}", set()),
+        ("{% if 'a' in row %}{{ row['a'] }}{% endif %}", set()),
+        ("{{ row.get('a', '') }}{{ row.get('b') or '-' }}", set()),
+        ("{% if row.get('a') %}{{ row.get('a') }}{{ row['a'] }}{% endif %}", set()),
+        ("{% for row in rows %}{{ row.a }}{{ row['b'] }}{% endfor %}", {"rows"}),
+        ("{% for name, cell in row.items() %}{{ row[name] }}{% endfor %}", set()),
+    ],
+)
+def test_the_columns_that_a_template_needs(template: str, columns: set[str]) -> None:
+    assert JinjaTemplate.parse(template, "--template").columns == columns
+
+
+@pytest.mark.parametrize("name", ["my col", "range"])
+def test_a_null_cell_is_empty_however_it_is_named(tmp_path: Path, name: str) -> None:
+    template = "[{{ row['my col'] }}]" if name == "my col" else "[{{ range }}]"
+    assert "is empty" in text(tmp_path, jinja(template), {name: None})
+    assert text(tmp_path, jinja(template, empty=EmptyRule.ASK), {name: None}) == "[]"
+    assert rows(tmp_path, jinja(template, empty=EmptyRule.SKIP), {name: None}) == []
+    path = tmp_path / "in.csv"
+    path.write_text("id,text\n1,a\n")
+    with pytest.raises(UsageError, match=f"no column '{name}' for the template"):
+        next(read_rows(path, 0, jinja(template)))
 
 
 def test_the_system_prompt_is_a_template_too(tmp_path: Path) -> None:

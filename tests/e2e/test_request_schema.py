@@ -1,5 +1,9 @@
 """The list of parameters is that of the installed vLLM, at least."""
 
+import typing
+from types import NoneType, UnionType
+from typing import Any
+
 import pytest
 
 from qchat.request_schema import (
@@ -9,9 +13,41 @@ from qchat.request_schema import (
     RERANK_PARAMETERS,
     RESPONSE_PARAMETERS,
     SCORE_PARAMETERS,
+    ParameterType,
+    type_of,
 )
 
 SET_BY_THE_COMMAND = {"messages", "prompt", "stream", "stream_options"}
+
+
+def kind_of(annotation: Any) -> ParameterType:
+    """The type of a field of vLLM's schema."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return kind_of(typing.get_args(annotation)[0])
+    if origin in (typing.Union, UnionType):
+        kinds = {kind_of(one) for one in typing.get_args(annotation) if one is not NoneType}
+        several = kinds == {ParameterType.TEXT, ParameterType.JSON}
+        return ParameterType.TEXT_OR_JSON if several else kinds.pop()
+    types = {
+        int: ParameterType.INTEGER,
+        float: ParameterType.NUMBER,
+        bool: ParameterType.BOOLEAN,
+        str: ParameterType.TEXT,
+        bytes: ParameterType.TEXT,
+        typing.Literal: ParameterType.TEXT,
+    }
+    return types.get(origin or annotation, ParameterType.JSON)
+
+
+def wrong_types(request: Any, parameters: frozenset[str], **options: bool) -> dict[str, Any]:
+    """The fields of vLLM's schema that are of another type here."""
+    return {
+        name: (kind, type_of(name, **options))
+        for name, field in request.model_fields.items()
+        if name in parameters
+        and (kind := kind_of(field.annotation)) is not type_of(name, **options)
+    }
 
 
 @pytest.mark.vllm
@@ -21,6 +57,8 @@ def test_every_parameter_of_vllms_schema_is_in_the_list() -> None:
 
     assert set(ChatCompletionRequest.model_fields) - SET_BY_THE_COMMAND <= CHAT_PARAMETERS
     assert set(CompletionRequest.model_fields) - SET_BY_THE_COMMAND <= COMPLETION_PARAMETERS
+    assert wrong_types(ChatCompletionRequest, CHAT_PARAMETERS) == {}
+    assert wrong_types(CompletionRequest, COMPLETION_PARAMETERS, completions=True) == {}
 
 
 @pytest.mark.slow
@@ -42,3 +80,4 @@ def test_those_of_other_endpoints_too() -> None:
         (ResponsesRequest, RESPONSE_PARAMETERS),
     ):
         assert set(request.model_fields) - texts <= parameters
+        assert wrong_types(request, parameters) == {}

@@ -3,6 +3,7 @@
 import base64
 import datetime
 import decimal
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -16,6 +17,9 @@ from .source import SequentialSource, UnreadableInputError
 
 BATCH_ROWS = 1024
 """Rows that are in memory at once."""
+
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # of a duration in a second
+_TIME = re.compile(r"[\d:. +Z-]+")
 
 
 def parquet_rows(
@@ -111,15 +115,45 @@ def _batches(make: Any) -> Iterator[Any]:
         raise UnreadableInputError(reason or type(error).__name__) from None
 
 
-def _records(batch: Any) -> "list[dict[str, Any]] | list[BadLineError]":
+def _records(batch: Any) -> "list[dict[str, Any] | BadLineError]":
     """Return the rows of a batch as Python values."""
     try:
-        rows: list[dict[str, Any]] = batch.to_pylist()
-    except Exception as error:  # such as a date beyond what Python can represent
-        text = _("has a value that can't be read: {reason}")
-        problem = BadLineError(text.format(reason=str(error)[:300]))
-        return [problem] * batch.num_rows
+        rows: list[dict[str, Any] | BadLineError] = batch.to_pylist()
+    except Exception:  # one value that Python can't represent
+        return [_record(batch, at) for at in range(batch.num_rows)]
     return rows
+
+
+def _record(batch: Any, at: int) -> dict[str, Any] | BadLineError:
+    """Return one row of a batch, with texts for the times that Python can't represent."""
+    try:
+        columns = zip(batch.schema.names, batch.columns, strict=True)
+        return {name: _value(column[at]) for name, column in columns}
+    except Exception as error:  # such as a text that is no UTF-8
+        text = _("has a value that can't be read: {reason}")
+        return BadLineError(text.format(reason=str(error)[:300]))
+
+
+def _value(scalar: Any) -> Any:
+    """Return a value of Arrow's in Python: times of nanoseconds and of any year, which Python's
+    own types don't have, as text in ISO 8601."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        types = require("pyarrow.types", _("a Parquet file"))
+        if types.is_duration(scalar.type):
+            return scalar.value / _TICKS[scalar.type.unit]
+        if types.is_struct(scalar.type):
+            return {name: _value(scalar[name]) for name in scalar}
+        if types.is_list(scalar.type) or types.is_large_list(scalar.type):
+            return [_value(item) for item in scalar]
+        if not types.is_temporal(scalar.type):
+            raise
+        text = str(scalar.cast("string").as_py())
+        if not _TIME.fullmatch(text):  # beyond Arrow's own years
+            raise
+        text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.replace(" ", "T"))
+        return text.replace("Z", "+00:00")
 
 
 def encode_row(row: dict[str, Any]) -> bytes:
@@ -143,6 +177,8 @@ def _as_json(value: Any) -> Any:
             return base64.b64encode(value).decode()
     if isinstance(value, decimal.Decimal):
         return str(value)
+    if isinstance(value, datetime.datetime):  # pandas', where it is installed: of nanoseconds
+        return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     if isinstance(value, set | frozenset | tuple):

@@ -48,7 +48,8 @@ def delimited(
             )
         return orjson.dumps(dict(zip(columns, cells, strict=False)))
 
-    return SequentialSource(_records(reader, lines), encode, next_line, columns=columns)
+    records = _records(reader, lines)
+    return SequentialSource(records, encode, next_line, columns=columns, text_cells=True)
 
 
 def _records(

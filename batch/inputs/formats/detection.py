@@ -43,6 +43,10 @@ _MAGIC = {
 }
 
 
+_CELLS = (".csv", ".tsv", ".tab")
+_TEXTS = (".txt", ".text", ".md")
+
+
 def binary_format(head: bytes) -> InputFormat | None:
     """Return the format of a file with typed columns that begins with `head`; None for others."""
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
@@ -59,24 +63,26 @@ def ending_of(name: str) -> str:
 def text_format(head: bytes, name: str, *, whole: bool) -> Detected:
     """Return the format of a text that begins with `head`, all of it if `whole`.
 
-    `name` is that of the file. JSON is recognised by its first value; what is not JSON is CSV by
-    its ending or by its even records, text by its ending; under a name that promises JSON it stays
-    JSON lines, with bad lines.
+    `name` is that of the file. JSON is recognised by its first value, under the name of a text or
+    a table only where all or most of it is JSON: prose and cells may begin with a bracket. What is
+    not JSON is CSV by its ending or by its even records, text by its ending; under a name that
+    promises JSON it stays JSON lines, with bad lines.
     """
     ending = ending_of(name)
     text = head.decode("utf-8", "replace").removeprefix("\ufeff")
     first = text.lstrip()[:1]
-    if first == "[":
-        return Detected(_array_format(text, whole))
-    if first == "{":
-        return Detected(_object_format(text))
-    if _has_object(text):
-        return Detected(InputFormat.JSON_LINES)
-    if ending in (".csv", ".tsv", ".tab"):
+    if ending not in (*_CELLS, *_TEXTS) or _is_mostly_json(text):
+        if first == "[":
+            return Detected(_array_format(text, whole))
+        if first == "{":
+            return Detected(_object_format(text))
+        if _has_object(text):
+            return Detected(InputFormat.JSON_LINES)
+    if ending in _CELLS:
         default = "," if ending == ".csv" else "\t"
         found = find_delimiter(text)
         return Detected(InputFormat.DELIMITED, found or default)
-    if ending in (".txt", ".text", ".md"):
+    if ending in _TEXTS:
         return Detected(InputFormat.TEXT)
     if ending in (".jsonl", ".ndjson", ".json", ".jsonlines"):
         return Detected(InputFormat.JSON_LINES)
@@ -119,6 +125,29 @@ def _object_format(text: str) -> InputFormat:
         opens = opens and not _has_object(text)
         return InputFormat.JSON_VALUES if opens else InputFormat.JSON_LINES
     return InputFormat.JSON_VALUES if end > len(line) else InputFormat.JSON_LINES
+
+
+def _is_mostly_json(text: str) -> bool:
+    """Whether more than half of the lines are objects or arrays, or all is printed JSON.
+
+    Half, so that a bad line or two do not make prompts of the rest.
+    """
+    lines = [line for line in _lines(text) if line]
+    rows = sum(line.startswith(("{", "[")) and _is_json(line) for line in lines)
+    if 2 * rows > len(lines):
+        return True
+    text = text.strip()
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        _value, end = json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as error:
+        # The beginning of a longer file, or one that was cut off.
+        return error.msg.startswith("Unterminated string") or error.pos >= len(text)
+    except RecursionError:
+        return False
+    rest = text[end:].lstrip()
+    return "\n" in text[:end] and (not rest or rest.startswith("{"))
 
 
 def _has_object(text: str) -> bool:

@@ -3,6 +3,7 @@
 import shlex
 
 from ....i18n import _
+from .compression import ENDINGS
 
 _PANDAS = (
     'python -c "import pandas, sys; pandas.{reader}(sys.argv[1])'
@@ -22,7 +23,10 @@ _TYPES = (
     (b"Obj\x01", _("Avro file"), "fastavro {path} > {stem}.jsonl"),
     (b"ORC", _("ORC file"), _PANDAS.format(reader="read_orc")),
     (b"\x89HDF", _("HDF5 file"), _PANDAS.format(reader="read_hdf")),
-    (b"\x80\x04\x95", _("Python pickle"), _PANDAS.format(reader="read_pickle")),
+    *(
+        (b"\x80" + bytes([protocol]), _("Python pickle"), _PANDAS.format(reader="read_pickle"))
+        for protocol in range(2, 6)  # older ones are text
+    ),
     (b"FEA1", _("Feather file of version 1"), _PANDAS.format(reader="read_feather")),
     (b"\x93NUMPY", _("NumPy array"), _NUMPY),
     (b"%PDF", _("PDF document"), "pdftotext {path} {stem}.txt"),
@@ -31,6 +35,9 @@ _TYPES = (
     (b"Rar!", _("RAR archive"), _PIPE.format(command="unrar p -inul {path}")),
     (b"\x04\x22\x4d\x18", _("LZ4 file"), _PIPE.format(command="lz4 -dc {path}")),
 )
+
+
+_UNPACKERS = {"gzip": "gzip", "zstandard": "zstd", "bzip2": "bzip2", "xz": "xz"}
 
 
 def describe_foreign(head: bytes, name: str, stem: str) -> str | None:
@@ -50,6 +57,19 @@ def describe_foreign(head: bytes, name: str, stem: str) -> str | None:
     command = command.format(path=shlex.quote(name), stem=shlex.quote(stem))
     text = _("{path} can't be read, as it is of this type: {type}. Convert it: {command}")
     return text.format(path=name, type=kind, command=command)
+
+
+def describe_packed(packing: str, name: str, last_part: str) -> str:
+    """Return a sentence about a file with typed columns, of which compressed ones can't be read:
+    rows are sought in them. `packing` is the compression, `last_part` the file's name alone."""
+    unpacked = last_part
+    for ending in ENDINGS:
+        unpacked = unpacked.removesuffix(ending)
+    if unpacked == last_part:
+        unpacked += ".unpacked"
+    command = f"{_UNPACKERS[packing]} -dc {shlex.quote(name)} > {shlex.quote(unpacked)}"
+    text = _("{path} is a compressed file with typed columns; unpack it first: {command}")
+    return text.format(path=name, command=command)
 
 
 def is_binary(head: bytes) -> bool:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ....errors import UsageError
 from ....i18n import _
-from ..lines import LineIndex, LineSource, NextLine
+from ..lines import LineIndex, LineSource, NextLine, plain_encoding
 from .columnar import arrow_rows, parquet_rows
 from .compression import compression_of, unpack
 from .dataset_folder import data_files, is_dataset_folder
 from .delimited import delimited
 from .detection import HEAD, Detected, InputFormat, binary_format, text_format
 from .encodings import as_utf8, begins_with_bom, wide_encoding
-from .foreign_types import describe_foreign, is_binary
+from .foreign_types import describe_foreign, describe_packed, is_binary
 from .json_values import json_values
 from .remote import RemoteFile
 from .source import RecordSource, UnreadableInputError
@@ -33,13 +33,15 @@ def check_readable(location: Location, encoding: str = UTF8) -> None:
 
 
 def has_bom(location: Location) -> bool:
-    """Whether a file on this machine begins with a byte order mark."""
+    """Whether a file on this machine begins with a byte order mark, once it is unpacked."""
     if isinstance(location, RemoteFile):
         return False
     try:
-        with location.open("rb") as file:
-            return begins_with_bom(file.read(4))
-    except OSError:
+        with contextlib.ExitStack() as stack:
+            file: io.BufferedReader = stack.enter_context(location.open("rb"))
+            file, _packing = _unpacked(file, stack)
+            return begins_with_bom(file.peek(4))
+    except (OSError, UsageError):
         return False
 
 
@@ -64,7 +66,7 @@ def open_records(
             return
         file = stack.enter_context(_open(location))
         try:
-            source = _source(file, location, encoding, index, next_line, stack)
+            source = _source(file, location, plain_encoding(encoding), index, next_line, stack)
         except UnreadableInputError as error:
             text = _("{path} can't be read: {reason}.")
             raise UsageError(text.format(path=location, reason=_(error.strerror))) from None
@@ -80,17 +82,17 @@ def _source(
     stack: contextlib.ExitStack,
 ) -> RecordSource:
     name = str(location)
-    head = file.peek(HEAD)
-    while (compression := compression_of(head)) is not None:
-        file = stack.enter_context(unpack(file, compression))
+    file, packing = _unpacked(file, stack)
+    if packing is not None:
         index = None
-        head = file.peek(HEAD)
+    head = file.peek(HEAD)
     kind = binary_format(head)
-    if kind is InputFormat.PARQUET:
-        return parquet_rows(_seekable(file, name), name, next_line)
     if kind is not None:
         is_stream = kind is InputFormat.ARROW_STREAM
-        file = file if is_stream else _seekable(file, name)
+        if packing is not None and not is_stream:
+            raise UsageError(describe_packed(packing, name, location.name))
+        if kind is InputFormat.PARQUET:
+            return parquet_rows(file, name, next_line)
         return arrow_rows([file], name, is_stream=is_stream, next_line=next_line)
     wide = wide_encoding(head) if encoding == UTF8 else encoding
     is_wide = wide is not None and wide.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
@@ -98,7 +100,11 @@ def _source(
         if (problem := describe_foreign(head, name, location.stem)) is not None:
             raise UsageError(problem)
         if is_binary(head):
-            raise UsageError(_("{path} is a binary file of an unknown kind.").format(path=name))
+            text = _(
+                "{path} is a binary file of an unknown kind; convert it to JSON lines, CSV or "
+                "Parquet."
+            )
+            raise UsageError(text.format(path=name))
     if wide is not None and is_wide:
         file = stack.enter_context(as_utf8(file, wide))
         encoding, index = UTF8, None
@@ -114,6 +120,17 @@ def _source(
         file = stack.enter_context(as_utf8(file, encoding))
     is_array = detected.format is InputFormat.JSON_ARRAY
     return json_values(file, is_array=is_array, next_line=next_line)
+
+
+def _unpacked(
+    file: io.BufferedReader, stack: contextlib.ExitStack
+) -> tuple[io.BufferedReader, str | None]:
+    """Return what is packed in a file, and the last compression that it is packed with."""
+    packing = None
+    while (compression := compression_of(file.peek(HEAD))) is not None:
+        packing = compression
+        file = stack.enter_context(unpack(file, compression))
+    return file, packing
 
 
 def _detect(head: bytes, encoding: str, name: str) -> Detected:
@@ -148,10 +165,3 @@ def _dataset(folder: Path) -> list[Path]:
         text = _("{path} is a folder without rows; name a file in it.")
         raise UsageError(text.format(path=folder))
     return data_files(folder)
-
-
-def _seekable(file: io.BufferedReader, name: str) -> io.BufferedReader:
-    if not file.seekable():
-        text = _("{path} is a compressed file with typed columns; unpack it first.")
-        raise UsageError(text.format(path=name))
-    return file

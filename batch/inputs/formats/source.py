@@ -12,7 +12,8 @@ Record = TypeVar("Record")
 class RecordSource(Protocol):
     """The rows of one input, in order; reading an unchanged input again gives the same bytes.
 
-    `columns` are those of every row, where the format says; None elsewhere.
+    `columns` are those of every row, where the format says; None elsewhere. `text_cells` says that
+    its cells are texts, as the format knows no types.
     `number` is the place of the last row, from 1: its line in lines of text and CSV, else its
     ordinal. `offset` is how far the input is read, in bytes. `__next__` returns the row as JSON
     (its line as it stands in the file, or the canonical bytes of a table's row) and raises
@@ -22,6 +23,10 @@ class RecordSource(Protocol):
     @property
     def columns(self) -> Sequence[str] | None:
         """The columns of every row, if the format has such."""
+
+    @property
+    def text_cells(self) -> bool:
+        """Whether all cells are texts."""
 
     @property
     def number(self) -> int:
@@ -57,8 +62,10 @@ class SequentialSource(Generic[Record]):
         next_line: NextLine | None = None,
         *,
         columns: Sequence[str] | None = None,
+        text_cells: bool = False,
     ) -> None:
         self.columns = columns
+        self.text_cells = text_cells
         self.number = 0
         self.offset = 0
         self._records = records

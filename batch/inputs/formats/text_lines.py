@@ -12,6 +12,7 @@ class TextLines:
     """The lines of a text file as JSON strings."""
 
     columns = ("text",)
+    text_cells = False  # a row is no object
 
     def __init__(self, file: BinaryIO, encoding: str, next_line: NextLine | None) -> None:
         self._source = LineSource(file, encoding, next_line=next_line)

@@ -37,6 +37,17 @@ F = InputFormat
         ('"id","text"\n1,"a"\n', "x", F.DELIMITED),
         ("What is vLLM?\nWhy, though?\n", "x", F.TEXT),
         ("What is vLLM?\n", "x.txt", F.TEXT),
+        ("[EN] hello\n[DE] hallo\n", "x.txt", F.TEXT),
+        ("{name}, write to me\n", "x.txt", F.TEXT),
+        ('["Quoted" and not closed.\n', "x.txt", F.TEXT),
+        ('What does this do?\n{"a": 1}\nWhy?\n', "x.txt", F.TEXT),
+        ("[1] a footnote\n[2] another\n", "x.md", F.TEXT),
+        ('id,text\n1,"f()\n{}\n"\n', "x.csv", F.DELIMITED),
+        ("[id],text\n1,a\n", "x.csv", F.DELIMITED),
+        ('{"prompt": "a"}\n{"prompt": b}\n{"prompt": "c"}\n', "x.txt", F.JSON_LINES),
+        ('[\n  {"prompt": "a"}\n]\n', "x.txt", F.JSON_ARRAY),
+        ('[\n  {"prompt": "a"},\n  {"pro', "x.txt", F.JSON_ARRAY),
+        ('{\n  "prompt": "a"\n}\n{\n  "prompt": "b"\n}\n', "x.txt", F.JSON_VALUES),
     ],
 )
 def test_the_format_of_a_text(head: str, name: str, kind: InputFormat) -> None:

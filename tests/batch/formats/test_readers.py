@@ -1,9 +1,13 @@
 """Each format gives its rows, in order, again and again, and says where it breaks."""
 
 import bz2
+import datetime
+import decimal
 import gzip
 import json
 import lzma
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from qchat.batch.inputs.formats.columnar import encode_row
 from qchat.batch.inputs.formats.json_values import json_values
 from qchat.batch.inputs.formats.opening import check_readable
 
@@ -57,6 +62,15 @@ def written(tmp_path: Path, name: str) -> Path:
     return path
 
 
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write a table as Parquet or as an Arrow file, by the name."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+        return
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+
+
 NAMES = [
     *("x.jsonl", "x.json", "x.csv", "x.tsv", "x.parquet", "x.arrow", "x.arrows"),
     *(f"x.jsonl.{ending}" for ending in PACKERS),
@@ -96,6 +110,24 @@ def test_a_file_cut_off_says_so(tmp_path: Path, ending: str) -> None:
     with pytest.raises((OSError, UsageError)) as caught:
         records(path)
     assert "ends early" in (getattr(caught.value, "strerror", None) or str(caught.value))
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_packed_typed_columns_are_refused_with_a_command(
+    tmp_path: Path, ending: str, kind: str
+) -> None:
+    path = tmp_path / f"my x.{kind}.{ending}"
+    write_arrow(tmp_path / f"y.{kind}", pa.Table.from_pylist(TABLE))
+    path.write_bytes(PACKERS[ending]((tmp_path / f"y.{kind}").read_bytes()))
+    with pytest.raises(UsageError, match="unpack it first") as caught:
+        check_readable(path)
+    command = str(caught.value).partition("first: ")[2]
+    assert f"'my x.{kind}'" in command and " -dc " in command
+    if not shutil.which(command.split()[0]):
+        return
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=60)
+    assert values(tmp_path / f"my x.{kind}") == TABLE
 
 
 def test_packed_pieces_follow_one_another(tmp_path: Path) -> None:
@@ -194,9 +226,6 @@ def test_any_pieces_of_json_give_the_values(
 
 
 def test_typed_columns_become_json(tmp_path: Path) -> None:
-    import datetime
-    import decimal
-
     path = tmp_path / "x.parquet"
     rows = [
         {
@@ -223,6 +252,53 @@ def test_typed_columns_become_json(tmp_path: Path) -> None:
             "none": None,
         }
     ]
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_one_value_that_can_not_be_read_costs_its_row(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    data = pa.array([b"a", b"\xff", b"c"], pa.binary())
+    table = pa.table({"text": pa.Array.from_buffers(pa.string(), 3, data.buffers())})
+    write_arrow(path, table)
+    read = values(path)
+    assert (read[0], read[2]) == ({"text": "a"}, {"text": "c"})
+    assert str(read[1]).startswith("bad: has a value that can't be read")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_times_beyond_those_of_python_become_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    nanoseconds = pa.array([0, 1767323045123456789], pa.timestamp("ns"))
+    table = pa.table(
+        {
+            "when": nanoseconds,
+            "zoned": pa.array([0, 1767323045123456789], pa.timestamp("ns", "Asia/Shanghai")),
+            "utc": pa.array([0, 1767323045123456789], pa.timestamp("ns", "UTC")),
+            "day": pa.array([0, 4_000_000], pa.date32()),
+            "took": pa.array([0, 1_500_000_001], pa.duration("ns")),
+            "inner": pa.StructArray.from_arrays([nanoseconds], ["x"]),
+            "all": pa.ListArray.from_arrays([0, 1, 2], nanoseconds),
+        }
+    )
+    write_arrow(path, table)
+    first, second = values(path)
+    assert (first["when"], first["day"]) == ("1970-01-01T00:00:00", "1970-01-01")
+    assert second == {
+        "when": "2026-01-02T03:04:05.123456789",
+        "zoned": "2026-01-02T11:04:05.123456789+08:00",
+        "utc": "2026-01-02T03:04:05.123456789+00:00",
+        "day": "12921-08-18",
+        "took": 1.500000001,
+        "inner": {"x": "2026-01-02T03:04:05.123456789"},
+        "all": ["2026-01-02T03:04:05.123456789"],
+    }
+
+
+def test_a_time_of_pandas_becomes_text() -> None:
+    class Timestamp(datetime.datetime):
+        """As pandas', which Arrow gives where that is installed."""
+
+    assert encode_row({"when": Timestamp(2026, 1, 2)}) == b'{"when":"2026-01-02T00:00:00"}'
 
 
 def test_a_damaged_row_group_is_named_by_its_place(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qchat.batch.inputs.discovery import expand_inputs
+from qchat.batch.inputs.discovery import InputFile, expand_inputs, with_keys
 from qchat.batch.inputs.formats import remote
 from qchat.batch.inputs.formats.remote import RemoteFile
+from qchat.batch.inputs.row_ids import stems_of
 from qchat.batch.request import Outcome, Request
 
 from ... import tools
@@ -112,3 +113,24 @@ def test_what_is_not_there_is_said_in_a_sentence(
     assert batch("nosuch://bucket/a.jsonl", "-o", "out.jsonl") == 2
     message = capfd.readouterr().err
     assert message.count("can't be read") == 2 and "Traceback" not in message
+
+
+def test_urls_that_differ_in_their_query_alone_are_two_inputs(home: Path) -> None:
+    pytest.importorskip("fsspec")
+    with serving_files() as server:
+        server.files["/in.jsonl"] = b'"a"\n"b"\n'
+        urls = [f"{server.url}/in.jsonl?token=secret{n}" for n in (1, 2)]
+        for _again in range(2):
+            with echoing():
+                assert batch(*urls, "-o", "out.jsonl") == 0
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    places = sorted((row["_qchat"]["file"], row["_qchat"]["line"]) for row in rows)
+    name = f"{server.url}/in.jsonl"
+    assert places == [(name, 1), (name, 2), (f"{name}~2", 1), (f"{name}~2", 2)]
+    assert not any(b"secret" in path.read_bytes() for path in Path().rglob("out*"))
+
+
+def test_rows_without_an_id_of_two_such_urls_have_two(tmp_path: Path) -> None:
+    urls = [f"https://x.example/in.jsonl?file={n}" for n in (1, 2)]
+    inputs = with_keys([InputFile(str(RemoteFile(url)), RemoteFile(url)) for url in urls], tmp_path)
+    assert len({item.key for item in inputs}) == len(set(stems_of(inputs))) == 2
