@@ -13,6 +13,12 @@ from ..json_types import JsonObject
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+SCORE = "/v1/score"
+RERANK = "/v1/rerank"
+RESPONSES = "/v1/responses"
+DECISIONS = "/v1/decisions"
+SYSTEMONE = "/v1/systemone"
 
 
 class RowKind(enum.Enum):

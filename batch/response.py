@@ -1,11 +1,13 @@
-"""Judge a response body by one rule, whichever engine it came from: an answer, or why it is none.
+"""Judge a response body by its endpoint's rule, whichever engine it came from: an answer, or why it
+is none.
 
 An answer may be empty: vLLM sends ``content: null`` with a ``finish_reason`` where a stop string
 came at once or `max_tokens` ended it before any text.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from html import unescape
 from typing import Any
 
@@ -15,7 +17,16 @@ from ..errors import Code, Failure, error_message, from_status
 from ..i18n import _
 from ..json_types import JsonObject
 from ..sanitize import one_line
-from .request import CHAT, COMPLETIONS
+from .request import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+)
 
 _CONTENT_ALTERNATIVES = (
     *("tool_calls", "function_call", "refusal", "audio"),
@@ -24,6 +35,9 @@ _CONTENT_ALTERNATIVES = (
 
 _MAX_PAGE, _MAX_TEXT = 1 << 16, 300  # bytes that are looked at, characters that are reported
 _tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>")
+
+_UNFINISHED = {"queued", "in_progress"}
+"""Statuses of an answer of `/v1/responses` that is still being made."""
 
 _STATUS_BY_WORD: Mapping[str, int] = {
     "rate_limit_exceeded": 429,
@@ -45,17 +59,16 @@ def judge(body: Any, endpoint: str) -> Failure | None:
         return _bad(_("The server's answer is JSON, but not an object."))
     if body.get("error") and not body.get("choices"):
         return _failure_of_error(body)
-    if endpoint not in (CHAT, COMPLETIONS):
-        return None
-    choices = body.get("choices")
-    if not isinstance(choices, list) or not choices:
-        if message := error_message(body):  # such as FastAPI's `detail`
-            return _bad(_("The server answered: {message}").format(message=message))
-        return _bad(_("The server's answer has no 'choices'; is this an OpenAI-compatible server?"))
-    for choice in choices:
-        if (problem := _problem_of_choice(choice)) is not None:
-            return problem
-    return None
+    if endpoint == RESPONSES:
+        return _problem_of_response(body)
+    if endpoint in (DECISIONS, SYSTEMONE):
+        decisions = body.get("answers", body.get("decisions"))
+        return None if decisions and isinstance(decisions, dict | list) else _lacks(body, "answers")
+    key, problem_of = _ITEMS[endpoint]
+    items = body.get(key)
+    if not isinstance(items, list) or not items:
+        return _lacks(body, key)
+    return next((problem for item in items if (problem := problem_of(item)) is not None), None)
 
 
 def decode(raw: bytes) -> Any:
@@ -91,6 +104,43 @@ def _failure_of_error(body: JsonObject) -> Failure:
     return _bad(_("The server answered: {message}").format(message=error_message(body)))
 
 
+def _lacks(body: JsonObject, key: str) -> Failure:
+    if message := error_message(body):  # such as FastAPI's `detail`
+        return _bad(_("The server answered: {message}").format(message=message))
+    text = _("The server's answer has no '{key}'; is this an OpenAI-compatible server?")
+    return _bad(text.format(key=key))
+
+
+def _problem_of_response(body: JsonObject) -> Failure | None:
+    """Return why a body is no answer of `/v1/responses`: one that was not made to its end."""
+    if not isinstance(body.get("output"), list):
+        return _lacks(body, "output")
+    status = body.get("status")
+    if status in _UNFINISHED:
+        text = _(
+            "The answer is made in the background (status '{status}'): leave out 'background'."
+        )
+        return Failure(Code.UNSUPPORTED, text.format(status=status), 200)
+    if status == "cancelled":  # as vLLM ends all when it is stopped
+        return Failure(Code.OVERLOADED, _("The engine aborted the answer."), 200)
+    if status == "failed":
+        return _bad(_("The server could not make the answer, and does not say why."))
+    return None
+
+
+def _problem_of_embedding(item: Any) -> Failure | None:
+    vector = item.get("embedding") if isinstance(item, dict) else None
+    if vector and isinstance(vector, list | str):  # numbers, or their bytes in base64
+        return None
+    return _bad(_("The server's answer has an item without '{key}'.").format(key="embedding"))
+
+
+def _problem_of_number(item: Any, key: str) -> Failure | None:
+    if isinstance(item, dict) and isinstance(item.get(key), int | float):
+        return None
+    return _bad(_("The server's answer has an item without '{key}'.").format(key=key))
+
+
 def _problem_of_choice(choice: Any) -> Failure | None:
     if not isinstance(choice, dict):
         return _bad(_("The server's answer has a choice without a message."))
@@ -107,6 +157,16 @@ def _problem_of_choice(choice: Any) -> Failure | None:
             return _bad(_("The server's answer has a '{key}' that is not text.").format(key=key))
     has_content = message.get("content") is not None or any(map(message.get, _CONTENT_ALTERNATIVES))
     return None if is_finished or has_content else _bad(_("The server's answer is empty."))
+
+
+_ITEMS: Mapping[str, tuple[str, Callable[[Any], Failure | None]]] = {
+    CHAT: ("choices", _problem_of_choice),
+    COMPLETIONS: ("choices", _problem_of_choice),
+    EMBEDDINGS: ("data", _problem_of_embedding),
+    SCORE: ("data", partial(_problem_of_number, key="score")),
+    RERANK: ("results", partial(_problem_of_number, key="relevance_score")),
+}
+"""Where an endpoint's answers stand in its body, and what is wrong with one of them."""
 
 
 def _is_text(value: Any, *, parts: bool) -> bool:

@@ -7,7 +7,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
-from qchat.batch.request import CHAT, COMPLETIONS, Outcome
+from qchat.batch.inputs.endpoints import SHAPES
+from qchat.batch.request import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+    Outcome,
+)
 from qchat.batch.response import judge, readable_text
 
 from qchat.api.endpoint import Endpoint
@@ -67,9 +78,49 @@ def test_these_are_none_in_the_words_of_the_server(body: object, code: Code, wor
     assert words in failure.message
 
 
-def test_the_answers_of_other_endpoints_have_no_choices() -> None:
-    assert judge({"data": [{"embedding": [1.0]}]}, "/v1/embeddings") is None
-    assert judge({"error": {"message": "no"}}, "/v1/embeddings") is not None
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (EMBEDDINGS, {"data": [{"embedding": [1.0]}, {"embedding": "AACAPw=="}]}),
+        (SCORE, {"data": [{"index": 0, "score": 0}]}),
+        (RERANK, {"results": [{"index": 1, "relevance_score": 0.5}]}),
+        (RESPONSES, {"object": "response", "status": "completed", "output": [], "error": None}),
+        (RESPONSES, {"status": "incomplete", "output": [{"type": "message", "content": []}]}),
+        (DECISIONS, {"answers": {"ok": {"type": "noul"}}}),
+        (SYSTEMONE, {"answers": {"ok": {"type": "noul"}}}),
+    ],
+)
+def test_each_endpoint_has_its_own_answers(endpoint: str, body: object) -> None:
+    assert judge(body, endpoint) is None
+
+
+@pytest.mark.parametrize("endpoint", [path for path in SHAPES if path not in (CHAT, COMPLETIONS)])
+def test_no_endpoint_takes_another_object_for_an_answer(endpoint: str) -> None:
+    for body in ({}, {"data": []}, {"results": []}, {"answers": {}}, {"choices": []}):
+        failure = judge(body, endpoint)
+        assert failure is not None and failure.code is Code.BAD_RESPONSE
+        assert "has no '" in failure.message
+    for body in ({"detail": "busy"}, {"message": "busy", "data": []}, {"error": "busy"}):
+        failure = judge(body, endpoint)
+        assert failure is not None and failure.message == "The server answered: busy"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "code"),
+    [
+        (EMBEDDINGS, {"data": [{"embedding": [1.0]}, {"embedding": None}]}, Code.BAD_RESPONSE),
+        (EMBEDDINGS, {"data": [{"embedding": []}]}, Code.BAD_RESPONSE),
+        (SCORE, {"data": [{"score": "high"}]}, Code.BAD_RESPONSE),
+        (RERANK, {"results": [{"index": 0}]}, Code.BAD_RESPONSE),
+        (RESPONSES, {"status": "failed", "output": []}, Code.BAD_RESPONSE),
+        (RESPONSES, {"status": "cancelled", "output": []}, Code.OVERLOADED),
+        (RESPONSES, {"status": "queued", "output": []}, Code.UNSUPPORTED),
+        (RESPONSES, {"output": "text"}, Code.BAD_RESPONSE),
+    ],
+)
+def test_half_an_answer_is_none(endpoint: str, body: object, code: Code) -> None:
+    failure = judge(body, endpoint)
+    assert failure is not None and failure.code is code
 
 
 def test_fastapis_words() -> None:
