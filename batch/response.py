@@ -5,13 +5,9 @@ An answer may be empty: vLLM sends ``content: null`` with a ``finish_reason`` wh
 came at once or `max_tokens` ended it before any text.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from html import unescape
 from typing import Any
-
-import orjson
 
 from ..errors import Code, Failure, error_message, from_status
 from ..i18n import _
@@ -33,8 +29,8 @@ _CONTENT_ALTERNATIVES = (
     *("reasoning", "reasoning_content"),
 )
 
-_MAX_PAGE, _MAX_TEXT = 1 << 16, 300  # bytes that are looked at, characters that are reported
-_tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>")
+_MAX_WORDS = 300
+"""Characters of what a server says in no known form that are reported."""
 
 _UNFINISHED = {"queued", "in_progress"}
 """Statuses of an answer of `/v1/responses` that is still being made."""
@@ -55,6 +51,8 @@ _STATUS_BY_WORD: Mapping[str, int] = {
 
 def judge(body: Any, endpoint: str) -> Failure | None:
     """Return why the decoded body of a response with status 200 is no answer; None if it is one."""
+    if isinstance(body, str) and body:
+        return _bad(_("The server answered: {message}").format(message=one_line(body)[:_MAX_WORDS]))
     if not isinstance(body, dict):
         return _bad(_("The server's answer is JSON, but not an object."))
     if body.get("error") and not body.get("choices"):
@@ -71,25 +69,6 @@ def judge(body: Any, endpoint: str) -> Failure | None:
     return next((problem for item in items if (problem := problem_of(item)) is not None), None)
 
 
-def decode(raw: bytes) -> Any:
-    """Return the JSON value of a body, or that of the first event where the server streams though
-    it was not asked to. Raises `ValueError`."""
-    if raw.lstrip().startswith(b"data:"):
-        first = raw.lstrip().partition(b"\n")[0].removeprefix(b"data:")
-        return orjson.loads(first)
-    return orjson.loads(raw)
-
-
-def readable_text(raw: bytes) -> str:
-    """Return the text of a body that is not JSON, such as a gateway's page, on one line without
-    its tags; '' for a body that is not text."""
-    try:
-        text = raw[:_MAX_PAGE].decode()
-    except UnicodeDecodeError:
-        return ""
-    return one_line(unescape(" ".join(_tags.sub(" ", text).split())))[:_MAX_TEXT]
-
-
 def _failure_of_error(body: JsonObject) -> Failure:
     """Return the failure that an error in a body of status 200 means, in the server's words."""
     error = body["error"]
@@ -101,7 +80,8 @@ def _failure_of_error(body: JsonObject) -> Failure:
             status = int(word)
         if status is not None:
             return from_status(status, body)
-    return _bad(_("The server answered: {message}").format(message=error_message(body)))
+    message = error_message(body) or one_line(str(error))[:_MAX_WORDS]
+    return _bad(_("The server answered: {message}").format(message=message))
 
 
 def _lacks(body: JsonObject, key: str) -> Failure:

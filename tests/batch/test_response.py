@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestServer
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.inputs.endpoints import SHAPES
+from qchat.batch.raw_response import readable_text
 from qchat.batch.request import (
     CHAT,
     COMPLETIONS,
@@ -19,7 +20,7 @@ from qchat.batch.request import (
     SYSTEMONE,
     Outcome,
 )
-from qchat.batch.response import judge, readable_text
+from qchat.batch.response import judge
 
 from qchat.api.endpoint import Endpoint
 from qchat.errors import Code, error_message
@@ -61,6 +62,8 @@ def test_a_completion_may_be_empty() -> None:
         ({"choices": []}, Code.BAD_RESPONSE, "no 'choices'"),
         ({"choices": [None]}, Code.BAD_RESPONSE, "without a message"),
         ([1], Code.BAD_RESPONSE, "not an object"),
+        ("all GPUs\nare busy", Code.BAD_RESPONSE, "all GPUs"),
+        ({"error": {"odd": "form"}}, Code.BAD_RESPONSE, "form"),
         (choice("abort", content="ha"), Code.OVERLOADED, "aborted"),
         ({"error": "model is loading"}, Code.BAD_RESPONSE, "model is loading"),
         ({"error": {"message": "slow down", "code": 429}}, Code.RATE_LIMITED, "slow down"),
@@ -143,6 +146,7 @@ def test_the_text_of_a_page() -> None:
     assert readable_text(bytes(range(256))) == ""
     assert "\x1b" not in readable_text(b"\x1b[31mred")
     assert len(readable_text(b"x" * 100_000)) <= 300
+    assert readable_text(b"x" * 9 + "满".encode() * 50_000)[9] == "满"  # cut within a character
 
 
 async def _answer_of(body: str, status: int = 200) -> Outcome:
@@ -160,11 +164,54 @@ async def _answer_of(body: str, status: int = 200) -> Outcome:
             await engine.close()
 
 
-async def test_an_error_in_a_stream_that_nobody_asked_for() -> None:
-    outcome = await _answer_of('data: {"error": {"message": "no GPU", "code": 503}}\n\n')
+_DELTA = 'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        'data: {"error": {"message": "no GPU", "code": 503}}\n\n',
+        'event: error\ndata: {"error": {"message": "no GPU", "code": 503}}\n\n',
+        'event: error\r\ndata: {"message": "no GPU",\r\ndata: "code": 503}\r\n\r\n',
+        ': wait\n\ndata: {"error": {"message": "no GPU", "code": 503}}\n\ndata: [DONE]\n\n',
+        _DELTA + _DELTA + 'data: {"error": {"message": "no GPU", "code": 503}}',
+        'data: {"type": "error", "message": "no GPU", "code": 503}\n\n',
+        'event: response.failed\ndata: {"response": {"error": {"message": "no GPU", "code": 503}}}',
+    ],
+)
+async def test_an_error_in_a_stream_that_nobody_asked_for(stream: str) -> None:
+    outcome = await _answer_of(stream)
     assert outcome.failure is not None
     assert outcome.failure.code is Code.OVERLOADED
     assert "no GPU" in outcome.failure.message
+
+
+async def test_an_error_of_a_stream_in_words() -> None:
+    outcome = await _answer_of("event: error\ndata: out of memory\n\n")
+    assert outcome.failure is not None
+    assert outcome.failure.message == "The server answered: out of memory"
+
+
+@pytest.mark.parametrize("stream", [_DELTA, _DELTA + _DELTA + "data: [DONE]\n\n"])
+async def test_a_stream_without_an_error_is_said_to_be_one(stream: str) -> None:
+    outcome = await _answer_of(stream)
+    assert outcome.failure is not None and outcome.failure.code is Code.BAD_RESPONSE
+    assert outcome.failure.message == "The server streams its answer, which it was not asked to do."
+
+
+async def test_a_whole_answer_in_one_event_is_an_answer() -> None:
+    body = '{"choices": [{"message": {"content": "a\u2028b"}, "finish_reason": "stop"}]}'
+    assert (await _answer_of(f": hello\n\ndata: {body}\n\ndata: [DONE]\n\n")).answered
+
+
+async def test_what_is_not_json_keeps_its_words() -> None:
+    outcome = await _answer_of(
+        "<html><body>Queue is\nfull &amp; closed</body></html>" + " " * 70_000
+    )
+    assert outcome.failure is not None
+    assert '("Queue is full & closed")' in outcome.failure.message
+    outcome = await _answer_of("")
+    assert outcome.failure is not None and "is not JSON;" in outcome.failure.message
 
 
 async def test_a_gateways_page_keeps_its_words() -> None:
