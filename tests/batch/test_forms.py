@@ -176,6 +176,40 @@ def test_an_extracted_column_does_not_overwrite_one(server: faults.Running) -> N
     assert batch(*args) == 2
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("reasoning=$.reasoning",), "--extract reasoning: the answer has a column of that name"),
+        (("output=$.x",), "such as answer_output."),
+        (("_qchat=$.x",), "such as answer_qchat."),
+        (("model=$.x",), "--extract model"),
+        (("prompt=$.x", "--keep-prompt"), "--extract prompt"),
+        (("custom_id=$.x",), "--extract custom_id"),
+        (("reasoning=$.x", "--prefix", "a_"), "--extract reasoning"),
+        (("a=$.x", "--extract", "a=$.y"), "two columns have that name"),
+        (("prompt=$.x",), "line 1 has a column 'prompt'"),
+    ],
+)
+def test_an_extracted_column_has_a_name_of_its_own(
+    home: Path, capfd: pytest.CaptureFixture[str], more: tuple[str, ...], words: str
+) -> None:
+    write("in.jsonl", "a text")
+    with faults.running() as server:
+        args = ("in.jsonl", "--base-url", server.url, "--json-answer", "--extract", *more)
+        assert batch(*args) == 2
+        assert words in capfd.readouterr().err
+        assert server.log.records == []
+
+
+def test_with_a_prefix_a_text_may_be_extracted_as_prompt(server: faults.Running) -> None:
+    write("in.jsonl", 'a [[answer:text={"p": 1}]]')
+    args = ("in.jsonl", "--base-url", server.url, "--json-answer", "--prefix", "a_")
+    assert batch(*args, "--extract", "prompt=$.p", "--extract", "custom_id=$.p") == 0
+    (row,) = read("in.results.jsonl")
+    assert (row["a_prompt"], row["a_custom_id"]) == (1, 1)
+    assert row["prompt"] == 'a [[answer:text={"p": 1}]]'
+
+
 def test_json_forms_start_the_offline_engine_without_endless_white_space() -> None:
     for form in (AnswerForm(schema={"type": "object"}), AnswerForm(any_json=True)):
         ((name, value),) = form.engine_args
