@@ -120,11 +120,13 @@ class Outcome:
 
 
 def usage_of(body: JsonObject) -> Usage:
-    """The `usage` of a response body; zeros where it has none."""
+    """The `usage` of a response body, in the names of chats or of `/v1/responses`; zeros where it
+    has none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+    completion = usage.get("completion_tokens", usage.get("output_tokens"))
     return Usage(
         prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0
     )
