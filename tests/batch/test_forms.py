@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from qchat.batch.answer_plan import AnswerPlan
 from qchat.batch.extraction import Extraction
+from qchat.batch.followups import PENALTY
 from qchat.batch.form import AnswerForm, read_form
 from qchat.batch.request import CHAT, Outcome, Request, RowKind, Usage
 
@@ -123,6 +124,42 @@ def test_cut_json_is_asked_again_with_a_larger_budget() -> None:
     assert steps.request.body["messages"][-1]["role"] == "user"
     last = steps.take(outcome('{"city": "Rome"}'))
     assert last is not None and last.again == "larger budget"
+
+
+LOOP = '{"city": "' + "Rome, " * 100
+
+
+def test_a_looped_answer_of_a_form_is_asked_again_with_a_penalty() -> None:
+    steps = plan(AnswerForm(SCHEMA), can_continue=True, max_tokens=10)
+    assert steps.take(outcome(LOOP, "length")) is None
+    assert steps.request.body["presence_penalty"] == PENALTY
+    assert steps.take(outcome('{"city": "Ro', "length")) is None  # cut: asked with more room
+    assert steps.request.body["max_tokens"] == 40
+    assert steps.request.body["presence_penalty"] == PENALTY
+    last = steps.take(outcome('{"city": "Rome"}'))
+    assert last is not None and last.answered and last.usage == Usage(3, 6)
+
+
+def test_a_form_that_loops_with_a_penalty_too_has_failed() -> None:
+    steps = plan(AnswerForm(SCHEMA))
+    assert steps.take(outcome(LOOP, "length")) is None
+    last = steps.take(outcome(LOOP, "length"))
+    assert last is not None and last.failure is not None
+    assert last.failure.code is Code.INVALID_ANSWER
+
+
+@pytest.mark.parametrize("second", ["x", "a" * 400])
+def test_a_looped_answer_that_has_its_form_stays_unless_the_next_is_better(second: str) -> None:
+    steps = plan(AnswerForm(regex="a+"))
+    first = outcome("a" * 500, "length")
+    assert steps.take(first) is None
+    assert steps.request.body["presence_penalty"] == PENALTY
+    last = steps.take(outcome(second, "length"))
+    assert last is not None and last.body == first.body and last.again is None
+    steps = plan(AnswerForm(regex="a+"))
+    steps.take(first)
+    last = steps.take(outcome("aa"))
+    assert last is not None and last.body == response("aa") and last.again == "penalty"
 
 
 def test_a_run_puts_invalid_answers_into_the_errors_file(
