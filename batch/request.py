@@ -37,7 +37,7 @@ class Request:
     `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a complete OpenAI
     request body for `endpoint` (its `model` included, `stream` never), `source` is the input
     line as parsed, and `digest` identifies endpoint and body: equal digests are equal requests.
-    `fingerprint` is that of the input line (see there).
+    `fingerprint` is that of the input line (see there), and of the image files that it names.
     """
 
     file: int

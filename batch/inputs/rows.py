@@ -11,6 +11,7 @@ from ...i18n import _
 from ..background import WorkCounter
 from ..request import CHAT, Request, RowKind, digest, fingerprint
 from .formats.opening import Location, open_records
+from .images import fingerprint_with_images
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
@@ -215,6 +216,7 @@ def _request(
         body = defaults.images.add_to(
             body, value if isinstance(value, dict) else {}, defaults.empty
         )
+        mark = fingerprint_with_images(mark, body)
     identity = digest(endpoint, body)
     if defaults.sample:
         body, identity = sample_of(body, identity, defaults.sample)
