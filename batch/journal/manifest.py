@@ -76,6 +76,7 @@ OUTPUT_ENDINGS = (
     ".removed.jsonl",
     ".retry.jsonl",
     ".votes.jsonl",
+    ".review.csv",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""

@@ -49,7 +49,8 @@ class OutputFiles:
         table = () if self.table is None else (self.table,)
         return (
             *(self.results, self.errors, self.manifest, self.lock),
-            *(self.damaged, self.removed, self.retry, votes_file(self.results), *table),
+            *(self.damaged, self.removed, self.retry, *table),
+            *(votes_file(self.results), review_file(self.results)),
         )
 
 
@@ -111,6 +112,11 @@ def votes_file(results: Path) -> Path:
     return results.with_name(f"{results.name.removesuffix('.jsonl')}.votes.jsonl")
 
 
+def review_file(results: Path) -> Path:
+    """Return the file of the unsure rows that belongs to ``NAME.jsonl``, unless one is named."""
+    return results.with_name(f"{results.name.removesuffix('.jsonl')}.review.csv")
+
+
 def resolve_link(path: Path) -> Path:
     """Return the file that a symbolic link stands for: it and the files beside it are written, and
     the link stays, wherever it points to meanwhile. Raises `UsageError`."""
@@ -159,7 +165,7 @@ def set_aside(files: OutputFiles) -> list[Path]:
     moved: list[Path] = []
     for path in (
         *(files.results, files.errors, files.damaged, files.removed, files.retry),
-        *(files.table, votes_file(files.results), files.manifest),
+        *(files.table, votes_file(files.results), review_file(files.results), files.manifest),
     ):
         if path is None or not path.exists():
             continue
