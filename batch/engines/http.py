@@ -352,8 +352,8 @@ class HttpEngine:
                 failure=self._explain(from_status(status, body, seconds_to_wait)), seconds=seconds
             )
         if not isinstance(body, dict):
-            failure = judge(body, CHAT)
-            return Outcome(failure=failure and self._explain(failure), seconds=seconds)
+            problem = judge(body, CHAT)
+            return Outcome(failure=problem and self._explain(problem), seconds=seconds)
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
 
     def _explain(self, failure: Failure) -> Failure:
