@@ -7,9 +7,9 @@ from .inputs.row_defaults import RowDefaults
 from .inputs.samples import place_of, split_key
 from .journal.records import error_line, result_line
 from .journal.sink import Sink
+from .refusals import RecordOutcome
 from .request import Outcome, Request, RowKind
 from .run_stats import RunStats
-from .scheduler import RecordOutcome
 from .thoughts import ThoughtForms
 
 
