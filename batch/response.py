@@ -98,7 +98,8 @@ def _problem_of_response(body: JsonObject) -> Failure | None:
     status = body.get("status")
     if status in _UNFINISHED:
         text = _(
-            "The answer is made in the background (status '{status}'): leave out 'background'."
+            "The server makes this answer in the background (status '{status}'); leave out "
+            "'background'."
         )
         return Failure(Code.UNSUPPORTED, text.format(status=status), 200)
     if status == "cancelled":  # as vLLM ends all when it is stopped
