@@ -48,7 +48,8 @@ class AnswerPlan:
     A looped answer is asked once more with a penalty. With the `earlier` response of a row, that is
     mended instead: a cut one is continued, where it is a completion or the engine `can_continue`,
     or asked again with a larger budget. An answer that must have a `form` is mended likewise where
-    it is cut, and asked for once more where it has another form; after that the row has failed.
+    it is cut, and asked for once more where it has another form (with a penalty where it is looped,
+    too); after that the row has failed.
     """
 
     request: Request
@@ -61,6 +62,7 @@ class AnswerPlan:
     _first: Outcome | None = None  # of this run; it stands unless the next one is better
     _again: str | None = None
     _invalid: Outcome | None = None  # the last answer that did not have its form
+    _is_penalized: bool = False
     _is_mended: bool = False
     _is_resampled: bool = False
     _usage: Usage = field(default_factory=Usage)
@@ -79,24 +81,31 @@ class AnswerPlan:
             body, self._continuing = joined(self._continuing, body), None
         self._usage = _sum(self._usage, outcome.usage)
         outcome = replace(outcome, body=body, usage=self._usage, again=self._again)
+        problem = None
         if self.form is not None and self.form.is_asked_by(self._row.body):
-            return self._check_form(self.form, outcome, body)
+            problem = self.form.problem_of(body)
         looped = quality_of(body) is Quality.LOOPED
         if self._first is not None:
-            return replace(self._first, usage=self._usage) if looped else outcome
-        if looped and self._again != "penalty":
+            is_better = problem is None and not looped
+            return outcome if is_better else replace(self._first, usage=self._usage)
+        if problem is not None:
+            return self._take_invalid(outcome, body, problem, looped=looped)
+        if looped and not self._is_penalized:
             self._first = outcome
-            self._send(penalized(self._row.body), "penalty")
+            self._penalize()
             return None
         return outcome
 
-    def _check_form(self, form: AnswerForm, outcome: Outcome, body: JsonObject) -> Outcome | None:
-        problem = form.problem_of(body)
-        if problem is None:
-            return outcome
+    def _take_invalid(
+        self, outcome: Outcome, body: JsonObject, problem: str, *, looped: bool
+    ) -> Outcome | None:
         text = _("The answer does not have its form: {problem}.").format(problem=problem)
         failure = Failure(Code.INVALID_ANSWER, text, 200)
         self._invalid = replace(outcome, body=None, failure=failure, rejected=body, again=None)
+        if looped and not (self._is_penalized or self._is_resampled):
+            self._is_resampled = True  # the penalty makes another answer of it
+            self._penalize()
+            return None
         if quality_of(body) is Quality.CUT and not self._is_mended:
             self._is_mended = True
             if self._mend_cut(body):
@@ -107,14 +116,23 @@ class AnswerPlan:
             return None
         return self._invalid
 
+    def _penalize(self) -> None:
+        self._is_penalized = True
+        self._send(self._asked, "penalty")
+
+    @property
+    def _asked(self) -> JsonObject:
+        """The row's own request, with a penalty once an answer was looped."""
+        return penalized(self._row.body) if self._is_penalized else self._row.body
+
     def _mend_cut(self, response: JsonObject) -> bool:
         """Continue the answer, or ask again with a larger budget; False where neither can be."""
-        request = continued(self._row.body, response, can_continue=self.can_continue)
+        request = continued(self._asked, response, can_continue=self.can_continue)
         if request is not None:
             self._continuing = response
             self._send(request, "continued")
             return True
-        body = larger(self._row.body, response)
+        body = larger(self._asked, response)
         if body is not None:
             self._base = body
             self._send(body, "larger budget")
@@ -125,7 +143,7 @@ class AnswerPlan:
         response = self._continuing
         if response is not None and failure is not None and failure.code in _REFUSALS:
             self._continuing = None
-            self._base = larger(self._row.body, response) or self._row.body
+            self._base = larger(self._asked, response) or self._asked
             self._send(self._base, "larger budget")
             return None
         if self._invalid is not None and failure is not None and failure.code in _REFUSALS:
@@ -141,7 +159,7 @@ class AnswerPlan:
             if not self._mend_cut(response):
                 self._send(body, "larger budget")
         elif quality is Quality.LOOPED:
-            self._send(penalized(body), "penalty")
+            self._penalize()
         else:
             self._send(resampled(body), "resampled")
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,30 @@ class Extraction:
         except (ValueError, RecursionError):
             return None
         return _follow(value, self.steps)
+
+
+def parse_extractions(texts: Iterable[str], taken: Container[str]) -> tuple[Extraction, ...]:
+    """Return the columns that several ``--extract`` ask for. `taken` are the names of columns that
+    an answer has anyway. Raises `UsageError`, also for a name that is one of those or comes twice.
+    """
+    columns: dict[str, Extraction] = {}
+    for text in texts:
+        column = Extraction.parse(text)
+        name = column.name
+        if name in taken:
+            message = _(
+                "--extract {name}: the answer has a column of that name itself; take another, such "
+                "as {other}."
+            )
+            raise UsageError(message.format(name=name, other=f"answer_{name.lstrip('_')}"))
+        if name in columns:
+            message = _(
+                "--extract {name}: two columns have that name; give one of them another, such as "
+                "{other}."
+            )
+            raise UsageError(message.format(name=name, other=f"{name}_2"))
+        columns[name] = column
+    return tuple(columns.values())
 
 
 def _follow(value: Any, steps: Sequence[Any]) -> Any:

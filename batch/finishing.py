@@ -22,6 +22,8 @@ from .outputs.columns import ALWAYS, ALWAYS_OF_QUESTIONS
 from .outputs.export import TableOptions, export_table
 from .run_messages import RunMessages
 from .run_stats import RunStats
+from .stored_thoughts import mend_thoughts
+from .thoughts import ThoughtForms
 from .verification import sample_rows, verify
 
 
@@ -38,6 +40,16 @@ class Finisher:
     evaluator: Evaluator | None
     messages: RunMessages
     in_thread: InThread
+
+    async def mend_thoughts(self, thoughts: ThoughtForms) -> None:
+        """Move thoughts that were taken for answers, before the model's first whole one, to where
+        they belong. Raises `EngineError`."""
+        path = self.files.results
+        mend = partial(mend_thoughts, path, thoughts, self.defaults)
+        try:
+            await self.in_thread(_("Finishing {name}").format(name=path.name), mend)
+        except OSError as error:
+            raise disk_error(path, error) from None
 
     async def write_table(self) -> None:
         """Write the table that the results are wanted as, if any. Raises `EngineError`."""

@@ -10,13 +10,14 @@ from ..sampling import Sampling
 from ..settings import Settings
 from .engines.selection import EngineRequest
 from .evaluation.options import Evaluation
-from .extraction import Extraction
+from .extraction import parse_extractions
 from .form import AnswerForm, read_form
 from .from_results import read_from
 from .inputs.endpoints import parse_endpoint
 from .inputs.images import ImageColumn
 from .inputs.lines import check_encoding
 from .inputs.row_defaults import RowDefaults
+from .inputs.rows import taken_names
 from .inputs.template import EmptyRule
 from .inputs.template_options import TemplateOptions, row_template, system_template
 from .job import BatchJob
@@ -112,7 +113,9 @@ def _row_defaults(
         row_params=rows.row_params,
         images=ImageColumn.of_options(rows.image_column, rows.media_root),
         form=read_form(form.schema, form.choice, form.regex, any_json=form.json_answer),
-        extract=tuple(Extraction.parse(text) for text in form.extract),
+        extract=parse_extractions(
+            form.extract, taken_names(run.prefix, keep_prompt=rows.keep_prompt)
+        ),
         to_table=run.output is not None and Path(run.output).suffix in TABLE_ENDINGS,
     )
     if defaults.form is not None and defaults.endpoint not in (None, CHAT, COMPLETIONS):

@@ -51,18 +51,27 @@ def answer_of(choice: Mapping[str, Any]) -> Answer:
 
 def quality_of(body: JsonObject) -> Quality:
     """Return the quality of a response body; that of an endpoint without choices is OK."""
-    if body.get("object") == "response":
-        return _quality_of_response(body)
     choices = body.get("choices")
+    if choices is None and isinstance(body.get("output"), list):
+        return _quality_of_response(body)
     if not isinstance(choices, list):
         return Quality.OK
     return _worst(_quality_of_choice(choice) for choice in choices if isinstance(choice, Mapping))
 
 
+def finish_of_response(body: JsonObject) -> str:
+    """Return how an answer of `/v1/responses` ended, as the `finish_reason` of a chat would say;
+    one that is incomplete for no reason that is given was cut."""
+    details = body.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, Mapping) else None
+    if reason == "max_output_tokens" or (not reason and body.get("status") == "incomplete"):
+        return "length"
+    return str(reason or "stop")
+
+
 def _quality_of_response(body: JsonObject) -> Quality:
     """Return the quality of an answer of `/v1/responses`."""
-    details = body.get("incomplete_details")
-    if isinstance(details, Mapping) and details.get("reason") == "max_output_tokens":
+    if finish_of_response(body) == "length":
         return Quality.CUT
     items = body.get("output")
     items = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []

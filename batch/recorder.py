@@ -7,17 +7,21 @@ from .inputs.row_defaults import RowDefaults
 from .inputs.samples import place_of, split_key
 from .journal.records import error_line, result_line
 from .journal.sink import Sink
+from .refusals import RecordOutcome
 from .request import Outcome, Request, RowKind
 from .run_stats import RunStats
-from .scheduler import RecordOutcome
-from .thoughts import ThoughtForms
+from .thoughts import ThoughtForms, has_unopened_thought
 
 
 def make_recorder(
-    keys: Sequence[str], defaults: RowDefaults, sink: Sink, stats: RunStats
+    keys: Sequence[str],
+    defaults: RowDefaults,
+    sink: Sink,
+    stats: RunStats,
+    thoughts: ThoughtForms,
 ) -> RecordOutcome:
-    """Return the function that records an outcome; `keys` are the names of the inputs."""
-    thoughts = ThoughtForms()
+    """Return the function that records an outcome; `keys` are the names of the inputs, and
+    `thoughts` is what is known of the models' thoughts and learns more."""
     places = [split_key(key) for key in keys]
     files = len(keys) // defaults.samples
     last = (0, 0, 0)
@@ -46,6 +50,7 @@ def make_recorder(
                 extract=defaults.extract,
                 seconds=None if outcome.copied else outcome.seconds,
                 at=time.time(),
+                is_unopened=has_unopened_thought(outcome.body),
             )
             sink.add_result(request.file, request.line, line)
         else:

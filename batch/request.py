@@ -13,6 +13,12 @@ from ..json_types import JsonObject
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
+SCORE = "/v1/score"
+RERANK = "/v1/rerank"
+RESPONSES = "/v1/responses"
+DECISIONS = "/v1/decisions"
+SYSTEMONE = "/v1/systemone"
 
 
 class RowKind(enum.Enum):
@@ -31,7 +37,7 @@ class Request:
     `file` indexes the run's inputs (from 0), `line` counts from 1, `body` is a complete OpenAI
     request body for `endpoint` (its `model` included, `stream` never), `source` is the input
     line as parsed, and `digest` identifies endpoint and body: equal digests are equal requests.
-    `fingerprint` is that of the input line (see there).
+    `fingerprint` is that of the input line (see there), and of the image files that it names.
     """
 
     file: int
@@ -121,11 +127,13 @@ class Outcome:
 
 
 def usage_of(body: JsonObject) -> Usage:
-    """The `usage` of a response body; zeros where it has none."""
+    """The `usage` of a response body, in the names of chats or of `/v1/responses`; zeros where it
+    has none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return Usage()
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    prompt = usage.get("prompt_tokens", usage.get("input_tokens"))
+    completion = usage.get("completion_tokens", usage.get("output_tokens"))
     return Usage(
         prompt if isinstance(prompt, int) else 0, completion if isinstance(completion, int) else 0
     )

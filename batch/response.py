@@ -1,29 +1,39 @@
-"""Judge a response body by one rule, whichever engine it came from: an answer, or why it is none.
+"""Judge a response body by its endpoint's rule, whichever engine it came from: an answer, or why it
+is none.
 
 An answer may be empty: vLLM sends ``content: null`` with a ``finish_reason`` where a stop string
 came at once or `max_tokens` ended it before any text.
 """
 
-import re
-from collections.abc import Mapping
-from html import unescape
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
-
-import orjson
 
 from ..errors import Code, Failure, error_message, from_status
 from ..i18n import _
 from ..json_types import JsonObject
 from ..sanitize import one_line
-from .request import CHAT, COMPLETIONS
+from .request import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+)
 
 _CONTENT_ALTERNATIVES = (
     *("tool_calls", "function_call", "refusal", "audio"),
     *("reasoning", "reasoning_content"),
 )
 
-_MAX_PAGE, _MAX_TEXT = 1 << 16, 300  # bytes that are looked at, characters that are reported
-_tags = re.compile(r"(?is)<(style|script|title)\b.*?</\1>|<[^>]*>")
+_MAX_WORDS = 300
+"""Characters of what a server says in no known form that are reported."""
+
+_UNFINISHED = {"queued", "in_progress"}
+"""Statuses of an answer of `/v1/responses` that is still being made."""
 
 _STATUS_BY_WORD: Mapping[str, int] = {
     "rate_limit_exceeded": 429,
@@ -41,40 +51,22 @@ _STATUS_BY_WORD: Mapping[str, int] = {
 
 def judge(body: Any, endpoint: str) -> Failure | None:
     """Return why the decoded body of a response with status 200 is no answer; None if it is one."""
+    if isinstance(body, str) and body:
+        return _bad(_("The server answered: {message}").format(message=one_line(body)[:_MAX_WORDS]))
     if not isinstance(body, dict):
         return _bad(_("The server's answer is JSON, but not an object."))
     if body.get("error") and not body.get("choices"):
         return _failure_of_error(body)
-    if endpoint not in (CHAT, COMPLETIONS):
-        return None
-    choices = body.get("choices")
-    if not isinstance(choices, list) or not choices:
-        if message := error_message(body):  # such as FastAPI's `detail`
-            return _bad(_("The server answered: {message}").format(message=message))
-        return _bad(_("The server's answer has no 'choices'; is this an OpenAI-compatible server?"))
-    for choice in choices:
-        if (problem := _problem_of_choice(choice)) is not None:
-            return problem
-    return None
-
-
-def decode(raw: bytes) -> Any:
-    """Return the JSON value of a body, or that of the first event where the server streams though
-    it was not asked to. Raises `ValueError`."""
-    if raw.lstrip().startswith(b"data:"):
-        first = raw.lstrip().partition(b"\n")[0].removeprefix(b"data:")
-        return orjson.loads(first)
-    return orjson.loads(raw)
-
-
-def readable_text(raw: bytes) -> str:
-    """Return the text of a body that is not JSON, such as a gateway's page, on one line without
-    its tags; '' for a body that is not text."""
-    try:
-        text = raw[:_MAX_PAGE].decode()
-    except UnicodeDecodeError:
-        return ""
-    return one_line(unescape(" ".join(_tags.sub(" ", text).split())))[:_MAX_TEXT]
+    if endpoint == RESPONSES:
+        return _problem_of_response(body)
+    if endpoint in (DECISIONS, SYSTEMONE):
+        decisions = body.get("answers", body.get("decisions"))
+        return None if decisions and isinstance(decisions, dict | list) else _lacks(body, "answers")
+    key, problem_of = _ITEMS[endpoint]
+    items = body.get(key)
+    if not isinstance(items, list) or not items:
+        return _lacks(body, key)
+    return next((problem for item in items if (problem := problem_of(item)) is not None), None)
 
 
 def _failure_of_error(body: JsonObject) -> Failure:
@@ -88,7 +80,46 @@ def _failure_of_error(body: JsonObject) -> Failure:
             status = int(word)
         if status is not None:
             return from_status(status, body)
-    return _bad(_("The server answered: {message}").format(message=error_message(body)))
+    message = error_message(body) or one_line(str(error))[:_MAX_WORDS]
+    return _bad(_("The server answered: {message}").format(message=message))
+
+
+def _lacks(body: JsonObject, key: str) -> Failure:
+    if message := error_message(body):  # such as FastAPI's `detail`
+        return _bad(_("The server answered: {message}").format(message=message))
+    text = _("The server's answer has no '{key}'; is this an OpenAI-compatible server?")
+    return _bad(text.format(key=key))
+
+
+def _problem_of_response(body: JsonObject) -> Failure | None:
+    """Return why a body is no answer of `/v1/responses`: one that was not made to its end."""
+    if not isinstance(body.get("output"), list):
+        return _lacks(body, "output")
+    status = body.get("status")
+    if status in _UNFINISHED:
+        text = _(
+            "The server makes this answer in the background (status '{status}'); leave out "
+            "'background'."
+        )
+        return Failure(Code.UNSUPPORTED, text.format(status=status), 200)
+    if status == "cancelled":  # as vLLM ends all when it is stopped
+        return Failure(Code.OVERLOADED, _("The engine aborted the answer."), 200)
+    if status == "failed":
+        return _bad(_("The server could not make the answer, and does not say why."))
+    return None
+
+
+def _problem_of_embedding(item: Any) -> Failure | None:
+    vector = item.get("embedding") if isinstance(item, dict) else None
+    if vector and isinstance(vector, list | str):  # numbers, or their bytes in base64
+        return None
+    return _bad(_("The server's answer has an item without '{key}'.").format(key="embedding"))
+
+
+def _problem_of_number(item: Any, key: str) -> Failure | None:
+    if isinstance(item, dict) and isinstance(item.get(key), int | float):
+        return None
+    return _bad(_("The server's answer has an item without '{key}'.").format(key=key))
 
 
 def _problem_of_choice(choice: Any) -> Failure | None:
@@ -107,6 +138,16 @@ def _problem_of_choice(choice: Any) -> Failure | None:
             return _bad(_("The server's answer has a '{key}' that is not text.").format(key=key))
     has_content = message.get("content") is not None or any(map(message.get, _CONTENT_ALTERNATIVES))
     return None if is_finished or has_content else _bad(_("The server's answer is empty."))
+
+
+_ITEMS: Mapping[str, tuple[str, Callable[[Any], Failure | None]]] = {
+    CHAT: ("choices", _problem_of_choice),
+    COMPLETIONS: ("choices", _problem_of_choice),
+    EMBEDDINGS: ("data", _problem_of_embedding),
+    SCORE: ("data", partial(_problem_of_number, key="score")),
+    RERANK: ("results", partial(_problem_of_number, key="relevance_score")),
+}
+"""Where an endpoint's answers stand in its body, and what is wrong with one of them."""
 
 
 def _is_text(value: Any, *, parts: bool) -> bool:

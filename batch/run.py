@@ -50,6 +50,7 @@ from .run_messages import RunMessages
 from .run_report import ReportWriter
 from .run_stats import RunStats
 from .runner import BatchRunner
+from .stored_thoughts import learned_thoughts
 
 T = TypeVar("T")
 
@@ -242,6 +243,8 @@ class _Run:
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)
         make_plan = planner(self._defaults, selection, sink)
+        results = None if isinstance(self._output, StdoutSink) else self._output.results
+        thoughts = learned_thoughts(results, self._defaults)
         finisher = self._finisher(sink)
         lines: Sequence[str] = ()
         if stats.done == stats.total:
@@ -252,6 +255,7 @@ class _Run:
                 with self._display.phase(selection.start_message or _("Starting vLLM ...")):
                     await selection.engine.start(2 * min(count, sink.answered))
             if finisher is not None:
+                await finisher.mend_thoughts(thoughts)
                 lines = await finisher.evaluate(scan, stats, selection.engine, make_plan)
                 await finisher.write_table()
                 if self._job.json:
@@ -263,7 +267,7 @@ class _Run:
         runner = BatchRunner(
             selection,
             lambda: open_rows(self._inputs, self._keys, self._defaults, scan, watched, stats),
-            make_recorder(self._keys, self._defaults, watched, stats),
+            make_recorder(self._keys, self._defaults, watched, stats, thoughts),
             self._job.rule,
             isinstance(self._defaults.model, str),
             watched,
@@ -300,6 +304,7 @@ class _Run:
             n = stats.total - stats.done
             raise EngineError(text.format(n=n, hint=messages.how_to_resume(stats)))
         if finisher is not None:
+            await finisher.mend_thoughts(thoughts)
             lines = await finisher.evaluate(scan, stats, runner.engine, make_plan)
         self._display.finish(stats)
         self._say_all(lines)

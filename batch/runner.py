@@ -16,10 +16,11 @@ from .journal.sink import Sink
 from .lookahead import longest_first
 from .poison import HopelessError, PoisonRowFinder
 from .progress import ProgressDisplay
+from .refusals import RecordOutcome
 from .request import Outcome, Request
 from .run_hooks import OnStop
 from .run_stats import RunStats
-from .scheduler import EngineDiedError, RecordOutcome, RequestScheduler, RetryRule
+from .scheduler import EngineDiedError, RequestScheduler, RetryRule
 
 SYNC_INTERVAL = 1.0
 """Seconds of finished work that a power cut may cost at most."""

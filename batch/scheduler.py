@@ -10,26 +10,23 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from ..errors import Code, EngineError, Failure, Scope, sentence
+from ..errors import Code, Failure, Scope, sentence
 from ..i18n import _
 from ..tasks import FailureReporter
 from .answer_plan import MakePlan, SingleRequest
 from .engines.engine import Engine
+from .neutral_request import neutral_request
+from .refusals import RecordOutcome, Refusals, RunFaultError
 from .request import Outcome, Request
 from .run_stats import duration
 
 _ENGINE_LOST = {Code.ENGINE_DEAD, Code.ENGINE_KILLED}
 _ACCEPTED_AFTER = 2.0  # seconds; a request without an answer for so long was not refused
-_MAX_DEFERRED = 1000  # refusals that are held back at most
 _MAX_WAITING = 4096  # rows that wait outside the window for another try
-_MAX_FORBIDDEN = 20  # rows refused with 403 or 404, without an answer between them
 _SPAWN_INTERVAL = 0.1  # seconds between two checks of the engine's window
 _PROBE_INTERVAL = 1.0  # seconds between two probes of a server that can't be reached
-
-RecordOutcome = Callable[[Request, Outcome, int], None]
-"""Called once for each row that came to an end: request, outcome, attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,6 @@ class RetryBudget:
         return max(0.0, -self._balance / self.per_second)
 
 
-class RunFaultError(EngineError):
-    """The run itself can't go on; no row is at fault, and none is recorded as failed."""
-
-
 class EngineDiedError(RunFaultError):
     """The engine in this process has ended with the rows `in_flight`, `killed` from outside or by
     itself; another one can go on with the open rows."""
@@ -101,13 +94,10 @@ class RequestScheduler:
     """One pass over `rows` through `engine`.
 
     `uniform` says that all rows ask one model that the run chose: then "no such model" is the
-    run's fault; otherwise it is the row's. When the first `refusal_limit` rows are all refused for
-    one reason, that stops the run too, unless it is `proven` by earlier answers. A 403 concerns the
-    row alone where other rows are answered (a gateway that moderates prompts), else the run; so
-    does a 404 of an endpoint that has not answered yet. At
-    most `max_in_flight` rows are in flight, where that is less than the engine's window. `report`
-    gets warnings for a person. `make_plan` decides what a row is asked after an answer that is not
-    whole.
+    run's fault; otherwise it is the row's. `refusal_limit` and `proven` are those of `Refusals`.
+    At most `max_in_flight` rows are in flight, where that is less than the engine's window.
+    `report` gets warnings for a person. `make_plan` decides what a row is asked after an answer
+    that is not whole.
     """
 
     engine: Engine
@@ -128,13 +118,14 @@ class RequestScheduler:
     _returning: deque[asyncio.Future[None]] = field(default_factory=deque)
     _exhausted: asyncio.Event = field(default_factory=asyncio.Event)  # no more rows are taken
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _first_rows: dict[tuple[int, int], bool] = field(default_factory=dict)  # True: refused
     _try_started: dict[tuple[int, int], float] = field(default_factory=dict)
-    _deferred: list[tuple[Request, Outcome, int]] = field(default_factory=list)
-    _forbidden: list[tuple[Request, Outcome]] = field(default_factory=list)  # since the last answer
-    _endpoints: set[str] = field(default_factory=set)  # that have answered
+    _refusals: Refusals = field(init=False)
+    _checking: asyncio.Lock = field(default_factory=asyncio.Lock)  # whether a key is good
     _outage_start: float | None = None
     _recovery: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._refusals = Refusals(self.record, self.refusal_limit, self.proven)
 
     async def run(self) -> None:
         """Send every row, as many at a time as the engine's window allows at that moment.
@@ -145,17 +136,14 @@ class RequestScheduler:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._spawn_workers(group))
+            await self._check_key()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
             if self._recovery is not None:
                 self._recovery.cancel()
         if not self._stopping.is_set():
-            if self._forbidden and not self.proven:
-                failure = self._forbidden[0][1].failure
-                raise RunFaultError(sentence(failure.message if failure is not None else ""))
-            self._record_forbidden()
-            self._record_deferred()
+            self._refusals.finish()
 
     @property
     def in_flight(self) -> int:
@@ -207,8 +195,7 @@ class RequestScheduler:
                     return
                 key = request.file, request.line
                 self._in_flight[key] = request
-                if len(self._first_rows) < self.refusal_limit:
-                    self._first_rows[key] = False
+                self._refusals.begin(request)
                 try:
                     await self._process(request)
                 finally:
@@ -221,7 +208,8 @@ class RequestScheduler:
         plan = self.make_plan(request)
         tries = attempts = asked = 0  # attempts of this request, and of those before it
         while True:
-            self._try_started[request.file, request.line] = time.monotonic()
+            sent_at = time.monotonic()
+            self._try_started[request.file, request.line] = sent_at
             try:
                 outcome = await self.engine.answer(plan.request)
             finally:
@@ -233,8 +221,7 @@ class RequestScheduler:
             tries += 1
             failure = outcome.failure
             if failure is None:
-                self._endpoints.add(request.endpoint)
-                self._count_answer()
+                self._count_answer(request, outcome, sent_at)
                 asked += attempts + 1
                 if (last := plan.take(outcome)) is not None:
                     self.record(request, last, asked)
@@ -246,8 +233,10 @@ class RequestScheduler:
                 killed = failure.code is Code.ENGINE_KILLED
                 in_flight = tuple(self._in_flight.values())
                 raise EngineDiedError(sentence(failure.message), in_flight, killed=killed)
-            if self._may_be_its_own(request, failure):
-                self._forbidden.append((request, outcome))
+            if self._refusals.hold(request, outcome, time.monotonic()):
+                async with self._checking:
+                    if self._refusals.is_full:
+                        await self._check_key()
                 return
             if scope is Scope.RUN:
                 raise RunFaultError(sentence(failure.message))
@@ -257,7 +246,7 @@ class RequestScheduler:
                 if (last := plan.take(outcome)) is not None and last.failure is None:
                     self.record(request, last, asked)
                 elif last is not None:
-                    self._record_refusal(request, last, asked)
+                    self._refusals.add(request, last, asked)
                 if last is not None:
                     return
                 tries = attempts = 0
@@ -266,11 +255,23 @@ class RequestScheduler:
             if not await self._pause(failure, tries):
                 return  # stopping: the row stays open
 
-    def _may_be_its_own(self, request: Request, failure: Failure) -> bool:
-        """Whether a failure that would stop the run may concern this row alone: a gateway refuses
-        its prompt, or the server lacks its endpoint and answers at others."""
-        is_missing = failure.code is Code.NOT_FOUND and request.endpoint not in self._endpoints
-        return (failure.status == 403 or is_missing) and len(self._forbidden) < _MAX_FORBIDDEN
+    async def _check_key(self) -> None:
+        """Ask for next to nothing where rows are held back that were refused with 403. Where that
+        is answered, they are at fault. Raises `RunFaultError` where it is refused as well."""
+        tries = attempts = 0
+        while (suspect := self._refusals.suspect) is not None and not self._stopping.is_set():
+            sent_at = time.monotonic()
+            failure = (await self.engine.answer(neutral_request(suspect))).failure
+            if failure is None:
+                self._refusals.record_forbidden(sent_at)
+                return
+            tries += 1
+            attempts += failure.scope is Scope.ROW
+            if not failure.retryable or attempts >= self.rule.attempts:
+                refusal = self._refusals.forbidden or failure
+                raise RunFaultError(sentence(refusal.message))
+            if not await self._pause(failure, tries):
+                return
 
     def _scope(self, failure: Failure) -> Scope:
         if failure.code is Code.UNKNOWN_MODEL and not self.uniform:
@@ -347,45 +348,8 @@ class RequestScheduler:
             return False
         return True
 
-    def _count_answer(self) -> None:
+    def _count_answer(self, request: Request, outcome: Outcome, sent_at: float) -> None:
         self.budget.earn()
         self._outage_start = None
-        self._record_forbidden()
-        if not self.proven:
-            self.proven = True
-            self._record_deferred()
-
-    def _record_refusal(self, request: Request, outcome: Outcome, attempts: int) -> None:
-        if self.proven:
-            self.record(request, outcome, attempts)
-            return
-        # Until something is answered, refusals may be the run's own fault: hold them back.
-        self._deferred.append((request, outcome, attempts))
-        if (request.file, request.line) in self._first_rows:
-            self._first_rows[request.file, request.line] = True
-        failures = (outcome.failure for _row, outcome, _n in self._deferred)
-        reasons = {failure.message for failure in failures if failure is not None}
-        if len(reasons) > 1:
-            self.proven = True
-            self._record_deferred()
-        elif (
-            sum(self._first_rows.values()) >= self.refusal_limit
-            or len(self._deferred) >= _MAX_DEFERRED
-        ):
-            text = _("The first {n} rows were all refused for one reason: {reason}")
-            raise RunFaultError(text.format(n=len(self._deferred), reason=reasons.pop()))
-
-    def _record_forbidden(self) -> None:
-        """Record the rows refused with 403 as failed: the key is good for others."""
-        forbidden, self._forbidden = self._forbidden, []
-        for request, outcome in forbidden:
-            if outcome.failure is not None:
-                is_missing = outcome.failure.code is Code.NOT_FOUND
-                code = Code.UNSUPPORTED if is_missing else Code.FORBIDDEN
-                failure = replace(outcome.failure, code=code)
-                self.record(request, replace(outcome, failure=failure), 1)
-
-    def _record_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for request, outcome, attempts in deferred:
-            self.record(request, outcome, attempts)
+        if not outcome.copied:  # a copy says nothing of the key
+            self._refusals.count_answer(request, sent_at)

@@ -2,7 +2,8 @@
 
 Some chat templates write ``<think>`` into the prompt. Where the server has no parser, an answer is
 then ``…</think>answer``, and one that is cut before the ``</think>`` looks like an answer. What it
-is can be told by the model's other answers.
+is can be told by the model's other answers, also by those in the results already: see
+`stored_thoughts`.
 """
 
 from collections import Counter
@@ -16,6 +17,9 @@ from .request import Request
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
+ThoughtKey = tuple[str, str]
+"""A model, and the setting of its thinking switch."""
+
 
 @dataclass(slots=True)
 class ThoughtForms:
@@ -24,25 +28,44 @@ class ThoughtForms:
     A model counts separately with each setting of its thinking switch.
     """
 
-    _unopened: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _plain: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _unopened: Counter[ThoughtKey] = field(default_factory=Counter)
+    _plain: Counter[ThoughtKey] = field(default_factory=Counter)
 
     def read(self, request: Request, body: JsonObject) -> JsonObject:
         """Learn from a response; return it with the texts that are cut thoughts as reasoning."""
         choices = body.get("choices")
         if not isinstance(choices, list):
             return body
-        key = _key(request.body)
+        key = thought_key(request.body)
         for choice in choices:
-            if choice.get("finish_reason") != "length" and (text := _bare_text(choice)):
-                is_unopened = _CLOSE in text and answer_of(choice).reasoning is not None
-                (self._unopened if is_unopened else self._plain)[key] += 1
-        if self._unopened[key] <= self._plain[key]:
+            if choice.get("finish_reason") != "length" and _bare_text(choice):
+                self.count(key, is_unopened=_is_unopened(choice))
+        if not self.are_unopened(key):
             return body
         return {**body, "choices": [_with_thought(choice) for choice in choices]}
 
+    def count(self, key: ThoughtKey, *, is_unopened: bool) -> None:
+        """Count a whole answer of a model, by `thought_key`."""
+        (self._unopened if is_unopened else self._plain)[key] += 1
 
-def _key(body: JsonObject) -> tuple[str, str]:
+    def are_unopened(self, key: ThoughtKey) -> bool:
+        """Whether most whole answers of a model began with a thought that was not opened."""
+        return self._unopened[key] > self._plain[key]
+
+    @property
+    def any_unopened(self) -> bool:
+        """Whether those of any model did."""
+        return any(map(self.are_unopened, list(self._unopened)))
+
+
+def has_unopened_thought(body: JsonObject) -> bool:
+    """Whether a response has a whole answer that began with a thought which was not opened."""
+    choices = body.get("choices")
+    return isinstance(choices, list) and any(map(_is_unopened, choices))
+
+
+def thought_key(body: Mapping[str, Any]) -> ThoughtKey:
+    """Return what a request's model and its thinking switch are counted by."""
     arguments = body.get("chat_template_kwargs")
     switch = arguments.get("enable_thinking") if isinstance(arguments, Mapping) else None
     return str(body.get("model")), str(switch)
@@ -57,6 +80,12 @@ def _bare_text(choice: Mapping[str, Any]) -> str:
         return ""
     text = message.get("content")
     return text if isinstance(text, str) and not text.lstrip().startswith(_OPEN) else ""
+
+
+def _is_unopened(choice: Mapping[str, Any]) -> bool:
+    if choice.get("finish_reason") == "length" or _CLOSE not in _bare_text(choice):
+        return False
+    return answer_of(choice).reasoning is not None
 
 
 def _with_thought(choice: JsonObject) -> JsonObject:

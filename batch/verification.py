@@ -19,13 +19,12 @@ from .background import WorkCounter
 from .engines.dedup import is_repeatable
 from .engines.engine import Engine
 from .evaluation.evaluate import RunRows, answered_rows
-from .inputs.endpoints import RESPONSES
 from .inputs.row_defaults import RowDefaults
 from .journal.answer_columns import answer_columns
 from .journal.journal import ReadRows
 from .journal.records import location_of_result, response_of_record
 from .journal.rewriting import loads
-from .request import CHAT, COMPLETIONS, Outcome, Request, RowKind, dumps
+from .request import CHAT, COMPLETIONS, RESPONSES, Outcome, Request, RowKind, dumps
 from .scheduler import RequestScheduler, RetryRule
 
 SHOWN = 3

@@ -101,7 +101,7 @@ BATCH = Layers(
     "qchat.batch",
     (
         (
-            *("request", "response", "quality", "form", "extraction", "background"),
+            *("request", "raw_response", "response", "quality", "form", "extraction", "background"),
             *("message_stream", "histogram", "poison", "run_logs"),
         ),
         ("inputs", "options", "questions"),

@@ -12,8 +12,7 @@ from typing import Any
 import orjson
 
 from ...engine.models.chat_template import find_template
-from ..inputs.endpoints import EMBEDDINGS
-from ..request import CHAT, COMPLETIONS, Request
+from ..request import CHAT, COMPLETIONS, EMBEDDINGS, Request
 
 _OWN_ENCODING = ("gpt_oss", "deepseek", "kimi", "mistral", "pixtral", "cohere", "inkling")
 """Beginnings of the `model_type` of models that vLLM has a renderer of its own for, or may have."""

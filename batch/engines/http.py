@@ -25,8 +25,9 @@ from ...errors import Code, EngineError, Failure, Scope, from_status
 from ...i18n import _, plural
 from ...json_types import JsonObject
 from ...tasks import start_supervised
+from ..raw_response import UndecodableError, decode, readable_text
 from ..request import CHAT, Outcome, Request, dumps, usage_of
-from ..response import decode, judge, readable_text
+from ..response import judge
 from .concurrency import Concurrency, FixedConcurrency
 from .engine import EngineState
 from .live_traffic import LiveTraffic, Turns
@@ -341,17 +342,18 @@ class HttpEngine:
         seconds = time.monotonic() - started
         try:
             body = decode(raw)
-        except ValueError:
+        except UndecodableError as error:
             body = readable_text(raw)
             if status == 200:
-                text = _("The server's answer is not JSON; is this an OpenAI-compatible server?")
-                return Outcome(failure=Failure(Code.BAD_RESPONSE, text, 200), seconds=seconds)
+                failure = self._explain(Failure(Code.BAD_RESPONSE, str(error), 200))
+                return Outcome(failure=failure, seconds=seconds)
         if status != 200:
             return Outcome(
                 failure=self._explain(from_status(status, body, seconds_to_wait)), seconds=seconds
             )
         if not isinstance(body, dict):
-            return Outcome(failure=judge(body, CHAT), seconds=seconds)
+            problem = judge(body, CHAT)
+            return Outcome(failure=problem and self._explain(problem), seconds=seconds)
         return Outcome(body=body, usage=usage_of(body), seconds=seconds)
 
     def _explain(self, failure: Failure) -> Failure:

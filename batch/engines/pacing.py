@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..request import Outcome, Request, dumps
+from ..request import Outcome, Request
+from .token_estimate import completion_tokens, prompt_tokens
 
 PRESSURE = 1.3
 """Requests sent for each one that the server answers, while it limits their rate: a bucket that
@@ -25,8 +26,7 @@ _CYCLE = 6  # intervals from one probe to the next
 _GROWTH = 1.25  # times the rate, for an interval without many refusals
 _IGNORED_SECONDS = 120.0  # for which a limiter that does not look at the rate is left alone
 _PATIENCE = 2  # intervals with refusals before a rate is learned: the first answers come late
-_CHARACTERS_PER_TOKEN = 4  # for the estimate before an answer tells
-_DEFAULT_COMPLETION = 256  # tokens, likewise
+_DEFAULT_COMPLETION = 256  # tokens, before an answer tells
 
 
 @dataclass(slots=True)
@@ -87,20 +87,17 @@ class RequestPacer:
     def _estimate(self, request: Request) -> float:
         if self.tpm is None:
             return 0.0
-        limits = (request.body.get("max_completion_tokens"), request.body.get("max_tokens"))
-        limit = next((value for value in limits if isinstance(value, int)), None)
-        completion = self._mean_completion if limit is None else min(limit, self._mean_completion)
-        prompt = request.body.get("messages") or request.body.get("prompt") or ""
-        return len(dumps(prompt)) / _CHARACTERS_PER_TOKEN + completion
+        return prompt_tokens(request) + completion_tokens(request, self._mean_completion)
 
     def record(self, outcome: Outcome, tokens: float) -> None:
         """Count an outcome of a request that was admitted with an estimate of `tokens`."""
         if self.tpm is not None:
             usage = outcome.usage
             actual = usage.prompt_tokens + usage.completion_tokens
-            if outcome.answered and actual:
+            if usage.completion_tokens:
                 self._mean_completion += 0.05 * (usage.completion_tokens - self._mean_completion)
-            self._next_by_tokens += (actual - tokens) * 60 / self.tpm
+            if actual or not outcome.answered:  # else the server does not tell
+                self._next_by_tokens += (actual - tokens) * 60 / self.tpm
         self._tick()
         self._answered += outcome.answered
         self._refused += is_rate_limited(outcome)

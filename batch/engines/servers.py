@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...errors import Code, EngineError, Failure, Scope, sentence
@@ -21,6 +21,10 @@ STARTUP_GRACE = 3.0
 REST, MAX_REST = 0.25, 30.0
 """Seconds that a server is left alone after a failure, doubled with each further one in a row."""
 
+REFUSALS = 3
+"""Rows that a server refuses for the key, one after the other, and others answer, until it gets no
+more."""
+
 _SERVER_FAULTS = {Code.SERVER_ERROR, Code.DISCONNECTED, Code.NO_PROGRESS, Code.BAD_RESPONSE}
 
 
@@ -31,7 +35,8 @@ class Member:
     Closed (`failures` 0): gets its share. Open (until `open_until`, or while `recovery` runs):
     gets nothing, nor does it before `limited_until`, where it limits the rate. Half open (after
     that, until a request succeeds): gets one request at a time. `is_explained` says whether a
-    person knows why it gets nothing.
+    person knows why it gets nothing. `refusals` counts the rows since its last answer that it
+    refused for the key and that others answered; it `has_left` for good where those were too many.
     """
 
     engine: HttpEngine
@@ -41,6 +46,15 @@ class Member:
     trial_in_flight: bool = False
     recovery: asyncio.Task[None] | None = None
     is_explained: bool = False
+    has_answered: bool = False
+    refusals: int = 0
+    has_left: bool = False
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it takes the key, as far as is known, so that what it refuses is the row's own
+        fault."""
+        return self.has_answered and not self.refusals
 
     @property
     def utilization(self) -> float:
@@ -54,7 +68,9 @@ class Member:
 
     @property
     def down(self) -> bool:
-        return self.recovery is not None and not self.recovery.done()
+        """Whether it gets nothing, until it is back or for good."""
+        is_away = self.recovery is not None and not self.recovery.done()
+        return self.has_left or is_away
 
     def accepts(self, now: float) -> bool:
         """Whether the breaker lets a request through."""
@@ -65,7 +81,8 @@ class Member:
     def record(self, failure: Failure | None) -> None:
         """Count the result of a try. A failure of the row's own says nothing about the server."""
         if failure is None:
-            self.failures = 0
+            self.failures = self.refusals = 0
+            self.has_answered = True
         elif failure.is_rate_limit:
             # It is well, so that nothing needs a trial after the time that it asks for.
             rest = REST if failure.retry_after is None else failure.retry_after
@@ -78,7 +95,8 @@ class Member:
 
 class ServerPool:
     """See `batch.engines.engine.Engine`. A request that met a server which can't be reached goes
-    to another at once; all other failures are the scheduler's to judge.
+    to another at once. So does one that a server refused for the key: where others answer what it
+    refuses, the server leaves the pool. All other failures are the scheduler's to judge.
 
     `model` is the one that all requests ask for; without it a server that joins later must offer
     all models that were offered at the start. `report` gets warnings for a person.
@@ -172,22 +190,44 @@ class ServerPool:
 
     async def answer(self, request: Request) -> Outcome:
         """Send the request to the least busy server."""
-        outcome: Outcome | None = None
+        last: Outcome | None = None
+        refused: dict[Member, Outcome] = {}
         for _try in tuple(self._members):
-            server = self._select()
+            server = self._select(refused)
             if server is None:
                 break
+            is_trusted = server.is_trusted
             outcome = await self._send(server, request)
-            if outcome.failure is None or outcome.failure.code is not Code.UNREACHABLE:
+            code = None if outcome.failure is None else outcome.failure.code
+            if code is Code.UNREACHABLE:
+                last = outcome
+                self._mark_down(server)
+            elif code is Code.UNAUTHORIZED:
+                last = refused[server] = outcome
+                if is_trusted and len(refused) > 1:
+                    break  # two refuse it, and one of them is known to take the key
+            else:
+                if code is None:
+                    self._count_refusals(refused)
                 return outcome
-            self._mark_down(server)
-        return outcome or Outcome(
+        return last or Outcome(
             failure=Failure(Code.UNREACHABLE, _("None of the servers can be reached."))
         )
 
-    def _select(self) -> Member | None:
+    def _count_refusals(self, refused: Mapping[Member, Outcome]) -> None:
+        """Count for servers that they refused what another has answered."""
+        for server, outcome in refused.items():
+            server.refusals += 1
+            if server.refusals < REFUSALS or server.has_left:
+                continue
+            server.has_left = True
+            if self._report is not None and outcome.failure is not None:
+                text = _("{problem} It gets no more requests of this run.")
+                self._report(text.format(problem=sentence(outcome.failure.message)))
+
+    def _select(self, refused: Container[Member]) -> Member | None:
         now = time.monotonic()
-        up = [server for server in self._members if not server.down]
+        up = [server for server in self._members if not server.down and server not in refused]
         accepting = [server for server in up if server.accepts(now)]
         if accepting:
             return min(accepting, key=lambda server: server.utilization)

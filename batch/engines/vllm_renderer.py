@@ -24,8 +24,7 @@ from ...engine.runtime import vllm_startup
 from ...engine.runtime.vllm_entry_points import load
 from ...engine.runtime.vllm_model import locate_model, options_for
 from ...json_types import JsonObject
-from ..inputs.endpoints import RESPONSES
-from ..request import CHAT, COMPLETIONS
+from ..request import CHAT, COMPLETIONS, RESPONSES
 from . import vllm_adapter as adapter
 from .engine_log import redirect_output
 

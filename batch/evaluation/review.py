@@ -1,4 +1,5 @@
-"""Write the unsure rows to a file of their own, ready to be labelled: `--review FILE`.
+"""Write the unsure rows to a file of their own, ready to be labelled: `--threshold P`, to `--review
+FILE`, or ``NAME.review.csv`` beside the results.
 
 A line has the row's key and columns, then for each question an empty column of its name for the
 label, the answer (NAME_answer), its probability and those of all options. Filled in, the file is a
@@ -136,15 +137,15 @@ def is_review_of(path: Path, review: Path, names: Sequence[str]) -> bool:
     return isinstance(row, dict) and any(f"{name}_answer" in row for name in names)
 
 
-def check_review(path: Path, files: Iterable[Path]) -> None:
+def check_review(path: Path, files: Iterable[Path], own: Path) -> None:
     """Raise `UsageError` for a review file that can't be written, or would replace one of the run's
-    `files` or an output of another run."""
+    `files` or an output of another run; `own` is the run's own review file."""
     if not path.parent.is_dir():
         text = _("There is no folder {folder} for --review; create it, or give another name.")
         raise UsageError(text.format(folder=path.parent))
     if path.resolve() in {item.resolve() for item in files} or path.is_dir():
         text = _("--review {path} would replace a file of this run; give another name.")
         raise UsageError(text.format(path=path))
-    if is_own_output(path):
+    if is_own_output(path) and path.resolve() != own.resolve():
         text = _("--review {path} would replace the output of another run; give another name.")
         raise UsageError(text.format(path=path))

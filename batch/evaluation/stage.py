@@ -1,7 +1,7 @@
 """The evaluation of a finished run: what is checked before, and what is read and written after."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UsageError
@@ -10,7 +10,7 @@ from ..background import WorkCounter
 from ..inputs.discovery import InputFile
 from ..job import BatchJob
 from ..journal.appender import disk_error
-from ..journal.output_files import OutputFiles, votes_file
+from ..journal.output_files import OutputFiles, review_file, votes_file
 from .evaluate import Comparison, EvaluationResult, RunRows, evaluate
 from .gold import GoldLabels, read_gold
 from .options import Evaluation
@@ -65,11 +65,15 @@ class Evaluator:
         gold = None
         if options.gold is not None:
             gold = read_gold(options.gold, options.key, reader, defaults.encoding)
+        own_review = review_file(files.results)
+        if options.threshold is not None and options.review is None:
+            options = replace(options, review=own_review)
         if options.review is not None:
             paths = [item.path for item in inputs if isinstance(item.path, Path)]
             paths += [] if options.gold is None else [options.gold]
             paths += [] if job.adopt is None else [Path(job.adopt)]
-            check_review(options.review, [*files.all, *paths])
+            paths += [path for path in files.all if path != own_review]
+            check_review(options.review, paths, own_review)
         return cls(options, reader, gold, job.csv_safe, defaults.samples)
 
     def run(self, results: Path, rows: RunRows, counter: WorkCounter) -> EvaluationReport:

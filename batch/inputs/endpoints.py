@@ -9,15 +9,17 @@ from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
 from ...sampling import Sampling
-from ..request import CHAT, COMPLETIONS
+from ..request import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+)
 from .lines import BadLineError
-
-EMBEDDINGS = "/v1/embeddings"
-SCORE = "/v1/score"
-RERANK = "/v1/rerank"
-RESPONSES = "/v1/responses"
-DECISIONS = "/v1/decisions"
-SYSTEMONE = "/v1/systemone"
 
 
 @dataclass(frozen=True, slots=True)

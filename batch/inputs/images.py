@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from ...errors import UsageError
 from ...i18n import _
 from ...json_types import JsonObject
+from ..request import fingerprint
 from .formats.remote import RemoteFile
 from .lines import BadLineError
 from .template import EmptyCellError, EmptyRule
@@ -152,6 +153,21 @@ class ImageColumn:
     def _outside(self, name: str) -> str:
         text = _("the image {name} is not below {root}; see --media-root")
         return text.format(name=name, root=self.root)
+
+
+def fingerprint_with_images(mark: int, body: JsonObject) -> int:
+    """Return a line's fingerprint with that of the image files in its request, if it has any: a row
+    whose image is another one on disk is another row, though its line is the same."""
+    contents = [message.get("content") for message in body["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    urls = [part["image_url"]["url"] for part in parts if _is_image(part)]
+    data = [url for url in urls if isinstance(url, str) and url.startswith("data:")]
+    return fingerprint("\n".join([f"{mark:x}", *data])) if data else mark
+
+
+def _is_image(part: Any) -> bool:
+    image = part.get("image_url") if isinstance(part, dict) else None
+    return isinstance(image, dict) and "url" in image
 
 
 def image_type(data: bytes) -> str | None:

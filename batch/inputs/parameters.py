@@ -16,8 +16,8 @@ from ...request_schema import (
     RESPONSE_PARAMETERS,
     SCORE_PARAMETERS,
 )
-from ..request import CHAT, COMPLETIONS
-from .endpoints import EMBEDDINGS, RERANK, RESPONSES, SCORE, SHAPES
+from ..request import CHAT, COMPLETIONS, EMBEDDINGS, RERANK, RESPONSES, SCORE
+from .endpoints import SHAPES
 from .text_cells import parameter_of
 
 _OTHER_NAMES: Mapping[str, str] = {

@@ -11,6 +11,7 @@ from ...i18n import _
 from ..background import WorkCounter
 from ..request import CHAT, Request, RowKind, digest, fingerprint, own_id
 from .formats.opening import Location, open_records
+from .images import fingerprint_with_images
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
@@ -220,14 +221,8 @@ def _request(
     source = value
     if defaults.earlier is not None and defaults.keep_prompt:  # this run's takes its place
         source = defaults.earlier.without_kept_prompt(value, defaults.prefix + "prompt")
-    if kind is not RowKind.OPENAI and isinstance(source, dict):
-        for name in answer_names(defaults):
-            if defaults.prefix + name in source:
-                text = _("has a column '{name}', which the answer would overwrite; use --prefix")
-                raise BlockingError(text.format(name=defaults.prefix + name))
-        if defaults.to_table and (name := defaults.prefix + ERROR_COLUMN) in source:
-            text = _("has a column '{name}', where a table says why a row failed; use --prefix")
-            raise BlockingError(text.format(name=name))
+    if kind is not RowKind.OPENAI:
+        _check_own_columns(source, defaults)
     system = defaults.system
     if defaults.system_template is not None and kind is not RowKind.OPENAI:
         template = defaults.template or defaults.system_template
@@ -243,10 +238,33 @@ def _request(
         body = defaults.images.add_to(
             body, value if isinstance(value, dict) else {}, defaults.empty
         )
+        mark = fingerprint_with_images(mark, body)
     identity = digest(endpoint, body)
     if defaults.sample:
         body, identity = sample_of(body, identity, defaults.sample)
     return Request(file, line, custom_id, kind, endpoint, body, source, identity, mark)
+
+
+def _check_own_columns(source: Any, defaults: RowDefaults) -> None:
+    """Raise `BlockingError` for a row with a column that its answer would overwrite. That of a row
+    which is a text is `prompt`, where `--keep-prompt` writes the same."""
+    names = answer_names(defaults)
+    if not isinstance(source, dict):
+        source, names = {"prompt": source}, tuple(item.name for item in defaults.extract)
+    for name in names:
+        if defaults.prefix + name in source:
+            text = _("has a column '{name}', which the answer would overwrite; use --prefix")
+            raise BlockingError(text.format(name=defaults.prefix + name))
+    if defaults.to_table and (name := defaults.prefix + ERROR_COLUMN) in source:
+        text = _("has a column '{name}', where a table says why a row failed; use --prefix")
+        raise BlockingError(text.format(name=name))
+
+
+def taken_names(prefix: str, *, keep_prompt: bool) -> frozenset[str]:
+    """Return the names, without prefix, that no more columns of an answer can have: those that
+    qchat writes, and without a prefix that of the row's own id."""
+    more = {"model", "logprobs"} | ({"prompt"} if keep_prompt else set())
+    return frozenset({*ANSWER_COLUMNS, *more, *(() if prefix else ("custom_id",))})
 
 
 def answer_names(defaults: RowDefaults) -> tuple[str, ...]:

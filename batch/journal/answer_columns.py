@@ -4,10 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...json_types import JsonObject
-from ..inputs.endpoints import DECISIONS, EMBEDDINGS, RERANK, RESPONSES, SCORE, SYSTEMONE
-from ..quality import answer_of
+from ..quality import answer_of, finish_of_response
 from ..questions.answers import columns_of, is_answers
-from ..request import CHAT, COMPLETIONS
+from ..request import (
+    CHAT,
+    COMPLETIONS,
+    DECISIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+)
 
 
 def answer_columns(endpoint: str, body: JsonObject) -> dict[str, Any]:
@@ -75,12 +83,10 @@ def _response(body: JsonObject) -> dict[str, Any]:
         for part in parts if isinstance(parts, list) else []:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 target.append(part["text"])
-    details = body.get("incomplete_details")
-    reason = details.get("reason") if isinstance(details, dict) else None
     return {
         "output": "".join(texts),
         "reasoning": "".join(thoughts) or None,
-        "finish_reason": {"max_output_tokens": "length"}.get(str(reason), reason) or "stop",
+        "finish_reason": finish_of_response(body),
     }
 
 

@@ -84,6 +84,7 @@ OUTPUT_ENDINGS = (
     ".removed.jsonl",
     ".retry.jsonl",
     ".votes.jsonl",
+    ".review.csv",
     ".changed.jsonl",  # of former versions
 )
 """Endings of the names of a run's output files, after the stem of its manifest."""

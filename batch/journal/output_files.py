@@ -52,7 +52,10 @@ class OutputFiles:
     def all(self) -> tuple[Path, ...]:
         """All files that a run may write, whether they are there or not."""
         table = () if self.table is None else (self.table,)
-        return (self.results, self.errors, self.manifest, self.lock, *self.side, *table)
+        return (
+            *(self.results, self.errors, self.manifest, self.lock, *self.side, *table),
+            review_file(self.results),
+        )
 
 
 def name_outputs(inputs: Sequence[InputFile], output: str | None) -> OutputFiles:
@@ -114,6 +117,11 @@ def votes_file(results: Path) -> Path:
     return results.with_name(f"{results.name.removesuffix('.jsonl')}.votes.jsonl")
 
 
+def review_file(results: Path) -> Path:
+    """Return the file of the unsure rows that belongs to ``NAME.jsonl``, unless one is named."""
+    return results.with_name(f"{results.name.removesuffix('.jsonl')}.review.csv")
+
+
 def resolve_link(path: Path) -> Path:
     """Return the file that a symbolic link stands for: it and the files beside it are written, and
     the link stays, wherever it points to meanwhile. Raises `UsageError`."""
@@ -172,7 +180,10 @@ def set_aside(files: OutputFiles) -> list[Path]:
     """Rename the files of an earlier run, with the time in their names; return the new paths."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     moved: list[Path] = []
-    for path in (files.results, files.errors, *files.side, files.table, files.manifest):
+    for path in (
+        *(files.results, files.errors, *files.side, files.table),
+        *(review_file(files.results), files.manifest),
+    ):
         if path is None or not path.exists():
             continue
         stem, dot, rest = path.name.partition(".") if path.name[0] != "." else (path.name, "", "")

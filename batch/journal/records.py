@@ -19,6 +19,9 @@ from ..request import Request, RowKind, dumps
 from .answer_columns import answer_columns
 
 _DIGEST = re.compile("[0-9a-f]{32}")
+THOUGHT, UNOPENED = "thought", "unopened"
+"""In `_qchat`: how the thought of the answer stood in its text, where no other line tells."""
+
 _FINGERPRINT = re.compile("[0-9a-f]{16}")
 
 
@@ -36,13 +39,15 @@ def result_line(
     keep_prompt: bool = False,
     seconds: float | None = None,
     at: float | None = None,
+    is_unopened: bool = False,
 ) -> bytes:
     """Return the line of an answered row, newline included.
 
     `name` is its input's name, `number` the input's place in the manifest, from 0; `sample` is the
     number of the answer where a row has several; `again` says how an answer that was not whole was
     mended (`Outcome.again`); `extract` are more columns; `seconds` is how long the answer took, and
-    `at` when it was there, in seconds since 1970. With
+    `at` when it was there, in seconds since 1970; `is_unopened` says that its thought stood in the
+    text without an opening tag, which a resume learns from. With
     `keep_prompt`, a column `prompt` holds what was sent: a text, or messages where they are more.
     """
     if request.kind is RowKind.OPENAI:
@@ -85,6 +90,8 @@ def result_line(
         mark["at"] = round(at, 2)
     if again is not None:
         mark["again"] = again
+    if is_unopened:
+        mark[THOUGHT] = UNOPENED
     if is_answers(body):
         mark |= mark_of_answers(body)
     if yields:

@@ -33,7 +33,10 @@ _OPTIONS = (
     click.option(
         "--review",
         metavar="FILE",
-        help=_("Write the unsure rows to this .csv or .jsonl too, ready to be labelled."),
+        help=_(
+            "Write the unsure rows to this .csv or .jsonl, ready to be labelled.  [default: "
+            "OUT.review.csv, where --threshold is given]"
+        ),
     ),
     click.option(
         "--gold",

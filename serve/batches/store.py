@@ -108,7 +108,8 @@ class BatchStore:
     ) -> tuple[list[StoredFile], bool] | None:
         """Return a part of an owner's files, and whether there are more; None where
         `page.after` is no file of theirs."""
-        where, values = _THERE, [self._clock()]
+        where = _THERE
+        values: list[Any] = [self._clock()]
         if purpose is not None:
             where, values = f"{where} AND purpose = ?", [*values, purpose]
         rows = self._page("files", owner, page, where, values)

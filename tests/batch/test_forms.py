@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from qchat.batch.answer_plan import AnswerPlan
 from qchat.batch.extraction import Extraction
+from qchat.batch.followups import PENALTY
 from qchat.batch.form import AnswerForm, read_form
 from qchat.batch.request import CHAT, Outcome, Request, RowKind, Usage
 
@@ -125,6 +126,42 @@ def test_cut_json_is_asked_again_with_a_larger_budget() -> None:
     assert last is not None and last.again == "larger budget"
 
 
+LOOP = '{"city": "' + "Rome, " * 100
+
+
+def test_a_looped_answer_of_a_form_is_asked_again_with_a_penalty() -> None:
+    steps = plan(AnswerForm(SCHEMA), can_continue=True, max_tokens=10)
+    assert steps.take(outcome(LOOP, "length")) is None
+    assert steps.request.body["presence_penalty"] == PENALTY
+    assert steps.take(outcome('{"city": "Ro', "length")) is None  # cut: asked with more room
+    assert steps.request.body["max_tokens"] == 40
+    assert steps.request.body["presence_penalty"] == PENALTY
+    last = steps.take(outcome('{"city": "Rome"}'))
+    assert last is not None and last.answered and last.usage == Usage(3, 6)
+
+
+def test_a_form_that_loops_with_a_penalty_too_has_failed() -> None:
+    steps = plan(AnswerForm(SCHEMA))
+    assert steps.take(outcome(LOOP, "length")) is None
+    last = steps.take(outcome(LOOP, "length"))
+    assert last is not None and last.failure is not None
+    assert last.failure.code is Code.INVALID_ANSWER
+
+
+@pytest.mark.parametrize("second", ["x", "a" * 400])
+def test_a_looped_answer_that_has_its_form_stays_unless_the_next_is_better(second: str) -> None:
+    steps = plan(AnswerForm(regex="a+"))
+    first = outcome("a" * 500, "length")
+    assert steps.take(first) is None
+    assert steps.request.body["presence_penalty"] == PENALTY
+    last = steps.take(outcome(second, "length"))
+    assert last is not None and last.body == first.body and last.again is None
+    steps = plan(AnswerForm(regex="a+"))
+    steps.take(first)
+    last = steps.take(outcome("aa"))
+    assert last is not None and last.body == response("aa") and last.again == "penalty"
+
+
 def test_a_run_puts_invalid_answers_into_the_errors_file(
     server: faults.Running, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +211,40 @@ def test_an_extracted_column_does_not_overwrite_one(server: faults.Running) -> N
     write("in.jsonl", {"prompt": "x", "city": "Oslo"})
     args = ["in.jsonl", "--base-url", server.url, "--json-answer", "--extract", "city=$.city"]
     assert batch(*args) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("reasoning=$.reasoning",), "--extract reasoning: the answer has a column of that name"),
+        (("output=$.x",), "such as answer_output."),
+        (("_qchat=$.x",), "such as answer_qchat."),
+        (("model=$.x",), "--extract model"),
+        (("prompt=$.x", "--keep-prompt"), "--extract prompt"),
+        (("custom_id=$.x",), "--extract custom_id"),
+        (("reasoning=$.x", "--prefix", "a_"), "--extract reasoning"),
+        (("a=$.x", "--extract", "a=$.y"), "two columns have that name"),
+        (("prompt=$.x",), "line 1 has a column 'prompt'"),
+    ],
+)
+def test_an_extracted_column_has_a_name_of_its_own(
+    home: Path, capfd: pytest.CaptureFixture[str], more: tuple[str, ...], words: str
+) -> None:
+    write("in.jsonl", "a text")
+    with faults.running() as server:
+        args = ("in.jsonl", "--base-url", server.url, "--json-answer", "--extract", *more)
+        assert batch(*args) == 2
+        assert words in capfd.readouterr().err
+        assert server.log.records == []
+
+
+def test_with_a_prefix_a_text_may_be_extracted_as_prompt(server: faults.Running) -> None:
+    write("in.jsonl", 'a [[answer:text={"p": 1}]]')
+    args = ("in.jsonl", "--base-url", server.url, "--json-answer", "--prefix", "a_")
+    assert batch(*args, "--extract", "prompt=$.p", "--extract", "custom_id=$.p") == 0
+    (row,) = read("in.results.jsonl")
+    assert (row["a_prompt"], row["a_custom_id"]) == (1, 1)
+    assert row["prompt"] == 'a [[answer:text={"p": 1}]]'
 
 
 def test_json_forms_start_the_offline_engine_without_endless_white_space() -> None:

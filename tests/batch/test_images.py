@@ -1,6 +1,7 @@
 """`--image-column`: which files a row can send to a server."""
 
 import base64
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,44 @@ def test_a_run_sends_images_and_keeps_them_out_of_its_files(
     Path("in.csv").write_text("a\n1\n")
     assert batch("in.csv", "--template", "{a}", "--image-column", "photo", "--check") == 2
     assert "no column 'photo' for --image-column" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("changed", [["a.png"], ["a.png", "b.png"]])
+def test_a_row_whose_image_is_another_one_is_an_edited_row(
+    home: Path, capfd: pytest.CaptureFixture[str], changed: list[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        Path(name).write_bytes(PNG)
+    write("in.jsonl", *({"photo": name, "prompt": "What?"} for name in ("a.png", "b.png")))
+    args = ("in.jsonl", "--image-column", "photo", "-o", "out.jsonl")
+    with echoing():
+        assert batch(*args) == 0
+        before = read("out.jsonl")
+        assert batch(*args) == 0
+        assert read("out.jsonl") == before
+        for name in changed:
+            Path(name).write_bytes(PNG + b"more")
+        capfd.readouterr()
+        assert batch(*args) == 0
+    rows = {str(row["photo"]): row for row in read("out.jsonl")}
+    assert rows.keys() == {"a.png", "b.png"}
+    kept = [row for row in before if row["photo"] not in changed]
+    assert [row for row in rows.values() if row["photo"] not in changed] == kept
+    assert len(read("out.removed.jsonl")) == len(changed)
+    assert not Path("out.damaged.jsonl").exists()
+    assert "changed and " in capfd.readouterr().err
+
+
+def test_answers_of_a_version_that_knew_the_line_alone_are_kept(home: Path) -> None:
+    Path("a.png").write_bytes(PNG)
+    write("in.jsonl", {"photo": "a.png", "prompt": "What?"})
+    args = ("in.jsonl", "--image-column", "photo", "-o", "out.jsonl")
+    with echoing():
+        assert batch(*args) == 0
+        (before,) = read("out.jsonl")
+        mark = before["_qchat"]
+        assert isinstance(mark, dict)
+        old = {**before, "_qchat": {**mark, "source": "0123456789abcdef"}}
+        Path("out.jsonl").write_text(json.dumps(old) + "\n")
+        assert batch(*args) == 0
+    assert read("out.jsonl") == [before]

@@ -64,13 +64,14 @@ def test_the_response_of_a_row_with_a_mark_of_an_earlier_run() -> None:
     ("body", "quality"),
     [
         ({"incomplete_details": {"reason": "max_output_tokens"}, "output": []}, Quality.CUT),
+        ({"status": "incomplete", "output": []}, Quality.CUT),
         ({"output": [{"type": "reasoning", "content": [{"text": "hm"}]}]}, Quality.EMPTY),
         ({"output": [{"type": "message", "content": [{"text": "hi"}]}]}, Quality.OK),
         ({"output": [{"type": "function_call", "name": "f"}]}, Quality.OK),
     ],
 )
 def test_the_quality_of_responses(body: dict[str, Any], quality: Quality) -> None:
-    assert quality_of({"object": "response", **body}) is quality
+    assert quality_of(body) is quality  # some servers name no `object`
 
 
 def test_a_failed_row_with_a_column_body_stays_failed(

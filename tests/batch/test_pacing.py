@@ -4,18 +4,33 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from qchat.batch.engines.pacing import FLOOR, RequestPacer
-from qchat.batch.request import Outcome, Usage
+from qchat.batch.engines.token_estimate import completion_tokens, prompt_tokens
+from qchat.batch.request import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RERANK,
+    RESPONSES,
+    SCORE,
+    SYSTEMONE,
+    Outcome,
+    Usage,
+    usage_of,
+)
 
 from qchat.errors import Code, Failure
+from qchat.json_types import JsonObject
 from tests import faults
 
 from .chat_request import chat_request
 from .commands import batch, once_each, write
 
 ANSWER = Outcome(body={"choices": []}, usage=Usage(10, 20))
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000}}
 REFUSAL = Outcome(failure=Failure(Code.RATE_LIMITED, "slow down", 429, 1.0))
 
 
@@ -96,3 +111,51 @@ def test_a_run_keeps_to_rpm(server: faults.Running) -> None:
     assert batch("in.jsonl", "--base-url", server.url, "--rpm", "600") == 0
     assert time.monotonic() - started >= 1.0
     once_each("in.results.jsonl", 12)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "prompt"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "word" * 100}]}, 104),
+        (CHAT, {"messages": [{"role": "user", "content": [IMAGE, {"text": "word" * 100}]}]}, 106),
+        (COMPLETIONS, {"prompt": [7] * 50}, 50),
+        (EMBEDDINGS, {"input": ["word" * 100, "字" * 4]}, 103),
+        (RESPONSES, {"instructions": "word" * 10, "input": "word" * 90}, 100),
+        (SCORE, {"text_1": "word" * 10, "text_2": ["word" * 20] * 3}, 90),
+        (SCORE, {"text_1": ["word" * 10] * 3, "text_2": ["word" * 20] * 3}, 90),
+        (RERANK, {"query": "word" * 10, "documents": ["word" * 20] * 3}, 90),
+        (SYSTEMONE, {"state": "word" * 90, "questions": {"a": {"instructions": "word" * 10}}}, 100),
+    ],
+)
+def test_the_prompt_of_each_endpoint_is_estimated(
+    endpoint: str, body: JsonObject, prompt: int
+) -> None:
+    request = replace(chat_request("x"), endpoint=endpoint, body={"model": "m", **body})
+    assert prompt_tokens(request) == pytest.approx(prompt, abs=2)
+    generates = endpoint in (CHAT, COMPLETIONS, RESPONSES)
+    assert completion_tokens(request, 256) == (256 if generates else 0)
+    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
+        limited = replace(request, body={**request.body, name: 9})
+        assert completion_tokens(limited, 256) == (9 if generates else 0)
+
+
+async def test_tpm_waits_for_the_prompts_of_embeddings_though_no_usage_comes() -> None:
+    now = 0.0
+    pacer = RequestPacer(tpm=6000, clock=lambda: now)  # 100 a second
+    body = {"model": "m", "input": "word" * 100}
+    request = replace(chat_request("x"), endpoint=EMBEDDINGS, body=body)
+    estimate = await pacer.admit(request)
+    assert estimate == 100
+    pacer.record(Outcome(body={"data": []}), estimate)
+    now = 0.9
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await pacer.admit(request)
+    now = 1.0
+    await pacer.admit(request)
+
+
+def test_the_usage_of_responses_has_other_names() -> None:
+    usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    assert usage_of({"usage": usage}) == Usage(7, 3)
+    assert usage_of({"usage": {"prompt_tokens": 7, "completion_tokens": None}}) == Usage(7, 0)

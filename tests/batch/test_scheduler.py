@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from qchat.batch import scheduler as scheduler_module
+from qchat.batch.refusals import RunFaultError
 from qchat.batch.request import Outcome, Request
-from qchat.batch.scheduler import RequestScheduler, RetryBudget, RetryRule, RunFaultError
+from qchat.batch.scheduler import RequestScheduler, RetryBudget, RetryRule
 
-from qchat.errors import Code, EngineError, Failure
+from qchat.errors import Code, EngineError
 from tests.batch.scripted_engine import (
     OK,
     QUICK,
@@ -125,30 +126,6 @@ async def test_an_unknown_model_of_a_row_is_the_rows_fault() -> None:
     assert (await run_scheduler(engine, 3, uniform=False)).lines == [1, 2, 3]
 
 
-async def test_twenty_rows_refused_for_one_reason_are_the_runs_fault() -> None:
-    engine = ScriptedEngine(lambda _line, _n: failed(Code.INVALID_REQUEST, "no such parameter"))
-    recorder = Recorder()
-    engine.window = 4
-    with pytest.raises(RunFaultError, match=r"first 20 rows .* no such parameter"):
-        await RequestScheduler(engine, iter(requests(100)), recorder, QUICK).run()
-    assert recorder.entries == []
-
-
-async def test_fewer_refusals_than_that_are_rows() -> None:
-    engine = ScriptedEngine(lambda _line, _n: failed(Code.INVALID_REQUEST))
-    assert (await run_scheduler(engine, 19)).lines == list(range(1, 20))
-
-
-async def test_refusals_are_rows_once_one_was_answered() -> None:
-    engine = ScriptedEngine(lambda line, _n: OK if line == 10 else failed(Code.INVALID_REQUEST))
-    assert (await run_scheduler(engine, 60, window=1)).lines == list(range(1, 61))
-
-
-async def test_refusals_for_several_reasons_are_rows() -> None:
-    engine = ScriptedEngine(lambda line, _n: failed(Code.INVALID_REQUEST, f"reason {line % 2}"))
-    assert (await run_scheduler(engine, 60)).lines == list(range(1, 61))
-
-
 async def test_stopping_ends_rows_in_flight_and_takes_no_more() -> None:
     engine = ScriptedEngine(lambda _line, _n: OK, seconds=0.02)
     recorder = Recorder()
@@ -171,8 +148,7 @@ async def test_a_cancelled_row_stays_open_whatever_the_engine_makes_of_it() -> N
 
     engine = Swallows(lambda _line, _n: OK, seconds=60)
     recorder = Recorder()
-    scheduler = RequestScheduler(engine, iter(requests(20)), recorder, QUICK)
-    scheduler.proven = True
+    scheduler = RequestScheduler(engine, iter(requests(20)), recorder, QUICK, proven=True)
     engine.window = 8
     task = asyncio.create_task(scheduler.run())
     await asyncio.sleep(0.05)
@@ -243,21 +219,6 @@ async def test_a_dying_server_is_not_hammered() -> None:
     await task
     # 50 first tries, 100 of the budget, and 20 a second: without it, tens of thousands.
     assert 100 <= sent <= 50 + 100 + 20 * 10
-
-
-async def test_refusals_of_the_longest_rows_are_no_fault_of_the_run() -> None:
-    """The first rows count, not the first refusals, which come sooner than answers."""
-
-    class Slow(ScriptedEngine):
-        async def answer(self, request: Request) -> Outcome:
-            if request.line % 3 == 0:
-                return failed(Code.INVALID_REQUEST, "max_tokens is too large")
-            await asyncio.sleep(0.05)
-            return OK
-
-    recorder = Recorder()
-    await RequestScheduler(Slow(lambda _l, _n: OK, window=100), iter(requests(300)), recorder).run()
-    assert recorder.lines == list(range(1, 301))
 
 
 async def test_a_busy_server_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,42 +320,3 @@ async def test_probes_that_always_raise_end_the_run(monkeypatch: pytest.MonkeyPa
     recorder, reports = await run_probed(Probes(RuntimeError("odd")), 0.2)
     assert recorder.lines == []
     assert len(reports) == 2 and reports[1].startswith("gone. It did not come back within")
-
-
-def forbidden() -> Outcome:
-    return Outcome(failure=Failure(Code.UNAUTHORIZED, "not this", 403))
-
-
-@pytest.mark.parametrize("window", [1, 8])
-async def test_a_403_is_the_rows_own_once_others_are_answered(window: int) -> None:
-    engine = ScriptedEngine(lambda line, _n: forbidden() if line in (1, 7, 40) else OK)
-    recorder = await run_scheduler(engine, 40, window)
-    failures = {line: outcome.failure for line, outcome, _n in recorder.entries if outcome.failure}
-    assert recorder.lines == list(range(1, 41))
-    assert failures.keys() == {1, 7, 40}
-    assert {failure.code for failure in failures.values()} == {Code.FORBIDDEN}
-
-
-async def test_a_403_is_the_runs_fault_where_nothing_is_answered() -> None:
-    for count in (1, 5, 100):
-        engine = ScriptedEngine(lambda _line, _n: forbidden())
-        recorder = Recorder()
-        with pytest.raises(RunFaultError, match="not this"):
-            await RequestScheduler(engine, iter(requests(count)), recorder, QUICK).run()
-        assert recorder.entries == []
-
-
-async def test_a_key_that_is_revoked_on_the_way_fails_no_rows() -> None:
-    engine = ScriptedEngine(lambda line, _n: OK if line <= 30 else forbidden())
-    recorder = Recorder()
-    with pytest.raises(RunFaultError, match="not this"):
-        await RequestScheduler(engine, iter(requests(200)), recorder, QUICK).run()
-    assert set(recorder.lines) <= set(range(1, 31))
-
-
-async def test_a_restart_with_the_refused_row_alone_ends() -> None:
-    engine = ScriptedEngine(lambda _line, _n: forbidden())
-    recorder = Recorder()
-    scheduler = RequestScheduler(engine, iter(requests(1)), recorder, QUICK, proven=True)
-    await scheduler.run()
-    assert recorder.lines == [1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.http import HttpEngine
-from qchat.batch.engines.servers import ServerPool
+from qchat.batch.engines.servers import REFUSALS, ServerPool
 from qchat.batch.request import Outcome
 
 from qchat.api.endpoint import Endpoint
@@ -60,6 +60,54 @@ async def test_a_server_that_refuses_at_once_does_not_draw_all_rows_to_it() -> N
         refused = sum(not outcome.answered for outcome in outcomes)
         assert 1 <= refused <= 10
         assert len(bad.log.records) == refused
+
+
+async def test_a_server_that_refuses_the_key_leaves_the_pool_and_costs_no_row() -> None:
+    reports: list[str] = []
+    with faults.running() as good, faults.running("401") as bad:
+        engine = servers(bad, good, report=reports.append)
+        await engine.start()
+        outcomes = await asyncio.gather(*(engine.answer(chat_request(f"q{n}")) for n in range(50)))
+        outcomes += [await engine.answer(chat_request(f"q{n}")) for n in range(20)]
+        assert engine.description == "1 of 2 servers" and engine.window == 64
+        await engine.close()
+        assert len(bad.log.records) <= 50
+    assert all(outcome.answered for outcome in outcomes)
+    (report,) = reports
+    assert bad.base_url in report and "It gets no more requests of this run." in report
+
+
+async def test_a_key_that_is_revoked_on_the_way_at_one_server_costs_no_row() -> None:
+    with faults.running() as good, faults.running("401:skip=5") as bad:
+        engine = servers(bad, good)
+        await engine.start()
+        outcomes = [await engine.answer(chat_request(f"q{n}")) for n in range(40)]
+        await engine.close()
+        assert len(bad.log.records) == 5 + REFUSALS
+    assert all(outcome.answered for outcome in outcomes)
+
+
+async def test_what_two_servers_refuse_is_refused_and_both_stay() -> None:
+    with faults.running() as one, faults.running() as two, faults.running() as three:
+        engine = servers(one, two, three)
+        await engine.start()
+        for n in range(9):
+            assert (await engine.answer(chat_request(f"q{n}"))).answered
+        outcomes = [await engine.answer(chat_request(f"{n} [[fault:401]]")) for n in range(9)]
+        failures = [outcome.failure for outcome in outcomes]
+        assert {failure.code for failure in failures if failure} == {Code.UNAUTHORIZED}
+        assert engine.description == "3 of 3 servers"
+        await engine.close()
+        assert sum(len(server.log.records) for server in (one, two, three)) <= 9 + 9 * 3
+
+
+async def test_servers_that_all_refuse_the_key_say_so() -> None:
+    with faults.running("401") as one, faults.running("401") as two:
+        engine = servers(one, two)
+        await engine.start()
+        outcome = await engine.answer(chat_request("x"))
+        await engine.close()
+    assert outcome.failure is not None and outcome.failure.code is Code.UNAUTHORIZED
 
 
 async def test_a_server_that_is_gone_costs_no_row_and_joins_again() -> None:

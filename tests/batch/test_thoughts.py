@@ -49,6 +49,50 @@ def test_a_run_tells_them_apart(server: faults.Running) -> None:
         {"prompt": "b [[answer:finish=length;text=I think]]"},
     )
     assert batch("in.jsonl", "--base-url", server.url, "--concurrency", "1") == 0
+    check_rows()
+
+
+def check_rows() -> None:
     rows = {row["_qchat"]["line"]: row for row in read("in.results.jsonl")}  # type: ignore[index]
     assert (rows[1]["output"], rows[1]["reasoning"]) == ("Yes", "I think so")
     assert (rows[2]["output"], rows[2]["reasoning"]) == (None, "I think")
+    assert rows[1]["_qchat"]["thought"] == "unopened"  # type: ignore[index]
+    assert "thought" not in rows[2]["_qchat"]  # type: ignore[operator]
+
+
+WHOLE = {"prompt": "a [[answer:text=I think so</think>Yes]]"}
+CUT = {"prompt": "b [[answer:finish=length;text=I think]]"}
+
+
+@pytest.mark.usefixtures("home")
+def test_a_cut_thought_before_the_first_whole_answer_is_mended_at_the_end(
+    server: faults.Running,
+) -> None:
+    opened = {"prompt": "c [[answer:finish=length;text=<think>Hm]]"}
+    write("in.jsonl", CUT, opened, {"prompt": "d [[answer:text=So</think>No]]"}, WHOLE)
+    assert batch("in.jsonl", "--base-url", server.url, "--concurrency", "1") == 0
+    rows = {row["_qchat"]["line"]: row for row in read("in.results.jsonl")}  # type: ignore[index]
+    assert (rows[1]["output"], rows[1]["reasoning"]) == (None, "I think")
+    assert (rows[2]["output"], rows[2]["reasoning"]) == (None, "Hm")
+    assert (rows[4]["output"], rows[4]["reasoning"]) == ("Yes", "I think so")
+    assert rows[1]["_qchat"]["quality"] == "cut"  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_resume_knows_what_the_results_tell(server: faults.Running) -> None:
+    args = ("in.jsonl", "--base-url", server.url, "--concurrency", "1", "--no-thinking")
+    write("in.jsonl", WHOLE)
+    assert batch(*args) == 0
+    write("in.jsonl", WHOLE, CUT)
+    assert batch(*args) == 0
+    check_rows()
+    assert batch(*args, "--retry-where", "cut") == 0
+    check_rows()
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_without_such_thoughts_mends_nothing(server: faults.Running) -> None:
+    write("in.jsonl", CUT, {"prompt": "c [[answer:text=Yes]]"})
+    assert batch("in.jsonl", "--base-url", server.url, "--concurrency", "1") == 0
+    rows = {row["_qchat"]["line"]: row for row in read("in.results.jsonl")}  # type: ignore[index]
+    assert (rows[1]["output"], rows[1]["reasoning"]) == ("I think", None)

@@ -19,8 +19,7 @@ from qchat.batch.check.plain import is_plain
 from qchat.batch.check.prompts import Length
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
-from qchat.batch.inputs.endpoints import RESPONSES
-from qchat.batch.request import CHAT, COMPLETIONS, Request, RowKind
+from qchat.batch.request import CHAT, COMPLETIONS, RESPONSES, Request, RowKind
 
 from qchat import demo
 from qchat.processes import alive, process_family

@@ -13,8 +13,15 @@ import pytest
 import pytest_asyncio
 from qchat.batch.engines.engine_log import redirect_output
 from qchat.batch.engines.offline import OfflineEngine, OfflineOptions
-from qchat.batch.inputs.endpoints import EMBEDDINGS, RESPONSES
-from qchat.batch.request import CHAT, COMPLETIONS, Outcome, Request, RowKind
+from qchat.batch.request import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RESPONSES,
+    Outcome,
+    Request,
+    RowKind,
+)
 
 from qchat import demo
 from qchat.errors import Code, UsageError

@@ -230,6 +230,25 @@ def test_unsure_rows_go_to_the_review_file_too(capfd: pytest.CaptureFixture[str]
     assert len(read("out.jsonl")) == 3
 
 
+def test_a_threshold_alone_sends_the_unsure_rows_to_a_review_file_beside_the_results(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    args = (*ARGS, "--threshold", "0.88")
+    with echoing(Labeller(belief)):
+        assert batch(*args) == 0
+        assert "Review:  out.review.csv" in capfd.readouterr().err
+        (row,) = rows_of("out.review.csv")
+        assert row["custom_id"] == "c"
+        assert batch(*args) == 0  # its own output: written anew
+        assert batch(*args, "--review", "out.review.csv") == 0
+        assert not list(Path().glob("out.review.2*.csv"))
+        again = ("out.review.csv", "--template", "{review}", "-o", "other.jsonl")
+        assert batch(*again) == 2
+        assert "out.review.csv is the output of an earlier run" in capfd.readouterr().err
+        assert batch(*args, "--restart") == 0
+    assert list(Path().glob("out.2*.review.csv"))
+
+
 def test_a_labelled_review_file_is_a_gold_file_and_is_kept() -> None:
     args = (*ARGS, "--threshold", "0.95", "--review", "review.csv")
     with echoing(Labeller(belief)):
