@@ -16,10 +16,14 @@ if TYPE_CHECKING:  # it needs Jinja2 and YAML, which few runs do
     from ..questions.definition import QuestionSet
 
 
+def is_openai(value: Any, defaults: RowDefaults) -> bool:
+    """Whether a parsed line is an OpenAI batch line; with a template, `body` is a column."""
+    return defaults.template is None and isinstance(value, dict) and "body" in value
+
+
 def parse_row(value: Any, defaults: RowDefaults) -> tuple[RowKind, str, JsonObject]:
     """Return kind, endpoint and body of a parsed line. Raises `BadLineError`."""
-    is_openai = defaults.template is None and isinstance(value, dict) and "body" in value
-    if defaults.endpoint is not None and defaults.endpoint != CHAT and not is_openai:
+    if defaults.endpoint not in (None, CHAT) and not is_openai(value, defaults):
         return _parse_columns(value, defaults.endpoint, defaults)
     if (template := defaults.template) is not None:
         messages = template.messages(template_cells(value, template, defaults))

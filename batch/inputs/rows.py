@@ -14,7 +14,14 @@ from .formats.opening import Location, open_records
 from .line_errors import excerpt, reason_of
 from .line_json import loads_line
 from .lines import BadLineError, BlockingError, LineIndex, NextLine
-from .row_bodies import fill_body, needed_columns, parse_row, question_cells, template_cells
+from .row_bodies import (
+    fill_body,
+    is_openai,
+    needed_columns,
+    parse_row,
+    question_cells,
+    template_cells,
+)
 from .row_defaults import RowDefaults
 from .samples import sample_of
 from .shapes import as_request_row
@@ -27,7 +34,8 @@ ANSWER_COLUMNS = ("output", "reasoning", "finish_reason", "usage", "tool_calls",
 
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A line that is not a request: its position, what is wrong, and its beginning."""
+    """A line that is not a request: its position, what is wrong, and its beginning. `openai` says
+    that it was meant as an OpenAI batch line, whose form its error has then."""
 
     file: int
     line: int
@@ -35,6 +43,7 @@ class InvalidRow:
     message: str
     source: Any
     fingerprint: int = 0
+    openai: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,7 @@ def scan_rows(
                     error.message,
                     error.raw if value is None else value,
                     mark or fingerprint(error.raw),
+                    is_openai(value, defaults),
                 )
             except OSError as error:
                 text = _("{path} can't be read further than line {line}: {reason}.")
