@@ -44,7 +44,7 @@ answer's then stands in `_qchat` alone."""
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
     """A line that is not a request: its position, what is wrong, and its beginning. `openai` says
-    that it would have been one in OpenAI's form."""
+    that it was meant as an OpenAI batch line, whose form its error has then."""
 
     file: int
     line: int

@@ -207,9 +207,7 @@ def _file_of(mark: Mapping[str, Any]) -> str:
 
 
 def _is_openai(row: Request | InvalidRow) -> bool:
-    if isinstance(row, Request):
-        return row.kind is RowKind.OPENAI
-    return row.openai
+    return row.kind is RowKind.OPENAI if isinstance(row, Request) else row.openai
 
 
 def _openai_error(

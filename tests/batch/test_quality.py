@@ -131,7 +131,9 @@ def test_openai_rows_have_openais_errors() -> None:
 
 
 def test_a_bad_openai_line_has_openais_error_too() -> None:
-    bad = InvalidRow(0, 2, "b", "'body' must be an object", {"custom_id": "b", "body": 5})
+    bad = InvalidRow(
+        0, 2, "b", "'body' must be an object", {"custom_id": "b", "body": 5}, openai=True
+    )
     failure = Failure(Code.INVALID_LINE, bad.message)
     line = json.loads(error_line(bad, failure, name="in.jsonl", attempts=0))
     assert (line["custom_id"], line["_qchat"]["line"]) == ("b", 2)

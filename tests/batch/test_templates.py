@@ -226,3 +226,11 @@ def test_lines_of_text_are_the_column_text(tmp_path: Path) -> None:
     (row,) = read_rows(path, 0, defaults(template="Say {text}"))
     assert isinstance(row, Request)
     assert row.body["messages"] == [{"role": "user", "content": "Say hello"}]
+
+
+def test_a_bad_row_with_a_column_body_is_no_openai_line(home: Path) -> None:
+    write("in.jsonl", {"subject": "s", "body": "b"}, {"subject": None, "body": "b"})
+    with echoing():
+        assert batch("in.jsonl", "--template", "{subject} {body}") == 1
+    (row,) = read("in.results.errors.jsonl")
+    assert (row["line"], row["input"]) == (2, {"subject": None, "body": "b"})
