@@ -6,6 +6,7 @@ from qchat import demo
 from qchat.engine.models.json_fields import nested_text_config
 from qchat.engine.models.model_config import parse_config
 from qchat.engine.models.model_reading import read_local
+from qchat.engine.recipes.recipe_types import Yarn
 from tests.engine import model_configs
 
 KIB = 1024
@@ -113,14 +114,31 @@ def test_a_model_whose_layers_have_different_heads() -> None:
     ("name", "context"),
     [
         ("Qwen/Qwen3-8B", 40_960),
-        ("openai/gpt-oss-20b", 131_072),  # YaRN × 32 of 4,096
-        ("deepseek-ai/DeepSeek-V3", 163_840),  # YaRN × 40 of 4,096
+        ("openai/gpt-oss-20b", 131_072),  # YaRN × 32 of 4,096: the scaled number
+        ("deepseek-ai/DeepSeek-V3", 163_840),  # YaRN × 40 of 4,096: the scaled number
         ("meta-llama/Meta-Llama-3.1-8B", 131_072),  # its scaling is within the number
         ("Qwen/Qwen3.5-27B", 262_144),
     ],
 )
 def test_context(name: str, context: int) -> None:
     assert model_configs.parsed(name).context == context
+
+
+@pytest.mark.parametrize(
+    ("values", "context"),
+    [
+        # as Qwen's card has it; vLLM 0.32 takes the first number, and refuses a longer context
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, 40_960),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2}}, 81_920),
+        ({"rope_parameters": {"full_attention": {"rope_type": "dynamic", "factor": 2}}}, 81_920),
+        ({"rope_scaling": {"rope_type": "linear", "factor": None}}, 40_960),
+        # Gemma 3's number is already scaled
+        ({"rope_scaling": {"rope_type": "linear", "factor": 8}, "model_type": "gemma3"}, 40_960),
+    ],
+)
+def test_context_of_scaled_positions(values: dict[str, object], context: int) -> None:
+    config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
+    assert config is not None and config.context == context
 
 
 @pytest.mark.parametrize(
@@ -235,3 +253,15 @@ def test_vllm_reads_the_same_from_the_configs() -> None:
     assert theirs.get_num_layers(parallel) == group.layers
     assert theirs.get_num_attention_heads(parallel) == ours.split.heads
     assert theirs.max_model_len == ours.context
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_vllm_takes_the_longer_context_of_yarn() -> None:
+    """The overrides of ``--yarn`` allow the context that the plan asks for."""
+    from vllm.config import ModelConfig
+
+    yarn = Yarn(4.0, 4096, 1_000_000)
+    folder = str(demo.path())
+    theirs = ModelConfig(folder, hf_overrides=yarn.overrides(), max_model_len=yarn.context)
+    assert theirs.max_model_len == yarn.context

@@ -99,6 +99,7 @@ class TestPlan:
         plan = make_plan(ServeOptions("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
         overrides = json.loads(value(plan, "hf-overrides") or "")
         assert overrides["rope_parameters"]["factor"] == 4.0
+        assert overrides["max_position_embeddings"] == 131_072  # since vLLM 0.32 the limit
 
     def test_a_folder_and_an_id_without_a_recipe(self, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()

@@ -26,8 +26,9 @@ _CONTEXT_FIELDS = (
 )
 _EXPERT_FIELDS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
 _VISION_FIELDS = ("vision_config", "vision_tower", "visual", "vision_cfg")
-# These scale the positions by their factor; the others are already in max_position_embeddings.
-_SCALING_ROPES = ("linear", "dynamic", "yarn", "ntk")
+# These scale the positions by their factor. Of the others, YaRN's too, max_position_embeddings has
+# the scaled number: so vLLM since 0.32; before, YaRN's was its factor times its original number.
+_SCALING_ROPES = ("linear", "dynamic", "ntk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,16 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
 
 def _context(inner: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     found = integer(inner, *_CONTEXT_FIELDS) or integer(config, *_CONTEXT_FIELDS) or 0
-    rope = mapping(inner, "rope_parameters") or mapping(inner, "rope_scaling")
-    kind = text(rope, "rope_type", "type")
-    factor = rope.get("factor")
-    if kind not in _SCALING_ROPES or not isinstance(factor, int | float) or factor <= 1:
+    if "gemma3" in text(inner, "model_type"):  # its number is already scaled
         return found
-    original = integer(rope, "original_max_position_embeddings") if kind == "yarn" else None
-    return int((original or found) * factor)
+    rope = mapping(inner, "rope_parameters") or mapping(inner, "rope_scaling")
+    nested = [value for value in rope.values() if isinstance(value, Mapping)]  # by kind of layer
+    factor = 1.0
+    for values in nested or [rope]:
+        given = values.get("factor")
+        if text(values, "rope_type", "type") in _SCALING_ROPES and isinstance(given, int | float):
+            factor = max(factor, given)
+    return int(found * factor)
 
 
 def _intermediate(inner: Mapping[str, Any], experts: int) -> int:
