@@ -201,6 +201,22 @@ def test_experts_whose_blocks_do_not_divide_stay_whole() -> None:
     assert [split.needs_expert_parallel(n) for n in (1, 2, 4, 8)] == [False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128},
+        {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]},
+    ],
+)
+def test_the_blocks_of_compressed_tensors_stay_whole(weights: dict[str, object]) -> None:
+    """18,944 rows are 148 blocks of 128: over 4 GPUs 37 each, over 8 none."""
+    groups = {"0": None, "1": {}, "2": {"weights": weights}}
+    quantization = {"quant_method": "compressed-tensors", "config_groups": groups}
+    values = {"intermediate_size": 18_944, "quantization_config": quantization}
+    config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
+    assert config is not None and list(config.split.sizes(16)) == [1, 2, 4]
+
+
 def test_a_vision_tower() -> None:
     assert model_configs.parsed("Qwen/Qwen3-VL-30B-A3B-Instruct").has_vision
     assert not model_configs.parsed("Qwen/Qwen3-8B").has_vision
