@@ -5,6 +5,7 @@ the weights and 1,024 MiB (2,048 from 70 GiB on); the rest holds the KV cache. C
 thousands of 1,024 tokens, and at most the model's.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +147,16 @@ class TestWithoutARecipe:
         smaller = self.plan(tmp_path / "2", "Qwen/Qwen3.5-27B", 62_000, machine(80))
         # 9,962 − 294 = 9,668 MiB / 49 MiB = 197 blocks = 154,448 tokens
         assert "153,600 tokens" in smaller.notes[0]
+
+    def test_weights_that_are_not_there_yet(self, tmp_path: Path) -> None:
+        """The index says 15,947 MiB: as in the table for 8B on 24 GB."""
+        folder = write_model(tmp_path / "m", model_configs.raw("Qwen/Qwen3-8B"), 0)
+        (folder / "model.safetensors").unlink()
+        index = {"metadata": {"total_size": 15_947 << 20}, "weight_map": {"x": "1.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        plan = make_plan(ServeOptions(str(folder)), machine(24), {})
+        assert "39,936 tokens" in plan.notes[0] and value(plan, "max-model-len") == "auto"
+        assert any("does not have all of its weights" in note for note in plan.notes)
 
     def test_sliding_windows(self, tmp_path: Path) -> None:
         """gpt-oss-20b (13,200 MiB) on 16 GB: 15,065 − 13,200 − 1,024 = 841 MiB. 12 layers keep a
