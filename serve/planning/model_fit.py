@@ -88,7 +88,7 @@ def fit_model(
         needs = needs_of_reading(reading)
         if needs is None:
             text = _("Whether the model fits is not checked: {why}")
-            return ModelFit(None, (text.format(why=reading.problem),) if reading.problem else ())
+            return ModelFit(None, (text.format(why=reading.why_unknown),))
         problems = [] if reading.problem is None else [reading.problem]
         fit = fit_needs(needs, machine, request)
         if reading.config is not None and not reading.config.is_complete and not fit.fits:

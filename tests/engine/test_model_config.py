@@ -1,13 +1,18 @@
 """What a config.json says of a model's memory, and how it can be split."""
 
+from typing import Any
+
 import pytest
 
 from qchat import demo
+from qchat.engine.models import config_defaults
+from qchat.engine.models.config_defaults import with_defaults
 from qchat.engine.models.json_fields import nested_text_config
 from qchat.engine.models.model_config import parse_config
 from qchat.engine.models.model_reading import read_local
 from qchat.engine.recipes.recipe_types import Yarn
 from tests.engine import model_configs
+from tests.engine.config_defaults import read_defaults
 
 KIB = 1024
 
@@ -250,6 +255,67 @@ def test_wrong_types_count_as_absent() -> None:
     for name in inner:
         for value in (None, [], {}, "x", -1, True, 1.5):
             parse_config({**values, "text_config": {**inner, name: value}})  # raises nothing
+
+
+GEMMA3_4B: dict[str, Any] = {  # as on the hub: what Gemma3TextConfig has too is left out
+    "model_type": "gemma3",
+    "text_config": {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+        "sliding_window": 1024,
+    },
+    "vision_config": {"num_attention_heads": 16},
+}
+LLAVA_7B: dict[str, Any] = {
+    "model_type": "llava",
+    "text_config": {"max_position_embeddings": 4096, "model_type": "llama", "vocab_size": 32064},
+}
+
+
+class TestDefaults:
+    @pytest.mark.parametrize(
+        ("values", "token_bytes", "context", "heads"),
+        [
+            (GEMMA3_4B, 5 * 4 * 2 * 256 * 2, 131_072, 8),  # each sixth of 34 layers
+            (LLAVA_7B, 32 * 32 * 256 * 2, 4096, 32),
+            ({"model_type": "llava", "text_config": {"vocab_size": 32064}}, 1 << 19, 2048, 32),
+        ],
+    )
+    def test_what_a_nested_config_leaves_out(
+        self, values: dict[str, object], token_bytes: int, context: int, heads: int
+    ) -> None:
+        config = parse_config(values)
+        assert config is not None and config.is_complete
+        assert config.kv_cache.token_bytes() == token_bytes
+        assert (config.context, config.split.heads) == (context, heads)
+
+    def test_a_head_of_gemma_is_not_the_hidden_size_by_heads(self) -> None:
+        """Gemma 3 12B: 3,840 / 16 would be 240."""
+        inner = GEMMA3_4B["text_config"] | {"hidden_size": 3840, "num_attention_heads": 16}
+        config = parse_config({**GEMMA3_4B, "text_config": inner})
+        assert config is not None
+        assert {group.elements for group in config.kv_cache.groups} == {512}
+
+    def test_what_a_config_has_wins(self) -> None:
+        values = {"model_type": "qwen3_moe", "num_local_experts": 7, "tie_word_embeddings": True}
+        found = with_defaults({"model_type": "qwen3_moe", "head_dim": None}, values)
+        assert found["num_experts"] == 128 and found["head_dim"] is None
+        assert "tie_word_embeddings" not in found
+        assert "num_experts" not in with_defaults(values, values)
+
+    @pytest.mark.slow
+    def test_they_are_those_of_transformers(self) -> None:
+        transformers = pytest.importorskip("transformers")
+        if transformers.__version__ != config_defaults.source():
+            pytest.skip(f"the table is from transformers {config_defaults.source()}")
+        for name in config_defaults.model_types():
+            assert with_defaults({"model_type": name}, {}) == {
+                **read_defaults(name),
+                "model_type": name,
+            }, name
 
 
 @pytest.mark.slow

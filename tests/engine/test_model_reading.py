@@ -158,6 +158,13 @@ class TestLocal:
         assert needs is not None
         assert (needs.precision, needs.kv_cache.token_bytes()) == ("nvfp4", 72 * 1024)
 
+    def test_a_config_without_a_context(self, tmp_path: Path) -> None:
+        values = {**model_configs.raw("Qwen/Qwen3-8B"), "model_type": "new"}
+        del values["max_position_embeddings"]
+        reading = read_local(str(write_model(tmp_path / "m", values)), {})
+        assert needs_of_reading(reading) is None
+        assert reading.why_unknown == "its config.json has no maximum context"
+
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000])
     def test_a_config_that_is_none(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "config.json").write_text(text)

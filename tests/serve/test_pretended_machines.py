@@ -158,6 +158,13 @@ class TestWithoutARecipe:
         assert "39,936 tokens" in plan.notes[0] and value(plan, "max-model-len") == "auto"
         assert any("does not have all of its weights" in note for note in plan.notes)
 
+    def test_a_model_of_which_too_little_is_known_is_noted(self, tmp_path: Path) -> None:
+        values = {**model_configs.raw("Qwen/Qwen3-8B"), "model_type": "new"}
+        del values["max_position_embeddings"]
+        folder = write_model(tmp_path / "m", values, 1000)
+        plan = make_plan(ServeOptions(str(folder)), machine(24), {})
+        assert "not checked: its config.json has no maximum context" in plan.notes[0]
+
     def test_sliding_windows(self, tmp_path: Path) -> None:
         """gpt-oss-20b (13,200 MiB) on 16 GB: 15,065 − 13,200 − 1,024 = 841 MiB. 12 layers keep a
         window of 4,223 tokens and the rest of a block, 4,240 × 24 KiB = 99.4 MiB; of the 741.6

@@ -13,8 +13,20 @@ _MLA_FP8_ENTRY = 584  # bytes of DeepSeek V4's compressed entry of 512 elements
 _SLIDING = ("sliding_attention", "sliding", "swa", "local", "local_attention")
 _CHUNKED = ("chunked_attention",)
 _STATES = ("linear_attention", "mamba", "mamba2", "kda", "gated_delta_net", "conv", "short_conv")
-# Of older configs, which do not say it.
-_PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+# Of configs that do not say it: each n-th layer has full attention, the others slide …
+_PATTERNS = {
+    "gemma2": 2,
+    "gemma3": 6,
+    "gemma3_text": 6,
+    "gemma3n_text": 5,
+    "gemma4_text": 6,
+    "cohere2": 4,
+    "exaone4": 4,
+    "olmo3": 4,
+    "gpt_oss": 2,
+}
+# … or have linear attention.
+_LINEAR_PATTERNS = {"qwen3_next": 4, "qwen3_5_text": 4, "qwen3_5_moe_text": 4}
 _NO_CACHE = ("moe", "mlp", "none", "dense")
 
 
@@ -77,7 +89,7 @@ def _kinds(config: Mapping[str, Any], layers: int) -> list[str]:
         types = [names.get(letter, "full_attention") for letter in str(pattern)]
     elif not types and (flags := integers(config, "hybrid_layer_pattern")):
         types = ["sliding_attention" if flag else "full_attention" for flag in flags]
-    elif not types and (interval := integer(config, "full_attention_interval")):
+    elif not types and (interval := _linear_interval(config)):
         types = [
             "linear_attention" if (n + 1) % interval else "full_attention" for n in range(layers)
         ]
@@ -94,6 +106,12 @@ def _kinds(config: Mapping[str, Any], layers: int) -> list[str]:
     types = (types or ["full_attention"] * layers)[:layers]
     # The last layers of Gemma 3n and some of Gemma 4 read the cache of earlier ones.
     return types[: layers - (integer(config, "num_kv_shared_layers") or 0)]
+
+
+def _linear_interval(config: Mapping[str, Any]) -> int | None:
+    """Return n where each n-th layer has full attention and the others have a linear one."""
+    default = _LINEAR_PATTERNS.get(text(config, "model_type"))
+    return integer(config, "full_attention_interval") or default
 
 
 def _full_attention_every(config: Mapping[str, Any]) -> int | None:

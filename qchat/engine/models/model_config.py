@@ -1,7 +1,7 @@
 """A model's properties from its ``config.json``: what decides memory and how it can be split.
 
-The names of the fields and their defaults are those that vLLM 0.32 reads
-(``transformers_utils/model_arch_config_convertor.py`` and its models).
+The names of the fields are those that vLLM 0.32 reads (``model_arch_config_convertor.py`` in its
+``transformers_utils``, and its models), their defaults those of transformers.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import layer_groups
+from .config_defaults import EXPERT_FIELDS, with_defaults
 from .json_fields import integer, mapping, nested_text_config, text
 from .kv_cache import KvCache
 from .quantization import Quantization, parse_quantization
@@ -24,7 +25,6 @@ _CONTEXT_FIELDS = (
     "max_seq_length",
     "seq_len",
 )
-_EXPERT_FIELDS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
 _VISION_FIELDS = ("vision_config", "vision_tower", "visual", "vision_cfg")
 # These scale the positions by their factor. Of the others, YaRN's too, max_position_embeddings has
 # the scaled number: so vLLM since 0.32; before, YaRN's was its factor times its original number.
@@ -58,7 +58,7 @@ class ModelConfig:
 def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
     """Return the properties in a parsed ``config.json``; None where it lacks what every
     transformer's has, so that nothing can be computed."""
-    inner = nested_text_config(config)
+    inner = with_defaults(nested_text_config(config), config)
     heads = integer(inner, "num_attention_heads", "n_head", "num_heads")
     layers = integer(inner, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
     hidden = integer(inner, "hidden_size", "n_embd", "d_model")
@@ -72,7 +72,7 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
     tied = bool(inner.get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else ""
-    experts = integer(inner, *_EXPERT_FIELDS) or 0
+    experts = integer(inner, *EXPERT_FIELDS) or 0
     return ModelConfig(
         architecture=str(first),
         model_type=text(inner, "model_type") or text(config, "model_type"),

@@ -31,6 +31,11 @@ class ModelReading:
     folder: Path | None = None
     problem: str | None = None
 
+    @property
+    def why_unknown(self) -> str:
+        """Why it is not known what the model needs, for a person."""
+        return self.problem or _("its config.json has no maximum context")
+
 
 Reader = Callable[[str, Mapping[str, str], Mapping[str, Any]], ModelReading]
 """Reads a model by its name, with the variables of the process, and overrides of its config."""
