@@ -129,8 +129,9 @@ def _read_index(file: Path) -> _Index | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     total = mapping(values, "metadata").get("total_size")
-    is_number = isinstance(total, int | float) and 0 < total < _MAX_TOTAL  # some write 1.6e10
-    return _Index(names, int(total) if is_number else 0)
+    if isinstance(total, int | float) and 0 < total < _MAX_TOTAL:  # some write 1.6e10
+        return _Index(names, int(total))
+    return _Index(names, 0)
 
 
 def _weight_files(folder: Path, index: _Index | None) -> list[Path]:
