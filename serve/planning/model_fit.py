@@ -107,6 +107,8 @@ def fit_model(
     variables = gpu_choice.cuda_environment(machine, fit.devices, environ)
     idle = gpu_choice.idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))
     notes += (gpus.note for gpus in idle)
+    if (order := gpu_choice.order_note(variables, environ)) is not None:
+        notes.append(order)
     return ModelFit(fit, tuple(notes), tuple(variables.items()))
 
 

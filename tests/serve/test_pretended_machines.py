@@ -6,7 +6,7 @@ thousands of 1,024 tokens, and at most the model's.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -260,6 +260,29 @@ class TestGiven:
         plan = make_plan(ServeOptions("Qwen3-8B"), here, {"CUDA_VISIBLE_DEVICES": "0,1"})
         assert value(plan, "data-parallel-size") == "2"
         assert plan.environment == ()
+
+    @pytest.mark.parametrize(
+        ("name", "order", "variables"),
+        [
+            ("1", None, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+            ("1", "FASTEST_FIRST", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+            ("1", "PCI_BUS_ID", {}),
+            ("GPU-1234", None, {}),
+        ],
+    )
+    def test_one_of_two_kinds_that_a_person_names(
+        self, name: str, order: str | None, variables: dict[str, str]
+    ) -> None:
+        """The number is nvidia-smi's; to CUDA, 1 would be the slower GPU."""
+        (gpu,) = machine(80).gpus
+        here = replace(machine(80), gpus=(replace(gpu, number=1, device=name),), is_mixed=True)
+        environ = {"CUDA_VISIBLE_DEVICES": name}
+        if order is not None:
+            environ["CUDA_DEVICE_ORDER"] = order
+        plan = make_plan(ServeOptions("Qwen3-8B"), here, environ)
+        assert dict(plan.environment) == variables
+        changed = [note for note in plan.notes if "CUDA_DEVICE_ORDER=PCI_BUS_ID" in note]
+        assert len(changed) == (order == "FASTEST_FIRST")
 
     def test_more_gpus_than_there_are(self) -> None:
         with pytest.raises(UsageError, match="4 GPUs were requested; this machine has 2"):
