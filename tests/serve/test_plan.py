@@ -181,8 +181,14 @@ class TestPlan:
         assert "--enable-auto-tool-choice" in plan.vllm_args
         own = tmp_path / "own.jinja"
         own.write_text("[TOOL_CALLS]")
-        options = ServeOptions(str(tmp_path), passthrough_args=("--chat-template", str(own)))
-        assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
+        for given in (
+            ("--chat-template", str(own)),
+            (f"--chat_template={own}",),
+            ("--chat-template", "{{ '[TOOL_CALLS]' }}"),
+            ("--chat-template", "none.jinja", "--chat-template", str(own)),
+        ):
+            options = ServeOptions(str(tmp_path), passthrough_args=given)
+            assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
 
     def test_a_parser_that_misses_the_models_marks_is_noted_once(self) -> None:
         options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_coder"))
