@@ -103,6 +103,10 @@ def fit_model(
         if not options.force:
             raise UsageError(_refusal(fit, machine, request))
         notes = [_("--force overrules: {why}").format(why=fit.refusal)]
+    elif fit.needs_float16:
+        oldest = min(fit.devices, key=lambda gpu: gpu.capability)
+        text = _("{gpu} ({name}) has no bfloat16: the model runs in float16.")
+        notes.append(text.format(gpu=oldest.label, name=oldest.name))
     notes += problems
     variables = gpu_choice.cuda_environment(machine, fit.devices, environ)
     idle = gpu_choice.idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))

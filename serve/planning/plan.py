@@ -315,6 +315,8 @@ def _vllm_args(
             chosen["data-parallel-size"] = str(fit.replicas)
         if fit.needs.split.needs_expert_parallel(fit.tensor):
             chosen["enable-expert-parallel"] = ""
+        if fit.needs_float16 and fit.fits:
+            chosen["dtype"] = "half"
         if fit.gpus and fit.share != SHARE:
             chosen.setdefault("gpu-memory-utilization", str(fit.share))
         # On a GPU vLLM measures what the weights leave free, more exactly than we compute it.

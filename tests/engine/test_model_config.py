@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from qchat import demo
+from qchat.engine.fit.model_needs import needs_of_reading
 from qchat.engine.models import config_defaults
 from qchat.engine.models.config_defaults import with_defaults
 from qchat.engine.models.json_fields import nested_text_config
 from qchat.engine.models.model_config import parse_config
-from qchat.engine.models.model_reading import read_local
+from qchat.engine.models.model_reading import ModelReading, read_local
+from qchat.engine.models.model_weights import Weights
 from qchat.engine.recipes.recipe_types import Yarn
 from tests.engine import model_configs
 from tests.engine.config_defaults import read_defaults
@@ -220,6 +222,28 @@ def test_the_blocks_of_compressed_tensors_stay_whole(weights: dict[str, object])
     values = {"intermediate_size": 18_944, "quantization_config": quantization}
     config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
     assert config is not None and list(config.split.sizes(16)) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "capability"),
+    [
+        ("Qwen/Qwen3-8B", {}, (7, 0)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "gptq"}}, (7, 0)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "awq"}}, (7, 5)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "new"}}, (8, 0)),
+        ("openai/gpt-oss-20b", {}, (8, 0)),
+        # what vLLM does not run in float16, and what is not known to run on older GPUs
+        ("Qwen/Qwen3-8B", {"model_type": "gemma3_text"}, (8, 0)),
+        ("Qwen/Qwen3.5-27B", {}, (8, 0)),
+        ("deepseek-ai/DeepSeek-V3", {"quantization_config": {}}, (8, 0)),
+    ],
+)
+def test_the_least_compute_capability(
+    name: str, values: dict[str, object], capability: tuple[int, int]
+) -> None:
+    config = parse_config(model_configs.raw(name) | values)
+    needs = needs_of_reading(ModelReading(name, config, Weights(1 << 30)))
+    assert needs is not None and needs.capability == capability
 
 
 def test_a_vision_tower() -> None:

@@ -83,6 +83,8 @@ ROWS = {
     "4×80 GB, V4-Flash": Row(machine(*[80] * 4), "DeepSeek-V4-Flash", "fp8", 4, 1_048_576),
     # each: 75,034 − 38,312 − 2,048 − 173 = 34,501 MiB / 12 KiB, more than the model takes
     "2×80 GB, Coder-Next": Row(machine(80, 80), "Qwen3-Coder-Next", "fp8", 2, 262_144),
+    # 14,131 − 9,323 − 1,024 = 3,784 MiB / 144 KiB = 26,908
+    "a T4, 8B": Row(machine(15), "Qwen3-8B", "fp8", 1, 26_624),
     # Two instances can't share a model: 8,949 − 6,177 − 1,024 = 1,748 MiB / 144 KiB = 12,430
     "instances of 10 GB": Row(instances(9_728, 9_728), "Qwen3-8B", "int4", 1, 12_288, "MIG-0"),
 }
@@ -107,6 +109,18 @@ def test_recipes(row: Row) -> None:
     assert visible(plan) == row.gpus
     if row.gpus.isdecimal():
         assert dict(plan.environment)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+def test_a_gpu_without_bfloat16_gets_float16() -> None:
+    plan = make_plan(ServeOptions("Qwen3-4B"), machine(15), {})
+    assert value(plan, "dtype") == "half"
+    assert plan.notes[1] == "GPU 0 (T4) has no bfloat16: the model runs in float16."
+    own = ServeOptions("Qwen3-4B", passthrough_args=("--dtype", "float32"))
+    assert [*make_plan(own, machine(15), {}).vllm_args].count("--dtype") == 1
+    assert value(make_plan(ServeOptions("Qwen3-4B"), machine(24), {}), "dtype") is None
+    # vLLM refuses float16 for some models: --force leaves the choice to it.
+    forced = make_plan(ServeOptions("gemma-3-1b-it", force=True), machine(15), {})
+    assert value(forced, "dtype") is None
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import layer_groups
+from .compute_capability import BFLOAT16, FLOAT16, WITHOUT_FLOAT16
 from .config_defaults import EXPERT_FIELDS, with_defaults
 from .json_fields import integer, mapping, nested_text_config, text
-from .kv_cache import KvCache
+from .kv_cache import KvCache, LayerGroup
 from .quantization import Quantization, parse_quantization
 from .tensor_parallel import SplitRules
 
@@ -38,6 +39,7 @@ class ModelConfig:
     `context` is the longest context in tokens that it allows; `embedding_parameters` those of the
     embedding and the output head, which most quantisations leave alone. `is_complete` is False
     where the config has layers of an unknown kind, so that `kv_cache` is a lower bound.
+    `capability` is the least compute capability of a GPU for the plain weights.
     """
 
     architecture: str
@@ -53,6 +55,7 @@ class ModelConfig:
     has_vision: bool = False
     quantization: Quantization | None = None
     is_complete: bool = True
+    capability: tuple[int, int] = BFLOAT16
 
 
 def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
@@ -94,7 +97,16 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
         has_vision=any(mapping(config, name) for name in _VISION_FIELDS),
         quantization=quantization,
         is_complete=is_complete,
+        capability=_capability(inner, groups),
     )
+
+
+def _capability(inner: Mapping[str, Any], groups: tuple[LayerGroup, ...]) -> tuple[int, int]:
+    """Return the least compute capability: only usual attention is known to run on older GPUs."""
+    is_usual = not any(group.state_bytes or group.fixed_bytes for group in groups)
+    if not is_usual or integer(inner, "kv_lora_rank"):
+        return BFLOAT16
+    return BFLOAT16 if text(inner, "model_type") in WITHOUT_FLOAT16 else FLOAT16
 
 
 def _context(inner: Mapping[str, Any], config: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import compute_capability
 from .json_fields import integer, integers, mapping, text
 
 _FP8_KV = ("fp8", "fp8_e4m3", "fp8_e5m2")
@@ -24,6 +25,11 @@ class Quantization:
     bits: int
     block: int = 1
     kv_bytes: float = 2.0
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The least compute capability of a GPU for its kernels."""
+        return compute_capability.of_method(self.method, self.precision)
 
 
 def parse_quantization(config: Mapping[str, Any]) -> Quantization | None:

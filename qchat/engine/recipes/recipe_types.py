@@ -29,7 +29,7 @@ class Variant:
 
     `basis` says where `weights_mib` comes from: ``measured``, ``stored``, ``computed`` or
     ``minimum``. `minimum_gb` is the GPU memory that the source asks for, `capability` the least
-    compute capability where it is not the usual one, `options` vLLM's by name.
+    compute capability where it is not that of the precision, `options` vLLM's by name.
     """
 
     precision: Precision
