@@ -224,8 +224,8 @@ def _needs(name: str) -> "ModelNeeds":
     reading = read_model(name, os.environ)
     needs = needs_of_reading(reading)
     if needs is None:
-        why = reading.problem or _("its config.json has no maximum context")
-        raise UsageError(_("What {model} needs is unknown: {why}").format(model=name, why=why))
+        text = _("What {model} needs is unknown: {why}")
+        raise UsageError(text.format(model=name, why=reading.why_unknown))
     return needs
 
 

@@ -11,6 +11,7 @@ from ...json_types import JsonObject
 from .client import RequestRecord
 from .distributions import distribution, percentile, timeline
 from .load import Measurement
+from .peaks import peaks, request_times
 
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES: Mapping[str, str] = {
@@ -94,6 +95,8 @@ def compute_metrics(measurement: Measurement, limits: GoodputLimits | None = Non
         "why_invalid": invalid_reasons,
         "turns": _turns(completed),
         "slices": _slices(measurement, completed),
+        "peaks": peaks(completed),
+        "request_times": request_times(in_window),
         "timeline": timeline(measurement.records, measurement.start, measurement.end),
         "distributions": _distributions(completed, by_latency),
     }

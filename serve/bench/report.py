@@ -266,8 +266,10 @@ def format_number(value: float | None) -> str:
 
 
 def to_json(metadata: Mapping[str, Any], phases: Sequence[JsonObject]) -> str:
-    """Format the result as the JSON file that `--compare` reads."""
-    return json.dumps({**metadata, "phases": phases}, ensure_ascii=False, indent=1) + "\n"
+    """Format the result as the JSON file that `--compare` reads; its size does not grow with the
+    number of requests."""
+    fixed = [{k: v for k, v in phase.items() if k != "request_times"} for phase in phases]
+    return json.dumps({**metadata, "phases": fixed}, ensure_ascii=False, indent=1) + "\n"
 
 
 def to_csv(phases: Sequence[JsonObject]) -> str:

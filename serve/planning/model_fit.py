@@ -82,29 +82,37 @@ def fit_model(
     if any(option_value(options.passthrough_args, name) for name in _SEVERAL_MACHINES):
         return ModelFit(None, (_("The server uses several machines: its memory is not checked."),))
     request = fit_request(options, environ)
-    notes: list[str] = []
+    problems: list[str] = []
     if match is None:
         reading = _read(model, options, environ, ask_hub)
         needs = needs_of_reading(reading)
         if needs is None:
             text = _("Whether the model fits is not checked: {why}")
-            return ModelFit(None, (text.format(why=reading.problem),) if reading.problem else ())
+            return ModelFit(None, (text.format(why=reading.why_unknown),))
+        problems = [] if reading.problem is None else [reading.problem]
         fit = fit_needs(needs, machine, request)
         if reading.config is not None and not reading.config.is_complete and not fit.fits:
             text = _("It may not fit: {why} Not all of its layers are known.")
-            return ModelFit(None, (text.format(why=fit.refusal),))
+            return ModelFit(None, (text.format(why=fit.refusal), *problems))
     elif match.variant is None:
         fit = best_fit(match.recipe, machine, request)
     else:
         fit = fit_variant(match.recipe, match.variant, machine, request)
-    notes.append(fit_note(fit))
+    notes = [fit_note(fit)]
     if fit.refusal is not None:
         if not options.force:
             raise UsageError(_refusal(fit, machine, request))
         notes = [_("--force overrules: {why}").format(why=fit.refusal)]
+    elif fit.needs_float16:
+        oldest = min(fit.devices, key=lambda gpu: gpu.capability)
+        text = _("{gpu} ({name}) has no bfloat16: the model runs in float16.")
+        notes.append(text.format(gpu=oldest.label, name=oldest.name))
+    notes += problems
     variables = gpu_choice.cuda_environment(machine, fit.devices, environ)
     idle = gpu_choice.idle_gpus(machine, fit.devices, fit.needs.capability, _enough(fit, options))
     notes += (gpus.note for gpus in idle)
+    if (order := gpu_choice.order_note(variables, environ)) is not None:
+        notes.append(order)
     return ModelFit(fit, tuple(notes), tuple(variables.items()))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...engine.fit.fitting import SHARE, Fit, rank_fits
 from ...engine.machine.hardware import Machine
-from ...engine.models.chat_template import fetch_template, find_template, read_template_file
+from ...engine.models.chat_template import fetch_template, find_template, read_template_argument
 from ...engine.models.model_names import hub_id
 from ...engine.models.parser_choice import ParserChoice
 from ...engine.recipes.catalog import (
@@ -36,7 +36,7 @@ from . import model_fit
 from .batch_options import BatchOptions
 from .launcher_options import LauncherOptions
 from .options import ServeOptions
-from .passthrough_args import option_names, refuse_owned, to_arguments
+from .passthrough_args import option_names, option_value, refuse_owned, to_arguments
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _JSON_VERSION = 3
@@ -315,6 +315,8 @@ def _vllm_args(
             chosen["data-parallel-size"] = str(fit.replicas)
         if fit.needs.split.needs_expert_parallel(fit.tensor):
             chosen["enable-expert-parallel"] = ""
+        if fit.needs_float16 and fit.fits:
+            chosen["dtype"] = "half"
         if fit.gpus and fit.share != SHARE:
             chosen.setdefault("gpu-memory-utilization", str(fit.share))
         # On a GPU vLLM measures what the weights leave free, more exactly than we compute it.
@@ -341,9 +343,9 @@ def _parsers(
     ask_hub: bool,
 ) -> ParserChoice:
     """The parsers that read what the model's chat template writes, else those of the recipe."""
-    file = option_names(options.passthrough_args).get("chat-template")
-    template = find_template(model, environ) if file is None else read_template_file(Path(file))
-    if template is None and file is None and match is None and ask_hub:
+    given = option_value(options.passthrough_args, "chat-template")
+    template = find_template(model, environ) if given is None else read_template_argument(given)
+    if template is None and given is None and match is None and ask_hub:
         template = fetch_template(model, environ)
     stated = ParserChoice() if match is None else match.recipe.parsers
     if template is not None:

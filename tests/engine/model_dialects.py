@@ -258,6 +258,65 @@ DIALECTS = (
         f"<|tool_call_start|>{_PYTHONIC_ANSWER}<|tool_call_end|>",
         frozenset({"<|tool_call_start|>", "<|tool_call_end|>"}),
     ),
+    Dialect(
+        "LongCat",
+        "<longcat_s>SYSTEM:{{ '<longcat_tool_call>' }}",
+        None,
+        "longcat",
+        HERMES_ANSWER.replace("tool_call>", "longcat_tool_call>"),
+    ),
+    Dialect(
+        "Step 3",
+        "{{ '<｜tool_calls_begin｜>' }}{{ '<｜tool_call_begin｜>function<｜tool_sep｜>' }}",
+        None,
+        "step3",
+        "<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜>"
+        '<steptml:invoke name="get_weather"><steptml:parameter name="city">Paris'
+        '</steptml:parameter><steptml:parameter name="days">2</steptml:parameter>'
+        "</steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>",
+    ),
+    Dialect(
+        "Apertus",
+        "{{ '<|assistant_start|>' }}{{ '<|tools_prefix|>[' }}",
+        None,
+        "apertus",
+        f'<|tools_prefix|>[{{"get_weather": {JSON_ARGUMENTS}}}]<|tools_suffix|>',
+    ),
+    Dialect(
+        "GigaChat 3",
+        "{{ 'function call<|role_sep|>\\n' + call }}<|message_sep|>",
+        None,
+        "gigachat3",
+        f'function call<|role_sep|>\n{{"name": "get_weather", "arguments": {JSON_ARGUMENTS}}}',
+    ),
+    Dialect(
+        "Phi 4 Mini, as vLLM's own template has it",
+        '<|system|>{{ tools }} Respond with functools[{"name": …}]<|end|>',
+        None,
+        "phi4_mini_json",
+        f'functools[{{"name": "get_weather", "arguments": {JSON_ARGUMENTS}}}]',
+    ),
+    Dialect(
+        "Olmo 3",
+        _CHATML + "<functions></functions>{{ '<function_calls>' + calls }}" + _PROMPT,
+        None,
+        "olmo3",
+        '<function_calls>get_weather(city="Paris", days=2)</function_calls>',
+    ),
+    Dialect(
+        "ERNIE 4.5",
+        _CHATML + "<tool_call>\n{...}\n</tool_call><response>" + _HISTORY + _PROMPT + "<think>",
+        "ernie45",
+        "ernie45",
+        HERMES_ANSWER,
+    ),
+    Dialect(
+        "a tool's answer is no mark of ERNIE's",
+        _CHATML + _JSON_CALL + "<tool_response>" + _HISTORY + _PROMPT,
+        None,
+        "hermes",
+        HERMES_ANSWER,
+    ),
     Dialect("a plain template", _CHATML + _PROMPT, None, None),
     Dialect("nothing", "", None, None),
 )

@@ -27,6 +27,13 @@ def test_all_gpus_in_the_order_of_nvidia_smi(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_gpus_of_several_kinds_count_though_one_is_visible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert detect(monkeypatch, L4, H100, visible="1").is_mixed
+    assert not detect(monkeypatch, L4, L4).is_mixed
+
+
 @pytest.mark.parametrize("visible", ["1", "GPU-b"])
 def test_a_gpu_that_a_person_names_keeps_its_number(
     monkeypatch: pytest.MonkeyPatch, visible: str
@@ -51,6 +58,10 @@ def test_instances_stand_for_the_gpu_that_is_split(monkeypatch: pytest.MonkeyPat
     assert [gpu.device for gpu in here.gpus] == ["MIG-1", "MIG-2"]
     assert [gpu.total_mib for gpu in here.gpus] == [40_192, 9_728]
     assert all(gpu.is_instance and gpu.capability == (8, 0) for gpu in here.gpus)
+    here = detect(monkeypatch, split, visible="0")  # CUDA takes the first
+    assert [(gpu.device, gpu.total_mib) for gpu in here.gpus] == [("MIG-1", 40_192)]
+    here = detect(monkeypatch, split, visible="0,0")
+    assert [gpu.device for gpu in here.gpus] == ["MIG-1"]
     here = detect(monkeypatch, split, visible="MIG-2")
     assert [gpu.label for gpu in here.gpus] == ["MIG-2"]
     assert here.gpu_note is None

@@ -1,12 +1,20 @@
 """What a config.json says of a model's memory, and how it can be split."""
 
+from typing import Any
+
 import pytest
 
 from qchat import demo
+from qchat.engine.fit.model_needs import needs_of_reading
+from qchat.engine.models import config_defaults
+from qchat.engine.models.config_defaults import with_defaults
 from qchat.engine.models.json_fields import nested_text_config
 from qchat.engine.models.model_config import parse_config
-from qchat.engine.models.model_reading import read_local
+from qchat.engine.models.model_reading import ModelReading, read_local
+from qchat.engine.models.model_weights import Weights
+from qchat.engine.recipes.recipe_types import Yarn
 from tests.engine import model_configs
+from tests.engine.config_defaults import read_defaults
 
 KIB = 1024
 
@@ -113,14 +121,31 @@ def test_a_model_whose_layers_have_different_heads() -> None:
     ("name", "context"),
     [
         ("Qwen/Qwen3-8B", 40_960),
-        ("openai/gpt-oss-20b", 131_072),  # YaRN × 32 of 4,096
-        ("deepseek-ai/DeepSeek-V3", 163_840),  # YaRN × 40 of 4,096
+        ("openai/gpt-oss-20b", 131_072),  # YaRN × 32 of 4,096: the scaled number
+        ("deepseek-ai/DeepSeek-V3", 163_840),  # YaRN × 40 of 4,096: the scaled number
         ("meta-llama/Meta-Llama-3.1-8B", 131_072),  # its scaling is within the number
         ("Qwen/Qwen3.5-27B", 262_144),
     ],
 )
 def test_context(name: str, context: int) -> None:
     assert model_configs.parsed(name).context == context
+
+
+@pytest.mark.parametrize(
+    ("values", "context"),
+    [
+        # as Qwen's card has it; vLLM 0.32 takes the first number, and refuses a longer context
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, 40_960),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2}}, 81_920),
+        ({"rope_parameters": {"full_attention": {"rope_type": "dynamic", "factor": 2}}}, 81_920),
+        ({"rope_scaling": {"rope_type": "linear", "factor": None}}, 40_960),
+        # Gemma 3's number is already scaled
+        ({"rope_scaling": {"rope_type": "linear", "factor": 8}, "model_type": "gemma3"}, 40_960),
+    ],
+)
+def test_context_of_scaled_positions(values: dict[str, object], context: int) -> None:
+    config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
+    assert config is not None and config.context == context
 
 
 @pytest.mark.parametrize(
@@ -183,6 +208,44 @@ def test_experts_whose_blocks_do_not_divide_stay_whole() -> None:
     assert [split.needs_expert_parallel(n) for n in (1, 2, 4, 8)] == [False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128},
+        {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]},
+    ],
+)
+def test_the_blocks_of_compressed_tensors_stay_whole(weights: dict[str, object]) -> None:
+    """18,944 rows are 148 blocks of 128: over 4 GPUs 37 each, over 8 none."""
+    groups = {"0": None, "1": {}, "2": {"weights": weights}}
+    quantization = {"quant_method": "compressed-tensors", "config_groups": groups}
+    values = {"intermediate_size": 18_944, "quantization_config": quantization}
+    config = parse_config(model_configs.raw("Qwen/Qwen3-8B") | values)
+    assert config is not None and list(config.split.sizes(16)) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "capability"),
+    [
+        ("Qwen/Qwen3-8B", {}, (7, 0)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "gptq"}}, (7, 0)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "awq"}}, (7, 5)),
+        ("Qwen/Qwen3-8B", {"quantization_config": {"quant_method": "new"}}, (8, 0)),
+        ("openai/gpt-oss-20b", {}, (8, 0)),
+        # what vLLM does not run in float16, and what is not known to run on older GPUs
+        ("Qwen/Qwen3-8B", {"model_type": "gemma3_text"}, (8, 0)),
+        ("Qwen/Qwen3.5-27B", {}, (8, 0)),
+        ("deepseek-ai/DeepSeek-V3", {"quantization_config": {}}, (8, 0)),
+    ],
+)
+def test_the_least_compute_capability(
+    name: str, values: dict[str, object], capability: tuple[int, int]
+) -> None:
+    config = parse_config(model_configs.raw(name) | values)
+    needs = needs_of_reading(ModelReading(name, config, Weights(1 << 30)))
+    assert needs is not None and needs.capability == capability
+
+
 def test_a_vision_tower() -> None:
     assert model_configs.parsed("Qwen/Qwen3-VL-30B-A3B-Instruct").has_vision
     assert not model_configs.parsed("Qwen/Qwen3-8B").has_vision
@@ -218,6 +281,67 @@ def test_wrong_types_count_as_absent() -> None:
             parse_config({**values, "text_config": {**inner, name: value}})  # raises nothing
 
 
+GEMMA3_4B: dict[str, Any] = {  # as on the hub: what Gemma3TextConfig has too is left out
+    "model_type": "gemma3",
+    "text_config": {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+        "sliding_window": 1024,
+    },
+    "vision_config": {"num_attention_heads": 16},
+}
+LLAVA_7B: dict[str, Any] = {
+    "model_type": "llava",
+    "text_config": {"max_position_embeddings": 4096, "model_type": "llama", "vocab_size": 32064},
+}
+
+
+class TestDefaults:
+    @pytest.mark.parametrize(
+        ("values", "token_bytes", "context", "heads"),
+        [
+            (GEMMA3_4B, 5 * 4 * 2 * 256 * 2, 131_072, 8),  # each sixth of 34 layers
+            (LLAVA_7B, 32 * 32 * 256 * 2, 4096, 32),
+            ({"model_type": "llava", "text_config": {"vocab_size": 32064}}, 1 << 19, 2048, 32),
+        ],
+    )
+    def test_what_a_nested_config_leaves_out(
+        self, values: dict[str, object], token_bytes: int, context: int, heads: int
+    ) -> None:
+        config = parse_config(values)
+        assert config is not None and config.is_complete
+        assert config.kv_cache.token_bytes() == token_bytes
+        assert (config.context, config.split.heads) == (context, heads)
+
+    def test_a_head_of_gemma_is_not_the_hidden_size_by_heads(self) -> None:
+        """Gemma 3 12B: 3,840 / 16 would be 240."""
+        inner = GEMMA3_4B["text_config"] | {"hidden_size": 3840, "num_attention_heads": 16}
+        config = parse_config({**GEMMA3_4B, "text_config": inner})
+        assert config is not None
+        assert {group.elements for group in config.kv_cache.groups} == {512}
+
+    def test_what_a_config_has_wins(self) -> None:
+        values = {"model_type": "qwen3_moe", "num_local_experts": 7, "tie_word_embeddings": True}
+        found = with_defaults({"model_type": "qwen3_moe", "head_dim": None}, values)
+        assert found["num_experts"] == 128 and found["head_dim"] is None
+        assert "tie_word_embeddings" not in found
+        assert "num_experts" not in with_defaults(values, values)
+
+    @pytest.mark.slow
+    def test_they_are_those_of_transformers(self) -> None:
+        transformers = pytest.importorskip("transformers")
+        if transformers.__version__ != config_defaults.source():
+            pytest.skip(f"the table is from transformers {config_defaults.source()}")
+        for name in config_defaults.model_types():
+            assert with_defaults({"model_type": name}, {}) == {
+                **read_defaults(name),
+                "model_type": name,
+            }, name
+
+
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_reads_the_same_from_the_configs() -> None:
@@ -235,3 +359,15 @@ def test_vllm_reads_the_same_from_the_configs() -> None:
     assert theirs.get_num_layers(parallel) == group.layers
     assert theirs.get_num_attention_heads(parallel) == ours.split.heads
     assert theirs.max_model_len == ours.context
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_vllm_takes_the_longer_context_of_yarn() -> None:
+    """The overrides of ``--yarn`` allow the context that the plan asks for."""
+    from vllm.config import ModelConfig
+
+    yarn = Yarn(4.0, 4096, 1_000_000)
+    folder = str(demo.path())
+    theirs = ModelConfig(folder, hf_overrides=yarn.overrides(), max_model_len=yarn.context)
+    assert theirs.max_model_len == yarn.context

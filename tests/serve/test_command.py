@@ -158,6 +158,24 @@ def test_no_gpu_and_a_key_file_that_others_read(
     assert "this machine shows none. Check with nvidia-smi" in capsys.readouterr().err
 
 
+def test_another_accelerator_gets_what_was_given(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No memory is measured, so that nothing is refused and nothing chosen."""
+    monkeypatch.setattr(
+        vllm_startup, "installed_vllm", lambda: vllm_startup.InstalledVllm("0.30.0", cpu=False)
+    )
+    monkeypatch.setattr(
+        "qchat.serve.planning.target_machine.detect", lambda: Machine((), 8000, 8000, 2)
+    )
+    monkeypatch.setattr("qchat.engine.runtime.platforms.other_accelerator", lambda: "Ascend")
+    arguments = ["serve", "Qwen/Qwen3-32B", "--tensor-parallel-size", "2", "--print-command"]
+    assert cli.run(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "built for Ascend" in err and "not checked" in err
+    assert "--tensor-parallel-size 2" in out and "--max-model-len" not in out
+
+
 def test_a_generated_key_is_private_reused_and_never_printed(
     home: Path,
     unused_port: int,

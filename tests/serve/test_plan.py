@@ -99,6 +99,7 @@ class TestPlan:
         plan = make_plan(ServeOptions("Qwen3-8B", yarn=True), gpus(1, 81_559), {})
         overrides = json.loads(value(plan, "hf-overrides") or "")
         assert overrides["rope_parameters"]["factor"] == 4.0
+        assert overrides["max_position_embeddings"] == 131_072  # since vLLM 0.32 the limit
 
     def test_a_folder_and_an_id_without_a_recipe(self, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
@@ -180,8 +181,14 @@ class TestPlan:
         assert "--enable-auto-tool-choice" in plan.vllm_args
         own = tmp_path / "own.jinja"
         own.write_text("[TOOL_CALLS]")
-        options = ServeOptions(str(tmp_path), passthrough_args=("--chat-template", str(own)))
-        assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
+        for given in (
+            ("--chat-template", str(own)),
+            (f"--chat_template={own}",),
+            ("--chat-template", "{{ '[TOOL_CALLS]' }}"),
+            ("--chat-template", "none.jinja", "--chat-template", str(own)),
+        ):
+            options = ServeOptions(str(tmp_path), passthrough_args=given)
+            assert value(make_plan(options, CPU, {}), "tool-call-parser") == "mistral"
 
     def test_a_parser_that_misses_the_models_marks_is_noted_once(self) -> None:
         options = ServeOptions("demo", passthrough_args=("--tool-call-parser", "qwen3_coder"))

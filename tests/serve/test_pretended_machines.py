@@ -5,7 +5,8 @@ the weights and 1,024 MiB (2,048 from 70 GiB on); the rest holds the KV cache. C
 thousands of 1,024 tokens, and at most the model's.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ ROWS = {
     "4×80 GB, V4-Flash": Row(machine(*[80] * 4), "DeepSeek-V4-Flash", "fp8", 4, 1_048_576),
     # each: 75,034 − 38,312 − 2,048 − 173 = 34,501 MiB / 12 KiB, more than the model takes
     "2×80 GB, Coder-Next": Row(machine(80, 80), "Qwen3-Coder-Next", "fp8", 2, 262_144),
+    # 14,131 − 9,323 − 1,024 = 3,784 MiB / 144 KiB = 26,908
+    "a T4, 8B": Row(machine(15), "Qwen3-8B", "fp8", 1, 26_624),
     # Two instances can't share a model: 8,949 − 6,177 − 1,024 = 1,748 MiB / 144 KiB = 12,430
     "instances of 10 GB": Row(instances(9_728, 9_728), "Qwen3-8B", "int4", 1, 12_288, "MIG-0"),
 }
@@ -106,6 +109,18 @@ def test_recipes(row: Row) -> None:
     assert visible(plan) == row.gpus
     if row.gpus.isdecimal():
         assert dict(plan.environment)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+def test_a_gpu_without_bfloat16_gets_float16() -> None:
+    plan = make_plan(ServeOptions("Qwen3-4B"), machine(15), {})
+    assert value(plan, "dtype") == "half"
+    assert plan.notes[1] == "GPU 0 (T4) has no bfloat16: the model runs in float16."
+    own = ServeOptions("Qwen3-4B", passthrough_args=("--dtype", "float32"))
+    assert [*make_plan(own, machine(15), {}).vllm_args].count("--dtype") == 1
+    assert value(make_plan(ServeOptions("Qwen3-4B"), machine(24), {}), "dtype") is None
+    # vLLM refuses float16 for some models: --force leaves the choice to it.
+    forced = make_plan(ServeOptions("gemma-3-1b-it", force=True), machine(15), {})
+    assert value(forced, "dtype") is None
 
 
 @pytest.mark.parametrize(
@@ -146,6 +161,23 @@ class TestWithoutARecipe:
         smaller = self.plan(tmp_path / "2", "Qwen/Qwen3.5-27B", 62_000, machine(80))
         # 9,962 − 294 = 9,668 MiB / 49 MiB = 197 blocks = 154,448 tokens
         assert "153,600 tokens" in smaller.notes[0]
+
+    def test_weights_that_are_not_there_yet(self, tmp_path: Path) -> None:
+        """The index says 15,947 MiB: as in the table for 8B on 24 GB."""
+        folder = write_model(tmp_path / "m", model_configs.raw("Qwen/Qwen3-8B"), 0)
+        (folder / "model.safetensors").unlink()
+        index = {"metadata": {"total_size": 15_947 << 20}, "weight_map": {"x": "1.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        plan = make_plan(ServeOptions(str(folder)), machine(24), {})
+        assert "39,936 tokens" in plan.notes[0] and value(plan, "max-model-len") == "auto"
+        assert any("does not have all of its weights" in note for note in plan.notes)
+
+    def test_a_model_of_which_too_little_is_known_is_noted(self, tmp_path: Path) -> None:
+        values = {**model_configs.raw("Qwen/Qwen3-8B"), "model_type": "new"}
+        del values["max_position_embeddings"]
+        folder = write_model(tmp_path / "m", values, 1000)
+        plan = make_plan(ServeOptions(str(folder)), machine(24), {})
+        assert "not checked: its config.json has no maximum context" in plan.notes[0]
 
     def test_sliding_windows(self, tmp_path: Path) -> None:
         """gpt-oss-20b (13,200 MiB) on 16 GB: 15,065 − 13,200 − 1,024 = 841 MiB. 12 layers keep a
@@ -242,6 +274,29 @@ class TestGiven:
         plan = make_plan(ServeOptions("Qwen3-8B"), here, {"CUDA_VISIBLE_DEVICES": "0,1"})
         assert value(plan, "data-parallel-size") == "2"
         assert plan.environment == ()
+
+    @pytest.mark.parametrize(
+        ("name", "order", "variables"),
+        [
+            ("1", None, {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+            ("1", "FASTEST_FIRST", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
+            ("1", "PCI_BUS_ID", {}),
+            ("GPU-1234", None, {}),
+        ],
+    )
+    def test_one_of_two_kinds_that_a_person_names(
+        self, name: str, order: str | None, variables: dict[str, str]
+    ) -> None:
+        """The number is nvidia-smi's; to CUDA, 1 would be the slower GPU."""
+        (gpu,) = machine(80).gpus
+        here = replace(machine(80), gpus=(replace(gpu, number=1, device=name),), is_mixed=True)
+        environ = {"CUDA_VISIBLE_DEVICES": name}
+        if order is not None:
+            environ["CUDA_DEVICE_ORDER"] = order
+        plan = make_plan(ServeOptions("Qwen3-8B"), here, environ)
+        assert dict(plan.environment) == variables
+        changed = [note for note in plan.notes if "CUDA_DEVICE_ORDER=PCI_BUS_ID" in note]
+        assert len(changed) == (order == "FASTEST_FIRST")
 
     def test_more_gpus_than_there_are(self) -> None:
         with pytest.raises(UsageError, match="4 GPUs were requested; this machine has 2"):

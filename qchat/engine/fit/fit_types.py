@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..machine.hardware import Gpu
+from ..models.compute_capability import BFLOAT16
 from ..models.quantization import Quantization
 from .model_needs import ModelNeeds
 
@@ -90,6 +91,11 @@ class Fit:
     def fits(self) -> bool:
         """Whether it can run."""
         return self.refusal is None
+
+    @property
+    def needs_float16(self) -> bool:
+        """Whether one of its GPUs has no bfloat16, the data type of most models."""
+        return any(gpu.capability < BFLOAT16 for gpu in self.devices)
 
     @property
     def comfortable(self) -> bool:

@@ -60,7 +60,9 @@ def best_fit(recipe: Recipe, machine: Machine, request: FitRequest | None = None
     if not machine.gpus:  # a CPU runs BF16 only
         variants = variants[:1]
     newest = max((gpu.capability for gpu in machine.gpus), default=(0, 0))
-    variants = [one for one in variants if (one.capability or (0, 0)) <= newest] or variants
+    variants = [
+        one for one in variants if needs_of_recipe(recipe, one).capability <= newest
+    ] or variants
     fits = [fit_variant(recipe, variant, machine, request) for variant in variants]
     for fit in fits:
         if fit.comfortable:
@@ -164,9 +166,10 @@ def _too_few(needs: ModelNeeds, machine: Machine, gpus: Sequence[Gpu], request: 
 
 
 def _too_old(fit: Fit, gpu: Gpu) -> str:
-    text = _("{gpu} has compute capability {has}; {precision} weights need {needs} or newer.")
+    text = _("{gpu} has compute capability {has}; {model} ({precision}) needs {needs} or newer.")
     has, needs = (".".join(map(str, pair)) for pair in (gpu.capability, fit.needs.capability))
-    return text.format(gpu=gpu.name, has=has, precision=fit.precision.upper(), needs=needs)
+    names = {"model": fit.name, "precision": fit.precision}
+    return text.format(gpu=gpu.name, has=has, needs=needs, **names)
 
 
 def _on_cpu(needs: ModelNeeds, machine: Machine, request: FitRequest) -> Fit:

@@ -7,6 +7,7 @@ from ...i18n import _
 from ..machine.hardware import Gpu, Machine
 
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+_PCI = "PCI_BUS_ID"
 BUSY = 0.1
 """The share of a GPU's memory that others may use before it counts as busy."""
 
@@ -105,16 +106,25 @@ def cuda_environment(
     """Return the variables that show a process only the `chosen` GPUs; empty where it sees just
     those anyway.
 
-    Numbers are nvidia-smi's, which need CUDA_DEVICE_ORDER=PCI_BUS_ID: CUDA's own order puts the
-    fastest GPU first. Names that a person gave in CUDA_VISIBLE_DEVICES are kept as they are, and an
-    order that a person set is not changed.
+    Numbers are nvidia-smi's, also to vLLM itself, and need CUDA_DEVICE_ORDER=PCI_BUS_ID: CUDA's own
+    order puts the fastest GPU first. Names that a person gave in CUDA_VISIBLE_DEVICES are kept as
+    they are; an order that a person set is changed only where the GPUs differ.
     """
     if not chosen:
         return {}
-    is_mixed = len({gpu.kind for gpu in machine.gpus}) > 1
     names = [gpu.device or str(gpu.index) for gpu in chosen]
-    ordered = {} if ORDER in environ else {ORDER: "PCI_BUS_ID"}
-    has_numbers = any(name.isdecimal() for name in names)
-    if tuple(chosen) == machine.gpus:
-        return ordered if is_mixed and has_numbers else {}
-    return {VISIBLE: ",".join(names)} | (ordered if has_numbers else {})
+    variables = {} if tuple(chosen) == machine.gpus else {VISIBLE: ",".join(names)}
+    is_mixed = machine.is_mixed or len({gpu.kind for gpu in machine.gpus}) > 1
+    needs_order = is_mixed or (VISIBLE in variables and ORDER not in environ)
+    if needs_order and any(name.isdecimal() for name in names) and environ.get(ORDER) != _PCI:
+        variables[ORDER] = _PCI
+    return variables
+
+
+def order_note(variables: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    """Return the note that `variables` of `cuda_environment` change the order that a person set;
+    None where they do not."""
+    if ORDER not in variables or ORDER not in environ:
+        return None
+    text = _("{name}={value} for vLLM, so that the numbers of the GPUs are nvidia-smi's.")
+    return text.format(name=ORDER, value=variables[ORDER])

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..models import compute_capability
+from ..models.compute_capability import BFLOAT16
 from ..models.kv_cache import KvCache, LayerGroup, element_bytes
 from ..models.model_reading import ModelReading
 from ..models.quantization import Quantization
@@ -17,8 +19,6 @@ _DTYPES: Mapping[str, str] = {
 }
 _BITS = {Precision.FP8: 8, Precision.MXFP4: 4, Precision.INT4: 4, Precision.NVFP4: 4}
 _VISION_MIB = 1024
-MIN_CAPABILITY = (8, 0)
-"""bfloat16, and the kernels for FP8 and INT4 weights: Ampere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ModelNeeds:
     split: SplitRules
     is_quantized: bool = False
     is_mixture: bool = False
-    capability: tuple[int, int] = MIN_CAPABILITY
+    capability: tuple[int, int] = BFLOAT16
     extra_mib: int = 0
     embedding_mib: int = 0
     active_b: float | None = None
@@ -58,7 +58,11 @@ class ModelNeeds:
         linear = max(0, self.weights_mib - self.embedding_mib)
         weights = self.weights_mib - linear + -(-linear * quantization.bits // 16)
         return replace(
-            self, weights_mib=weights, precision=quantization.precision, is_quantized=True
+            self,
+            weights_mib=weights,
+            precision=quantization.precision,
+            is_quantized=True,
+            capability=max(self.capability, quantization.capability),
         )
 
 
@@ -77,12 +81,21 @@ def needs_of_recipe(recipe: Recipe, variant: Variant) -> ModelNeeds:
         split=SplitRules(recipe.heads, recipe.kv_heads, most=variant.most_gpus),
         is_quantized=variant.precision is not Precision.BF16,
         is_mixture=is_mixture,
-        capability=variant.capability or MIN_CAPABILITY,
+        capability=variant.capability or _capability_of_recipe(recipe, variant),
         active_b=recipe.active_b,
         yarn=recipe.yarn,
         recipe=recipe,
         variant=variant,
     )
+
+
+def _capability_of_recipe(recipe: Recipe, variant: Variant) -> tuple[int, int]:
+    """Return the least compute capability: only a model whose layers all keep every token is known
+    to run on GPUs without bfloat16."""
+    is_usual = recipe.kv_layers in (None, recipe.layers) and recipe.kv_token_bytes is None
+    if not is_usual or recipe.fixed_mib or recipe.index_token_bytes:
+        return BFLOAT16
+    return compute_capability.of_precision(variant.precision.value)
 
 
 def _cache_of_recipe(recipe: Recipe, variant: Variant) -> KvCache:
@@ -122,6 +135,7 @@ def needs_of_reading(reading: ModelReading) -> ModelNeeds | None:
         split=config.split,
         is_quantized=quantization is not None,
         is_mixture=config.experts > 0,
+        capability=max(config.capability, quantization.capability if quantization else (0, 0)),
         extra_mib=_VISION_MIB if config.has_vision else 0,
         embedding_mib=config.embedding_parameters * 2 >> 20,
     )

@@ -49,13 +49,15 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a model can run on. `gpu_note` says why no GPU is listed if there may be one."""
+    """What a model can run on. `gpu_note` says why no GPU is listed if there may be one; `is_mixed`
+    that the machine has GPUs of several kinds, whether they are listed or not."""
 
     gpus: tuple[Gpu, ...]
     memory_mib: int
     free_mib: int
     cores: int
     gpu_note: str | None = None
+    is_mixed: bool = False
 
     @property
     def description(self) -> str:
@@ -83,8 +85,14 @@ class Machine:
 def detect(environ: Mapping[str, str] = os.environ) -> Machine:
     """Detect the hardware. Never raises: what can't be read is left out and noted."""
     total, free = memory()
-    gpus, note = _gpus(environ, total, free)
-    return Machine(gpus, total, free, cores(), note)
+    try:
+        with nvml.library() as library:
+            devices = nvml.devices(library)
+    except nvml.NoGpuError as error:
+        return Machine((), total, free, cores(), str(error) or None)
+    kinds = {(one.name, one.total_mib) for one in devices if not one.is_instance}
+    gpus = _visible(devices, environ, total, free)
+    return Machine(gpus, total, free, cores(), is_mixed=len(kinds) > 1)
 
 
 def memory() -> tuple[int, int]:
@@ -114,14 +122,6 @@ def cores() -> int:
     return number if quota is None else max(1, min(number, int(quota)))
 
 
-def _gpus(environ: Mapping[str, str], total: int, free: int) -> tuple[tuple[Gpu, ...], str | None]:
-    try:
-        with nvml.library() as library:
-            return _visible(nvml.devices(library), environ, total, free), None
-    except nvml.NoGpuError as error:
-        return (), str(error) or None
-
-
 def _visible(
     devices: Sequence[nvml.Device], environ: Mapping[str, str], total: int, free: int
 ) -> tuple[Gpu, ...]:
@@ -140,17 +140,24 @@ def _visible(
             free if device.free_mib is None else device.free_mib,
             device.capability,
             device.number,
-            names[index] if names else device.cuda_name,
+            _name(device, names[index]) if names else device.cuda_name,
             device.is_instance,
         )
         for index, device in enumerate(devices[place] for place in places)
     )
 
 
+def _name(device: nvml.Device, given: str) -> str:
+    """Return the name of a device for CUDA_VISIBLE_DEVICES where a person `given` one: a number
+    stands for an instance only in the list that they wrote."""
+    return device.cuda_name if device.is_instance and given.isdecimal() else given
+
+
 def visible_gpus(visible_devices: str | None, devices: Sequence[nvml.Device]) -> list[int]:
     """Indexes into `devices` of the GPUs that CUDA_VISIBLE_DEVICES selects.
 
-    As CUDA parses it: numbers or prefixes of UUIDs; the list ends at the first invalid one.
+    As CUDA parses it: numbers or prefixes of UUIDs; the list ends at the first invalid one. The
+    number of a GPU that is split means its first instance.
     """
     if visible_devices is None:
         return list(range(len(devices)))

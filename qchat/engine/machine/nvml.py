@@ -46,9 +46,10 @@ class Device:
         return self.uuid if self.is_instance else str(self.number)
 
     def is_named(self, name: str) -> bool:
-        """Return whether `name` in CUDA_VISIBLE_DEVICES means this device."""
+        """Return whether `name` in CUDA_VISIBLE_DEVICES may mean this device: of the instances of a
+        GPU, a number means the first."""
         if name.isdecimal():
-            return self.is_usable and not self.is_instance and int(name) == self.number
+            return self.is_usable and int(name) == self.number
         return bool(name) and self.uuid.startswith(name)
 
 

@@ -21,6 +21,7 @@ _PROCESSOR_FILE = "chat_template.json"  # of older multimodal models
 _CONFIG_FILE = "tokenizer_config.json"
 _MAX_BYTES = 16 << 20  # a tokenizer's config can list a large vocabulary
 _MAX_TEMPLATE = 1 << 20  # characters; the largest known ones have 60,000
+_JINJA_SIGNS = "{}\n"  # by which vLLM tells a template from the name of a file
 _HUB_SECONDS = 4.0  # per file; a missing answer only leaves the parsers to the recipe
 _HUGGING_FACE = "https://huggingface.co"
 _MODELSCOPE = "https://modelscope.cn"
@@ -38,10 +39,13 @@ class ChatTemplate:
         return choose_parsers(self.text, self.added_tokens)
 
 
-def read_template_file(path: Path) -> ChatTemplate | None:
-    """The template in a file, as of vLLM's ``--chat-template``; None if it can't be read."""
-    content = _read(path)
-    return None if content is None else _template(content.decode("utf-8", errors="replace"), {})
+def read_template_argument(argument: str) -> ChatTemplate | None:
+    """The template of vLLM's ``--chat-template``: that of a file, or the argument itself; None for
+    a file that can't be read."""
+    content = _read(Path(argument))
+    if content is not None:
+        return _template(content.decode("utf-8", errors="replace"), {})
+    return _template(argument, {}) if any(sign in argument for sign in _JINJA_SIGNS) else None
 
 
 def find_template(model: str, environ: Mapping[str, str] = os.environ) -> ChatTemplate | None:

@@ -6,15 +6,31 @@ from typing import Any
 
 from .json_fields import integer, integers, mapping, strings, text
 from .kv_cache import LayerGroup
+from .layer_kinds import HYBRID, MAMBA, layer_kinds
 
 _CONV_BYTES = 2  # the state of a convolution is in the model's data type
 _INDEX_SCALES = 128  # elements of a sparse attention's index that share a scale of 4 bytes
 _MLA_FP8_ENTRY = 584  # bytes of DeepSeek V4's compressed entry of 512 elements
 _SLIDING = ("sliding_attention", "sliding", "swa", "local", "local_attention")
 _CHUNKED = ("chunked_attention",)
-_STATES = ("linear_attention", "mamba", "mamba2", "kda", "gated_delta_net", "conv", "short_conv")
-# Of older configs, which do not say it.
-_PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+_STATES = (
+    "linear_attention",
+    "mamba",
+    "mamba2",
+    "kda",
+    "gated_delta_net",
+    "conv",
+    "short_conv",
+    HYBRID,
+)
+# The types whose attention is MLA in vLLM 0.32; of others with such fields it is not known.
+_LATENT_TYPES = frozenset(
+    {
+        *("axk1", "deepseek_v2", "deepseek_v3", "deepseek_v32", "deepseek_v4", "deepseek_v41"),
+        *("glm4_moe_lite", "glm5_next", "glm5_next_text", "glm_moe_dsa", "dots3_note", "hy_v4"),
+        *("kimi_k2", "kimi_linear", "longcat_flash", "pangu_ultra_moe", "bailing_hybrid"),
+    }
+)
 _NO_CACHE = ("moe", "mlp", "none", "dense")
 
 
@@ -25,22 +41,22 @@ def parse(
     are of a known kind."""
     if compress := integers(config, "compress_ratios"):
         return _compressed(config, compress[:layers]), True
-    if integer(config, "kv_lora_rank"):
-        return _latent(config, layers)
+    if _is_latent(config):
+        return _latent(config, layers), text(config, "model_type") in _LATENT_TYPES
     if blocks := config.get("block_configs"):
         return _by_block(blocks, heads, hidden), True
-    kinds = Counter(_kinds(config, layers))
+    kinds = Counter(layer_kinds(config, layers))
     groups: list[LayerGroup] = []
     is_complete = True
     for kind, count in kinds.items():
         if kind in _NO_CACHE:
             continue
         if kind in _STATES:
-            state = _state_bytes(config, kind)
+            state = _state_bytes(config, MAMBA if kind == HYBRID else kind, hidden)
             is_complete = is_complete and state > 0
             if state:
                 groups.append(LayerGroup(count, state_bytes=state))
-        else:
+        if kind not in _STATES or kind == HYBRID:
             groups.append(_attention(config, kind, count, heads, hidden))
     groups += _sparse_index(config)
     return tuple(sorted(groups, key=lambda group: not group.grows)), is_complete
@@ -49,7 +65,7 @@ def parse(
 def split_kv_heads(config: Mapping[str, Any], heads: int) -> int:
     """Return the number of KV heads that tensor parallelism must divide, or be divided by; 1 where
     MLA has one entry for all heads."""
-    if integer(config, "kv_lora_rank") or integers(config, "compress_ratios"):
+    if _is_latent(config) or integers(config, "compress_ratios"):
         return 1
     if blocks := config.get("block_configs"):
         return max((group.kv_heads for group in _by_block(blocks, heads, heads)), default=1)
@@ -68,44 +84,6 @@ def state_heads(config: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(number for number in numbers if number)
 
 
-def _kinds(config: Mapping[str, Any], layers: int) -> list[str]:
-    """Return the kind of each layer that has a cache of its own."""
-    types = strings(config, "layer_types") or strings(config, "layers_block_type")
-    window = integer(config, "sliding_window")
-    if not types and (pattern := config.get("hybrid_override_pattern")):
-        names = {"M": "mamba", "*": "full_attention", "-": "mlp", "E": "moe"}
-        types = [names.get(letter, "full_attention") for letter in str(pattern)]
-    elif not types and (flags := integers(config, "hybrid_layer_pattern")):
-        types = ["sliding_attention" if flag else "full_attention" for flag in flags]
-    elif not types and (interval := integer(config, "full_attention_interval")):
-        types = [
-            "linear_attention" if (n + 1) % interval else "full_attention" for n in range(layers)
-        ]
-    elif not types and window and (every := _full_attention_every(config)):
-        types = [
-            "sliding_attention" if (n + 1) % every else "full_attention" for n in range(layers)
-        ]
-    elif not types and integer(config, "attention_chunk_size") and _is_llama4(config):
-        rope = integers(config, "no_rope_layers")  # 0: without positions, and full attention
-        rope = rope or [int(bool((n + 1) % 4)) for n in range(layers)]
-        types = ["chunked_attention" if flag else "full_attention" for flag in rope]
-    elif not types and window and config.get("use_sliding_window", True):
-        types = ["sliding_attention"] * layers
-    types = (types or ["full_attention"] * layers)[:layers]
-    # The last layers of Gemma 3n and some of Gemma 4 read the cache of earlier ones.
-    return types[: layers - (integer(config, "num_kv_shared_layers") or 0)]
-
-
-def _full_attention_every(config: Mapping[str, Any]) -> int | None:
-    """Return n where each n-th layer has full attention and the others slide."""
-    default = _PATTERNS.get(text(config, "model_type"))
-    return integer(config, "sliding_window_pattern") or default
-
-
-def _is_llama4(config: Mapping[str, Any]) -> bool:
-    return text(config, "model_type").startswith("llama4")
-
-
 def _kv_heads(config: Mapping[str, Any], heads: int) -> int:
     names = ("n_head_kv", "num_kv_heads", "num_key_value_heads", "multi_query_group_num")
     if number := integer(config, *names, "num_attention_groups"):
@@ -119,6 +97,10 @@ def _attention(
     head = integer(config, "head_dim", "hidden_size_per_head") or hidden // heads
     kv_heads = _kv_heads(config, heads)
     value = integer(config, "v_head_dim") or head
+    if integer(config, "kv_lora_rank"):  # MiniCPM 3: as for every head a vector of its own
+        names = "qk_nope_head_dim", "qk_rope_head_dim"
+        head = value = sum(integer(config, name) or 0 for name in names)
+        kv_heads = heads
     if kind in _CHUNKED:
         return LayerGroup(count, kv_heads, head + value, window=_window(config, "chunk"))
     if kind in _SLIDING:
@@ -159,7 +141,13 @@ def _by_block(blocks: Any, heads: int, hidden: int) -> tuple[LayerGroup, ...]:
     return tuple(LayerGroup(count, n, 2 * (hidden // heads)) for n, count in sorted(sizes.items()))
 
 
-def _latent(config: Mapping[str, Any], layers: int) -> tuple[tuple[LayerGroup, ...], bool]:
+def _is_latent(config: Mapping[str, Any]) -> bool:
+    """Return whether a model is taken for one with MLA: all that could be but those that vLLM is
+    known to run with a cache of all heads."""
+    return bool(integer(config, "kv_lora_rank")) and text(config, "model_type") != "minicpm3"
+
+
+def _latent(config: Mapping[str, Any], layers: int) -> tuple[LayerGroup, ...]:
     """The groups of MLA: one latent vector a token for all heads, the same on every GPU."""
     linear = mapping(config, "linear_attn_config")  # Kimi Linear
     states = len(integers(linear, "kda_layers"))
@@ -171,7 +159,7 @@ def _latent(config: Mapping[str, Any], layers: int) -> tuple[tuple[LayerGroup, .
         groups.append(LayerGroup(indexers, 1, fixed_bytes=_index_bytes(index)))
     if states:
         groups.append(LayerGroup(states, state_bytes=_kda_bytes(linear)))
-    return tuple(groups), True
+    return tuple(groups)
 
 
 def _index_bytes(dim: int) -> int:
@@ -194,7 +182,7 @@ def _compressed(config: Mapping[str, Any], ratios: list[int]) -> tuple[LayerGrou
     return tuple(groups)
 
 
-def _state_bytes(config: Mapping[str, Any], kind: str) -> int:
+def _state_bytes(config: Mapping[str, Any], kind: str, hidden: int) -> int:
     """Return the bytes of a layer's state; 0 where the config does not have its dimensions."""
     size = _element_bytes(text(config, "mamba_ssm_dtype", "mamba_ssm_cache_dtype"))
     if key_heads := integer(config, "linear_num_key_heads"):  # gated delta net
@@ -205,7 +193,8 @@ def _state_bytes(config: Mapping[str, Any], kind: str) -> int:
         channels = 2 * key * key_heads + value * value_heads
         return channels * (kernel - 1) * _CONV_BYTES + value_heads * value * key * size
     if heads := integer(config, "mamba_num_heads", "mamba_n_heads"):  # Mamba 2
-        dim = integer(config, "mamba_head_dim", "mamba_d_head") or 64
+        whole = integer(config, "mamba_d_ssm") or (integer(config, "mamba_expand") or 0) * hidden
+        dim = integer(config, "mamba_head_dim", "mamba_d_head") or whole // heads or 64
         state = integer(config, "ssm_state_size", "mamba_d_state") or 128
         groups = integer(config, "n_groups", "mamba_n_groups") or 1
         kernel = integer(config, "conv_kernel", "mamba_d_conv") or 4
@@ -213,6 +202,10 @@ def _state_bytes(config: Mapping[str, Any], kind: str) -> int:
         return channels * (kernel - 1) * _CONV_BYTES + heads * dim * state * size
     if linear := mapping(config, "linear_attn_config"):
         return _kda_bytes(linear)
+    if kind == MAMBA and (expand := integer(config, "mamba_expand")):  # Mamba 1
+        kernel = integer(config, "mamba_d_conv") or 4
+        state = integer(config, "mamba_d_state") or 16
+        return expand * hidden * ((kernel - 1) * _CONV_BYTES + state * size)
     if kind in ("conv", "short_conv") and (kernel := integer(config, "conv_L_cache") or 0):
         return (integer(config, "conv_dim", "hidden_size") or 0) * (kernel - 1) * _CONV_BYTES
     return 0

@@ -1,7 +1,7 @@
 """A model's properties from its ``config.json``: what decides memory and how it can be split.
 
-The names of the fields and their defaults are those that vLLM 0.32 reads
-(``transformers_utils/model_arch_config_convertor.py`` and its models).
+The names of the fields are those that vLLM 0.32 reads (``model_arch_config_convertor.py`` in its
+``transformers_utils``, and its models), their defaults those of transformers.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import layer_groups
+from .compute_capability import BFLOAT16, FLOAT16, WITHOUT_FLOAT16
+from .config_defaults import EXPERT_FIELDS, with_defaults
 from .json_fields import integer, mapping, nested_text_config, text
-from .kv_cache import KvCache
+from .kv_cache import KvCache, LayerGroup
 from .quantization import Quantization, parse_quantization
 from .tensor_parallel import SplitRules
 
@@ -24,10 +26,10 @@ _CONTEXT_FIELDS = (
     "max_seq_length",
     "seq_len",
 )
-_EXPERT_FIELDS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
 _VISION_FIELDS = ("vision_config", "vision_tower", "visual", "vision_cfg")
-# These scale the positions by their factor; the others are already in max_position_embeddings.
-_SCALING_ROPES = ("linear", "dynamic", "yarn", "ntk")
+# These scale the positions by their factor. Of the others, YaRN's too, max_position_embeddings has
+# the scaled number: so vLLM since 0.32; before, YaRN's was its factor times its original number.
+_SCALING_ROPES = ("linear", "dynamic", "ntk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class ModelConfig:
     `context` is the longest context in tokens that it allows; `embedding_parameters` those of the
     embedding and the output head, which most quantisations leave alone. `is_complete` is False
     where the config has layers of an unknown kind, so that `kv_cache` is a lower bound.
+    `capability` is the least compute capability of a GPU for the plain weights.
     """
 
     architecture: str
@@ -52,12 +55,13 @@ class ModelConfig:
     has_vision: bool = False
     quantization: Quantization | None = None
     is_complete: bool = True
+    capability: tuple[int, int] = BFLOAT16
 
 
 def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
     """Return the properties in a parsed ``config.json``; None where it lacks what every
     transformer's has, so that nothing can be computed."""
-    inner = nested_text_config(config)
+    inner = with_defaults(nested_text_config(config), config)
     heads = integer(inner, "num_attention_heads", "n_head", "num_heads")
     layers = integer(inner, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
     hidden = integer(inner, "hidden_size", "n_embd", "d_model")
@@ -71,7 +75,7 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
     tied = bool(inner.get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else ""
-    experts = integer(inner, *_EXPERT_FIELDS) or 0
+    experts = integer(inner, *EXPERT_FIELDS) or 0
     return ModelConfig(
         architecture=str(first),
         model_type=text(inner, "model_type") or text(config, "model_type"),
@@ -93,18 +97,30 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig | None:
         has_vision=any(mapping(config, name) for name in _VISION_FIELDS),
         quantization=quantization,
         is_complete=is_complete,
+        capability=_capability(inner, groups),
     )
+
+
+def _capability(inner: Mapping[str, Any], groups: tuple[LayerGroup, ...]) -> tuple[int, int]:
+    """Return the least compute capability: only usual attention is known to run on older GPUs."""
+    is_usual = not any(group.state_bytes or group.fixed_bytes for group in groups)
+    if not is_usual or integer(inner, "kv_lora_rank"):
+        return BFLOAT16
+    return BFLOAT16 if text(inner, "model_type") in WITHOUT_FLOAT16 else FLOAT16
 
 
 def _context(inner: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     found = integer(inner, *_CONTEXT_FIELDS) or integer(config, *_CONTEXT_FIELDS) or 0
-    rope = mapping(inner, "rope_parameters") or mapping(inner, "rope_scaling")
-    kind = text(rope, "rope_type", "type")
-    factor = rope.get("factor")
-    if kind not in _SCALING_ROPES or not isinstance(factor, int | float) or factor <= 1:
+    if "gemma3" in text(inner, "model_type"):  # its number is already scaled
         return found
-    original = integer(rope, "original_max_position_embeddings") if kind == "yarn" else None
-    return int((original or found) * factor)
+    rope = mapping(inner, "rope_parameters") or mapping(inner, "rope_scaling")
+    nested = [value for value in rope.values() if isinstance(value, Mapping)]  # by kind of layer
+    factor = 1.0
+    for values in nested or [rope]:
+        given = values.get("factor")
+        if text(values, "rope_type", "type") in _SCALING_ROPES and isinstance(given, int | float):
+            factor = max(factor, given)
+    return int(found * factor)
 
 
 def _intermediate(inner: Mapping[str, Any], experts: int) -> int:

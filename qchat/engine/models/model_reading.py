@@ -21,14 +21,20 @@ _QUANTIZATION = "hf_quant_config.json"  # of older checkpoints of ModelOpt
 
 @dataclass(frozen=True, slots=True)
 class ModelReading:
-    """`config` and `weights` are None where they can't be read; `problem` says why, for a person.
-    `folder` is where the model is on this machine, None where it is not."""
+    """`config` and `weights` are None where they can't be read; `problem` says why, for a person,
+    or what is still missing. `folder` is where the model is on this machine, None where it is
+    not."""
 
     model: str
     config: ModelConfig | None = None
     weights: Weights | None = None
     folder: Path | None = None
     problem: str | None = None
+
+    @property
+    def why_unknown(self) -> str:
+        """Why it is not known what the model needs, for a person."""
+        return self.problem or _("its config.json has no maximum context")
 
 
 Reader = Callable[[str, Mapping[str, str], Mapping[str, Any]], ModelReading]
@@ -59,6 +65,9 @@ def read_local(
         problem = _("{file} does not describe a transformer.").format(file=file)
     elif weights is None:
         problem = _("{folder} has no weights yet.").format(folder=folder)
+    elif not weights.is_complete and folder == path:  # vLLM downloads what a cache lacks
+        text = _("{folder} does not have all of its weights yet: vLLM can't load it as it is.")
+        problem = text.format(folder=folder)
     return ModelReading(model, config, weights, folder, problem)
 
 

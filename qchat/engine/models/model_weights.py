@@ -10,10 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+from .json_fields import mapping
 
 INDEX = "model.safetensors.index.json"
 MAX_HEADER = 100_000_000  # bytes: the limit of the format
 _MAX_INDEX = 64 << 20  # bytes; the largest known ones have 15 MB
+_MAX_TOTAL = 1 << 50  # bytes: no model is as large
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.gguf")
 
@@ -21,10 +25,12 @@ _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.gguf")
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The bytes of all tensors that vLLM loads; `by_dtype` has them by the names of safetensors
-    (``BF16``, ``F8_E4M3``, ``U8``, …) where the headers were read, and is empty otherwise."""
+    (``BF16``, ``F8_E4M3``, ``U8``, …) where the headers were read, and is empty otherwise.
+    `is_complete` is False where files are still missing, and the index tells their size."""
 
     stored_bytes: int
     by_dtype: Mapping[str, int] = field(default_factory=dict)
+    is_complete: bool = True
 
     @property
     def mib(self) -> int:
@@ -40,14 +46,17 @@ class Weights:
 
 
 def read_weights(folder: Path, layers: int | None = None) -> Weights | None:
-    """Return the size of the weights in a model's folder; None where there are none.
+    """Return the size of the weights in a model's folder; None where it can't be known: there are
+    none, or some of the index are missing and it does not say their size.
 
     With the number of hidden `layers`, those for multi-token prediction, which only speculative
     decoding loads, are left out.
     """
     by_dtype: Counter[str] = Counter()
     unread = 0
-    files = _weight_files(folder)
+    index = _read_index(folder / INDEX)
+    files = _weight_files(folder, index)
+    missing = [file for file in files if not file.is_file()]
     for file in files:
         tensors = read_header(file)
         if tensors is None:
@@ -57,6 +66,11 @@ def read_weights(folder: Path, layers: int | None = None) -> Weights | None:
             if not _is_draft(name, layers):
                 by_dtype[dtype] += size
     total = unread + sum(by_dtype.values())
+    # A file that can't be read may be the pointer of one that is not there yet.
+    if (missing or unread) and index is not None and index.total_bytes > total:
+        return Weights(index.total_bytes, is_complete=False)
+    if missing:
+        return None
     if not total:
         others = (path for pattern in _OTHER_FORMATS for path in folder.glob(pattern))
         total = sum(map(_size, others))
@@ -98,15 +112,32 @@ def size_of_files(sizes: Iterable[tuple[str, int]]) -> Weights | None:
     return None
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files that vLLM loads: those of the index, where there is one."""
-    index = folder / INDEX
+class _Index(NamedTuple):
+    """The names of a model's safetensors files, and the bytes of all tensors, 0 if unknown."""
+
+    names: frozenset[str]
+    total_bytes: int
+
+
+def _read_index(file: Path) -> _Index | None:
     try:
-        if index.stat().st_size <= _MAX_INDEX:
-            names = set(json.loads(index.read_bytes())["weight_map"].values())
-            return sorted(folder / name for name in names if "/" not in name)
+        if file.stat().st_size > _MAX_INDEX:
+            return None
+        values = json.loads(file.read_bytes())
+        names = frozenset(values["weight_map"].values())
+        names = frozenset(name for name in names if "/" not in name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
+        return None
+    total = mapping(values, "metadata").get("total_size")
+    if isinstance(total, int | float) and 0 < total < _MAX_TOTAL:  # some write 1.6e10
+        return _Index(names, int(total))
+    return _Index(names, 0)
+
+
+def _weight_files(folder: Path, index: _Index | None) -> list[Path]:
+    """Return the safetensors files that vLLM loads: those of the index, where there is one."""
+    if index is not None:
+        return sorted(folder / name for name in index.names)
     files = sorted(folder.glob("*.safetensors"))
     return [file for file in files if not file.name.startswith("consolidated")] or files
 

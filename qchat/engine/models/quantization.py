@@ -1,9 +1,10 @@
 """The quantisation of a model's weights, from ``quantization_config`` in its ``config.json``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import compute_capability
 from .json_fields import integer, integers, mapping, text
 
 _FP8_KV = ("fp8", "fp8_e4m3", "fp8_e5m2")
@@ -25,6 +26,11 @@ class Quantization:
     block: int = 1
     kv_bytes: float = 2.0
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The least compute capability of a GPU for its kernels."""
+        return compute_capability.of_method(self.method, self.precision)
+
 
 def parse_quantization(config: Mapping[str, Any]) -> Quantization | None:
     """Return the quantisation of a parsed ``config.json``; None for plain weights."""
@@ -37,12 +43,7 @@ def parse_quantization(config: Mapping[str, Any]) -> Quantization | None:
     if not method and algorithm:
         method = "modelopt"
     bits, precision = _precision(values, method, algorithm)
-    blocks = integers(values, "weight_block_size")
-    group = integer(values, "group_size", "q_group_size") or 1
-    if method in ("awq", "gptq", "auto-round"):
-        block = group if group > 1 else 1
-    else:
-        block = blocks[0] if blocks else 1
+    block = _block(values, method)
     return Quantization(method, precision, bits, block, _kv_bytes(values, inner, method))
 
 
@@ -72,11 +73,28 @@ def _precision(values: Mapping[str, Any], method: str, algorithm: str) -> tuple[
     return bits, f"int{bits}"
 
 
+def _block(values: Mapping[str, Any], method: str) -> int:
+    """Return the rows that one scale covers, the most where several groups of layers differ."""
+    if method in ("awq", "gptq", "auto-round"):
+        return integer(values, "group_size", "q_group_size") or 1
+    sizes = [1, *integers(values, "weight_block_size")]
+    if method == "compressed-tensors":
+        for _group, weights in _groups(values):
+            sizes += [integer(weights, "group_size") or 1, *integers(weights, "block_structure")]
+    return max(sizes)
+
+
+def _groups(values: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the groups of layers of compressed-tensors, each with how its weights are stored."""
+    for group in mapping(values, "config_groups").values():
+        if isinstance(group, Mapping):
+            yield group, mapping(group, "weights")
+
+
 def _compressed_tensors(values: Mapping[str, Any]) -> tuple[int, str]:
     """The weights of the first group; a checkpoint with several has the smallest bits in most."""
     found: list[tuple[int, str]] = []
-    for group in mapping(values, "config_groups").values():
-        weights = mapping(group, "weights") if isinstance(group, Mapping) else {}
+    for group, weights in _groups(values):
         bits = integer(weights, "num_bits")
         if bits is None:
             continue

@@ -29,7 +29,7 @@ class Variant:
 
     `basis` says where `weights_mib` comes from: ``measured``, ``stored``, ``computed`` or
     ``minimum``. `minimum_gb` is the GPU memory that the source asks for, `capability` the least
-    compute capability where it is not the usual one, `options` vLLM's by name.
+    compute capability where it is not that of the precision, `options` vLLM's by name.
     """
 
     precision: Precision
@@ -56,14 +56,19 @@ class Yarn:
         return int(self.factor * self.original)
 
     def overrides(self) -> dict[str, Any]:
-        """The value of vLLM's ``--hf-overrides`` that enables it."""
+        """The value of vLLM's ``--hf-overrides`` that enables it.
+
+        Since 0.32 the maximum context is ``max_position_embeddings`` alone; before, vLLM computed
+        the same number from the factor.
+        """
         return {
+            "max_position_embeddings": self.context,
             "rope_parameters": {
                 "rope_type": "yarn",
                 "rope_theta": self.rope_theta,
                 "factor": self.factor,
                 "original_max_position_embeddings": self.original,
-            }
+            },
         }
 
 

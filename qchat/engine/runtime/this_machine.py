@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def detect_for_vllm() -> "tuple[Machine, str | None]":
     """Detect the hardware that the installed vLLM can use, with a note on what it can't use."""
     from ..machine import hardware as machine_
+    from . import platforms
     from .vllm_startup import installed_vllm
 
     machine = machine_.detect()
@@ -21,6 +22,10 @@ def detect_for_vllm() -> "tuple[Machine, str | None]":
         cpu = installed_vllm().cpu
     except EngineError as error:
         return machine, str(error)
+    if not cpu and not machine.gpus and note is None:
+        accelerator = platforms.other_accelerator()
+        note = None if accelerator is None else platforms.unmeasured(accelerator)
+        machine = replace(machine, gpu_note=note)
     if cpu and machine.gpus:
         note = _("The installed vLLM is a CPU build; it does not use the GPU.")
         machine = replace(machine, gpus=())

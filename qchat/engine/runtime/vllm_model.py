@@ -10,7 +10,7 @@ from ...errors import EngineError, UsageError
 from ...i18n import _
 from ..fit.memory_budget import USUAL_SEQUENCES, USUAL_TOKENS, cache_limit_on_cpu, cache_on_cpu
 from ..machine.hardware import memory
-from ..models.chat_template import ChatTemplate, find_template, read_template_file
+from ..models.chat_template import ChatTemplate, find_template, read_template_argument
 from ..models.hub_errors import explain_hub_error as explain_hub_error
 from ..models.hub_errors import uses_modelscope
 from ..models.model_config import parse_config
@@ -102,7 +102,7 @@ def options_for(
 def _chat_template(model: str, options: Options) -> ChatTemplate | None:
     """The template that vLLM will use; for a model on the hub, its tokenizer is downloaded."""
     if "chat-template" in options:
-        return read_template_file(Path(options["chat-template"]))
+        return read_template_argument(options["chat-template"])
     template = find_template(model)
     if template is not None or Path(model).exists():
         return template
