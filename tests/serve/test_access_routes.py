@@ -149,6 +149,9 @@ class TestHints:
         assert status == 404 and error["code"] == "not_found"
         assert "closed here" in error["message"] and "--allow-route" in error["message"]
         assert "no such route" in answer(access, "POST", "/paus_", app=app)[1]["message"]
+        nested = "/v1/chat/completions/batch"  # much like a listed one
+        app.add_route(nested, lambda _request: None, methods=["POST"])
+        assert "closed here" in answer(access, "POST", nested, app=app)[1]["message"]
         assert "no such route" in answer(access, "GET", "/pause", app=app)[1]["message"]
 
     def test_a_route_that_this_vllm_does_not_have(self) -> None:
