@@ -9,10 +9,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from .denials import NOT_FOUND, Denial
+from .routes import TOKENIZER_INFO
+from .served_routes import methods_of
 
 Route = tuple[str, str]
 _MAX_PATH = 80  # characters of a path that is compared
 _BASES = ("", "/v1", "/v2")
+_VLLMS = frozenset(
+    {
+        *(("GET", path) for path in ("/docs", "/load", "/openapi.json", "/redoc", "/version")),
+        *(("GET", "/ping"), ("POST", "/ping"), ("POST", "/invocations")),
+    }
+)  # routes that every vLLM has; taken as those of one that has not started yet
 
 
 def not_found(route: Route, listed: Iterable[Route], app: Any) -> Denial:
@@ -25,7 +33,7 @@ def not_found(route: Route, listed: Iterable[Route], app: Any) -> Denial:
     elif any(path == other for _method, other in routes):
         methods = " or ".join(m for m, other in routes if other == path)
         text = f"There is no such route: this path takes {methods}."
-    elif method in methods_of(app, path):
+    elif method in methods_of(app, path) or (app is None and route in _VLLMS):
         text = (
             "vLLM has this route, and it is closed here; whoever runs the server can open it with "
             "--allow-route."
@@ -38,21 +46,14 @@ def not_found(route: Route, listed: Iterable[Route], app: Any) -> Denial:
 
 
 def absent(route: Route) -> Denial:
-    """Return the denial of a listed route that this server's vLLM does not have."""
-    text = "This server's vLLM does not have this route: its version or its options leave it out."
-    if route[1] == "/tokenizer_info":
+    """Return the denial of a listed route that this server does not have."""
+    text = (
+        "This server does not have this route: its model does not support it, or the version or "
+        "the options of its vLLM leave it out."
+    )
+    if route == TOKENIZER_INFO:
         text = "This route is off; start the server with: -- --enable-tokenizer-info-endpoint"
     return Denial(NOT_FOUND.status, NOT_FOUND.code, text)
-
-
-def methods_of(app: Any, path: str) -> set[str]:
-    """Return the methods by which an application of Starlette answers a path."""
-    methods: set[str] = set()
-    for route in getattr(app, "routes", ()):
-        pattern = getattr(route, "path_regex", None)
-        if pattern is not None and pattern.match(path):
-            methods |= set(getattr(route, "methods", None) or ())
-    return methods
 
 
 def _did_you_mean(route: Route) -> str:

@@ -37,10 +37,6 @@ BY_ID = (
     ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
 )
 """Routes with an id in the path; they need a key, too."""
-MAY_BE_ABSENT = frozenset(
-    {TOKENIZER_INFO, ("POST", "/v1/systemone"), ("POST", "/v1/decisions"), ("POST", "/v1/messages")}
-)
-"""Routes that not every version of vLLM has, or only with an option."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..access.gate import Caller
 from ..access.head import Head
 from ..access.layer import Access, Message
 from ..access.routes import METRICS, OPEN
+from ..access.served_routes import ServedRoutes
 from .request_head import RequestHead, peek
 
 _OWN_FILES = 64
@@ -51,15 +53,19 @@ class Doorkeeper:
         rules: AccessRules,
         knock: Callable[[], None],
         variables: Mapping[str, str] = MappingProxyType({}),
+        folder: Path | None = None,
     ) -> None:
         """`listener` listens; `knock` is called in another thread when an allowed request has
-        come. Raises `UsageError` for invalid keys."""
+        come. `folder` is where the access layer writes which routes vLLM has. Raises `UsageError`
+        for invalid keys."""
         self._listener = listener
         listener.setblocking(False)
         # Some files are the supervisor's own: its log, the record, vLLM's pipes.
         self._most = max(1, raise_file_limit(MAX_CONNECTIONS + _OWN_FILES) - _OWN_FILES)
         self._access = Access(self._unreachable, rules, {**os.environ, **variables})
         self._knock = knock
+        self._folder = folder
+        self._routes: ServedRoutes | None = None  # vLLM's, once it has run
         self._held: list[socket.socket] = []
         self._open: set[socket.socket] = set()
         self._deliver: Deliver | None = None
@@ -84,6 +90,8 @@ class Doorkeeper:
     def attend(self, *, is_healthy: bool) -> None:
         """Accept connections from now on."""
         self.is_healthy = is_healthy
+        if self._folder is not None:
+            self._routes = ServedRoutes.read(self._folder) or self._routes
         self._call(self._attend)
 
     def waiting(self) -> int:
@@ -208,14 +216,15 @@ class Doorkeeper:
         elif head is None:
             self._drop(connection)
         else:
-            decision = self._access.gate.decide(head.scope)
-            own = self._own_answer(decision) if isinstance(decision, Caller) else decision
+            scope = {**head.scope, "app": self._routes}
+            decision = self._access.gate.decide(scope)
+            own = self._own_answer(decision, scope) if isinstance(decision, Caller) else decision
             if own is None:
                 self._pass_on(connection)
             else:
                 await self._answer_and_close(connection, head, own)
 
-    def _own_answer(self, caller: Caller) -> Denial | str | bytes | None:
+    def _own_answer(self, caller: Caller, scope: Message) -> Denial | str | bytes | None:
         """Return what is answered to an allowed request here; None for one that needs vLLM."""
         if caller.route in OPEN:
             return "" if self.is_healthy else NOT_READY
@@ -223,6 +232,8 @@ class Doorkeeper:
             return metrics(self.waiting())
         if not self._access.gate.needs_key(caller.route):
             return preflight(caller.head, self._access.rules.allowed_origins)
+        if (denial := self._access.head_denial(caller, scope)) is not None:
+            return denial
         return NOT_READY if time.monotonic() < self._refuses_until else None
 
     async def _answer_and_close(

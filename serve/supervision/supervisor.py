@@ -94,7 +94,8 @@ class Supervisor:
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
         record = first_record(self._plan, temporary, self._log)
         if self._plan.idle_stop is not None:
-            self._door = EngineDoor(self._plan, self._interrupts.wake, self._batches.variables)
+            wake, variables = self._interrupts.wake, self._batches.variables
+            self._door = EngineDoor(self._plan, wake, variables, Path(temporary))
             self._door.attend(is_healthy=False)
         # Before anything starts, so that what a kill leaves behind is on record.
         self._keeper = RecordKeeper(self._registry, lock, record)

@@ -1,5 +1,6 @@
 """The doorkeeper at a server's address: what it answers itself, and what it holds for vLLM."""
 
+import asyncio
 import contextlib
 import http.client
 import socket
@@ -7,11 +8,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from qchat.serve.access import request_gauge
 from qchat.serve.access.access_rules import AccessRules
+from qchat.serve.access.layer import Access
+from qchat.serve.access.limits import MAX_BODY_BYTES
 from qchat.serve.supervision import request_head
 from qchat.serve.supervision.doorkeeper import Doorkeeper
+
+from tests import tools
 
 from .asgi import KEY
 
@@ -51,7 +58,7 @@ class Door:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Door]:
     monkeypatch.setenv("QCHAT_API_KEY", KEY)
     listener = socket.create_server(("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
@@ -60,6 +67,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
         listener,
         AccessRules(loopback=True, allowed_origins=("https://page.example",)),
         lambda: knocks.append(time.monotonic()),
+        folder=tmp_path,
     )
     keeper.attend(is_healthy=True)
     door = Door(port, keeper, knocks)
@@ -98,6 +106,40 @@ def test_what_needs_no_model_is_answered_and_does_not_knock(
     if status >= 400:
         assert b'"error"' in body
     assert door.knocks == [] and door.keeper.waiting() == 0
+
+
+def test_a_body_that_is_too_large_does_not_knock(door: Door) -> None:
+    length = f"Content-Length: {MAX_BODY_BYTES + 1}"
+    request = head("POST", "/v1/chat/completions", f"Authorization: Bearer {KEY}", length)
+    status, body, _headers = door.ask(request)
+    assert status == 413 and b"request_too_large" in body and door.knocks == []
+
+
+def test_routes_are_those_of_the_vllm_that_ran(door: Door, tmp_path: Path) -> None:
+    """What the layer writes as the server starts is read when the server sleeps."""
+    app = tools.require_module("starlette.applications").Starlette()
+    for path in ("/v1/chat/completions", "/pause"):
+        app.add_route(path, lambda _request: None, methods=["POST"])
+
+    async def vllm(_scope: object, _receive: object, _send: object) -> None:
+        pass
+
+    environ = {"QCHAT_API_KEY": KEY, request_gauge.VARIABLE: str(tmp_path)}
+    access = Access(vllm, AccessRules(loopback=True), environ)
+    asyncio.run(access({"type": "lifespan", "app": app}, vllm, vllm))  # type: ignore[arg-type]
+
+    def message(path: str) -> bytes:
+        status, body, _headers = door.ask(head("POST", path, f"Authorization: Bearer {KEY}"))
+        assert status == 404
+        return body
+
+    assert b"no such route" in message("/pause")
+    door.keeper.attend(is_healthy=True)
+    assert b"closed here" in message("/pause")
+    assert b"does not have this route" in message("/v1/embeddings")
+    assert door.knocks == []
+    with door.connect(POST + BEARER + b"\r\n{}"):
+        door.wait_for_held(1)
 
 
 def test_a_denial_reaches_a_client_that_still_sends_its_body(door: Door) -> None:
