@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from qchat.serve.access import request_gauge
+from qchat.serve.access import http_head, request_gauge
 from qchat.serve.access.access_rules import AccessRules
 from qchat.serve.access.layer import Access
 from qchat.serve.access.limits import MAX_BODY_BYTES
-from qchat.serve.supervision import request_head
 from qchat.serve.supervision.doorkeeper import Doorkeeper
 
 from tests import tools
@@ -95,7 +94,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
         (head("GET", "/v1/models").replace(b"localhost", b"evil.example"), 421),
         (b"SSH-2.0-OpenSSH\r\n\r\n", 400),
         (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-        (b"GET /" + b"x" * request_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET /" + b"x" * http_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
 def test_what_needs_no_model_is_answered_and_does_not_knock(
@@ -214,9 +213,28 @@ def test_requests_that_wait_for_a_start_that_fails(door: Door) -> None:
         door.wait_for_held(1)
 
 
-def test_a_head_that_does_not_come(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_head, "TIMEOUT", 0.1)
-    assert door.ask(POST)[0] == 408
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n\r\n", 400, b"invalid_request"),
+        (b"GET /" + b"x" * http_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431, b"headers_too_large"),
+        (POST, 408, b"The request's head did not arrive"),
+    ],
+)
+def test_a_head_is_refused_as_it_is_awake(
+    door: Door, monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, status: int, code: bytes
+) -> None:
+    monkeypatch.setattr(http_head, "TIMEOUT", 0.1)
+    answer, body, _headers = door.ask(request_bytes)
+    assert answer == status and code in body
+
+
+def test_a_connection_without_a_request_is_closed_without_an_answer(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_head, "TIMEOUT", 0.1)
+    with door.connect() as connection:
+        assert connection.recv(1) == b""
 
 
 def test_a_client_that_leaves(door: Door) -> None:
