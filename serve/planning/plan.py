@@ -36,7 +36,7 @@ from . import model_fit
 from .batch_options import BatchOptions
 from .launcher_options import LauncherOptions
 from .options import ServeOptions
-from .passthrough_args import option_names, refuse_owned, to_arguments
+from .passthrough_args import option_names, option_value, refuse_owned, to_arguments
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _JSON_VERSION = 3
@@ -72,8 +72,8 @@ class ServePlan:
     def shutdown_timeout(self) -> float:
         """The seconds that running requests get when the server is stopped: vLLM's option
         --shutdown-timeout. The supervisor waits for them itself (vLLM cuts streams)."""
-        with contextlib.suppress(ValueError, UsageError):
-            return max(0.0, float(option_names(self.vllm_args).get("shutdown-timeout", "0")))
+        with contextlib.suppress(ValueError):
+            return max(0.0, float(option_value(self.vllm_args, "shutdown-timeout") or "0"))
         return 0.0
 
     @property
