@@ -319,7 +319,8 @@ class TestPassthroughArguments:
             "for action in load('make_arg_parser')(load('FlexibleArgumentParser')())._actions:\n"
             "    long, *more = sorted(action.option_strings, key=len, reverse=True) or ['']\n"
             "    for short in more:\n"
-            "        if not short.startswith('--'): print('SHORT', short[1:], long[2:].removeprefix('no-'))\n"
+            "        if not short.startswith('--'):\n"
+            "            print('SHORT', short[1:], long[2:].removeprefix('no-'))\n"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         found = dict(x.split()[1:] for x in done.stdout.splitlines() if x.startswith("SHORT"))
