@@ -225,7 +225,8 @@ class Supervisor:
         """Wait for the end of the start; None where the server is ready."""
         tail, progress = LogTail(self._log, self._log_offset), StartProgress()
         mark, first = self._record_keeper.record.mark, self._process.pid
-        watch = StartingWatch(self._log, self._plan.model, first, mark, self._stall_limits)
+        limits = StallLimits.of_start(self._plan.stall_timeout)
+        watch = StartingWatch(self._log, self._plan.model, first, mark, limits)
         self._report(progress.step)
         next_check = time.monotonic() + HEALTH_INTERVAL
         while self._process.runs():
