@@ -71,6 +71,7 @@ class Doorkeeper:
         self._deliver: Deliver | None = None
         self._refuses_until = 0.0
         self._is_accepting = False
+        self._accepts_on = False  # also while there are too few files to accept
         self.is_healthy = False  # what /health says
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,10 +99,10 @@ class Doorkeeper:
         """Return how many allowed requests wait."""
         return len(self._held)
 
-    def hand_over(self, deliver: Deliver) -> None:
-        """Stop accepting, and give every allowed connection to `deliver`, those whose head is still
-        being read when that is decided."""
-        self._call(self._hand_over, deliver)
+    def hand_over(self, deliver: Deliver, *, accepts_on: bool = False) -> None:
+        """Stop accepting, unless `accepts_on`, and give every connection with a request to
+        `deliver`, those whose head is still being read when that is there."""
+        self._call(self._hand_over, deliver, accepts_on)
 
     def refuse(self, seconds: float) -> None:
         """Refuse the requests that wait, and those that come within `seconds`."""
@@ -133,6 +134,10 @@ class Doorkeeper:
 
     def _attend(self) -> None:
         self._deliver = None
+        self._accept_on()
+
+    def _accept_on(self) -> None:
+        self._accepts_on = True
         if not self._is_accepting:
             self._is_accepting = True
             self._loop.add_reader(self._listener.fileno(), self._accept)
@@ -142,8 +147,10 @@ class Doorkeeper:
             self._is_accepting = False
             self._loop.remove_reader(self._listener.fileno())
 
-    def _hand_over(self, deliver: Deliver) -> None:
-        self._stop_accepting()
+    def _hand_over(self, deliver: Deliver, accepts_on: bool) -> None:
+        self._accepts_on = accepts_on
+        if not accepts_on:
+            self._stop_accepting()
         self._deliver = deliver
         held, self._held = self._held, []
         for connection in held:
@@ -156,6 +163,7 @@ class Doorkeeper:
             self._start(self._answer_and_close(connection, None, NOT_READY))
 
     def _close(self) -> None:
+        self._accepts_on = False
         self._stop_accepting()
         for task in self._tasks:
             task.cancel()
@@ -180,8 +188,8 @@ class Doorkeeper:
         self._start(self._receive(connection))
 
     def _resume(self) -> None:
-        if self._deliver is None:
-            self._attend()
+        if self._accepts_on:
+            self._accept_on()
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -215,6 +223,8 @@ class Doorkeeper:
             await self._answer_and_close(connection, None, head)
         elif head is None:
             self._drop(connection)
+        elif self._deliver is not None:  # vLLM runs, and answers itself
+            self._pass_on(connection)
         else:
             scope = {**head.scope, "app": self._routes}
             decision = self._access.gate.decide(scope)

@@ -83,6 +83,11 @@ class EngineDoor:
                 self._channel.send(STOP_LISTENING)
             self._has_come(STOPPED_LISTENING, timeout)
 
+    def go_on(self) -> None:
+        """Give all requests that wait, and the later ones, to vLLM after `take_back`: it does not
+        listen any more, so each connection is accepted here."""
+        self._keeper.hand_over(self._deliver, accepts_on=True)
+
     def waiting(self) -> int:
         """Return how many requests wait for vLLM."""
         return self._keeper.waiting()

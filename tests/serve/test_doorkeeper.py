@@ -198,6 +198,27 @@ def test_an_allowed_request_knocks_waits_and_is_handed_over_unread(door: Door) -
         later.close()
 
 
+def test_a_vllm_that_goes_on_gets_every_request_from_here(door: Door) -> None:
+    """It does not listen any more; what is answered is its own affair."""
+    data = POST + BEARER + b"\r\n{}"
+    with door.connect(data) as first:
+        door.wait_for_held(1)
+        door.keeper.hand_over(door.deliver, accepts_on=True)
+        requests = [data, head("GET", "/health"), head("GET", "/metrics")]
+        later = [door.connect(request) for request in requests]
+        deadline = time.monotonic() + 20
+        while len(door.delivered) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        received = [connection.recv(4096) for connection in door.delivered]
+        assert sorted(received) == sorted([data, *requests]) and len(door.knocks) == 1
+        door.keeper.attend(is_healthy=True)
+        held = door.connect(data)
+        door.wait_for_held(1)
+        for connection in (first, *later, held):
+            connection.close()
+
+
 def test_requests_that_wait_for_a_start_that_fails(door: Door) -> None:
     data = POST + BEARER + b"\r\n{}"
     statuses: list[int] = []
