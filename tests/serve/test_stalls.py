@@ -179,6 +179,18 @@ def test_a_drain_does_not_wait_for_a_server_that_is_stuck(
 
 
 @LINUX
+def test_a_start_that_waits_has_a_bound_of_its_own(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that asks the model hub, whatever --stall-timeout says of requests."""
+    monkeypatch.setattr("qchat.serve.supervision.stall_detector._VISIBLE", 0.0)
+    thread = signal_when(lambda: state(registry) in (records.READY, records.FAILED))
+    assert run(registry, gauged_plan(tmp_path, unused_port, "slow", 0.2)) == Exit.TERMINATED
+    thread.join()
+    assert "The server is stuck" not in registry.log("demo").read_text()
+
+
+@LINUX
 def test_never(tmp_path: Path, registry: ServerRegistry, unused_port: int) -> None:
     """--stall-timeout 0: the server runs on, whatever it does."""
     looks: list[str] = []
