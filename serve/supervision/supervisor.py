@@ -289,7 +289,7 @@ class Supervisor:
         self._door.take_back(_TAKE_BACK_TIMEOUT)
         # A connection that vLLM has accepted just before may bring a request yet.
         self._interrupts.sleep(POLL_INTERVAL)
-        if self._requests.count():
+        if self._requests.count() or self._door.waiting():
             self._door.go_on()
             return False
         self._requests.refuse_new()

@@ -289,6 +289,32 @@ def test_a_request_that_comes_as_vllm_is_about_to_sleep_keeps_it_awake(
 
 
 @LINUX
+def test_a_request_that_waits_as_vllm_is_about_to_sleep_needs_no_new_start(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    clients: list[threading.Thread] = []
+    take_back = EngineDoor.take_back
+
+    def take_back_in_time(door: EngineDoor, timeout: float) -> None:
+        take_back(door, timeout)
+        if not clients:
+            clients.append(threading.Thread(target=lambda: answers.append(ask(unused_port)[0])))
+            clients[0].start()
+            deadline = time.monotonic() + 60
+            while not door.waiting():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    monkeypatch.setattr(EngineDoor, "take_back", take_back_in_time)
+    thread = signal_when(lambda: bool(answers))
+    assert supervise(registry, idle_plan(tmp_path, unused_port)) == Exit.TERMINATED
+    thread.join()
+    clients[0].join()
+    assert answers == [200] and len(times(tmp_path, "starts")) == 1
+
+
+@LINUX
 def test_a_wake_up_that_fails_is_said_and_the_server_sleeps_on(
     tmp_path: Path, registry: ServerRegistry, unused_port: int
 ) -> None:
