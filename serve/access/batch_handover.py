@@ -7,7 +7,7 @@ API notices nothing.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from .batch_routes import UPLOAD, is_batch_route
+from .batch_routes import UPLOAD, Route, is_batch_route
 from .body_receiver import declared_length, drain, replay
 from .body_receiver import read as read_whole
 from .delegation import Delegation
@@ -67,6 +67,10 @@ class BatchHandover:
 
         return dispatch
 
+    def max_bytes(self, route: Route) -> int:
+        """Return the bound of a request's body."""
+        return self._max_upload if route == UPLOAD else _MAX_BODY_BYTES
+
     async def serve(
         self, app: App, caller: Caller, identity: str, scope: Message, receive: Receive, send: Send
     ) -> None:
@@ -75,7 +79,7 @@ class BatchHandover:
         if self._delegation is None:
             await self._deny(BATCHES_UNAVAILABLE, scope, send)
             return
-        max_bytes = self._max_upload if caller.route == UPLOAD else _MAX_BODY_BYTES
+        max_bytes = self.max_bytes(caller.route)
         length = declared_length(scope["method"], caller.head)
         if length is not None and length > max_bytes:
             # A client that sends on while the connection closes would not see the answer.

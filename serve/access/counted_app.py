@@ -13,7 +13,7 @@ from typing import Any
 
 from .batch_handover import is_for_service
 from .request_gauge import VARIABLE, RequestGauge
-from .routes import METRICS, OPEN, route_path
+from .routes import METRICS, OPEN, needs_engine, route_path
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -97,13 +97,12 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._awaits = False
-        self._is_vllms = True
+        self._needs_engine = True
 
     async def run(self, app: App, scope: Message) -> None:
         self._gauge.begin()
-        self._is_vllms = not is_for_service(scope)
-        # A request without a body may be answered without a read.
-        self._set_awaits(scope["method"] in ("GET", "HEAD", "OPTIONS"))
+        is_vllms = not is_for_service(scope)
+        self._needs_engine = is_vllms and needs_engine((scope["method"], route_path(scope)))
         try:
             await app(scope, self._receive_counted, self._send_counted)
         finally:
@@ -111,7 +110,7 @@ class _Exchange:
             self._gauge.end()
 
     def _set_awaits(self, awaits: bool) -> None:
-        if awaits != self._awaits and self._is_vllms:
+        if awaits != self._awaits and self._needs_engine:
             self._awaits = awaits
             self._gauge.await_vllm(1 if awaits else -1)
 

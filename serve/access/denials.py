@@ -14,7 +14,7 @@ _ANTHROPIC_TYPES = {
     429: "rate_limit_error",
     503: "overloaded_error",
 }
-_CLOSE = (b"connection", b"close")
+CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ TWO_KEYS = Denial(
     ((b"www-authenticate", b'Bearer realm="qchat", error="invalid_token"'),),
 )
 TOO_SLOW = Denial(
-    408, "request_timeout", "The request's body did not arrive in time.", (_CLOSE,), reason="slow"
+    408, "request_timeout", "The request's body did not arrive in time.", (CLOSE,), reason="slow"
 )
 DRAINING = Denial(
     503,
     "server_draining",
     "The server is stopping and takes no new requests.",
-    ((b"retry-after", b"5"), _CLOSE),
+    ((b"retry-after", b"5"), CLOSE),
 )
 BATCHES_OFF = Denial(
     404,
@@ -104,7 +104,7 @@ BATCHES_UNAVAILABLE = Denial(
 def too_large(max_bytes: int) -> Denial:
     """Return the answer to a body of more than `max_bytes`."""
     text = f"The request body is larger than {max_bytes} bytes."
-    return Denial(413, "request_too_large", text, (_CLOSE,), reason="max_body_bytes")
+    return Denial(413, "request_too_large", text, (CLOSE,), reason="max_body_bytes")
 
 
 def too_many_sequences(n: int, prompts: int, max_n: int, max_sequences: int) -> Denial:

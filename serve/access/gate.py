@@ -124,6 +124,8 @@ class Gate:
         limits = self._limits.get(own)
         if limits is None:
             limits = self._limits[own] = self.rules.client_limits(own)
+        if not limits.priority:
+            head.drop_scheduling()
         return Caller(head, route, key, client, limits)
 
     def _is_own_host(self, head: Head) -> bool:

@@ -15,8 +15,10 @@ FORWARDED_HEADERS = frozenset(
 """Headers that proxies add. Some proxies add none: behind those only a key protects."""
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key"})
 _PRIORITY = HEADER.lower().encode()
+_SCHEDULING = frozenset({b"x-vllm-priority", b"x-data-parallel-rank"})
 _READ = FORWARDED_HEADERS | {
     _PRIORITY,
+    *_SCHEDULING,
     *(b"host", b"origin", b"content-length", b"transfer-encoding"),
     b"access-control-request-method",
 }
@@ -60,6 +62,12 @@ class Head:
     def is_low_priority(self) -> bool:
         """Return whether the request yields to others, as a batch's do (`qchat.api.priority`)."""
         return [value.strip().lower() for value in self.texts(_PRIORITY)] == [LOW]
+
+    def drop_scheduling(self) -> None:
+        """Keep from vLLM the headers that choose the request's place: its priority, which vLLM
+        prefers to the body's, and the copy of the model that answers it."""
+        if not _SCHEDULING.isdisjoint(self._read):
+            self.headers = self._without(_SCHEDULING)
 
     def with_length(self, length: int) -> list[Header]:
         """Return the headers for vLLM with a body of `length` bytes, which is whole."""

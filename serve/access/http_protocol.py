@@ -10,11 +10,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from . import http_head
 from .denials import TOO_SLOW, Denial
 
-HEAD_TIMEOUT = 15.0
-"""Seconds from the opening of a connection, or the first byte of a later request, to the end of
-the request's head."""
 BODY_TIMEOUT = 30.0
 """Seconds for a body, and one more for each `BYTES_PER_SECOND` that have come."""
 BYTES_PER_SECOND = 1024
@@ -22,11 +20,7 @@ LINGER = 5.0
 """Seconds in which a client may read a denial that came before the end of its body."""
 WRITE_TIMEOUT = 60.0
 """Seconds for which a client may take nothing of an answer while its buffers are full."""
-MAX_HEAD_BYTES = 64 << 10
 
-_TOO_LARGE = Denial(431, "headers_too_large", f"The head is larger than {MAX_HEAD_BYTES} bytes.")
-_HEAD_TOO_SLOW = Denial(408, "request_timeout", "The request's head did not arrive in time.")
-_INVALID = Denial(400, "invalid_request", "This is not a valid HTTP request.")
 _PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 
@@ -48,7 +42,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._arm(HEAD_TIMEOUT, self._head_is_late)
+        self._arm(http_head.TIMEOUT, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -63,10 +57,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes:
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(_TOO_LARGE)
+            if self._head_bytes > http_head.MAX_BYTES:
+                self._refuse(http_head.TOO_LARGE)
             elif self._timer is None:  # a later request on this connection
-                self._arm(HEAD_TIMEOUT, self._head_is_late)
+                self._arm(http_head.TIMEOUT, self._head_is_late)
         elif self._in_body and self._timer is None:
             self._body_started = self.loop.time()
             self._arm(BODY_TIMEOUT, self._body_is_late)
@@ -87,8 +81,8 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._disarm()
         self._in_head = False
-        if self._parsed_bytes + len(self.url) > MAX_HEAD_BYTES:
-            self._refuse(_TOO_LARGE)
+        if self._parsed_bytes + len(self.url) > http_head.MAX_BYTES:
+            self._refuse(http_head.TOO_LARGE)
             return
         self._in_body, self._body_bytes = True, 0
         super().on_headers_complete()
@@ -124,7 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP in the form of all other errors."""
-        self._refuse(_INVALID)
+        self._refuse(http_head.INVALID)
 
     def pause_writing(self) -> None:
         """Begin to wait for a client that does not read its answer."""
@@ -150,9 +144,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            self._arm(HEAD_TIMEOUT, self._head_is_late)  # an answer is on its way: after it
+            self._arm(http_head.TIMEOUT, self._head_is_late)  # an answer is on its way: after it
         elif self._head_bytes:
-            self._refuse(_HEAD_TOO_SLOW)
+            self._refuse(http_head.TOO_SLOW)
         else:
             self.transport.close()
 

@@ -6,11 +6,13 @@ file or QCHAT_API_KEY: nothing of it is on a command line. Without rules it refu
 vLLM here.
 """
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
 
-from . import access_log, answers, exposition, route_hints
+from . import access_log, answers, exposition, request_gauge, route_hints, served_routes
 from .access_rules import AccessRules
 from .accounts import Accounts, Client
 from .batch_handover import BatchHandover
@@ -25,7 +27,7 @@ from .gate import Caller, Gate
 from .head import Head
 from .limits import MAX_N, PROMPTS_PER_N
 from .request_body import WorkRequest, read_body
-from .routes import MAY_BE_ABSENT, METRICS, MODELS, is_work
+from .routes import METRICS, MODELS, is_work
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,6 +53,8 @@ class Access:
         keys = self.gate.keys
         self.accounts = Accounts(self.rules.total_limits, keys.owners() if keys else [""])
         self._absent: dict[tuple[str, str], bool] = {}
+        self._absent_in: Any = None  # the application that they are absent in
+        self._folder = environ.get(request_gauge.VARIABLE)
         access_log.install()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -64,6 +68,9 @@ class Access:
             else:
                 await self._serve(decision, scope, receive, send)
         elif kind == "lifespan":
+            if self._folder is not None and (vllm := scope.get("app")) is not None:
+                with contextlib.suppress(OSError):  # then the doorkeeper says less
+                    served_routes.write(vllm, Path(self._folder))
             await self.app(scope, receive, send)
         elif kind == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -74,21 +81,39 @@ class Access:
             send = self._readable(scope, send)
             identity = self.gate.keys.identity(caller.key)
             await self.batches.serve(self.app, caller, identity, scope, receive, send)
-        elif route in MAY_BE_ABSENT and not self._exists(route, scope):
-            await self.deny(route_hints.absent(route), scope, send)
+        elif (denial := self.head_denial(caller, scope)) is not None:
+            await self._deny_caller(denial, caller, scope, send)
         elif is_work(route):
             await self._work(caller, scope, receive, send)
         else:
             await self._pass_on(caller, scope, receive, send)
 
+    def head_denial(self, caller: Caller, scope: Message) -> Denial | None:
+        """Return the denial of an allowed request that its head alone decides: its route is not
+        there, or its body is too large. The doorkeeper asks for it, too."""
+        is_batches = self.batches is not None and is_batch_route(caller.route)
+        if not is_batches and not self._exists(caller.route, scope):
+            return route_hints.absent(caller.route)
+        max_bytes = self._max_bytes(caller)
+        if self.batches is not None and is_batches:
+            max_bytes = self.batches.max_bytes(caller.route)
+        length = declared_length(scope["method"], caller.head)
+        return too_large(max_bytes) if length is not None and length > max_bytes else None
+
     def _exists(self, route: tuple[str, str], scope: Message) -> bool:
-        """Return whether vLLM has a route; its routes are searched once."""
+        """Return whether vLLM has a route that needs a key; its routes are searched once for each
+        listed one."""
         app = scope.get("app")
-        if app is None:
+        if app is None or route == METRICS or not self.gate.needs_key(route):
             return True
-        if route not in self._absent:
-            self._absent[route] = not route_hints.methods_of(app, scope["path"])
-        return not self._absent[route]
+        if app is not self._absent_in:
+            self._absent_in, self._absent = app, {}
+        is_absent = self._absent.get(route)
+        if is_absent is None:
+            is_absent = route[0] not in served_routes.methods_of(app, route[1])
+            if route in self.gate.listed:  # others have an id in their path
+                self._absent[route] = is_absent
+        return not is_absent
 
     async def _pass_on(self, caller: Caller, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on that starts no work."""
@@ -98,9 +123,7 @@ class Access:
         headers = caller.head.headers
         length = declared_length(scope["method"], caller.head)
         if length != 0 or scope["method"] not in ("GET", "OPTIONS"):
-            max_bytes = self._max_bytes(caller)
-            is_too_large = length is not None and length > max_bytes
-            data = too_large(max_bytes) if is_too_large else await read_whole(receive, max_bytes)
+            data = await read_whole(receive, self._max_bytes(caller))
             if isinstance(data, Denial):
                 await self.deny(data, scope, send)
             if not isinstance(data, bytes):
@@ -136,9 +159,7 @@ class Access:
         if work is None:
             return  # the client is gone
         if isinstance(work, Denial):
-            if work.reason is not None:
-                self.accounts.counters(caller.key).refusals[work.reason] += 1
-            await self.deny(work, scope, send)
+            await self._deny_caller(work, caller, scope, send)
             return
         tokens = self._tokens(caller, work)
         ticket = self.accounts.start(
@@ -161,14 +182,10 @@ class Access:
     ) -> WorkRequest | Denial | None:
         """Read the request. Return what it asks for, or why it may not; None where its client is
         gone."""
-        max_bytes = self._max_bytes(caller)
-        length = declared_length(scope["method"], caller.head)
-        if length is not None and length > max_bytes:
-            return too_large(max_bytes)
         refusal = self.accounts.refusal(client, caller.limits, 1, 0.0)
         if refusal is not None:  # its body need not be read
             return over_limit(refusal)
-        data = await read_whole(receive, max_bytes)
+        data = await read_whole(receive, self._max_bytes(caller))
         if not isinstance(data, bytes):
             return data
         may_set_priority = bool(caller.limits.priority)
@@ -184,6 +201,14 @@ class Access:
 
     def _tokens(self, caller: Caller, work: WorkRequest) -> float:
         return work.reservation(self.accounts.counters(caller.key).mean_completion)
+
+    async def _deny_caller(
+        self, denial: Denial, caller: Caller, scope: Message, send: Send
+    ) -> None:
+        """Deny an allowed request; of work, count which limit it went beyond."""
+        if denial.reason is not None and is_work(caller.route):
+            self.accounts.counters(caller.key).refusals[denial.reason] += 1
+        await self.deny(denial, scope, send)
 
     async def _refuse(self, scope: Message, send: Send) -> None:
         await self.deny(DRAINING, scope, send)

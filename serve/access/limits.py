@@ -24,7 +24,7 @@ class Limits:
     `max_running`: sequences that are generated at the same time (a request with ``n`` counts as
     `n`); `requests_per_minute` and `tokens_per_minute` (prompt and completion) bound the rate;
     `max_n` bounds the ``n`` of a request and `max_body_bytes` its body. `priority`: requests may
-    set their own priority.
+    set their own priority, and the copy of the model that answers them (vLLM's data parallel rank).
     """
 
     max_running: int | None = None

@@ -37,16 +37,20 @@ BY_ID = (
     ("POST", re.compile(r"/v1/responses/[A-Za-z0-9_-]{1,128}/cancel")),
 )
 """Routes with an id in the path; they need a key, too."""
-MAY_BE_ABSENT = frozenset(
-    {TOKENIZER_INFO, ("POST", "/v1/systemone"), ("POST", "/v1/decisions"), ("POST", "/v1/messages")}
+_WITHOUT_ENGINE = frozenset(
+    {("POST", "/tokenize"), ("POST", "/detokenize"), ("POST", "/v1/messages/count_tokens")}
 )
-"""Routes that not every version of vLLM has, or only with an option."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 
 
 def is_work(route: tuple[str, str]) -> bool:
     """Return whether a route is limited and counted: each POST but the one that ends work."""
     return route[0] == "POST" and not route[1].endswith("/cancel")
+
+
+def needs_engine(route: tuple[str, str]) -> bool:
+    """Return whether vLLM's engine answers a route; its API process answers the others alone."""
+    return is_work(route) and route not in _WITHOUT_ENGINE
 
 
 def parse_route(text: str) -> tuple[str, str]:

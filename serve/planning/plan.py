@@ -72,8 +72,8 @@ class ServePlan:
     def shutdown_timeout(self) -> float:
         """The seconds that running requests get when the server is stopped: vLLM's option
         --shutdown-timeout. The supervisor waits for them itself (vLLM cuts streams)."""
-        with contextlib.suppress(ValueError, UsageError):
-            return max(0.0, float(option_names(self.vllm_args).get("shutdown-timeout", "0")))
+        with contextlib.suppress(ValueError):
+            return max(0.0, float(option_value(self.vllm_args, "shutdown-timeout") or "0"))
         return 0.0
 
     @property

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...engine.machine.cgroups import Group, groups_of
+
 _KILLED = re.compile(
     r"(?P<group>Memory cgroup out of memory|Out of memory): Killed process (?P<pid>\d+)"
     r" \((?P<name>[^)]*)\)(?:.*?anon-rss:(?P<kib>\d+)kB)?"
 )
 _UNLIMITED = 1 << 60  # bytes; version 1 shows a number near 2**63 for no limit
-_V1 = Path("/sys/fs/cgroup/memory")
-_V2 = Path("/sys/fs/cgroup")
 _RECORD = 8192  # bytes of a record of /dev/kmsg at most
 
 
@@ -69,31 +69,24 @@ def kernel_log() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class MemoryGroup:
-    """The control group of a process: its folder, and whether it is one of version 2."""
+    """The control group of a process, and those above it: the nearest first."""
 
-    folder: Path
-    is_v2: bool
+    groups: tuple[Group, ...]
 
     @classmethod
-    def of(cls, pid: int) -> "MemoryGroup | None":
-        """Return the group that accounts for the memory of `pid`; None where it is not visible."""
-        try:
-            lines = Path(f"/proc/{pid}/cgroup").read_text("utf-8").splitlines()
-        except (OSError, ValueError):
-            return None
-        for line in lines:
-            _number, controllers, path = line.split(":", 2)
-            v1 = _V1 / path.lstrip("/")
-            if "memory" in controllers.split(",") and v1.is_dir():
-                return cls(v1, is_v2=False)
-            v2 = _V2 / path.lstrip("/")
-            if not controllers and (v2 / "memory.events").is_file():
-                return cls(v2, is_v2=True)
+    def of(cls, pid: int, root: Path = Path("/")) -> "MemoryGroup | None":
+        """Return the group that accounts for the memory of `pid`; None where it is not visible.
+        `root` is the folder that has ``proc`` and ``sys``, for tests."""
+        groups = list(groups_of(pid, "memory", root))
+        # Where both versions are mounted, memory is with one of them.
+        for place, own in enumerate(groups):
+            if (own.folder / _events(own)).is_file():
+                return cls(tuple(each for each in groups[place:] if each.is_v2 == own.is_v2))
         return None
 
     def kills(self) -> int:
         """Return how many of its processes the kernel has killed so far; 0 where unknown."""
-        file = self.folder / ("memory.events" if self.is_v2 else "memory.oom_control")
+        file = self.groups[0].folder / _events(self.groups[0])
         with contextlib.suppress(OSError, ValueError):
             for line in file.read_text("ascii").splitlines():
                 name, _blank, number = line.partition(" ")
@@ -102,14 +95,16 @@ class MemoryGroup:
         return 0
 
     def limit_mib(self) -> int | None:
-        """Return the lowest memory limit of the group and those around it; None for no limit."""
-        name = "memory.max" if self.is_v2 else "memory.limit_in_bytes"
-        root = _V2 if self.is_v2 else _V1
+        """Return the lowest memory limit of the group and those above it; None for no limit."""
         limits = []
-        for folder in (self.folder, *self.folder.parents):
+        for group in self.groups:
+            name = "memory.max" if group.is_v2 else "memory.limit_in_bytes"
             with contextlib.suppress(OSError, ValueError):
-                limits.append(int((folder / name).read_text("ascii")))
-            if folder == root:
-                break
+                limits.append(int((group.folder / name).read_text("ascii")))
         lowest = min(limits, default=_UNLIMITED)
         return None if lowest >= _UNLIMITED else lowest >> 20
+
+
+def _events(group: Group) -> str:
+    """Return the name of the file that counts the killed processes."""
+    return "memory.events" if group.is_v2 else "memory.oom_control"

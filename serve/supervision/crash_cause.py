@@ -65,7 +65,7 @@ class CrashWitness:
             return ""
         # vLLM exits with 0 when its engine has died, with another code of its own accord.
         words = last_words.engine_words(text)
-        return words or (last_words.api_words(text) if exit_code > 0 else "")
+        return words or (last_words.api_words(text, time.localtime()) if exit_code > 0 else "")
 
     def _text(self) -> str:
         """Return the log of this start, at most its beginning and its last part."""

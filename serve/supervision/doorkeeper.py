@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,7 @@ from ..access.gate import Caller
 from ..access.head import Head
 from ..access.layer import Access, Message
 from ..access.routes import METRICS, OPEN
+from ..access.served_routes import ServedRoutes
 from .request_head import RequestHead, peek
 
 _OWN_FILES = 64
@@ -51,20 +53,25 @@ class Doorkeeper:
         rules: AccessRules,
         knock: Callable[[], None],
         variables: Mapping[str, str] = MappingProxyType({}),
+        folder: Path | None = None,
     ) -> None:
         """`listener` listens; `knock` is called in another thread when an allowed request has
-        come. Raises `UsageError` for invalid keys."""
+        come. `folder` is where the access layer writes which routes vLLM has. Raises `UsageError`
+        for invalid keys."""
         self._listener = listener
         listener.setblocking(False)
         # Some files are the supervisor's own: its log, the record, vLLM's pipes.
         self._most = max(1, raise_file_limit(MAX_CONNECTIONS + _OWN_FILES) - _OWN_FILES)
         self._access = Access(self._unreachable, rules, {**os.environ, **variables})
         self._knock = knock
+        self._folder = folder
+        self._routes: ServedRoutes | None = None  # vLLM's, once it has run
         self._held: list[socket.socket] = []
         self._open: set[socket.socket] = set()
         self._deliver: Deliver | None = None
         self._refuses_until = 0.0
         self._is_accepting = False
+        self._accepts_on = False  # also while there are too few files to accept
         self.is_healthy = False  # what /health says
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,16 +91,18 @@ class Doorkeeper:
     def attend(self, *, is_healthy: bool) -> None:
         """Accept connections from now on."""
         self.is_healthy = is_healthy
+        if self._folder is not None:
+            self._routes = ServedRoutes.read(self._folder) or self._routes
         self._call(self._attend)
 
     def waiting(self) -> int:
         """Return how many allowed requests wait."""
         return len(self._held)
 
-    def hand_over(self, deliver: Deliver) -> None:
-        """Stop accepting, and give every allowed connection to `deliver`, those whose head is still
-        being read when that is decided."""
-        self._call(self._hand_over, deliver)
+    def hand_over(self, deliver: Deliver, *, accepts_on: bool = False) -> None:
+        """Stop accepting, unless `accepts_on`, and give every connection with a request to
+        `deliver`, those whose head is still being read when that is there."""
+        self._call(self._hand_over, deliver, accepts_on)
 
     def refuse(self, seconds: float) -> None:
         """Refuse the requests that wait, and those that come within `seconds`."""
@@ -125,6 +134,10 @@ class Doorkeeper:
 
     def _attend(self) -> None:
         self._deliver = None
+        self._accept_on()
+
+    def _accept_on(self) -> None:
+        self._accepts_on = True
         if not self._is_accepting:
             self._is_accepting = True
             self._loop.add_reader(self._listener.fileno(), self._accept)
@@ -134,8 +147,10 @@ class Doorkeeper:
             self._is_accepting = False
             self._loop.remove_reader(self._listener.fileno())
 
-    def _hand_over(self, deliver: Deliver) -> None:
-        self._stop_accepting()
+    def _hand_over(self, deliver: Deliver, accepts_on: bool) -> None:
+        self._accepts_on = accepts_on
+        if not accepts_on:
+            self._stop_accepting()
         self._deliver = deliver
         held, self._held = self._held, []
         for connection in held:
@@ -148,6 +163,7 @@ class Doorkeeper:
             self._start(self._answer_and_close(connection, None, NOT_READY))
 
     def _close(self) -> None:
+        self._accepts_on = False
         self._stop_accepting()
         for task in self._tasks:
             task.cancel()
@@ -172,8 +188,8 @@ class Doorkeeper:
         self._start(self._receive(connection))
 
     def _resume(self) -> None:
-        if self._deliver is None:
-            self._attend()
+        if self._accepts_on:
+            self._accept_on()
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -207,15 +223,18 @@ class Doorkeeper:
             await self._answer_and_close(connection, None, head)
         elif head is None:
             self._drop(connection)
+        elif self._deliver is not None:  # vLLM runs, and answers itself
+            self._pass_on(connection)
         else:
-            decision = self._access.gate.decide(head.scope)
-            own = self._own_answer(decision) if isinstance(decision, Caller) else decision
+            scope = {**head.scope, "app": self._routes}
+            decision = self._access.gate.decide(scope)
+            own = self._own_answer(decision, scope) if isinstance(decision, Caller) else decision
             if own is None:
                 self._pass_on(connection)
             else:
                 await self._answer_and_close(connection, head, own)
 
-    def _own_answer(self, caller: Caller) -> Denial | str | bytes | None:
+    def _own_answer(self, caller: Caller, scope: Message) -> Denial | str | bytes | None:
         """Return what is answered to an allowed request here; None for one that needs vLLM."""
         if caller.route in OPEN:
             return "" if self.is_healthy else NOT_READY
@@ -223,6 +242,8 @@ class Doorkeeper:
             return metrics(self.waiting())
         if not self._access.gate.needs_key(caller.route):
             return preflight(caller.head, self._access.rules.allowed_origins)
+        if (denial := self._access.head_denial(caller, scope)) is not None:
+            return denial
         return NOT_READY if time.monotonic() < self._refuses_until else None
 
     async def _answer_and_close(

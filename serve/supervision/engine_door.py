@@ -5,6 +5,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from ..planning.plan import ServePlan
 from ..processes import ports
@@ -25,11 +26,16 @@ class EngineDoor:
     """The listening socket, and the channel to the present process of vLLM."""
 
     def __init__(
-        self, plan: ServePlan, knock: Callable[[], None], variables: Mapping[str, str]
+        self,
+        plan: ServePlan,
+        knock: Callable[[], None],
+        variables: Mapping[str, str],
+        folder: Path,
     ) -> None:
         """Listen at the plan's address; `knock` is called in another thread when a request waits
-        for vLLM. `variables` are what vLLM's environment has besides this one's. Raises
-        `UsageError` where the address is not available, or a key is invalid."""
+        for vLLM. `variables` are what vLLM's environment has besides this one's, and `folder` is
+        where it writes which routes it has. Raises `UsageError` where the address is not
+        available, or a key is invalid."""
         ports.check(plan.host, plan.port)
         family, kind, *_rest, address = socket.getaddrinfo(
             plan.host, plan.port, type=socket.SOCK_STREAM
@@ -38,7 +44,7 @@ class EngineDoor:
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(_BACKLOG)
-        self._keeper = Doorkeeper(self._listener, plan.rules, knock, variables)
+        self._keeper = Doorkeeper(self._listener, plan.rules, knock, variables, folder)
         self._channel: socket.socket | None = None
         self._theirs: socket.socket | None = None
         self._inbox: set[bytes] = set()
@@ -76,6 +82,11 @@ class EngineDoor:
             with contextlib.suppress(OSError):
                 self._channel.send(STOP_LISTENING)
             self._has_come(STOPPED_LISTENING, timeout)
+
+    def go_on(self) -> None:
+        """Give all requests that wait, and the later ones, to vLLM after `take_back`: it does not
+        listen any more, so each connection is accepted here."""
+        self._keeper.hand_over(self._deliver, accepts_on=True)
 
     def waiting(self) -> int:
         """Return how many requests wait for vLLM."""

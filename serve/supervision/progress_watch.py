@@ -54,6 +54,7 @@ class ServingWatch(_Watch):
         self._before: Figures | None = None
         self._compiled = 0.0  # seconds of compilers
         self._compile_steps = 0
+        self._stopped: list[int] = []  # processes that a signal has stopped
 
     def check(self) -> Verdict:
         """Observe the server now. One without a request gauge counts as fine."""
@@ -68,13 +69,19 @@ class ServingWatch(_Watch):
         if figures.awaiting == 0 and figures.open == 0:
             pending = 0  # vLLM's own figures are copied once a second, and stay when it stops
         progress = _moving(figures)
-        if pending and before is not None and _moving(before) == progress:
+        if before is None or _moving(before) != progress:
+            self._stopped = []
+        elif pending:
             members = self._members()
             compiled = activity.compiler_seconds(members)
             self._compile_steps += compiled - self._compiled >= _LEAST_SHARE * WATCH_INTERVAL
             self._compiled = compiled
-            if not figures.has_engine and not process_tree.stopped(members):
+            self._stopped = process_tree.stopped(members)
+            if not figures.has_engine and not self._stopped:
                 pending = 0  # without vLLM's counters a long answer can't be told from a stall
+        else:  # who is stopped answers nobody, whether or not somebody waits for it
+            self._stopped = process_tree.stopped(self._stopped)
+            pending = len(self._stopped)
         return Observation(figures.heartbeat_ns, pending, (progress, self._compile_steps))
 
     def description(self) -> str:
@@ -82,6 +89,9 @@ class ServingWatch(_Watch):
         seconds = f"{self._detector.quiet:.0f}"
         if self._detector.is_api_silent:
             return _("its API process has not run for {n} s").format(n=seconds)
+        if self._stopped:
+            text = _("no token for {n} s, and a signal has stopped its process {pid}")
+            return text.format(n=seconds, pid=self._stopped[0])
         text = _("no token for {n} s, with {requests} requests waiting for the engine")
         return text.format(n=seconds, requests=self._detector.pending)
 

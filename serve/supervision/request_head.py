@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..access.denials import TOO_SLOW, Denial
+from ..access import http_head
+from ..access.denials import Denial
 
-MAX_BYTES = 64 << 10  # as uvicorn's and vLLM's
-TIMEOUT = 10.0  # seconds until the head has to be there
 _POLL_INTERVAL = 0.05  # seconds between looks at a head that is not complete
-_CLOSE = ((b"connection", b"close"),)
-
-TOO_LONG = Denial(431, "head_too_large", f"The headers are larger than {MAX_BYTES} bytes.", _CLOSE)
-NOT_HTTP = Denial(400, "bad_request", "This is not a valid HTTP/1.1 request.", _CLOSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +21,35 @@ class RequestHead:
 
 
 async def peek(connection: socket.socket) -> RequestHead | Denial | None:
-    """Return the request that waits on a non-blocking connection; None where the client is gone."""
+    """Return the request that waits on a non-blocking connection; None where the client is gone, or
+    has sent nothing at all."""
     try:
-        return await asyncio.wait_for(_peek(connection), TIMEOUT)
+        return await asyncio.wait_for(_peek(connection), http_head.TIMEOUT)
     except TimeoutError:
-        return TOO_SLOW
+        return http_head.TOO_SLOW if _has_begun(connection) else None
     except OSError:
         return None
+
+
+def _has_begun(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
 
 
 async def _peek(connection: socket.socket) -> RequestHead | Denial | None:
     loop = asyncio.get_running_loop()
     while True:
         await _readable(loop, connection)
-        data = connection.recv(MAX_BYTES, socket.MSG_PEEK)
+        data = connection.recv(http_head.MAX_BYTES, socket.MSG_PEEK)
         if not data:
             return None
         end = data.find(b"\r\n\r\n")
         if end >= 0:
             return parse(data[: end + 4], connection.getpeername())
-        if len(data) >= MAX_BYTES:
-            return TOO_LONG
+        if len(data) >= http_head.MAX_BYTES:
+            return http_head.TOO_LARGE
         await asyncio.sleep(_POLL_INTERVAL)  # what was peeked at keeps the socket readable
 
 
@@ -68,20 +71,20 @@ def parse(data: bytes, peer: Any = None) -> RequestHead | Denial:
     """Parse a complete head, with the blank line at its end."""
     import h11
 
-    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_BYTES)
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=http_head.MAX_BYTES)
     try:
         parser.receive_data(data)
         request = parser.next_event()
     except h11.RemoteProtocolError:
-        return NOT_HTTP
+        return http_head.INVALID
     if not isinstance(request, h11.Request):
-        return NOT_HTTP
+        return http_head.INVALID
     target = request.target.decode("latin-1")
     if not target.startswith("/"):  # the absolute form
         try:
             parts = urlsplit(target)
         except ValueError:  # such as "http://["
-            return NOT_HTTP
+            return http_head.INVALID
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     path, _mark, query = target.partition("?")
     scope = {

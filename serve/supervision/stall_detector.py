@@ -1,8 +1,9 @@
 """Whether a server that is not dead is stuck: a pure rule over what was observed of it.
 
 A server is stuck while its API process does not run, or while requests wait for the engine and
-nothing moves: no token generated or read, no part of an answer sent, no request ended, no change of
-the KV cache, nothing compiled.
+nothing moves: no token generated or read, no part of an answer sent, no change of the KV cache,
+nothing compiled. Only what moves ends the count: clients that give up, and others that come rarely,
+do not.
 """
 
 import enum
@@ -28,6 +29,12 @@ class StallLimits:
             return cls()
         seconds = timeout if timeout > 0 else float("inf")
         return cls(seconds, seconds + _VISIBLE)
+
+    @classmethod
+    def of_start(cls, timeout: float | None) -> "StallLimits":
+        """Return the limits of a start, which may wait for the network without a sign: as `of`, but
+        no less than `ANNOUNCE_AFTER`."""
+        return cls.of(timeout if not timeout else max(timeout, ANNOUNCE_AFTER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,6 @@ class StallDetector:
         self._last: tuple[float, Observation] | None = None
         self._without_heartbeat = 0.0
         self._without_progress = 0.0
-        self._without_requests = 0.0
         self.pending = 0
 
     @property
@@ -77,15 +83,9 @@ class StallDetector:
 
     def _count_progress(self, gap: float, seen: Observation, before: Observation) -> None:
         if seen.progress != before.progress:
-            self._without_progress = self._without_requests = 0.0
-        elif min(seen.pending, before.pending) > 0:
+            self._without_progress = 0.0
+        elif min(seen.pending, before.pending) > 0:  # without requests it proves nothing
             self._without_progress += gap
-            self._without_requests = 0.0
-        else:
-            # Clients that give up and try again keep the count; without any it proves nothing.
-            self._without_requests += gap
-            if self._without_requests >= self._limits.announce:
-                self._without_progress = 0.0
 
     def observe(self, now: float, seen: Observation) -> Verdict:
         """Take in an observation at `now`, in seconds, and return the verdict."""

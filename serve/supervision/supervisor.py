@@ -23,6 +23,7 @@ from ..registry.lock import ServerLock
 from ..registry.records import ServerRegistry
 from . import server_control
 from .crash_cause import Cause, CrashWitness
+from .draining import Drain
 from .ending import Ending
 from .engine_door import EngineDoor
 from .interrupts import Interrupts
@@ -62,7 +63,6 @@ class Supervisor:
         self._registry = registry
         self._report = report
         self._restart_policy = restart_policy
-        self._stall_limits = StallLimits.of(plan.stall_timeout)
         self._interrupts = Interrupts(registry.control(plan.name))
         self._keeper: RecordKeeper | None = None
         self._log = registry.log(plan.name)
@@ -70,6 +70,7 @@ class Supervisor:
         self._process = ServerProcess(plan, self._log, self._batches.variables)
         self._log_offset = 0  # where the output of the present process begins
         self._stall = ""  # what stands still
+        self._watch: ServingWatch | None = None  # of a server that is, or was, ready
         self._door: EngineDoor | None = None  # with --idle-stop
 
     def run(self) -> Exit:
@@ -94,7 +95,8 @@ class Supervisor:
         self._registry.keep_plan(self._plan.name, self._plan.to_json())
         record = first_record(self._plan, temporary, self._log)
         if self._plan.idle_stop is not None:
-            self._door = EngineDoor(self._plan, self._interrupts.wake, self._batches.variables)
+            wake, variables = self._interrupts.wake, self._batches.variables
+            self._door = EngineDoor(self._plan, wake, variables, Path(temporary))
             self._door.attend(is_healthy=False)
         # Before anything starts, so that what a kill leaves behind is on record.
         self._keeper = RecordKeeper(self._registry, lock, record)
@@ -198,6 +200,7 @@ class Supervisor:
 
     def _start(self) -> float:
         self._log_offset = self._log.stat().st_size
+        self._watch = None
         record = self._record_keeper.record
         if self._door is None:
             pid = self._process.start(record)
@@ -224,7 +227,8 @@ class Supervisor:
         """Wait for the end of the start; None where the server is ready."""
         tail, progress = LogTail(self._log, self._log_offset), StartProgress()
         mark, first = self._record_keeper.record.mark, self._process.pid
-        watch = StartingWatch(self._log, self._plan.model, first, mark, self._stall_limits)
+        limits = StallLimits.of_start(self._plan.stall_timeout)
+        watch = StartingWatch(self._log, self._plan.model, first, mark, limits)
         self._report(progress.step)
         next_check = time.monotonic() + HEALTH_INTERVAL
         while self._process.runs():
@@ -254,7 +258,8 @@ class Supervisor:
     def _wait_for_end(self, witness: CrashWitness) -> Ending:
         """Wait for the end of a ready server; see that it gets on, and bound its log meanwhile."""
         mark = self._record_keeper.record.mark
-        watch = ServingWatch(self._temporary, self._process.pid, mark, self._stall_limits)
+        limits = StallLimits.of(self._plan.stall_timeout)
+        self._watch = watch = ServingWatch(self._temporary, self._process.pid, mark, limits)
         next_log_check = 0.0
         ready_at = time.monotonic()
         while self._process.runs():
@@ -276,7 +281,7 @@ class Supervisor:
 
     def _is_idle(self, ready_at: float) -> bool:
         """Return whether no request has come for as long as --idle-stop says. Then the doorkeeper
-        accepts the next ones, and vLLM has none."""
+        holds the next ones, and vLLM has none; where one has come just then, vLLM goes on."""
         if self._door is None or self._plan.idle_stop is None:
             return False
         if self._requests.idle_seconds(ready_at) < self._plan.idle_stop:
@@ -284,8 +289,9 @@ class Supervisor:
         self._door.take_back(_TAKE_BACK_TIMEOUT)
         # A connection that vLLM has accepted just before may bring a request yet.
         self._interrupts.sleep(POLL_INTERVAL)
-        while self._requests.count() and not self._interrupts.signals:
-            self._interrupts.sleep(POLL_INTERVAL)
+        if self._requests.count() or self._door.waiting():
+            self._door.go_on()
+            return False
         self._requests.refuse_new()
         return True
 
@@ -323,27 +329,19 @@ class Supervisor:
         return Ending.DRAINED if is_stop else Ending.RESTART
 
     def _drain(self, limit: float, state: str) -> None:
-        """Refuse new requests and wait until the running ones have ended, at most `limit` seconds
-        or until the next signal."""
-        signals_before = len(self._interrupts.signals)
-        deadline = time.monotonic() + limit
+        """Refuse new requests and wait until the running ones have ended, at most `limit` seconds,
+        until they get no answer any more, or until the next signal."""
+        drain = Drain(self._requests, limit, self._interrupts, self._watch)
         if state == records.RESTARTING and self._door is not None:
             self._door.take_back(_TAKE_BACK_TIMEOUT)  # new requests wait
         else:
             self._requests.refuse_new()
-        running = self._requests.count()
-        text = ""
-        if running:
-            text = _("Waiting for running requests ({n}), at most {limit:.0f} s.")
-            text = text.format(n=running, limit=limit)
+        if text := drain.announcement():
             self._write_log(text)
         with contextlib.suppress(EngineError):
             self._save(state=state, message=text, drain_s=limit)
-        while self._requests.count() and len(self._interrupts.signals) == signals_before:
-            if (remaining := deadline - time.monotonic()) <= 0:
-                self._write_log(_("The time for running requests is over; they are ended."))
-                break
-            self._interrupts.sleep(min(POLL_INTERVAL, remaining))
+        if reason := drain.wait():
+            self._write_log(reason)
 
     def _end(self, timeout: float | None = None) -> None:
         if self._keeper is not None:

@@ -143,13 +143,23 @@ def test_three_clients_knock_at_a_sleeping_engine_and_it_sleeps_and_wakes_twice(
         assert process_tree.members(None, home_mark(home)) == []
         assert ask(port, "GET", "/health")[0] == 200
         assert "qchat_asleep 1" in ask(port, "GET", "/metrics")[1]
-        assert ask(port, "POST", "/invocations", body=BODY)[0] == 404
+        asleep = closed_and_absent(port)
         assert status(home)[1]["state"] == "idle"
         answers: list[int] = []
         threads = [ask_in_thread(port, answers) for _client in range(3)]
         for thread in threads:
             thread.join()
         assert answers == [200] * 3
+        assert closed_and_absent(port) == asleep
+
+
+def closed_and_absent(port: int) -> list[str]:
+    """What is said to requests for a route that is closed, and for one of another kind of model."""
+    answers = [ask(port, "POST", path, body=BODY) for path in ("/invocations", "/v1/embeddings")]
+    assert [code for code, _reply in answers] == [404, 404]
+    closed, absent = (reply["error"]["message"] for _code, reply in answers)
+    assert "closed here" in closed and "its model does not support it" in absent
+    return [closed, absent]
 
 
 def home_mark(home: Home) -> str:

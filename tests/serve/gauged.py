@@ -10,7 +10,8 @@ from qchat.serve.planning.plan import ServePlan, make_plan
 from qchat.engine.machine.hardware import Machine
 
 # Its requests are figures: "stuck" has one that gets no token until the file "go" exists, "busy"
-# one that ends when the file "finish" exists, "mute" no heartbeat. It notes a closed gate.
+# one that ends when the file "finish" exists, "mute" no heartbeat; "slow" shows no sign in a second
+# of its start. It notes a closed gate.
 GAUGED = """
 import http.server, os, sys, threading, time
 from pathlib import Path
@@ -21,6 +22,8 @@ with (folder / "starts").open("a") as file:
     file.write(f"{time.monotonic()}\\n")
 starts = len((folder / "starts").read_text().splitlines())
 behaviour = behaviours[min(starts, len(behaviours)) - 1]
+if behaviour == "slow":
+    time.sleep(1.0)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)

@@ -286,11 +286,15 @@ class TestLog:
         [
             ("/a?api_key=x&b=1", "/a?api_key=***&b=1"),
             ("/a?b=1&API%5FKEY=x%20y", "/a?b=1&API%5FKEY=***"),
-            ("/a?x-api-key=x;key=y", "/a?x-api-key=***;key=***"),
+            ("/a?x-api-key=x;key=y", "/a?x-api-key=***"),
             ("/a?access_token=x&Authorization=Bearer%20y", "/a?access_token=***&Authorization=***"),
             ("/a?model=x", "/a?model=x"),
             ("/api_key", "/api_key"),
             ("/a?=&" + "key" * 20_000, "/a?=&" + "key" * 20_000),  # no square of its length
+            ("/a?api_key=abc;def&b=1", "/a?api_key=***&b=1"),
+            ("/a?b=1;auth=x;c=2#d=3", "/a?b=1;auth=***#d=3"),
+            ("/a?k%65y=x&b=1", "/a?k%65y=***&b=1"),
+            ("/a?b=1;c=2", "/a?b=1;c=2"),
             ("/a?" + "key" * 20_000 + "=x", "/a?" + "key" * 20_000 + "=***"),
         ],
     )

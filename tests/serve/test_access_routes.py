@@ -149,6 +149,9 @@ class TestHints:
         assert status == 404 and error["code"] == "not_found"
         assert "closed here" in error["message"] and "--allow-route" in error["message"]
         assert "no such route" in answer(access, "POST", "/paus_", app=app)[1]["message"]
+        nested = "/v1/chat/completions/batch"  # much like a listed one
+        app.add_route(nested, lambda _request: None, methods=["POST"])
+        assert "closed here" in answer(access, "POST", nested, app=app)[1]["message"]
         assert "no such route" in answer(access, "GET", "/pause", app=app)[1]["message"]
 
     def test_a_route_that_this_vllm_does_not_have(self) -> None:
@@ -163,6 +166,43 @@ class TestHints:
         app.add_route("/tokenizer_info", lambda _request: None, methods=["GET"])
         assert answer(guard(Application()), "GET", "/tokenizer_info", key, app=app)[0] == 200
         assert answer(access, "POST", "/v1/decisions", app=app)[0] == 401
+
+    def test_a_route_that_this_model_does_not_have(self) -> None:
+        """vLLM registers those of the model's tasks alone; its own 404 has another form."""
+        applications = tools.require_module("starlette.applications")
+        app = applications.Starlette()
+        app.add_route("/v1/chat/completions", lambda _request: None, methods=["POST"])
+        rules = AccessRules(loopback=True, allowed_routes=(("POST", "/pause"),))
+        access = guard(Application(), rules)
+        key = ("Authorization", f"Bearer {KEY}")
+        assert answer(access, "POST", "/v1/chat/completions", key, app=app)[0] == 200
+        for route in (
+            ("POST", "/v1/embeddings"),
+            ("POST", "/rerank"),
+            ("POST", "/pause"),
+            ("GET", "/v1/responses/r1"),
+        ):
+            status, error = answer(access, *route, key, app=app)
+            assert (status, error["code"]) == (404, "not_found"), route
+            assert "its model does not support it" in error["message"]
+        app = applications.Starlette()  # another one
+        app.add_route("/v1/embeddings", lambda _request: None, methods=["POST"])
+        assert answer(access, "POST", "/v1/embeddings", key, app=app)[0] == 200
+
+    def test_the_metrics_and_the_preflight_of_any_server(self) -> None:
+        applications = tools.require_module("starlette.applications")
+        app, key = applications.Starlette(), ("Authorization", f"Bearer {KEY}")
+        asked = (("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST"))
+        for method, path, headers in (
+            ("GET", "/metrics", (key,)),
+            ("GET", "/health", ()),
+            ("OPTIONS", "/v1/embeddings", asked),
+        ):
+            assert answer(guard(Application()), method, path, *headers, app=app)[0] == 200
+
+    def test_a_vllm_that_has_not_started(self) -> None:
+        message = answer(guard(Application()), "POST", "/invocations")[1]["message"]
+        assert "closed here" in message
 
 
 class TestAllowedRoutes:

@@ -1,5 +1,6 @@
 """The doorkeeper at a server's address: what it answers itself, and what it holds for vLLM."""
 
+import asyncio
 import contextlib
 import http.client
 import socket
@@ -7,11 +8,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from qchat.serve.access import http_head, request_gauge
 from qchat.serve.access.access_rules import AccessRules
-from qchat.serve.supervision import request_head
+from qchat.serve.access.layer import Access
+from qchat.serve.access.limits import MAX_BODY_BYTES
 from qchat.serve.supervision.doorkeeper import Doorkeeper
+
+from tests import tools
 
 from .asgi import KEY
 
@@ -51,7 +57,7 @@ class Door:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Door]:
     monkeypatch.setenv("QCHAT_API_KEY", KEY)
     listener = socket.create_server(("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
@@ -60,6 +66,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
         listener,
         AccessRules(loopback=True, allowed_origins=("https://page.example",)),
         lambda: knocks.append(time.monotonic()),
+        folder=tmp_path,
     )
     keeper.attend(is_healthy=True)
     door = Door(port, keeper, knocks)
@@ -87,7 +94,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
         (head("GET", "/v1/models").replace(b"localhost", b"evil.example"), 421),
         (b"SSH-2.0-OpenSSH\r\n\r\n", 400),
         (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-        (b"GET /" + b"x" * request_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET /" + b"x" * http_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431),
     ],
 )
 def test_what_needs_no_model_is_answered_and_does_not_knock(
@@ -98,6 +105,40 @@ def test_what_needs_no_model_is_answered_and_does_not_knock(
     if status >= 400:
         assert b'"error"' in body
     assert door.knocks == [] and door.keeper.waiting() == 0
+
+
+def test_a_body_that_is_too_large_does_not_knock(door: Door) -> None:
+    length = f"Content-Length: {MAX_BODY_BYTES + 1}"
+    request = head("POST", "/v1/chat/completions", f"Authorization: Bearer {KEY}", length)
+    status, body, _headers = door.ask(request)
+    assert status == 413 and b"request_too_large" in body and door.knocks == []
+
+
+def test_routes_are_those_of_the_vllm_that_ran(door: Door, tmp_path: Path) -> None:
+    """What the layer writes as the server starts is read when the server sleeps."""
+    app = tools.require_module("starlette.applications").Starlette()
+    for path in ("/v1/chat/completions", "/pause"):
+        app.add_route(path, lambda _request: None, methods=["POST"])
+
+    async def vllm(_scope: object, _receive: object, _send: object) -> None:
+        pass
+
+    environ = {"QCHAT_API_KEY": KEY, request_gauge.VARIABLE: str(tmp_path)}
+    access = Access(vllm, AccessRules(loopback=True), environ)
+    asyncio.run(access({"type": "lifespan", "app": app}, vllm, vllm))  # type: ignore[arg-type]
+
+    def message(path: str) -> bytes:
+        status, body, _headers = door.ask(head("POST", path, f"Authorization: Bearer {KEY}"))
+        assert status == 404
+        return body
+
+    assert b"no such route" in message("/pause")
+    door.keeper.attend(is_healthy=True)
+    assert b"closed here" in message("/pause")
+    assert b"does not have this route" in message("/v1/embeddings")
+    assert door.knocks == []
+    with door.connect(POST + BEARER + b"\r\n{}"):
+        door.wait_for_held(1)
 
 
 def test_a_denial_reaches_a_client_that_still_sends_its_body(door: Door) -> None:
@@ -157,6 +198,27 @@ def test_an_allowed_request_knocks_waits_and_is_handed_over_unread(door: Door) -
         later.close()
 
 
+def test_a_vllm_that_goes_on_gets_every_request_from_here(door: Door) -> None:
+    """It does not listen any more; what is answered is its own affair."""
+    data = POST + BEARER + b"\r\n{}"
+    with door.connect(data) as first:
+        door.wait_for_held(1)
+        door.keeper.hand_over(door.deliver, accepts_on=True)
+        requests = [data, head("GET", "/health"), head("GET", "/metrics")]
+        later = [door.connect(request) for request in requests]
+        deadline = time.monotonic() + 20
+        while len(door.delivered) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        received = [connection.recv(4096) for connection in door.delivered]
+        assert sorted(received) == sorted([data, *requests]) and len(door.knocks) == 1
+        door.keeper.attend(is_healthy=True)
+        held = door.connect(data)
+        door.wait_for_held(1)
+        for connection in (first, *later, held):
+            connection.close()
+
+
 def test_requests_that_wait_for_a_start_that_fails(door: Door) -> None:
     data = POST + BEARER + b"\r\n{}"
     statuses: list[int] = []
@@ -172,9 +234,28 @@ def test_requests_that_wait_for_a_start_that_fails(door: Door) -> None:
         door.wait_for_held(1)
 
 
-def test_a_head_that_does_not_come(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_head, "TIMEOUT", 0.1)
-    assert door.ask(POST)[0] == 408
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n\r\n", 400, b"invalid_request"),
+        (b"GET /" + b"x" * http_head.MAX_BYTES + b" HTTP/1.1\r\n\r\n", 431, b"headers_too_large"),
+        (POST, 408, b"The request's head did not arrive"),
+    ],
+)
+def test_a_head_is_refused_as_it_is_awake(
+    door: Door, monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, status: int, code: bytes
+) -> None:
+    monkeypatch.setattr(http_head, "TIMEOUT", 0.1)
+    answer, body, _headers = door.ask(request_bytes)
+    assert answer == status and code in body
+
+
+def test_a_connection_without_a_request_is_closed_without_an_answer(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_head, "TIMEOUT", 0.1)
+    with door.connect() as connection:
+        assert connection.recv(1) == b""
 
 
 def test_a_client_that_leaves(door: Door) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from qchat.serve.access import http_head
 from qchat.serve.access.access_rules import AccessRules
 from qchat.serve.access.layer import Access
 
@@ -42,7 +43,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     """A server with the access layer and short times."""
-    for name in ("HEAD_TIMEOUT", "BODY_TIMEOUT", "LINGER", "WRITE_TIMEOUT"):
+    monkeypatch.setattr(http_head, "TIMEOUT", 0.3)
+    for name in ("BODY_TIMEOUT", "LINGER", "WRITE_TIMEOUT"):
         monkeypatch.setattr(http_protocol, name, 0.3)
     access = Access(application, AccessRules(loopback=True), {"QCHAT_API_KEY": KEY})
     config = uvicorn.Config(

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qchat.serve.access import request_gauge
 from qchat.serve.planning.options import ServeOptions
 from qchat.serve.planning.plan import ServePlan, make_plan
 from qchat.serve.processes import process_tree
 from qchat.serve.registry import records
 from qchat.serve.registry.records import ServerRegistry
+from qchat.serve.supervision.engine_door import EngineDoor
 from qchat.serve.supervision.restart_policy import RestartPolicy
 from qchat.serve.supervision.supervisor import Supervisor
 
@@ -29,7 +31,7 @@ for name in ("uvicorn", "uvloop", "httptools"):
 
 # vLLM's server as far as its sockets go: `run_server` sets one up and gives it to uvicorn.
 SCRIPT = """
-import os, socket, sys, time
+import asyncio, os, socket, sys, time
 from argparse import Namespace
 from pathlib import Path
 import uvicorn, uvloop
@@ -52,6 +54,8 @@ async def app(scope, receive, send):
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    while scope["path"] == "/v1/chat/completions" and not (folder / "go").exists():
+        await asyncio.sleep(0.02)
     answer = f"{os.getpid()} {scope['path']} {body.decode()}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": answer})
@@ -232,6 +236,82 @@ def test_clients_wait_for_the_first_start_and_over_a_restart(
     for thread in threads:
         thread.join()
     assert answers and set(answers) == {200}
+
+
+@LINUX
+def test_a_request_that_comes_as_vllm_is_about_to_sleep_keeps_it_awake(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a connection that vLLM had accepted before. Nobody waits for the end of that one."""
+    late = http.client.HTTPConnection("127.0.0.1", unused_port, timeout=60)
+    answers: list[int] = []
+    take_back = EngineDoor.take_back
+
+    def take_back_too_late(door: EngineDoor, timeout: float) -> None:
+        take_back(door, timeout)
+        if not answers:
+            answers.append(0)
+            late.request("POST", "/v1/chat/completions", "{}")
+            deadline = time.monotonic() + 60
+            folder = Path(record_of(registry).temporary)
+            while (figures := request_gauge.read(folder)) is None or not figures.open:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    def visit() -> None:
+        try:
+            late.connect()
+            late.request("GET", "/v1/models")
+            late.getresponse().read()
+            deadline = time.monotonic() + 60
+            while not answers:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            answers.append(ask(unused_port)[0])  # while the late one is still being answered
+            (tmp_path / "go").touch()
+            answers.append(late.getresponse().status)
+            late.close()
+            wait_for(registry, records.IDLE)
+            answers.append(ask(unused_port)[0])
+        finally:
+            done.append(True)
+
+    monkeypatch.setattr(EngineDoor, "take_back", take_back_too_late)
+    done: list[bool] = []
+    threads = [
+        act_when(lambda: state(registry) == records.READY, visit),
+        signal_when(lambda: bool(done)),
+    ]
+    assert supervise(registry, idle_plan(tmp_path, unused_port)) == Exit.TERMINATED
+    for thread in threads:
+        thread.join()
+    assert answers == [0, 200, 200, 200] and len(times(tmp_path, "starts")) == 2
+
+
+@LINUX
+def test_a_request_that_waits_as_vllm_is_about_to_sleep_needs_no_new_start(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    clients: list[threading.Thread] = []
+    take_back = EngineDoor.take_back
+
+    def take_back_in_time(door: EngineDoor, timeout: float) -> None:
+        take_back(door, timeout)
+        if not clients:
+            clients.append(threading.Thread(target=lambda: answers.append(ask(unused_port)[0])))
+            clients[0].start()
+            deadline = time.monotonic() + 60
+            while not door.waiting():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    monkeypatch.setattr(EngineDoor, "take_back", take_back_in_time)
+    thread = signal_when(lambda: bool(answers))
+    assert supervise(registry, idle_plan(tmp_path, unused_port)) == Exit.TERMINATED
+    thread.join()
+    clients[0].join()
+    assert answers == [200] and len(times(tmp_path, "starts")) == 1
 
 
 @LINUX

@@ -1,5 +1,7 @@
 """Which lines of a log tell why a server died, and which only pass through it."""
 
+import time
+
 import pytest
 
 from qchat.engine.runtime.last_words import (
@@ -43,26 +45,48 @@ def test_an_engine_that_dies_without_a_word(before: str) -> None:
     assert engine_words("\n".join([before, SILENT_END])) == ""
 
 
+LAST = "Traceback (most recent call last):\nOSError: [Errno 28] No space left on device"
+END = time.strptime("11-26 16:00:20", "%m-%d %H:%M:%S")
+
+
+def logged(clock: str) -> str:
+    """The traceback of a tool parser, which the server survived."""
+    lines = ("Error in extracting tool call.", *LAST.splitlines())
+    return "\n".join(f"(APIServer pid=5) ERROR 11-26 {clock} [hermes.py:9] {x}" for x in lines)
+
+
 def test_the_last_traceback_of_an_api_process_that_fails_itself() -> None:
-    words = api_words(
-        "\n".join(
-            [
-                PARSER,
-                "Traceback (most recent call last):",
-                "ValueError: an old one",
-                PLANTED,
-                "Traceback (most recent call last):",
-                "OSError: [Errno 28] No space left on device",
-                GRAMMAR,
-            ]
-        )
-    )
+    old = ["Traceback (most recent call last):", "ValueError: an old one"]
+    words = api_words("\n".join([PARSER, *old, PLANTED, LAST, GRAMMAR]), END)
     assert "old one" not in words and "grammar" not in words and "health" not in words
     assert "disk is full" in str(cause_of(words))
+    tagged = "\n".join(f"(APIServer pid=5) {line}" for line in LAST.splitlines())
+    stopping = "(APIServer pid=5) INFO:     Finished server process [5]"
+    words = api_words("\n".join([logged("15:52:00"), stopping, tagged]), END)
+    assert "disk is full" in str(cause_of(words))
+    assert "disk is full" in str(cause_of(api_words(logged("16:00:10"), END)))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [logged("15:52:00")],
+        [LAST, OWNER_LINE],
+        [LAST, "(APIServer pid=5) INFO 11-26 15:52:00 [loggers.py:1] Engine 000: no throughput"],
+        [OWNER_LINE, "(APIServer pid=5) ERROR:    Exception in ASGI application", LAST],
+        ["(APIServer pid=5) ERROR 11-26 15:52:00 [hermes.py:9] MemoryError"],
+        [OWNER_LINE],
+        [],
+    ],
+)
+def test_an_api_process_that_ends_without_a_word(log: list[str]) -> None:
+    """What it survived, minutes ago or for a single request, is not why it ended."""
+    assert api_words("\n".join(log), END) == ""
 
 
 def test_access_lines_and_names() -> None:
-    log = "\n".join([PLANTED, OWNER_LINE, GRAMMAR, PARSER])
+    odd = PLANTED.replace("GET", "M-SEARCH")
+    log = "\n".join([PLANTED, odd, OWNER_LINE, GRAMMAR, PARSER])
     assert without_access_lines(log) == "\n".join([GRAMMAR, PARSER])
     assert spoke(log) == {5: "APIServer", 7: "EngineCore"}
 

@@ -9,6 +9,8 @@ from qchat.serve.access.access_rules import AccessRules
 from qchat.serve.access.keys import MIN_LENGTH
 from qchat.serve.access.limits import Limits
 
+from qchat.api.priority import HEADER, LOW
+
 from .asgi_traffic import CHAT, EVENTS, Application, get, guard, post, replies, send, together
 
 HELLO = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -222,6 +224,17 @@ class TestPriority:
         assert app.body["priority"] == -5
         replies(access, post({**HELLO, "priority": -5}, key=BOB))
         assert "priority" not in app.body
+
+    @pytest.mark.parametrize("may", [False, True])
+    def test_vllms_headers_for_it(self, may: bool) -> None:
+        """vLLM prefers the first to the body; the second chooses a copy of the model."""
+        app = Application()
+        rules = AccessRules(loopback=True, limits=Limits(priority=may or None))
+        headers = [("X-VLLM-Priority", "-5"), ("X-Data-Parallel-Rank", "1"), (HEADER, LOW)]
+        replies(guard(app, rules), post(HELLO, headers=headers))
+        assert app.header(b"x-vllm-priority") == ([b"-5"] if may else [])
+        assert app.header(b"x-data-parallel-rank") == ([b"1"] if may else [])
+        assert app.header(HEADER.lower().encode()) == [LOW.encode()]
 
 
 def test_a_line_of_the_key_file_has_limits_of_its_own(tmp_path: Path) -> None:

@@ -3,13 +3,19 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from qchat.serve.access.keys import MIN_LENGTH
 from qchat.serve.planning.options import ServeOptions
-from qchat.serve.planning.passthrough_args import OWNED, option_names, refuse_owned
+from qchat.serve.planning.passthrough_args import (
+    OWNED,
+    option_names,
+    option_value,
+    refuse_owned,
+)
 from qchat.serve.planning.plan import ServePlan, is_loopback, make_plan
 from qchat.serve.processes import ports
 
@@ -249,6 +255,9 @@ class TestPassthroughArguments:
             ["--middlewar", "x"],
             ["--max-num-seqs", "1", "--root_path", "/"],
             ["-tp", "2"],
+            ["-t", "2"],
+            ["-host", "0.0.0.0"],
+            ["-h"],
         ],
     )
     def test_options_that_qchat_sets(self, arguments: list[str]) -> None:
@@ -271,6 +280,8 @@ class TestPassthroughArguments:
             ["--lora-modules", "a=b", "c=d", "--enable-lora"],
             ["--limit-mm-per-prompt.image", "2", "--cpu-offload-gb", "-1"],
             ["-O3"],
+            ["-n", "2", "-r", "0", "-dpa", "10.0.0.1", "-dpr", "4", "-asc", "1"],
+            ["-x", "1"],
         ],
     )
     def test_options_of_vllm(self, arguments: list[str]) -> None:
@@ -286,6 +297,53 @@ class TestPassthroughArguments:
         }
         with pytest.raises(UsageError, match="neither"):
             option_names(["word"])
+
+    @pytest.mark.parametrize(
+        ("arguments", "name", "value"),
+        [
+            (["-n", "2"], "nnodes", "2"),
+            (["-n2"], "nnodes", "2"),
+            (["-r=0"], "node-rank", "0"),
+            (["-r", "0"], "node-rank", "0"),
+            (["-dpa", "10.0.0.1"], "data-parallel-address", "10.0.0.1"),
+            (["-dpr", "4"], "data-parallel-start-rank", "4"),
+            (["-t", "2"], "tensor-parallel-size", "2"),
+            (["-O3"], "optimization-level", "3"),
+            (["-cc.mode", "3"], "compilation-config.mode", "3"),
+            (["--seed", "1", "--seed", "2"], "seed", "2"),
+            (["--seed", "1", "--seed=2", "3"], "seed", "2"),
+        ],
+    )
+    def test_short_and_repeated_ones(self, arguments: list[str], name: str, value: str) -> None:
+        assert option_names(arguments) == {name: value}
+        assert option_value(arguments, name) == value
+
+    @pytest.mark.vllm
+    @pytest.mark.slow
+    def test_the_short_ones_are_vllms(self) -> None:
+        program = (
+            "from qchat.engine.runtime.vllm_entry_points import load\n"
+            "for action in load('make_arg_parser')(load('FlexibleArgumentParser')())._actions:\n"
+            "    long, *more = sorted(action.option_strings, key=len, reverse=True) or ['']\n"
+            "    for short in more:\n"
+            "        if not short.startswith('--'):\n"
+            "            print('SHORT', short[1:], long[2:].removeprefix('no-'))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        found = dict(x.split()[1:] for x in done.stdout.splitlines() if x.startswith("SHORT"))
+        assert found, done.stderr
+        assert {s: option_names([f"-{s}", "1"]) for s in found} == {
+            s: {long: "1"} for s, long in found.items()
+        }
+
+    def test_the_last_of_repeated_ones_counts(self) -> None:
+        arguments = ("--shutdown-timeout", "5", "--shutdown-time=60")
+        plan = make_plan(ServeOptions("demo", passthrough_args=arguments), CPU, {})
+        assert plan.shutdown_timeout == 60.0
+        one, other = ("--reasoning-parser", "qwen3"), ("--reasoning-parser", "deepseek_r1")
+        for arguments, is_conflict in (((*one, *other), True), ((*other, *one), False)):
+            plan = make_plan(ServeOptions("demo", passthrough_args=arguments), CPU, {})
+            assert any("deepseek_r1" in note for note in plan.notes) == is_conflict
 
 
 # Elsewhere the message does not name the process.

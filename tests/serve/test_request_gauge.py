@@ -84,6 +84,35 @@ def test_a_request_waits_for_vllm_or_for_its_client(tmp_path: Path) -> None:
     assert figures(tmp_path).open == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "awaiting"),
+    [
+        ("POST", "/v1/completions", 1),
+        ("POST", "/v1/embeddings", 1),
+        ("POST", "/tokenize", 0),
+        ("POST", "/v1/messages/count_tokens", 0),
+        ("GET", "/v1/models", 0),
+    ],
+)
+def test_what_needs_no_engine_does_not_wait_for_it(
+    tmp_path: Path, method: str, path: str, awaiting: int
+) -> None:
+    """It gets no token, however long it takes."""
+    request_gauge.prepare(tmp_path)
+    seen: list[int] = []
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+        seen.append(figures(tmp_path).awaiting)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    counted = CountedApp(app, RequestGauge(tmp_path), receive)  # type: ignore[arg-type]
+    asyncio.run(counted(http(method, path), receive, receive))  # type: ignore[arg-type]
+    assert seen == [awaiting]
+
+
 def test_a_client_that_leaves_and_an_application_that_fails_leave_no_count(tmp_path: Path) -> None:
     request_gauge.prepare(tmp_path)
 

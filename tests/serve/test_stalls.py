@@ -159,6 +159,38 @@ def test_stop_does_not_wait_for_a_stopped_process(
 
 
 @LINUX
+def test_a_drain_does_not_wait_for_a_server_that_is_stuck(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int
+) -> None:
+    """It would do so for the ten minutes of --drain-timeout."""
+    codes: list[int] = []
+    command = ["restart", "demo", "--drain"]
+    threads = [
+        act_when(lambda: state(registry) == records.READY, lambda: codes.append(cli.run(command))),
+        signal_when(lambda: bool(codes)),
+    ]
+    assert run(registry, gauged_plan(tmp_path, unused_port, "stuck,idle", 2.0)) == Exit.TERMINATED
+    for thread in threads:
+        thread.join()
+    assert codes == [0] and len(times(tmp_path, "starts")) == 2
+    log = registry.log("demo").read_text()
+    assert "Waiting for running requests (1), at most 600 s." in log
+    assert "Its running requests are ended." in log
+
+
+@LINUX
+def test_a_start_that_waits_has_a_bound_of_its_own(
+    tmp_path: Path, registry: ServerRegistry, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that asks the model hub, whatever --stall-timeout says of requests."""
+    monkeypatch.setattr("qchat.serve.supervision.stall_detector._VISIBLE", 0.0)
+    thread = signal_when(lambda: state(registry) in (records.READY, records.FAILED))
+    assert run(registry, gauged_plan(tmp_path, unused_port, "slow", 0.2)) == Exit.TERMINATED
+    thread.join()
+    assert "The server is stuck" not in registry.log("demo").read_text()
+
+
+@LINUX
 def test_never(tmp_path: Path, registry: ServerRegistry, unused_port: int) -> None:
     """--stall-timeout 0: the server runs on, whatever it does."""
     looks: list[str] = []

@@ -1,4 +1,4 @@
-"""The limits of this process's control groups: memory and CPU time, cgroup v1 and v2.
+"""The control groups of a process and their limits: memory and CPU time, cgroup v1 and v2.
 
 A limit may stand at the process's own group or at any group above it: Slurm limits a job, systemd a
 slice, Docker a container. In a container the groups above its own are not visible, and it is the
@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 _UNLIMITED = 1 << 60  # v1 writes the largest number of pages for no limit
 
@@ -24,7 +25,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     """A group's folder; `is_v2` says which files it has."""
 
     folder: Path
@@ -37,22 +38,25 @@ def read_limits(root: Path = Path("/")) -> Limits:
     memory: list[int] = []
     free: list[int] = []
     cores: list[float] = []
-    for group in _groups(root, "memory"):
+    for group in groups_of("self", "memory", root):
         limit = _memory_limit(group)
         if limit is not None:
             memory.append(limit)
             free.append(max(0, limit - _memory_in_use(group)))
-    for group in _groups(root, "cpu"):
+    for group in groups_of("self", "cpu", root):
         quota = _cpu_quota(group)
         if quota is not None:
             cores.append(quota)
     return Limits(min(memory, default=None), min(free, default=None), min(cores, default=None))
 
 
-def _groups(root: Path, controller: str) -> Iterator[_Group]:
-    """Yield the process's group for `controller` and those above it, as far as they are mounted."""
+def groups_of(
+    process: int | Literal["self"], controller: str, root: Path = Path("/")
+) -> Iterator[Group]:
+    """Yield a process's group for `controller` and those above it, as far as they are mounted
+    here; of both versions where both are."""
     mounts = _mounts(root)
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in _lines(root / f"proc/{process}/cgroup"):
         number, _colon, rest = line.partition(":")
         controllers, _colon, path = rest.partition(":")
         is_v2 = number == "0" and not controllers
@@ -67,7 +71,7 @@ def _groups(root: Path, controller: str) -> Iterator[_Group]:
 
 def _with_parents(
     root: Path, path: str, mount_root: str, mount_point: str, is_v2: bool
-) -> Iterator[_Group]:
+) -> Iterator[Group]:
     top = root / mount_point.lstrip("/")
     inside = PurePosixPath(path)
     # A process in a namespace of its own sees ``/``, and groups outside of it as ``/..``.
@@ -78,7 +82,7 @@ def _with_parents(
     if not top.joinpath(*parts).is_dir():
         parts = []
     for depth in range(len(parts), -1, -1):
-        yield _Group(top.joinpath(*parts[:depth]), is_v2)
+        yield Group(top.joinpath(*parts[:depth]), is_v2)
 
 
 def _mounts(root: Path) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -93,7 +97,7 @@ def _mounts(root: Path) -> list[tuple[str, str, str, tuple[str, ...]]]:
     return mounts
 
 
-def _memory_limit(group: _Group) -> int | None:
+def _memory_limit(group: Group) -> int | None:
     """Return the bytes that the group may use. Above ``memory.high`` the kernel slows a group down
     so much that nothing gets done, so it counts as a limit."""
     names = ("memory.max", "memory.high") if group.is_v2 else ("memory.limit_in_bytes",)
@@ -101,7 +105,7 @@ def _memory_limit(group: _Group) -> int | None:
     return min((v for v in values if v is not None and v < _UNLIMITED), default=None)
 
 
-def _memory_in_use(group: _Group) -> int:
+def _memory_in_use(group: Group) -> int:
     """Return the bytes in use without the page cache that the kernel can drop."""
     usage = "memory.current" if group.is_v2 else "memory.usage_in_bytes"
     cache = "inactive_file" if group.is_v2 else "total_inactive_file"
@@ -113,7 +117,7 @@ def _memory_in_use(group: _Group) -> int:
     return max(0, used)
 
 
-def _cpu_quota(group: _Group) -> float | None:
+def _cpu_quota(group: Group) -> float | None:
     if group.is_v2:
         text = next(iter(_lines(group.folder / "cpu.max")), "")
         quota, _space, period = text.partition(" ")

@@ -7,17 +7,21 @@ request. None of that may pass for the cause of a crash.
 import ast
 import calendar
 import re
+import time
 
 from .diagnosis import explain_log, last_exception
 
-_ACCESS_LINE = re.compile(r'INFO: +\S+ (\[.*\] )?- "[A-Z]+ .* HTTP/[\d.]+" \d+')
+_ACCESS_LINE = re.compile(r'INFO: +\S+ (\[.*\] )?- "[^\s"]+ .* HTTP/[\d.]+" \d+')
 _TAGGED = re.compile(r"^\((?P<name>\w+) pid=(?P<pid>\d+)\) ?(?P<text>.*)$")
 _LEVEL = re.compile(r"^(?P<level>[A-Z]+) (?P<month>\d\d)-(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\b")
+_RECORD = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")  # a line that begins a log record
+_REQUEST_FAILED = "Exception in ASGI application"
 _FAILED = re.compile(r"Failed core proc\(s\): (\{[^}]*\})")
 _ENGINE = ("EngineCore", "Worker")
 _API = "APIServer"
 _LAST_SECONDS = 30  # before the end: the time from an engine's error to its end, with much to spare
 _YEAR = 366 * 86400
+_BEGINNING = calendar.timegm((2000, 1, 1, 0, 0, 0))
 
 
 def without_access_lines(text: str) -> str:
@@ -45,7 +49,7 @@ def failed_processes(text: str) -> dict[str, int]:
 def engine_words(text: str) -> str:
     """Return the errors that the engine's processes logged right before the log's end; "" where
     they died without a word."""
-    end = max((time for line in text.splitlines() if (time := _time(line)) is not None), default=0)
+    end = max((at for line in text.splitlines() if (at := _time(line)) is not None), default=0)
     words = []
     is_error = False
     for line in text.splitlines():
@@ -61,15 +65,30 @@ def engine_words(text: str) -> str:
     return "\n".join(words)
 
 
-def api_words(text: str) -> str:
-    """Return the last traceback of the API process, which is the end of its log."""
+def api_words(text: str, ended: time.struct_time) -> str:
+    """Return what the API process said as it `ended`, in local time: the traceback at the end of
+    its log, else its last line; "" where that is of a single request, or old."""
     lines = [
-        line
-        for line in without_access_lines(text).splitlines()
+        match["text"] if match else line
+        for line in text.splitlines()
         if not (match := _TAGGED.match(line)) or match["name"] == _API
     ]
+    requests = [number for number, line in enumerate(lines) if _ACCESS_LINE.search(line)]
+    lines = lines[requests[-1] + 1 :] if requests else lines  # it still served before
+    records = [number for number, line in enumerate(lines) if _RECORD.match(line)]
     starts = [number for number, line in enumerate(lines) if "Traceback (most recent" in line]
-    return "\n".join(lines[starts[-1] :] if starts else lines[-1:])
+    start = starts[-1] if starts else max(0, len(lines) - 1)
+    # What was logged belongs to the moment of its record; Python's own last words have none.
+    record = next((number for number in reversed(records) if number <= start), None)
+    if record is not None and _REQUEST_FAILED in lines[record]:
+        return ""
+    dated = [
+        at for number in records if number >= start and (at := _time(lines[number])) is not None
+    ]
+    end = calendar.timegm((2000, *ended[1:6])) - _BEGINNING
+    if any((end - at) % _YEAR > _LAST_SECONDS for at in dated):
+        return ""
+    return "\n".join(lines[start:])
 
 
 def cause_of(words: str) -> str | None:
@@ -87,4 +106,4 @@ def _seconds(level: "re.Match[str]") -> int:
     """Return the seconds of a timestamp since the beginning of its year, taken as a leap year."""
     hour, minute, second = map(int, level["clock"].split(":"))
     moment = (2000, int(level["month"]), int(level["day"]), hour, minute, second)
-    return calendar.timegm(moment) - calendar.timegm((2000, 1, 1, 0, 0, 0))
+    return calendar.timegm(moment) - _BEGINNING
