@@ -124,16 +124,18 @@ class Journal:
         first: tuple[int, int] | None = None
         for number, location in lines.unmatched(counter):
             key, file = self._names.key_of(location), self._names.file_of(location)
-            stays = self._stays(matcher, location, beyond)
-            if key is None or (not stays and matcher.has_second_answer(location)):
-                lines.decide(number, Fate.DAMAGED)  # of no row, or the second answer to one
-            elif self._is_blocked(matcher, location, options):
+            is_second = matcher.has_second_answer(location)
+            if key is None:
+                lines.decide(number, Fate.DAMAGED)  # of no row
+            elif not is_second and self._is_blocked(matcher, location, options):
                 blocked.append(number)
                 first = min(first or (file or 0, location.line), (file or 0, location.line))
                 lines.decide(number, Fate.REMOVED)
-            elif stays:
+            elif self._stays(matcher, location, beyond):
                 left_out += file is None
                 lines.decide(number, Fate.KEEP)
+            elif is_second:
+                lines.decide(number, Fate.DAMAGED)
             else:
                 edited += matcher.row_at(location) == OPEN
                 lines.decide(number, Fate.REMOVED)
@@ -157,13 +159,13 @@ class Journal:
 
     def _stays(self, matcher: RowMatcher, location: RowLocation, beyond: RowsBeyond | None) -> bool:
         """Whether a line without a row stays where it is, as its row may be one that this run does
-        not look at. The row at its place is another one then."""
+        not look at: another one may stand at its place now."""
         if self._names.file_of(location) is None:
             return True
         if beyond is None or not matcher.is_scanned(location):
             return beyond is not None
         may_be_beyond = beyond.may_have(location)
-        if may_be_beyond:
+        if may_be_beyond and not matcher.is_of_row_there(location):
             self._stale.add(location._replace(retryable=False))
         return may_be_beyond
 

@@ -208,13 +208,22 @@ class RowMatcher:
             file is not None
             and self.row_at(location) == self._state
             and not self._moved_here[file][at]
-            and self._is_line_of(file, at, location, digest_of(location))
+            and self.is_of_row_there(location)
         )
 
     def is_scanned(self, location: RowLocation) -> bool:
         """Whether the line's old place is one of those that were scanned."""
         file = self._names.file_of(location)
         return file is not None and location.line <= len(self._scan.digests[file])
+
+    def is_of_row_there(self, location: RowLocation) -> bool:
+        """Whether the line is as one that would be written for the row at its old place."""
+        file = self._names.file_of(location)
+        return (
+            file is not None
+            and self.is_scanned(location)
+            and self._is_line_of(file, location.line - 1, location, digest_of(location))
+        )
 
     def digest_at(self, location: RowLocation) -> int:
         """Return the digest of the row at the line's old place, which exists."""

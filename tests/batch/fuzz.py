@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qchat.batch import run as running
 from qchat.batch.engines.selection import EngineRequest
@@ -51,7 +52,7 @@ BAD = (
 """Lines of many kinds that are not (the empty one is no line at all)."""
 
 
-def run_batch(source: Path, output: str | None = None, **more: bool) -> int:
+def run_batch(source: Path, output: str | None = None, **more: Any) -> int:
     """One run over `source`; its exit code. Anything but qchat's own errors comes through."""
     job = BatchJob(
         (str(source),),

@@ -67,3 +67,23 @@ def test_an_answer_of_a_row_that_moved_beyond_a_limit_stays_and_is_no_other_rows
     assert batch(*url) == 1
     assert set(server.log.attempts.values()) == {1} and len(server.log.attempts) == 5
     assert len(read("out.jsonl")) == 4 and len(read("out.errors.jsonl")) == 1
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_equal_rows_beyond_a_limit_keep_their_answers(
+    server: faults.Running, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.batch.journal.rows_beyond.MOST", most)
+    url = ("in.jsonl", "--base-url", server.url, "-o", "out.csv")
+    write("in.jsonl", "a", "a", "a")
+    assert batch(*url) == 0
+    write("in.jsonl", "new", "a", "a", "a")
+    for _again in range(2):
+        assert batch(*url, "--limit", "2") == 0
+        with Path("out.csv").open() as file:
+            assert [row["prompt"] for row in csv.DictReader(file)] == ["new", "a"]
+        assert len(read("out.jsonl")) == 4
+    assert batch(*url) == 0
+    once_each("out.jsonl", 4)
+    assert server.log.attempts == {"a": 3, "new": 1}
+    assert not Path("out.removed.jsonl").exists() and not Path("out.damaged.jsonl").exists()
