@@ -21,6 +21,7 @@ from ...i18n import _
 from ...settings import Settings, with_servers_of
 
 _MAX_BYTES = 1 << 20  # twenty thousand servers
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOML_LINE = re.compile(r"\[|[\w.\"'-]+\s*=")
 
 
@@ -112,7 +113,7 @@ def _endpoint(base_url: str, place: str, settings: Settings) -> Endpoint:
     return Endpoint(base_url, model=settings.model, origin=place, proxy=proxy)
 
 
-def origin_of(base_url: str) -> tuple[str, str]:
-    """Scheme, and host with port: what a key is meant for."""
+def origin_of(base_url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, written or not: what a key is meant for."""
     parts = urlsplit(base_url)
-    return parts.scheme, parts.netloc.lower()
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)

@@ -12,10 +12,10 @@ from qchat.batch.engines.concurrency import FixedConcurrency
 from qchat.batch.engines.fleet import FleetPool
 from qchat.batch.engines.http import HttpEngine
 from qchat.batch.engines.pacing import RequestPacer
-from qchat.batch.engines.server_file import is_toml, read_servers
+from qchat.batch.engines.server_file import is_toml, origin_of, read_servers
 
 from qchat.api.endpoint import Endpoint
-from qchat.errors import Code, UsageError
+from qchat.errors import Code
 from qchat.settings import load
 from tests import faults
 from tests.batch.chat_request import chat_request
@@ -132,6 +132,13 @@ def test_the_settings_of_the_user_may_be_the_list(
     config.chmod(0o664)
     assert batch("in.jsonl", "--servers", str(config), "--wait", "0") == 3
     assert "can't be reached" in capfd.readouterr().err
+
+
+def test_an_origin_has_its_port_written_or_not() -> None:
+    assert origin_of("https://lab/v1") == origin_of("https://LAB:443/other")
+    assert origin_of("http://lab/v1") == origin_of("http://lab:80/v1")
+    different = ("https://lab/v1", "http://lab/v1", "http://lab:443/v1", "https://lab:80/v1")
+    assert len(set(map(origin_of, different))) == 4
 
 
 def test_a_key_goes_only_where_a_profile_or_the_command_line_names_the_server(
