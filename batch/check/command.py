@@ -1,5 +1,6 @@
 """`qchat batch --check`: what a run would ask, before a model is loaded or a server is asked."""
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -21,10 +22,12 @@ from ..engines.model_weights import weights_of
 from ..inputs.discovery import InputFile, expand_inputs, total_size
 from ..inputs.images import without_image_data
 from ..inputs.row_defaults import OwnModel
+from ..inputs.row_ids import id_hash
 from ..inputs.rows import InvalidRow
-from ..inputs.scan import iter_rows, refuse_missing_columns
+from ..inputs.scan import iter_rows, refuse_duplicate_ids, refuse_missing_columns
 from ..job import BatchJob
 from ..journal.manifest import is_own_output
+from ..journal.output_files import refuse_own_output
 from ..progress import ProgressDisplay
 from ..questions.plan import EngineTraits, QuestionPlan
 from ..rates import last_rate
@@ -56,6 +59,8 @@ async def _check(
     job: BatchJob, settings: Settings, display: ProgressDisplay, probe_rows: int | None
 ) -> Exit:
     inputs = expand_inputs(job.inputs, is_own_output, job.defaults.encoding)
+    if not job.is_stage:
+        refuse_own_output(inputs)
     model = job.engine.model or settings.model
     sample = Sample(probe_rows or 0)
     checker = _Checker(job, settings, inputs, model, sample, display.say)
@@ -102,6 +107,7 @@ class _Checker:
         self._say = say
         self._report = CheckReport(samples=job.defaults.samples)
         self._duplicates = DuplicateFinder()
+        self._custom_ids = array("Q")  # hashes of those that rows were given
         self._prompts: PromptCounter | None = None
         self._shown: dict[tuple[int, int], dict[str, Any]] = {}
         self.own_model = model or _("(chosen at the start)")
@@ -136,6 +142,9 @@ class _Checker:
                 if prompts is not None:
                     pool.submit(prompts.close).result()
         refuse_missing_columns(defaults, len(self._duplicates))
+        if not job.allow_duplicates:
+            given = (self._custom_ids,)
+            refuse_duplicate_ids(self._inputs, defaults, job.limit, given, counter)
         self._duplicates.finish(report, self._place)
         shapes = defaults.shapes
         report.assistant_last, report.skipped = shapes.assistant_last, shapes.skipped
@@ -170,6 +179,8 @@ class _Checker:
                 self._report.add_problem(self._place(row.file, row.line), row.message)
                 continue
             self._duplicates.add(row)
+            if row.names_itself:
+                self._custom_ids.append(id_hash(row.custom_id))
             self._report.add_row(row)
             if "questions" in row.body:  # the first of its requests, as long as the others
                 row = QuestionPlan(row, EngineTraits()).request

@@ -144,6 +144,20 @@ def scan_inputs(
     )
 
 
+def refuse_duplicate_ids(
+    inputs: Sequence[InputFile],
+    defaults: RowDefaults,
+    limit: int | None,
+    custom_ids: Column,
+    counter: WorkCounter | None = None,
+) -> None:
+    """Raise `UsageError` where two rows have one custom_id of their own, of which `custom_ids`
+    are the hashes."""
+    duplicate = _IdSet(custom_ids).duplicate
+    if duplicate is not None:
+        _raise_duplicate(inputs, defaults, limit, duplicate, counter)
+
+
 class _IdSet:
     """The hashes of all ids that rows were given. `duplicate` is one that stands there twice."""
 

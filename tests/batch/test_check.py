@@ -141,6 +141,23 @@ def test_equal_rows_are_named(capfd: pytest.CaptureFixture[str]) -> None:
     assert sorted(lines) == [["4", "1"], ["5", "2"], ["6", "4"]]
 
 
+def test_what_a_run_refuses_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    write("a.jsonl", {"custom_id": "x", "prompt": "a"}, "b", {"custom_id": 7, "prompt": "c"})
+    write("b.jsonl", "d", {"custom_id": "7", "prompt": "e"})
+    both = ("a.jsonl", "b.jsonl", "--check")
+    assert batch(*both) == 2
+    err = capfd.readouterr().err
+    assert "The custom_id '7' is used twice: a.jsonl line 3 and b.jsonl line 2." in err
+    assert batch(*both, "--allow-duplicates") == 0
+    assert batch(*both, "--limit", "4") == 0
+    assert batch("a.jsonl", "--check") == 0
+    with echoing(Echo()):
+        assert batch("a.jsonl", "--model", "echo", "-o", "out.jsonl") == 0
+    capfd.readouterr()
+    assert batch("out.jsonl", "--check") == 2
+    assert "out.jsonl is the output of an earlier run" in capfd.readouterr().err
+
+
 def test_a_refused_message_is_a_problem_of_its_row(capfd: pytest.CaptureFixture[str]) -> None:
     """One conversation of many that the template refuses takes no other with it."""
     pytest.importorskip("transformers")
