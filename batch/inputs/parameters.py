@@ -54,15 +54,18 @@ _SCHEMAS: Mapping[str, frozenset[str]] = {
 }
 _CLOSE = 0.85  # similarity from which on a name may be a typing error
 _SHORTEST = 5  # characters: any short word is similar to some parameter
+_SHOWN = 60  # characters of a model's name in a row, which may be anything
 
 
 @dataclass(slots=True)
 class ParameterColumns:
     """The columns of the rows read so far: those `taken` as parameters, and those that are none
-    but look so, with the parameter that may be meant ("" if none may)."""
+    but look so, with the parameter that may be meant ("" if none may). `other_model` is one that a
+    row names and that is not asked ("" if none is)."""
 
     taken: set[str] = field(default_factory=set)
     near_misses: dict[str, str] = field(default_factory=dict)
+    other_model: str = ""
     _known: set[str] = field(default_factory=set)
 
     def parameters_of(self, row: JsonObject, endpoint: str) -> JsonObject:
@@ -84,13 +87,27 @@ class ParameterColumns:
             if (meant := near_miss(name, schema)) is not None:
                 self.near_misses[name] = meant
 
+    def see_model(self, named: Any, asked: str) -> None:
+        """Look whether a row names another model than the one that is `asked`."""
+        if named is not None and named != asked and not self.other_model:
+            self.other_model = str(named)[:_SHOWN]
+
     def as_json(self) -> dict[str, Any]:
         """Return what was seen."""
-        return {"taken": sorted(self.taken), "near_misses": self.near_misses}
+        return {
+            "taken": sorted(self.taken),
+            "near_misses": self.near_misses,
+            "other_model": self.other_model,
+        }
+
+    def restore(self, seen: Mapping[str, Any]) -> None:
+        """Take in what an earlier pass has seen, as `as_json` returned it."""
+        self.taken.update(seen.get("taken", ()))
+        self.near_misses.update(seen.get("near_misses", {}))
+        self.other_model = self.other_model or seen.get("other_model", "")
 
     def messages(self, model: str | None) -> list[str]:
-        """Return what a person must know of them; with the command line's `model`, a row's own is
-        not asked."""
+        """Return what a person must know of them; with `model`, all rows are asked of that one."""
         lines: list[str] = []
         names = self.taken - {"model"} if model is not None else self.taken
         if names:
@@ -98,9 +115,9 @@ class ParameterColumns:
                 "Columns taken as parameters of the requests: {names} (--no-row-params: as data)."
             )
             lines.append(text.format(names=", ".join(sorted(names))))
-        if "model" in self.taken and model is not None:
-            text = _("The column 'model' is data here: --model {model} is asked.")
-            lines.append(text.format(model=model))
+        if self.other_model and model is not None:
+            text = _("Rows name another model, such as '{other}'; all are asked of {model}.")
+            lines.append(text.format(other=self.other_model, model=model))
         if self.near_misses:
             text = _("Not parameters of vLLM's, and not used as such: {names}.")
             lines.append(text.format(names=", ".join(map(self._describe, self.near_misses))))

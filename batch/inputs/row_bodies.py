@@ -142,6 +142,7 @@ def fill_body(
         body = defaults.form.fill(body)
     model = body.get("model")
     if isinstance(defaults.model, str):
+        defaults.columns.see_model(model, defaults.model)
         body["model"] = defaults.model
     elif model is None:
         if defaults.fallback_model is None:

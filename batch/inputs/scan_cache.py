@@ -169,9 +169,8 @@ class ScanCache:
 
 
 def _restore(header: Mapping[str, Any], defaults: RowDefaults) -> None:
-    columns, shapes = header["columns"], header.get("shapes", {})
-    defaults.columns.taken.update(columns.get("taken", ()))
-    defaults.columns.near_misses.update(columns.get("near_misses", {}))
+    shapes = header.get("shapes", {})
+    defaults.columns.restore(header["columns"])
     defaults.shapes.assistant_last += shapes.get("assistant_last", 0)
     defaults.shapes.skipped += shapes.get("skipped", 0)
 

@@ -82,8 +82,23 @@ def test_row_params_makes_them_parameters(
     assert batch(*args, "--model", "demo") == 0
     err = capfd.readouterr().err
     assert "Columns taken as parameters of the requests: n, temperature (" in err
-    assert "The column 'model' is data here: --model demo is asked." in err
+    assert err.count("Rows name another model, such as 'Pixel 9'; all are asked of demo.") == 1
     assert all(isinstance(row["output"], list) for row in read("in.results.jsonl"))
+
+
+def test_a_model_in_a_body_that_is_not_asked_is_told_too(
+    server: faults.Running, capfd: pytest.CaptureFixture[str]
+) -> None:
+    messages = [{"role": "user", "content": "x"}]
+    write("in.jsonl", *({"body": {"messages": messages, "model": name}} for name in ("demo", "m")))
+    args = ["in.jsonl", "--base-url", server.url, "--model", "demo", "--allow-duplicates"]
+    assert batch(*args) == 0
+    assert batch(*args) == 0
+    told = "Rows name another model, such as 'm'; all are asked of demo."
+    assert capfd.readouterr().err.count(told) == 2
+    write("same.jsonl", {"body": {"messages": messages, "model": "demo"}})
+    assert batch("same.jsonl", *args[1:]) == 0
+    assert "another model" not in capfd.readouterr().err
 
 
 def test_without_row_params_a_prompts_columns_are_data(server: faults.Running) -> None:

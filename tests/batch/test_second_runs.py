@@ -112,11 +112,14 @@ def test_columns_taken_as_parameters_are_named_on_a_resume_too(
     home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qchat.batch.inputs.scan_cache.MIN_BYTES", 0)
-    write("in.jsonl", *[{"prompt": f"row {n}", "temperature": 0.5} for n in range(3)])
+    row = {"temperature": 0.5, "model": "mine"}
+    write("in.jsonl", *[{"prompt": f"row {n}", **row} for n in range(3)])
     with echoing():
         for _start in range(2):
             assert batch("in.jsonl", "-o", "out.jsonl") == 0
-            assert "parameters of the requests: temperature" in capfd.readouterr().err
+            err = capfd.readouterr().err
+            assert "parameters of the requests: temperature" in err
+            assert "such as 'mine'; all are asked of m." in err
 
 
 def test_answers_in_another_order_are_told(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
