@@ -3,76 +3,33 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...api.endpoint import Endpoint, resolve
-from ...api.local_servers import format_servers, running_servers
 from ...errors import EngineError, UsageError
-from ...i18n import _, sentence_gap
+from ...i18n import _
 from ...processes import raise_file_limit
 from ...running_batches import batches_at
 from ...settings import Settings
 from ..inputs.row_defaults import OwnModel
 from .concurrency import MAX_LIMIT, AdaptiveConcurrency, Concurrency, FixedConcurrency
-from .engine import Engine, Reporter
+from .engine import Reporter
 from .engine_request import EngineRequest as EngineRequest
+from .engine_selection import EngineSelection as EngineSelection
 from .fleet import FleetPool
 from .http import HttpEngine
 from .live_traffic import LiveTraffic
+from .local_selection import local_servers_hint, select_offline, select_ray
 from .pacing import RequestPacer
 from .server_file import is_toml, read_servers, read_toml
 from .servers import ServerPool
-
-if TYPE_CHECKING:
-    from .compute_limit import ComputeLimit
-    from .model_weights import ModelWeights  # with the recipes
 
 FLEET = 64
 """Servers that the limit of open files is shared by, where more may join."""
 
 WAIT_NOTICE = 1.0
 """Seconds after which a message names the servers that have not answered yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSelection:
-    """The engine, the models to ask, and a line that gives the reason.
-
-    `make_engine` makes another engine of the kind, where one that dies can be replaced; `log` is
-    the file that vLLM's own output goes to, if it runs in this process. `continues` says whether
-    the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
-    this process is not started yet, nor is a cluster, which has a `start_message` to show
-    meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
-    that is known.
-    """
-
-    engine: Engine
-    kind: str
-    model: str | OwnModel
-    reason: str
-    fallback_model: str | None = None
-    offered: tuple[str, ...] = ()
-    make_engine: Callable[[], Engine] | None = None
-    log: Path | None = None
-    continues: bool = False
-    start_message: str | None = None
-    compute: "ComputeLimit | None" = None
-
-    @property
-    def needs_start(self) -> bool:
-        """Whether `engine` must be started before it is asked."""
-        return self.make_engine is not None or self.start_message is not None
-
-    def around(self, wrap: Callable[[Engine], Engine]) -> "EngineSelection":
-        """A copy whose engines are each wrapped in another."""
-        make = self.make_engine
-        return replace(
-            self,
-            engine=wrap(self.engine),
-            make_engine=None if make is None else lambda: wrap(make()),
-        )
 
 
 async def select_engine(
@@ -85,20 +42,20 @@ async def select_engine(
     """
     _check_cluster_options(options)
     if options.engine == "ray":
-        return _ray(options, settings, new_log, reporter)
+        return select_ray(options, settings, new_log, reporter)
     if options.engine == "offline":
         if options.server or options.base_urls or options.servers_file:
             text = _("--engine offline uses no server; leave out --server(s) and --base-url.")
             raise UsageError(text)
-        return _offline(options, settings, new_log, reporter, _("--engine offline"))
+        return select_offline(options, settings, new_log, reporter, _("--engine offline"))
     if options.servers_file is not None and not is_toml(options.servers_file):
         return await _fleet(options, options.servers_file, settings, reporter)
     endpoints = _endpoints(options, settings)
     if not endpoints:
         if options.engine == "http":
             text = _("--engine http needs a server: give --base-url or --server.")
-            raise UsageError(text + _local_servers_hint(settings))
-        return _offline(options, settings, new_log, reporter, _("no server is configured"))
+            raise UsageError(text + local_servers_hint(settings))
+        return select_offline(options, settings, new_log, reporter, _("no server is configured"))
     servers = list(map(_engine_maker(options, len(endpoints), settings, reporter), endpoints))
     engine: HttpEngine | ServerPool = servers[0]
     if len(servers) > 1:
@@ -111,7 +68,7 @@ async def select_engine(
         await engine.close()
         if options.names_server or options.model is None:
             raise
-        return _offline(options, settings, new_log, reporter, str(error))
+        return select_offline(options, settings, new_log, reporter, str(error))
     except BaseException:
         await engine.close()
         raise
@@ -249,62 +206,6 @@ def _http(
     )
 
 
-def _offline(
-    options: EngineRequest,
-    settings: Settings,
-    new_log: Callable[[], Path],
-    reporter: Reporter,
-    cause: str,
-) -> EngineSelection:
-    from .local_vllm import local_engine
-    from .model_weights import recommended_recipe, weights_on_this_machine
-    from .offline import OfflineOptions
-    from .private_server import PrivateServerEngine
-
-    model = options.model or settings.model
-    if model is None and (model := recommended_recipe(options)) is not None:
-        text = _("{cause}; of the recipes {model} fits this machine best")
-        cause = text.format(cause=cause.rstrip(".。"), model=model)
-    if model is None:
-        text = _(
-            "No model and no server is configured ({cause}): give --model NAME to run a model in "
-            "this process, such as --model demo, or --base-url URL to ask a server."
-        )
-        raise UsageError(text.format(cause=cause.rstrip(".。")) + _local_servers_hint(settings))
-    make, problem = local_engine(reporter.warn, in_process=options.in_process)
-    reason = _("Asking {model} through vLLM in this process ({cause}).")
-    if make is PrivateServerEngine:
-        reason = _("Asking {model} through a private vLLM server ({cause}).")
-    if problem:
-        text = _(
-            "{problem} So the model runs in a private server instead of this process: the same "
-            "answers, a slower start."
-        )
-        reporter.warn(text.format(problem=problem))
-    weights = weights_on_this_machine(model, options)
-    _say_of_options(options, weights, reporter)
-    log = new_log()
-    engine_options = OfflineOptions(
-        engine_args={**weights.options, **dict(options.engine_args)},
-        tensor_parallel_size=options.tensor_parallel_size,
-        log=log,
-    )
-
-    def make_engine() -> Engine:
-        return make(weights.source, model, options=engine_options)
-
-    return EngineSelection(
-        make_engine(),
-        "offline",
-        model,
-        reason.format(model=model, cause=cause.rstrip(".。")),
-        make_engine=make_engine,
-        log=log if options.in_process else None,
-        continues=True,
-        compute=weights.compute,
-    )
-
-
 def _check_cluster_options(options: EngineRequest) -> None:
     """Raises `UsageError` for options of the engine `ray` with another one, and the other way."""
     if options.engine != "ray":
@@ -318,61 +219,3 @@ def _check_cluster_options(options: EngineRequest) -> None:
     elif options.server or options.base_urls or options.servers_file:
         text = _("--engine ray uses no server; leave out --server(s) and --base-url.")
         raise UsageError(text)
-
-
-def _ray(
-    options: EngineRequest, settings: Settings, new_log: Callable[[], Path], reporter: Reporter
-) -> EngineSelection:
-    from .model_weights import weights_of
-    from .ray.engine import RayEngine, RayOptions
-    from .ray.session import check_installed
-
-    check_installed()
-    model = options.model or settings.model
-    if model is None:
-        text = _("No model is configured: give --model NAME, such as --model demo.")
-        raise UsageError(text)
-    weights = weights_of(model)
-    _say_of_options(options, weights, reporter)
-    engine = RayEngine(
-        RayOptions(
-            model,
-            settings.paths.state,
-            options.ray_address,
-            options.replicas or (1, 1),
-            options.tensor_parallel_size or 1,
-            (*weights.options.items(), *options.engine_args),
-            weights.source,
-        ),
-        reporter,
-    )
-    place = _("on this machine") if options.ray_address is None else options.ray_address
-    reason = _("Asking {model} through Ray ({place}).").format(model=model, place=place)
-    return EngineSelection(
-        engine,
-        "ray",
-        model,
-        reason,
-        log=new_log(),
-        continues=True,
-        start_message=_("Starting the replicas ..."),
-    )
-
-
-def _say_of_options(options: EngineRequest, weights: "ModelWeights", reporter: Reporter) -> None:
-    """Say which weights a recipe's name stands for, and which options change nothing."""
-    if weights.note:
-        reporter.say(weights.note)
-    for option in options.for_servers_only:
-        text = _("{option} has no effect: no server is asked.").format(option=option)
-        if option == "--concurrency":
-            text += sentence_gap() + _("vLLM itself decides; --vllm max_num_seqs=N limits it.")
-        reporter.warn(text)
-
-
-def _local_servers_hint(settings: Settings) -> str:
-    """A sentence that lists the servers running on this machine, or ''."""
-    servers = list(running_servers(settings))
-    if not servers:
-        return ""
-    return sentence_gap() + _("Running here: {servers}.").format(servers=format_servers(servers))
