@@ -158,12 +158,15 @@ class _Run:
             )
             names = ", ".join(item.name for item in first_samples(self._inputs))
             cache = ScanCache(settings.paths.cache / "plans")
+            parse_all = selection.fallback_error is not None or self._defaults.samples > 1
             scan = await self._in_thread(
-                _("Reading {names}").format(names=names), partial(self._scan, cache)
+                _("Reading {names}").format(names=names), partial(self._scan, cache, parse_all)
             )
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
+            if self._defaults.columns.lacks_model and selection.fallback_error is not None:
+                raise selection.fallback_error
             try:
                 code = await self._ask(scan, selection, stack)
             except EngineError:
@@ -181,15 +184,15 @@ class _Run:
         with self._display.working(label, counter) as tick:
             return await run_in_thread(function, counter, tick)
 
-    def _scan(self, cache: ScanCache, counter: WorkCounter) -> InputScan:
-        """Scan the input, or load the scan of an earlier run."""
+    def _scan(self, cache: ScanCache, parse_all: bool, counter: WorkCounter) -> InputScan:
+        """Scan the input, or load the scan of an earlier run; of lines that one has parsed it is
+        not known whether they name a model."""
         job = self._job
         key = cache.key(self._inputs, self._defaults, job.limit, job.allow_duplicates)
         scan = cache.load(key, self._defaults)
         if scan is None:
             counter.total_bytes = total_size(self._inputs)
-            known_key = key if job.defaults.samples == 1 else None
-            with cache.known_lines(known_key, self._defaults) as known:
+            with cache.known_lines(None if parse_all else key, self._defaults) as known:
                 scan = scan_inputs(
                     self._inputs,
                     self._defaults,

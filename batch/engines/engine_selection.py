@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import EngineError
 from ..inputs.row_defaults import OwnModel
 from .engine import Engine
 
@@ -21,7 +22,7 @@ class EngineSelection:
     the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
     this process is not started yet, nor is a cluster, which has a `start_message` to show
     meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
-    that is known.
+    that is known. `fallback_error` says why the `fallback_model` can't be asked.
     """
 
     engine: Engine
@@ -35,6 +36,7 @@ class EngineSelection:
     continues: bool = False
     start_message: str | None = None
     compute: "ComputeLimit | None" = None
+    fallback_error: EngineError | None = None
 
     @property
     def needs_start(self) -> bool:

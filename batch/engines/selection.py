@@ -63,7 +63,7 @@ async def select_engine(
     await engine.start()
     try:
         offered = await _list_models(engine, reporter)
-        _check_offered(options.model, offered, endpoints)
+        return _http(options, endpoints[0], engine, offered)
     except EngineError as error:
         await engine.close()
         if options.names_server or options.model is None:
@@ -72,7 +72,6 @@ async def select_engine(
     except BaseException:
         await engine.close()
         raise
-    return _http(options, endpoints[0], engine, offered)
 
 
 def _engine_maker(
@@ -112,11 +111,10 @@ async def _fleet(
     try:
         await engine.start()
         offered = await _list_models(engine, reporter)
-        _check_offered(options.model, offered, named)
+        return _http(options, Endpoint("", model=settings.model), engine, offered)
     except BaseException:
         await engine.close()
         raise
-    return _http(options, Endpoint("", model=settings.model), engine, offered)
 
 
 async def _list_models(engine: HttpEngine | ServerPool, reporter: Reporter) -> list[str]:
@@ -185,24 +183,34 @@ def _traffic(options: EngineRequest, settings: Settings, url: str) -> LiveTraffi
     return LiveTraffic(options.low_priority, others)
 
 
-def _check_offered(model: str | None, offered: list[str], endpoints: Sequence[Endpoint]) -> None:
+def _not_offered(
+    model: str | None, offered: Sequence[str], engine: HttpEngine | ServerPool
+) -> EngineError | None:
+    """What is wrong with the model; None where nothing is."""
     # An empty list says nothing: some servers have none, and answer all the same.
-    if model is not None and offered and model not in offered:
-        text = _("The server at {url} does not offer the model '{model}', but {names}.")
-        names = ", ".join(offered)
-        urls = ", ".join(endpoint.base_url for endpoint in endpoints)
-        raise EngineError(text.format(url=urls, model=model, names=names))
+    if model is None or not offered or model in offered:
+        return None
+    text = _("The server at {url} does not offer the model '{model}', but {names}.")
+    urls = ", ".join(state.name for state in engine.states())
+    return EngineError(text.format(url=urls, model=model, names=", ".join(offered)))
 
 
 def _http(
     options: EngineRequest, endpoint: Endpoint, engine: HttpEngine | ServerPool, offered: list[str]
 ) -> EngineSelection:
+    """The servers, which offer these models. Raises `EngineError`."""
+    if (error := _not_offered(options.model, offered, engine)) is not None:
+        raise error
     fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
-    reason = _("Asking {engine}.").format(engine=engine.description)
-    model = options.model if options.model is not None else OwnModel.PER_ROW
-    continues = isinstance(engine, HttpEngine | ServerPool) and engine.continues
     return EngineSelection(
-        engine, "http", model, reason, fallback, tuple(offered), continues=continues
+        engine,
+        "http",
+        options.model if options.model is not None else OwnModel.PER_ROW,
+        _("Asking {engine}.").format(engine=engine.description),
+        fallback,
+        tuple(offered),
+        continues=engine.continues,
+        fallback_error=_not_offered(fallback, offered, engine),
     )
 
 

@@ -61,11 +61,13 @@ _SHOWN = 60  # characters of a model's name in a row, which may be anything
 class ParameterColumns:
     """The columns of the rows read so far: those `taken` as parameters, and those that are none
     but look so, with the parameter that may be meant ("" if none may). `other_model` is one that a
-    row names and that is not asked ("" if none is)."""
+    row names and that is not asked ("" if none is); `lacks_model` says whether a row names none,
+    nor the command line."""
 
     taken: set[str] = field(default_factory=set)
     near_misses: dict[str, str] = field(default_factory=dict)
     other_model: str = ""
+    lacks_model: bool = False
     _known: set[str] = field(default_factory=set)
 
     def parameters_of(self, row: JsonObject, endpoint: str) -> JsonObject:
@@ -98,6 +100,7 @@ class ParameterColumns:
             "taken": sorted(self.taken),
             "near_misses": self.near_misses,
             "other_model": self.other_model,
+            "lacks_model": self.lacks_model,
         }
 
     def restore(self, seen: Mapping[str, Any]) -> None:
@@ -105,6 +108,7 @@ class ParameterColumns:
         self.taken.update(seen.get("taken", ()))
         self.near_misses.update(seen.get("near_misses", {}))
         self.other_model = self.other_model or seen.get("other_model", "")
+        self.lacks_model |= seen.get("lacks_model", False)
 
     def messages(self, model: str | None) -> list[str]:
         """Return what a person must know of them; with `model`, all rows are asked of that one."""

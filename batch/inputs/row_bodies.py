@@ -149,6 +149,7 @@ def fill_body(
             hint = _("one of {names}").format(names=", ".join(defaults.offered))
             text = _("names no model; give --model{hint}")
             raise BlockingError(text.format(hint=", " + hint if defaults.offered else ""))
+        defaults.columns.lacks_model = True
         body["model"] = defaults.fallback_model
     elif not isinstance(model, str):
         raise BadLineError(_("'model' must be a string, not {type}").format(type=type_name(model)))
