@@ -40,6 +40,7 @@ def select_offline(
             "this process, such as --model demo, or --base-url URL to ask a server."
         )
         raise UsageError(text.format(cause=cause.rstrip(".。")) + local_servers_hint(settings))
+    weights = weights_on_this_machine(model, options)
     make, problem = local_engine(reporter.warn, in_process=options.in_process)
     reason = _("Asking {model} through vLLM in this process ({cause}).")
     if make is PrivateServerEngine:
@@ -50,7 +51,6 @@ def select_offline(
             "answers, a slower start."
         )
         reporter.warn(text.format(problem=problem))
-    weights = weights_on_this_machine(model, options)
     _say_of_options(options, weights, reporter)
     log = new_log()
     engine_options = OfflineOptions(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...api.endpoint import Endpoint, resolve
-from ...errors import EngineError, UsageError
-from ...i18n import _
+from ...errors import EngineError, QchatError, UsageError
+from ...i18n import _, sentence_gap
 from ...processes import raise_file_limit
 from ...running_batches import batches_at
 from ...settings import Settings
@@ -18,7 +18,7 @@ from .engine import Reporter
 from .engine_request import EngineRequest as EngineRequest
 from .engine_selection import EngineSelection as EngineSelection
 from .fleet import FleetPool
-from .http import HttpEngine
+from .http import HttpEngine, ServerUnavailableError
 from .live_traffic import LiveTraffic
 from .local_selection import local_servers_hint, select_offline, select_ray
 from .pacing import RequestPacer
@@ -37,8 +37,9 @@ async def select_engine(
 ) -> EngineSelection:
     """Select an engine; `new_log` makes the log file of a vLLM in this process.
 
-    Raises `UsageError` when the options are not enough to decide, and `EngineError` when a server
-    that they name can't be used.
+    A configured server that can't be reached is no obstacle where this machine can run the model.
+    Raises `UsageError` when the options are not enough to decide, and `EngineError` when the server
+    can't be used.
     """
     _check_cluster_options(options)
     if options.engine == "ray":
@@ -64,11 +65,16 @@ async def select_engine(
     try:
         offered = await _list_models(engine, reporter)
         return _http(options, endpoints[0], engine, offered)
-    except EngineError as error:
+    except ServerUnavailableError as error:
         await engine.close()
-        if options.names_server or options.model is None:
+        if options.names_server:
             raise
-        return select_offline(options, settings, new_log, reporter, str(error))
+        try:
+            return select_offline(options, settings, new_log, reporter, str(error))
+        except QchatError:
+            if options.model is not None:
+                raise
+            raise error from None  # no model was asked for here: what is wrong is the server
     except BaseException:
         await engine.close()
         raise
@@ -200,7 +206,11 @@ def _http(
 ) -> EngineSelection:
     """The servers, which offer these models. Raises `EngineError`."""
     if (error := _not_offered(options.model, offered, engine)) is not None:
-        raise error
+        if options.names_server:
+            raise error
+        raise EngineError(
+            f"{error}{sentence_gap()}" + _("--engine offline runs it on this machine.")
+        )
     fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
     return EngineSelection(
         engine,

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from qchat.batch.engines import local_vllm, model_weights
 
 from tests import faults
 
 from .commands import batch, read, write
+from .echo import Echo
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -16,6 +18,90 @@ def configure(home: Path, text: str) -> None:
     config = home.parent / "home" / "config" / "config.toml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(text)
+
+
+@pytest.fixture
+def local_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that runs have begun on this machine, which answers like an `Echo`."""
+    models: list[str] = []
+
+    def make(_source: str, model: str, **_options: object) -> Echo:
+        models.append(model)
+        return Echo()
+
+    monkeypatch.setattr(local_vllm, "local_engine", lambda *_args, **_options: (make, ""))
+    return models
+
+
+def dead_server(home: Path) -> str:
+    """Configure a server that is not there; return its address."""
+    with faults.running() as gone:
+        configure(home, f'[servers.lab]\nbase_url = "{gone.url}"\n')
+    return gone.base_url
+
+
+@pytest.mark.parametrize("given", ["option", "setting"])
+def test_where_the_configured_server_is_away_the_model_runs_here(
+    given: str,
+    home: Path,
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    url = dead_server(home)
+    write("in.jsonl", "a")
+    if given == "setting":
+        monkeypatch.setenv("QCHAT_MODEL", "demo")
+    assert batch("in.jsonl", *(["--model", "demo"] if given == "option" else [])) == 0
+    assert local_models == ["demo"]
+    assert f"Asking demo through vLLM in this process ({url} can't" in capfd.readouterr().err
+    assert batch("in.jsonl", "-o", "http.jsonl", "--engine", "http", "--model", "demo") == 3
+    assert batch("in.jsonl", "-o", "named.jsonl", "--server", "lab", "--model", "demo") == 3
+
+
+def test_where_the_configured_server_is_away_a_recipe_that_fits_is_run(
+    home: Path, local_models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead_server(home)
+    monkeypatch.setattr(model_weights, "recommended_recipe", lambda _options: "demo")
+    write("in.jsonl", "a")
+    assert batch("in.jsonl") == 0
+    assert local_models == ["demo"]
+
+
+@pytest.mark.parametrize("model", ["", "a-name-that-only-the-server-knows"])
+def test_where_nothing_runs_here_what_is_wrong_is_the_server(
+    model: str,
+    home: Path,
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    url = dead_server(home)
+    if model:
+        monkeypatch.setenv("QCHAT_MODEL", model)
+    monkeypatch.setattr(model_weights, "recommended_recipe", lambda _options: None)
+    write("in.jsonl", "a")
+    assert batch("in.jsonl") == 3
+    assert f"{url} can't be reached" in capfd.readouterr().err
+    assert local_models == []
+
+
+def test_a_configured_server_that_refuses_is_the_fault_of_the_run(
+    home: Path, local_models: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    with faults.running(api_key="secret") as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl", "--model", "demo") == 3
+    assert "wants a key" in capfd.readouterr().err
+    with faults.running() as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl", "--model", "other") == 3
+    err = capfd.readouterr().err
+    assert "does not offer the model 'other', but demo. --engine offline runs it" in err
+    assert local_models == []
+    assert not list(Path().glob("*.results.*"))
 
 
 @pytest.mark.parametrize("place", ["variable", "profile"])
