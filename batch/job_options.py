@@ -64,7 +64,7 @@ def job_of(
         inputs,
         run.output,
         defaults,
-        _engine_request(engine, defaults.form),
+        _engine_request(engine, defaults.form, run.wait),
         limit=rows.limit,
         restart=run.restart,
         retry_failed=run.retry_failed,
@@ -177,7 +177,7 @@ def _evaluation(options: QuestionOptions, defaults: RowDefaults) -> Evaluation:
     )
 
 
-def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineRequest:
+def _engine_request(engine: EngineOptions, form: AnswerForm | None, wait: float) -> EngineRequest:
     return EngineRequest(
         engine.engine,
         engine.server,
@@ -193,6 +193,7 @@ def _engine_request(engine: EngineOptions, form: AnswerForm | None) -> EngineReq
         ray_address=engine.ray_address,
         replicas=engine.replicas,
         tensor_parallel_size=engine.tensor_parallel_size,
+        wait=wait,
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
-    tokens a minute to each server. Without `in_process`, vLLM runs in a private server instead of
-    this process, whose output streams and signals then stay as they are."""
+    tokens a minute to each server, `wait` the seconds to wait for the servers of a list. Without
+    `in_process`, vLLM runs in a private server instead of this process, whose output streams and
+    signals then stay as they are."""
 
     engine: str = "auto"
     server: str | None = None
@@ -25,6 +26,7 @@ class EngineRequest:
     ray_address: str | None = None
     replicas: tuple[int, int] | None = None
     tensor_parallel_size: int | None = None
+    wait: float = 600.0
 
     @property
     def names_server(self) -> bool:

@@ -9,7 +9,7 @@ from ...i18n import _
 from ...tasks import start_supervised
 from ..request import Outcome, Request
 from .engine import Reporter
-from .http import HttpEngine
+from .http import HttpEngine, ServerUnavailableError
 from .server_file import ServerList
 from .servers import Member, ServerPool
 
@@ -24,6 +24,8 @@ class FleetPool(ServerPool):
     the run needs; one that it names no more gets no further requests. While it names none, rows
     wait."""
 
+    leaves_out = True
+
     def __init__(
         self,
         named: Sequence[Endpoint],
@@ -32,14 +34,17 @@ class FleetPool(ServerPool):
         reporter: Reporter,
         *,
         model: str | None = None,
+        wait: float = 600.0,
     ) -> None:
         """`named` are servers of the command line, which stay; `read` reads the file, and raises
-        `UsageError` where that can't be done."""
+        `UsageError` where that can't be done. The start waits so many seconds for the servers that
+        are listed."""
         super().__init__([], model=model, report=reporter.warn)
         self._named = tuple(named)
         self._read = read
         self._make_engine = make_engine
         self._reporter = reporter
+        self._wait = wait
         self._problems: tuple[str, ...] = ()
         self._is_empty = False
         self._filled = asyncio.Event()
@@ -50,12 +55,32 @@ class FleetPool(ServerPool):
         """Read the file and open the sessions. Raises `UsageError`."""
         await self._apply(self._read())
 
+    @property
+    def unanswered(self) -> list[str]:
+        """Addresses of the servers that `models` is still waiting for."""
+        return super().unanswered or [server.engine.base_url for server in self._members]
+
     async def models(self) -> list[str]:
-        """Return the models that all servers have in common; wait until there is a server."""
-        while not self._members:
-            await asyncio.sleep(READ_INTERVAL)
-            await self._read_again()
-        offered = await super().models()
+        """Return the models that all servers have in common, of those that answer.
+
+        Waits until there is a server, and then for one that answers. Raises
+        `ServerUnavailableError` where none does in time, and `EngineError` where all refuse.
+        """
+        offered: list[str] | None = None
+        deadline: float | None = None
+        clock = asyncio.get_running_loop().time
+        while offered is None:
+            while not self._members:
+                await asyncio.sleep(READ_INTERVAL)
+                await self._read_again()
+            try:
+                offered = await super().models()
+            except ServerUnavailableError:
+                deadline = clock() + self._wait if deadline is None else deadline
+                if clock() >= deadline:
+                    raise
+                await asyncio.sleep(min(READ_INTERVAL, deadline - clock()))
+                await self._read_again()
         self._watch = start_supervised(
             _("Reading the list of servers"), self._follow, report=self._report
         )

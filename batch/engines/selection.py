@@ -113,6 +113,7 @@ async def _fleet(
         _engine_maker(options, FLEET, settings, reporter),
         reporter,
         model=options.model,
+        wait=options.wait,
     )
     try:
         await engine.start()

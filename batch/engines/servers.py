@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ...errors import Code, EngineError, Failure, Scope
-from ...i18n import _
+from ...errors import Code, EngineError, Failure, Scope, sentence
+from ...i18n import _, sentence_gap
 from ...tasks import start_supervised
 from ..request import Outcome, Request
 from .engine import EngineState
@@ -30,7 +30,8 @@ class Member:
 
     Closed (`failures` 0): gets its share. Open (until `open_until`, or while `recovery` runs):
     gets nothing, nor does it before `limited_until`, where it limits the rate. Half open (after
-    that, until a request succeeds): gets one request at a time.
+    that, until a request succeeds): gets one request at a time. `is_explained` says whether a
+    person knows why it gets nothing.
     """
 
     engine: HttpEngine
@@ -39,6 +40,7 @@ class Member:
     limited_until: float = 0.0
     trial_in_flight: bool = False
     recovery: asyncio.Task[None] | None = None
+    is_explained: bool = False
 
     @property
     def utilization(self) -> float:
@@ -81,6 +83,10 @@ class ServerPool:
     `model` is the one that all requests ask for; without it a server that joins later must offer
     all models that were offered at the start. `report` gets warnings for a person.
     """
+
+    leaves_out = False
+    """Whether the start leaves out a server that answers with an error or lacks the model; else
+    one such server ends it."""
 
     def __init__(
         self,
@@ -136,21 +142,27 @@ class ServerPool:
 
         All are asked at once. After `STARTUP_GRACE` seconds, or as soon as one has answered if
         that is later, the run can start with those that have; the others join when they answer.
-        Raises `EngineError` where none can be reached, one refuses to list its models, or they
-        have none in common.
+        Raises `ServerUnavailableError` where none has and one may yet, and `EngineError` where all
+        refuse to list their models (one, unless it `leaves_out` such) or have none in common.
         """
         requests = [asyncio.create_task(server.engine.models()) for server in self._members]
         try:
-            await _first_answers(requests)
+            await _first_answers(requests, refusal_ends=not self.leaves_out)
         finally:
             for request in requests:
                 request.cancel()
             results = await asyncio.gather(*requests, return_exceptions=True)
         offers = [result for result in results if isinstance(result, list)]
+        absent = [result for result in results if isinstance(result, ServerUnavailableError)]
+        if offers or absent:
+            for server, result in zip(self._members, results, strict=True):
+                self._explain(server, result)
         if not offers:
-            raise next(result for result in results if isinstance(result, EngineError))
+            raise next(result for result in (*absent, *results) if isinstance(result, EngineError))
+        if self.leaves_out and any(self._model in offer for offer in offers):
+            offers = [offer for offer in offers if self._model in offer]
         for server, result in zip(self._members, results, strict=True):
-            if isinstance(result, BaseException):
+            if result not in offers:
                 self._mark_down(server)
         common = [name for name in offers[0] if all(name in offer for offer in offers)]
         if offers[0] and not common:
@@ -206,24 +218,34 @@ class ServerPool:
 
     async def _wait_until_up(self, server: Member) -> None:
         """Probe `server` until it answers and offers what the run needs."""
-        reported = False
         while True:
             await asyncio.sleep(PROBE_INTERVAL)
             try:
                 offer = await server.engine.models()
-            except EngineError:
+            except EngineError as error:
+                self._explain(server, error)
                 continue
             if self._required is None:
                 continue
             missing = self._required.difference(offer)
             if not missing:
                 server.failures = 0
+                server.is_explained = False
                 return
-            if not reported and self._report is not None:
-                reported = True
-                text = _("{url} gets no requests: it does not offer {models}.")
-                names = ", ".join(sorted(missing))
-                self._report(text.format(url=server.engine.base_url, models=names))
+            text = _("{url} gets no requests: it does not offer {models}.")
+            names = ", ".join(sorted(missing))
+            self._tell_why(server, text.format(url=server.engine.base_url, models=names))
+
+    def _explain(self, server: Member, result: object) -> None:
+        """Tell that a server is left out for an error that it answers with; not for its absence."""
+        if isinstance(result, EngineError) and not isinstance(result, ServerUnavailableError):
+            hint = _("Until it lists its models, it gets no requests.")
+            self._tell_why(server, f"{sentence(str(result))}{sentence_gap()}{hint}")
+
+    def _tell_why(self, server: Member, text: str) -> None:
+        if not server.is_explained and self._report is not None:
+            server.is_explained = True
+            self._report(text)
 
     async def alive(self) -> bool:
         """Whether a server accepts requests now."""
@@ -244,9 +266,10 @@ def _succeeded(request: _ModelsRequest) -> bool:
     return request.done() and request.exception() is None
 
 
-async def _first_answers(requests: Sequence[_ModelsRequest]) -> None:
+async def _first_answers(requests: Sequence[_ModelsRequest], *, refusal_ends: bool) -> None:
     """Wait for all `requests` for `STARTUP_GRACE` seconds, then until one has succeeded or all
-    have failed. Raises the error of a server that refuses as soon as it comes."""
+    have failed. With `refusal_ends`, raises the error of a server that refuses as soon as it
+    comes."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STARTUP_GRACE
     pending = set(requests)
@@ -261,5 +284,6 @@ async def _first_answers(requests: Sequence[_ModelsRequest]) -> None:
         )
         for request in done:
             error = request.exception()
-            if error is not None and not isinstance(error, ServerUnavailableError):
+            is_refusal = error is not None and not isinstance(error, ServerUnavailableError)
+            if is_refusal and refusal_ends:
                 raise error

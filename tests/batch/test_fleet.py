@@ -15,7 +15,7 @@ from qchat.batch.engines.pacing import RequestPacer
 from qchat.batch.engines.server_file import is_toml, origin_of, read_servers
 
 from qchat.api.endpoint import Endpoint
-from qchat.errors import Code
+from qchat.errors import Code, EngineError
 from qchat.settings import load
 from tests import faults
 from tests.batch.chat_request import chat_request
@@ -30,13 +30,32 @@ class Messages:
         self.say = self.warn = self.texts.append
 
 
-def fleet(path: Path, messages: Messages, pacer: RequestPacer | None = None) -> FleetPool:
+def fleet(
+    path: Path,
+    messages: Messages,
+    pacer: RequestPacer | None = None,
+    *,
+    model: str | None = None,
+) -> FleetPool:
     return FleetPool(
         (),
         lambda: read_servers(path, load()),
         lambda endpoint: HttpEngine(endpoint, FixedConcurrency(4), pacer=pacer),
         messages,
+        model=model,
     )
+
+
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses of the servers that are asked for their models, from now on."""
+    original, asked = HttpEngine.models, list[str]()
+
+    async def models(engine: HttpEngine) -> list[str]:
+        asked.append(engine.base_url)
+        return await original(engine)
+
+    monkeypatch.setattr(HttpEngine, "models", models)
+    return asked
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -233,6 +252,78 @@ async def test_an_empty_file_pauses_and_nothing_is_lost(home: Path) -> None:
             outcome = await pool.answer(chat_request("waits"))
         await pool.close()
     assert sum("No server is listed" in text for text in messages.texts) == 2
+
+
+async def test_servers_that_are_still_starting_are_waited_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qchat.batch.engines.fleet.READ_INTERVAL", 0.02)
+    path, messages = Path("fleet.txt"), Messages()
+    with faults.running() as late, faults.running() as gone:
+        await asyncio.to_thread(late.down)
+        path.write_text(f"{late.url}\n{gone.url}\n")
+        await asyncio.to_thread(gone.down)
+        pool = fleet(path, messages)
+        await pool.start()
+        asked = probes(monkeypatch)
+        listing = asyncio.create_task(pool.models())
+        await until(lambda: len(asked) > 4)
+        assert not listing.done()
+        assert pool.unanswered == [late.base_url, gone.base_url]
+        await asyncio.to_thread(late.up)
+        async with asyncio.timeout(30):
+            assert await listing == ["demo"]
+        assert pool.description == "1 of 2 servers"
+        await pool.close()
+
+
+def test_servers_that_do_not_come_are_waited_for_as_long_as_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("qchat.batch.engines.fleet.READ_INTERVAL", 0.02)
+    monkeypatch.setattr("qchat.batch.engines.selection.WAIT_NOTICE", 0.1)
+    write("in.jsonl", {"prompt": "a"})
+    with faults.running() as gone:
+        Path("fleet.txt").write_text(f"{gone.url}\n")
+    assert batch("in.jsonl", "--servers", "fleet.txt", "--wait", "1s") == 3
+    err = capfd.readouterr().err
+    assert err.count(f"Waiting for {gone.base_url}\n") == 1
+    assert f"{gone.base_url} can't be reached" in err
+
+
+async def test_a_server_that_refuses_at_the_start_is_left_out_and_told_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = probes(monkeypatch)
+    monkeypatch.setattr("qchat.batch.engines.servers.PROBE_INTERVAL", 0.02)
+    path, messages = Path("fleet.txt"), Messages()
+    with (
+        faults.running(api_key="secret") as closed,
+        faults.running(models=("other",)) as other,
+        faults.running() as server,
+    ):
+        path.write_text(f"{closed.url}\n{other.url}\n{server.url}\n")
+        pool = fleet(path, messages, model="demo")
+        await pool.start()
+        assert await pool.models() == ["demo"]
+        assert pool.description == "1 of 3 servers"
+        assert sum("wants a key" in text for text in messages.texts) == 1
+        await until(lambda: min(asked.count(one.base_url) for one in (closed, other)) > 3)
+        assert sum("does not offer demo" in text for text in messages.texts) == 1
+        assert len(messages.texts) == 2
+        await pool.close()
+
+
+async def test_where_all_refuse_the_start_ends(home: Path) -> None:
+    path, messages = Path("fleet.txt"), Messages()
+    with faults.running(api_key="secret") as one, faults.running(api_key="secret") as two:
+        path.write_text(f"{one.url}\n{two.url}\n")
+        pool = fleet(path, messages)
+        await pool.start()
+        with pytest.raises(EngineError, match="wants a key"):
+            await pool.models()
+        await pool.close()
+    assert messages.texts == []
 
 
 async def test_what_can_t_be_read_while_it_runs_keeps_the_servers(home: Path) -> None:
