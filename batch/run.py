@@ -17,12 +17,13 @@ from ..running_batches import BatchEntry
 from ..settings import Settings
 from ..signals import exit_code
 from .background import WorkCounter, run_in_thread
+from .earlier_run import EarlierRun
 from .engines.dedup import DedupEngine, is_repeatable
 from .engines.engine_log import redirect_output
 from .engines.selection import EngineSelection, select_engine
 from .evaluation.stage import Evaluator
 from .finishing import Finisher
-from .inputs.discovery import InputFile, expand_inputs, total_size, with_keys
+from .inputs.discovery import InputFile, are_empty, expand_inputs, total_size, with_keys
 from .inputs.samples import first_samples, with_samples
 from .inputs.scan import InputScan, iter_open_rows, scan_inputs
 from .inputs.scan_cache import ScanCache
@@ -134,22 +135,28 @@ class _Run:
         self._defaults = job.defaults
         self._state = Path()
         self._evaluator: Evaluator | None = None
+        self._error: EngineError | None = None  # why rows that are open can't be asked
 
     async def run(self, settings: Settings) -> Exit:
         """Choose the engine, read the input, ask the open rows."""
         self._state = settings.paths.state
         files = None if isinstance(self._output, StdoutSink) else self._output
         self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
-        selection = await select_engine(
-            self._job.engine, settings, lambda: new_log(settings, "batch"), self._display
-        )
+        earlier = EarlierRun.read(self._job, files)
+        try:
+            selection = await select_engine(
+                earlier.engine_request, settings, lambda: new_log(settings, "batch"), self._display
+            )
+        except EngineError as error:
+            selection = earlier.without_engine(error)
         if self._job.dedup:
             selection = selection.around(DedupEngine)
         async with contextlib.AsyncExitStack() as stack:
             if selection.log is not None:
                 stack.enter_context(redirect_output(selection.log))
             stack.push_async_callback(selection.engine.close)
-            selection.engine.prewarm()
+            if not (earlier.may_be_all or are_empty(self._inputs)):
+                selection.engine.prewarm()
             self._defaults = replace(
                 self._defaults,
                 model=selection.model,
@@ -165,8 +172,11 @@ class _Run:
             if scan.rows == 0:
                 self._display.warn(_("{files}: no rows, nothing to do.").format(files=names))
                 return Exit.OK
-            if self._defaults.columns.lacks_model and selection.fallback_error is not None:
-                raise selection.fallback_error
+            self._error = selection.error
+            if self._error is None and self._defaults.columns.lacks_model:
+                self._error = selection.fallback_error
+            if self._error is not None and not earlier.may_be_all:
+                raise self._error
             try:
                 code = await self._ask(scan, selection, stack)
             except EngineError:
@@ -218,8 +228,12 @@ class _Run:
             qualities=sink.qualities,
             latency=sink.latency,
         )
+        if self._error is not None and stats.done < stats.total:
+            await self._close(sink, "lost")
+            raise self._error
         watched = self._hooks.watch(sink, stats)
-        self._display.say(selection.reason)
+        if selection.reason:
+            self._display.say(selection.reason)
         model = self._defaults.model if isinstance(self._defaults.model, str) else None
         self._say_all([*self._defaults.columns.messages(model), *notes(self._defaults)])
         messages.show_start(scan, stats, shapes)

@@ -9,7 +9,8 @@ class EngineRequest:
     """The command line's options that select an engine. `rpm` and `tpm` are the most requests and
     tokens a minute to each server, `wait` the seconds to wait for the servers of a list. Without
     `in_process`, vLLM runs in a private server instead of this process, whose output streams and
-    signals then stay as they are."""
+    signals then stay as they are. `earlier_model` is the one that an earlier run with this output
+    asked, '' where each row had its own; None where there was no such run."""
 
     engine: str = "auto"
     server: str | None = None
@@ -27,6 +28,7 @@ class EngineRequest:
     replicas: tuple[int, int] | None = None
     tensor_parallel_size: int | None = None
     wait: float = 600.0
+    earlier_model: str | None = None
 
     @property
     def names_server(self) -> bool:

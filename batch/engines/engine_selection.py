@@ -22,7 +22,8 @@ class EngineSelection:
     the engine goes on with a message that has begun (vLLM's `continue_final_message`). A vLLM in
     this process is not started yet, nor is a cluster, which has a `start_message` to show
     meanwhile; the sessions with servers are open. `compute` is what the hardware can at most, where
-    that is known. `fallback_error` says why the `fallback_model` can't be asked.
+    that is known. `fallback_error` says why the `fallback_model` can't be asked, `error` why
+    nothing can.
     """
 
     engine: Engine
@@ -37,6 +38,7 @@ class EngineSelection:
     start_message: str | None = None
     compute: "ComputeLimit | None" = None
     fallback_error: EngineError | None = None
+    error: EngineError | None = None
 
     @property
     def needs_start(self) -> bool:

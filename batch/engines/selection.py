@@ -69,12 +69,17 @@ async def select_engine(
         await engine.close()
         if options.names_server:
             raise
-        try:
+        if options.model is not None:
             return select_offline(options, settings, new_log, reporter, str(error))
+        # No model was asked for here: where none runs, or another than a run has begun with, what
+        # is wrong is the server.
+        try:
+            selection = select_offline(options, settings, new_log, reporter, str(error))
         except QchatError:
-            if options.model is not None:
-                raise
-            raise error from None  # no model was asked for here: what is wrong is the server
+            raise error from None
+        if options.earlier_model not in (None, selection.model):
+            raise
+        return selection
     except BaseException:
         await engine.close()
         raise

@@ -149,6 +149,14 @@ def total_size(inputs: Sequence[InputFile]) -> int:
     return size
 
 
+def are_empty(inputs: Sequence[InputFile]) -> bool:
+    """Whether all inputs are files without a byte."""
+    return all(
+        isinstance(item.path, Path) and item.path.is_file() and not item.path.stat().st_size
+        for item in inputs
+    )
+
+
 def _spool_stdin() -> Path:
     if sys.stdin.isatty():
         click.echo(_("Reading rows from the terminal; end with Ctrl-D."), err=True)

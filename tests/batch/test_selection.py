@@ -1,5 +1,6 @@
 """Which engine and model a run takes: by its options, the settings, and what answers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,24 @@ def local_models(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that runs have begun on this machine, which answers like an `Echo`."""
     models: list[str] = []
 
-    def make(_source: str, model: str, **_options: object) -> Echo:
-        models.append(model)
-        return Echo()
+    class Local(Echo):
+        def __init__(self, model: str) -> None:
+            self._model = model
+
+        def prewarm(self) -> None:
+            models.append(self._model)
+
+    def make(_source: str, model: str, **_options: object) -> Local:
+        return Local(model)
 
     monkeypatch.setattr(local_vllm, "local_engine", lambda *_args, **_options: (make, ""))
     return models
+
+
+def read_manifest() -> dict[str, object]:
+    value = json.loads(Path("in.results.manifest.json").read_text())
+    assert isinstance(value, dict)
+    return value
 
 
 def dead_server(home: Path) -> str:
@@ -129,3 +142,98 @@ def test_a_configured_model_that_is_not_offered_is_no_fault_of_the_rows(
     write("in.jsonl", {"prompt": "b", "model": "demo"})  # which needs no other model
     assert batch("in.jsonl") == 0
     assert [row["output"] for row in read("in.results.jsonl")] == ["echo: b"]
+
+
+def gone() -> str:
+    """The address of a server that is not there."""
+    with faults.running() as server:
+        return server.url
+
+
+def test_nothing_to_do_needs_no_server(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty.jsonl").write_text("")
+    assert batch("empty.jsonl", "--base-url", gone()) == 0
+    assert "no rows, nothing to do" in capfd.readouterr().err
+    write("in.jsonl", {"prompt": "a"}, {"prompt": "b", "model": "mine"})
+    with faults.running(models=("demo", "mine")) as server:
+        args = ("in.jsonl", "--base-url", server.url)
+        monkeypatch.setenv("QCHAT_MODEL", "demo")
+        assert batch(*args) == 0
+        monkeypatch.delenv("QCHAT_MODEL")
+    before = Path("in.results.jsonl").read_bytes()
+    capfd.readouterr()
+    assert batch(*args) == 0
+    assert "All 2 rows are done already" in capfd.readouterr().err
+    assert batch(*args, "--restart") == 3
+    assert batch(*args, "--verify", "1") == 3
+    write("in.jsonl", {"prompt": "a"}, {"prompt": "b", "model": "mine"}, {"prompt": "c"})
+    for _start in range(2):
+        assert batch(*args) == 3
+        assert "can't be reached" in capfd.readouterr().err
+    assert Path("in.results.jsonl").read_bytes() == before
+    assert read_manifest()["state"] == "lost"
+    with faults.running(models=("demo", "mine"), port=int(args[2].rpartition(":")[2])) as server:
+        assert batch(*args, "--model", "demo") == 2  # it would ask the second row again
+        monkeypatch.setenv("QCHAT_MODEL", "demo")
+        assert batch(*args) == 0
+        assert server.log.answered == {"c": 1}
+
+
+def test_failed_rows_of_a_run_that_is_done_keep_its_exit_code() -> None:
+    write("in.jsonl", "a", "b [[fault:400]]")
+    with faults.running() as server:
+        assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert batch("in.jsonl", "--base-url", server.url) == 1
+    assert batch("in.jsonl", "--base-url", server.url, "--retry-failed") == 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "args", "message"),
+    [
+        ([{"custom_id": "x", "prompt": "a"}] * 2, [], "in.jsonl line 1 and in.jsonl line 2"),
+        ([{"text": "a"}], ["--template", "{title}"], "no column 'title'"),
+        ([{"nothing": 1}], [], "no line that is a request"),
+    ],
+)
+def test_what_is_wrong_with_the_input_is_told_before_what_is_wrong_with_the_server(
+    lines: list[object], args: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", *lines)
+    assert batch("in.jsonl", "--base-url", gone(), *args) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert "can't be reached" not in err
+
+
+def test_nothing_to_do_starts_no_model_here(local_models: list[str]) -> None:
+    Path("empty.jsonl").write_text("")
+    assert batch("empty.jsonl", "--model", "demo") == 0
+    assert local_models == []
+    write("in.jsonl", "a")
+    assert batch("in.jsonl", "--model", "demo") == 0
+    assert batch("in.jsonl", "--model", "demo") == 0
+    assert local_models == ["demo"]
+    write("in.jsonl", "a", "b")
+    assert batch("in.jsonl", "--model", "demo") == 0
+    assert [row["output"] for row in read("in.results.jsonl")] == ["answer 1", "answer 2"]
+
+
+def test_a_run_that_began_with_a_server_does_not_go_on_with_another_model(
+    home: Path,
+    local_models: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    write("in.jsonl", "a")
+    with faults.running(models=("large",)) as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl") == 0
+    monkeypatch.setattr(model_weights, "recommended_recipe", lambda _options: "demo")
+    write("in.jsonl", "a", "b")
+    assert batch("in.jsonl") == 3
+    assert "can't be reached" in capfd.readouterr().err
+    assert local_models == []
+    assert batch("in.jsonl", "-o", "new.jsonl") == 0
+    assert local_models == ["demo"]
