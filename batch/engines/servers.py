@@ -284,6 +284,7 @@ async def _first_answers(requests: Sequence[_ModelsRequest], *, refusal_ends: bo
         )
         for request in done:
             error = request.exception()
-            is_refusal = error is not None and not isinstance(error, ServerUnavailableError)
-            if is_refusal and refusal_ends:
+            if error is None or isinstance(error, ServerUnavailableError):
+                continue
+            if refusal_ends:
                 raise error
