@@ -32,6 +32,10 @@ WAIT_NOTICE = 1.0
 """Seconds after which a message names the servers that have not answered yet."""
 
 
+class _NotOfferedError(EngineError):
+    """The servers do not offer the model."""
+
+
 async def select_engine(
     options: EngineRequest, settings: Settings, new_log: Callable[[], Path], reporter: Reporter
 ) -> EngineSelection:
@@ -65,24 +69,39 @@ async def select_engine(
     try:
         offered = await _list_models(engine, reporter)
         return _http(options, endpoints[0], engine, offered)
-    except ServerUnavailableError as error:
+    except EngineError as error:
         await engine.close()
         if options.names_server:
             raise
-        if options.model is not None:
-            return select_offline(options, settings, new_log, reporter, str(error))
-        # No model was asked for here: where none runs, or another than a run has begun with, what
-        # is wrong is the server.
-        try:
-            selection = select_offline(options, settings, new_log, reporter, str(error))
-        except QchatError:
-            raise error from None
-        if options.earlier_model not in (None, selection.model):
-            raise
-        return selection
+        return _instead_of_server(error, options, settings, new_log, reporter)
     except BaseException:
         await engine.close()
         raise
+
+
+def _instead_of_server(
+    error: EngineError,
+    options: EngineRequest,
+    settings: Settings,
+    new_log: Callable[[], Path],
+    reporter: Reporter,
+) -> EngineSelection:
+    """What is asked where the configured server can't be, for this `error`. Raises it where that
+    is the fault of the run, and where no model is asked for that runs here."""
+    if isinstance(error, _NotOfferedError) and options.model != "demo":  # the bundled one is here
+        hint = _("--engine offline runs it on this machine.")
+        raise EngineError(f"{error}{sentence_gap()}{hint}") from None
+    if not isinstance(error, ServerUnavailableError | _NotOfferedError):
+        raise error
+    if options.model is not None:
+        return select_offline(options, settings, new_log, reporter, str(error))
+    try:
+        selection = select_offline(options, settings, new_log, reporter, str(error))
+    except QchatError:
+        raise error from None
+    if options.earlier_model not in (None, selection.model):  # the run has begun with another one
+        raise error
+    return selection
 
 
 def _engine_maker(
@@ -204,7 +223,7 @@ def _not_offered(
         return None
     text = _("The server at {url} does not offer the model '{model}', but {names}.")
     urls = ", ".join(state.name for state in engine.states())
-    return EngineError(text.format(url=urls, model=model, names=", ".join(offered)))
+    return _NotOfferedError(text.format(url=urls, model=model, names=", ".join(offered)))
 
 
 def _http(
@@ -212,11 +231,7 @@ def _http(
 ) -> EngineSelection:
     """The servers, which offer these models. Raises `EngineError`."""
     if (error := _not_offered(options.model, offered, engine)) is not None:
-        if options.names_server:
-            raise error
-        raise EngineError(
-            f"{error}{sentence_gap()}" + _("--engine offline runs it on this machine.")
-        )
+        raise error
     fallback = endpoint.model or (offered[0] if len(offered) == 1 else None)
     return EngineSelection(
         engine,

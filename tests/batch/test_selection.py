@@ -117,6 +117,20 @@ def test_a_configured_server_that_refuses_is_the_fault_of_the_run(
     assert not list(Path().glob("*.results.*"))
 
 
+def test_the_bundled_model_runs_here_where_the_configured_server_has_others(
+    home: Path, local_models: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write("in.jsonl", "a")
+    with faults.running(models=("large",)) as server:
+        configure(home, f'[servers.lab]\nbase_url = "{server.url}"\n')
+        assert batch("in.jsonl", "--server", "lab", "--model", "demo") == 3
+        err = capfd.readouterr().err
+        assert "does not offer the model 'demo', but large." in err and "--engine" not in err
+        assert batch("in.jsonl", "--model", "demo") == 0
+        assert server.log.answered == {}
+    assert local_models == ["demo"]
+
+
 @pytest.mark.parametrize("place", ["variable", "profile"])
 def test_a_configured_model_that_is_not_offered_is_no_fault_of_the_rows(
     place: str,
@@ -162,20 +176,21 @@ def test_nothing_to_do_needs_no_server(
         monkeypatch.setenv("QCHAT_MODEL", "demo")
         assert batch(*args) == 0
         monkeypatch.delenv("QCHAT_MODEL")
-    before = Path("in.results.jsonl").read_bytes()
-    capfd.readouterr()
-    assert batch(*args) == 0
-    assert "All 2 rows are done already" in capfd.readouterr().err
-    assert batch(*args, "--restart") == 3
-    assert batch(*args, "--verify", "1") == 3
-    write("in.jsonl", {"prompt": "a"}, {"prompt": "b", "model": "mine"}, {"prompt": "c"})
-    for _start in range(2):
-        assert batch(*args) == 3
-        assert "can't be reached" in capfd.readouterr().err
-    assert Path("in.results.jsonl").read_bytes() == before
-    assert read_manifest()["state"] == "lost"
-    with faults.running(models=("demo", "mine"), port=int(args[2].rpartition(":")[2])) as server:
-        assert batch(*args, "--model", "demo") == 2  # it would ask the second row again
+        server.down()
+        before = Path("in.results.jsonl").read_bytes()
+        capfd.readouterr()
+        assert batch(*args) == 0
+        assert "All 2 rows are done already" in capfd.readouterr().err
+        assert batch(*args, "--restart") == 3
+        assert batch(*args, "--verify", "1") == 3
+        write("in.jsonl", {"prompt": "a"}, {"prompt": "b", "model": "mine"}, {"prompt": "c"})
+        for _start in range(2):
+            assert batch(*args) == 3
+            assert "can't be reached" in capfd.readouterr().err
+        assert Path("in.results.jsonl").read_bytes() == before
+        assert read_manifest()["state"] == "lost"
+        server.up()
+        server.reset_log()
         monkeypatch.setenv("QCHAT_MODEL", "demo")
         assert batch(*args) == 0
         assert server.log.answered == {"c": 1}
