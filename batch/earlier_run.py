@@ -42,8 +42,8 @@ class EarlierRun:
             return self.job.engine
         return replace(self.job.engine, earlier_model=str(self.manifest.settings.get("model", "")))
 
-    def without_engine(self, error: EngineError) -> EngineSelection:
-        """Return a selection that asks nothing, as there is this `error`: with it the input is
+    def without_engine(self, error: EngineError | None = None) -> EngineSelection:
+        """Return a selection that asks nothing, for this `error` if there is one: the input is
         read all the same, for its own errors, and because all rows may be done."""
         own = self.job.engine.model
         manifest = self.manifest

@@ -143,10 +143,13 @@ class _Run:
         files = None if isinstance(self._output, StdoutSink) else self._output
         self._evaluator = Evaluator.prepare(self._job, files, self._inputs)
         earlier = EarlierRun.read(self._job, files)
+        log = partial(new_log, settings, "batch")
         try:
-            selection = await select_engine(
-                earlier.engine_request, settings, lambda: new_log(settings, "batch"), self._display
-            )
+            if are_empty(self._inputs):
+                selection = earlier.without_engine()
+            else:
+                request = earlier.engine_request
+                selection = await select_engine(request, settings, log, self._display)
         except EngineError as error:
             selection = earlier.without_engine(error)
         if self._job.dedup:
@@ -155,7 +158,7 @@ class _Run:
             if selection.log is not None:
                 stack.enter_context(redirect_output(selection.log))
             stack.push_async_callback(selection.engine.close)
-            if not (earlier.may_be_all or are_empty(self._inputs)):
+            if not earlier.may_be_all:
                 selection.engine.prewarm()
             self._defaults = replace(
                 self._defaults,

@@ -168,8 +168,16 @@ def test_nothing_to_do_needs_no_server(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("empty.jsonl").write_text("")
-    assert batch("empty.jsonl", "--base-url", gone()) == 0
-    assert "no rows, nothing to do" in capfd.readouterr().err
+    Path("blank.jsonl").write_text(" \n\n")
+    Path("fleet.txt").write_text(f"{gone()}\n")
+    for args in (
+        ("empty.jsonl", "--base-url", gone()),
+        ("blank.jsonl", "--base-url", gone()),
+        ("empty.jsonl", "--servers", "fleet.txt"),
+        ("empty.jsonl",),
+    ):
+        assert batch(*args) == 0
+        assert "no rows, nothing to do" in capfd.readouterr().err
     write("in.jsonl", {"prompt": "a"}, {"prompt": "b", "model": "mine"})
     with faults.running(models=("demo", "mine")) as server:
         args = ("in.jsonl", "--base-url", server.url)
