@@ -301,7 +301,7 @@ async def test_without_the_patches_rows_are_answered_all_the_same(tmp_path: Path
 async def test_the_other_endpoints_are_those_of_vllms_server(engine: OfflineEngine) -> None:
     outcome = await ask(engine, RESPONSES, input="What are you?", max_output_tokens=8)
     assert outcome.body is not None and outcome.body["object"] == "response"
-    assert outcome.usage.completion_tokens == 0  # named otherwise there
+    assert outcome.usage.completion_tokens == 8  # which are named otherwise there
     outcome = await ask(engine, RESPONSES, input=3)
     assert outcome.failure is not None and outcome.failure.code is Code.INVALID_REQUEST
     outcome = await ask(engine, EMBEDDINGS, input="hello")
