@@ -83,7 +83,7 @@ def job_of(
         is_stage=defaults.earlier is not None,
         quiet=look.quiet,
         json=look.progress == "json",
-        rule=RetryRule(wait=run.wait),
+        rule=RetryRule(wait=run.wait, rows_fail_alone=run.rows_fail_alone),
     )
 
 

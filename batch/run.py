@@ -213,6 +213,7 @@ class _Run:
                     self._defaults,
                     limit=job.limit,
                     allow_duplicates=job.allow_duplicates,
+                    may_all_fail=job.rule.rows_fail_alone,
                     counter=counter,
                     known=known,
                 )

@@ -36,13 +36,15 @@ class RetryRule:
     `attempts` counts tries of one row for failures of its own; waiting for a server in trouble
     costs none of them. The pause before try n is random in [0, min(cap, base * 2**n)] seconds
     (full jitter, so that rows don't come back all at once). `wait` bounds, in seconds, how
-    long the whole run goes on without a single answer from a server in trouble.
+    long the whole run goes on without a single answer from a server in trouble. With
+    `rows_fail_alone` refused rows are at fault themselves, however many (see `Refusals`).
     """
 
     attempts: int = 8
     base: float = 0.25
     cap: float = 10.0
     wait: float = 600.0
+    rows_fail_alone: bool = False
 
     def pause(self, tries: int, retry_after: float | None = None) -> float:
         """Seconds to wait after `tries` failed tries; at least the server's `retry_after`."""
@@ -125,7 +127,9 @@ class RequestScheduler:
     _recovery: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self._refusals = Refusals(self.record, self.refusal_limit, self.proven)
+        self._refusals = Refusals(
+            self.record, self.refusal_limit, self.proven or self.rule.rows_fail_alone
+        )
 
     async def run(self) -> None:
         """Send every row, as many at a time as the engine's window allows at that moment.

@@ -113,6 +113,7 @@ def scan_inputs(
     *,
     limit: int | None = None,
     allow_duplicates: bool = False,
+    may_all_fail: bool = False,
     counter: WorkCounter | None = None,
     known: KnownLines | None = None,
 ) -> InputScan:
@@ -127,7 +128,7 @@ def scan_inputs(
     for row in _iter_lines(inputs, defaults, limit, columns.indexes, counter, recognize):
         columns.add(row)
     refuse_missing_columns(defaults, columns.rows - columns.bad)
-    if columns.bad and columns.bad == columns.rows:
+    if columns.bad and columns.bad == columns.rows and not may_all_fail:
         _raise_no_request(inputs, defaults, limit)
     first = first_samples(inputs)
     ids = RowIds(stems_of(first) * (len(inputs) // max(len(first), 1)))

@@ -90,6 +90,7 @@ _OPTIONS = (
         callback=time_span,
         help=_("How long to wait for a server that does not respond, e.g. 90s, 10m or 2h."),
     ),
+    click.option("--rows-fail-alone", is_flag=True, hidden=True),  # for the Batch API
     click.option(
         "--detach",
         is_flag=True,
@@ -100,7 +101,9 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of the group "Run". `wait` and `time_limit` are in seconds."""
+    """The options of the group "Run". `wait` and `time_limit` are in seconds. With
+    `rows_fail_alone` rows that are refused, or are no requests, never are the run's fault, however
+    many."""
 
     output: str | None
     ordered: bool
@@ -114,6 +117,7 @@ class RunOptions:
     dedup: bool
     wait: float
     time_limit: float | None
+    rows_fail_alone: bool
     detach: bool
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -23,10 +24,14 @@ _KEY = "_QCHAT_BATCH_KEY"
 _DRAIN = 6.0  # seconds for the rows in flight, after the first signal
 _HURRY = 2.0  # seconds after the second one
 _LOCK_POLL = 0.2
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
 _MAX_LINE = 1 << 20  # bytes of a line of progress
 _PRIVATE = ("QCHAT_", "OPENAI_", "ANTHROPIC_", "VLLM_API", "HF_TOKEN")
 _WAIT = "1h"
-OPTIONS = ("--engine", "http", "--low-priority", "--progress", "json", "--wait", _WAIT)
+OPTIONS = (
+    *("--engine", "http", "--low-priority", "--rows-fail-alone"),
+    *("--progress", "json", "--wait", _WAIT),
+)
 
 Counts = Callable[[int, int], None]
 """Is called with the rows that were answered, and that failed, so far."""
@@ -147,6 +152,14 @@ class BatchChild:
                 return
             self._read(line, counts)
 
+    def _for_others(self, text: str) -> str:
+        """Return an error for the owner of the batch: without the folders of this machine, and
+        without what leads to the command that resumes a run."""
+        text = text.removeprefix("Error: ").replace(str(self._input), "the input file")
+        text = text.replace(f"{self._folder}{os.sep}", "")
+        sentences = _SENTENCE_END.split(text)
+        return " ".join(one for one in sentences if not one.endswith((":", "：")))
+
     def _read(self, line: bytes, counts: Counts) -> None:
         event: Any = None
         with contextlib.suppress(ValueError):
@@ -156,7 +169,7 @@ class BatchChild:
             if text:
                 # The command that resumes a run, in a line of its own, is of no use to others.
                 is_first = text.startswith("Error: ")
-                self._message = text.removeprefix("Error: ") if is_first else self._message
+                self._message = self._for_others(text) if is_first else self._message
             return
         if event.get("event") in ("progress", "summary"):
             answered, failed = event.get("answered", 0), event.get("failed", 0)
