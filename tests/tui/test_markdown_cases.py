@@ -4,6 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from qchat.tui.markdown import Renderer, plain_lines, split_text
+from qchat.tui.markdown.graphemes import grapheme_end, grapheme_start
 from qchat.tui.markdown.palette import DARK
 from qchat.tui.markdown.wrap import line_breaks
 
@@ -93,12 +94,27 @@ def test_formulas_in_text(text: str, drawn: str) -> None:
             "**！**是",
         ),
         *("**结论**：好", "他**——**她", "~~删除。~~这里"),
+        *("**“重要”**API", "用**“注意”**Python", "**等等……**OK", "**他——**OK", "**2·**API"),
     ],
 )
 def test_emphasis_in_chinese_japanese_and_korean(text: str) -> None:
     drawn = "".join(plain_lines(text, 80))
     assert "*" not in drawn
     assert "~" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("__注意：__后", "注意：后"),
+        ("后__“a”__后", "后“a”后"),
+        ("后__（a）__b", "后（a）b"),
+        ("_注意！_API", "注意！API"),
+        ("变量_名_字 snake_case_name foo__bar__baz", "变量_名_字 snake_case_name foo__bar__baz"),
+    ],
+)
+def test_underscores_beside_punctuation_are_within_no_word(text: str, drawn: str) -> None:
+    assert plain_lines(text, 80) == [drawn]
 
 
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "a*b*c d", "snake_case_name", "**not bold **"])
@@ -158,9 +174,44 @@ def test_lines_begin_and_end_as_chinese_typesetting_wants(columns: int) -> None:
         assert text[end - 1] not in "(" or end == len(text)
 
 
-def test_flags_and_joined_emoji_are_never_cut() -> None:
-    for whole in ("🇨🇳", "👨\u200d👩\u200d👧"):
+_BEGIN_NO_LINE = "・～〜‐–‼⁇⁈⁉ゕゖㇰㇿｧｨｯ｡､｣ｰ゛゜〟‥／℃°‰′〙〛、。，．：；？！）］｝》」』】’”…—·％"
+_END_NO_LINE = "〝｢￥＄〘〚（［｛〔〈《「『【〖‘“"
+
+
+@pytest.mark.parametrize("sign", _BEGIN_NO_LINE)
+def test_signs_that_begin_no_line(sign: str) -> None:
+    for text in (f"中文{sign}中文汉", f"中文a{sign}中文汉", f"ab{sign}cd中", f"中{sign}abc "):
+        for columns in range(12, 22):
+            breaks = line_breaks(text * 6, columns)
+            assert sign not in {(text * 6)[start] for start, _end, _soft in breaks}
+
+
+@pytest.mark.parametrize("sign", _END_NO_LINE)
+def test_signs_that_end_no_line(sign: str) -> None:
+    for text in (f"中文{sign}中文汉", f"中文a{sign}中文汉", f"中{sign}100元", f"中文 {sign}ab"):
+        for columns in range(12, 22):
+            breaks = line_breaks(text * 6, columns)
+            assert sign not in {(text * 6)[end - 1] for _start, end, _soft in breaks}
+
+
+@pytest.mark.parametrize("run", ["(", "（", "a(", "“中", "'(", "–“", "“。"])
+def test_runs_of_punctuation_are_cut_whole(run: str) -> None:
+    text = run * 20_000
+    breaks = line_breaks(text, 40)
+    assert "".join(text[start:end] for start, end, _soft in breaks) == text
+
+
+def test_flags_joined_emoji_and_syllables_are_never_cut() -> None:
+    syllables = ("กำ", "ກຳ", "क्षि", "ক্ষি", "ស្រី", "\u1112\u1161\u11ab", "\ud558\u11ab")
+    for whole in ("🇨🇳", "👨\u200d👩\u200d👧", *syllables):
         for start, end, _soft in line_breaks(whole * 9, 13):
             part = (whole * 9)[start:end]
             assert part == whole * (len(part) // len(whole))
             assert cell_len(part) <= 13
+        assert grapheme_start(whole * 2, 2 * len(whole)) == len(whole)
+        assert grapheme_end(whole * 2, 0) == len(whole)
+
+
+@pytest.mark.parametrize("text", ["中文", "한국", "க்ஷ", "क\u200cष", "ab", "ไทย"])
+def test_letters_of_their_own_stay_apart(text: str) -> None:
+    assert grapheme_end(text, 0) < len(text)
