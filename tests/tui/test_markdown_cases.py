@@ -1,9 +1,11 @@
 """Answers of models that were drawn wrong once, each for its kind."""
 
+import itertools
+
 import pytest
 from rich.cells import cell_len
 
-from qchat.tui.markdown import Renderer, plain_lines, split_text
+from qchat.tui.markdown import Renderer, Splitter, plain_lines, split_text
 from qchat.tui.markdown.graphemes import grapheme_end, grapheme_start
 from qchat.tui.markdown.palette import DARK
 from qchat.tui.markdown.wrap import line_breaks
@@ -43,10 +45,137 @@ def test_a_formula_that_never_ends_is_given_up() -> None:
         "Set $HOME/bin:$PATH; $env:PATH;$env:HOME",
         "US$100 and US$200",
         "costs $5 or 6$ at most",
+        *(
+            "$name.$ext and",
+            "${HOME}${USER}",
+            "$(date)$(pwd)",
+            "$FOO$BAR",
+            "$USER@$HOST",
+            "$A=$(b)",
+        ),
+        *(
+            "$ 5 和 $ 6 元",
+            "原价 $ 100，现价 $ 80 。",
+            "It costs $ 5 and $ 6 today.",
+            "$5/月和$6/月",
+        ),
+        *(
+            "'$'和'$'",
+            "以 $ 开头的变量和以 $ 结尾",
+            "用$开头，以$结尾",
+            "$('#a').b($('#c'))",
+            "$i++和$j++",
+        ),
+        *(
+            "$ 5, $ 6",
+            "$ 5 + $ 6",
+            "$ 5\n$ 6",
+            "$@ 和 $#",
+            "$5,000和$6,000。",
+            "$x1 $x2",
+            "$HOME、$PATH",
+        ),
+        *(
+            "echo $$; kill $$",
+            "进程号 $$，再 echo $$ 一次",
+            "$$ is the PID. Use $$",
+            "a=$$ b=$$",
+            "$$ 和 $$",
+        ),
+        *(
+            "kill -9 $$ && echo $$",
+            "echo $$ > /tmp/pid; kill $$",
+            "/tmp/a.$$ /tmp/b.$$",
+            "$$ and $$",
+        ),
+        "$$ is the PID of the shell.\nYou can run echo $$ to see it.",
+        *("$$ 是进程号\n再 echo $$", "当前 PID 是 $$\n父进程 $$", "$$\n速度等于路程除以时间。\n$$"),
     ],
 )
 def test_money_and_shell_variables_are_text(text: str) -> None:
-    assert plain_lines(text, 80) == [text]
+    assert plain_lines(text, 80) == text.split("\n")
+
+
+_VARIABLES = [
+    "$HOME",
+    "$PATH",
+    "${HOME}",
+    "$(pwd)",
+    "$5",
+    "$TSLA",
+    "$a",
+    "$x_1",
+    "$HOME/bin",
+    "$USD",
+]
+_PRICES = ["$5", "$5.50", "$ 5", "$ 100", "US$7", "$5k", "$5,000"]
+_BETWEEN = [
+    "和",
+    "、",
+    "，再",
+    "，",
+    " 与 ",
+    " and ",
+    ", ",
+    " to ",
+    "。",
+    "（见）",
+    "变量和",
+    "元，现价",
+]
+_FORMULAS = {
+    "$x$": "x",
+    "$f'$": "f′",
+    "$|x|$": "|x|",
+    "$\\|x\\|$": "‖x‖",
+    "$y=|x|$": "y = |x|",
+    "$ x = 1 $": "x = 1",
+    "$\\alpha$": "α",
+    "$A'$": "A′",
+    "$(a,b)$": "(a,b)",
+    "$\\text{速度}=v$": "速度 = v",
+}
+
+
+def paragraphs(texts: list[str]) -> list[str]:
+    """What is drawn of each text, as a paragraph among others; each takes one line."""
+    return [line for line in plain_lines("\n\n".join(texts), 80) if line]
+
+
+@pytest.mark.parametrize("between", [*_BETWEEN, ":", "@", "/", "-", "=", "|"])
+def test_variables_and_prices_are_text_whatever_stands_between(between: str) -> None:
+    frames = ("用{}", "{} 等", "设置{}变量。", "({}) now")
+    kinds = (_VARIABLES, _PRICES) if between in _BETWEEN else (_VARIABLES,)
+    for signs, frame in itertools.product(kinds, frames):
+        texts = [frame.format(between.join(pair)) for pair in itertools.product(signs, repeat=2)]
+        assert paragraphs(texts) == texts
+        assert paragraphs([f"> {text}" for text in texts]) == [f"▎ {text}" for text in texts]
+
+
+@pytest.mark.parametrize("between", [*_BETWEEN, ": ", " / "])
+def test_formulas_are_drawn_whatever_stands_between(between: str) -> None:
+    pairs = list(itertools.product(_FORMULAS, repeat=2))
+    drawn = [f"设{_FORMULAS[one]}{between}{_FORMULAS[two]}。" for one, two in pairs]
+    assert paragraphs([f"设{between.join(pair)}。" for pair in pairs]) == drawn
+
+
+@pytest.mark.parametrize("between", _BETWEEN)
+def test_a_formula_after_a_variable_or_price_is_drawn(between: str) -> None:
+    pairs = list(itertools.product(_VARIABLES + _PRICES, _FORMULAS))
+    drawn = [f"用{sign}{between}{_FORMULAS[formula]}。" for sign, formula in pairs]
+    assert paragraphs([f"用{between.join(pair)}。" for pair in pairs]) == drawn
+
+
+def test_a_stream_of_dollar_signs_is_drawn_as_the_whole() -> None:
+    signs = [*_VARIABLES, *_PRICES, *_FORMULAS, "$$", "$$x$$"]
+    for number, between in enumerate([*_BETWEEN, "\n", "\n\n"]):
+        text = between.join(signs[number:] + signs[:number])
+        splitter = Splitter()
+        for character in text:
+            splitter.feed(character)
+            splitter.tail()
+        splitter.finish()
+        assert [piece.body for piece in splitter.closed] == [p.body for p in split_text(text)]
 
 
 def test_code_and_links_bind_tighter_than_formulas() -> None:
@@ -61,6 +190,16 @@ def test_code_and_links_bind_tighter_than_formulas() -> None:
         ("the $n$th element", "the nth element"),
         ("\\[1\\] Smith, *Title*.", "[1] Smith, Title."),
         ("\\[ x + 1 \\]", "    x + 1"),
+        ("涨了$5元；$B$ 是矩阵", "涨了$5元；B 是矩阵"),
+        ("**$5**到**$USD**，$x$ 元", "$5到$USD，x 元"),
+        ("$1/2$ 与 $f(x)=$ 与 $x=1,$", "1/2 与 f(x) = 与 x = 1,"),
+        ("$Cl^-$ 与 $ a - b $ 与 $ f(x) $ 与 $ AB $", "Cl⁻ 与 a − b 与 f(x) 与 AB"),
+        ("$n$s, $k$NN, 5 $\\mu$m, 25$^\\circ$C", "ns, kNN, 5 μm, 25°C"),
+        ("$S_圆=\\pi$，$面积=长\\times 宽$", "S_圆 = π，面积 = 长 × 宽"),
+        ("$\\$5$ 与 $x$", "$5 与 x"),
+        ("\\(1\\) 注，见 \\(2\\)", "(1) 注，见 (2)"),
+        ("\\(注\\) \\(see below\\) \\(optional\\)", "(注) (see below) (optional)"),
+        ("共 \\(5\\) 个 \\(x\\) 与 \\(\\sin x\\)", "共 5 个 x 与 sin x"),
     ],
 )
 def test_formulas_in_text(text: str, drawn: str) -> None:

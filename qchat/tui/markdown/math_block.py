@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from .math_prose import is_display_formula, is_prose, is_sentence, opens_display_formula
 from .math_rules import is_bracketed_label
 
 MATH_LINES: Final = 40
@@ -46,12 +47,18 @@ class MathBlock:
         rest = raw.strip()
         if self.lines > MATH_LINES or rest.startswith(("```", "~~~")):
             return True
+        if self.closing == "$$" and self._is_text(rest.partition("$$")[0]):
+            return True
         if self.closing in raw:
             return False
         if not rest:
             self.has_blank = True
             return not self.is_bare
         return self.has_blank and bool(_match_block(rest))
+
+    def _is_text(self, line: str) -> bool:
+        """Whether a line is prose; a formula on lines of its own may have words in it."""
+        return is_sentence(line) if self.is_bare else is_prose(line)
 
 
 def open_math(rest: str, marker: str, after_blank: bool) -> MathBlock | None:
@@ -68,7 +75,12 @@ def open_math(rest: str, marker: str, after_blank: bool) -> MathBlock | None:
     block = MathBlock(closing, text, not inside.strip(), marker, after_blank)
     end = inside.find(closing)
     if end < 0:
-        return block
+        is_text = (
+            delimiter == "$$" and not block.is_bare and not opens_display_formula(inside.strip())
+        )
+        return None if is_text else block
+    if delimiter == "$$" and inside[:end].strip() and not is_display_formula(inside[:end]):
+        return None
     label = delimiter == "\\[" and is_bracketed_label(inside[:end])
     if not inside[:end].strip() or label or not block.takes(inside[end + len(closing) :]):
         return None
