@@ -32,6 +32,35 @@ def test_a_formula_swallows_nothing_that_follows(text: str, first: list[str]) ->
     assert plain_lines(text + _AFTER, 60) == [*first, *_DRAWN_AFTER]
 
 
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("公式：$$\nE=mc^2\n$$", "公式：||    E = mc²"),
+        (
+            "公式：$$\nE=mc^2\n$$\n后\n\n另一个：$$\nF=m\n$$\n完",
+            "公式：||    E = mc²||后||另一个：||    F = m||完",
+        ),
+        ("公式：$$\n\nE=mc^2\n\n$$\n后", "公式：||    E = mc²||后"),
+        ("公式：$$E=mc^2\n$$\n后", "公式：||    E = mc²||后"),
+        ("- 由此 $$\n  - x=1\n  $$ 得\n- 二", "• 由此||      −x = 1||  得|• 二"),
+        ("> 即 $$\n> x=1\n> $$", "▎ 即|▎|▎     x = 1"),
+        ("$$\nx=1\n$$，另有：$$\ny=2\n$$", "    x = 1||，另有：||    y = 2"),
+        ("即 \\[\n\\begin{aligned}\na &= b\n\\end{aligned}\n\\]\n后", "即||    a = b||后"),
+        ("PID 是 $$\n其他", "PID 是 $$|其他"),
+        ("PID is $$\n\n- a\n- b", "PID is $$||• a|• b"),
+        ("echo $$\nif [ x = $$ ]", "echo $$|if [ x = $$ ]"),
+        ("a | b $$\n--|--\n1 | 2", "a │ b $$|──┼─────|1 │ 2"),
+        ("Title $$\n---\nx", "Title $$||x"),
+        ("公式：$$\nE=mc^2", "公式：$$|E=mc^2"),
+    ],
+)
+def test_a_formula_that_begins_at_the_end_of_a_line(text: str, drawn: str) -> None:
+    assert plain_lines(text, 60) == drawn.split("|")
+    assert "\n".join(piece.source for piece in split_text(text)).replace("\n", "") == text.replace(
+        "\n", ""
+    )
+
+
 def test_a_formula_that_never_ends_is_given_up() -> None:
     lines = plain_lines("$$\n" + "x = 1\n" * 60 + "\n# End", 60)
     assert lines[-1] == "End"

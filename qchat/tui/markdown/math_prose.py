@@ -72,7 +72,8 @@ def is_display_formula(source: str) -> bool:
     text = source.strip()
     if _starts_amid_text(text) or _ends_amid_text(text) or is_prose(text):
         return False
-    if text.endswith("=") and source[0].isspace() and not source[-1].isspace():
+    is_uneven = source[0].isspace() and not source[-1].isspace()
+    if text.endswith("=") and (is_uneven or _has_word(text)):
         return False  # "a=$$ b=$$"
     if not any(map(str.isalnum, text)):
         return False
