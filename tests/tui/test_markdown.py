@@ -40,6 +40,7 @@ _BITS = st.sampled_from(
             "}",
         ),
         *("\n", "\n\n", "\n  ", "\n    ", " ", "\t", "[x] ", "[ ] ", "[a]: http://b.c\n", "[a]"),
+        *("[^1]: ", "[^1]:\n", "[^1]", "[^1]："),
         *(
             "word",
             "longer words here",

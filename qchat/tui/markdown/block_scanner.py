@@ -16,13 +16,14 @@ from .piece_writer import PieceWriter
 class BlockScanner(PieceWriter):
     """The state between two lines: the open piece, and what it is part of."""
 
-    __slots__ = ("_blank_lines", "_fence", "_fence_column", "_line_end", "_math")
+    __slots__ = ("_blank_lines", "_fence", "_fence_column", "_in_note", "_line_end", "_math")
 
     def __init__(self) -> None:
         super().__init__()
         self._blank_lines: list[str] = []  # within indented code, until it goes on
         self._fence = ""
         self._fence_column = 0
+        self._in_note = False  # a footnote, whose paragraphs are indented
         self._math: MathBlock | None = None  # the open formula
         self._line_end = "\n"  # of the current line, "" where only a part of it was fed
 
@@ -160,12 +161,19 @@ class BlockScanner(PieceWriter):
             if number or math.text_lines:
                 self.feed_line(text, out, whole=raw.endswith("\n"))
             else:
-                _column, rest = indentation(text)
-                margin = self._items[-1].content if self._items else 0
-                line = rest if math.marker else dedent(text, margin)
+                column, rest = indentation(text)
+                line = rest if math.marker else dedent(text, self._margin(column))
                 self._flow_line(text, rest if not math.marker else math.text, line, out)
 
+    def _margin(self, column: int) -> int:
+        """Return the column at which the text around a line begins; the line's is `column`."""
+        margin = self._items[-1].content if self._items else 0
+        is_note = self._in_note and column >= margin + CODE_INDENT
+        return margin + CODE_INDENT if is_note else margin
+
     def _text_line(self, raw: str, column: int, rest: str, out: list[Piece]) -> None:
+        if self._piece is None and column < CODE_INDENT:
+            self._in_note = False
         if self._is_literal(column, rest):
             self._flow_line(raw, rest, raw, out)
             return
@@ -193,14 +201,13 @@ class BlockScanner(PieceWriter):
         if marker:
             self._list_item(raw, column, marker, rest, out)
             return
-        margin = self._items[-1].content if self._items else 0
-        self._content_line(raw, rest, dedent(raw, margin), out)
+        self._content_line(raw, rest, dedent(raw, self._margin(column)), out)
 
     def _is_literal(self, column: int, rest: str) -> bool:
         """Whether a line is indented so far that it is code or goes on a quotation, and no list
         item, heading or quotation, as it would be with less."""
         piece = self._piece
-        if column < CODE_INDENT or self._items or rules.match_fence(rest):
+        if column < CODE_INDENT or self._items or self._in_note or rules.match_fence(rest):
             return False
         if piece is None:
             return rest[0] == ">"
@@ -329,6 +336,7 @@ class BlockScanner(PieceWriter):
         piece = self._piece
         assert piece is not None
         piece.add(raw, line, self._line_end)
+        self._in_note = self._in_note or bool(rules.match_note(line))
         if self._line_end:
             self._math = open_math_after(line, len(piece.lines))
 

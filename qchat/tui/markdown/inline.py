@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from rich.style import Style
 
@@ -107,7 +108,8 @@ class _SpanBuilder:
     def add_link(self, label: str, url: str) -> None:
         """Add a label and a URL, the URL as a link."""
         self._add(label, self._palette.text)
-        self._add(url, self._palette.text + self._palette.link + _hyperlink(url))
+        written = url if _match_url(url) else unquote(url)
+        self._add(written, self._palette.text + self._palette.link + _hyperlink(url))
 
     def _add_html(self, tag: str, style: Style) -> None:
         """Add a tag: some have a meaning in plain text, all others are shown as their source."""
@@ -167,8 +169,6 @@ class _SpanBuilder:
 
     def _add_url(self, href: str, start: int) -> None:
         """Add the URL after the label of a link, unless the label is the URL."""
-        from urllib.parse import unquote
-
         label = "".join(text for text, _style in self.spans[start:])
         plain = href.removeprefix("mailto:")
         if href and label not in (href, plain, unquote(plain)):
