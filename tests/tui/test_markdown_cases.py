@@ -142,18 +142,46 @@ def test_definitions_on_two_lines_and_in_tables() -> None:
     assert plain_lines(f"x\n\n{table}", 60)[-1] == "Planet (http://x.y)"
 
 
+def links(text: str) -> set[str | None]:
+    """The URLs that the terminal would open."""
+    lines = [line for piece in split_text(text) for line in Renderer(DARK, 60).lines(piece)]
+    styles = [s.style for line in lines for s in line.segments if s.style is not None]
+    return {style.link for style in styles} - {None}
+
+
 def test_links_open_in_the_terminal_when_they_are_plain_urls() -> None:
-    renderer = Renderer(DARK, 60)
-
-    def links(text: str) -> set[str | None]:
-        lines = [line for piece in split_text(text) for line in renderer.lines(piece)]
-        return {s.style.link for line in lines for s in line.segments if s.style is not None} - {
-            None
-        }
-
     assert links("[a](https://b.example/c)") == {"https://b.example/c"}
     assert links("[a](javascript:alert(1))") == set()
     assert links("[a](https://b.example/\x1b]8;;x)") == set()
+    assert links('<a href="https://b.example/?c&amp;d">a</a>') == {"https://b.example/?c&d"}
+    assert links('<a href="javascript:alert(1)">a</a>') == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("a <mark>b</mark> <ins class='d'>c</ins>", "a b c"),
+        ('见<a href="https://x.y/z" target="_blank">文档</a>。', "见文档 (https://x.y/z)。"),
+        ("<a href='x'>not closed", "not closed (x)"),
+        ('<a href="https://x.y">https://x.y</a>', "https://x.y"),
+        ('**<a href="http://x.y">b</a>** c', "b (http://x.y) c"),
+        ('<a id="here"></a>b', '<a id="here"></a>b'),
+        ("a<!-- note --> b", "a b"),
+        ("<!-- note -->\n\na", "a"),
+        ("<!-- note --> a", "a"),
+        ("<!-- not closed\na", "<!-- not closed|a"),
+        ("`<!-- code -->`", "<!-- code -->"),
+        ("a <x y='z'> b", "a <x y='z'> b"),
+    ],
+)
+def test_marks_links_and_comments_of_html(text: str, drawn: str) -> None:
+    assert plain_lines(text, 60) == drawn.split("|")
+
+
+def test_marked_text_is_emphasized() -> None:
+    lines = Renderer(DARK, 60).lines(split_text("a <mark>b</mark> <ins>c</ins>")[0])
+    styles = {s.text: s.style for s in lines[0].segments}
+    assert styles["b"] == styles["c"] != styles["a "]
 
 
 @pytest.mark.parametrize("columns", range(12, 24))

@@ -10,9 +10,9 @@ from rich.style import Style
 from ...i18n import _
 from ...sanitize import clean
 from .code import highlight, language_of
-from .details import without_details
 from .footnotes import marked_notes
 from .formulas import to_lines
+from .html_blocks import visible_html
 from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line, with_lead
 from .math_rules import display_source
@@ -122,7 +122,7 @@ class Renderer:
             elif token.type == "code_block":
                 yield from self._indented_code(token.content.rstrip("\n"), width)
             elif token.content:  # HTML is shown as its source
-                text = without_details(token.content).rstrip("\n")
+                text = visible_html(token.content).rstrip("\n")
                 if text:
                     yield from self._text_lines(text, self.palette.text, width)
 
