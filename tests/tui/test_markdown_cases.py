@@ -169,6 +169,7 @@ def test_links_open_in_the_terminal_when_they_are_plain_urls() -> None:
         ("a<!-- note --> b", "a b"),
         ("<!-- note -->\n\na", "a"),
         ("<!-- note --> a", "a"),
+        ("  <!-- note -->\n\na", "a"),
         ("<!-- not closed\na", "<!-- not closed|a"),
         ("`<!-- code -->`", "<!-- code -->"),
         ("a <x y='z'> b", "a <x y='z'> b"),

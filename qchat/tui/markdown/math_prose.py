@@ -36,7 +36,7 @@ _is_identifier: Final = re.compile(r"\w{2,}$").match
 _starts_amid_text: Final = re.compile(
     r"['\",;!?)，。；：！？、）】》”’…]|:(?!=)|\{[A-Za-z_]\w+\}"
 ).match
-_ends_amid_text: Final = re.compile(r"[/–(\"&@、（]$|(?<!\^)-$|^\w{2,}[=:.]$|^\w{3,}\+$").search
+_ends_amid_text: Final = re.compile(r"[/–(\"&@、（]$|[^^]-$|^\w{2,}[=:.]$|^\w{3,}\+$").search
 _ends_in_comma: Final = re.compile("[,;:，。；：！？]$").search
 _is_joined: Final = re.compile(r".*(?<!\^)[=:.+*]$", re.DOTALL).match
 _is_suffix: Final = re.compile(r"(?:th|st|nd|rd|s|D|NN)(?![A-Za-z0-9_$])").match

@@ -123,7 +123,7 @@ class Renderer:
                 yield from self._indented_code(token.content.rstrip("\n"), width)
             elif token.content:  # HTML is shown as its source
                 text = visible_html(token.content).rstrip("\n")
-                if text:
+                if text.strip():
                     yield from self._text_lines(text, self.palette.text, width)
 
     def _definitions(
