@@ -16,6 +16,7 @@ TABLE_ROWS: Final = 32
 match_marker = re.compile(r"([-*+•]|\d{1,9}[.)])([ \t]+|$)").match
 match_fence = re.compile(r"(`{3,}|~{3,})[ \t]*(.*)$").match
 match_rule = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}$").match
+match_note = re.compile(r" {0,3}\[\^[^\]\[\n]+\][:：]").match
 match_heading = re.compile(r"#{1,6}(?:[ \t]|$)").match
 match_setext = re.compile(r"(?:=+|-+)[ \t]*$").match
 match_table_delimiter = re.compile(

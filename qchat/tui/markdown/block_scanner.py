@@ -8,48 +8,32 @@ import re
 from dataclasses import replace
 
 from . import block_rules as rules
-from .math_block import MathBlock, open_math
+from .math_block import MathBlock, open_math, open_math_after
 from .piece import CODE_INDENT, Piece, PieceKind, dedent, indentation, is_indented_code
+from .piece_writer import PieceWriter
 
 
-class BlockScanner:
-    """The state between two lines: the open piece, and the list items around it."""
+class BlockScanner(PieceWriter):
+    """The state between two lines: the open piece, and what it is part of."""
 
-    __slots__ = (
-        "_after_blank",
-        "_blank_lines",
-        "_fence",
-        "_fence_column",
-        "_items",
-        "_last_piece",
-        "_line_end",
-        "_marker",
-        "_math",
-        "_piece",
-    )
+    __slots__ = ("_blank_lines", "_fence", "_fence_column", "_in_note", "_line_end", "_math")
 
     def __init__(self) -> None:
-        self._piece: Piece | None = None
-        self._items: list[rules.ListItem] = []
-        self._last_piece: Piece | None = None
-        self._after_blank = False
+        super().__init__()
         self._blank_lines: list[str] = []  # within indented code, until it goes on
-        self._marker = ""  # of a list item without text so far
         self._fence = ""
         self._fence_column = 0
+        self._in_note = False  # a footnote, whose paragraphs are indented
         self._math: MathBlock | None = None  # the open formula
         self._line_end = "\n"  # of the current line, "" where only a part of it was fed
 
     def copy(self) -> "BlockScanner":
         """Copy the state and the open piece; closed pieces are shared."""
         copy = BlockScanner()
+        self.copy_to(copy)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
-        copy._items = list(self._items)
         copy._blank_lines = list(self._blank_lines)
-        if self._piece is not None:
-            piece = self._piece
-            copy._piece = replace(piece, lines=list(piece.lines), raw=list(piece.raw))
         if self._math is not None:
             copy._math = replace(self._math)
         return copy
@@ -60,8 +44,8 @@ class BlockScanner:
             self._abandon_math(out)
         self._blank_lines.clear()
         if self._marker:
-            self._open_piece(PieceKind.FLOW, out).add("", "")
-        self._close_piece(out)
+            self.open_piece(PieceKind.FLOW, out).add("", "")
+        self.close_piece(out)
 
     def feed_line(self, raw: str, out: list[Piece], *, whole: bool = True) -> None:
         """Scan a line, given without its newline; `whole` is False where the rest of it follows."""
@@ -69,7 +53,7 @@ class BlockScanner:
         self._line_end = "\n" if whole else ""
         if continues_line and self._piece is not None and (self._fence or not raw.strip(" \t")):
             if len(self._piece.lines) >= rules.CODE_LINES:
-                self._continue_block(out)
+                self.continue_block(out)
             self._piece.add(raw, raw, self._line_end)
         elif self._fence:
             self._code_line(raw, out)
@@ -79,7 +63,7 @@ class BlockScanner:
             if whole and is_indented_code(self._piece):
                 self._blank_lines.append(raw)
                 return
-            self._close_piece(out)
+            self.close_piece(out)
             self._after_blank = True
         else:
             column, rest = indentation(raw)
@@ -96,42 +80,12 @@ class BlockScanner:
         """Add the blank lines to the indented code that goes on after them, or end it."""
         blank, self._blank_lines = self._blank_lines, []
         if column < CODE_INDENT:
-            self._close_piece(out)
+            self.close_piece(out)
             self._after_blank = True
             return
         assert self._piece is not None
         for raw in blank:
             self._piece.add(raw, raw)
-
-    def _open_piece(self, kind: PieceKind, out: list[Piece], info: str = "") -> Piece:
-        self._close_piece(out)
-        indent = self._items[-1].cells if self._items else 0
-        blank_around = (
-            self._last_piece is not None
-            and self._last_piece.kind in rules.BLANK_AROUND
-            and not self._marker
-        )
-        piece = Piece(kind, indent, self._marker, self._after_blank or blank_around, info)
-        self._marker, self._after_blank, self._piece = "", False, piece
-        return piece
-
-    def _close_piece(self, out: list[Piece]) -> None:
-        piece, self._piece = self._piece, None
-        if piece is not None:
-            piece.is_closed = piece.is_block_end = True
-            out.append(piece)
-            self._last_piece = piece
-
-    def _continue_block(self, out: list[Piece]) -> None:
-        """Close the open piece and continue its block in a new one."""
-        piece = self._piece
-        assert piece is not None
-        piece.is_closed = True
-        out.append(piece)
-        self._last_piece = piece
-        more = Piece(piece.kind, piece.indent, info=piece.info)
-        more.head, more.previous = piece.head or piece, piece
-        self._piece = more
 
     def _code_line(self, raw: str, out: list[Piece]) -> None:
         piece = self._piece
@@ -142,11 +96,11 @@ class BlockScanner:
         if is_fence and column < self._fence_column + 4:  # deeper, it belongs to the code
             piece.raw.append(raw + self._line_end)
             self._fence = ""
-            self._close_piece(out)
+            self.close_piece(out)
             return
         full = len(piece.lines) >= rules.CODE_LINES
         if full or (len(piece.lines) >= rules.CODE_LINES // 2 and not piece.lines[-1].strip()):
-            self._continue_block(out)
+            self.continue_block(out)
             piece = self._piece
             assert piece is not None
         piece.add(raw, dedent(raw, self._fence_column), self._line_end)
@@ -166,32 +120,60 @@ class BlockScanner:
             return
         end += len(math.closing)
         self._math = None
-        if math.takes(raw[end:]):
-            piece.add(raw, raw.strip(), self._line_end)
-            self._close_piece(out)
-            return
-        piece.add(raw[:end], raw[:end].strip(), "")
-        self._close_piece(out)
-        self._open_piece(PieceKind.FLOW, out).add(raw[end:], raw[end:].lstrip(), self._line_end)
+        is_whole = math.takes(raw[end:])
+        formula = raw if is_whole else raw[:end]
+        piece.add(formula, formula.strip(), self._line_end if is_whole else "")
+        if math.text_lines:
+            self._part_formula(math, out)
+        self.close_piece(out)
+        if not is_whole:
+            self.open_piece(PieceKind.FLOW, out)
+            self._add_text(raw[end:], raw[end:].lstrip())
+
+    def _part_formula(self, math: MathBlock, out: list[Piece]) -> None:
+        """Close the text at whose end a formula began, and open a piece of the formula."""
+        text = self._piece
+        assert text is not None
+        first = math.text_lines - 1
+        lines, raw = text.lines[first:], text.raw[first:]
+        at, raw_at = lines[0].rindex(math.opening), raw[0].rindex(math.opening)
+        text.lines[first:], text.raw[first:] = [lines[0][:at].rstrip()], [raw[0][:raw_at]]
+        formula = self.open_piece(PieceKind.MATH, out)
+        lines[0], raw[0] = lines[0][at:], raw[0][raw_at:]
+        formula.lines, formula.raw = lines, raw
 
     def _abandon_math(self, out: list[Piece]) -> None:
         """Scan the lines of the open formula again as ordinary Markdown: it has no end."""
         math, piece = self._math, self._piece
         assert math is not None and piece is not None
-        self._math = self._piece = None
-        self._marker, self._after_blank = math.marker, math.after_blank
-        for number, raw in enumerate(piece.raw):
+        self._math = None
+        lines = piece.raw
+        if math.text_lines:  # the line on which it began is text already
+            lines = piece.raw[math.text_lines :]
+            piece.char_count -= sum(map(len, piece.lines[math.text_lines :]))
+            del piece.raw[math.text_lines :], piece.lines[math.text_lines :]
+        else:
+            self._piece = None
+            self._marker, self._after_blank = math.marker, math.after_blank
+        for number, raw in enumerate(lines):
             self._line_end = "\n" if raw.endswith("\n") else ""
             text = raw.removesuffix("\n")
-            if number:
+            if number or math.text_lines:
                 self.feed_line(text, out, whole=raw.endswith("\n"))
             else:
-                _column, rest = indentation(text)
-                margin = self._items[-1].content if self._items else 0
-                line = rest if math.marker else dedent(text, margin)
+                column, rest = indentation(text)
+                line = rest if math.marker else dedent(text, self._margin(column))
                 self._flow_line(text, rest if not math.marker else math.text, line, out)
 
+    def _margin(self, column: int) -> int:
+        """Return the column at which the text around a line begins; the line's is `column`."""
+        margin = self._items[-1].content if self._items else 0
+        is_note = self._in_note and column >= margin + CODE_INDENT
+        return margin + CODE_INDENT if is_note else margin
+
     def _text_line(self, raw: str, column: int, rest: str, out: list[Piece]) -> None:
+        if self._piece is None and column < CODE_INDENT:
+            self._in_note = False
         if self._is_literal(column, rest):
             self._flow_line(raw, rest, raw, out)
             return
@@ -214,19 +196,18 @@ class BlockScanner:
             while self._items and column < self._items[-1].marker + 2:
                 if marker and column >= self._items[-1].marker:
                     break
-                self._close_piece(out)
+                self.close_piece(out)
                 self._close_item(out)
         if marker:
             self._list_item(raw, column, marker, rest, out)
             return
-        margin = self._items[-1].content if self._items else 0
-        self._content_line(raw, rest, dedent(raw, margin), out)
+        self._content_line(raw, rest, dedent(raw, self._margin(column)), out)
 
     def _is_literal(self, column: int, rest: str) -> bool:
         """Whether a line is indented so far that it is code or goes on a quotation, and no list
         item, heading or quotation, as it would be with less."""
         piece = self._piece
-        if column < CODE_INDENT or self._items or rules.match_fence(rest):
+        if column < CODE_INDENT or self._items or self._in_note or rules.match_fence(rest):
             return False
         if piece is None:
             return rest[0] == ">"
@@ -254,17 +235,17 @@ class BlockScanner:
 
     def _close_item(self, out: list[Piece]) -> None:
         if self._marker:
-            self._open_piece(PieceKind.FLOW, out).add("", "")
-            self._close_piece(out)
+            self.open_piece(PieceKind.FLOW, out).add("", "")
+            self.close_piece(out)
         self._items.pop()
 
     def _list_item(
         self, raw: str, column: int, marker: "re.Match[str]", rest: str, out: list[Piece]
     ) -> None:
-        self._close_piece(out)
+        self.close_piece(out)
         if self._marker:  # an item directly within an item: "- 1. text"
-            self._open_piece(PieceKind.FLOW, out).add("", "")
-            self._close_piece(out)
+            self.open_piece(PieceKind.FLOW, out).add("", "")
+            self.close_piece(out)
         delimiter = marker[1][-1]
         number = int(marker[1][:-1]) if marker[1][:-1] else 0
         if self._items and column < self._items[-1].marker + 2:
@@ -288,7 +269,7 @@ class BlockScanner:
         )
         self._marker = label
         if not text.strip():
-            self._open_piece(PieceKind.FLOW, out).add(raw, "", self._line_end)
+            self.open_piece(PieceKind.FLOW, out).add(raw, "", self._line_end)
             return
         inner = len(raw) - len(text)
         nested = None if rules.match_rule(text) else rules.match_marker(text)
@@ -308,7 +289,7 @@ class BlockScanner:
             return
         fence = rules.match_fence(rest)
         if fence and not (fence[1][0] == "`" and "`" in fence[2]):
-            piece = self._open_piece(PieceKind.CODE, out, fence[2].strip())
+            piece = self.open_piece(PieceKind.CODE, out, fence[2].strip())
             piece.raw.append(raw + self._line_end)
             self._fence, self._fence_column = fence[1], indentation(raw)[0]
             return
@@ -339,19 +320,30 @@ class BlockScanner:
             or piece.char_count > rules.PIECE_CHARS
         ):
             if piece is not None and piece is self._piece and piece.kind is PieceKind.FLOW:
-                self._continue_block(out)
+                self.continue_block(out)
                 piece = self._piece
                 assert piece is not None
             else:
-                piece = self._open_piece(PieceKind.FLOW, out)
+                piece = self.open_piece(PieceKind.FLOW, out)
+        if rules.match_heading(rest) and not piece.lines:
+            piece.add(raw, line, self._line_end)
+            self.close_piece(out)
+        else:
+            self._add_text(raw, line)
+
+    def _add_text(self, raw: str, line: str) -> None:
+        """Add a line to the open paragraph; a formula may begin at its end."""
+        piece = self._piece
+        assert piece is not None
         piece.add(raw, line, self._line_end)
-        if rules.match_heading(rest) and len(piece.lines) == 1:
-            self._close_piece(out)
+        self._in_note = self._in_note or bool(rules.match_note(line))
+        if self._line_end:
+            self._math = open_math_after(line, len(piece.lines))
 
     def _begin_math(self, raw: str, rest: str, math: MathBlock, out: list[Piece]) -> None:
-        self._open_piece(PieceKind.MATH, out).add(raw, rest.rstrip(), self._line_end)
+        self.open_piece(PieceKind.MATH, out).add(raw, rest.rstrip(), self._line_end)
         if math.is_whole:
-            self._close_piece(out)
+            self.close_piece(out)
         else:
             self._math = math
 
@@ -359,11 +351,11 @@ class BlockScanner:
         piece = self._piece
         text = rest[1:].removeprefix(" ")
         if piece is None or piece.kind is not PieceKind.QUOTE:
-            piece = self._open_piece(PieceKind.QUOTE, out)
+            piece = self.open_piece(PieceKind.QUOTE, out)
         elif piece.char_count > rules.PIECE_CHARS and (
             not text.strip() or piece.char_count > 2 * rules.PIECE_CHARS
         ):
-            self._continue_block(out)
+            self.continue_block(out)
             piece = self._piece
             assert piece is not None
         piece.add(raw, text, self._line_end)
@@ -378,7 +370,7 @@ class BlockScanner:
         if len(piece.lines) > 1:
             piece.lines.pop()
             piece.raw.pop()
-            table = self._open_piece(PieceKind.TABLE, out)
+            table = self.open_piece(PieceKind.TABLE, out)
         else:
             table = piece
             table.kind = PieceKind.TABLE
@@ -391,7 +383,7 @@ class BlockScanner:
         piece = self._piece
         assert piece is not None
         if len(piece.lines) >= rules.TABLE_ROWS + (2 if piece.head is None else 0):
-            self._continue_block(out)
+            self.continue_block(out)
             piece = self._piece
             assert piece is not None
         piece.add(raw, rest, self._line_end)

@@ -2,7 +2,8 @@
 
 CommonMark lets a delimiter run close only where punctuation before it is followed by a space or
 punctuation, and text in these languages has no spaces. Here such a character on the other side
-counts as a space does, and their own punctuation counts as a letter.
+counts as a space does, and their own punctuation counts as a letter, with the quotation marks,
+dashes and dots that they share with others.
 """
 
 import unicodedata
@@ -56,14 +57,16 @@ def _push(state: "StateInline", text: str, length: int, run: int) -> None:
 
 
 def flanking(before: str, after: str, marker: str) -> tuple[bool, bool]:
-    """Return whether a delimiter run between two characters can open and can close emphasis."""
+    """Return whether a delimiter run between two characters can open and can close emphasis.
+
+    A ``_`` within a word (``snake_case``) is none, one beside punctuation is not within a word.
+    """
     left = _flanks(inner=after, outer=before)
     right = _flanks(inner=before, outer=after)
     if marker != "_":
         return left, right
-    return left and (not right or _is_punctuation(before)), right and (
-        not left or _is_punctuation(after)
-    )
+    is_within_word = left and right and not (_is_punctuation(before) or _is_punctuation(after))
+    return left and not is_within_word, right and not is_within_word
 
 
 def _flanks(*, inner: str, outer: str) -> bool:
@@ -80,6 +83,8 @@ def _is_punctuation(character: str) -> bool:
 
 def _is_cjk(character: str) -> bool:
     """Whether a character belongs to a script without spaces, its punctuation included."""
-    if unicodedata.category(character) == "So":
+    category = unicodedata.category(character)
+    if category == "So":
         return False  # emoji are as wide
-    return unicodedata.east_asian_width(character) in "WFH"
+    width = unicodedata.east_asian_width(character)
+    return width in "WFH" or (width == "A" and category[0] == "P")

@@ -1,4 +1,7 @@
-"""Footnotes: ``text[^1]`` and ``[^1]: the note``, where the text has the note."""
+"""Footnotes: ``text[^1]`` and ``[^1]: the note``, where the text has the note.
+
+The colon may be a full-width one, and the note may begin on the next line.
+"""
 
 import re
 from collections.abc import Collection
@@ -10,8 +13,11 @@ from .references import normalized
 if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
 
-_match_mark: Final = re.compile(r"\[\^([^\]\[\s]+)\]").match
-_note_start: Final = re.compile(r"^ {0,3}\[\^([^\]\[\s]+)\]:[ \t]*", re.MULTILINE)
+_LABEL: Final = r"\[\^(?=[ \t]*[^\]\[\s])([^\]\[\n]+)\]"
+_match_mark: Final = re.compile(_LABEL).match
+_note_start: Final = re.compile(
+    rf"^ {{0,3}}{_LABEL}[:：][ \t]*(?:\n[ \t]*(?=\S)(?!\[\^))?", re.MULTILINE
+)
 
 
 def footnote_rule(state: "StateInline", silent: bool) -> bool:

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 
-_match_tag = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)\s*/?>$").match
+_match_tag = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)(?:\s[^<>]*)?/?>$", re.DOTALL).match
+_is_comment = re.compile(r"<!--(?!-?>)(?:(?!--).)*-->$", re.DOTALL).match  # in HTML 4, as in GFM
+_find_href = re.compile(
+    r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+))""", re.IGNORECASE
+).search
 _STYLED_TAGS = frozenset(
-    ["b", "strong", "i", "em", "s", "del", "strike", "u", "kbd", "code", "samp", "sub", "sup"]
+    "b strong i em mark ins s del strike u kbd code samp sub sup".split()  # noqa: SIM905
 )
 _match_url = re.compile(r"(?:https?|mailto|ftp):[\x21-\x7e]+$").match
 
@@ -46,6 +50,7 @@ def inline_spans(tokens: Sequence["Token"], palette: Palette, base: Style) -> li
     builder = _SpanBuilder(palette, base)
     for token in tokens:
         builder.add_token(token)
+    builder.finish()
     return builder.spans
 
 
@@ -74,6 +79,7 @@ class _SpanBuilder:
         self._styles = [base]
         self._links: list[tuple[str, int]] = []
         self._tags: list[str] = []  # open HTML tags with a style
+        self._anchors: list[tuple[str, int]] = []  # the URL of each open <a>, and its first span
 
     def add_token(self, token: "Token") -> None:
         """Add the spans of one token."""
@@ -106,31 +112,67 @@ class _SpanBuilder:
 
     def add_link(self, label: str, url: str) -> None:
         """Add a label and a URL, the URL as a link."""
+        from urllib.parse import unquote
+
         self._add(label, self._palette.text)
-        self._add(url, self._palette.text + self._palette.link + _hyperlink(url))
+        written = url if _match_url(url) else unquote(url)
+        self._add(written, self._palette.text + self._palette.link + _hyperlink(url))
+
+    def finish(self) -> None:
+        """Add the URLs of links in HTML that are not closed: the text is complete."""
+        while self._anchors:
+            self._add_url(*self._anchors.pop())
 
     def _add_html(self, tag: str, style: Style) -> None:
         """Add a tag: some have a meaning in plain text, all others are shown as their source."""
+        if _is_comment(tag):
+            return
         match = _match_tag(tag)
         name = match[2].lower() if match else ""
+        closes = match is not None and bool(match[1])
         if name == "br":
             self._add_lines("\n", style)
+        elif name == "a" and (closes or _find_href(tag)):
+            self._add_anchor(tag, style, closes)
         elif name in _STYLED_TAGS:
-            if match is not None and match[1]:
-                if self._tags and self._tags[-1] == name:
-                    self._tags.pop()
-                    self._styles.pop()
-                return
-            self._tags.append(name)
-            self._styles.append(style + self._tag_style(name))
+            if closes:
+                self._close_tag(name)
+            else:
+                self._open_tag(name, self._tag_style(name))
         else:
             self._add_lines(tag, style)
+
+    def _add_anchor(self, tag: str, style: Style, closes: bool) -> None:
+        """Begin or end a link in HTML."""
+        from html import unescape
+
+        href = _find_href(tag)
+        if href is not None and not closes:
+            url = unescape(href[1] or href[2] or href[3] or "")
+            self._anchors.append((url, len(self.spans)))
+            self._open_tag("a", self._palette.link + _hyperlink(url))
+        elif self._close_tag("a"):
+            self._add_url(*self._anchors.pop())
+        else:
+            self._add_lines(tag, style)
+
+    def _open_tag(self, name: str, style: Style) -> None:
+        self._tags.append(name)
+        self._styles.append(self._styles[-1] + style)
+
+    def _close_tag(self, name: str) -> bool:
+        """End the style of a tag; False where another is open within it, or none."""
+        if not self._tags or self._tags[-1] != name:
+            return False
+        self._tags.pop()
+        self._styles.pop()
+        return True
 
     def _tag_style(self, name: str) -> Style:
         palette = self._palette
         if name in ("b", "strong"):
             return palette.strong
-        if name in ("i", "em"):
+        if name in ("i", "em", "mark", "ins"):
             return palette.emphasis
         if name in ("s", "del", "strike"):
             return palette.strikethrough

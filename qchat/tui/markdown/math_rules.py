@@ -1,9 +1,10 @@
-r"""Tells formulas from money, shell variables and escaped brackets: ``$x$``, not ``$5 or $6``."""
+r"""The inline rule of formulas: ``$x$``, ``\(x\)``, ``$$x$$``; and not ``$5 or $6``, ``\[1\]``."""
 
 import re
 from typing import TYPE_CHECKING, Final
 
 from .formulas import MAX_CHARS
+from .math_prose import is_display_formula, is_inline_formula, is_parenthesis
 
 if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
@@ -11,11 +12,7 @@ if TYPE_CHECKING:
 CLOSING: Final = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
 """The closing delimiter of each opening one."""
 
-_has_math: Final = re.compile(r"[\\^_={}<>+*/|]|\d|^\W*\w\W*$").search
-_is_prose: Final = re.compile(r"[^\\^_={}]*[A-Za-z]{2,}[ ,.;:]+[A-Za-z]{2,}[^\\^_={}]*$").match
-_is_price: Final = re.compile(r"\d[\d.,]*\s*(?:[-–~/]|\s[A-Za-z]{2,}\b)[^\\^_={}]*$").match
 _is_label: Final = re.compile(r"[^\s\\^_={}+<>|][^\\^_={}+<>|]*(?<!\s)$").match
-_UNFINISHED: Final = ":;/,-–(\"'=&|"  # no formula ends so; text between two variables does
 
 
 def formula_rule(state: "StateInline", silent: bool) -> bool:
@@ -27,12 +24,13 @@ def formula_rule(state: "StateInline", silent: bool) -> bool:
         if delimiter != "$":
             return False
     begin = start + len(delimiter)
-    end = src.find(CLOSING[delimiter], begin, min(state.posMax, begin + MAX_CHARS))
-    if end < 0:
-        return False
+    end = _closing_position(src, begin, CLOSING[delimiter], min(state.posMax, begin + MAX_CHARS))
     source = src[begin:end]
-    if not _is_formula(src, start, source, delimiter) or _spans_code(src, begin, end):
-        return False
+    if end < 0 or not _is_formula(src, start, source, delimiter) or _spans_code(src, begin, end):
+        if delimiter == "$$":  # neither of the two opens a formula of its own
+            state.pending += "" if silent else delimiter
+            state.pos = begin
+        return delimiter == "$$"
     if not silent:
         token = state.push("formula", "", 0)
         token.content, token.markup = source, delimiter
@@ -66,19 +64,26 @@ def _is_formula(src: str, start: int, source: str, delimiter: str) -> bool:
     if delimiter == "\\[":
         return not is_bracketed_label(source)
     if delimiter == "\\(":
-        return True
+        return not is_parenthesis(source, src)
     if delimiter == "$$":
-        return not _is_prose(source.strip())
-    before = src[start - 1 : start]
-    after = src[start + len(source) + 2 : start + len(source) + 3]
-    if (before.isascii() and before.isalnum()) or after.isdigit():
-        return False
-    if source[0].isspace() != source[-1].isspace():
-        return False
-    text = source.strip()
-    if source[0].isspace():  # "$ x $", as Qwen writes it; a price has no space after the sign
-        return bool(_has_math(text)) and not _is_prose(text)
-    return text[-1] not in _UNFINISHED and not _is_price(text) and "](" not in text
+        return is_display_formula(source)
+    end = start + len(source) + 2
+    return is_inline_formula(source, src[max(0, start - 1) : start], src[end : end + 4])
+
+
+def _closing_position(src: str, begin: int, closing: str, limit: int) -> int:
+    r"""Return where a closing delimiter stands, -1 where there is none; ``\$`` is money."""
+    end = src.find(closing, begin, limit)
+    while closing[0] == "$" and end > begin and _is_escaped(src, begin, end):
+        end = src.find(closing, end + 1, limit)
+    return end
+
+
+def _is_escaped(src: str, begin: int, position: int) -> bool:
+    first = position
+    while first > begin and src[first - 1] == "\\":
+        first -= 1
+    return (position - first) % 2 == 1
 
 
 def _spans_code(src: str, begin: int, end: int) -> bool:

@@ -1,9 +1,17 @@
-"""The link definitions of a text (``[label]: url``), and which of them it uses."""
+"""The link definitions of a text (``[label]: url``), and which of them it uses.
+
+They may stand in quotations and list items, as those of a whole text do.
+"""
 
 import re
 from typing import Final
 
-_match_definition: Final = re.compile(r" {0,3}\[([^\]\n]+)\]:[ \t]*(\S)?").match
+from .piece import CODE_INDENT, indentation
+
+_containers: Final = re.compile(r"(?:[ \t]*(?:>|(?:[-*+•]|\d{1,9}[.)])[ \t]))*")
+_match_definition: Final = re.compile(
+    r"([ \t]*)\[(?:\^(?=[ \t]*[^\[\]\s])([^\[\]\n]+)\][:：]|([^\]\n]+)\]:)[ \t]*(\S)?"
+).match
 _labels: Final = re.compile(r"\[([^\[\]\n]+)\]").findall
 
 
@@ -23,17 +31,22 @@ class References(dict[str, str]):
     def add_line(self, line: str) -> None:
         """Take in a line of the text."""
         label, self._open = self._open, None
-        if label is not None and line.strip() and not _match_definition(line):
-            self.setdefault(normalized(label), f"[{label}]:\n{line}")
-        match = _match_definition(line)
-        if match is not None and match[1].startswith("^"):
-            self.footnotes.add(normalized(match[1][1:]))
-        elif match is None:
+        containers = _containers.match(line)
+        text = line[containers.end() :] if containers is not None else line
+        match = _match_definition(text)
+        if label is not None and text.strip() and match is None:
+            self.setdefault(normalized(label), f"[{label}]:\n{text}")
+        if match is None:
             self.uses.update(map(normalized, _labels(line)))
         elif match[2]:
-            self.setdefault(normalized(match[1]), line)
+            self.footnotes.add(normalized(match[2]))
+            self.uses.update(map(normalized, _labels(text[match.end() :])))
+        elif text is line and indentation(line)[0] >= CODE_INDENT:
+            pass  # code, or a definition far within a list, for which nobody looks
+        elif match[4]:
+            self.setdefault(normalized(match[3]), text.lstrip())
         else:
-            self._open = match[1]
+            self._open = match[3]
 
     def is_used(self, label: str) -> bool:
         """Whether the text has a link with this label."""

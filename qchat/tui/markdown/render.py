@@ -8,10 +8,11 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from ...i18n import _
+from ...sanitize import clean
 from .code import highlight, language_of
-from .details import without_details
 from .footnotes import marked_notes
 from .formulas import to_lines
+from .html_blocks import visible_html
 from .inline import inline_spans, link_spans, make_parser
 from .line import Line, Span, make_line, with_lead
 from .math_rules import display_source
@@ -86,7 +87,7 @@ class Renderer:
             return self._math_lines(piece, inner_width)
         if piece.kind is PieceKind.QUOTE:
             return self._quote_lines(piece, inner_width, references, depth)
-        return self._flow_lines(piece.body, inner_width, references)
+        return self._flow_lines(piece, inner_width, references)
 
     def _lead_spans(self, piece: Piece, width: int) -> list[Span]:
         indent = min(piece.indent, width - _MIN_TEXT)
@@ -99,13 +100,13 @@ class Renderer:
         padding = indent - cell_len(marker)
         return [(" " * padding, None), (marker, style)] if marker else [(" " * indent, None)]
 
-    def _flow_lines(self, source: str, width: int, references: References) -> Iterator[Line]:
-        source = marked_notes(source, references.footnotes)
+    def _flow_lines(self, piece: Piece, width: int, references: References) -> Iterator[Line]:
+        source = marked_notes(piece.body, references.footnotes)
         env = self._environment(source, references)
         tokens = self._parser.parse(source, env)
         style = self.palette.text
         needs_blank = False
-        yield from self._unused_definitions(source, width, references)
+        yield from self._definitions(source, width, None if piece.marker else references)
         for token in tokens:
             if token.type == "heading_open":
                 style = self._heading_style(token.tag)
@@ -121,23 +122,29 @@ class Renderer:
             elif token.type == "code_block":
                 yield from self._indented_code(token.content.rstrip("\n"), width)
             elif token.content:  # HTML is shown as its source
-                text = without_details(token.content).rstrip("\n")
-                if text:
+                text = visible_html(token.content).rstrip("\n")
+                if text.strip():
                     yield from self._text_lines(text, self.palette.text, width)
 
-    def _unused_definitions(
-        self, source: str, width: int, references: References
+    def _definitions(
+        self, source: str, width: int, references: References | None
     ) -> Iterator[Line]:
-        """Draw the link definitions that no link uses: lists of sources are written so."""
+        """Draw the link definitions that no link uses: lists of sources are written so.
+
+        Without `references` all are drawn: a list item that has nothing else would be empty.
+        """
         if "]:" not in source:
             return
         env: dict[str, Any] = {}
         self._parser.parse(source, env)
         for label, definition in env.get("references", {}).items():
-            if references.is_used(label):
+            if references is not None and references.is_used(label):
                 continue
-            written = next((key for key in references if normalized(label) == key), label)
-            spans = link_spans(f"[{written}] ", str(definition["href"]), self.palette)
+            spans = link_spans(f"[{normalized(label)}] ", str(definition["href"]), self.palette)
+            if definition.get("title"):
+                spans.append(
+                    (f" {clean(definition['title'])}".replace("\n", " "), self.palette.text)
+                )
             for line_spans, soft in wrap(spans, width):
                 yield make_line(line_spans, soft=soft)
 

@@ -20,15 +20,19 @@ _CJK: Final = (
 )
 _CLOSING_PUNCTUATION: Final = (
     # Closing marks, ASCII's too, then small kana and marks that belong to what stands before.
-    "、。，．：；？！）］｝〕〉》」』】〗’”…—·％" + r",.:;!?)\]}%"
-    "ーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々〻ゝゞヽヾ"
+    "、。，．：；？！）］｝｠〕〉》」』】〗〙〛〟’”…‥—‐–·・／～〜％‼⁇⁈⁉" + r",.:;!?)\]}%"
+    "ーぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ々〻ゝゞヽヾ゛゜\u31f0-\u31ff"
+    "｡､｣･ｰﾞﾟｧ-ｯ°′″℃℉‰￠"
 )
-_OPENING_PUNCTUATION: Final = "（［｛〔〈《「『【〖‘“" + r"(\[{"
+_OPENING_PUNCTUATION: Final = "（［｛｟〔〈《「『【〖〘〚〝｢‘“￥＄￡" + r"(\[{"
 _COMBINING: Final = "\u0300-\u036f\u200d\u20d0-\u20f0\u3099\u309a\ufe00-\ufe0f"
+_WORD: Final = f"[^ \t{_CJK}]"
+_WORD_END: Final = f"[^ \t{_CJK}{_OPENING_PUNCTUATION}]"
 _TOKEN: Final = (
-    f"[ \t]+|(?:[{_OPENING_PUNCTUATION}]|[\"'](?=[{_CJK}]))*[{_CJK}][{_COMBINING}]*"
+    f"[ \t]+|(?:[{_OPENING_PUNCTUATION}]|[\"'](?=[{_CJK}]))*(?![{_OPENING_PUNCTUATION}])[{_CJK}]"
     f"(?:[{_CLOSING_PUNCTUATION}{_COMBINING}]|[\"'](?=[{_CLOSING_PUNCTUATION}]))*"
-    f"|[^ \t{_CJK}]+[{_CLOSING_PUNCTUATION}{_COMBINING}]*|."
+    f"|[{_OPENING_PUNCTUATION}]*{_WORD_END}(?:{_WORD}*{_WORD_END})?"
+    f"[{_CLOSING_PUNCTUATION}{_COMBINING}]*|[{_OPENING_PUNCTUATION}]+|."
 )
 _JOINER: Final = "\u200d"  # between two emoji; Rich takes any character after it for a part of one
 _MEASURE_CHARS: Final = (
