@@ -64,6 +64,38 @@ def test_a_formula_becomes_text(source: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("CuSO4.5H2O", "CuSO₄·5H₂O"),
+        ("CuSO4*5H2O", "CuSO₄·5H₂O"),
+        (r"CuSO4\cdot5H2O", "CuSO₄·5H₂O"),
+        ("0.5 O2 + 1/2 O2", "0.5 O₂ + 1/2 O₂"),
+        ("Zn^2+ + 2e- -> Zn", "Zn²⁺ + 2e⁻ → Zn"),
+        ("e-", "e⁻"),
+        ("2H+(aq) + CO3^2-(aq)", "2H⁺(aq) + CO₃²⁻(aq)"),
+        ("[Fe(CN)6]^3-", "[Fe(CN)₆]³⁻"),
+        ("Cl2.-", "Cl₂^(•−)"),
+        ("^{235}_{92}U + ^0_{-1}e-", "₉₂²³⁵U + ₋₁⁰e⁻"),
+        ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
+        ("CH2=CH2 + HC#CH + H-OH", "CH₂=CH₂ + HC≡CH + H−OH"),
+        ("A <=> B", "A ⇌ B"),
+        (r"A ->[H2O][\Delta] B", "A ─(H₂O; Δ)→ B"),
+        (
+            r"A ->[H2SO4, \Delta] B ->[\text{heat}] C",
+            "A ─(H₂SO₄, Δ)→ B ─(heat)→ C",
+        ),
+        ("2H2O ==[通电] 2H2 ^", "2H₂O ═(通电)= 2H₂ ↑"),
+    ],
+)
+def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
+    assert to_line(f"\\ce{{{source}}}") == text
+
+
+def test_units_have_powers() -> None:
+    assert to_line(r"\pu{1.2e3 kJ mol-1}") == "1.2 × 10³ kJ mol⁻¹"
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         (r"3\frac{1}{2}", r"\frac{31}{2}"),

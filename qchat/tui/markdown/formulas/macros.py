@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from . import symbols
-from .chemistry import formula_source
+from .chemistry import formula_source, unit_source
 from .environments import substack
 from .lexer import FormulaError
 from .reader import Reader
@@ -196,7 +196,7 @@ _MACROS: Final[Mapping[str, Macro]] = {
     "overunderset": _overunderset,
     "substack": lambda reader: substack(reader.lexer.raw_group(), reader.nested),
     "ce": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
-    "pu": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
+    "pu": lambda reader: reader.nested(unit_source(reader.lexer.raw_group())),
     "mathchoice": _math_choice,
     **dict.fromkeys(("verb", "verb*"), _verbatim),
     "rule": _rule,
