@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from qchat.tui.markdown.formulas import MAX_CHARS, to_line, to_lines
+from qchat.tui.markdown.formulas.symbols import ACCENTS
 
 DATA = Path(__file__).parent / "data"
 
@@ -297,6 +298,22 @@ def test_display_formulas_are_stacked(source: str, drawing: str) -> None:
     lines = to_lines(source, 60)
     assert lines is not None
     assert lines == drawing.strip("\n").split("\n")
+
+
+@pytest.mark.parametrize("name", sorted(ACCENTS))
+def test_accents_of_tall_formulas_are_drawn(name: str) -> None:
+    tall = r"\frac{a+b}{c}"
+    drawing = to_lines(f"\\{name}{{{tall}}}", 40)
+    assert drawing != to_lines(tall, 40)
+    if name.removeprefix("wide") in ("hat", "tilde", "check"):
+        assert drawing != to_lines(f"\\overline{{{tall}}}", 40)
+
+
+def test_a_stroke_goes_through_all_of_a_tall_formula() -> None:
+    stroke = "\u0338"
+    drawing = [f"a{stroke}", f"─{stroke}", f"b{stroke}"]
+    assert to_lines(r"\cancel{\frac{a}{b}}", 40) == drawing
+    assert to_lines(r"\underrightarrow{\frac{a+b}{c}}", 40) == ["a+b", "───", " c", "──→"]
 
 
 def test_a_formula_wider_than_the_screen_takes_one_line() -> None:

@@ -5,13 +5,12 @@ there. Whether a fraction or a root needs them is decided by its neighbours: ``1
 ``(1/2)x``.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
-from unicodedata import combining
 
 from rich.cells import cell_len
 
+from .accents import accented
 from .adjacency import (
     atoms_of,
     gap_before,
@@ -110,7 +109,7 @@ class Drawer:
         if isinstance(node, Root):
             return self._root(node, closed=False)
         if isinstance(node, Accent):
-            return self._accent(node)
+            return accented(self.draw(node.body), node.mark)
         if isinstance(node, Brace):
             return self._brace(node)
         if isinstance(node, Stack):
@@ -230,14 +229,6 @@ class Drawer:
         above = upper.height if upper else 0
         return beside([base, Box(tuple(lines), above + base.baseline)])
 
-    def _accent(self, node: Accent) -> Box:
-        body = self.draw(node.body)
-        if body.height > 1:
-            over = node.mark in "\u0305\u0304\u0302\u0303\u20d7\u20d6\u030c"
-            rule = text_box(("→" if node.mark == "\u20d7" else "─") * body.width)
-            return stack([rule, body], 1) if over else body
-        return text_box("".join(_mark(character, node.mark) for character in body.text))
-
     def _brace(self, node: Brace) -> Box:
         body = self.draw(node.body)
         if not self._stacked:
@@ -335,7 +326,3 @@ def _mapped(text: str, table: dict[str, str]) -> str | None:
     if any(character not in table for character in text):
         return None
     return "".join(table[character] for character in text)
-
-
-def _mark(character: str, mark: str) -> str:
-    return character if combining(character) else unicodedata.normalize("NFC", character + mark)

@@ -177,6 +177,7 @@ _MACROS: Final[Mapping[str, Macro]] = {
     "prescript": _prescript,
     **{name: _tex_grid(name) for name in TEX_GRIDS},
     "overunderset": _overunderset,
+    "Overrightarrow": lambda reader: Stack(reader.argument(), above=Symbol("⇒", Kind.RELATION)),
     "substack": lambda reader: substack(reader.lexer.raw_group(), reader.nested),
     "ce": lambda reader: reader.nested(formula_source(reader.lexer.raw_group())),
     "pu": lambda reader: reader.nested(unit_source(reader.lexer.raw_group())),
