@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import symbols
+from .adjacency import TAG_GAP
 from .chemistry import formula_source, unit_source
 from .environments import TEX_GRIDS, substack, tex_grid
 from .lexer import FormulaError
@@ -63,11 +64,11 @@ def _pod(reader: Reader) -> Node:
 
 
 def _tag(reader: Reader) -> Node:
-    return row([Space(4), Text("("), _label(reader), Text(")")])
+    return row([Space(TAG_GAP), Text("("), _label(reader), Text(")")])
 
 
 def _bare_tag(reader: Reader) -> Node:
-    return row([Space(4), _label(reader)])
+    return row([Space(TAG_GAP), _label(reader)])
 
 
 def _label(reader: Reader) -> Node:

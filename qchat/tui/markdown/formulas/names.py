@@ -76,6 +76,10 @@ STARRED: Final = frozenset(
 """Commands that have a form with a star; after any other one a star is a product."""
 DELIMITERS: Final = frozenset(["left", "right", "middle"])
 is_big: Final = re.compile(r"(?:big|Big|bigg|Bigg)[lrm]?$").match
+BAR_KINDS: Final = {
+    "l": Kind.OPEN, "r": Kind.CLOSE, "m": Kind.RELATION, "e": Kind.RELATION,
+}  # fmt: skip
+"""The class of a bar by the last letter of its command: ``\\bigl``, ``\\middle``."""
 BRACES: Final = {
     "overbrace": (True, False), "underbrace": (False, False), "overbracket": (True, True),
     "underbracket": (False, True),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from . import names, symbols
+from .bars import BARS
 from .environments import ROW_ENDS, lines_of, parse_environment
 from .lexer import FormulaError, Lexer
 from .macros import expand
@@ -306,6 +307,8 @@ class Parser:
         if name == "right":
             raise FormulaError("\\right without \\left")
         if name != "left":
+            if text in BARS and name[-1] in names.BAR_KINDS:
+                return Symbol(text, names.BAR_KINDS[name[-1]])
             return symbols.symbol(text) if text else EMPTY
         items: list[Node] = []
         while (token := self.lexer.next()) != "\\right":
