@@ -160,11 +160,10 @@ class BlockScanner:
             self._abandon_math(out)
             self.feed_line(raw, out, whole=bool(line_end))
             return
-        end = raw.find(math.closing)
+        end = math.end_in(raw)
         if end < 0:
             piece.add(raw, raw.strip(), self._line_end)
             return
-        end += len(math.closing)
         self._math = None
         if math.takes(raw[end:]):
             piece.add(raw, raw.strip(), self._line_end)

@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from .formulas.environments import ENVIRONMENTS
 from .math_rules import is_bracketed_label
 
 MATH_LINES: Final = 40
 """Most lines of a formula; where it has not ended by then, there was none."""
 
 _match_opening: Final = re.compile(
-    r"(\$\$|\\\[|\\begin\{(?:equation|align|aligned|gather|gathered|alignat|eqnarray|multline|cases)"
-    r"\*?\})"
+    rf"(\$\$|\\\[|\\begin\{{(?:{'|'.join(sorted(ENVIRONMENTS))})\*?\}})"
 ).match
 _match_after: Final = re.compile(
     r"[\s.,;:!?。，；：、！？]*(?:[(（]\s*[\w.]+\s*[)）])?[\s.,。，]*$"
@@ -21,11 +21,13 @@ _match_block: Final = re.compile(r"(?:`{3,}|~{3,}|#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]
 
 @dataclass(slots=True)
 class MathBlock:
-    """An open formula: what closes it, and what stood before it in the scanner.
+    """An open formula: what opens and closes it, and what stood before it in the scanner.
 
-    `text` is its first line without indentation; `is_whole` says that it ends on that line.
+    `text` is its first line without indentation; `is_whole` says that it ends on that line. `depth`
+    is the number of environments of this name that are open, one within the other.
     """
 
+    opening: str
     closing: str
     text: str
     is_bare: bool
@@ -34,10 +36,25 @@ class MathBlock:
     is_whole: bool = False
     lines: int = 1
     has_blank: bool = False
+    depth: int = 1
 
     def takes(self, after: str) -> bool:
         """Whether what follows the closing delimiter belongs to the formula's line."""
         return bool(_match_after(after))
+
+    def end_in(self, text: str) -> int:
+        """Return the position after what closes the formula in its next line; -1 without it."""
+        position = 0
+        while (end := text.find(self.closing, position)) >= 0:
+            self.depth += self._openings(text[position:end]) - 1
+            position = end + len(self.closing)
+            if not self.depth:
+                return position
+        self.depth += self._openings(text[position:])
+        return -1
+
+    def _openings(self, text: str) -> int:
+        return text.count(self.opening) if self.opening.startswith("\\begin") else 0
 
     def is_broken_by(self, raw: str) -> bool:
         """Whether a line shows that no formula was meant: TeX allows no blank line in one, and what
@@ -65,12 +82,13 @@ def open_math(rest: str, marker: str, after_blank: bool) -> MathBlock | None:
     delimiter, text = opening[1], rest.rstrip()
     closing = {"$$": "$$", "\\[": "\\]"}.get(delimiter) or delimiter.replace("begin", "end")
     inside = text[len(delimiter) :]
-    block = MathBlock(closing, text, not inside.strip(), marker, after_blank)
-    end = inside.find(closing)
+    block = MathBlock(delimiter, closing, text, not inside.strip(), marker, after_blank)
+    end = block.end_in(inside)
     if end < 0:
         return block
-    label = delimiter == "\\[" and is_bracketed_label(inside[:end])
-    if not inside[:end].strip() or label or not block.takes(inside[end + len(closing) :]):
+    formula = inside[: end - len(closing)]
+    label = delimiter == "\\[" and is_bracketed_label(formula)
+    if not formula.strip() or label or not block.takes(inside[end:]):
         return None
     block.is_whole = True
     return block

@@ -24,6 +24,8 @@ _ALIGNED: Final = frozenset(
     displaymath math multlined
     """.split()  # noqa: SIM905
 )
+ENVIRONMENTS: Final = (_DELIMITERS.keys() | _CASES.keys() | _ALIGNED) - {"math", "tabular"}
+"""Environments that are formulas where they stand alone in a text, without their stars."""
 TEX_GRIDS: Final = {
     "matrix": (Grid.CELLS, "", ""), "pmatrix": (Grid.CELLS, "(", ")"),
     "cases": (Grid.CASES, "{", ""), "eqalign": (Grid.ALIGNED, "", ""),
