@@ -112,6 +112,7 @@ def test_a_formula_becomes_text(source: str, text: str) -> None:
             r"\begin{pmatrix} \begin{matrix} a \\ b \end{matrix} & c \end{pmatrix}",
             r"\begin{pmatrix} a \\ b & c \end{pmatrix}",
         ),
+        (r"\begin{array}{c|c} a & b \end{array}", r"\begin{array}{cc} a & b \end{array}"),
         (r"\boxed{x}", r"\llbracket x\rrbracket"),
         (r"\mathbf{\frac{x}{y}}", r"\frac{x}{y}"),
         (r"\mathbf{\left(x\right)}", r"\left(x\right)"),
@@ -262,6 +263,29 @@ i=1 i²
             """
 a = b
   = c
+""",
+        ),
+        (
+            r"\left[\begin{array}{*{2}{r}|c} 1 & \frac{1}{2} & 3 \\ \hline 10 & 5 & 6 \end{array}"
+            r"\right]",
+            """
+⎡    1 │  ⎤
+⎢ 1  ─ │ 3⎥
+⎢    2 │  ⎥
+⎢──────┼──⎥
+⎣10  5 │ 6⎦
+""",
+        ),
+        (
+            r"\frac{\frac{a}{b}}{c} = \frac{a}{\frac{b}{c}}",
+            """
+ a
+ ─
+ b     a
+─── = ───
+ c     b
+       ─
+       c
 """,
         ),
         (

@@ -151,6 +151,8 @@ class Drawer:
             width = max(upper.width, lower.width)
             if node.word:
                 return enclose(stack([upper, text_box(""), lower], 1), node.left, node.right)
+            if any("─" * width in box.lines for box in (upper, lower)):
+                width += 2  # of two bars the longer one is that of the whole
             return stack([upper, text_box("─" * width), lower], 1)
         if node.word:
             text = f"{self._line(node.numerator)} {node.word} {self._line(node.denominator)}"
@@ -308,7 +310,8 @@ class Drawer:
                     if _begins_with_operator(cells[number]):
                         boxes[number] = beside([text_box(" "), boxes[number]])
             rows.append(boxes)
-        return enclose(grid_box(rows, node.grid, node.columns, node.rules), node.left, node.right)
+        grid = grid_box(rows, node.grid, node.columns, node.rules, node.bars)
+        return enclose(grid, node.left, node.right)
 
     def _row_lines(self, node: Matrix, *, closed: bool) -> list[str]:
         """Return the rows of a matrix, a line each; `closed` as for `_row`."""
@@ -318,7 +321,8 @@ class Drawer:
         if all(len(cells) == 1 for cells in rows):  # a comma would look like two columns
             rows = [[_enclosed(cells[0], ",")] for cells in rows]
         has_commas = any(has_outside(cell, ",") for cells in rows for cell in cells)
-        return [("  " if has_commas else ", ").join(cells) for cells in rows]
+        gap = "  " if has_commas else ", "
+        return [_with_gaps(cells, gap, node.bars) for cells in rows]
 
     def _cell(self, node: Node) -> str:
         items = node.items if isinstance(node, Row) else (node,)
@@ -329,6 +333,13 @@ class Drawer:
         if isinstance(node, Matrix) and node.grid is Grid.ALIGNED and not self._stacked:
             return self._row_lines(node, closed=False)
         return list(self.draw(node).lines)
+
+
+def _with_gaps(cells: Sequence[str], gap: str, bars: frozenset[int]) -> str:
+    text = ""
+    for number, cell in enumerate(cells):
+        text += (" | " if number in bars else gap if number else "") + cell
+    return text
 
 
 def _enclosed(cell: str, separator: str) -> str:

@@ -60,7 +60,7 @@ def parse_environment(name: str, lexer: Lexer, parse: Parse) -> Node:
     """
     plain = name.rstrip("*")
     known = plain in _DELIMITERS or plain in _CASES or plain in _ALIGNED
-    columns = _options(name, plain, lexer) if known else ""
+    columns, bars = _columns_of(_options(name, plain, lexer)) if known else ("", frozenset())
     before = parse(lexer.raw_group()) if plain.endswith("numcases") else EMPTY
     body = _body(name, lexer)
     if not known:
@@ -69,7 +69,7 @@ def parse_environment(name: str, lexer: Lexer, parse: Parse) -> Node:
     rows, rules = _rows(body, parse)
     if plain in _DELIMITERS:
         left, right = _DELIMITERS[plain]
-        return Matrix(rows, Grid.CELLS, left, right, columns, rules)
+        return Matrix(rows, Grid.CELLS, left, right, columns, rules, bars)
     if plain in _CASES:
         cases = Matrix(rows, Grid.CASES, *_CASES[plain])
         return cases if before == EMPTY else row([before, Space(1), cases])
@@ -79,11 +79,11 @@ def parse_environment(name: str, lexer: Lexer, parse: Parse) -> Node:
 
 
 def _options(name: str, plain: str, lexer: Lexer) -> str:
-    """Read the arguments of an environment; return the columns' alignments."""
+    """Read the arguments of an environment; return the preamble of its columns."""
     if plain in _PLACED and "".join(lexer.tokens[lexer.position : lexer.position + 3]) in _PLACES:
         lexer.raw_option()
     if plain in _WITH_COLUMNS:
-        return _alignments(lexer.raw_group())
+        return lexer.raw_group()
     if plain in _WITH_COUNT:
         lexer.raw_group()
     if name != plain and plain in _DELIMITERS:
@@ -91,11 +91,17 @@ def _options(name: str, plain: str, lexer: Lexer) -> str:
     return ""
 
 
-def _alignments(source: str) -> str:
-    """Return one of "lcr" for each column of an array's preamble."""
-    source = _repeated(lambda match: match[2] * min(20, int(match[1])), source)
-    source = _paragraph("l", _between("", source))
-    return re.sub("[^lcr]", "", source)
+def _columns_of(preamble: str) -> tuple[str, frozenset[int]]:
+    """Return one of "lcr" for each column of an array, and those that a rule stands before."""
+    preamble = _repeated(lambda match: match[2] * min(20, int(match[1])), preamble)
+    preamble = re.sub("[^lcr|:]", "", _paragraph("l", _between("", preamble)))
+    columns, bars = "", set()
+    for letter in preamble:
+        if letter in "|:":
+            bars.add(len(columns))
+        else:
+            columns += letter
+    return columns, frozenset(bars - {0, len(columns)})  # those at the sides part nothing
 
 
 def tex_grid(name: str, source: str, parse: Parse) -> Node:
