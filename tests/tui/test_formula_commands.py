@@ -38,6 +38,7 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
     [
         (r"\cfrac[l]{1}{2}", "1/2"),
         (r"\textcolor[HTML]{FF0000}{x}", "x"),
+        (r"\text{\textcolor[HTML]{FF0000}{x} y}", "x y"),
         (r"a_\textcolor{red}{i}", "aᵢ"),
         (r"\colorbox[HTML]{FF0000}{$x$}", "x"),
         (r"\fcolorbox[rgb]{1,0,0}[rgb]{0,1,0}{x}", "x"),
@@ -74,6 +75,7 @@ def test_chemistry_is_drawn_as_mhchem_does(source: str, text: str) -> None:
         (r"\mqty[a & b \\ c & d]", "[a, b; c, d]"),
         (r"f = \cases{1 & $x > 0$ \cr 0 & else}", "f = {1, x > 0; 0, else"),
         (r"\begin{array}{cc} a & b \\ \cline{1-2} c & d \end{array}", "a, b; c, d"),
+        (r"\begin{array}{ccc} \multicolumn{2}{c}{a} & b \end{array}", "a, , b"),
     ],
 )
 def test_all_arguments_belong_to_their_command(source: str, text: str) -> None:

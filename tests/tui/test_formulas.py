@@ -332,6 +332,9 @@ _BITS = st.sampled_from(
         *("\\frac", "{", "}", "^", "_", "x", "\\sqrt", "[", "]", "\\begin{matrix}"),
         *("\\end{matrix}", "&", "\\\\", "\\left", "\\right", "(", "\\alpha", " ", "\n", "\\text"),
         *("\\hat", "\\mathbb", "=", "'", "\\ce{", "\\verb|", "\\over", "\\not", "\\hspace{1em}"),
+        *("|", "\\|", "*", "\\foo", "\\qty", "\\mqty", "\\pdv", "\\root", "\\of", "\\matrix{"),
+        *("\\cline{1-2}", "\\cancel", "\\begin{array}{c|c}", "\\end{array}", "\\begin{foo}"),
+        *("\\end{foo}", "\\raisebox", "\\stackrel", "\\tag*", "\\bigl|", "\\rvert", "\\pu{", ":"),
         *("\\color", "\\substack", "\\genfrac", "\\dv", "\\underbrace", "\\xrightarrow", "3.5"),
     ]
 )

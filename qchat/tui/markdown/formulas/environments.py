@@ -46,6 +46,7 @@ _PARTIAL_RULES: Final = frozenset(["\\cline", "\\cmidrule", "\\hhline", "\\addli
 _repeated: Final = re.compile(r"\*\{(\d+)\}\{([^{}]*)\}").sub
 _between: Final = re.compile(r"[@!<>]\{[^{}]*\}").sub
 _paragraph: Final = re.compile(r"[pmb]\{[^{}]*\}").sub
+_match_span: Final = re.compile(r"\\multicolumn\s*\{\s*(\d{1,4})\s*\}\s*\{[^{}]*\}").match
 _match_rule: Final = re.compile(r"\s*(?:\[[^\]]*\])?(?:\([lr]*\))?\s*\{[^{}]*\}").match
 _name_of: Final = re.compile(r"\\(?:begin|end)\s*\{\s*([^{}]*?)\s*\}").match
 
@@ -159,7 +160,7 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
             position = _after_rule(tokens, position)
             continue
         elif depth == 0 and (token == "&" or token in ROW_ENDS):
-            cells.append(parse("".join(cell).strip()))
+            cells += _cells("".join(cell).strip(), parse)
             cell = []
             if token != "&":
                 position = after_row_end(tokens, position)
@@ -174,6 +175,15 @@ def _rows(tokens: list[str], parse: Parse) -> tuple[tuple[tuple[Node, ...], ...]
             return ((Symbol("───"),),), frozenset()
         return ((EMPTY,),), frozenset()
     return tuple(rows), frozenset(rules)
+
+
+def _cells(source: str, parse: Parse) -> list[Node]:
+    """Parse a cell; one across several columns is followed by empty ones."""
+    span = _match_span(source)
+    if span is None:
+        return [parse(source)]
+    count = max(1, min(20, int(span[1])))
+    return [parse(source[span.end() :]), *[EMPTY] * (count - 1)]
 
 
 def _after_rule(tokens: list[str], position: int) -> int:
