@@ -16,6 +16,7 @@ from qchat.tui.markdown.formulas import to_line
         ("e-", "e⁻"),
         ("2H+(aq) + CO3^2-(aq)", "2H⁺(aq) + CO₃²⁻(aq)"),
         ("[Fe(CN)6]^3-", "[Fe(CN)₆]³⁻"),
+        ("e-+H+->H", "e⁻+H⁺ → H"),
         ("Cl2.-", "Cl₂^(•−)"),
         ("^{235}_{92}U + ^0_{-1}e-", "₉₂²³⁵U + ₋₁⁰e⁻"),
         ("BaSO4 v + H2 ^ + A(v)", "BaSO₄ ↓ + H₂ ↑ + A↓"),
@@ -26,6 +27,7 @@ from qchat.tui.markdown.formulas import to_line
             r"A ->[H2SO4, \Delta] B ->[\text{heat}] C",
             "A ─(H₂SO₄, Δ)→ B ─(heat)→ C",
         ),
+        (r"A ->[\ce{H+}] B", "A ─(H⁺)→ B"),
         ("2H2O ==[通电] 2H2 ^", "2H₂O ═(通电)= 2H₂ ↑"),
     ],
 )

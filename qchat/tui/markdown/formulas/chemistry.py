@@ -21,13 +21,13 @@ _token = re.compile(
     r"|(?P<radical>[.*][+-](?=$|[\s)\]}]))"
     r"|(?P<escape>\((?P<sign>[v^])\))"
     r"|(?P<math>\$[^$]*\$)"
-    r"|(?P<latex>\\(?:text[a-z]*|mathrm|mbox|[dt]?frac)(?:\{[^{}]*\})+)"
+    r"|(?P<latex>\\(?:ce|text[a-z]*|mathrm|mbox|[dt]?frac)(?:\{[^{}]*\})+)"
     r"|(?P<command>\\[A-Za-z]+|\\.)"
     r"|(?P<count>(?<=[A-Za-z)\]}])\d+)|(?P<amount>\d+(?:[./]\d+)?)"
     r"|(?P<element>[A-Z][a-z]?)|(?P<other>.)",
     re.DOTALL,
 ).finditer
-_is_state: Final = re.compile(r"\((?:aq|s|l|g|cr|am|sln|conc)\)").match
+_ends_formula: Final = re.compile(r"[)\]},+]|\((?:aq|s|l|g|cr|am|sln|conc)\)|<?-+>|<=").match
 _has_formula: Final = re.compile(r"[\d^_+-]").search
 _unit_part = re.compile(
     r"(?P<number>[+-]?\d+(?:[.,]\d+)*)(?:[eE](?P<exponent>[+-]?\d+))?"
@@ -77,7 +77,7 @@ def formula_source(source: str, space: str = " ") -> str:
         elif match["element"]:
             out.append(f"\\mathrm{{{text}}}")
             attached = True
-        elif text in "+-" and attached and (ends or rest[0] in ")]}," or _is_state(rest)):
+        elif text in "+-" and attached and (ends or _ends_formula(rest)):
             out.append(_charge(text))
             attached = False
         elif text in "v^" and not attached and ends:
