@@ -169,7 +169,7 @@ def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool)
         if kind is Kind.RELATION:
             return 1 if not tight or _is_word(atoms[at].node) else 0
         if kind is Kind.BINARY and _is_sign(atoms, at):
-            return int(at == index and not tight and kind_of(left) is Kind.FUNCTION)
+            return 0 if tight or at != index else _gap_before_sign(left, space)
         if kind is Kind.BINARY:
             return 0 if tight else int(_is_spaced(atoms, at))
     if _needs_gap(left, node, stacked=stacked):
@@ -179,6 +179,12 @@ def gap_before(atoms: Sequence[Atom], index: int, *, stacked: bool, tight: bool)
     if kind_of(left) is Kind.OPEN or kind_of(node) in (Kind.CLOSE, Kind.PUNCTUATION):
         return 0
     return 1 if space == 1 or (space == 0 and not tight and not _closes_up(left, node)) else 0
+
+
+def _gap_before_sign(left: Node, space: int) -> int:
+    if kind_of(left) in (Kind.BINARY, Kind.PUNCTUATION):
+        return int(space >= 0)
+    return int(kind_of(left) in (Kind.FUNCTION, Kind.RELATION))
 
 
 def _is_sign(atoms: Sequence[Atom], at: int) -> bool:

@@ -71,7 +71,7 @@ def _ends_operand(nodes: Sequence[Node]) -> bool:
 
 
 def is_clear(bar: str, body: Node, text: str) -> bool:
-    """Whether a body drawn as `text` can stand between two bars without parentheses."""
+    """Whether a body drawn as `text` can stand between two bars without a fence."""
     only = paired((body,) if not isinstance(body, Row) else body.items)
     doubled = len(only) == 1 and isinstance(only[0], Fenced) and only[0].left == bar
     return bar not in BARS or doubled or not has_outside(text, bar)

@@ -127,7 +127,7 @@ def _label(source: str) -> str:
 
 def _charge(source: str) -> str:
     """Return a charge as a superscript; a dot in it is an electron without a partner."""
-    return "^{" + re.sub(r"[.*]", r"\\bullet ", source) + "}"
+    return "^{" + re.sub(r"[.*]", r"\\mathord{\\bullet}", source) + "}"
 
 
 def _escape(sign: str) -> str:

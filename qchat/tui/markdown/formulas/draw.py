@@ -53,7 +53,7 @@ from .tree import (
 
 _ROOTS: Final = {"3": "∛", "4": "∜"}
 _FENCE: Final = ("⟮", "⟯")
-"""Encloses rows and columns that have no delimiters of their own, on one line."""
+"""Encloses, on one line, rows and columns without delimiters of their own, and bars in bars."""
 _BOX: Final = ("▕", "▏")
 _LEFTWARDS: Final = "←⇐↩↞↼↽"
 
@@ -163,7 +163,7 @@ class Drawer:
     def _fenced(self, body: Box, node: Fenced | Matrix) -> Box:
         inner = node.body if isinstance(node, Fenced) else node
         if not self._stacked and not is_clear(node.left, inner, body.text):
-            body = enclose(body, "(", ")")
+            body = enclose(body, *_FENCE)
         return enclose(body, node.left, node.right)
 
     def _operand(self, node: Node) -> str:
