@@ -41,3 +41,10 @@ def test_an_environment_within_its_like_does_not_end_it() -> None:
 
 def test_the_length_after_a_row_opens_no_formula() -> None:
     assert plain_lines("\\[\na \\\\[2pt]\nb\n\\]", 60) == ["    a", "    b"]
+
+
+@pytest.mark.parametrize("text", ["$${0\t$$", "\\[\na{\tb\n\\]", "$$\n\\verb|a\t\tb|\n$$"])
+def test_a_tab_in_a_formula_is_drawn_as_spaces(text: str) -> None:
+    lines = plain_lines(text, 60)
+    assert lines
+    assert "\t" not in "".join(lines)

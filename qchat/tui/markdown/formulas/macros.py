@@ -135,7 +135,7 @@ def _verbatim(reader: Reader) -> Node:
             raise FormulaError("\\verb has no end")
         if token.endswith(opened):
             return Text(text + token[:-1])
-        text += token
+        text += " " if token.isspace() else token
     return Text(text)
 
 
